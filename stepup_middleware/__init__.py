@@ -1,0 +1,60 @@
+"""Step-up authentication for any ASGI app.
+
+A tagged route runs only with a fresh, single-use proof that is bound to its purpose, the person, the
+session, the address and the very request. See the README for the first five minutes.
+"""
+
+from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
+from stepup_middleware.core.factors import FactorKind, FactorRequirement
+from stepup_middleware.core.policy import PurposePolicy
+from stepup_middleware.core.proof import Proof
+from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Deprecation, Purpose
+from stepup_middleware.core.relying_party import RelyingParty
+from stepup_middleware.core.subject import Subject
+from stepup_middleware.errors import (
+    CeremonyError,
+    ConfigurationError,
+    PolicyError,
+    StepUpError,
+    StepUpRequired,
+    StoreError,
+    StoreTimeoutError,
+)
+from stepup_middleware.gate import RequireStepUp, require_step_up, requires_step_up
+from stepup_middleware.middleware import StepUpMiddleware
+from stepup_middleware.rules import Rule
+from stepup_middleware.service.stepup import StepUp
+from stepup_middleware.stores.base import AttemptLimit, AuditFilter, AuditPage
+
+__all__ = [
+    "PLATFORM_PURPOSES",
+    "AttemptLimit",
+    "AuditEvent",
+    "AuditFilter",
+    "AuditPage",
+    "AuditRecord",
+    "CeremonyError",
+    "ConfigurationError",
+    "Deprecation",
+    "EventName",
+    "FactorKind",
+    "FactorRequirement",
+    "Outcome",
+    "PolicyError",
+    "Proof",
+    "Purpose",
+    "PurposePolicy",
+    "RelyingParty",
+    "RequireStepUp",
+    "Rule",
+    "Severity",
+    "StepUp",
+    "StepUpError",
+    "StepUpMiddleware",
+    "StepUpRequired",
+    "StoreError",
+    "StoreTimeoutError",
+    "Subject",
+    "require_step_up",
+    "requires_step_up",
+]

@@ -1,0 +1,269 @@
+"""May this token authorize this request now? All rules of redemption, the table first.
+
+Every predicate is computed; the first one that holds gives the verdict, and all of them go to the log.
+The order is part of the contract:
+
+    ====  ==============================================  ======================  ==================
+    rank  predicate                                       verdict                 what becomes of it
+    ====  ==============================================  ======================  ==================
+    1     redeemed before, whoever and wherever           REUSED                  stays redeemed
+    2     other subject, session or workspace             REQUIRED                revoked (wrong_holder)
+    3     other IP                                        IP_MISMATCH             revoked (ip)
+    4     no such row, or revoked                         REQUIRED                stays
+    5     its life is over                                EXPIRED                 stays
+    6     other purpose, request or details               REQUIRED                stays, still usable
+    7     the factor behind it is gone or too weak now    FACTOR_INSUFFICIENT     revoked (factor)
+    8     none of these                                   REDEEMED                redeemed
+    ====  ==============================================  ======================  ==================
+
+A store redeems with one guarded statement whose condition is the conjunction of these predicates'
+opposites, and calls ``decide`` only to say why a token was *not* redeemed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from .binding import Details, RequestLine
+from .events import AuditEvent, EventName
+from .factors import FactorKind, FactorRequirement
+from .moments import iso
+from .tokens import TokenReference
+
+CLOCK_SKEW = timedelta(seconds=5)  # how far one node's clock may be behind another's
+
+
+class TokenState(StrEnum):
+    ISSUED = "issued"
+    REDEEMED = "redeemed"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedToken:
+    """A token's row.
+
+    ``request_digest`` and ``details_digest`` are what the person agreed to. ``attempt`` is the id of the
+    presentation that redeemed it, ``replays`` how often it was presented after that.
+    """
+
+    reference: TokenReference
+    state: TokenState
+    prompt_id: str
+    workspace_id: str
+    subject_id: str
+    session: str
+    ip: str
+    purpose: str
+    requirement: FactorRequirement
+    policy_version: int
+    request_digest: bytes
+    details_digest: bytes
+    factor_id: str
+    factor_kind: FactorKind
+    issued_at: datetime
+    expires_at: datetime
+    attempt: bytes | None = None
+    redeemed_at: datetime | None = None
+    redeemed_ip: str = ""
+    redeemed_user_agent: str = ""
+    replays: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """A token presented with a request.
+
+    ``attempt`` is 16 random bytes that name this presentation, so that a repeated statement recognises
+    its own success. ``ttl`` and ``minimum`` are the purpose's of this moment.
+    """
+
+    reference: TokenReference
+    attempt: bytes
+    workspace_id: str
+    subject_id: str
+    subject_name: str
+    session: str
+    ip: str
+    user_agent: str
+    purpose: str
+    ttl: timedelta
+    minimum: FactorRequirement
+    retention_years: int
+    request: RequestLine
+    request_digest: bytes
+    details: Details
+    details_digest: bytes
+    now: datetime
+
+
+class Verdict(StrEnum):
+    REDEEMED = "redeemed"
+    REUSED = "reused"
+    REQUIRED = "required"
+    IP_MISMATCH = "ip_mismatch"
+    EXPIRED = "expired"
+    FACTOR_INSUFFICIENT = "factor_insufficient"
+
+
+class Flag(StrEnum):
+    """Each predicate by the word the log uses."""
+
+    REDEEMED_BEFORE = "redeemed_before"
+    WRONG_SUBJECT = "wrong_user"
+    WRONG_SESSION = "wrong_session"
+    WRONG_WORKSPACE = "wrong_workspace"
+    WRONG_IP = "ip_mismatch"
+    STATE_LOST = "state_lost"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    WRONG_PURPOSE = "wrong_purpose"
+    WRONG_REQUEST = "wrong_request"
+    WRONG_DETAILS = "wrong_details"
+    FACTOR_GONE = "factor_gone"
+    FACTOR_WEAK = "factor_insufficient"
+
+
+_TABLE: tuple[tuple[frozenset[Flag], Verdict, str], ...] = (
+    (frozenset({Flag.REDEEMED_BEFORE}), Verdict.REUSED, ""),
+    (
+        frozenset({Flag.WRONG_SUBJECT, Flag.WRONG_SESSION, Flag.WRONG_WORKSPACE}),
+        Verdict.REQUIRED,
+        "wrong_holder",
+    ),
+    (frozenset({Flag.WRONG_IP}), Verdict.IP_MISMATCH, "ip"),
+    (frozenset({Flag.STATE_LOST, Flag.REVOKED}), Verdict.REQUIRED, ""),
+    (frozenset({Flag.EXPIRED}), Verdict.EXPIRED, ""),
+    (frozenset({Flag.WRONG_PURPOSE, Flag.WRONG_REQUEST, Flag.WRONG_DETAILS}), Verdict.REQUIRED, ""),
+    (frozenset({Flag.FACTOR_GONE, Flag.FACTOR_WEAK}), Verdict.FACTOR_INSUFFICIENT, "factor"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The verdict, every flag, and why the token is to be revoked (empty: it is not)."""
+
+    verdict: Verdict
+    flags: tuple[Flag, ...] = ()
+    revoke: str = ""
+
+
+def token_expiry(row: IssuedToken, ttl: timedelta) -> datetime:
+    """Return when a token's life ends: the embedded end, or sooner where the purpose's TTL is shorter now."""
+    return min(row.expires_at, row.issued_at + ttl)
+
+
+def flags_of(row: IssuedToken | None, shown: Presentation, *, factor_live: bool) -> tuple[Flag, ...]:
+    """Return every predicate that holds, in the order of the table."""
+    if row is None or row.reference != shown.reference:
+        return (Flag.STATE_LOST,)
+    alive = shown.now < token_expiry(row, shown.ttl) and row.issued_at <= shown.now + CLOCK_SKEW
+    predicates = (
+        (Flag.REDEEMED_BEFORE, row.state is TokenState.REDEEMED),
+        (Flag.WRONG_SUBJECT, row.subject_id != shown.subject_id),
+        (Flag.WRONG_SESSION, row.session != shown.session),
+        (Flag.WRONG_WORKSPACE, row.workspace_id != shown.workspace_id),
+        (Flag.WRONG_IP, row.ip != shown.ip),
+        (Flag.REVOKED, row.state is TokenState.REVOKED),
+        (Flag.EXPIRED, not alive),
+        (Flag.WRONG_PURPOSE, row.purpose != shown.purpose),
+        (Flag.WRONG_REQUEST, row.request_digest != shown.request_digest),
+        (Flag.WRONG_DETAILS, row.details_digest != shown.details_digest),
+        (Flag.FACTOR_GONE, not factor_live),
+        (Flag.FACTOR_WEAK, not shown.minimum.accepts(row.factor_kind)),
+    )
+    return tuple(flag for flag, holds in predicates if holds)
+
+
+def decide(row: IssuedToken | None, shown: Presentation, *, factor_live: bool) -> Decision:
+    """Return the verdict on a presentation. ``factor_live``: the factor behind the token is still enrolled."""
+    flags = flags_of(row, shown, factor_live=factor_live)
+    for group, verdict, revoke in _TABLE:
+        if not group.isdisjoint(flags):
+            return Decision(verdict=verdict, flags=flags, revoke=revoke)
+    return Decision(verdict=Verdict.REDEEMED)
+
+
+def presentation_event(
+    shown: Presentation, decision: Decision, row: IssuedToken | None, *, replays: int = 0
+) -> AuditEvent:
+    """Return the audit event of a presentation, with what the row knows of its prompt and proof.
+
+    ``replays`` counts how often the token has been presented after its redemption, this time included.
+    A token shown by another than its holder is logged under the one who showed it; the prompt id leads
+    to the holder.
+    """
+    known = row if Flag.STATE_LOST not in decision.flags else None
+    data: dict[str, object] = {}
+    if decision.verdict is Verdict.REDEEMED:
+        name = EventName.ACTION_AUTHORIZED
+    elif decision.verdict is Verdict.REUSED:
+        name = EventName.REUSED
+        assert known is not None  # noqa: S101 - the verdict needs the row
+        data = {
+            "count": replays,
+            "likely_retry": known.redeemed_at is not None
+            and shown.now - known.redeemed_at <= timedelta(seconds=10)
+            and decision.flags == (Flag.REDEEMED_BEFORE,),
+            "redeemed": {
+                "at": None if known.redeemed_at is None else iso(known.redeemed_at),
+                "ip": known.redeemed_ip,
+                "user_agent": known.redeemed_user_agent,
+                "subject": known.subject_id,
+                "session": known.session,
+            },
+        }
+    else:
+        name = EventName.BLOCKED
+    return AuditEvent(
+        at=shown.now,
+        name=name,
+        workspace_id=shown.workspace_id,
+        subject_id=shown.subject_id,
+        subject_name=shown.subject_name,
+        session=shown.session,
+        ip=shown.ip,
+        user_agent=shown.user_agent,
+        purpose=shown.purpose,
+        prompt_id="" if known is None else known.prompt_id,
+        factor_kind=None if known is None else known.factor_kind,
+        factor_id="" if known is None else known.factor_id,
+        requirement=None if known is None else known.requirement,
+        policy_version=None if known is None else known.policy_version,
+        request=shown.request,
+        details=shown.details,
+        reason="" if name is EventName.ACTION_AUTHORIZED else decision.flags[0].value,
+        flags=tuple(flag.value for flag in decision.flags),
+        retention_years=shown.retention_years,
+        data=data,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redemption:
+    """What a store answers to a presentation: the decision, and the token's row as it was read."""
+
+    decision: Decision
+    row: IssuedToken | None
+
+
+def worth_logging(replays: int) -> bool:
+    """Whether the n-th replay of one token is logged: the first, and then each power of ten.
+
+    A flood with one spent token so leaves one alert and a count, not a row each.
+    """
+    return replays >= 1 and str(replays).strip("0") == "1"
+
+
+def redeemed(row: IssuedToken, shown: Presentation) -> IssuedToken:
+    """Return the row as redeemed by this presentation."""
+    return replace(
+        row,
+        state=TokenState.REDEEMED,
+        attempt=shown.attempt,
+        redeemed_at=shown.now,
+        redeemed_ip=shown.ip,
+        redeemed_user_agent=shown.user_agent,
+    )

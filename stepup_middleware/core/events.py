@@ -1,0 +1,167 @@
+"""The audit events: their names, their fields and their one canonical text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from .binding import Details, RequestLine
+from .canonical import canonical_json
+from .factors import FactorKind, FactorRequirement
+from .moments import iso
+
+
+class EventName(StrEnum):
+    """Every event of the audit log."""
+
+    CHALLENGE_REQUESTED = "ACCOUNT_STEPUP_CHALLENGE_REQUESTED"
+    VERIFIED = "ACCOUNT_STEPUP_VERIFIED"
+    FAILED = "ACCOUNT_STEPUP_FAILED"
+    REUSED = "ACCOUNT_STEPUP_REUSED"
+    BLOCKED = "ACCOUNT_STEPUP_BLOCKED"
+    ACTION_AUTHORIZED = "ACTION_AUTHORIZED"
+    ACTION_COMPLETED = "ACTION_COMPLETED"
+    POLICY_CHANGED = "POLICY_CHANGED"
+    FACTOR_ENROLLED = "FACTOR_ENROLLED"
+    FACTOR_REMOVED = "FACTOR_REMOVED"
+
+    @property
+    def severity(self) -> Severity:
+        return _SEVERITY.get(self, Severity.INFO)
+
+    @property
+    def outcome(self) -> Outcome:
+        return _OUTCOME.get(self, Outcome.SUCCESS)
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Outcome(StrEnum):
+    """How an event went, for filters and exports."""
+
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DENIED = "denied"
+
+
+_SEVERITY = {
+    EventName.FAILED: Severity.WARNING,
+    EventName.BLOCKED: Severity.WARNING,
+    EventName.REUSED: Severity.CRITICAL,
+}
+_OUTCOME = {
+    EventName.CHALLENGE_REQUESTED: Outcome.PENDING,
+    EventName.FAILED: Outcome.FAILURE,
+    EventName.REUSED: Outcome.DENIED,
+    EventName.BLOCKED: Outcome.DENIED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """One fact for the log.
+
+    ``session`` is the hash of the session id, ``retention_years`` how long the event is kept, ``flags``
+    every predicate that was off, ``data`` what only this kind of event has (the proof of a verified
+    WebAuthn ceremony, the status of a completed action, the old and new value of a policy).
+    """
+
+    at: datetime
+    name: EventName
+    workspace_id: str
+    subject_id: str
+    subject_name: str = ""
+    session: str = ""
+    ip: str = ""
+    user_agent: str = ""
+    purpose: str = ""
+    prompt_id: str = ""
+    factor_kind: FactorKind | None = None
+    factor_id: str = ""
+    requirement: FactorRequirement | None = None
+    policy_version: int | None = None
+    request: RequestLine | None = None
+    details: Details = ()
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+    retention_years: int = 1
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def body(self) -> str:
+        """Return the canonical text that the chain hashes and the store keeps."""
+        return canonical_json(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "v": 1,
+            "at": iso(self.at),
+            "event": self.name,
+            "severity": self.name.severity,
+            "outcome": self.outcome or self.name.outcome,
+            "workspace": self.workspace_id,
+            "subject": self.subject_id,
+            "subject_name": self.subject_name,
+            "session": self.session,
+            "ip": self.ip,
+            "user_agent": self.user_agent,
+            "purpose": self.purpose,
+            "prompt": self.prompt_id,
+            "factor": self.factor_kind,
+            "factor_id": self.factor_id,
+            "requirement": self.requirement,
+            "policy_version": self.policy_version,
+            "request": None if self.request is None else self.request.as_dict(),
+            "details": [list(pair) for pair in self.details],
+            "reason": self.reason,
+            "flags": list(self.flags),
+            "retention_years": self.retention_years,
+            "data": dict(self.data),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """An event as the log has it: with its place in the log and in its chain.
+
+    ``seq`` orders the whole log, ``chain`` and ``link`` place the record in one hash chain, ``previous``
+    and ``hash`` are 32 bytes. ``body`` is the canonical text that was hashed; the other fields are read
+    from it.
+    """
+
+    seq: int
+    chain: str
+    link: int
+    previous: bytes
+    hash: bytes
+    body: str
+    at: datetime
+    event: EventName
+    severity: Severity
+    outcome: Outcome
+    workspace_id: str
+    subject_id: str
+    subject_name: str
+    session: str
+    ip: str
+    user_agent: str
+    purpose: str
+    prompt_id: str
+    factor_kind: FactorKind | None
+    factor_id: str
+    requirement: FactorRequirement | None
+    policy_version: int | None
+    request: RequestLine | None
+    details: Details
+    reason: str
+    flags: tuple[str, ...]
+    retention_years: int
+    data: Mapping[str, Any]

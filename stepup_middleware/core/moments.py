@@ -1,0 +1,28 @@
+"""Moments as the stores keep them: whole microseconds since 1970, in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    """Return whole microseconds since 1970. Exact; raises ``TypeError`` for a naive datetime."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Return the aware UTC datetime of whole microseconds since 1970."""
+    return _EPOCH + micros * _MICROSECOND
+
+
+def span_micros(span: timedelta) -> int:
+    """Return a span in whole microseconds."""
+    return span // _MICROSECOND
+
+
+def iso(moment: datetime) -> str:
+    """Return RFC 3339 text in UTC, microseconds only where there are any: ``2026-11-24T12:00:00Z``."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

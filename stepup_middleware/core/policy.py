@@ -1,0 +1,60 @@
+"""Which proof a workspace asks for: its own choice, never below the platform's minimum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stepup_middleware.errors import PolicyError
+
+from .factors import FactorRequirement, stricter
+from .purposes import Purpose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPolicy:
+    """A workspace's policy as stored: raw values by purpose id, and a version that grows with each write."""
+
+    version: int = 0
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurposePolicy:
+    """One purpose with the requirement in effect and the platform's minimum."""
+
+    purpose: Purpose
+    requirement: FactorRequirement
+
+    @property
+    def minimum(self) -> FactorRequirement:
+        return self.purpose.minimum
+
+
+def effective_requirement(purpose: Purpose, policy: StoredPolicy) -> FactorRequirement:
+    """Return what a new prompt asks for: the stored choice or the minimum, whichever is stricter.
+
+    A stored word that is not one of the two known ones reads as the strictest.
+    """
+    stored = policy.values.get(purpose.id)
+    if stored is None:
+        return purpose.minimum
+    try:
+        return stricter(purpose.minimum, FactorRequirement(stored))
+    except ValueError:
+        return FactorRequirement.PHISHING_RESISTANT
+
+
+def check_policy_write(purpose: Purpose, requirement: str) -> FactorRequirement:
+    """Return the requirement to save, or raise ``PolicyError`` when it is below the minimum or unknown."""
+    try:
+        wanted = FactorRequirement(requirement)
+    except ValueError:
+        raise PolicyError(
+            f"{purpose.title}: choose 'any' or 'phishing_resistant', not {str(requirement)[:40]!r}."
+        ) from None
+    if wanted.strength < purpose.minimum.strength:
+        raise PolicyError(
+            f"{purpose.title}: the platform minimum is a phishing-resistant factor, so 'any' cannot be saved."
+        )
+    return wanted

@@ -1,0 +1,206 @@
+"""The prompt: one question to one person about one request, and how it is decided what to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from .binding import Details, RequestLine
+from .events import AuditEvent, EventName
+from .factors import FactorKind, FactorRequirement
+from .policy import StoredPolicy, effective_requirement
+from .purposes import FACTOR_CHANGE, Purpose
+from .subject import Subject
+
+PROMPT_LIFETIME = timedelta(minutes=5)
+OPEN_PROMPTS_PER_SESSION = 32  # a page that asks for more at once is a flood, not a person
+
+
+class PromptState(StrEnum):
+    """``open`` until proved, cancelled or expired; a proved prompt serves no second ceremony."""
+
+    OPEN = "open"
+    PROVED = "proved"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledFactor:
+    """A factor as the decision sees it."""
+
+    id: str
+    kind: FactorKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request for a prompt: everything known before policy and factors are read."""
+
+    prompt_id: str
+    subject: Subject
+    ip: str
+    user_agent: str
+    purpose: Purpose
+    request: RequestLine
+    details: Details
+    locale: str
+    now: datetime
+    also: tuple[AuditEvent, ...] = ()  # what the log must tell besides, such as the refusal of a bad token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A question to a person, as it was asked.
+
+    ``requirement`` and ``policy_version`` are the policy's at that moment; ``factor_ids`` are the
+    qualifying factors the person had then, and no other serves this prompt.
+    """
+
+    id: str
+    workspace_id: str
+    subject_id: str
+    subject_name: str
+    session: str
+    ip: str
+    user_agent: str
+    purpose: str
+    requirement: FactorRequirement
+    policy_version: int
+    factor_ids: tuple[str, ...]
+    factor_kinds: tuple[FactorKind, ...]
+    request: RequestLine
+    details: Details
+    locale: str
+    created_at: datetime
+    expires_at: datetime
+
+    def belongs_to(self, subject: Subject) -> bool:
+        """Whether this very session of this person was asked."""
+        return (
+            self.workspace_id == subject.workspace_id
+            and self.subject_id == subject.id
+            and self.session == subject.session
+        )
+
+    def description(self) -> dict[str, object]:
+        """Return what the WebAuthn challenge commits to (RFC 8785 JSON is made of it)."""
+        return {
+            "v": 1,
+            "prompt": self.id,
+            "workspace": self.workspace_id,
+            "subject": self.subject_id,
+            "purpose": self.purpose,
+            "requirement": self.requirement.value,
+            "policy_version": self.policy_version,
+            "request": self.request.as_dict(),
+            "details": [list(pair) for pair in self.details],
+            "locale": self.locale,
+            "issued_at": self.created_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPrompt:
+    """A prompt with its state, as read from a store."""
+
+    prompt: Prompt
+    state: PromptState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoFactor:
+    """Nothing the person has enrolled meets the requirement: there is nobody to ask."""
+
+    requirement: FactorRequirement
+    policy_version: int
+
+
+def requirement_for(purpose: Purpose, policy: StoredPolicy, factors: Sequence[EnrolledFactor]) -> FactorRequirement:
+    """Return what a prompt asks for: the policy's requirement, or for a factor change the strongest kind had."""
+    if purpose.id == FACTOR_CHANGE.id:
+        strong = any(factor.kind.phishing_resistant for factor in factors)
+        return FactorRequirement.PHISHING_RESISTANT if strong else FactorRequirement.ANY
+    return effective_requirement(purpose, policy)
+
+
+def ask(asked: Asked, policy: StoredPolicy, factors: Sequence[EnrolledFactor]) -> Prompt | NoFactor:
+    """Decide the prompt from the policy and the factors of this moment.
+
+    A store calls this inside the transaction that reads both and writes the prompt.
+    """
+    requirement = requirement_for(asked.purpose, policy, factors)
+    serving = [factor for factor in factors if requirement.accepts(factor.kind)]
+    if not serving:
+        return NoFactor(requirement=requirement, policy_version=policy.version)
+    subject = asked.subject
+    kinds = {factor.kind for factor in serving}
+    return Prompt(
+        id=asked.prompt_id,
+        workspace_id=subject.workspace_id,
+        subject_id=subject.id,
+        subject_name=subject.name,
+        session=subject.session,
+        ip=asked.ip,
+        user_agent=asked.user_agent,
+        purpose=asked.purpose.id,
+        requirement=requirement,
+        policy_version=policy.version,
+        factor_ids=tuple(factor.id for factor in serving),
+        factor_kinds=tuple(kind for kind in FactorKind if kind in kinds),
+        request=asked.request,
+        details=asked.details,
+        locale=asked.locale,
+        created_at=asked.now,
+        expires_at=asked.now + PROMPT_LIFETIME,
+    )
+
+
+def asking_event(asked: Asked, result: Prompt | NoFactor) -> AuditEvent:
+    """Return the event of asking: the prompt was issued, or blocked for want of a factor."""
+    blocked = isinstance(result, NoFactor)
+    subject = asked.subject
+    return AuditEvent(
+        at=asked.now,
+        name=EventName.BLOCKED if blocked else EventName.CHALLENGE_REQUESTED,
+        workspace_id=subject.workspace_id,
+        subject_id=subject.id,
+        subject_name=subject.name,
+        session=subject.session,
+        ip=asked.ip,
+        user_agent=asked.user_agent,
+        purpose=asked.purpose.id,
+        prompt_id=asked.prompt_id,
+        requirement=result.requirement,
+        policy_version=result.policy_version,
+        request=asked.request,
+        details=asked.details,
+        reason="no_factor" if blocked else "",
+        retention_years=asked.purpose.retention_years,
+    )
+
+
+def prompt_event(
+    prompt: Prompt, name: EventName, *, now: datetime, retention_years: int, **fields: object
+) -> AuditEvent:
+    """Return an event about a prompt, with everything the prompt knows filled in.
+
+    ``fields`` name further fields of the event, or replace such as ``ip`` by those of this moment.
+    """
+    values: dict[str, object] = {
+        "workspace_id": prompt.workspace_id,
+        "subject_id": prompt.subject_id,
+        "subject_name": prompt.subject_name,
+        "session": prompt.session,
+        "ip": prompt.ip,
+        "user_agent": prompt.user_agent,
+        "purpose": prompt.purpose,
+        "prompt_id": prompt.id,
+        "requirement": prompt.requirement,
+        "policy_version": prompt.policy_version,
+        "request": prompt.request,
+        "details": prompt.details,
+    }
+    values.update(fields)
+    return AuditEvent(at=now, name=name, retention_years=retention_years, **values)  # type: ignore[arg-type]

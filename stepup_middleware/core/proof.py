@@ -1,0 +1,53 @@
+"""What a handler finds at ``scope["stepup"]`` after redemption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from .binding import Details
+from .decisions import IssuedToken, Presentation
+from .factors import FactorKind, FactorRequirement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A redeemed proof: this person authorized this request, once, at ``authorized_at`` (aware UTC).
+
+    ``acr`` and ``amr`` are the words of RFC 9470 and RFC 8176 for it.
+    """
+
+    prompt_id: str
+    purpose: str
+    workspace_id: str
+    subject_id: str
+    factor_id: str
+    factor_kind: FactorKind
+    requirement: FactorRequirement
+    policy_version: int
+    details: Details
+    authorized_at: datetime
+
+    @property
+    def acr(self) -> str:
+        return "phr" if self.factor_kind.phishing_resistant else "mfa"
+
+    @property
+    def amr(self) -> tuple[str, ...]:
+        return self.factor_kind.amr
+
+
+def proof_of(row: IssuedToken, shown: Presentation) -> Proof:
+    """Return the proof of a redemption."""
+    return Proof(
+        prompt_id=row.prompt_id,
+        purpose=row.purpose,
+        workspace_id=row.workspace_id,
+        subject_id=row.subject_id,
+        factor_id=row.factor_id,
+        factor_kind=row.factor_kind,
+        requirement=row.requirement,
+        policy_version=row.policy_version,
+        details=shown.details,
+        authorized_at=shown.now,
+    )

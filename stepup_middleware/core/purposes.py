@@ -1,0 +1,278 @@
+"""What an action is for: the catalogue of purposes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from stepup_middleware.errors import ConfigurationError
+
+from .factors import FactorRequirement
+
+MAX_TTL = timedelta(minutes=5)  # PSD2 RTS 4(3)(d): nothing idle for longer can be redeemed
+_ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deprecation:
+    """Notice that a purpose will go: the date of its end and a sentence for developers."""
+
+    on: date
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purpose:
+    """One kind of high-impact action.
+
+    ``title`` names it in lists, ``description`` says what it is for, ``authorize_title`` heads the modal
+    and ``consequence`` tells what will happen, in plain words. ``minimum`` is the platform's floor and
+    default, ``ttl`` the life of a token (at most five minutes), ``retention_years`` how many calendar
+    years its audit events are kept.
+
+    Raises ``ConfigurationError`` for values that cannot be served safely.
+    """
+
+    id: str
+    title: str
+    authorize_title: str
+    consequence: str
+    minimum: FactorRequirement
+    ttl: timedelta
+    description: str = ""
+    retention_years: int = 1
+    deprecated: Deprecation | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not _ID.fullmatch(self.id):
+            raise ConfigurationError(f"a purpose id is lower-case letters, digits and _: {self.id!r}")
+        try:
+            object.__setattr__(self, "minimum", FactorRequirement(self.minimum))
+        except ValueError:
+            raise ConfigurationError(f"purpose {self.id}: unknown minimum {self.minimum!r}") from None
+        if not isinstance(self.ttl, timedelta) or not timedelta(seconds=1) <= self.ttl <= MAX_TTL:
+            raise ConfigurationError(f"purpose {self.id}: ttl must be 1 second to 5 minutes: {self.ttl!r}")
+        if type(self.retention_years) is not int or not 1 <= self.retention_years <= 100:
+            raise ConfigurationError(f"purpose {self.id}: retention_years must be 1 to 100")
+        for field in ("title", "authorize_title", "consequence"):
+            if not getattr(self, field):
+                raise ConfigurationError(f"purpose {self.id}: {field} must not be empty")
+
+
+class Catalogue(Mapping[str, Purpose]):
+    """The purposes of an app in their order, by id.
+
+    Raises ``ConfigurationError`` for an empty catalogue or an id given twice.
+    """
+
+    __slots__ = ("_by_id",)
+
+    def __init__(self, purposes: Iterable[Purpose]) -> None:
+        self._by_id: dict[str, Purpose] = {}
+        for purpose in purposes:
+            if purpose.id in self._by_id or purpose.id == FACTOR_CHANGE.id:
+                raise ConfigurationError(f"purpose id {purpose.id} is taken")
+            self._by_id[purpose.id] = purpose
+        if not self._by_id:
+            raise ConfigurationError("the catalogue has no purpose")
+
+    def __getitem__(self, purpose_id: str) -> Purpose:
+        return self._by_id[purpose_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_id)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+
+FACTOR_CHANGE = Purpose(
+    id="factor_change",
+    title="Factor change",
+    description="Adding or removing one of your own factors",
+    authorize_title="Authorize a change of your factors",
+    consequence=(
+        "The set of factors that can authorize actions in your name changes. Go on only if you asked for it yourself."
+    ),
+    minimum=FactorRequirement.ANY,  # in effect: the strongest kind that the person has enrolled
+    ttl=timedelta(seconds=120),
+)
+"""The library's own purpose, outside every catalogue: no policy sets it, no tag names it."""
+
+_ANY = FactorRequirement.ANY
+_PHR = FactorRequirement.PHISHING_RESISTANT
+
+
+def _purpose(
+    purpose_id: str,
+    title: str,
+    description: str,
+    authorize_title: str,
+    consequence: str,
+    minimum: FactorRequirement,
+    seconds: int,
+    retention_years: int = 1,
+) -> Purpose:
+    return Purpose(
+        id=purpose_id,
+        title=title,
+        description=description,
+        authorize_title=authorize_title,
+        consequence=consequence,
+        minimum=minimum,
+        ttl=timedelta(seconds=seconds),
+        retention_years=retention_years,
+    )
+
+
+PLATFORM_PURPOSES: tuple[Purpose, ...] = (
+    _purpose(
+        "payroll_ach_transmit",
+        "Payroll ACH transmit",
+        "Sending a NACHA file to the bank for direct-deposit payroll",
+        "Authorize payroll ACH transmit",
+        "Real money moves: the bank pays everyone on this run, and a sent file cannot be called back from here.",
+        _PHR,
+        60,
+    ),
+    _purpose(
+        "equity_grant_cosign",
+        "Equity grant cosign",
+        "The second signer on an equity grant",
+        "Authorize equity grant cosign",
+        "Your signature makes the grant binding: the shares are promised to this person.",
+        _PHR,
+        120,
+    ),
+    _purpose(
+        "year_end_tax_transmit",
+        "Year-end tax transmit",
+        "Finalizing W-2 / 1099 / T4 / 1095-C output for transmission",
+        "Authorize year-end tax transmit",
+        "The forms become final and go to the tax authority; later changes need filed corrections.",
+        _PHR,
+        120,
+    ),
+    _purpose(
+        "account_erasure_finalize",
+        "Account erasure finalize",
+        "The final button after cooling-off and four-eyes",
+        "Authorize account erasure",
+        "The account and its personal data are erased for good. Nobody can bring them back.",
+        _PHR,
+        60,
+    ),
+    _purpose(
+        "webhook_secret_rotation",
+        "Webhook secret rotation",
+        "Changing the HMAC secret of a subscription",
+        "Authorize webhook secret rotation",
+        "Deliveries are signed with a new secret at once; receivers that still know only the old one reject them.",
+        _ANY,
+        180,
+    ),
+    _purpose(
+        "scim_token_revocation",
+        "SCIM token revocation",
+        "Revoking the active SCIM bearer token",
+        "Authorize SCIM token revocation",
+        "Your identity provider loses access at once: people are no longer added or removed automatically.",
+        _ANY,
+        180,
+    ),
+    _purpose(
+        "saml_provider_deletion",
+        "SAML provider deletion",
+        "Removing an enabled SAML provider",
+        "Authorize SAML provider deletion",
+        "Everyone who signs in through this provider loses that way in.",
+        _PHR,
+        120,
+    ),
+    _purpose(
+        "custom_domain_change",
+        "Custom domain change",
+        "Re-pointing the workspace's custom domain",
+        "Authorize custom domain change",
+        "The workspace answers at the new address; links to the old one stop working.",
+        _ANY,
+        180,
+    ),
+    _purpose(
+        "mfa_policy_disable",
+        "MFA policy disable",
+        "Turning Require MFA off",
+        "Authorize turning Require MFA off",
+        "People can sign in with a password alone: a stolen password is then enough.",
+        _PHR,
+        60,
+    ),
+    _purpose(
+        "network_policy_disable",
+        "Network policy disable",
+        "Disabling an active network allowlist",
+        "Authorize disabling the network allowlist",
+        "The workspace can be reached from any network, not only from the ones you listed.",
+        _PHR,
+        60,
+    ),
+    _purpose(
+        "data_export_download",
+        "Data-export download",
+        "Downloading a prepared data-export bundle",
+        "Authorize data-export download",
+        "The bundle with the workspace's data leaves the platform and is yours to protect.",
+        _ANY,
+        120,
+    ),
+    _purpose(
+        "audit_log_export",
+        "Audit-log export",
+        "Generating a CSV or NDJSON of the audit log",
+        "Authorize audit-log export",
+        "A copy of who did what, from where, leaves the platform and is yours to protect.",
+        _ANY,
+        120,
+    ),
+    _purpose(
+        "personal_access_token_elevation",
+        "Personal-access-token elevation",
+        "Raising a PAT's scope past read-only",
+        "Authorize personal-access-token elevation",
+        "Whoever holds this token can change data, not only read it.",
+        _ANY,
+        180,
+    ),
+    _purpose(
+        "holds_override",
+        "Holds override",
+        "Overriding a regulatory retention hold during account erasure; audit kept 10 years",
+        "Authorize holds override",
+        "A regulatory hold is set aside, so that records it protects can be erased. This is kept on record for "
+        "ten years.",
+        _PHR,
+        60,
+        10,
+    ),
+    _purpose(
+        "attestation_policy_tighten",
+        "Attestation policy tighten",
+        "Switching the attestation mode to a stricter level",
+        "Authorize a stricter attestation policy",
+        "Authenticators that cannot attest what they are will no longer be accepted at enrolment.",
+        _ANY,
+        180,
+    ),
+    _purpose(
+        "branding_domain_cname",
+        "Branding domain CNAME",
+        "Issuing a TLS certificate for a custom subdomain",
+        "Authorize branding domain CNAME",
+        "A TLS certificate is issued for the subdomain, and your pages are served under it.",
+        _ANY,
+        300,
+    ),
+)
+"""The platform's sixteen purposes, in order, the same for every workspace."""

@@ -1,0 +1,146 @@
+"""The answers of the library when an action does not run: code, status and a sentence that helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .factors import FactorKind, FactorRequirement
+from .prompts import Prompt
+from .purposes import Purpose
+
+
+class RefusalCode(StrEnum):
+    """The stable codes of the wire format."""
+
+    REQUIRED = "STEPUP_REQUIRED"
+    TOKEN_EXPIRED = "STEPUP_TOKEN_EXPIRED"  # noqa: S105 - a code, not a password
+    FACTOR_INSUFFICIENT = "STEPUP_FACTOR_INSUFFICIENT"
+    TOKEN_REUSED = "STEPUP_TOKEN_REUSED"  # noqa: S105 - likewise
+    IP_MISMATCH = "STEPUP_IP_MISMATCH"
+    VERIFICATION_FAILED = "STEPUP_VERIFICATION_FAILED"
+    PROMPT_NOT_FOUND = "STEPUP_PROMPT_NOT_FOUND"
+    RATE_LIMITED = "STEPUP_RATE_LIMITED"
+    UNAVAILABLE = "STEPUP_UNAVAILABLE"
+    NOT_SIGNED_IN = "STEPUP_NOT_SIGNED_IN"
+    CROSS_ORIGIN = "STEPUP_CROSS_ORIGIN"
+    BAD_REQUEST = "STEPUP_BAD_REQUEST"
+    BODY_TOO_LARGE = "STEPUP_BODY_TOO_LARGE"
+    BODY_TIMEOUT = "STEPUP_BODY_TIMEOUT"
+    EARLY_DATA = "STEPUP_EARLY_DATA"
+    FACTOR_CONFLICT = "STEPUP_FACTOR_CONFLICT"
+    FACTOR_NOT_FOUND = "STEPUP_FACTOR_NOT_FOUND"
+
+    @property
+    def status(self) -> int:
+        return _ANSWERS[self][0]
+
+    @property
+    def heading(self) -> str:
+        return _ANSWERS[self][1]
+
+    @property
+    def detail(self) -> str:
+        return _ANSWERS[self][2]
+
+
+_ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
+    RefusalCode.REQUIRED: (
+        401,
+        "Step-up authentication required",
+        "Confirm that it is you to go on: use your passkey, hardware key or authenticator app.",
+    ),
+    RefusalCode.TOKEN_EXPIRED: (
+        401,
+        "The authorization has expired",
+        "Too much time passed since you confirmed. Click the action again and confirm once more.",
+    ),
+    RefusalCode.FACTOR_INSUFFICIENT: (
+        403,
+        "A stronger factor is needed",
+        "This action needs a factor that you have not enrolled yet. Enrol a passkey or hardware key, then click "
+        "the action again.",
+    ),
+    RefusalCode.TOKEN_REUSED: (
+        403,
+        "This authorization was used already",
+        "One authorization runs one action, and this one has run. If you meant to do it again, click the action "
+        "again; if this was not you, tell your security team now.",
+    ),
+    RefusalCode.IP_MISMATCH: (
+        403,
+        "Your network changed",
+        "The authorization was made from another network. Click the action again and confirm from the network "
+        "where you began.",
+    ),
+    RefusalCode.VERIFICATION_FAILED: (
+        400,
+        "That did not work",
+        "We could not confirm that it is you, and nothing was done. Try again, or use another of your factors.",
+    ),
+    RefusalCode.PROMPT_NOT_FOUND: (
+        404,
+        "This request to confirm is no longer open",
+        "It was finished, cancelled or has expired. Click the action again to get a new one.",
+    ),
+    RefusalCode.RATE_LIMITED: (
+        429,
+        "Too many attempts",
+        "Wait a moment, then try again. Your session and your other factors still work.",
+    ),
+    RefusalCode.UNAVAILABLE: (
+        503,
+        "Confirmation is not available right now",
+        "The action has not run. Try again in a moment; if it stays like this, tell your administrator.",
+    ),
+    RefusalCode.NOT_SIGNED_IN: (401, "Not signed in", "Sign in, then try again."),
+    RefusalCode.CROSS_ORIGIN: (
+        403,
+        "Request from another site",
+        "This can only be done from the app's own pages. Open the app and try again there.",
+    ),
+    RefusalCode.BAD_REQUEST: (400, "The request could not be read", "Reload the page and try again."),
+    RefusalCode.BODY_TOO_LARGE: (
+        413,
+        "The request is too large",
+        "What you sent is larger than this action accepts. Send less and try again.",
+    ),
+    RefusalCode.BODY_TIMEOUT: (
+        408,
+        "The request took too long to arrive",
+        "Check your connection and try again.",
+    ),
+    RefusalCode.EARLY_DATA: (425, "Too early", "Send the request again once the connection is established."),
+    RefusalCode.FACTOR_CONFLICT: (
+        409,
+        "The factor cannot be changed like this",
+        "It is registered already, or it is the last one that your actions need. Enrol another one first.",
+    ),
+    RefusalCode.FACTOR_NOT_FOUND: (404, "No such factor", "It may have been removed. Reload the page."),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One answer: what the person and the client are told.
+
+    ``detail`` replaces the code's own sentence where more is known. ``retry_after_seconds`` goes out as
+    ``Retry-After``.
+    """
+
+    code: RefusalCode
+    detail: str = ""
+    prompt: Prompt | None = None
+    purpose: Purpose | None = None
+    requirement: FactorRequirement | None = None
+    kinds: tuple[FactorKind, ...] = ()
+    enroll: bool = False
+    retry_after_seconds: int | None = None
+
+    @property
+    def status(self) -> int:
+        return self.code.status
+
+    @property
+    def sentence(self) -> str:
+        return self.detail or self.code.detail

@@ -1,0 +1,52 @@
+"""The signed-in person, as the host app knows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+_MAX_LENGTH = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Who is signed in, in which session and workspace.
+
+    ``id``, ``session_id`` and ``workspace_id`` are compared as exact text: no case folding, no Unicode
+    normalisation, and never a number. Give one stable id per person (not an e-mail address typed in
+    another case), for failed attempts are counted by it. ``signed_in_at`` is when the session began
+    (aware UTC); without it, the first factor cannot be enrolled.
+
+    Raises ``TypeError`` or ``ValueError`` for anything that could match another person by accident.
+    """
+
+    id: str
+    session_id: str
+    workspace_id: str
+    name: str
+    is_admin: bool = False
+    signed_in_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("id", "session_id", "workspace_id", "name"):
+            value = getattr(self, field)
+            if type(value) is not str:
+                raise TypeError(f"Subject.{field} must be a str, not {type(value).__name__}")
+            if (not value and field != "name") or len(value) > _MAX_LENGTH:
+                raise ValueError(f"Subject.{field} must have 1 to {_MAX_LENGTH} characters")
+            value.encode("utf-8")  # a lone surrogate raises UnicodeEncodeError, a ValueError
+        if type(self.is_admin) is not bool:
+            raise TypeError("Subject.is_admin must be a bool")
+        if self.signed_in_at is not None and self.signed_in_at.tzinfo is None:
+            raise ValueError("Subject.signed_in_at must be aware")
+
+    @property
+    def session(self) -> str:
+        """The session as the log and the store keep it: a hash, never the id that opens it (ASVS 16.2.5)."""
+        return session_hash(self.session_id)
+
+
+def session_hash(session_id: str) -> str:
+    """Hash a session id for storage: 32 hexadecimal characters."""
+    return sha256(b"stepup-session\0" + session_id.encode()).hexdigest()[:32]

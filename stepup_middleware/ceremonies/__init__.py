@@ -1,0 +1,1 @@
+"""The two ceremonies, WebAuthn and TOTP, as pure begin/finish functions."""

@@ -1,0 +1,98 @@
+"""Time-based one-time passwords (RFC 6238): secrets, their URI, and which time-step a code belongs to.
+
+SHA-1, six digits, 30 seconds: what every authenticator app speaks (RFC 6238 §1.2, Key URI format).
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from datetime import datetime
+
+import pyotp
+
+from stepup_middleware.errors import CeremonyError, FailureReason
+
+PERIOD_SECONDS = 30
+DIGITS = 6
+MIN_NEW_SECRET = 20  # bytes, 160 bit (RFC 4226 §4 R6, recommended)
+MIN_SECRET = 16  # bytes, 128 bit (RFC 4226 §4 R6, required)
+MAX_SECRET = 128  # bytes; longer keys are hashed by HMAC and add nothing
+MAX_DRIFT = 1  # time-steps
+
+# ASCII digits alone: pyotp folds full-width, superscript and bold digits into these before it compares.
+_CODE = re.compile(rf"[0-9]{{{DIGITS}}}", re.ASCII)
+
+
+def new_secret(random: bytes) -> str:
+    """Encode at least 20 random bytes as a base32 secret without padding (RFC 4648 §6).
+
+    Raises ``ValueError`` for fewer bytes, or for more than HMAC can use.
+    """
+    if not MIN_NEW_SECRET <= len(random) <= MAX_SECRET:
+        raise ValueError(f"a new secret has {MIN_NEW_SECRET} to {MAX_SECRET} random bytes")
+    return base64.b32encode(random).decode("ascii").rstrip("=")
+
+
+def provisioning_uri(secret: str, *, account: str, issuer: str) -> str:
+    """Return the ``otpauth://totp/`` URI that an authenticator app reads from a QR code.
+
+    Raises ``ValueError`` for a secret under 128 bits or one that is not base32, and for an empty account
+    or issuer. The URI contains the secret: it is shown once and logged never.
+    """
+    if not account or not issuer:
+        raise ValueError("an account and an issuer are needed to tell one entry from another")
+    return _generator(secret).provisioning_uri(name=account, issuer_name=issuer)
+
+
+def matched_step(secret: str, code: object, *, now: datetime, last_step: int, drift: int = MAX_DRIFT) -> int:
+    """Return the time-step that ``code`` belongs to (RFC 6238 §4.2), for the caller to advance to.
+
+    ``now`` is aware. ``last_step`` is the last step accepted from this person, -1 for none; a step is
+    accepted once, so the caller stores the returned one by compare-and-set. A code is accepted ``drift``
+    steps, 0 or 1, to either side of the current one. That lets a code live one step beyond its 30
+    seconds, for the time it takes to type and send it (RFC 6238 §5.2) and for a clock that is ahead (§6):
+    a conscious deviation from ASVS 6.5.5, which single use bounds.
+
+    Raises ``CeremonyError``: ``MALFORMED`` unless the code is a string of six ASCII digits, ``WRONG_CODE``,
+    ``CODE_REPLAYED`` for the right code of a step at or before ``last_step``, ``UNSUPPORTED_KEY`` for a
+    stored secret under 128 bits. Raises ``ValueError`` for a naive ``now`` or another ``drift``.
+    """
+    if drift not in range(MAX_DRIFT + 1):
+        raise ValueError(f"drift is 0 to {MAX_DRIFT} time-steps")
+    if now.utcoffset() is None:
+        raise ValueError("now must be aware")
+    if not isinstance(code, str) or _CODE.fullmatch(code) is None:
+        raise CeremonyError(FailureReason.MALFORMED, "not six digits")
+    try:
+        generator = _generator(secret)
+    except ValueError:
+        raise CeremonyError(FailureReason.UNSUPPORTED_KEY, "stored secret") from None
+    try:
+        current = generator.timecode(now)
+    except ValueError:
+        raise CeremonyError(FailureReason.WRONG_CODE, "no time-step at this time") from None
+    matched = -1
+    # Every candidate is computed and compared, so that the time taken tells nothing. The latest match
+    # counts: were two steps to share a code, the earlier one would leave the same code good for the later.
+    for step in range(max(current - drift, 0), current + drift + 1):
+        if hmac.compare_digest(generator.generate_otp(step), code):
+            matched = step
+    if matched < 0:
+        raise CeremonyError(FailureReason.WRONG_CODE)
+    if matched <= last_step:
+        raise CeremonyError(FailureReason.CODE_REPLAYED)
+    return matched
+
+
+def _generator(secret: str) -> pyotp.TOTP:
+    """Build pyotp's generator, or raise ``ValueError`` without the secret in its text."""
+    try:
+        generator = pyotp.TOTP(secret, digits=DIGITS, interval=PERIOD_SECONDS)
+        size = len(generator.byte_secret())
+    except ValueError:
+        raise ValueError("the secret is not base32 or far too short") from None
+    if not MIN_SECRET <= size <= MAX_SECRET:
+        raise ValueError(f"a secret has {MIN_SECRET} to {MAX_SECRET} bytes")
+    return generator

@@ -1,0 +1,1 @@
+"""Tests of the ceremonies: each attack of the catalogue that a pure function can meet."""

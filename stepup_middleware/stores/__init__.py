@@ -1,0 +1,1 @@
+"""Where prompts, tokens, factors, policies and the audit log live: one contract, several stores."""

@@ -1,0 +1,7 @@
+"""The embedded store: one SQLite file, shared by all processes of one machine."""
+
+from __future__ import annotations
+
+from .store import SQLiteStore
+
+__all__ = ["SQLiteStore"]

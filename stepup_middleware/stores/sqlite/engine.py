@@ -1,0 +1,177 @@
+"""What runs beneath the verbs: one writer, two readers, and their lives from start to close and over a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.errors import ConfigurationError, StoreError
+
+from .database import Database, Identity, check_place
+from .operations import Operation
+from .reader import Reader
+from .statements import load_migrations, load_statements
+from .tokens import redeem_all
+from .transaction import Transaction
+from .waiting import Audience
+from .writer import Writer
+
+logger = logging.getLogger("stepup_middleware.stores.sqlite")
+
+T = TypeVar("T")
+
+_START_SECONDS = 30.0  # opening may wait for another process that migrates
+_CLOSE_SECONDS = 5.0  # at least; a database that cannot be written does not hold up a shutdown for longer
+_FORK_SECONDS = 2.0  # how long a fork waits for what is under way
+
+
+class Engine:
+    """The connections of one store in one process.
+
+    ``state`` reads prompts, factors and policies, ``log`` the audit log, so that an export holds nobody up.
+    """
+
+    def __init__(self, path: Path, timeout: timedelta) -> None:
+        self.path = path
+        self.sql = load_statements()
+        self.audience = Audience()
+        self._seconds = timeout.total_seconds()
+        self._migrations = load_migrations()
+        self._writer: Writer | None = None
+        self._process = os.getpid()
+        self._held = False  # the writer is kept from its connection
+        self._suspended = False  # nothing at all is open
+        self.state = Reader(path, self._prove, seconds=self._seconds)
+        self.log = Reader(path, self._prove, seconds=self._seconds)
+
+    async def start(self) -> None:
+        """Open the database and write to it."""
+        if self._writer is not None:
+            return
+        await asyncio.to_thread(check_place, self.path)
+        self.audience.loop = asyncio.get_running_loop()
+        writer = self._make_writer(None)
+        try:
+            # the number of the batch is written: a durable probe
+            await writer.perform(Operation(_nothing), seconds=_START_SECONDS)
+        except BaseException:
+            await asyncio.to_thread(writer.close, self._seconds)
+            raise
+        self._writer = writer
+        self._process = os.getpid()
+        _engines.add(self)
+
+    async def close(self) -> None:
+        """Write what was handed over, then close."""
+        writer = self._writer
+        if writer is None:
+            return
+        await self.state.close()
+        await self.log.close()
+        with suppress(StoreError, ConfigurationError):
+            # when this is answered, so is all before it, and what nobody waited for has left its event
+            await writer.perform(Operation(_nothing))
+        await asyncio.to_thread(writer.close, max(2 * self._seconds, _CLOSE_SECONDS))
+        self._writer = None
+        _engines.discard(self)
+
+    def _make_writer(self, known: tuple[str, int] | None) -> Writer:
+        return Writer(self._open, redeem_all, self.audience, known=known, seconds=self._seconds)
+
+    def _open(self, known: tuple[str, int] | None) -> Database:
+        return Database(
+            self.path,
+            self.sql,
+            self._migrations,
+            create=known is None,
+            known=known,
+            busy_seconds=self._seconds,
+            audience=self.audience,
+        )
+
+    def _running(self) -> Writer:
+        writer = self._writer
+        if writer is None:
+            raise StoreError("the store is not started")
+        if self._process != os.getpid():
+            return self._begin_anew(writer)
+        return writer
+
+    def _begin_anew(self, inherited: Writer) -> Writer:
+        """Replace what a fork left of the writer: its thread stayed in the parent."""
+        if not self._suspended:
+            # S19: SQLite's locks are the parent's; to share them would corrupt the file
+            raise StoreError("the database was open during a fork: start the store in each process")
+        self._process = os.getpid()
+        self._suspended = False
+        self.audience.loop = asyncio.get_running_loop()
+        self._writer = self._make_writer(inherited.known)
+        return self._writer
+
+    async def write(self, run: Callable[[Transaction], T]) -> T:
+        """Run something in a transaction and return its result once that is durable."""
+        return await self.perform(Operation(run))  # type: ignore[no-any-return]
+
+    async def perform(self, operation: Operation) -> Any:
+        """Hand over an operation and return its result once it is durable. Raises ``StoreError``."""
+        try:
+            return await self._running().perform(operation)
+        except ConfigurationError as error:
+            raise StoreError(str(error)) from error
+
+    def append_soon(self, event: AuditEvent) -> None:
+        """Hand over an event that nobody waits for."""
+        try:
+            self._running().append_soon(event)
+        except (StoreError, RuntimeError) as error:
+            logger.error("an audit event is lost, %s: %s", event.name.value, error)
+
+    async def _prove(self, again: bool) -> Identity:
+        if again or self._running().identity is None:
+            await self.write(_nothing)
+        identity = self._running().identity
+        if identity is None:
+            raise StoreError("the database is not open")
+        return identity
+
+    def suspend(self) -> None:
+        """Close all connections before a fork, as far as that can be done in time."""
+        if self._writer is not None and self._process == os.getpid():
+            read = [reader.suspend(_FORK_SECONDS) for reader in (self.state, self.log)]
+            self._held = self._writer.suspend(_FORK_SECONDS)
+            self._suspended = self._held and all(read)
+
+    def resume(self) -> None:
+        """Go on in the parent."""
+        if self._held and self._writer is not None:
+            self._held = self._suspended = False
+            self._writer.resume()
+
+
+def _nothing(_: Transaction) -> None:
+    """Do nothing, durably."""
+
+
+_engines: WeakSet[Engine] = WeakSet()
+
+
+def _suspend_all() -> None:
+    for engine in tuple(_engines):
+        engine.suspend()
+
+
+def _resume_all() -> None:
+    for engine in tuple(_engines):
+        engine.resume()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_suspend_all, after_in_parent=_resume_all)

@@ -1,0 +1,133 @@
+"""Prompts, their challenges, and the count of attempts."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from stepup_middleware.core.challenge import PendingChallenge
+from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.moments import from_micros, to_micros
+from stepup_middleware.core.policy import StoredPolicy
+from stepup_middleware.core.prompts import Asked, EnrolledFactor, NoFactor, Prompt, PromptState, asking_event
+from stepup_middleware.core.prompts import ask as decide_prompt
+from stepup_middleware.stores.base import AttemptLimit, TooMany
+
+from .policies import read_policy
+from .rows import prompt_row
+from .transaction import Transaction
+
+_ONE_EVENT_PER = timedelta(minutes=1)
+_FOR_GOOD = 2**62  # microseconds: a bucket that only a new enrolment opens
+
+
+def ask(transaction: Transaction, asked: Asked, open_limit: int) -> Prompt | NoFactor | TooMany:
+    """Decide a prompt from the policy and the factors of this transaction, and write it."""
+    subject = asked.subject
+    person = (subject.workspace_id, subject.id)
+    now = to_micros(asked.now)
+    found = transaction.row("open_prompts", (*person, subject.session, now, transaction.epoch))
+    if found is not None and found[0] >= open_limit:
+        _tell_refusal(transaction, asked)
+        # a limit of zero has no prompt whose end could be waited for
+        return TooMany(retry_after=_ONE_EVENT_PER if found[1] is None else from_micros(found[1]) - asked.now)
+    policy: StoredPolicy = read_policy(transaction, subject.workspace_id)
+    factors = [EnrolledFactor(id_, FactorKind(kind)) for id_, kind in transaction.rows("factor_kinds", person)]
+    result = decide_prompt(asked, policy, factors)
+    if isinstance(result, Prompt):
+        transaction.run("insert_prompt", prompt_row(result, transaction.epoch))
+    for event in asked.also:
+        transaction.append(event)
+    transaction.append(asking_event(asked, result))
+    return result
+
+
+def _tell_refusal(transaction: Transaction, asked: Asked) -> None:
+    # D01, D02: a flood leaves one event a minute, with the number of those it stands for
+    subject = asked.subject
+    key = (subject.workspace_id, subject.id, subject.session)
+    logged_at, unlogged = transaction.row("read_refused_session", key) or (None, 0)
+    if logged_at is not None and abs(asked.now - from_micros(logged_at)) < _ONE_EVENT_PER:
+        transaction.run("note_refused_session", (*key, logged_at, unlogged + 1))
+        return
+    transaction.run("note_refused_session", (*key, to_micros(asked.now), 0))
+    transaction.append(
+        AuditEvent(
+            at=asked.now,
+            name=EventName.BLOCKED,
+            workspace_id=subject.workspace_id,
+            subject_id=subject.id,
+            subject_name=subject.name,
+            session=subject.session,
+            ip=asked.ip,
+            user_agent=asked.user_agent,
+            purpose=asked.purpose.id,
+            request=asked.request,
+            details=asked.details,
+            reason="rate_limited",
+            retention_years=asked.purpose.retention_years,
+            data={"also_refused_before": unlogged},
+        )
+    )
+
+
+def set_challenge(transaction: Transaction, prompt_id: str, challenge: PendingChallenge, now: datetime) -> bool:
+    """Set the pending challenge of an open prompt."""
+    return bool(
+        transaction.changed(
+            "set_challenge",
+            {
+                "id": prompt_id,
+                "nonce": challenge.nonce,
+                "factors": json.dumps(challenge.factor_ids),
+                "expires_at": to_micros(challenge.expires_at),
+                "now": to_micros(now),
+                "epoch": transaction.epoch,
+            },
+        )
+    )
+
+
+def pop_challenge(transaction: Transaction, prompt_id: str, now: datetime) -> PendingChallenge | None:
+    """Take the pending challenge of an open prompt."""
+    found = transaction.row("read_challenge", (prompt_id, to_micros(now), transaction.epoch))
+    if found is None:
+        return None
+    transaction.run("clear_challenge", (prompt_id,))
+    nonce, factors, expires_at = found
+    return PendingChallenge(nonce=nonce, factor_ids=tuple(json.loads(factors)), expires_at=from_micros(expires_at))
+
+
+def cancel(transaction: Transaction, prompt_id: str, event: AuditEvent, now: datetime) -> bool:
+    """Cancel a prompt that is open, or proved with a token that nobody redeemed and that has not expired."""
+    found = transaction.row("prompt_to_cancel", (prompt_id, transaction.epoch))
+    if found is None:
+        return False
+    state, expires_at, token = found
+    at = to_micros(now)
+    if state == PromptState.OPEN:
+        if expires_at <= at:
+            return False
+    elif not transaction.changed("cancel_token", (token, at)):
+        return False
+    transaction.run("cancel_prompt", (prompt_id,))
+    transaction.append(event)
+    return True
+
+
+def reserve_attempt(
+    transaction: Transaction, workspace_id: str, subject_id: str, bucket: str, limit: AttemptLimit, now: datetime
+) -> TooMany | None:
+    """Count an attempt before it is judged, or refuse it while its bucket is closed."""
+    key = (workspace_id, subject_id, bucket)
+    failed, closed_until = transaction.row("read_attempts", key) or (0, 0)
+    at = to_micros(now)
+    if closed_until >= _FOR_GOOD:
+        return TooMany(retry_after=limit.longest)
+    if at < closed_until:
+        return TooMany(retry_after=from_micros(closed_until) - now)
+    pause = limit.closed_for(failed + 1)
+    until = _FOR_GOOD if pause is None else to_micros(now + pause)
+    transaction.run("count_attempt", (*key, failed + 1, until))
+    return None

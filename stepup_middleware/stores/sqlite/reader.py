@@ -1,0 +1,119 @@
+"""Reading: connections that cannot write, beside the writer."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from stepup_middleware.errors import StoreError, StoreTimeoutError
+
+from .database import Identity, identity_of
+from .rows import Row
+
+
+class WatchedConnection(sqlite3.Connection):
+    """A connection that refuses to read once its path leads to another file (S12)."""
+
+    path: Path
+    identity: Identity
+    closed: threading.Event
+
+    def close(self) -> None:
+        super().close()
+        self.closed.set()
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if identity_of(self.path) != self.identity:
+            raise sqlite3.OperationalError("the database file was removed or replaced")
+        return super().execute(sql, parameters)
+
+
+class Reader:
+    """One connection for reading, opened when it is first needed and again after an error.
+
+    ``prove`` returns the file that the writer has opened and found to be the right one; with True it makes
+    the writer look again.
+    """
+
+    def __init__(self, path: Path, prove: Callable[[bool], Awaitable[Identity]], *, seconds: float) -> None:
+        self._path = path
+        self._prove = prove
+        self._seconds = seconds
+        self._connection: aiosqlite.Connection | None = None
+        self._raw: WatchedConnection | None = None
+        self._doubtful = False
+
+    async def rows(self, text: str, parameters: Any = ()) -> list[Row]:
+        """Return all rows of a statement. Raises ``StoreError``."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                connection = self._connection or await self._connect()
+                return list(await connection.execute_fetchall(text, parameters))  # type: ignore[arg-type]
+        except TimeoutError:
+            raise StoreTimeoutError("the database did not answer in time") from None
+        except (sqlite3.Error, OSError, ValueError) as error:
+            await self._drop()
+            raise StoreError(f"the database cannot be read: {type(error).__name__}: {error}") from error
+
+    async def row(self, text: str, parameters: Any = ()) -> Row | None:
+        """Return the first row of a statement, None when there is none. Raises ``StoreError``."""
+        rows = await self.rows(text, parameters)
+        return rows[0] if rows else None
+
+    async def _connect(self) -> aiosqlite.Connection:
+        identity = await self._prove(self._doubtful)
+        raw: list[WatchedConnection] = []
+
+        def open_file(*arguments: Any, **options: Any) -> WatchedConnection:
+            connection = WatchedConnection(*arguments, **options)
+            connection.path, connection.identity = self._path, identity
+            connection.closed = threading.Event()
+            raw.append(connection)
+            return connection
+
+        connection = await aiosqlite.connect(
+            f"{self._path.as_uri()}?mode=rw",
+            uri=True,
+            timeout=self._seconds,
+            isolation_level=None,
+            cached_statements=256,
+            factory=open_file,
+        )
+        try:
+            await connection.execute_fetchall("PRAGMA query_only = ON")
+            await connection.execute_fetchall("PRAGMA trusted_schema = OFF")
+        except BaseException:
+            connection.stop()
+            raise
+        if self._connection is not None:  # another call was faster
+            connection.stop()
+            return self._connection
+        self._connection, self._raw, self._doubtful = connection, raw[0], False
+        return connection
+
+    def suspend(self, seconds: float) -> bool:
+        """Close the connection before a fork; False when that took too long. The next read opens it again."""
+        connection, raw, self._connection, self._raw = self._connection, self._raw, None, None
+        if connection is None or raw is None:
+            return True
+        connection.stop()
+        return raw.closed.wait(seconds)
+
+    async def _drop(self) -> None:
+        self._doubtful = True
+        await self.close()
+
+    async def close(self) -> None:
+        """Finish what was asked, then close."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close()
+            except (sqlite3.Error, ValueError):
+                connection.stop()

@@ -1,0 +1,225 @@
+"""Rows of the tables and the values of the contract, each made from the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from stepup_middleware.core.binding import RequestLine, details_digest
+from stepup_middleware.core.canonical import canonical_json
+from stepup_middleware.core.chain import read_record
+from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState
+from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.moments import from_micros, span_micros, to_micros
+from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.stores.base import ChainStart, SignedHead, TokenGrant
+
+Row = tuple[Any, ...]
+
+
+def shown_row(shown: Presentation) -> Row:
+    """Return a presentation as the row that the redeeming statement reads."""
+    return (
+        shown.reference.id,
+        shown.reference.nonce,
+        shown.attempt,
+        shown.workspace_id,
+        shown.subject_id,
+        shown.session,
+        shown.ip,
+        shown.user_agent,
+        shown.purpose,
+        span_micros(shown.ttl),
+        shown.minimum.strength,
+        shown.request_digest,
+        shown.details_digest,
+        to_micros(shown.now),
+    )
+
+
+def token_of(row: Sequence[Any]) -> IssuedToken:
+    """Return the token of a row in the order of the columns of ``redeem`` and ``read_token``."""
+    return IssuedToken(
+        reference=TokenReference(row[0], row[1]),
+        state=TokenState(row[2]),
+        prompt_id=row[3],
+        workspace_id=row[4],
+        subject_id=row[5],
+        session=row[6],
+        ip=row[7],
+        purpose=row[8],
+        requirement=FactorRequirement(row[9]),
+        policy_version=row[10],
+        request_digest=row[11],
+        details_digest=row[12],
+        factor_id=row[13],
+        factor_kind=FactorKind(row[14]),
+        issued_at=from_micros(row[15]),
+        expires_at=from_micros(row[16]),
+        attempt=row[17],
+        redeemed_at=None if row[18] is None else from_micros(row[18]),
+        redeemed_ip=row[19],
+        redeemed_user_agent=row[20],
+        replays=row[21],
+    )
+
+
+def grant_row(grant: TokenGrant, epoch: int) -> Row:
+    """Return the row of the token that a grant brings."""
+    prompt = grant.prompt
+    return (
+        grant.nonce,
+        epoch,
+        prompt.id,
+        prompt.workspace_id,
+        prompt.subject_id,
+        prompt.session,
+        prompt.ip,
+        prompt.purpose,
+        prompt.requirement.value,
+        prompt.policy_version,
+        prompt.request.digest(),
+        details_digest(prompt.details),
+        grant.factor_id,
+        grant.factor_kind.value,
+        to_micros(grant.issued_at),
+        to_micros(grant.expires_at),
+    )
+
+
+def prompt_row(prompt: Prompt, epoch: int) -> Row:
+    """Return the row of a new prompt."""
+    body = {
+        "subject_name": prompt.subject_name,
+        "ip": prompt.ip,
+        "user_agent": prompt.user_agent,
+        "purpose": prompt.purpose,
+        "requirement": prompt.requirement,
+        "policy_version": prompt.policy_version,
+        "factor_ids": list(prompt.factor_ids),
+        "factor_kinds": list(prompt.factor_kinds),
+        "request": prompt.request.as_dict(),
+        "details": [list(pair) for pair in prompt.details],
+        "locale": prompt.locale,
+    }
+    return (
+        prompt.id,
+        epoch,
+        prompt.workspace_id,
+        prompt.subject_id,
+        prompt.session,
+        to_micros(prompt.created_at),
+        to_micros(prompt.expires_at),
+        canonical_json(body),
+    )
+
+
+def prompt_of(row: Sequence[Any]) -> StoredPrompt:
+    """Return the prompt of a row of ``get_prompt``."""
+    id_, workspace, subject, session, state, created_at, expires_at, text = row
+    body = json.loads(text)
+    request = body["request"]
+    prompt = Prompt(
+        id=id_,
+        workspace_id=workspace,
+        subject_id=subject,
+        subject_name=body["subject_name"],
+        session=session,
+        ip=body["ip"],
+        user_agent=body["user_agent"],
+        purpose=body["purpose"],
+        requirement=FactorRequirement(body["requirement"]),
+        policy_version=body["policy_version"],
+        factor_ids=tuple(body["factor_ids"]),
+        factor_kinds=tuple(FactorKind(kind) for kind in body["factor_kinds"]),
+        request=RequestLine(
+            method=request["method"],
+            path=request["path"],
+            query=request["query"],
+            body_digest=request["body_sha256"],
+        ),
+        details=tuple((label, text) for label, text in body["details"]),
+        locale=body["locale"],
+        created_at=from_micros(created_at),
+        expires_at=from_micros(expires_at),
+    )
+    return StoredPrompt(prompt=prompt, state=PromptState(state))
+
+
+def factor_row(workspace_id: str, subject_id: str, factor: Factor) -> Row:
+    """Return the row of a new factor."""
+    used_at = None if factor.last_used_at is None else to_micros(factor.last_used_at)
+    head = (
+        factor.id,
+        workspace_id,
+        subject_id,
+        factor.kind.value,
+        factor.name,
+        to_micros(factor.created_at),
+        used_at,
+    )
+    if isinstance(factor, TOTPFactor):
+        return (*head, *[None] * 9, factor.encrypted_secret)
+    return (
+        *head,
+        factor.credential_id,
+        factor.public_key,
+        factor.algorithm,
+        factor.sign_count,
+        factor.backup_eligible,
+        factor.backed_up,
+        json.dumps(factor.transports),
+        factor.aaguid,
+        factor.user_handle,
+        None,
+    )
+
+
+def factor_of(row: Sequence[Any]) -> Factor:
+    """Return the factor of a row of ``list_factors``."""
+    id_, kind, name, created_at, last_used_at = row[:5]
+    used_at = None if last_used_at is None else from_micros(last_used_at)
+    if kind == FactorKind.TOTP:
+        return TOTPFactor(
+            id=id_,
+            name=name,
+            created_at=from_micros(created_at),
+            last_used_at=used_at,
+            encrypted_secret=row[14],
+            last_step=row[15],
+        )
+    return WebAuthnFactor(
+        id=id_,
+        kind=FactorKind(kind),
+        name=name,
+        created_at=from_micros(created_at),
+        last_used_at=used_at,
+        credential_id=row[5],
+        public_key=row[6],
+        algorithm=row[7],
+        sign_count=row[8],
+        backup_eligible=bool(row[9]),
+        backed_up=bool(row[10]),
+        transports=tuple(json.loads(row[11])),
+        aaguid=row[12],
+        user_handle=row[13],
+    )
+
+
+def record_of(row: Sequence[Any]) -> AuditRecord:
+    """Return the audit record of a row: sequence number, chain, link, hash before, hash, body."""
+    return read_record(*row)
+
+
+def chain_start_of(row: Sequence[Any]) -> ChainStart:
+    """Return the chain start of a row of ``chain_starts``."""
+    return ChainStart(chain=row[0], link=row[1], hash=row[2], purged_at=from_micros(row[3]))
+
+
+def head_of(row: Sequence[Any]) -> SignedHead:
+    """Return the signed head of a row of ``heads``."""
+    chain, link, hash_, at, key_id, signature = row
+    return SignedHead(chain=chain, link=link, hash=hash_, at=from_micros(at), key_id=key_id, signature=signature)

@@ -1,0 +1,197 @@
+-- Moments are whole microseconds since 1970 in UTC. Names of columns are those of the contract's values.
+
+CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    database TEXT NOT NULL,         -- random name of this database; its chains are called after it
+    epoch INTEGER NOT NULL,         -- prompts and tokens of an earlier epoch are worthless
+    batch INTEGER NOT NULL,         -- number of the last committed batch: tells a restored backup
+    back INTEGER NOT NULL DEFAULT 0 -- how far the time of a record ever lay before that of an earlier one
+);
+
+CREATE TABLE prompts (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    epoch INTEGER NOT NULL,
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    session TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'proved', 'cancelled')),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    body TEXT NOT NULL,             -- everything else of the prompt, as JSON
+    token INTEGER,                  -- the token that its proof brought
+    challenge_nonce BLOB,
+    challenge_factors TEXT,         -- a JSON list of factor ids
+    challenge_expires_at INTEGER
+);
+CREATE INDEX prompts_by_session ON prompts (workspace, subject, session);
+
+CREATE TABLE refused_sessions (
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    session TEXT NOT NULL,
+    logged_at INTEGER NOT NULL,
+    unlogged INTEGER NOT NULL,      -- refusals since then that the log does not tell
+    PRIMARY KEY (workspace, subject, session)
+) WITHOUT ROWID;
+
+CREATE TABLE tokens (
+    id INTEGER PRIMARY KEY,         -- in the order of minting: redemption then walks few pages
+    nonce BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('issued', 'redeemed', 'revoked')),
+    prompt TEXT NOT NULL,
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    session TEXT NOT NULL,
+    ip TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    requirement TEXT NOT NULL,
+    policy_version INTEGER NOT NULL,
+    request_digest BLOB NOT NULL,
+    details_digest BLOB NOT NULL,
+    factor TEXT NOT NULL,
+    factor_kind TEXT NOT NULL,
+    issued_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    attempt BLOB,
+    redeemed_at INTEGER,
+    redeemed_ip TEXT NOT NULL DEFAULT '',
+    redeemed_user_agent TEXT NOT NULL DEFAULT '',
+    replays INTEGER NOT NULL DEFAULT 0,
+    revoked TEXT NOT NULL DEFAULT '' -- why
+);
+
+CREATE TRIGGER tokens_stay_redeemed BEFORE UPDATE OF state ON tokens
+WHEN OLD.state <> 'issued' AND NEW.state <> OLD.state
+BEGIN
+    SELECT RAISE(ABORT, 'a redeemed or revoked token never changes its state');
+END;
+
+CREATE TABLE people (
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    user_handle BLOB,
+    last_step INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (workspace, subject)
+) WITHOUT ROWID;
+
+CREATE TABLE factors (
+    id TEXT PRIMARY KEY,
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('passkey', 'hardware_key', 'totp')),
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    last_used_at INTEGER,
+    credential_id BLOB UNIQUE,
+    public_key BLOB,
+    algorithm INTEGER,
+    sign_count INTEGER,
+    backup_eligible INTEGER,
+    backed_up INTEGER,
+    transports TEXT,                -- a JSON list
+    aaguid TEXT,
+    user_handle BLOB,
+    encrypted_secret BLOB
+) WITHOUT ROWID;
+CREATE INDEX factors_by_person ON factors (workspace, subject);
+
+CREATE TABLE enrolments (
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    session TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    expires_at INTEGER NOT NULL,
+    challenge BLOB NOT NULL,
+    encrypted_secret BLOB NOT NULL,
+    PRIMARY KEY (workspace, subject, session, kind)
+) WITHOUT ROWID;
+
+CREATE TABLE attempts (
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    bucket TEXT NOT NULL,
+    failed INTEGER NOT NULL,
+    closed_until INTEGER NOT NULL,
+    PRIMARY KEY (workspace, subject, bucket)
+) WITHOUT ROWID;
+
+CREATE TABLE policies (
+    workspace TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    requirement TEXT NOT NULL,
+    PRIMARY KEY (workspace, purpose)
+) WITHOUT ROWID;
+
+CREATE TABLE policy_versions (
+    workspace TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- The truth of a record is its body; workspace to high are an index over it.
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    chain TEXT NOT NULL,
+    link INTEGER NOT NULL,
+    previous BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    event TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    high INTEGER NOT NULL,          -- the latest time of this and all earlier records: grows with seq
+    body TEXT NOT NULL
+);
+CREATE UNIQUE INDEX audit_chain ON audit (chain, link);
+CREATE INDEX audit_high ON audit (high);
+CREATE INDEX audit_workspace ON audit (workspace);
+CREATE INDEX audit_subject ON audit (workspace, subject);
+CREATE INDEX audit_event ON audit (workspace, event);
+CREATE INDEX audit_outcome ON audit (workspace, outcome);
+CREATE INDEX audit_purpose ON audit (workspace, purpose);
+CREATE INDEX audit_prompt ON audit (prompt) WHERE prompt <> '';
+
+CREATE TABLE chain_starts (
+    chain TEXT PRIMARY KEY,
+    link INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    purged_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE heads (
+    chain TEXT NOT NULL,
+    link INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    key_id TEXT NOT NULL,
+    signature BLOB NOT NULL
+);
+CREATE INDEX heads_of_chain ON heads (chain, link);
+
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+-- A purge says first where the chain begins from then on, and only what lies before that can go.
+CREATE TRIGGER audit_is_only_purged BEFORE DELETE ON audit
+WHEN NOT EXISTS (SELECT 1 FROM chain_starts AS s WHERE s.chain = OLD.chain AND OLD.link <= s.link)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER chain_starts_only_advance BEFORE UPDATE ON chain_starts
+WHEN NEW.chain <> OLD.chain OR NEW.link <= OLD.link
+BEGIN
+    SELECT RAISE(ABORT, 'a chain start only advances');
+END;
+
+CREATE TRIGGER chain_starts_stay BEFORE DELETE ON chain_starts
+BEGIN
+    SELECT RAISE(ABORT, 'a chain start only advances');
+END;

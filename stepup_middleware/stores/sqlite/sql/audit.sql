@@ -1,0 +1,71 @@
+-- name: append
+INSERT INTO audit (
+    seq, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, high, body
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: newest
+SELECT seq, high, at FROM audit ORDER BY seq DESC LIMIT 1;
+
+-- name: last_seq
+SELECT seq FROM sqlite_sequence WHERE name = 'audit';
+
+-- name: chain_head
+SELECT link, hash FROM audit WHERE chain = ? ORDER BY link DESC LIMIT 1;
+
+-- name: read_chain_start
+SELECT link, hash FROM chain_starts WHERE chain = ?;
+
+-- name: chain_names
+-- Skips from chain to chain along the index.
+WITH RECURSIVE names (chain) AS (
+    SELECT min(chain) FROM audit
+    UNION ALL
+    SELECT (SELECT min(a.chain) FROM audit AS a WHERE a.chain > names.chain) FROM names WHERE names.chain IS NOT NULL
+)
+SELECT chain FROM names WHERE chain IS NOT NULL;
+
+-- name: chain_heads
+WITH RECURSIVE names (chain) AS (
+    SELECT min(chain) FROM audit
+    UNION ALL
+    SELECT (SELECT min(a.chain) FROM audit AS a WHERE a.chain > names.chain) FROM names WHERE names.chain IS NOT NULL
+)
+SELECT h.seq, h.chain, h.link, h.previous, h.hash, h.body
+FROM names JOIN audit AS h
+ON h.chain = names.chain AND h.link = (SELECT max(l.link) FROM audit AS l WHERE l.chain = names.chain);
+
+-- name: segment
+SELECT seq, chain, link, previous, hash, body FROM audit WHERE chain = ? AND link BETWEEN ? AND ? ORDER BY link;
+
+-- name: chain_starts
+SELECT chain, link, hash, purged_at FROM chain_starts ORDER BY chain;
+
+-- name: set_chain_start
+INSERT INTO chain_starts (chain, link, hash, purged_at) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET link = excluded.link, hash = excluded.hash, purged_at = excluded.purged_at;
+
+-- name: oldest_of_chain
+SELECT link, hash, at FROM audit WHERE chain = ? ORDER BY link LIMIT ?;
+
+-- name: purge_chain
+DELETE FROM audit WHERE chain = ? AND link <= ?;
+
+-- name: add_head
+INSERT INTO heads (chain, link, hash, at, key_id, signature) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: heads
+SELECT chain, link, hash, at, key_id, signature FROM heads WHERE chain = ? AND link >= ? ORDER BY link, rowid LIMIT ?;
+
+-- name: workspaces
+-- Skips from workspace to workspace along the index.
+WITH RECURSIVE names (workspace) AS (
+    SELECT min(workspace) FROM audit
+    UNION ALL
+    SELECT (SELECT min(a.workspace) FROM audit AS a WHERE a.workspace > names.workspace)
+    FROM names WHERE names.workspace IS NOT NULL
+)
+SELECT workspace FROM names WHERE workspace IS NOT NULL;
+
+-- name: first_since
+-- `high` grows with seq, so that all records from here on, and none before, have a `high` of at least the time.
+SELECT min(seq) FROM (SELECT seq FROM audit WHERE high >= ? ORDER BY high, seq LIMIT 1);

@@ -1,0 +1,41 @@
+"""The SQL of the store, read from the files beside this module."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+
+_HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+def load_statements() -> Mapping[str, str]:
+    """Return the statements of ``sql/*.sql`` by the name in the line above each."""
+    statements: dict[str, str] = {}
+    for file in files(__package__).joinpath("sql").iterdir():
+        if not file.name.endswith(".sql"):
+            continue
+        _, *parts = _HEADING.split(file.read_text(encoding="utf-8"))
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            if name in statements:
+                raise ValueError(f"two statements are called {name}")
+            statements[name] = text.strip().removesuffix(";")
+    return statements
+
+
+def load_migrations() -> tuple[str, ...]:
+    """Return the scripts of ``schema/*.sql`` in the order of their numbers: the n-th leads to version n."""
+    folder = files(__package__).joinpath("schema")
+    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    return tuple(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+
+
+def split_script(script: str) -> Iterator[str]:
+    """Yield the statements of a script one by one, so that they run inside a transaction of the caller's."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,266 @@
+"""``SQLiteStore``: the verbs of the contract, each handed to the writer or a reader."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from stepup_middleware.core.challenge import PendingChallenge
+from stepup_middleware.core.decisions import Presentation, Redemption, Verdict
+from stepup_middleware.core.events import AuditEvent, AuditRecord
+from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.policy import StoredPolicy
+from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.stores.base import (
+    AttemptLimit,
+    AuditFilter,
+    AuditPage,
+    ChainStart,
+    Enrolment,
+    GrantRefused,
+    Purged,
+    SignedHead,
+    Store,
+    TokenGrant,
+    TooMany,
+)
+
+from . import audit, factors, policies, prompts, tokens
+from .authorized import make_ready
+from .engine import Engine
+from .operations import Operation
+from .rows import chain_start_of, factor_of, head_of, prompt_of, record_of
+from .transaction import Transaction
+from .waiting import Heard
+
+_POLL_SECONDS = 0.2  # how often another process's records are looked for
+
+
+class SQLiteStore(Store):
+    """The embedded store: one SQLite file for all processes of one machine.
+
+    ``path`` is the database file; it is created with mode 0600 in a folder that exists, and has the side
+    files ``-wal``, ``-shm``, ``-turn`` and ``-fence``. ``timeout`` bounds every call: what is answered
+    later raises ``StoreTimeoutError``, and the writer may still complete what it had begun.
+
+    A copy of the file that is put back ends all tokens of that copy, provided that ``-fence`` was not put
+    back with it. After restoring a whole disk, call ``revoke_all``.
+
+    Raises ``ConfigurationError`` for a database in memory, which no two processes can share.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, timeout: timedelta = timedelta(seconds=2)) -> None:
+        text = os.fspath(path)
+        if not text or text.startswith((":memory:", "file:")):
+            raise ConfigurationError("SQLiteStore needs the path of a file: memory is lost and cannot be shared")
+        if timeout <= timedelta(0):
+            raise ConfigurationError("the store's timeout must be positive")
+        self._engine = Engine(Path(text).absolute(), timeout)
+        self._write = self._engine.write
+        self._sql = self._engine.sql
+        self._state = self._engine.state
+        self._log = self._engine.log
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({str(self._engine.path)!r})"
+
+    async def start(self) -> None:
+        await self._engine.start()
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    # prompts and ceremonies
+
+    async def ask(self, asked: Asked, *, open_limit: int) -> Prompt | NoFactor | TooMany:
+        return await self._write(lambda transaction: prompts.ask(transaction, asked, open_limit))
+
+    async def get_prompt(self, prompt_id: str, *, now: datetime) -> StoredPrompt | None:
+        row = await self._state.row(self._sql["get_prompt"], (prompt_id, to_micros(now)))
+        return None if row is None else prompt_of(row)
+
+    async def set_challenge(self, prompt_id: str, challenge: PendingChallenge, *, now: datetime) -> bool:
+        return await self._write(lambda transaction: prompts.set_challenge(transaction, prompt_id, challenge, now))
+
+    async def pop_challenge(self, prompt_id: str, *, now: datetime) -> PendingChallenge | None:
+        return await self._write(lambda transaction: prompts.pop_challenge(transaction, prompt_id, now))
+
+    async def reserve_attempt(
+        self, workspace_id: str, subject_id: str, bucket: str, *, limit: AttemptLimit, now: datetime
+    ) -> TooMany | None:
+        return await self._write(
+            lambda transaction: prompts.reserve_attempt(transaction, workspace_id, subject_id, bucket, limit, now)
+        )
+
+    async def issue_token(self, grant: TokenGrant) -> TokenReference | GrantRefused:
+        return await self._write(lambda transaction: tokens.issue(transaction, grant))
+
+    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent, now: datetime) -> bool:
+        return await self._write(lambda transaction: prompts.cancel(transaction, prompt_id, event, now))
+
+    # redemption
+
+    async def redeem(self, shown: Presentation) -> Redemption:
+        def late(answer: Any) -> None:
+            redemption = tokens.redemption_of(answer)
+            if redemption.decision.verdict is Verdict.REDEEMED and redemption.row is not None:
+                self._engine.append_soon(tokens.aborted_event(shown, redemption.row))
+
+        operation = Operation(shown=(shown, make_ready(shown)), late=late)
+        return tokens.redemption_of(await self._engine.perform(operation))
+
+    async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
+        await self._write(lambda transaction: tokens.revoke_session(transaction, workspace_id, subject_id, session))
+
+    async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:
+        await self._write(lambda transaction: tokens.revoke_all(transaction, event))
+
+    # audit
+
+    async def append(self, events: Sequence[AuditEvent]) -> None:
+        def run(transaction: Transaction) -> None:
+            for event in events:
+                transaction.append(event)
+
+        await self._write(run)
+
+    def append_soon(self, event: AuditEvent) -> None:
+        self._engine.append_soon(event)
+
+    def subscribe(self, heard: Heard) -> None:
+        self._engine.audience.subscribe(heard)
+
+    async def audit_page(
+        self, workspace_id: str | None, wanted: AuditFilter, *, before: int | None, limit: int
+    ) -> AuditPage:
+        found = await audit.walk(
+            self._log, self._sql, workspace_id, wanted, audit.Span(end=before), newest_first=True, limit=limit + 1
+        )
+        shown = found[:limit]
+        return AuditPage(events=shown, next=shown[-1].seq if len(found) > limit and shown else None)
+
+    async def audit_after(
+        self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
+    ) -> tuple[AuditRecord, ...]:
+        return await audit.walk(
+            self._log, self._sql, workspace_id, wanted, audit.Span(first=after + 1), newest_first=False, limit=limit
+        )
+
+    async def last_seq(self) -> int:
+        row = await self._log.row(self._sql["last_seq"])
+        return 0 if row is None else row[0]
+
+    async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
+        rows = await self._log.rows(self._sql["segment"], (chain, first, last))
+        return tuple(record_of(row) for row in rows)
+
+    async def chain_heads(self) -> tuple[AuditRecord, ...]:
+        return tuple(record_of(row) for row in await self._log.rows(self._sql["chain_heads"]))
+
+    async def chain_starts(self) -> tuple[ChainStart, ...]:
+        return tuple(chain_start_of(row) for row in await self._log.rows(self._sql["chain_starts"]))
+
+    async def add_head(self, head: SignedHead) -> None:
+        row = (head.chain, head.link, head.hash, to_micros(head.at), head.key_id, head.signature)
+
+        def run(transaction: Transaction) -> None:
+            transaction.run("add_head", row)
+
+        await self._write(run)
+
+    async def heads(self, chain: str, *, from_link: int = 0, limit: int = 100) -> tuple[SignedHead, ...]:
+        rows = await self._log.rows(self._sql["heads"], (chain, from_link, limit))
+        return tuple(head_of(row) for row in rows)
+
+    async def wait_for_audit(self, after: int, *, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while await self.last_seq() <= after and (left := end - loop.time()) > 0:
+            await self._engine.audience.wait(min(left, _POLL_SECONDS))
+
+    async def purge(self, *, now: datetime, limit: int) -> Purged:
+        return await self._write(lambda transaction: audit.purge(transaction, now, limit))
+
+    # policy
+
+    async def get_policy(self, workspace_id: str) -> StoredPolicy:
+        rows = await self._state.rows(self._sql["read_policy_with_version"], (workspace_id,))
+        return policies.policy_of(rows)
+
+    async def set_policy(
+        self, workspace_id: str, changes: Sequence[tuple[str, str]], events: Sequence[AuditEvent], *, now: datetime
+    ) -> StoredPolicy:
+        return await self._write(lambda transaction: policies.set_policy(transaction, workspace_id, changes, events))
+
+    # factors
+
+    async def list_factors(self, workspace_id: str, subject_id: str) -> tuple[Factor, ...]:
+        rows = await self._state.rows(self._sql["list_factors"], (workspace_id, subject_id))
+        return tuple(factor_of(row) for row in rows)
+
+    async def user_handle(self, workspace_id: str, subject_id: str, *, fresh: bytes) -> bytes:
+        return await self._write(lambda transaction: factors.user_handle(transaction, workspace_id, subject_id, fresh))
+
+    async def begin_enrolment(self, enrolment: Enrolment, *, now: datetime) -> None:
+        await self._write(lambda transaction: factors.begin_enrolment(transaction, enrolment))
+
+    async def pop_enrolment(
+        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str | None, now: datetime
+    ) -> Enrolment | None:
+        return await self._write(
+            lambda transaction: factors.pop_enrolment(transaction, workspace_id, subject_id, session, kind, id, now)
+        )
+
+    async def get_enrolment(
+        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str, now: datetime
+    ) -> Enrolment | None:
+        key = factors.enrolment_key(workspace_id, subject_id, session, kind, id, now)
+        row = await self._state.row(self._sql["read_enrolment"], key)
+        return None if row is None else factors.enrolment_of(workspace_id, subject_id, session, kind, row)
+
+    async def add_webauthn_factor(
+        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent
+    ) -> bool:
+        return await self._write(
+            lambda transaction: factors.add_webauthn_factor(transaction, workspace_id, subject_id, factor, event)
+        )
+
+    async def add_totp_factor(
+        self, workspace_id: str, subject_id: str, factor: TOTPFactor, *, enrolment_id: str, event: AuditEvent
+    ) -> bool:
+        return await self._write(
+            lambda transaction: factors.add_totp_factor(
+                transaction, workspace_id, subject_id, factor, enrolment_id, event
+            )
+        )
+
+    async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
+        return await self._write(
+            lambda transaction: bool(transaction.changed("rename_factor", (name, factor_id, workspace_id, subject_id)))
+        )
+
+    async def remove_factor(
+        self, workspace_id: str, subject_id: str, factor_id: str, *, event: AuditEvent, now: datetime
+    ) -> bool:
+        return await self._write(
+            lambda transaction: factors.remove_factor(transaction, workspace_id, subject_id, factor_id, event)
+        )
+
+    async def last_time_step(self, workspace_id: str, subject_id: str) -> int:
+        row = await self._state.row(self._sql["read_last_step"], (workspace_id, subject_id))
+        return 0 if row is None else row[0]
+
+    async def advance_time_step(self, workspace_id: str, subject_id: str, step: int) -> bool:
+        return await self._write(
+            lambda transaction: bool(transaction.changed("advance_step", (workspace_id, subject_id, step)))
+        )
+
+    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
+        return await self._write(lambda transaction: factors.reencrypt(transaction, limit, after, rewrite))

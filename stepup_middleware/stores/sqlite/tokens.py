@@ -1,0 +1,147 @@
+"""Tokens in the database: minted, redeemed once, revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from stepup_middleware.core.decisions import (
+    CLOCK_SKEW,
+    IssuedToken,
+    Presentation,
+    Redemption,
+    TokenState,
+    Verdict,
+    decide,
+    presentation_event,
+    worth_logging,
+)
+from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.moments import span_micros, to_micros
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.base import GrantRefused, TokenGrant
+
+from .authorized import NAME, OUTCOME, REDEEMED, Ready, authorized_body, authorized_event
+from .rows import Row, grant_row, token_of
+from .transaction import Transaction
+
+_MAX_ID = 2**63 - 1  # the largest row id
+_SKEW = span_micros(CLOCK_SKEW)
+
+
+def redeem_all(transaction: Transaction, batch: Sequence[tuple[Presentation, Ready]]) -> list[Redemption | Row]:
+    """Redeem what a batch presents with one guarded statement, and say of the rest why not.
+
+    At most one presentation of a token redeems it, also within the batch: the row carries its ``attempt``.
+    A presentation that redeemed is answered with the row, which ``redemption_of`` reads.
+    """
+    transaction.run_many("stage", [ready.row for shown, ready in batch if shown.reference.id <= _MAX_ID])
+    redeemed = transaction.rows("redeem", {"skew": _SKEW})
+    transaction.run("unstage")
+    won = {row[17]: row for row in redeemed}
+    answers: list[Redemption | Row] = []
+    for shown, ready in batch:
+        row = won.pop(shown.attempt, None)
+        if row is None or row[0] != shown.reference.id or row[1] != shown.reference.nonce:
+            answers.append(_judge(transaction, shown))
+            continue
+        transaction.place(
+            ready.row[13],
+            shown.retention_years,
+            authorized_body(ready, row),
+            shown.workspace_id,
+            shown.subject_id,
+            NAME,
+            OUTCOME,
+            shown.purpose,
+            row[3],
+            partial(authorized_event, shown, row),
+        )
+        answers.append(row)
+    if won or len(redeemed) != sum(type(answer) is tuple for answer in answers):
+        raise StoreError("two presentations share an attempt")
+    return answers
+
+
+def redemption_of(answer: Redemption | Row) -> Redemption:
+    """Return what the caller is told."""
+    if isinstance(answer, Redemption):
+        return answer
+    return Redemption(decision=REDEEMED, row=token_of(answer))
+
+
+def _judge(transaction: Transaction, shown: Presentation) -> Redemption:
+    """Say why the guard let a presentation down, and do what follows from it."""
+    found = transaction.row("read_token", (shown.reference.id,)) if shown.reference.id <= _MAX_ID else None
+    token, factor_live = (None, False) if found is None else (token_of(found), bool(found[22]))
+    if token is not None and token.reference != shown.reference:
+        token = None
+    if token is not None and token.state is TokenState.REDEEMED and token.attempt == shown.attempt:
+        # S04: the answer of this very presentation was lost on its way; its event is written
+        return Redemption(decision=REDEEMED, row=token)
+    decision = decide(token, shown, factor_live=factor_live)
+    if decision.verdict is Verdict.REDEEMED:
+        raise StoreError("the statement and the decision table disagree on a token")
+    if decision.revoke and token is not None:
+        transaction.run("revoke_token", (decision.revoke, token.reference.id))
+    replays = 0
+    if decision.verdict is Verdict.REUSED and token is not None:
+        counted = transaction.row("count_replay", (token.reference.id,))
+        replays = 0 if counted is None else counted[0]
+        token = replace(token, replays=replays)
+        if not worth_logging(replays):
+            return Redemption(decision=decision, row=token)
+    transaction.append(presentation_event(shown, decision, token, replays=replays))
+    return Redemption(decision=decision, row=token)
+
+
+def aborted_event(shown: Presentation, row: IssuedToken) -> AuditEvent:
+    """Return the event of a redemption that nobody waited for any more: the action did not run (X04)."""
+    authorized = presentation_event(shown, REDEEMED, row)
+    return replace(authorized, name=EventName.ACTION_COMPLETED, data={"outcome": "aborted"})
+
+
+def issue(transaction: Transaction, grant: TokenGrant) -> TokenReference | GrantRefused:
+    """Mint a token if its prompt, its factor and its proof still allow it. Checks all, then writes all."""
+    prompt, at = grant.prompt, to_micros(grant.issued_at)
+    person = (prompt.workspace_id, prompt.subject_id)
+    if transaction.row("prompt_is_open", (prompt.id, at, transaction.epoch)) is None:
+        return GrantRefused.PROMPT_CLOSED
+    factor = transaction.row("read_factor", (grant.factor_id, *person))
+    if factor is None or factor[0] != grant.factor_kind or grant.factor_id not in prompt.factor_ids:
+        return GrantRefused.FACTOR_GONE
+    if grant.factor_kind is FactorKind.TOTP:
+        if grant.time_step is None:
+            raise StoreError("a one-time password was granted without its time-step")
+        if not transaction.changed("advance_step", (*person, grant.time_step)):
+            return GrantRefused.STEP_SPENT
+        transaction.run("use_totp_factor", (at, grant.factor_id))
+    else:
+        if grant.sign_count is None or grant.expected_sign_count is None:
+            raise StoreError("an assertion was granted without its sign count")
+        if factor[1] != grant.expected_sign_count:
+            return GrantRefused.SIGN_COUNT_MOVED
+        transaction.run("use_webauthn_factor", (grant.sign_count, grant.backed_up, at, grant.factor_id))
+    minted = transaction.run("insert_token", grant_row(grant, transaction.epoch)).lastrowid
+    if minted is None:
+        raise StoreError("the database gave the token no row id")
+    transaction.run("prove_prompt", (minted, prompt.id))
+    transaction.run("clear_attempts", (*person, grant.bucket))
+    transaction.append(grant.event)
+    return TokenReference(minted, grant.nonce)
+
+
+def revoke_session(transaction: Transaction, workspace_id: str, subject_id: str, session: str) -> None:
+    """Revoke the unredeemed tokens of a session and cancel its prompts."""
+    transaction.run("revoke_tokens_of_session", (workspace_id, subject_id, session))
+    transaction.run("cancel_prompts_of_session", (workspace_id, subject_id, session))
+
+
+def revoke_all(transaction: Transaction, event: AuditEvent | None) -> None:
+    """Begin a new epoch: no prompt and no token of an earlier one is worth anything."""
+    transaction.bump_epoch()
+    if event is not None:
+        transaction.append(event)

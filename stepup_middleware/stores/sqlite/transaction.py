@@ -1,0 +1,66 @@
+"""What a verb sees of the database while it writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stepup_middleware.core.events import AuditEvent
+
+from .database import Database
+from .rows import Row
+
+Parameters = tuple[Any, ...] | Mapping[str, Any]
+
+
+class Transaction:
+    """The open transaction of a batch. Verbs run in it one after another, in the writer's thread."""
+
+    __slots__ = ("_connection", "_database", "_sql", "place")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection = database.connection
+        self._sql = database.sql
+        self.place = database.log.place
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch."""
+        return self._database.epoch
+
+    def run(self, name: str, parameters: Parameters = ()) -> sqlite3.Cursor:
+        """Run a statement by its name."""
+        return self._connection.execute(self._sql[name], parameters)
+
+    def run_many(self, name: str, rows: Iterable[Row]) -> None:
+        """Run a statement once for each row."""
+        self._connection.executemany(self._sql[name], rows)
+
+    def rows(self, name: str, parameters: Parameters = ()) -> list[Row]:
+        """Return all rows of a statement."""
+        return self._connection.execute(self._sql[name], parameters).fetchall()
+
+    def row(self, name: str, parameters: Parameters = ()) -> Row | None:
+        """Return the first row of a statement, None when there is none."""
+        row: Row | None = self._connection.execute(self._sql[name], parameters).fetchone()
+        return row
+
+    def changed(self, name: str, parameters: Parameters = ()) -> int:
+        """Run a statement and return how many rows it changed."""
+        return self._connection.execute(self._sql[name], parameters).rowcount
+
+    def append(self, event: AuditEvent) -> None:
+        """Write an event to the log with this transaction."""
+        self._database.log.append(event)
+
+    def flush(self) -> None:
+        """Write what was appended so far, for a verb that reads the log."""
+        self._database.log.flush()
+
+    def bump_epoch(self) -> None:
+        """Begin a new epoch."""
+        row = self.row("bump_epoch")
+        assert row is not None  # noqa: S101 - the table has one row
+        self._database.epoch = row[0]

@@ -1,0 +1,67 @@
+"""Those who follow the log: subscribers of this process, and callers that wait for news."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from stepup_middleware.core.events import AuditEvent
+
+logger = logging.getLogger("stepup_middleware.stores.sqlite")
+
+Written = tuple[int, Callable[[], AuditEvent]]  # a sequence number, and what makes its event if it is wanted
+Heard = Callable[[Sequence[tuple[int, AuditEvent]]], None]
+
+
+class Audience:
+    """Told by the writer's thread what has become durable.
+
+    Subscribers hear of it on ``loop``, the one that started the store; waiters in the loop they wait in.
+    """
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._subscribers: list[Heard] = []
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody subscribed: without, nothing needs to be collected."""
+        return bool(self._subscribers)
+
+    def subscribe(self, heard: Heard) -> None:
+        """Add a subscriber."""
+        self._subscribers.append(heard)
+
+    def tell(self, written: Sequence[Written]) -> None:
+        """Hand durable events to the subscribers and wake everybody who waits."""
+        if written and self.loop is not None and not self.loop.is_closed():
+            try:
+                self.loop.call_soon_threadsafe(self._hear, written)
+            except RuntimeError:
+                logger.warning("%d audit event(s) came when nobody could hear them", len(written))
+        for waiter in tuple(self._waiters):
+            try:
+                waiter.get_loop().call_soon_threadsafe(_wake, waiter)
+            except RuntimeError:  # that loop is closed
+                self._waiters.discard(waiter)
+
+    def _hear(self, written: Sequence[Written]) -> None:
+        events = [(seq, make()) for seq, make in written]
+        for heard in self._subscribers:
+            heard(events)
+
+    async def wait(self, seconds: float) -> None:
+        """Return when there is news, or after the time."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await asyncio.wait((waiter,), timeout=seconds)
+        finally:
+            self._waiters.discard(waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,301 @@
+"""Group commit: one thread drains what callers hand over into one durable transaction after another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from stepup_middleware.core.decisions import Presentation
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.errors import ConfigurationError, StoreError
+
+from .authorized import Ready
+from .database import Database, Identity
+from .operations import Answer, Deadlines, Operation, expire, resolve
+from .transaction import Transaction
+from .waiting import Audience
+
+logger = logging.getLogger("stepup_middleware.stores.sqlite")
+
+MOST_TOGETHER = 512  # operations in one transaction
+MOST_WAITING = 10_000  # operations that nobody has begun
+MOST_SOON = 10_000  # events handed over without a waiter
+SOON_SECONDS = 0.05  # how long such an event waits for company
+
+# Errors that say nothing about the one operation that met them: the batch cannot be saved by splitting it.
+_SHARED_FAULTS = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
+
+class Writer:
+    """The writing thread of one store in one process.
+
+    ``open_database`` is called in the thread, with name and mark of the database that was open before,
+    or None: that is ``known`` at first. ``redeem`` answers all presentations of a batch; ``audience`` is
+    told, in the thread, whenever the log has grown.
+    """
+
+    def __init__(
+        self,
+        open_database: Callable[[tuple[str, int] | None], Database],
+        redeem: Callable[[Transaction, Sequence[tuple[Presentation, Ready]]], Sequence[Any]],
+        audience: Audience,
+        *,
+        known: tuple[str, int] | None = None,
+        seconds: float,
+    ) -> None:
+        self._open_database = open_database
+        self._redeem = redeem
+        self._audience = audience
+        self._seconds = seconds
+        self._queue: SimpleQueue[Operation | None] = SimpleQueue()
+        self._soon: deque[AuditEvent] = deque()
+        self._woken = False
+        self._closing = False
+        self._ended = threading.Event()
+        self._database: Database | None = None
+        self.known = known
+        self._announced = 0
+        self._deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = WeakKeyDictionary()
+        self.lost = 0
+        self._gate = threading.Lock()  # held while the connection is in use; a fork waits for it
+        self._thread = threading.Thread(target=self._serve, name="stepup-sqlite-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def identity(self) -> Identity | None:
+        """The file that was last written, None when it is not open."""
+        database = self._database
+        return None if database is None else database.identity
+
+    async def perform(self, operation: Operation, *, seconds: float | None = None) -> Any:
+        """Hand over an operation and wait until it is durable.
+
+        Raises ``StoreError``; ``StoreTimeoutError`` after the time: the operation is skipped if nobody has
+        begun it, and may still take effect if somebody has.
+        """
+        if self._closing:
+            raise StoreError("the store is closed")
+        if self._queue.qsize() >= MOST_WAITING:
+            raise StoreError("too many operations wait for the database")
+        self._queue.put(operation)
+        timer = None
+        if seconds is None:
+            deadlines = self._deadlines.get(operation.loop)
+            if deadlines is None:
+                deadlines = self._deadlines[operation.loop] = Deadlines(operation.loop, self._seconds)
+            deadlines.watch(operation.future)
+        else:
+            timer = operation.loop.call_later(seconds, expire, operation.future)
+        try:
+            return await operation.future
+        except asyncio.CancelledError:
+            # the answer may have come in the same moment as the cancellation
+            result = operation.answered()
+            if result is not None and operation.late is not None:
+                operation.late(result)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def append_soon(self, event: AuditEvent) -> None:
+        """Hand over an event for the next batch, or one of its own a moment later."""
+        if self._ended.is_set() or len(self._soon) >= MOST_SOON:
+            self._lose(1, "nobody can take it")
+            return
+        self._soon.append(event)
+        if not self._woken:
+            self._woken = True
+            self._queue.put(None)
+
+    def close(self, seconds: float) -> None:
+        """Finish what was handed over, close, and wait for it at most so long. Blocks: call it in a thread."""
+        self._closing = True
+        self._queue.put(None)
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            logger.error("the database did not take what was left within %s s", seconds)
+
+    def suspend(self, seconds: float) -> bool:
+        """Close the connection and keep it closed until ``resume``; False when that took too long.
+
+        SQLite's locks do not survive a fork in one piece: what is open in the parent must be closed before.
+        """
+        if not self._gate.acquire(timeout=seconds):
+            return False
+        self._drop()
+        return True
+
+    def resume(self) -> None:
+        """Let the thread go on; it opens the database again when it is next needed."""
+        self._gate.release()
+
+    def _lose(self, count: int, reason: object) -> None:
+        self.lost += count
+        logger.error("%d audit event(s) that nobody waited for could not be written: %s", count, reason)
+
+    def _serve(self) -> None:
+        try:
+            while True:
+                taken = self._take()
+                if taken or self._soon:
+                    self._write(taken)
+                elif self._closing and self._queue.empty():
+                    break
+        finally:
+            self._ended.set()
+            with self._gate:
+                self._drop()
+
+    def _take(self) -> list[Operation]:
+        """Return what waits, at least one operation unless only events do or the end has come."""
+        taken: list[Operation] = []
+        first = self._queue.get()
+        deadline = monotonic() + SOON_SECONDS
+        while first is None and not self._closing:
+            try:
+                first = self._queue.get(timeout=max(0.0, deadline - monotonic()))
+            except Empty:
+                break
+        while True:
+            # what was cancelled or has timed out before it was begun never happens
+            if first is not None and not first.future.done():
+                taken.append(first)
+                if len(taken) >= MOST_TOGETHER:
+                    break
+            try:
+                first = self._queue.get_nowait()
+            except Empty:
+                break
+        return taken
+
+    def _write(self, operations: list[Operation]) -> None:
+        self._woken = False
+        events = [self._soon.popleft() for _ in range(len(self._soon))]
+        try:
+            answers = self._attempt(operations, events)
+        except (sqlite3.Error, OSError, StoreError, ConfigurationError) as error:
+            answers = [(operation, None, error) for operation in operations]
+            if events:
+                self._lose(len(events), error)
+        resolve(answers)
+
+    def _attempt(self, operations: list[Operation], events: list[AuditEvent]) -> list[Answer]:
+        """Run everything in one transaction; if something in it fails, each in one of its own."""
+        try:
+            return self._transact(operations, events)
+        except _OneFailed as failure:
+            if len(operations) + len(events) == 1:
+                if events:
+                    self._lose(1, failure.error)
+                return [(operation, None, failure.error) for operation in operations]
+        answers: list[Answer] = []
+        for operation in operations:
+            answers += self._alone([operation], [])
+        for event in events:
+            self._alone([], [event])
+        return answers
+
+    def _alone(self, operations: list[Operation], events: list[AuditEvent]) -> list[Answer]:
+        try:
+            return self._attempt(operations, events)
+        except (sqlite3.Error, OSError, StoreError, ConfigurationError) as error:
+            if events:
+                self._lose(len(events), error)
+            return [(operation, None, error) for operation in operations]
+
+    def _transact(self, operations: list[Operation], events: list[AuditEvent]) -> list[Answer]:
+        with self._gate:
+            try:
+                database = self._database
+                if database is None:
+                    database = self._database = self._open_database(self.known)
+                    self.known = (database.name, database.mark)
+                with database.turn:
+                    answers = self._batch(database, operations, events)
+                self.known = (database.name, database.mark)
+            except _OneFailed:
+                raise
+            except BaseException as error:
+                if not _is_busy(error):
+                    self._drop()  # what broke the connection must not break the next batch
+                raise
+        if database.log.last_seq > self._announced:
+            self._announced = database.log.last_seq
+            self._audience.tell(database.log.told())
+        return answers
+
+    def _batch(self, database: Database, operations: list[Operation], events: list[AuditEvent]) -> list[Answer]:
+        try:
+            database.begin()
+            transaction = Transaction(database)
+            try:
+                answers = self._run(transaction, operations)
+                for event in events:
+                    transaction.append(event)
+                database.log.flush()
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode & 0xFF in _SHARED_FAULTS:
+                    raise
+                raise _OneFailed(error) from error
+            except Exception as error:
+                raise _OneFailed(error) from error
+            database.commit()
+        except BaseException:
+            database.roll_back()
+            raise
+        return answers
+
+    def _run(self, transaction: Transaction, operations: list[Operation]) -> list[Answer]:
+        answers: list[Answer] = []
+        presented: list[Operation] = []
+        for operation in operations:
+            if operation.run is None:
+                presented.append(operation)
+            else:
+                answers.append((operation, operation.run(transaction), None))
+        if presented:
+            shown = [operation.shown for operation in presented if operation.shown is not None]
+            results = self._redeem(transaction, shown)
+            answers += [(operation, result, None) for operation, result in zip(presented, results, strict=True)]
+        return answers
+
+    def _drop(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+
+
+class _OneFailed(Exception):
+    """An operation failed by itself, not because the database cannot be used."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _is_busy(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

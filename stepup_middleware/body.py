@@ -1,0 +1,123 @@
+"""Reading a body within bounds, and the digest that a token is bound to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
+from hashlib import sha256
+from typing import Any
+from urllib.parse import parse_qsl
+
+from stepup_middleware.core.binding import form_digest, raw_body_digest
+
+BODY_SECONDS = 15.0  # from the first to the last byte of a body that we read ourselves
+MAX_FORM_FIELDS = 1000
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class BodyTooLarge(Exception):
+    """The body is longer than it may be."""
+
+
+class BodyTooSlow(Exception):
+    """The body did not arrive in time, or the client left."""
+
+
+async def chunks_of(receive: Receive) -> AsyncIterator[bytes]:
+    """Yield the chunks of a request body. Raises ``BodyTooSlow`` when the client disconnects."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BodyTooSlow
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+
+
+async def read_body(chunks: AsyncIterator[bytes], *, declared: bytes | None, limit: int) -> bytes:
+    """Return a whole body of at most ``limit`` bytes; ``declared`` is its ``Content-Length``, if any.
+
+    A body declared too long is refused unread. Raises ``BodyTooLarge`` or ``BodyTooSlow``.
+    """
+    if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+        raise BodyTooLarge
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in chunks:
+                if len(body) + len(chunk) > limit:
+                    raise BodyTooLarge
+                body += chunk
+    except TimeoutError:
+        raise BodyTooSlow from None
+    return bytes(body)
+
+
+def replaying(body: bytes, receive: Receive) -> Receive:
+    """Return a ``receive`` that hands out the body that was read, and then whatever the server says."""
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> MutableMapping[str, Any]:
+        return pending.pop() if pending else await receive()
+
+    return again
+
+
+async def body_digest(body: bytes, content_type: bytes, *, ignored: frozenset[str]) -> str:
+    """Return the digest that a token is bound to: of the fields of a form, of the bytes of anything else.
+
+    Browsers write a multipart form with a new boundary each time, and pages renew their anti-forgery
+    field (``ignored``); a form is therefore bound by its fields. A body that claims to be a form and is
+    none is bound by its bytes.
+    """
+    try:
+        fields = await form_fields(body, content_type)
+    except ValueError:
+        fields = None
+    if fields is None:
+        return raw_body_digest(body)
+    return form_digest(((name, file, sha256(value).hexdigest()) for name, file, value in fields), ignored)
+
+
+async def form_fields(body: bytes, content_type: bytes) -> list[tuple[str, str, bytes]] | None:
+    """Return ``(name, file name or "", value)`` of a form body in order; None when it is no form.
+
+    Raises ``ValueError`` for a form that cannot be parsed.
+    """
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind == b"application/x-www-form-urlencoded":
+        pairs = parse_qsl(
+            body.decode("utf-8"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=MAX_FORM_FIELDS
+        )
+        return [(name, "", value.encode()) for name, value in pairs]
+    if kind != b"multipart/form-data":
+        return None
+
+    from starlette.datastructures import Headers, UploadFile
+    from starlette.formparsers import MultiPartException, MultiPartParser
+
+    async def once() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = MultiPartParser(
+        Headers(raw=[(b"content-type", content_type)]),
+        once(),
+        max_files=MAX_FORM_FIELDS,
+        max_fields=MAX_FORM_FIELDS,
+        max_part_size=len(body) + 1,
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError) as error:
+        raise ValueError("not a multipart form") from error
+    try:
+        fields: list[tuple[str, str, bytes]] = []
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                fields.append((name, value.filename or "", await value.read()))
+            else:
+                fields.append((name, "", value.encode()))
+        return fields
+    finally:
+        await form.close()

@@ -1,0 +1,278 @@
+"""One request on its way through the app: what the gate needs to decide about it, and what became of it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import quote
+
+from stepup_middleware.body import BodyTooLarge, BodyTooSlow, body_digest
+from stepup_middleware.core.binding import Details, RequestLine, check_details
+from stepup_middleware.core.canonical import storable
+from stepup_middleware.core.proof import Proof
+from stepup_middleware.core.purposes import Purpose
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.errors import StoreError
+from stepup_middleware.service.admission import Application
+from stepup_middleware.service.stepup import StepUp
+from stepup_middleware.service.visitor import Visitor, header, headers
+
+logger = logging.getLogger("stepup_middleware")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+DetailsSource = Details | Sequence[tuple[str, str]] | Mapping[str, str] | Callable[[Scope], Any] | None
+
+KEY = "stepup_middleware"  # where the middleware places the exchange; clients set headers, never scope keys
+TOKEN_HEADER = b"stepup-token"
+PATH_LENGTH = 2048
+
+current: ContextVar[Exchange | None] = ContextVar("stepup_middleware_exchange", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """What a route is tagged with. ``details`` is a value or a callable of the scope, sync or async."""
+
+    purpose: str
+    details: DetailsSource = None
+    bind_body: bool = False
+
+
+class Exchange:
+    """The state of one request. Placed in the scope by the middleware, used by the gates.
+
+    ``proof`` is set once redeemed, ``refusal`` once refused; ``answered`` when our own answer goes out.
+    """
+
+    __slots__ = (
+        "_send",
+        "_spent_cookie",
+        "answered",
+        "proof",
+        "purpose",
+        "refusal",
+        "render",
+        "scope",
+        "status",
+        "stepup",
+        "swapped",
+        "visitor",
+    )
+
+    def __init__(self, stepup: StepUp, scope: Scope, send: Send, render: Callable[[Exchange], Awaitable[None]]) -> None:
+        self.stepup = stepup
+        self.scope = scope
+        self._send = send
+        self.render = render
+        self.proof: Proof | None = None
+        self.purpose: Purpose | None = None
+        self.visitor: Visitor | None = None
+        self.refusal: Refusal | None = None
+        self.answered = False
+        self.swapped = False
+        self.status: int | None = None
+        self._spent_cookie: bytes | None = None
+
+    # what goes out
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on. A framework's own page for our refusal is replaced by the library's answer."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            if self.refusal is not None and not self.answered:
+                self.swapped = True
+                await self.render(self)
+                return
+            if self.status is None:
+                self.status = message["status"]
+            if self.proof is not None or self._spent_cookie is not None:
+                message = self._marked(message)
+        elif self.swapped:
+            return
+        await self._send(message)
+
+    async def send_plain(self, message: Message) -> None:
+        """Pass a message of the library's own answer on."""
+        if message["type"] == "http.response.start" and self._spent_cookie is not None:
+            message = self._marked(message)
+        await self._send(message)
+
+    def _marked(self, message: Message) -> Message:
+        """The answer of an authorized action is nobody's to cache, and the one-time cookie goes with it."""
+        marked = list(message.get("headers", ()))
+        if self.proof is not None:
+            marked = [entry for entry in marked if entry[0].lower() != b"cache-control"]
+            marked.append((b"cache-control", b"no-store"))
+        if self._spent_cookie is not None:
+            marked.append((b"set-cookie", self._spent_cookie))
+        return {**message, "headers": marked}
+
+    # what is decided
+
+    async def admit(
+        self,
+        purpose: Purpose | str,
+        *,
+        scope: Scope,
+        details: DetailsSource = None,
+        body: bytes | None = None,
+    ) -> Proof | Refusal:
+        """Let the request run, or refuse it. Whatever goes wrong inside is a refusal.
+
+        ``body`` is given where the tag binds it. An exception of the app's own ``details`` callable (its
+        404, say) goes to the app unchanged: nothing has run.
+        """
+        verdict = await self._admit(purpose, scope=scope, details=details, body=body)
+        if isinstance(verdict, Proof):
+            self.proof = verdict
+            scope["stepup"] = verdict
+        else:
+            self.refusal = verdict
+        return verdict
+
+    async def _admit(
+        self, purpose: Purpose | str, *, scope: Scope, details: DetailsSource, body: bytes | None
+    ) -> Proof | Refusal:
+        stepup = self.stepup
+        known = stepup.purposes.get(purpose) if isinstance(purpose, str) else purpose
+        if known is None:
+            logger.error("a tag names the unknown purpose %r; the request is refused", purpose)
+            return Refusal(code=RefusalCode.UNAVAILABLE)
+        if not await stepup.usable():
+            return Refusal(code=RefusalCode.UNAVAILABLE)
+        if header(scope, b"early-data") == b"1":
+            return Refusal(code=RefusalCode.EARLY_DATA)  # RFC 8470 §5.2: replayable by whoever recorded it
+        visitor = await stepup.reception.receive(scope)
+        if isinstance(visitor, Refusal):
+            return visitor
+        shown = await self._details(details, scope)
+        if self.proof is not None:
+            return self._same_again(known, shown)
+        self.visitor, self.purpose = visitor, known
+        try:
+            return await stepup.admission.admit(
+                visitor,
+                Application(
+                    purpose=known,
+                    request=await self._request(scope, body),
+                    details=shown,
+                    tokens=self._tokens(scope),
+                    quiet=b"prefetch" in (header(scope, b"sec-purpose") or header(scope, b"purpose") or b""),
+                ),
+            )
+        except BodyTooLarge:
+            return Refusal(code=RefusalCode.BODY_TOO_LARGE)
+        except BodyTooSlow:
+            return Refusal(code=RefusalCode.BODY_TIMEOUT)
+        except StoreError as error:
+            logger.error("the store cannot be used, the request is refused: %s", error)
+            return Refusal(code=RefusalCode.UNAVAILABLE)
+        except Exception:
+            logger.exception("the decision failed; the request is refused")
+            return Refusal(code=RefusalCode.UNAVAILABLE)
+
+    def _same_again(self, purpose: Purpose, details: Details) -> Proof | Refusal:
+        """A second tag on the same request: the same question is answered, another one cannot be."""
+        if self.proof is not None and (self.proof.purpose, self.proof.details) == (purpose.id, details):
+            return self.proof
+        logger.error("two tags with different purposes or details on one request; one request carries one proof")
+        return Refusal(code=RefusalCode.UNAVAILABLE)
+
+    @staticmethod
+    async def _details(details: DetailsSource, scope: Scope) -> Details:
+        value: Any = details
+        if callable(details):
+            value = details(scope)
+            if inspect.isawaitable(value):
+                value = await value
+        return () if value is None else check_details(value)
+
+    async def _request(self, scope: Scope, body: bytes | None) -> RequestLine:
+        digest = None
+        if body is not None:
+            digest = await body_digest(
+                body, header(scope, b"content-type") or b"", ignored=self.stepup.anti_forgery_fields
+            )
+        return RequestLine(
+            method=str(scope.get("method", "WEBSOCKET")),
+            path=storable(str(scope["path"]), PATH_LENGTH),
+            query=bytes(scope.get("query_string", b"")).decode("latin-1")[:PATH_LENGTH],
+            body_digest=digest,
+        )
+
+    def _tokens(self, scope: Scope) -> list[bytes]:
+        """Return the token headers; on a same-origin navigation without one, the library's one-time cookie."""
+        given = headers(scope, TOKEN_HEADER)
+        if given or not is_navigation(scope) or not self._same_origin(scope):
+            return given
+        name = cookie_name(secure=self.stepup.relying_party.secure)
+        values = [
+            morsel.value
+            for raw in headers(scope, b"cookie")
+            for key, morsel in _cookies(raw).items()
+            if key == name and morsel.value
+        ]
+        if not values:
+            return []
+        self._spent_cookie = token_cookie(
+            "", path=str(scope["path"]), seconds=0, secure=self.stepup.relying_party.secure
+        )
+        return [value.encode("latin-1", "replace") for value in values]
+
+    def _same_origin(self, scope: Scope) -> bool:
+        site = header(scope, b"sec-fetch-site")
+        if site is not None:
+            return site == b"same-origin"
+        origin = header(scope, b"origin")
+        return origin is not None and origin.decode("latin-1") in self.stepup.relying_party.origins
+
+
+def is_navigation(scope: Mapping[str, Any]) -> bool:
+    """Whether a browser is going to a page: a link or a native form, not a script and not htmx."""
+    if header(scope, b"hx-request") is not None:
+        return False
+    mode = header(scope, b"sec-fetch-mode")
+    if mode is not None:
+        return mode == b"navigate"
+    return b"text/html" in (header(scope, b"accept") or b"")
+
+
+def cookie_name(*, secure: bool) -> str:
+    """Return the name of the one-time cookie; the prefix makes browsers insist on https (RFC 6265bis §4.1.3.1)."""
+    return "__Secure-stepup-token" if secure else "stepup-token"
+
+
+def token_cookie(token: str, *, path: str, seconds: int, secure: bool) -> bytes:
+    """Return the ``Set-Cookie`` value of the one-time cookie: for this path, this site and this long only."""
+    parts = [
+        f"{cookie_name(secure=secure)}={token}",
+        f"Path={quote_path(path)}",
+        f"Max-Age={seconds}",
+        "HttpOnly",
+        "SameSite=Strict",
+    ]
+    if secure:
+        parts.append("Secure")
+    return "; ".join(parts).encode("latin-1")
+
+
+def quote_path(path: str) -> str:
+    """Return a decoded path as browsers write it."""
+    return quote(path, safe="/!$&'()*+,:=@~-._")
+
+
+def _cookies(raw: bytes) -> SimpleCookie:
+    try:
+        return SimpleCookie(raw.decode("latin-1"))
+    except CookieError:
+        return SimpleCookie()

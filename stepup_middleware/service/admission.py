@@ -1,0 +1,177 @@
+"""May the request run? Redeems the token that came with it, or asks the person."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from stepup_middleware.core.binding import Details, RequestLine, details_digest
+from stepup_middleware.core.decisions import Presentation, Verdict
+from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.factors import FactorRequirement
+from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION, Asked, NoFactor
+from stepup_middleware.core.proof import Proof, proof_of
+from stepup_middleware.core.purposes import Purpose
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.tokens import TokenCodec, TokenReference
+from stepup_middleware.stores.base import Store, TooMany
+
+from .visitor import Visitor
+
+LOCALE = "en"  # the language in which titles and consequences are shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """A request that wants to run: for which purpose, what it is, and the tokens that came with it.
+
+    ``tokens`` are the raw values of every ``StepUp-Token`` header, or the one of the library's own cookie
+    on a navigation. ``quiet``: a prefetch, which is refused without asking anybody.
+    """
+
+    purpose: Purpose
+    request: RequestLine
+    details: Details
+    tokens: Sequence[bytes]
+    quiet: bool = False
+
+
+class Admission:
+    """Decides on applications. Every path that is not a redemption is a refusal."""
+
+    def __init__(self, *, store: Store, codec: TokenCodec, open_limit: int = OPEN_PROMPTS_PER_SESSION) -> None:
+        self._store = store
+        self._codec = codec
+        self._open_limit = open_limit
+
+    async def admit(self, visitor: Visitor, wanted: Application) -> Proof | Refusal:
+        """Redeem the token of a request, or refuse. Raises ``StoreError`` when nothing can be decided."""
+        if not wanted.tokens:
+            return await self._ask(visitor, wanted)
+        reference, fault = self._read(wanted.tokens)
+        if reference is None:
+            return await self._ask(visitor, wanted, also=(self._blocked(visitor, wanted, fault),))
+        shown = self._presentation(visitor, wanted, reference)
+        redemption = await self._store.redeem(shown)
+        match redemption.decision.verdict:
+            case Verdict.REDEEMED if redemption.row is not None:
+                return proof_of(redemption.row, shown)
+            case Verdict.REUSED:
+                return Refusal(code=RefusalCode.TOKEN_REUSED, purpose=wanted.purpose)
+            case Verdict.IP_MISMATCH:
+                return Refusal(code=RefusalCode.IP_MISMATCH, purpose=wanted.purpose)
+            case Verdict.EXPIRED:
+                return await self._ask(visitor, wanted, code=RefusalCode.TOKEN_EXPIRED)
+            case Verdict.FACTOR_INSUFFICIENT:
+                return insufficient(wanted.purpose, wanted.purpose.minimum)
+            case _:
+                return await self._ask(visitor, wanted)
+
+    def _read(self, tokens: Sequence[bytes]) -> tuple[TokenReference | None, str]:
+        if len(tokens) != 1 or b"," in tokens[0]:
+            return None, "ambiguous_token"
+        reference = self._codec.read(tokens[0])
+        return reference, "" if reference else "malformed_token"
+
+    @staticmethod
+    def _presentation(visitor: Visitor, wanted: Application, reference: TokenReference) -> Presentation:
+        subject, purpose = visitor.subject, wanted.purpose
+        return Presentation(
+            reference=reference,
+            attempt=secrets.token_bytes(16),
+            workspace_id=subject.workspace_id,
+            subject_id=subject.id,
+            subject_name=subject.name,
+            session=subject.session,
+            ip=visitor.ip,
+            user_agent=visitor.user_agent,
+            purpose=purpose.id,
+            ttl=purpose.ttl,
+            minimum=purpose.minimum,
+            retention_years=purpose.retention_years,
+            request=wanted.request,
+            request_digest=wanted.request.digest(),
+            details=wanted.details,
+            details_digest=details_digest(wanted.details),
+            now=visitor.now,
+        )
+
+    async def _ask(
+        self,
+        visitor: Visitor,
+        wanted: Application,
+        *,
+        code: RefusalCode = RefusalCode.REQUIRED,
+        also: tuple[AuditEvent, ...] = (),
+    ) -> Refusal:
+        if wanted.quiet:
+            return Refusal(code=code, purpose=wanted.purpose, requirement=wanted.purpose.minimum)
+        asked = Asked(
+            prompt_id=secrets.token_urlsafe(16),
+            subject=visitor.subject,
+            ip=visitor.ip,
+            user_agent=visitor.user_agent,
+            purpose=wanted.purpose,
+            request=wanted.request,
+            details=wanted.details,
+            locale=LOCALE,
+            now=visitor.now,
+            also=also,
+        )
+        answer = await self._store.ask(asked, open_limit=self._open_limit)
+        if isinstance(answer, TooMany):
+            return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(answer.retry_after))
+        if isinstance(answer, NoFactor):
+            return insufficient(wanted.purpose, answer.requirement)
+        return Refusal(
+            code=code,
+            prompt=answer,
+            purpose=wanted.purpose,
+            requirement=answer.requirement,
+            kinds=answer.factor_kinds,
+        )
+
+    @staticmethod
+    def _blocked(visitor: Visitor, wanted: Application, reason: str) -> AuditEvent:
+        subject = visitor.subject
+        return AuditEvent(
+            at=visitor.now,
+            name=EventName.BLOCKED,
+            workspace_id=subject.workspace_id,
+            subject_id=subject.id,
+            subject_name=subject.name,
+            session=subject.session,
+            ip=visitor.ip,
+            user_agent=visitor.user_agent,
+            purpose=wanted.purpose.id,
+            request=wanted.request,
+            details=wanted.details,
+            reason=reason,
+            flags=(reason,),
+            retention_years=wanted.purpose.retention_years,
+        )
+
+
+def insufficient(purpose: Purpose, requirement: FactorRequirement) -> Refusal:
+    """Return the refusal for want of a factor: what the policy accepts, and the way to enrol one."""
+    detail = (
+        ""
+        if requirement is FactorRequirement.PHISHING_RESISTANT
+        else "You have no factor yet. Enrol a passkey, a hardware key or an authenticator app, then click the "
+        "action again."
+    )
+    return Refusal(
+        code=RefusalCode.FACTOR_INSUFFICIENT,
+        detail=detail,
+        purpose=purpose,
+        requirement=requirement,
+        kinds=requirement.kinds(),
+        enroll=True,
+    )
+
+
+def whole_seconds(span: timedelta) -> int:
+    """Return a span in whole seconds, rounded up, at least 1: for ``Retry-After``."""
+    return max(1, -(-span // timedelta(seconds=1)))

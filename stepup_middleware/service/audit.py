@@ -1,0 +1,81 @@
+"""The audit service: read, follow and verify the log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from stepup_middleware.core.chain import ChainFault, ChainState, verify_chains
+from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.stores.base import AuditFilter, AuditPage, Store
+
+_BATCH = 500
+_POLL_SECONDS = 1.0
+
+
+class AuditService:
+    """Reads the log. Nothing here writes to it."""
+
+    def __init__(self, *, store: Store) -> None:
+        self._store = store
+
+    async def page(
+        self,
+        workspace_id: str,
+        wanted: AuditFilter | None = None,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> AuditPage:
+        """Return one page, newest first. ``before`` is the ``next`` of the page before; ``limit`` at most 500."""
+        size = max(1, min(limit, _BATCH))
+        return await self._store.audit_page(workspace_id, wanted or AuditFilter(), before=before, limit=size)
+
+    async def of_prompt(self, workspace_id: str, prompt_id: str) -> tuple[AuditRecord, ...]:
+        """Return the events of one step-up, in order."""
+        return await self._store.audit_after(workspace_id, AuditFilter(prompt=prompt_id), after=0, limit=_BATCH)
+
+    async def stream(
+        self, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int = 0
+    ) -> AsyncIterator[AuditRecord]:
+        """Yield the records of a workspace (None: of all), oldest first, up to the end that the log has now."""
+        last = await self._store.last_seq()
+        while after < last:
+            batch = await self._store.audit_after(workspace_id, wanted or AuditFilter(), after=after, limit=_BATCH)
+            for record in batch:
+                if record.seq > last:
+                    return
+                yield record
+            if len(batch) < _BATCH:
+                return
+            after = batch[-1].seq
+
+    async def follow(
+        self, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int | None = None
+    ) -> AsyncIterator[AuditRecord]:
+        """Yield records as they are written, from every process, for as long as the caller listens.
+
+        Starts after ``after``, or at the end of the log.
+        """
+        position = await self._store.last_seq() if after is None else after
+        while True:
+            newest = await self._store.last_seq()
+            batch = await self._store.audit_after(workspace_id, wanted or AuditFilter(), after=position, limit=_BATCH)
+            for record in batch:
+                yield record
+            position = batch[-1].seq if len(batch) == _BATCH else max(newest, position)
+            if len(batch) < _BATCH:
+                await self._store.wait_for_audit(position, seconds=_POLL_SECONDS)
+
+    async def verify(self, *, seen: Callable[[AuditRecord], None] | None = None) -> AsyncIterator[ChainFault]:
+        """Follow every chain of the log from its start and yield each fault. Streams: memory stays flat.
+
+        ``seen`` is called with each record, for progress.
+        """
+        starts = {
+            start.chain: ChainState(link=start.link, hash=start.hash) for start in await self._store.chain_starts()
+        }
+        async for record in self.stream(None):
+            for fault in verify_chains([record], starts):
+                yield fault
+            if seen is not None:
+                seen(record)

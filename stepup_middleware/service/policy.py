@@ -1,0 +1,107 @@
+"""The policy service: read a workspace's policy, and let its admins change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.policy import (
+    PurposePolicy,
+    StoredPolicy,
+    check_policy_write,
+    effective_requirement,
+)
+from stepup_middleware.core.purposes import Catalogue
+from stepup_middleware.core.subject import Subject
+from stepup_middleware.errors import PolicyError
+from stepup_middleware.stores.base import Store
+
+
+class PolicyService:
+    """Reads and sets policies. A saved policy holds from the next prompt on."""
+
+    def __init__(self, *, store: Store, catalogue: Catalogue, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._clock = clock
+
+    async def current(self, workspace_id: str) -> tuple[PurposePolicy, ...]:
+        """Return every purpose of the catalogue, in order, with the requirement in effect."""
+        return self._view(await self._store.get_policy(workspace_id))
+
+    def _view(self, policy: StoredPolicy) -> tuple[PurposePolicy, ...]:
+        return tuple(
+            PurposePolicy(purpose=purpose, requirement=effective_requirement(purpose, policy))
+            for purpose in self._catalogue.values()
+        )
+
+    async def set(self, subject: Subject, purpose_id: str, requirement: str) -> PurposePolicy:
+        """Save one requirement. See ``set_many``."""
+        saved = await self.set_many(subject, {purpose_id: requirement})
+        return next(entry for entry in saved if entry.purpose.id == purpose_id)
+
+    async def set_many(self, subject: Subject, wanted: Mapping[str, str]) -> tuple[PurposePolicy, ...]:
+        """Save requirements by purpose id, all of them or none, and log each change from what to what.
+
+        ``PolicyError`` with a sentence for the admin: not an admin, an unknown purpose, or a requirement
+        below the platform's minimum. A refused write is logged as ``ACCOUNT_STEPUP_BLOCKED``.
+        """
+        now = self._clock()
+        before = await self._store.get_policy(subject.workspace_id)
+        changes: list[tuple[str, str]] = []
+        events: list[AuditEvent] = []
+        for purpose_id, requirement in wanted.items():
+            purpose = self._catalogue.get(purpose_id)
+            try:
+                if not subject.is_admin:
+                    raise PolicyError("Only an admin of the workspace may change the step-up policy.")
+                if purpose is None:
+                    raise PolicyError("There is no such purpose in the catalogue.")
+                checked = check_policy_write(purpose, requirement)
+            except PolicyError as error:
+                await self._store.append([self._refused(subject, purpose_id, requirement, error, now)])
+                raise
+            current = effective_requirement(purpose, before)
+            if checked is current:
+                continue
+            changes.append((purpose_id, checked.value))
+            events.append(
+                self._event(
+                    subject,
+                    EventName.POLICY_CHANGED,
+                    now,
+                    purpose=purpose_id,
+                    data={"from": current.value, "to": checked.value},
+                )
+            )
+        if not changes:
+            return self._view(before)
+        return self._view(await self._store.set_policy(subject.workspace_id, changes, events, now=now))
+
+    def _refused(
+        self, subject: Subject, purpose_id: str, requirement: str, error: PolicyError, now: datetime
+    ) -> AuditEvent:
+        known = purpose_id if purpose_id in self._catalogue else ""
+        reason = "not_an_admin" if not subject.is_admin else "policy_write_refused"
+        return self._event(
+            subject,
+            EventName.BLOCKED,
+            now,
+            purpose=known,
+            reason=reason,
+            flags=(reason,),
+            data={"wanted": str(requirement)[:40], "why": error.reason},
+        )
+
+    @staticmethod
+    def _event(subject: Subject, name: EventName, now: datetime, **fields: object) -> AuditEvent:
+        return AuditEvent(
+            at=now,
+            name=name,
+            workspace_id=subject.workspace_id,
+            subject_id=subject.id,
+            subject_name=subject.name,
+            session=subject.session,
+            **fields,  # type: ignore[arg-type]  # the callers above name fields of the event
+        )

@@ -1,0 +1,346 @@
+"""The ceremonies of a prompt: from the question to a token."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import ModuleType
+from typing import Any
+
+from stepup_middleware.core.challenge import NONCE_BYTES, PendingChallenge, commit, describe
+from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor, stricter
+from stepup_middleware.core.prompts import Prompt, PromptState, prompt_event
+from stepup_middleware.core.purposes import FACTOR_CHANGE, Catalogue, Purpose
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.relying_party import RelyingParty
+from stepup_middleware.core.tokens import NONCE_BYTES as TOKEN_NONCE_BYTES
+from stepup_middleware.core.tokens import TokenCodec
+from stepup_middleware.errors import CeremonyError, FailureReason
+from stepup_middleware.stores.base import AttemptLimit, GrantRefused, Store, TokenGrant, TooMany
+
+from .admission import insufficient, whole_seconds
+from .vault import Vault
+from .visitor import Visitor
+
+CEREMONY_TIMEOUT = timedelta(minutes=2)
+TOTP_BUCKET = "totp"
+WEBAUTHN_BUCKET = "webauthn"
+
+_FAILED = Refusal(code=RefusalCode.VERIFICATION_FAILED)
+_NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A token fresh from a passed ceremony, and when its life ends."""
+
+    token: str
+    expires_at: datetime
+    prompt: Prompt
+
+
+class Proving:
+    """Runs ceremonies. Consume first: the challenge is taken and the attempt counted before a proof is judged."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        codec: TokenCodec,
+        vault: Vault,
+        relying_party: RelyingParty,
+        catalogue: Catalogue,
+        totp_limit: AttemptLimit,
+        webauthn_limit: AttemptLimit,
+    ) -> None:
+        # loaded when StepUp is built: neither at import nor on the first request
+        from stepup_middleware.ceremonies import totp, webauthn
+
+        self._totp: ModuleType = totp
+        self._webauthn: ModuleType = webauthn
+        self._store = store
+        self._codec = codec
+        self._vault = vault
+        self._relying_party = relying_party
+        self._catalogue = catalogue
+        self._totp_limit = totp_limit
+        self._webauthn_limit = webauthn_limit
+
+    def purpose_of(self, prompt: Prompt) -> Purpose | None:
+        """Return the purpose of a prompt, None when the catalogue has it no more."""
+        return FACTOR_CHANGE if prompt.purpose == FACTOR_CHANGE.id else self._catalogue.get(prompt.purpose)
+
+    async def open_prompt(self, visitor: Visitor, prompt_id: str) -> Prompt | Refusal:
+        """Return a prompt that is this session's and still open; one refusal for everything else.
+
+        Somebody else's prompt is answered like an unknown one, and logged.
+        """
+        stored = await self._store.get_prompt(prompt_id, now=visitor.now)
+        if stored is None:
+            return _NOT_FOUND
+        if not stored.prompt.belongs_to(visitor.subject):
+            await self._store.append([self._blocked(visitor, stored.prompt, FailureReason.WRONG_HOLDER)])
+            return _NOT_FOUND
+        if stored.state is not PromptState.OPEN or self.purpose_of(stored.prompt) is None:
+            return _NOT_FOUND
+        return stored.prompt
+
+    async def usable(self, prompt: Prompt) -> tuple[Factor, ...]:
+        """Return the factors that may serve a prompt: offered when it was issued, and still enrolled."""
+        factors = await self._store.list_factors(prompt.workspace_id, prompt.subject_id)
+        floor = self._floor(prompt)
+        return tuple(factor for factor in factors if factor.id in prompt.factor_ids and floor.accepts(factor.kind))
+
+    def _floor(self, prompt: Prompt) -> Any:
+        purpose = self.purpose_of(prompt)
+        return prompt.requirement if purpose is None else stricter(prompt.requirement, purpose.minimum)
+
+    async def begin_webauthn(
+        self, visitor: Visitor, prompt_id: str, kind: FactorKind | None
+    ) -> dict[str, Any] | Refusal:
+        """Return ``PublicKeyCredentialRequestOptionsJSON`` for a prompt (WebAuthn L3 §7.2 step 1)."""
+        prompt = await self.open_prompt(visitor, prompt_id)
+        if isinstance(prompt, Refusal):
+            return prompt
+        credentials = [
+            factor
+            for factor in await self.usable(prompt)
+            if isinstance(factor, WebAuthnFactor) and kind in (None, factor.kind)
+        ]
+        if not credentials:
+            return insufficient_for(self.purpose_of(prompt), prompt)
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        pending = PendingChallenge(
+            nonce=nonce,
+            factor_ids=tuple(factor.id for factor in credentials),
+            expires_at=min(visitor.now + CEREMONY_TIMEOUT, prompt.expires_at),
+        )
+        if not await self._store.set_challenge(prompt.id, pending, now=visitor.now):
+            return _NOT_FOUND
+        options: dict[str, Any] = self._webauthn.begin_authentication(
+            self._relying_party,
+            credentials=credentials,
+            challenge=commit(nonce, describe(prompt.description())),
+            timeout=pending.expires_at - visitor.now,
+        )
+        return options
+
+    async def finish_webauthn(self, visitor: Visitor, prompt_id: str, response: object) -> Issued | Refusal:
+        """Verify an ``AuthenticationResponseJSON`` and issue the token (WebAuthn L3 §7.2)."""
+        prompt = await self.open_prompt(visitor, prompt_id)
+        if isinstance(prompt, Refusal):
+            return prompt
+        pending, closed = await asyncio.gather(
+            self._store.pop_challenge(prompt.id, now=visitor.now),
+            self._reserve(prompt, WEBAUTHN_BUCKET, self._webauthn_limit, visitor.now),
+        )
+        if closed is not None:
+            return await self._rate_limited(visitor, prompt, closed, None)
+        try:
+            self._same_address(visitor, prompt)
+            if pending is None:
+                raise CeremonyError(FailureReason.CHALLENGE_USED)
+            if visitor.now >= pending.expires_at:
+                raise CeremonyError(FailureReason.CHALLENGE_EXPIRED)
+            credentials = [
+                factor
+                for factor in await self.usable(prompt)
+                if isinstance(factor, WebAuthnFactor) and factor.id in pending.factor_ids
+            ]
+            if not credentials:
+                raise CeremonyError(FailureReason.FACTOR_REMOVED)
+            description = describe(prompt.description())
+            verified = self._webauthn.finish_authentication(
+                self._relying_party,
+                challenge=commit(pending.nonce, description),
+                credentials=credentials,
+                response=response,
+            )
+        except CeremonyError as error:
+            return await self._failed(visitor, prompt, error.reason, None)
+        factor: WebAuthnFactor = verified.factor
+        evidence = {
+            "type": "webauthn",
+            "nonce": _b64(pending.nonce),
+            "description": description.decode(),
+            "authenticator_data": _b64(verified.authenticator_data),
+            "client_data_json": _b64(verified.client_data_json),
+            "signature": _b64(verified.signature),
+            "credential_id": _b64(factor.credential_id),
+            "public_key": _b64(factor.public_key),
+            "algorithm": factor.algorithm,
+            "rp_id": self._relying_party.id,
+            "origins": list(self._relying_party.origins),
+        }
+        grant = self._grant(
+            visitor,
+            prompt,
+            factor,
+            WEBAUTHN_BUCKET,
+            evidence,
+            expected_sign_count=factor.sign_count,
+            sign_count=verified.new_sign_count,
+            backed_up=verified.backed_up,
+        )
+        return await self._issue(visitor, prompt, factor, grant)
+
+    async def finish_totp(self, visitor: Visitor, prompt_id: str, code: object) -> Issued | Refusal:
+        """Verify a one-time password and issue the token (RFC 6238 §5.2: each time-step once a person)."""
+        prompt = await self.open_prompt(visitor, prompt_id)
+        if isinstance(prompt, Refusal):
+            return prompt
+        closed = await self._reserve(prompt, TOTP_BUCKET, self._totp_limit, visitor.now)
+        if closed is not None:
+            return await self._rate_limited(visitor, prompt, closed, FactorKind.TOTP)
+        enrolled, last_step = await asyncio.gather(
+            self._store.list_factors(prompt.workspace_id, prompt.subject_id),
+            self._store.last_time_step(prompt.workspace_id, prompt.subject_id),
+        )
+        secrets_had = [factor for factor in enrolled if isinstance(factor, TOTPFactor)]
+        try:
+            self._same_address(visitor, prompt)
+            factor, step = self._match(secrets_had, code, visitor.now, last_step)
+        except CeremonyError as error:
+            return await self._failed(visitor, prompt, error.reason, FactorKind.TOTP)
+        if not self._floor(prompt).accepts(FactorKind.TOTP) or factor.id not in prompt.factor_ids:
+            # the code was right and is spent: shown to a page that should not have asked for it
+            await self._store.advance_time_step(prompt.workspace_id, prompt.subject_id, step)
+            await self._failed(visitor, prompt, FailureReason.FACTOR_INSUFFICIENT, FactorKind.TOTP)
+            return insufficient_for(self.purpose_of(prompt), prompt)
+        evidence = {"type": "totp", "time_step": step, "independently_verifiable": False}
+        grant = self._grant(visitor, prompt, factor, TOTP_BUCKET, evidence, time_step=step)
+        return await self._issue(visitor, prompt, factor, grant)
+
+    async def cancel(self, visitor: Visitor, prompt_id: str) -> Refusal | None:
+        """Cancel a prompt of this session; what it proved and nobody redeemed is worthless from then on."""
+        stored = await self._store.get_prompt(prompt_id, now=visitor.now)
+        if stored is None or not stored.prompt.belongs_to(visitor.subject):
+            return _NOT_FOUND
+        event = self._event(visitor, stored.prompt, EventName.FAILED, reason="cancelled")
+        done = await self._store.cancel_prompt(prompt_id, event=event, now=visitor.now)
+        return None if done else _NOT_FOUND
+
+    # the parts of a ceremony
+
+    def _match(
+        self, factors: Sequence[TOTPFactor], code: object, now: datetime, last_step: int
+    ) -> tuple[TOTPFactor, int]:
+        """Return the factor whose secret made the code, and the matched time-step."""
+        failure = CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
+        for factor in factors:
+            try:
+                secret = self._vault.open(factor.encrypted_secret)
+                return factor, self._totp.matched_step(secret, code, now=now, last_step=last_step)
+            except CeremonyError as error:
+                failure = error
+        raise failure
+
+    async def _reserve(self, prompt: Prompt, bucket: str, limit: AttemptLimit, now: datetime) -> TooMany | None:
+        return await self._store.reserve_attempt(prompt.workspace_id, prompt.subject_id, bucket, limit=limit, now=now)
+
+    @staticmethod
+    def _same_address(visitor: Visitor, prompt: Prompt) -> None:
+        if visitor.ip != prompt.ip:
+            raise CeremonyError(FailureReason.WRONG_IP)
+
+    def _grant(
+        self,
+        visitor: Visitor,
+        prompt: Prompt,
+        factor: Factor,
+        bucket: str,
+        evidence: Mapping[str, Any],
+        **counters: Any,
+    ) -> TokenGrant:
+        purpose = self.purpose_of(prompt)
+        assert purpose is not None  # noqa: S101 - open_prompt refused the prompt otherwise
+        event = self._event(
+            visitor,
+            prompt,
+            EventName.VERIFIED,
+            factor_kind=factor.kind,
+            factor_id=factor.id,
+            data={
+                "acr": "phr" if factor.kind.phishing_resistant else "mfa",
+                "amr": list(factor.kind.amr),
+                "factor_name": factor.name,
+                "proof": dict(evidence),
+            },
+        )
+        return TokenGrant(
+            prompt=prompt,
+            factor_id=factor.id,
+            factor_kind=factor.kind,
+            nonce=secrets.token_bytes(TOKEN_NONCE_BYTES),
+            bucket=bucket,
+            event=event,
+            issued_at=visitor.now,
+            expires_at=visitor.now + purpose.ttl,
+            **counters,
+        )
+
+    async def _issue(self, visitor: Visitor, prompt: Prompt, factor: Factor, grant: TokenGrant) -> Issued | Refusal:
+        reference = await self._store.issue_token(grant)
+        match reference:
+            case GrantRefused.PROMPT_CLOSED:
+                return _NOT_FOUND
+            case GrantRefused():
+                return await self._failed(visitor, prompt, FailureReason(reference.value), factor.kind)
+        return Issued(token=self._codec.write(reference), expires_at=grant.expires_at, prompt=prompt)
+
+    def _event(self, visitor: Visitor, prompt: Prompt, name: EventName, **fields: object) -> AuditEvent:
+        purpose = self.purpose_of(prompt)
+        return prompt_event(
+            prompt,
+            name,
+            now=visitor.now,
+            retention_years=1 if purpose is None else purpose.retention_years,
+            **{"ip": visitor.ip, "user_agent": visitor.user_agent, **fields},
+        )
+
+    def _blocked(self, visitor: Visitor, prompt: Prompt, reason: FailureReason) -> AuditEvent:
+        """A prompt in other hands: logged under the one who came, with the prompt's id."""
+        subject = visitor.subject
+        return self._event(
+            visitor,
+            prompt,
+            EventName.BLOCKED,
+            workspace_id=subject.workspace_id,
+            subject_id=subject.id,
+            subject_name=subject.name,
+            session=subject.session,
+            reason=reason.value,
+            flags=(reason.value,),
+        )
+
+    async def _failed(
+        self, visitor: Visitor, prompt: Prompt, reason: FailureReason, kind: FactorKind | None
+    ) -> Refusal:
+        """Log a failure and return what the person is told: the same sentence for every reason but the network."""
+        await self._store.append(
+            [self._event(visitor, prompt, EventName.FAILED, factor_kind=kind, reason=reason.value)]
+        )
+        return Refusal(code=RefusalCode.IP_MISMATCH) if reason is FailureReason.WRONG_IP else _FAILED
+
+    async def _rate_limited(
+        self, visitor: Visitor, prompt: Prompt, closed: TooMany, kind: FactorKind | None
+    ) -> Refusal:
+        reason = FailureReason.RATE_LIMITED.value
+        await self._store.append(
+            [self._event(visitor, prompt, EventName.BLOCKED, factor_kind=kind, reason=reason, flags=(reason,))]
+        )
+        return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed.retry_after))
+
+
+def insufficient_for(purpose: Purpose | None, prompt: Prompt) -> Refusal:
+    """Return the refusal of a prompt that the person's factors cannot serve."""
+    return insufficient(purpose or FACTOR_CHANGE, prompt.requirement)
+
+
+def _b64(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,239 @@
+"""StepUp: the configured library, its parts put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from stepup_middleware import assets
+from stepup_middleware.core.client_ip import trusted_networks
+from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.keys import KeyRing
+from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
+from stepup_middleware.core.proof import Proof
+from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
+from stepup_middleware.core.relying_party import RelyingParty
+from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.tokens import TokenCodec
+from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.stores.base import AttemptLimit, Store
+
+from .admission import Admission
+from .audit import AuditService
+from .factors import FactorService
+from .policy import PolicyService
+from .proving import Proving
+from .sinks import Dispatcher, Sink
+from .vault import Vault
+from .visitor import ClientAddress, Identify, Reception, Visitor
+
+logger = logging.getLogger("stepup_middleware")
+
+_PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
+ANTI_FORGERY_FIELDS = frozenset(
+    {
+        "csrfmiddlewaretoken",
+        "csrf_token",
+        "_csrf",
+        "_csrf_token",
+        "authenticity_token",
+        "__RequestVerificationToken",
+    }
+)
+
+
+def utcnow() -> datetime:
+    """Return the present as an aware UTC datetime: the default clock."""
+    return datetime.now(UTC)
+
+
+class StepUp:
+    """Step-up authentication for one app: configuration, services and the life of the store.
+
+    ``secret_key``: one key or a list of them, each at least 32 bytes; the first signs, all verify.
+    ``store``: where everything is kept. ``relying_party``: who asks (WebAuthn). ``identify``: an async
+    callable that returns the ``Subject`` of a scope, or None when nobody is signed in. ``purposes``: the
+    catalogue. ``on_event``: async callables that are handed each audit event. ``clock``: returns the
+    present as an aware UTC datetime.
+
+    ``prefix`` is where the middleware serves its own pages. ``trusted_proxies`` names, by address or
+    network, the proxies whose ``X-Forwarded-For`` counts; ``client_address`` replaces the whole look-up.
+    ``max_bound_body`` bounds a body that a tag binds, in bytes; ``anti_forgery_fields`` are form fields that
+    a page renders anew each time and no binding covers. ``enroll_url`` is where people enrol factors, if not
+    on the bundled page. ``totp_limit`` and ``webauthn_limit`` bound wrong attempts per person.
+
+    Raises ``ConfigurationError`` for anything that cannot be served safely.
+    """
+
+    def __init__(
+        self,
+        *,
+        secret_key: str | bytes | Sequence[str | bytes],
+        store: Store,
+        relying_party: RelyingParty,
+        identify: Identify,
+        purposes: Iterable[Purpose] = PLATFORM_PURPOSES,
+        on_event: Sequence[Sink] = (),
+        clock: Callable[[], datetime] = utcnow,
+        prefix: str = "/stepup",
+        trusted_proxies: Sequence[str] = (),
+        client_address: ClientAddress | None = None,
+        max_bound_body: int = 1024 * 1024,
+        anti_forgery_fields: Iterable[str] = ANTI_FORGERY_FIELDS,
+        enroll_url: str | None = None,
+        open_prompts_per_session: int = OPEN_PROMPTS_PER_SESSION,
+        totp_limit: AttemptLimit | None = None,
+        webauthn_limit: AttemptLimit | None = None,
+    ) -> None:
+        if not _PREFIX.fullmatch(prefix):
+            raise ConfigurationError(f"prefix is a path without a slash at its end, such as /stepup: {prefix!r}")
+        if max_bound_body < 1 or open_prompts_per_session < 1:
+            raise ConfigurationError("max_bound_body and open_prompts_per_session must be positive")
+        if not isinstance(store, Store):
+            raise ConfigurationError("store must be one of stepup_middleware.stores")
+        keys = KeyRing([secret_key] if isinstance(secret_key, str | bytes) else secret_key)
+        codec = TokenCodec(keys.derive("token"))
+        vault = Vault(keys.derive("totp-secret"))
+        totp_limit = totp_limit or AttemptLimit()
+        self.store = store
+        self.relying_party = relying_party
+        self.purposes = Catalogue(purposes)
+        self.prefix = prefix
+        self.enroll_url = enroll_url or f"{prefix}/factors"
+        self.max_bound_body = max_bound_body
+        self.anti_forgery_fields = frozenset(anti_forgery_fields)
+        self.reception = Reception(
+            identify=identify,
+            clock=clock,
+            client_address=client_address,
+            trusted=trusted_networks(trusted_proxies),
+        )
+        self.admission = Admission(store=store, codec=codec, open_limit=open_prompts_per_session)
+        self.proving = Proving(
+            store=store,
+            codec=codec,
+            vault=vault,
+            relying_party=relying_party,
+            catalogue=self.purposes,
+            totp_limit=totp_limit,
+            webauthn_limit=webauthn_limit or AttemptLimit(failures=20, pause=timedelta(seconds=30)),
+        )
+        self.policy = PolicyService(store=store, catalogue=self.purposes, clock=clock)
+        self.audit = AuditService(store=store)
+        self.factors = FactorService(
+            store=store,
+            vault=vault,
+            relying_party=relying_party,
+            catalogue=self.purposes,
+            clock=clock,
+            totp_limit=totp_limit,
+        )
+        self._clock = clock
+        self._dispatcher = Dispatcher(on_event)
+        if on_event:
+            store.subscribe(self._dispatcher.heard)
+        self._started = False
+        self._starting: asyncio.Lock | None = None
+
+    # life
+
+    async def start(self) -> None:
+        """Open the store and start the sinks. Called by the middleware; safe to call again.
+
+        Raises ``ConfigurationError`` for a set-up that must not be served, ``StoreError`` when the store
+        cannot be reached now (a later call may succeed).
+        """
+        if self._started:
+            return
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if not self._started:
+                await self.store.start()
+                self._dispatcher.start()
+                self._started = True
+
+    async def close(self) -> None:
+        """Flush what was handed over, stop the sinks and close the store. Safe to call twice."""
+        if self._started:
+            self._started = False
+            await self.store.close()
+            await self._dispatcher.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def head(self) -> str:
+        """The tags for a page's head: the bundled stylesheet, htmx and script (HTML, safe to insert as it is)."""
+        return assets.head(self.prefix)
+
+    # what others ask
+
+    async def end_session(self, subject: Subject) -> None:
+        """Make the open prompts and unused tokens of a session worthless. Call it when a person signs out."""
+        await self.start()
+        await self.store.revoke_session(subject.workspace_id, subject.id, subject.session, now=self._clock())
+
+    async def spend_time_step(self, subject: Subject, step: int) -> bool:
+        """Spend a TOTP time-step that the app's own sign-in accepted, so that its code serves nowhere else.
+
+        False when the step was spent before: then the sign-in must refuse the code.
+        """
+        await self.start()
+        return await self.store.advance_time_step(subject.workspace_id, subject.id, step)
+
+    async def revoke_all(self) -> None:
+        """Make every outstanding prompt and token worthless, on all nodes."""
+        await self.start()
+        await self.store.revoke_all(event=None, now=self._clock())
+
+    def completed(self, visitor: Visitor, proof: Proof, purpose: Purpose, outcome: dict[str, object]) -> None:
+        """Log how an authorized action ended. Nobody waits for it; ``close`` writes what is left."""
+        subject = visitor.subject
+        try:
+            now = self._clock()
+        except Exception:
+            logger.exception("the clock failed; the end of the action is logged at its beginning")
+            now = visitor.now
+        self.store.append_soon(
+            AuditEvent(
+                at=now,
+                name=EventName.ACTION_COMPLETED,
+                workspace_id=proof.workspace_id,
+                subject_id=proof.subject_id,
+                subject_name=subject.name,
+                session=subject.session,
+                ip=visitor.ip,
+                user_agent=visitor.user_agent,
+                purpose=proof.purpose,
+                prompt_id=proof.prompt_id,
+                factor_kind=proof.factor_kind,
+                factor_id=proof.factor_id,
+                requirement=proof.requirement,
+                policy_version=proof.policy_version,
+                details=proof.details,
+                retention_years=purpose.retention_years,
+                data=outcome,
+            )
+        )
+
+    async def usable(self) -> bool:
+        """Start if need be, and say whether the store can be used. Never raises for a store that is down."""
+        try:
+            await self.start()
+        except StoreError:
+            logger.exception("the store cannot be opened; tagged requests are refused")
+            return False
+        return True

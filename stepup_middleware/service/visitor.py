@@ -1,0 +1,107 @@
+"""Who is at the door: the signed-in person of a request, their address and browser."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from stepup_middleware.core.canonical import storable
+from stepup_middleware.core.client_ip import Network, canonical_ip, client_behind
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.subject import Subject
+
+Scope = MutableMapping[str, Any]
+Identify = Callable[[Scope], Awaitable[Subject | None]]
+ClientAddress = Callable[[Scope], str | None]
+
+logger = logging.getLogger("stepup_middleware")
+
+USER_AGENT_LENGTH = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """A signed-in person at one request. ``now`` is read once and serves the whole request."""
+
+    subject: Subject
+    ip: str
+    user_agent: str
+    now: datetime
+
+
+def header(scope: Mapping[str, Any], name: bytes) -> bytes | None:
+    """Return the first value of a header (lower-case name), or None."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def headers(scope: Mapping[str, Any], name: bytes) -> list[bytes]:
+    """Return every value of a header (lower-case name)."""
+    return [value for key, value in scope["headers"] if key == name]
+
+
+class Reception:
+    """Turns a scope into a visitor, or into the refusal that it deserves.
+
+    An exception in ``identify`` or in the address resolver is a refusal, never a visitor without a name.
+    """
+
+    def __init__(
+        self,
+        *,
+        identify: Identify,
+        clock: Callable[[], datetime],
+        client_address: ClientAddress | None,
+        trusted: Sequence[Network],
+    ) -> None:
+        self._identify = identify
+        self._clock = clock
+        self._client_address = client_address
+        self._trusted = tuple(trusted)
+
+    async def receive(self, scope: Scope) -> Visitor | Refusal:
+        """Return the visitor of a request, or why there is none."""
+        try:
+            subject: object = await self._identify(scope)
+        except Exception:
+            logger.exception("identify failed; the request is refused")
+            return Refusal(code=RefusalCode.UNAVAILABLE)
+        if subject is None:
+            return Refusal(code=RefusalCode.NOT_SIGNED_IN)
+        if not isinstance(subject, Subject):
+            logger.error("identify returned %s instead of a Subject; the request is refused", type(subject).__name__)
+            return Refusal(code=RefusalCode.UNAVAILABLE)
+        ip = self._address(scope)
+        if ip is None:
+            logger.error(
+                "the client's address is unknown and the proof is bound to it; the request is refused "
+                "(behind a socket or proxy, name trusted_proxies or give client_address)"
+            )
+            return Refusal(code=RefusalCode.UNAVAILABLE)
+        agent = header(scope, b"user-agent") or b""
+        return Visitor(
+            subject=subject,
+            ip=ip,
+            user_agent=storable(agent.decode("latin-1"), USER_AGENT_LENGTH),
+            now=self._clock(),
+        )
+
+    def _address(self, scope: Scope) -> str | None:
+        if self._client_address is not None:
+            try:
+                given = self._client_address(scope)
+            except Exception:
+                logger.exception("client_address failed")
+                return None
+            return None if not isinstance(given, str) else canonical_ip(given)
+        client = scope.get("client")
+        peer = canonical_ip(client[0]) if client and isinstance(client[0], str) else None
+        if peer is None or not self._trusted:
+            return peer
+        forwarded = [value.decode("latin-1") for value in headers(scope, b"x-forwarded-for")]
+        return client_behind(peer, forwarded, self._trusted)

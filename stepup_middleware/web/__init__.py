@@ -1,0 +1,1 @@
+"""What people see: answers, pages, assets and the routes under the prefix."""

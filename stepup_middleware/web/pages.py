@@ -1,0 +1,131 @@
+"""Renders the bundled templates from plain views of prompts, refusals and factors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from stepup_middleware.assets import asset_urls
+from stepup_middleware.core.factors import Factor, FactorKind
+from stepup_middleware.core.moments import iso
+from stepup_middleware.core.prompts import Prompt
+from stepup_middleware.core.purposes import Purpose
+from stepup_middleware.core.refusals import Refusal
+from stepup_middleware.exchange import quote_path
+from stepup_middleware.service.stepup import StepUp
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("stepup_middleware.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+
+
+def prepare() -> None:
+    """Load jinja2 and compile the templates, so that no request waits for it."""
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
+
+
+def render(template: str, stepup: StepUp, base: str, **context: Any) -> str:
+    """Render a template. ``base`` is the library's prefix after any root path."""
+    return (
+        _environment()
+        .get_template(template)
+        .render(assets=asset_urls(base), rp_name=stepup.relying_party.name, **context)
+    )
+
+
+def prompt_url(base: str, prompt: Prompt) -> str:
+    """Return the URL of a prompt."""
+    return f"{base}/prompts/{prompt.id}"
+
+
+def prompt_view(
+    prompt: Prompt, purpose: Purpose, base: str, *, kinds: Sequence[FactorKind] | None = None, error: str | None = None
+) -> dict[str, Any]:
+    """Return what the modal's template shows. ``kinds``: what the person can use now, if fewer than asked for."""
+    return {
+        "id": prompt.id,
+        "url": prompt_url(base, prompt),
+        "expires_at": iso(prompt.expires_at),
+        "purpose_id": purpose.id,
+        "authorize_title": purpose.authorize_title,
+        "consequence": purpose.consequence,
+        "details": prompt.details,
+        "requirement": prompt.requirement.value,
+        "factors": [
+            {"kind": kind.value, "label": kind.label} for kind in (prompt.factor_kinds if kinds is None else kinds)
+        ],
+        "error": error,
+    }
+
+
+def purpose_view(purpose: Purpose) -> dict[str, Any]:
+    """Return a purpose as the wire format has it."""
+    view: dict[str, Any] = {
+        "id": purpose.id,
+        "title": purpose.title,
+        "authorize_title": purpose.authorize_title,
+        "consequence": purpose.consequence,
+    }
+    if purpose.deprecated is not None:
+        view["deprecated"] = {"on": purpose.deprecated.on.isoformat(), "text": purpose.deprecated.text}
+    return view
+
+
+def repeat_view(prompt: Prompt, fields: Sequence[tuple[str, str]], *, files_lost: bool) -> dict[str, Any]:
+    """Return how a page repeats the original request after the proof."""
+    url = quote_path(prompt.request.path)
+    if prompt.request.query:
+        url += "?" + prompt.request.query
+    return {
+        "method": prompt.request.method,
+        "url": url,
+        "fields": list(fields),
+        "original": urlencode(fields),
+        "files_lost": files_lost,
+    }
+
+
+def problem_view(refusal: Refusal, stepup: StepUp, base: str) -> dict[str, Any]:
+    """Return what the templates of a problem show."""
+    return {
+        "code": refusal.code.value,
+        "title": refusal.code.heading,
+        "detail": refusal.sentence,
+        "status": refusal.status,
+        "enroll_url": enroll_url(stepup, base) if refusal.enroll else None,
+    }
+
+
+def enroll_url(stepup: StepUp, base: str) -> str:
+    """Return where factors are enrolled: the bundled page, unless the app has its own."""
+    bundled = f"{stepup.prefix}/factors"
+    return f"{base}/factors" if stepup.enroll_url == bundled else stepup.enroll_url
+
+
+def factor_view(factor: Factor) -> dict[str, Any]:
+    """Return a factor as the wire format and the page have it."""
+    return {
+        "id": factor.id,
+        "kind": factor.kind.value,
+        "kind_label": factor.kind.label,
+        "name": factor.name,
+        "created_at": iso(factor.created_at),
+        "last_used_at": None if factor.last_used_at is None else iso(factor.last_used_at),
+    }
+
+
+def base_of(scope: Mapping[str, Any], stepup: StepUp) -> str:
+    """Return the library's prefix as a browser must write it: after the app's root path."""
+    return quote_path(str(scope.get("app_root_path", scope.get("root_path", "")))).rstrip("/") + stepup.prefix

@@ -1,0 +1,234 @@
+"""A real demo server, a real Chromium and virtual authenticators (CDP) for the browser tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright, expect
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PASSWORD = "axis-demo"
+OWNER, COSIGNER, ANALYST = "owner@axis.example", "cosigner@axis.example", "analyst@axis.example"
+
+expect.set_options(timeout=15_000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "/e2e/" in str(item.path):
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+def chromium_path() -> str:
+    """Return where Chromium is. Without one the test is skipped on a laptop and fails in CI."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if found := shutil.which(name):
+            return found
+    reason = "no Chromium on this machine (Debian, Ubuntu: apt install chromium)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    path = chromium_path()
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield launched
+        await launched.close()
+
+
+@dataclass
+class Demo:
+    """A running demo: its address, its database and its process."""
+
+    url: str
+    database: Path
+    process: asyncio.subprocess.Process
+    log: Path
+
+
+async def start_demo(folder: Path, *, database: Path | None = None, arguments: tuple[str, ...] = ()) -> Demo:
+    """Start the demo on a free port, and return once it has said where it listens."""
+    database = database or folder / "axis.db"
+    log = folder / "demo.out"
+    port = free_port()
+    with log.open("ab") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "demo_app", "--port", str(port), "--database", str(database), *arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=out, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while line := await process.stdout.readline():
+            if found := re.search(rb"http://localhost:\d+", line):
+                await _listening(port)
+                return Demo(url=found.group().decode(), database=database, process=process, log=log)
+    raise AssertionError(f"the demo did not start: {log.read_text()}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _listening(port: int) -> None:
+    """Return once the server takes connections; its address is printed a moment before."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("localhost", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            await writer.wait_closed()
+            return
+
+
+async def stop_demo(demo: Demo) -> None:
+    if demo.process.returncode is None:
+        demo.process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(15):
+                await demo.process.wait()
+        except TimeoutError:
+            demo.process.kill()
+            await demo.process.wait()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+    running = await start_demo(tmp_path)
+    yield running
+    await stop_demo(running)
+
+
+@dataclass
+class Person:
+    """A person at a browser: a context of their own, one page, and the authenticators in their hands."""
+
+    page: Page
+    context: BrowserContext
+    cdp: CDPSession
+    demo: Demo
+    faults: list[str] = field(default_factory=list)
+    authenticators: dict[str, str] = field(default_factory=dict)
+
+    async def plug_in(self, transport: str) -> str:
+        """Add a virtual authenticator: ``internal`` (a passkey) or ``usb`` (a hardware key)."""
+        answer = await self.cdp.send(
+            "WebAuthn.addVirtualAuthenticator",
+            {
+                "options": {
+                    "protocol": "ctap2",
+                    "ctap2Version": "ctap2_1",
+                    "transport": transport,
+                    "hasResidentKey": True,
+                    "hasUserVerification": True,
+                    "isUserVerified": True,
+                    "automaticPresenceSimulation": True,
+                }
+            },
+        )
+        identifier: str = answer["authenticatorId"]
+        self.authenticators[transport] = identifier
+        return identifier
+
+    async def unplug(self, transport: str) -> None:
+        await self.cdp.send(
+            "WebAuthn.removeVirtualAuthenticator", {"authenticatorId": self.authenticators.pop(transport)}
+        )
+
+    async def go(self, path: str) -> None:
+        await self.page.goto(self.demo.url + path)
+
+    async def sign_in(self, email: str = OWNER) -> None:
+        await self.go("/sign-in")
+        await self.page.get_by_label("Email").fill(email)
+        await self.page.get_by_label("Password").fill(PASSWORD)
+        await self.page.get_by_role("button", name="Sign in").click()
+        await expect(self.page.get_by_role("button", name="Sign out")).to_be_attached()
+
+    async def enrol(self, kind: str, name: str | None = None) -> None:
+        """Enrol a passkey or a hardware key on the factors page."""
+        await self.go("/stepup/factors")
+        form = self.page.locator(f'[data-stepup-enrol="{kind}"]')
+        if name is not None:
+            await form.get_by_label("Name").fill(name)
+        before = await self.page.locator("[data-stepup-factor]").count()
+        await form.get_by_role("button").click()
+        await expect(self.page.locator("[data-stepup-factor]")).to_have_count(before + 1)
+
+    async def enrol_totp(self) -> str:
+        """Enrol an authenticator app on the factors page, and return its secret."""
+        await self.go("/stepup/factors")
+        await self.page.get_by_role("button", name="Add authenticator app").click()
+        secret = await self.page.locator("#stepup-secret").input_value()
+        await self.page.get_by_label("Code from the app").fill(totp_now(secret))
+        await self.page.get_by_role("button", name="Confirm").click()
+        await expect(self.page.locator("[data-stepup-factor]")).to_have_count(1)
+        return secret
+
+    @property
+    def dialog(self) -> Any:
+        return self.page.locator("dialog[open]")
+
+
+def totp_now(secret: str, *, steps: int = 0) -> str:
+    """Return the code that an app shows now, or ``steps`` time-steps from now."""
+    import time
+
+    import pyotp
+
+    return pyotp.TOTP(secret).at(int(time.time()) + 30 * steps)
+
+
+async def open_person(browser: Browser, demo: Demo, **options: Any) -> Person:
+    context = await browser.new_context(**options)
+    page = await context.new_page()
+    cdp = await context.new_cdp_session(page)
+    await cdp.send("WebAuthn.enable", {"enableUI": False})
+    person = Person(page=page, context=context, cdp=cdp, demo=demo)
+    page.on("pageerror", lambda error: person.faults.append(f"page error: {error}"))
+    page.on(
+        "console",
+        lambda message: (
+            person.faults.append(f"console: {message.text}")
+            if message.type == "error" and "Content Security Policy" in message.text
+            else None
+        ),
+    )
+    return person
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def person(browser: Browser, demo: Demo) -> AsyncIterator[Person]:
+    """Somebody at a desktop browser. The test fails on a page error or a violated content policy."""
+    somebody = await open_person(browser, demo)
+    yield somebody
+    await somebody.context.close()
+    assert somebody.faults == []

@@ -1,0 +1,159 @@
+"""The main job in a real browser: click, authorize in the modal, see it done and logged."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import Route, expect
+
+from .conftest import ANALYST, OWNER, Person, totp_now
+
+TRANSMIT = '[data-stepup-purpose="payroll_ach_transmit"]'
+
+
+async def authorize(person: Person, kind: str) -> None:
+    await expect(person.dialog).to_be_visible()
+    await person.dialog.locator(f'[data-stepup-kind="{kind}"]').click()
+    await expect(person.dialog).to_have_count(0)
+
+
+@pytest.mark.parametrize(("kind", "transport"), [("passkey", "internal"), ("hardware_key", "usb")])
+async def test_a_payroll_run_is_sent_after_a_phishing_resistant_proof_and_the_log_tells_it(
+    person: Person, kind: str, transport: str
+) -> None:
+    await person.plug_in(transport)
+    await person.sign_in()
+    await person.enrol(kind)
+    await person.go("/payroll")
+    await person.page.locator(TRANSMIT).first.click()
+    await expect(person.dialog).to_contain_text("Authorize payroll ACH transmit")
+    await expect(person.dialog).to_contain_text("Real money moves")
+    await expect(person.dialog.locator('input[name="code"]')).to_have_count(0)
+    await authorize(person, kind)
+    link = person.page.locator('a[href*="/payroll/runs/"][href$="/file"]').first
+    await expect(link).to_be_visible()
+    async with person.page.expect_download() as download:
+        await link.click()
+    content = (await (await download.value).path()).read_text()
+    lines = content.split("\n")
+    assert lines[0].startswith("101") and all(len(line.rstrip("\r")) == 94 for line in lines if line.strip())
+    await person.go("/audit")
+    log = person.page.locator("main")
+    for event in ("CHALLENGE_REQUESTED", "VERIFIED", "ACTION_AUTHORIZED", "ACTION_COMPLETED"):
+        await expect(log).to_contain_text(re.compile(event.replace("_", "[_ ]"), re.IGNORECASE))
+
+
+async def test_totp_authorizes_an_action_that_allows_it_and_a_wrong_code_may_be_mended(person: Person) -> None:
+    await person.sign_in()
+    secret = await person.enrol_totp()
+    await person.go("/developers")
+    await person.page.locator('[data-stepup-purpose="webhook_secret_rotation"]').first.click()
+    code = person.dialog.get_by_label("Code from your authenticator app")
+    await code.fill("000000")
+    await person.dialog.get_by_role("button", name="Authorize").click()
+    await expect(person.dialog.get_by_role("alert")).not_to_be_empty()
+    await code.fill(totp_now(secret, steps=1))
+    await person.dialog.get_by_role("button", name="Authorize").click()
+    await expect(person.dialog).to_have_count(0)
+    await expect(person.page.locator("main")).to_contain_text("whsec_")
+
+
+async def test_with_totp_alone_a_strong_action_says_what_to_do(person: Person) -> None:
+    await person.sign_in()
+    await person.enrol_totp()
+    await person.go("/payroll")
+    await person.page.locator(TRANSMIT).first.click()
+    await expect(person.dialog).to_contain_text("Enrol a passkey or hardware key")
+    await expect(person.dialog.get_by_role("link")).to_have_attribute("href", re.compile("/stepup/factors"))
+
+
+async def test_cancel_changes_nothing_and_gives_the_focus_back(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey")
+    await person.go("/payroll")
+    button = person.page.locator(TRANSMIT).first
+    await button.click()
+    await expect(person.dialog).to_be_visible()
+    await person.page.keyboard.press("Escape")
+    await expect(person.dialog).to_have_count(0)
+    await expect(button).to_be_focused()
+    await button.click()
+    await authorize(person, "passkey")
+    await expect(person.page.locator('a[href$="/file"]').first).to_be_visible()
+
+
+async def test_a_fetch_steps_up_and_is_repeated(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey")
+    await person.go("/developers")
+    await person.page.locator('[data-stepup-purpose="scim_token_revocation"]').first.click()
+    await authorize(person, "passkey")
+    await expect(person.page.locator('[data-stepup-purpose="scim_token_revocation"]')).to_have_count(0)
+
+
+async def test_a_plain_form_steps_up_and_is_repeated_natively(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey")
+    await person.go("/year-end")
+    before = await person.page.locator('[data-stepup-purpose="year_end_tax_transmit"]').count()
+    await person.page.locator('[data-stepup-purpose="year_end_tax_transmit"]').first.click()
+    await authorize(person, "passkey")
+    await expect(person.page.locator('[data-stepup-purpose="year_end_tax_transmit"]')).to_have_count(before - 1)
+    cookies = await person.context.cookies()
+    assert not [cookie for cookie in cookies if "stepup" in cookie.get("name", "")]
+
+
+async def test_a_multipart_form_with_a_file_arrives_whole(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in("cosigner@axis.example")
+    await person.enrol("passkey")
+    await person.go("/equity")
+    buttons = person.page.locator('[data-stepup-purpose="equity_grant_cosign"]')
+    before = await buttons.count()
+    form = person.page.locator('form:has([data-stepup-purpose="equity_grant_cosign"])').first
+    await form.locator('input[type="file"]').set_input_files(
+        {"name": "signed.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4\n" + b"x" * 5000 + b"\n%%EOF\n"}
+    )
+    await buttons.first.click()
+    await authorize(person, "passkey")
+    await expect(buttons).to_have_count(before - 1)
+
+
+async def test_a_replayed_token_is_refused_and_the_alert_is_in_the_log(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey")
+    tokens: list[tuple[str, str]] = []
+
+    async def watch(route: Route) -> None:
+        request = route.request
+        if token := request.headers.get("stepup-token"):
+            tokens.append((request.url, token))
+        await route.continue_()
+
+    await person.page.route("**/payroll/**", watch)
+    await person.go("/payroll")
+    await person.page.locator(TRANSMIT).first.click()
+    await authorize(person, "passkey")
+    await expect(person.page.locator('a[href$="/file"]').first).to_be_visible()
+    url, token = tokens[-1]
+    answer = await person.context.request.post(url, headers={"StepUp-Token": token, "Origin": person.demo.url})
+    assert answer.status == 403
+    assert (await answer.json())["code"] == "STEPUP_TOKEN_REUSED"
+    await person.go("/audit")
+    await expect(person.page.locator("main")).to_contain_text(re.compile("reused", re.IGNORECASE))
+
+
+async def test_the_analyst_and_the_owner_each_have_their_own_factors(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in(OWNER)
+    await person.enrol("passkey", name="Owner's passkey")
+    await person.page.goto(person.demo.url + "/")
+    await person.page.get_by_role("button", name="Sign out").click()
+    await person.sign_in(ANALYST)
+    await person.go("/stepup/factors")
+    await expect(person.page.locator("[data-stepup-factor]")).to_have_count(0)

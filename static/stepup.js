@@ -446,7 +446,8 @@
 
   const focusAfter = new WeakMap(); // by context (4) or event (2): the swap may replace the opener
 
-  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => focusAfter.get(ctx)?.());
+  // One turn later: htmx enables again what hx-disable disabled only after this event.
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => setTimeout(() => focusAfter.get(ctx)?.()));
 
   document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
     const through = ctx.fetch ?? nativeFetch;

@@ -61,7 +61,10 @@ def check_details(value: object) -> Details:
             raise TypeError("labels and values of details are strings")
         if len(label) > MAX_DETAIL_LENGTH or len(text) > MAX_DETAIL_LENGTH:
             raise TypeError(f"a detail has at most {MAX_DETAIL_LENGTH} characters")
-        (label + text).encode("utf-8")
+        try:
+            (label + text).encode("utf-8")
+        except UnicodeEncodeError:
+            raise TypeError("labels and values of details are text that UTF-8 can carry") from None
         pairs.append((label, text))
     if len(pairs) > MAX_DETAILS:
         raise TypeError(f"at most {MAX_DETAILS} details")

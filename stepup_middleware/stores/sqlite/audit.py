@@ -61,7 +61,6 @@ class Query:
         if wanted.prompt is not None:
             conditions.append(("prompt = ?", wanted.prompt))
             if wanted.prompt:
-                conditions.append(("prompt <> ?", ""))
                 index = "INDEXED BY audit_prompt"
         if wanted.since is not None:
             conditions.append(("at >= ?", to_micros(wanted.since)))
@@ -71,7 +70,10 @@ class Query:
             conditions.append(("seq >= ?", span.first))
         if span.end is not None:
             conditions.append(("seq < ?", span.end))
-        where = " AND ".join(text for text, _ in conditions) or "1"
+        clauses = [text for text, _ in conditions]
+        if wanted.prompt:
+            clauses.append("prompt <> ''")  # to the letter: the partial index serves only whoever says so
+        where = " AND ".join(clauses) or "1"
         order = "DESC" if newest_first else "ASC"
         # every part of the text is a constant of this module; what callers give is bound
         self.text = (

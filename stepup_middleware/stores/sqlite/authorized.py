@@ -18,7 +18,7 @@ from stepup_middleware.core.decisions import Decision, Presentation, Verdict, pr
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.moments import iso
 
-from .rows import Row, shown_row, token_of
+from .rows import Row, redeemed_token, shown_row
 
 REDEEMED = Decision(verdict=Verdict.REDEEMED)
 NAME = EventName.ACTION_AUTHORIZED.value
@@ -27,9 +27,9 @@ _SEVERITY = EventName.ACTION_AUTHORIZED.severity.value
 
 
 class Ready(NamedTuple):
-    """A presentation as the writer needs it: staged row, and the four parts of the text around the row's facts."""
+    """A presentation as the writer needs it: its row, and the parts of the text around the facts of the token."""
 
-    row: Row
+    row: Row  # as the statement reads it
     before_factor: str
     before_version: str
     before_requirement: str
@@ -59,15 +59,16 @@ def make_ready(shown: Presentation) -> Ready:
     )
 
 
-def authorized_body(ready: Ready, row: Sequence[Any]) -> str:
-    """Return the canonical text of the event, with the facts of the redeemed row."""
+def authorized_body(ready: Ready, facts: Sequence[Any]) -> str:
+    """Return the canonical text of the event, with the facts of the row (``redeemed_in_batch``)."""
+    _, _, prompt, factor, factor_kind, requirement, policy_version, _, _ = facts
     _, before_factor, before_version, before_requirement, before_end = ready
     return (
-        f'{before_factor}{row[14]}","factor_id":{quote(row[13])}{before_version}{row[10]}'
-        f',"prompt":{quote(row[3])}{before_requirement}{row[9]}{before_end}'
+        f'{before_factor}{factor_kind}","factor_id":{quote(factor)}{before_version}{policy_version}'
+        f',"prompt":{quote(prompt)}{before_requirement}{requirement}{before_end}'
     )
 
 
-def authorized_event(shown: Presentation, row: Sequence[Any]) -> AuditEvent:
+def authorized_event(shown: Presentation, facts: Sequence[Any]) -> AuditEvent:
     """Return the event itself."""
-    return presentation_event(shown, REDEEMED, token_of(row))
+    return presentation_event(shown, REDEEMED, redeemed_token(shown, facts))

@@ -94,7 +94,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self.identity: Identity | None = None
         self.name = ""
-        self.mark = self.epoch = self._batch = 0
+        self.mark = self.epoch = self.batch = 0
         try:
             with self._turn:
                 self._open(migrations, create=create, known=known, busy_seconds=busy_seconds)
@@ -144,7 +144,6 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        connection.execute(self.sql["create_shown"])
         self.log = Log(connection, self.sql, self.name, self._audience)
         self._write_mark()
 
@@ -165,7 +164,6 @@ class Database:
             "trusted_schema = OFF",
             "temp_store = MEMORY",
             "cache_size = -32768",  # KiB
-            "wal_autocheckpoint = 4000",  # pages: fewer checkpoints, each of which writes a page only once
             "journal_size_limit = 67108864",  # bytes
         ):
             pragma(setting)
@@ -217,7 +215,7 @@ class Database:
             self.log.forget()
         if batch <= self.mark:
             self._pass(connection, self.mark + 1)
-        self._batch = max(batch, self.mark)
+        self.batch = max(batch, self.mark)
 
     def check_identity(self) -> None:
         """Raise ``StoreError`` when the path leads to another file than the one opened, or to none (S12)."""
@@ -227,7 +225,7 @@ class Database:
     def commit(self) -> None:
         """Make the batch durable."""
         self.connection.execute("COMMIT")
-        self.mark = self._batch
+        self.mark = self.batch
         self.check_identity()
         if monotonic() - self._marked_at >= _MARK_EVERY_SECONDS:
             self._write_mark()

@@ -10,6 +10,7 @@ from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
 
 from .rows import Row
+from .statements import chunked
 from .waiting import Audience, Written
 
 
@@ -138,5 +139,6 @@ class Log:
     def flush(self) -> None:
         """Write what was appended."""
         if self._pending:
-            self._connection.executemany(self._sql["append"], self._pending)
+            for text, parameters in chunked(self._sql["append"], self._pending):
+                self._connection.execute(text, parameters)
             self._pending.clear()

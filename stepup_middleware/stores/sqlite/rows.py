@@ -9,7 +9,7 @@ from typing import Any
 from stepup_middleware.core.binding import RequestLine, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.chain import read_record
-from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState
+from stepup_middleware.core.decisions import CLOCK_SKEW, IssuedToken, Presentation, TokenState
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
@@ -20,8 +20,15 @@ from stepup_middleware.stores.base import ChainStart, SignedHead, TokenGrant
 Row = tuple[Any, ...]
 
 
+_STATES = {state.value: state for state in TokenState}
+_REQUIREMENTS = {requirement.value: requirement for requirement in FactorRequirement}
+_KINDS = {kind.value: kind for kind in FactorKind}
+_SKEW = span_micros(CLOCK_SKEW)
+
+
 def shown_row(shown: Presentation) -> Row:
-    """Return a presentation as the row that the redeeming statement reads."""
+    """Return a presentation as the row that the redeeming statement reads, but for the batch before it."""
+    now = to_micros(shown.now)
     return (
         shown.reference.id,
         shown.reference.nonce,
@@ -36,27 +43,28 @@ def shown_row(shown: Presentation) -> Row:
         shown.minimum.strength,
         shown.request_digest,
         shown.details_digest,
-        to_micros(shown.now),
+        now,
+        now + _SKEW,
     )
 
 
 def token_of(row: Sequence[Any]) -> IssuedToken:
-    """Return the token of a row in the order of the columns of ``redeem`` and ``read_token``."""
+    """Return the token of a row of ``read_token``."""
     return IssuedToken(
         reference=TokenReference(row[0], row[1]),
-        state=TokenState(row[2]),
+        state=_STATES[row[2]],
         prompt_id=row[3],
         workspace_id=row[4],
         subject_id=row[5],
         session=row[6],
         ip=row[7],
         purpose=row[8],
-        requirement=FactorRequirement(row[9]),
+        requirement=_REQUIREMENTS[row[9]],
         policy_version=row[10],
         request_digest=row[11],
         details_digest=row[12],
         factor_id=row[13],
-        factor_kind=FactorKind(row[14]),
+        factor_kind=_KINDS[row[14]],
         issued_at=from_micros(row[15]),
         expires_at=from_micros(row[16]),
         attempt=row[17],
@@ -64,6 +72,36 @@ def token_of(row: Sequence[Any]) -> IssuedToken:
         redeemed_ip=row[19],
         redeemed_user_agent=row[20],
         replays=row[21],
+    )
+
+
+def redeemed_token(shown: Presentation, facts: Sequence[Any]) -> IssuedToken:
+    """Return the token that a presentation redeemed, from an entry of ``redeemed_in_batch``.
+
+    What the statement compared is the presentation's; the rest is the row's.
+    """
+    id_, _, prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at = facts
+    return IssuedToken(
+        reference=TokenReference(id_, shown.reference.nonce),
+        state=TokenState.REDEEMED,
+        prompt_id=prompt,
+        workspace_id=shown.workspace_id,
+        subject_id=shown.subject_id,
+        session=shown.session,
+        ip=shown.ip,
+        purpose=shown.purpose,
+        requirement=_REQUIREMENTS[requirement],
+        policy_version=policy_version,
+        request_digest=shown.request_digest,
+        details_digest=shown.details_digest,
+        factor_id=factor,
+        factor_kind=_KINDS[factor_kind],
+        issued_at=from_micros(issued_at),
+        expires_at=from_micros(expires_at),
+        attempt=shown.attempt,
+        redeemed_at=shown.now,
+        redeemed_ip=shown.ip,
+        redeemed_user_agent=shown.user_agent,
     )
 
 

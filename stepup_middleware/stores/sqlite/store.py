@@ -109,12 +109,12 @@ class SQLiteStore(Store):
 
     async def redeem(self, shown: Presentation) -> Redemption:
         def late(answer: Any) -> None:
-            redemption = tokens.redemption_of(answer)
+            redemption = tokens.redemption_of(shown, answer)
             if redemption.decision.verdict is Verdict.REDEEMED and redemption.row is not None:
                 self._engine.append_soon(tokens.aborted_event(shown, redemption.row))
 
         operation = Operation(shown=(shown, make_ready(shown)), late=late)
-        return tokens.redemption_of(await self._engine.perform(operation))
+        return tokens.redemption_of(shown, await self._engine.perform(operation))
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
         await self._write(lambda transaction: tokens.revoke_session(transaction, workspace_id, subject_id, session))

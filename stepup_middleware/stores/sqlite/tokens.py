@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from stepup_middleware.core.decisions import (
-    CLOCK_SKEW,
     IssuedToken,
     Presentation,
     Redemption,
@@ -19,58 +20,65 @@ from stepup_middleware.core.decisions import (
 )
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import FactorKind
-from stepup_middleware.core.moments import span_micros, to_micros
+from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import GrantRefused, TokenGrant
 
 from .authorized import NAME, OUTCOME, REDEEMED, Ready, authorized_body, authorized_event
-from .rows import Row, grant_row, token_of
+from .rows import grant_row, redeemed_token, token_of
 from .transaction import Transaction
 
 _MAX_ID = 2**63 - 1  # the largest row id
-_SKEW = span_micros(CLOCK_SKEW)
 
 
-def redeem_all(transaction: Transaction, batch: Sequence[tuple[Presentation, Ready]]) -> list[Redemption | Row]:
+Facts = list[Any]  # an entry of ``redeemed_in_batch``
+
+
+def redeem_all(transaction: Transaction, batch: Sequence[tuple[Presentation, Ready]]) -> list[Redemption | Facts]:
     """Redeem what a batch presents with one guarded statement, and say of the rest why not.
 
     At most one presentation of a token redeems it, also within the batch: the row carries its ``attempt``.
-    A presentation that redeemed is answered with the row, which ``redemption_of`` reads.
+    A presentation that redeemed is answered with the facts of the row, which ``redemption_of`` reads.
     """
-    transaction.run_many("stage", [ready.row for shown, ready in batch if shown.reference.id <= _MAX_ID])
-    redeemed = transaction.rows("redeem", {"skew": _SKEW})
-    transaction.run("unstage")
-    won = {row[17]: row for row in redeemed}
-    answers: list[Redemption | Row] = []
+    number = transaction.batch
+    rows = [(number, *ready.row) for shown, ready in batch if shown.reference.id <= _MAX_ID]
+    redeemed = transaction.run_rows("redeem", rows)
+    found = transaction.row("redeemed_in_batch", (json.dumps([row[1] for row in rows]), number)) if redeemed else None
+    won: dict[bytes, Facts] = {}
+    for facts in json.loads(found[0]) if found else ():
+        won[bytes.fromhex(facts[1])] = facts
+    answers: list[Redemption | Facts] = []
     for shown, ready in batch:
-        row = won.pop(shown.attempt, None)
-        if row is None or row[0] != shown.reference.id or row[1] != shown.reference.nonce:
+        facts = won.get(shown.attempt)
+        if facts is None or facts[0] != shown.reference.id:
             answers.append(_judge(transaction, shown))
             continue
+        del won[shown.attempt]
+        redeemed -= 1
         transaction.place(
             ready.row[13],
             shown.retention_years,
-            authorized_body(ready, row),
+            authorized_body(ready, facts),
             shown.workspace_id,
             shown.subject_id,
             NAME,
             OUTCOME,
             shown.purpose,
-            row[3],
-            partial(authorized_event, shown, row),
+            facts[2],
+            partial(authorized_event, shown, facts),
         )
-        answers.append(row)
-    if won or len(redeemed) != sum(type(answer) is tuple for answer in answers):
-        raise StoreError("two presentations share an attempt")
+        answers.append(facts)
+    if redeemed:
+        raise StoreError("a token was redeemed that no presentation of its own accounts for")
     return answers
 
 
-def redemption_of(answer: Redemption | Row) -> Redemption:
+def redemption_of(shown: Presentation, answer: Redemption | Facts) -> Redemption:
     """Return what the caller is told."""
     if isinstance(answer, Redemption):
         return answer
-    return Redemption(decision=REDEEMED, row=token_of(answer))
+    return Redemption(decision=REDEEMED, row=redeemed_token(shown, answer))
 
 
 def _judge(transaction: Transaction, shown: Presentation) -> Redemption:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
 
 from .database import Database
 from .rows import Row
+from .statements import chunked
 
 Parameters = tuple[Any, ...] | Mapping[str, Any]
 
@@ -30,6 +31,11 @@ class Transaction:
         """The current epoch."""
         return self._database.epoch
 
+    @property
+    def batch(self) -> int:
+        """The number of the batch that is being written."""
+        return self._database.batch
+
     def run(self, name: str, parameters: Parameters = ()) -> sqlite3.Cursor:
         """Run a statement by its name."""
         return self._connection.execute(self._sql[name], parameters)
@@ -37,6 +43,13 @@ class Transaction:
     def run_many(self, name: str, rows: Iterable[Row]) -> None:
         """Run a statement once for each row."""
         self._connection.executemany(self._sql[name], rows)
+
+    def run_rows(self, name: str, rows: Sequence[Row]) -> int:
+        """Run a statement over rows of VALUES, and return how many rows it changed."""
+        changed = 0
+        for text, parameters in chunked(self._sql[name], rows):
+            changed += self._connection.execute(text, parameters).rowcount
+        return changed
 
     def rows(self, name: str, parameters: Parameters = ()) -> list[Row]:
         """Return all rows of a statement."""

@@ -54,6 +54,7 @@ CREATE TABLE tokens (
     factor_kind TEXT NOT NULL,
     issued_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
+    batch INTEGER,                  -- the batch that redeemed it
     attempt BLOB,
     redeemed_at INTEGER,
     redeemed_ip TEXT NOT NULL DEFAULT '',

@@ -1,0 +1,163 @@
+"""The app: routes, middleware, and the services they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlencode
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from demo_app.accounts import SESSION_LIFE, Accounts
+from demo_app.areas import (
+    audit,
+    console,
+    developers,
+    domains,
+    equity,
+    exports,
+    guide,
+    home,
+    identity,
+    payroll,
+    policy,
+    privacy,
+    sign_in,
+    year_end,
+)
+from demo_app.axis import Axis, SignInNeeded
+from demo_app.db import Database
+from demo_app.pages import fragment, page, wants_fragment
+from demo_app.protection import ByName, SameOrigin, SecurityHeaders
+from demo_app.secrets_at_rest import Vault, derived_key
+from demo_app.seed import seed
+from demo_app.settings import Settings, from_arguments
+from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware
+from stepup_middleware.stores.sqlite import SQLiteStore
+
+_AREAS = (
+    sign_in,
+    home,
+    payroll,
+    equity,
+    year_end,
+    privacy,
+    developers,
+    identity,
+    domains,
+    exports,
+    policy,
+    audit,
+    console,
+    guide,
+)
+_STATIC = Path(__file__).parent / "static"
+MAX_BODY = 6 * 1024 * 1024  # bytes; a grant's document may have five million
+
+
+def utc_now() -> datetime:
+    """Return the present time, in UTC."""
+    return datetime.now(UTC)
+
+
+def create_app(
+    settings: Settings, *, clock: Callable[[], datetime] = utc_now, stopping: asyncio.Event | None = None
+) -> ASGIApp:
+    """Build the app. Its databases are opened when the server starts it (ASGI lifespan).
+
+    From the outside in: headers, sessions, step-up, and the app itself. Step-up stands inside the session, since
+    it must know who asks. ``stopping`` may be set by the server that runs the app when it is about to stop: answers
+    that have no end of their own, the event streams, end then.
+    """
+    database = Database(settings.database)
+    accounts = Accounts(database, clock)
+    vault = Vault(settings.secret_keys)
+    stepup = StepUp(
+        secret_key=[derived_key(key, "step-up").hex() for key in settings.secret_keys],
+        store=SQLiteStore(str(settings.step_up_database)),
+        relying_party=RelyingParty(id=settings.domain, name="AxisSynapse", origins=[settings.origin]),
+        identify=accounts.identify,
+        on_event=[accounts.count_failed_step_up],
+        clock=clock,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            await database.open(partial(seed, now=clock(), vault=vault))
+            yield
+        finally:
+            await database.close()
+
+    starlette = Starlette(
+        routes=[
+            *(route for area in _AREAS for route in area.routes),
+            Route("/favicon.ico", _icon),
+            Mount("/static", StaticFiles(directory=_STATIC), name="static"),
+        ],
+        exception_handlers={SignInNeeded: _ask_to_sign_in, HTTPException: _explain},
+        lifespan=lifespan,
+        max_body_size=MAX_BODY,
+    )
+    starlette.state.axis = Axis(
+        settings=settings,
+        database=database,
+        accounts=accounts,
+        vault=vault,
+        stepup=stepup,
+        clock=clock,
+        stopping=stopping or asyncio.Event(),
+    )
+    app: ASGIApp = StepUpMiddleware(starlette, stepup=stepup)
+    app = SessionMiddleware(
+        app,
+        secret_key=derived_key(settings.secret_keys[0], "session").hex(),
+        session_cookie="axis",
+        max_age=int(SESSION_LIFE.total_seconds()),
+        same_site="lax",
+        https_only=settings.secure,
+    )
+    app = SameOrigin(app, origin=settings.origin)
+    app = ByName(app, origin=settings.origin)
+    return SecurityHeaders(app)
+
+
+def from_environment() -> ASGIApp:
+    """Build the app from the environment alone: a factory for several workers.
+
+    ``uvicorn --factory demo_app.app:from_environment --workers 4``
+    """
+    return create_app(from_arguments([]))
+
+
+async def _icon(_: Request) -> Response:
+    """Return the icon under the name that browsers ask for on pages that name none."""
+    return FileResponse(_STATIC / "icon.svg")
+
+
+async def _ask_to_sign_in(request: Request, _: Exception) -> Response:
+    if request.method == "GET" and not wants_fragment(request):
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse("/sign-in?" + urlencode({"next": wanted}), status_code=303)
+    return JSONResponse({"detail": "You are not signed in. Sign in and try again."}, status_code=401)
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    known = cast(HTTPException, error)
+    if wants_fragment(request):
+        return fragment("problem.html", status=known.status_code, problem=known.detail)
+    if "text/html" in request.headers.get("accept", ""):
+        return await page(request, "error.html", status=known.status_code, problem=known.detail)
+    return JSONResponse({"detail": known.detail}, status_code=known.status_code)

@@ -1,0 +1,239 @@
+"""Developers: webhook secrets, personal access tokens, and the SCIM bearer token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Scope
+
+from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
+from demo_app.db import Database, Row
+from demo_app.pages import fragment, page, say_and_show
+from demo_app.secrets_at_rest import Vault, new_token, token_hash
+from stepup_middleware import requires_step_up
+
+SCOPES = ("read", "write", "admin")  # weakest first
+_SAMPLE = b'{"event":"test.delivery"}'
+_TOKENS = (
+    "SELECT access_token.id, access_token.name, prefix, scope, created_at, account.name AS owner"
+    " FROM access_token JOIN account ON account.id = account_id WHERE ? IN ('', access_token.id)"
+    " ORDER BY access_token.id"
+)
+_SCIM = (
+    "SELECT scim_token.*, account.name AS revoker FROM scim_token LEFT JOIN account ON account.id = revoked_by"
+    " WHERE ? IN ('', scim_token.id) ORDER BY created_at DESC, scim_token.id DESC"
+)
+
+
+async def rotate_secret(database: Database, vault: Vault, webhook_id: str, actor: Actor) -> tuple[str, str]:
+    """Give a webhook a new HMAC secret. Return what was done and the secret, which is shown once."""
+    secret = new_token("whsec")
+    async with database.write() as change:
+        row = await change.one(
+            "UPDATE webhook SET encrypted_secret = ?, secret_version = secret_version + 1, rotated_at = ?"
+            " WHERE id = ? RETURNING url, secret_version",
+            vault.encrypt(secret),
+            actor.at.isoformat(),
+            webhook_id,
+        )
+        if row is None:
+            raise Conflict("There is no such webhook. No secret was changed.")
+        sentence = f"Secret of {row['url']} rotated to version {row['secret_version']}."
+        await actor.note(change, sentence)
+    return sentence, secret
+
+
+async def revoke_scim_token(database: Database, token_id: str, actor: Actor) -> str:
+    """Revoke a SCIM token for good. Raises ``Conflict`` when it is not the active one."""
+    async with database.write() as change:
+        revoked = await change.run(
+            "UPDATE scim_token SET revoked_at = ?, revoked_by = ? WHERE id = ? AND revoked_at IS NULL",
+            actor.at.isoformat(),
+            actor.account_id,
+            token_id,
+        )
+        if not revoked:
+            raise Conflict("This token is not active any more. Nothing was changed.")
+        sentence = f"SCIM token {token_id} revoked: the directory cannot provision people until it has a new one."
+        await actor.note(change, sentence)
+    return sentence
+
+
+async def issue_scim_token(database: Database, actor: Actor) -> str:
+    """Issue a SCIM token and return it. Raises ``Conflict`` while another is active."""
+    token = new_token("scim")
+    async with database.write() as change:
+        issued = await change.one(
+            "INSERT INTO scim_token (id, prefix, token_hash, created_at)"
+            " SELECT 'S-' || (1 + count(*)), ?, ?, ? FROM scim_token"
+            " HAVING count(*) = count(revoked_at) RETURNING id",
+            token[:10],
+            token_hash(token),
+            actor.at.isoformat(),
+        )
+        if issued is None:
+            raise Conflict("A SCIM token is active. Revoke it before you issue another.")
+        await actor.note(change, f"SCIM token {issued['id']} issued.")
+    return token
+
+
+async def elevate_token(database: Database, token_id: str, scope: str, actor: Actor) -> str:
+    """Raise an access token's scope. Raises ``Conflict`` when the new scope is not above the present one."""
+    async with database.write() as change:
+        row = await change.one("SELECT name, scope FROM access_token WHERE id = ?", token_id)
+        if row is None or scope not in SCOPES:
+            raise Conflict("There is no such token or scope. Nothing was changed.")
+        if SCOPES.index(scope) <= SCOPES.index(row["scope"]):
+            raise Conflict(f"{row['name']} has the scope {row['scope']} already. Nothing was changed.")
+        await change.run("UPDATE access_token SET scope = ? WHERE id = ?", scope, token_id)
+        sentence = f"Access token {row['name']} raised from {row['scope']} to {scope}."
+        await actor.note(change, sentence)
+    return sentence
+
+
+async def lower_token(database: Database, token_id: str, actor: Actor) -> str:
+    """Set an access token back to read-only, which needs no proof."""
+    async with database.write() as change:
+        row = await change.one("UPDATE access_token SET scope = 'read' WHERE id = ? RETURNING name", token_id)
+        if row is None:
+            raise Conflict("There is no such token. Nothing was changed.")
+        sentence = f"Access token {row['name']} is read-only again."
+        await actor.note(change, sentence)
+    return sentence
+
+
+def sample_signature(secret: str) -> str:
+    """Return the signature that the webhook's receiver sees on a test delivery."""
+    return hmac.new(secret.encode(), _SAMPLE, hashlib.sha256).hexdigest()
+
+
+async def _one(scope: Scope, query: str, row_id: str, missing: str) -> Row:
+    row = await axis_of(scope).database.one(query, row_id)
+    if row is None:
+        raise HTTPException(404, missing)
+    return row
+
+
+_WEBHOOKS = "SELECT * FROM webhook WHERE ? IN ('', id) ORDER BY id"
+
+
+async def webhook_details(scope: Scope) -> list[tuple[str, str]]:
+    """Return what the modal shows for a webhook: where it delivers, which secret is replaced."""
+    row = await _one(scope, _WEBHOOKS, scope["path_params"]["webhook"], "There is no such webhook.")
+    version = row["secret_version"]
+    return [("Webhook", row["url"]), ("Events", row["events"]), ("Secret", f"version {version} is replaced")]
+
+
+async def scim_details(scope: Scope) -> list[tuple[str, str]]:
+    """Return what the modal shows for a SCIM token."""
+    row = await _one(scope, _SCIM, scope["path_params"]["token"], "There is no such SCIM token.")
+    return [("Token", f"{row['id']}, {row['prefix']}…"), ("Issued", row["created_at"][:10])]
+
+
+async def token_details(scope: Scope) -> list[tuple[str, str]]:
+    """Return what the modal shows for an access token: whose it is, from which scope to which."""
+    row = await _one(scope, _TOKENS, scope["path_params"]["token"], "There is no such access token.")
+    return [
+        ("Token", f"{row['name']}, {row['prefix']}…"),
+        ("Owner", row["owner"]),
+        ("Scope now", row["scope"]),
+        ("New scope", scope["path_params"]["scope"]),
+    ]
+
+
+async def overview(request: Request) -> Response:
+    """Show webhooks, access tokens and the SCIM token."""
+    await current(request)
+    return await _overview(request, issued=None)
+
+
+async def _overview(request: Request, *, issued: str | None) -> Response:
+    database = axis_of(request.scope).database
+    return await page(
+        request,
+        "developers.html",
+        webhooks=await database.all(_WEBHOOKS, ""),
+        tokens=await database.all(_TOKENS, ""),
+        scim_tokens=await database.all(_SCIM, ""),
+        scopes=SCOPES,
+        issued=issued,
+    )
+
+
+@requires_step_up("webhook_secret_rotation", details=webhook_details)
+async def rotate(request: Request) -> Response:
+    """Rotate a webhook's secret and answer with its card, which shows the new secret this once."""
+    axis, webhook_id = axis_of(request.scope), request.path_params["webhook"]
+    try:
+        said, secret = await rotate_secret(axis.database, axis.vault, webhook_id, await actor_of(request))
+    except Conflict as conflict:
+        raise HTTPException(404, str(conflict)) from conflict
+    webhook = await _one(request.scope, _WEBHOOKS, webhook_id, "There is no such webhook.")
+    return fragment("developers_webhook.html", webhook=webhook, said=said, secret=secret, signature=None)
+
+
+async def test_delivery(request: Request) -> Response:
+    """Sign a test delivery with the kept secret, so that the receiver can compare."""
+    await current(request)
+    axis, webhook_id = axis_of(request.scope), request.path_params["webhook"]
+    webhook = await _one(request.scope, _WEBHOOKS, webhook_id, "There is no such webhook.")
+    signature = sample_signature(axis.vault.decrypt(webhook["encrypted_secret"]))
+    return fragment("developers_webhook.html", webhook=webhook, said=None, secret=None, signature=signature)
+
+
+@requires_step_up("scim_token_revocation", details=scim_details)
+async def revoke(request: Request) -> Response:
+    """Revoke the SCIM token; asked for by ``fetch``, answered in JSON."""
+    database = axis_of(request.scope).database
+    try:
+        said = await revoke_scim_token(database, request.path_params["token"], await actor_of(request))
+    except Conflict as conflict:
+        return JSONResponse({"detail": str(conflict)}, status_code=409)
+    request.session["said"] = said  # the script loads the page anew
+    return JSONResponse({"said": said})
+
+
+async def issue(request: Request) -> Response:
+    """Issue a SCIM token and show it once, on the page that is the answer."""
+    try:
+        token = await issue_scim_token(axis_of(request.scope).database, await actor_of(request))
+    except Conflict as conflict:
+        return say_and_show(request, str(conflict), "/developers")
+    return await _overview(request, issued=token)
+
+
+@requires_step_up("personal_access_token_elevation", details=token_details)
+async def elevate(request: Request) -> Response:
+    """Raise an access token's scope; asked for by ``fetch``, answered in JSON."""
+    database, wanted = axis_of(request.scope).database, request.path_params
+    try:
+        said = await elevate_token(database, wanted["token"], wanted["scope"], await actor_of(request))
+    except Conflict as conflict:
+        return JSONResponse({"detail": str(conflict)}, status_code=409)
+    request.session["said"] = said  # the script loads the page anew
+    return JSONResponse({"said": said})
+
+
+async def lower(request: Request) -> Response:
+    """Set an access token back to read-only."""
+    try:
+        said = await lower_token(axis_of(request.scope).database, request.path_params["token"], await actor_of(request))
+    except Conflict as conflict:
+        said = str(conflict)
+    return say_and_show(request, said, "/developers")
+
+
+routes = [
+    Route("/developers", overview),
+    Route("/developers/webhooks/{webhook}/rotate", rotate, methods=["POST"]),
+    Route("/developers/webhooks/{webhook}/test", test_delivery, methods=["POST"]),
+    Route("/developers/scim", issue, methods=["POST"]),
+    Route("/developers/scim/{token}", revoke, methods=["DELETE"]),
+    Route("/developers/tokens/{token}/scope/{scope}", elevate, methods=["PUT"]),
+    Route("/developers/tokens/{token}/lower", lower, methods=["POST"]),
+]

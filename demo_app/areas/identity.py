@@ -1,0 +1,192 @@
+"""Identity: SAML providers, the MFA policy, the network allowlist, and the attestation mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Scope
+
+from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
+from demo_app.db import Database, Row
+from demo_app.pages import fragment, page
+from stepup_middleware import requires_step_up
+
+# WebAuthn L3 §5.4.7, attestation conveyance, loosest first; each with what it asks of a new key.
+ATTESTATION_MODES = (
+    ("none", "Any key may enrol. Its maker is not asked for."),
+    ("indirect", "A key names its maker, through an anonymising service where there is one."),
+    ("direct", "A key names its maker itself, and keys without a known maker are refused."),
+    ("enterprise", "Only keys that this organisation has issued may enrol."),
+)
+_MODES = tuple(mode for mode, _ in ATTESTATION_MODES)
+
+
+async def delete_provider(database: Database, provider_id: str, actor: Actor) -> str:
+    """Delete a SAML provider. Raises ``Conflict`` where it does not exist any more."""
+    async with database.write() as change:
+        row = await change.one("DELETE FROM saml_provider WHERE id = ? RETURNING name, people", provider_id)
+        if row is None:
+            raise Conflict("This provider does not exist any more. Nothing was deleted.")
+        sentence = f"SAML provider {row['name']} deleted: {row['people']} people sign in with a password from now on."
+        await actor.note(change, sentence)
+    return sentence
+
+
+async def switch(database: Database, key: str, old: str, new: str, sentence: str, actor: Actor) -> str:
+    """Set a setting from one value to another. Raises ``Conflict`` when it has not the old value."""
+    async with database.write() as change:
+        if not await change.run("UPDATE setting SET value = ? WHERE key = ? AND value = ?", new, key, old):
+            raise Conflict("This setting was changed in the meantime. Nothing was changed again.")
+        await actor.note(change, sentence)
+    return sentence
+
+
+async def tighten_attestation(database: Database, mode: str, actor: Actor) -> str:
+    """Set a stricter attestation mode. Raises ``Conflict`` for an unknown one and for one not stricter."""
+    if mode not in _MODES:
+        raise Conflict("There is no such attestation mode. Nothing was changed.")
+    looser = _MODES[: _MODES.index(mode)]
+    async with database.write() as change:
+        row = await change.one("SELECT value FROM setting WHERE key = 'attestation_mode'")
+        if row is None or row["value"] not in looser:
+            raise Conflict(f"{mode.capitalize()} is not stricter than the present mode. It can only be tightened.")
+        await change.run("UPDATE setting SET value = ? WHERE key = 'attestation_mode'", mode)
+        sentence = f"Attestation mode tightened from {row['value']} to {mode}: it holds for keys enrolled from now on."
+        await actor.note(change, sentence)
+    return sentence
+
+
+async def settings(database: Database) -> dict[str, str]:
+    """Return the workspace's settings by key."""
+    return {row["key"]: row["value"] for row in await database.all("SELECT key, value FROM setting")}
+
+
+async def _provider(database: Database, provider_id: str) -> Row:
+    row = await database.one("SELECT * FROM saml_provider WHERE id = ?", provider_id)
+    if row is None:
+        raise HTTPException(404, "There is no such SAML provider.")
+    return row
+
+
+async def provider_details(scope: Scope) -> list[tuple[str, str]]:
+    """Return what the modal shows for a provider: which, and how many people sign in with it."""
+    row = await _provider(axis_of(scope).database, scope["path_params"]["provider"])
+    return [("Provider", row["name"]), ("Entity", row["entity_id"]), ("People who use it", f"{row['people']}")]
+
+
+async def mfa_details(scope: Scope) -> list[tuple[str, str]]:
+    """Return what the modal shows for the MFA policy: what it is now and for how many people."""
+    database = axis_of(scope).database
+    people = await database.one("SELECT count(*) AS number FROM employee")
+    now = (await settings(database))["mfa_required"]
+    return [("Require MFA now", now), ("People affected", f"{people['number'] if people else 0}")]
+
+
+async def network_details(scope: Scope) -> list[tuple[str, str]]:
+    """Return what the modal shows for the allowlist: what it is now and which networks it names."""
+    database = axis_of(scope).database
+    ranges = [row["cidr"] for row in await database.all("SELECT cidr FROM network_range ORDER BY cidr")]
+    return [("Allowlist now", (await settings(database))["network_allowlist"]), ("Networks", ", ".join(ranges))]
+
+
+async def attestation_details(scope: Scope) -> list[tuple[str, str]]:
+    """Return what the modal shows for the attestation mode: from which to which."""
+    now = (await settings(axis_of(scope).database))["attestation_mode"]
+    return [("Mode now", now), ("New mode", scope["path_params"]["mode"])]
+
+
+async def _context(request: Request) -> dict[str, Any]:
+    await current(request)
+    database = axis_of(request.scope).database
+    values = await settings(database)
+    return {
+        "providers": await database.all("SELECT * FROM saml_provider ORDER BY name"),
+        "ranges": await database.all("SELECT * FROM network_range ORDER BY label, cidr"),
+        "settings": values,
+        "modes": ATTESTATION_MODES,
+        "mode_place": _MODES.index(values["attestation_mode"]),
+    }
+
+
+async def _panel(request: Request, name: str, said: str | None, problem: str | None) -> Response:
+    context = await _context(request)
+    return fragment(name, status=409 if problem else 200, said=said, problem=problem, **context)
+
+
+async def overview(request: Request) -> Response:
+    """Show the four panels."""
+    return await page(request, "identity.html", **await _context(request))
+
+
+@requires_step_up("saml_provider_deletion", details=provider_details)
+async def delete(request: Request) -> Response:
+    """Delete a provider and answer with the panel of providers."""
+    try:
+        said = await delete_provider(
+            axis_of(request.scope).database, request.path_params["provider"], await actor_of(request)
+        )
+    except Conflict as conflict:
+        return await _panel(request, "identity_saml.html", None, str(conflict))
+    return await _panel(request, "identity_saml.html", said, None)
+
+
+async def _switch(request: Request, panel: str, key: str, old: str, new: str, sentence: str) -> Response:
+    actor = await actor_of(request)
+    try:
+        said = await switch(axis_of(request.scope).database, key, old, new, sentence, actor)
+    except Conflict as conflict:
+        return await _panel(request, panel, None, str(conflict))
+    return await _panel(request, panel, said, None)
+
+
+@requires_step_up("mfa_policy_disable", details=mfa_details)
+async def disable_mfa(request: Request) -> Response:
+    """Turn Require MFA off and answer with its panel."""
+    sentence = "Require MFA turned off: people may sign in with a password alone."
+    return await _switch(request, "identity_mfa.html", "mfa_required", "yes", "no", sentence)
+
+
+async def enable_mfa(request: Request) -> Response:
+    """Turn Require MFA on, which needs no proof."""
+    sentence = "Require MFA turned on."
+    return await _switch(request, "identity_mfa.html", "mfa_required", "no", "yes", sentence)
+
+
+@requires_step_up("network_policy_disable", details=network_details)
+async def disable_network(request: Request) -> Response:
+    """Disable the network allowlist and answer with its panel."""
+    sentence = "Network allowlist disabled: people may sign in from any network."
+    return await _switch(request, "identity_network.html", "network_allowlist", "on", "off", sentence)
+
+
+async def enable_network(request: Request) -> Response:
+    """Enable the network allowlist, which needs no proof."""
+    sentence = "Network allowlist enabled."
+    return await _switch(request, "identity_network.html", "network_allowlist", "off", "on", sentence)
+
+
+@requires_step_up("attestation_policy_tighten", details=attestation_details)
+async def tighten(request: Request) -> Response:
+    """Tighten the attestation mode and answer with its panel."""
+    try:
+        said = await tighten_attestation(
+            axis_of(request.scope).database, request.path_params["mode"], await actor_of(request)
+        )
+    except Conflict as conflict:
+        return await _panel(request, "identity_attestation.html", None, str(conflict))
+    return await _panel(request, "identity_attestation.html", said, None)
+
+
+routes = [
+    Route("/identity", overview),
+    Route("/identity/saml/{provider}", delete, methods=["DELETE"]),
+    Route("/identity/mfa/disable", disable_mfa, methods=["POST"]),
+    Route("/identity/mfa/enable", enable_mfa, methods=["POST"]),
+    Route("/identity/network/disable", disable_network, methods=["POST"]),
+    Route("/identity/network/enable", enable_network, methods=["POST"]),
+    Route("/identity/attestation/{mode}", tighten, methods=["PUT"]),
+]

@@ -1,0 +1,93 @@
+"""Settings, Security: the person's factors and the workspace's step-up policy."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from demo_app.axis import axis_of, current
+from demo_app.pages import page, say_and_show
+from stepup_middleware import PolicyError
+
+_PATH = "/settings/step-up-policy"
+
+
+async def security(request: Request) -> Response:
+    """Show the two pages of Settings, Security."""
+    subject = await current(request)
+    stepup = axis_of(request.scope).stepup
+    policies = await stepup.policy.current(subject.workspace_id)
+    return await page(
+        request,
+        "security_settings.html",
+        factors=await stepup.factors.list(subject),
+        tightened=sum(policy.requirement != policy.minimum for policy in policies),
+        purposes=len(policies),
+    )
+
+
+async def show(request: Request) -> Response:
+    """Show every purpose with its requirement; only an admin may change them."""
+    return await _show(request)
+
+
+async def _show(request: Request, status: int = 200, problem: str | None = None) -> Response:
+    subject = await current(request)
+    policies = await axis_of(request.scope).stepup.policy.current(subject.workspace_id)
+    return await page(
+        request, "policy.html", status=status, problem=problem, policies=policies, editable=subject.is_admin
+    )
+
+
+async def save(request: Request) -> Response:
+    """Save the whole policy: everything is checked before anything is written."""
+    subject = await current(request)
+    if not subject.is_admin:
+        return await _show(request, 403, "Only an admin may change the step-up policy. Nothing was saved.")
+    policy = axis_of(request.scope).stepup.policy
+    policies = await policy.current(subject.workspace_id)
+    async with request.form(max_files=0, max_fields=2 * len(policies)) as form:
+        wanted = {name: str(value) for name, value in form.multi_items()}
+    changes = {
+        row.purpose.id: wanted[row.purpose.id]
+        for row in policies
+        if row.purpose.id in wanted and wanted[row.purpose.id] != row.requirement
+    }
+    unknown = wanted.keys() - {row.purpose.id for row in policies}
+    if unknown:
+        return await _show(request, 422, "The form names a purpose that does not exist. Nothing was saved.")
+    for row in policies:
+        requirement = changes.get(row.purpose.id)
+        if requirement is None:
+            continue
+        if requirement not in ("any", "phishing_resistant"):
+            problem = f"{row.purpose.title}: there is no such requirement. Nothing was saved."
+            return await _show(request, 422, problem)
+        if requirement == "any" and row.minimum != "any":
+            problem = (
+                f"{row.purpose.title}: the platform's minimum is phishing-resistant, and a workspace cannot go"
+                " below it. Nothing was saved."
+            )
+            return await _show(request, 422, problem)
+    try:
+        for purpose_id, requirement in changes.items():
+            await policy.set(subject, purpose_id, requirement)
+    except PolicyError as error:
+        return await _show(request, 422, error.reason)
+    count = len(changes)
+    said = f"Saved: {count} {'purpose' if count == 1 else 'purposes'} changed." if count else "Nothing to change."
+    return say_and_show(request, f"{said} The next prompts follow the policy as shown.", _PATH)
+
+
+async def settings(request: Request) -> Response:
+    """Lead to Settings, Security."""
+    return RedirectResponse("/settings/security", status_code=303)
+
+
+routes = [
+    Route("/settings", settings),
+    Route("/settings/security", security),
+    Route(_PATH, show),
+    Route(_PATH, save, methods=["POST"]),
+]

@@ -1,0 +1,79 @@
+"""What every page and action works with: the services of the running app, and who acts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+from demo_app.accounts import Accounts
+from demo_app.db import Database, Transaction
+from demo_app.secrets_at_rest import Vault
+from demo_app.settings import Settings
+from stepup_middleware import Proof, StepUp, Subject
+
+
+class Conflict(Exception):
+    """A rule of the business forbids the action now. The sentence is for the person."""
+
+
+class SignInNeeded(Exception):
+    """The page needs a signed-in person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """The services of the running app. ``stopping`` is set when the server is about to stop."""
+
+    settings: Settings
+    database: Database
+    accounts: Accounts
+    vault: Vault
+    stepup: StepUp
+    clock: Callable[[], datetime]
+    stopping: asyncio.Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who does something, when, and the proof that authorized it where it needed one."""
+
+    account_id: str
+    at: datetime
+    proof: Proof | None
+
+    async def note(self, change: Transaction, sentence: str) -> None:
+        """Write down what was done, in the transaction that does it."""
+        await change.run(
+            "INSERT INTO activity (at, account_id, sentence, purpose, prompt_id) VALUES (?, ?, ?, ?, ?)",
+            self.at.isoformat(),
+            self.account_id,
+            sentence,
+            self.proof.purpose if self.proof else None,
+            self.proof.prompt_id if self.proof else None,
+        )
+
+
+def axis_of(scope: Scope) -> Axis:
+    """Return the services of the app that serves a request."""
+    return cast(Axis, scope["app"].state.axis)
+
+
+async def current(request: Request) -> Subject:
+    """Return the signed-in person. Raises ``SignInNeeded`` when there is none."""
+    subject = await axis_of(request.scope).accounts.identify(request.scope)
+    if subject is None:
+        raise SignInNeeded
+    return subject
+
+
+async def actor_of(request: Request) -> Actor:
+    """Return who acts by this request. Raises ``SignInNeeded`` when nobody is signed in."""
+    subject = await current(request)
+    now = axis_of(request.scope).clock()
+    return Actor(account_id=subject.id, at=now, proof=request.scope.get("stepup"))

@@ -1,0 +1,120 @@
+"""How pages are drawn: the layout's context, filters, and what is said to the person next."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from demo_app.axis import axis_of
+
+_HERE = Path(__file__).parent
+NAVIGATION = (
+    ("", (("/", "Overview"),)),
+    (
+        "People and pay",
+        (("/payroll", "Payroll"), ("/equity", "Equity"), ("/year-end", "Year-end"), ("/privacy", "Privacy")),
+    ),
+    (
+        "Platform",
+        (
+            ("/developers", "Developers"),
+            ("/identity", "Identity"),
+            ("/domains", "Domains"),
+            ("/exports", "Data exports"),
+        ),
+    ),
+    (
+        "Settings",
+        (
+            ("/settings/security", "Security"),
+            ("/stepup/factors", "Factors"),
+            ("/settings/step-up-policy", "Step-up policy"),
+        ),
+    ),
+    ("Oversight", (("/audit", "Audit log"), ("/security", "Security console"), ("/guide", "Guide"))),
+)
+
+
+def money(cents: int) -> str:
+    """Return whole cents as ``USD 412,908.77``."""
+    return f"USD {cents // 100:,}.{cents % 100:02d}"
+
+
+def moment(at: str | datetime | None) -> str:
+    """Return a time as ``24 Nov 2026, 08:05 UTC``; nothing for None."""
+    if at is None:
+        return ""
+    when = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return f"{when.day} {when:%b %Y, %H:%M} UTC"
+
+
+def second(at: datetime) -> str:
+    """Return a time to the second, as ``2026-11-24 08:05:09``; UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(money=money, moment=moment, second=second, words=words)
+    environment.globals["navigation"] = NAVIGATION
+    return environment
+
+
+def words(identifier: str) -> str:
+    """Return an identifier as a person reads it: ``totp_replay`` becomes ``totp replay``."""
+    return identifier.replace("_", " ").replace("-", " ")
+
+
+_templates = _environment()
+
+
+def rendered(name: str, /, **context: Any) -> str:
+    """Return a template's text."""
+    return _templates.get_template(name).render(context)
+
+
+def fragment(name: str, /, *, status: int = 200, **context: Any) -> Response:
+    """Return a part of a page: what htmx puts in the place of the old one."""
+    return HTMLResponse(rendered(name, **context), status_code=status)
+
+
+async def page(request: Request, name: str, /, *, status: int = 200, **context: Any) -> Response:
+    """Return a whole page, with the layout's context: who is signed in, where they are, what was just said."""
+    axis = axis_of(request.scope)
+    subject = await axis.accounts.identify(request.scope)
+    layout = {
+        "path": request.url.path,
+        "subject": subject,
+        "head": Markup(axis.stepup.head),  # noqa: S704 - the library's own tags
+        "said": request.session.pop("said", None),
+        "lockout": await axis.accounts.lockout_of(subject.id) if subject else None,
+    }
+    return fragment(name, status=status, **layout, **context)
+
+
+def say_and_show(request: Request, sentence: str, path: str) -> Response:
+    """Send the browser to a page that shows the sentence, once."""
+    request.session["said"] = sentence
+    return RedirectResponse(path, status_code=303)
+
+
+def wants_fragment(request: Request) -> bool:
+    """Whether htmx asks and takes a part of the page."""
+    return request.headers.get("hx-request") == "true"
+
+
+def download(content: bytes, name: str, media_type: str) -> Response:
+    """Return a file to save. The name must be plain ASCII of the app's own making."""
+    return Response(content, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'})

@@ -1,0 +1,84 @@
+"""Where the demo's configuration comes from: arguments, environment, and keys kept beside the database."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_KEY_BYTES = 48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the app needs to know to start.
+
+    ``origin`` is scheme, host and port as the browser shows them; passkeys are bound to its host, which
+    must be a name: browsers refuse an IP address. ``secret_keys`` are newest first: the first signs and
+    encrypts, all verify and decrypt.
+    """
+
+    database: Path
+    origin: str
+    secret_keys: tuple[str, ...] = field(repr=False)
+    host: str = "localhost"
+    port: int = 8000
+
+    @property
+    def step_up_database(self) -> Path:
+        """The file of the step-up store, beside the demo's own."""
+        return self.database.with_name(f"{self.database.stem}-stepup{self.database.suffix}")
+
+    @property
+    def domain(self) -> str:
+        """The origin's host, without the port."""
+        return urlsplit(self.origin).hostname or "localhost"
+
+    @property
+    def secure(self) -> bool:
+        """Whether pages come over https, so that cookies may carry ``Secure``."""
+        return self.origin.startswith("https://")
+
+
+def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
+    """Read the command line; what it leaves out comes from the environment.
+
+    ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_ORIGIN``, and ``AXIS_SECRET_KEYS`` (separated by
+    commas, newest first).
+    """
+    parser = argparse.ArgumentParser(prog="stepup-demo", description="AxisSynapse, a demo of step-up.")
+    parser.add_argument("--host", default=os.environ.get("AXIS_HOST", "localhost"))
+    parser.add_argument("--port", type=int, default=int(os.environ.get("AXIS_PORT", "8000")))
+    parser.add_argument("--database", type=Path, default=Path(os.environ.get("AXIS_DATABASE", "axis.db")))
+    chosen = parser.parse_args(arguments)
+    keys = tuple(key for key in os.environ.get("AXIS_SECRET_KEYS", "").split(",") if key)
+    return Settings(
+        host=chosen.host,
+        port=chosen.port,
+        database=chosen.database,
+        origin=os.environ.get("AXIS_ORIGIN", f"http://localhost:{chosen.port}"),
+        secret_keys=keys or (_kept_key(chosen.database.with_suffix(".key")),),
+    )
+
+
+def _kept_key(path: Path) -> str:
+    """Return the key in a file, made at the first start; only its owner may read it.
+
+    Linking a finished file into place is atomic: workers that start together end up with one key.
+    """
+    if not path.exists():
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mkstemp gives mode 0600
+        with os.fdopen(descriptor, "w", encoding="ascii") as made:
+            made.write(secrets.token_urlsafe(_KEY_BYTES))
+        try:
+            os.link(name, path)
+        except FileExistsError:
+            pass
+        finally:
+            Path(name).unlink()
+    return path.read_text(encoding="ascii").strip()

@@ -1,0 +1,86 @@
+// What the pages do beyond htmx: two kinds of action by fetch, focus and announcements, and the live console.
+
+// A tagged action by fetch. stepup.js makes it step up: to this code it is one request with one answer.
+async function act(button) {
+  const problem = button.closest("article").querySelector("[role=alert]");
+  problem.hidden = true;
+  button.disabled = true;
+  try {
+    const answer = await window.stepup.fetch(button.dataset.url, {
+      method: button.dataset.method,
+      headers: { Accept: "application/json" },
+    });
+    const body = await answer.json();
+    if (answer.ok) {
+      location.reload();
+      return;
+    }
+    problem.textContent = body.detail;
+    problem.hidden = false;
+  } catch (error) {
+    if (error.name !== "StepUpCancelled") {
+      problem.textContent = "The server could not be reached. Nothing was changed; try again.";
+      problem.hidden = false;
+    }
+  }
+  button.disabled = false;
+  button.focus();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-url]");
+  if (button) act(button);
+});
+
+// After htmx has put a new card in place: say what happened, and keep the keyboard where it was.
+document.addEventListener("htmx:after:swap", () => {
+  const news = document.querySelector("main [data-announce]:not([data-announced])");
+  if (!news) return;
+  news.dataset.announced = "";
+  document.getElementById("announcer").textContent = news.textContent;
+  if (document.activeElement === document.body) {
+    news.closest("article, section")?.querySelector("[tabindex='-1']")?.focus();
+  }
+});
+
+// A page that opens with news: a status that is there from the start is not read out, one that changes is.
+const said = document.querySelector("main > [role=status]");
+if (said) setTimeout(() => (document.getElementById("announcer").textContent = said.textContent), 300);
+
+// The security console.
+const live = document.getElementById("live");
+if (live) {
+  const feed = document.getElementById("feed");
+  const state = live.querySelector("[data-live]");
+  const stream = new EventSource(live.dataset.stream);
+  let pending = 0;
+
+  const redraw = async () => {
+    pending = 0;
+    const answer = await fetch(live.dataset.panel);
+    if (!answer.ok) return;
+    const panel = document.getElementById("panel");
+    panel.innerHTML = await answer.text(); // drawn by the server, every value escaped
+    window.htmx?.process(panel);
+  };
+  const show = (event) => {
+    document.getElementById("quiet")?.remove();
+    feed.insertAdjacentHTML("afterbegin", event.data); // drawn by the server, every value escaped
+    while (feed.children.length > 50) feed.lastElementChild.remove();
+    if (event.type === "critical") {
+      document.getElementById("alarm").textContent =
+        "Critical: a token was presented again. See the replay alerts.";
+    }
+    pending ||= setTimeout(redraw, 200);
+  };
+  for (const severity of ["info", "warning", "critical"]) stream.addEventListener(severity, show);
+  stream.onopen = () => {
+    state.textContent = "Live";
+    state.classList.add("done");
+  };
+  stream.onerror = () => {
+    state.textContent = "Reconnecting";
+    state.classList.remove("done");
+  };
+  addEventListener("pagehide", () => stream.close());
+}

@@ -1,0 +1,342 @@
+"""The pages as each account meets them: policy, audit log, console, guide, and what every answer carries."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from html import unescape
+
+import pytest
+from markdown_it import MarkdownIt
+from starlette.types import ASGIApp, Message
+
+from demo_app.areas.console import clusters
+from demo_app.areas.guide import guide_pages
+from demo_app.protection import CONTENT_SECURITY_POLICY
+from stepup_middleware import PLATFORM_PURPOSES
+from stepup_middleware.testing import FixedClock
+
+from .conftest import SignedIn
+from .support import Person
+
+PAGES = [
+    "/",
+    "/payroll",
+    "/equity",
+    "/year-end",
+    "/privacy",
+    "/developers",
+    "/identity",
+    "/domains",
+    "/exports",
+    "/settings/security",
+    "/settings/step-up-policy",
+    "/audit",
+    "/security",
+    "/guide",
+]
+POLICY = "/settings/step-up-policy"
+ROTATE = "/developers/webhooks/W-1/rotate"
+STRICT = {purpose.id: "phishing_resistant" for purpose in PLATFORM_PURPOSES}
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("account", ["owner", "cosigner", "analyst"])
+async def test_a_page_is_drawn_for_each_account(path: str, account: str, signed_in: SignedIn) -> None:
+    person = await signed_in(account)
+    answer = await person.page(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.text.count("<h1") == 1
+    assert "{{" not in answer.text
+    assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?![^>]*\bsrc=)", answer.text), "nothing inline"
+    assert "/stepup/static/" in answer.text
+    if path != "/":
+        assert f'<a href="{path}" aria-current="page"' in answer.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_asks_a_stranger_to_sign_in(path: str, app: ASGIApp, clock: FixedClock) -> None:
+    stranger = Person(app, clock)
+    answer = await stranger.page(path)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/sign-in?next=")
+    await stranger.http.aclose()
+
+
+async def test_an_unknown_page_is_explained_and_carries_the_headers(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner")
+    answer = await owner.page("/no-such-page")
+    assert answer.status_code == 404
+    assert "Go to the overview" in answer.text
+    assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+
+
+# the step-up policy
+
+
+async def test_the_policy_page_lists_the_purposes_in_order_with_what_each_is_for(signed_in: SignedIn) -> None:
+    html = (await (await signed_in("owner")).page(POLICY)).text
+    assert re.findall(r'<select id="(\w+)"', html) == [purpose.id for purpose in PLATFORM_PURPOSES]
+    for purpose in PLATFORM_PURPOSES:
+        item = html[html.index(f'<h2 id="{purpose.id}-title"') :].partition("</li>")[0]
+        item = unescape(item)
+        assert purpose.title in item
+        assert purpose.description in item
+        assert f"token lives {int(purpose.ttl.total_seconds())} s" in item
+        weaker = re.search(r'<option value="any"([^>]*)>', item)
+        assert weaker
+        assert ("disabled" in weaker.group(1)) == (purpose.minimum == "phishing_resistant")
+    assert html.count("IP-bound · single use · replay protected") == 16
+    assert html.count(">Save</button>") == 1
+
+
+async def test_an_admin_tightens_and_loosens_and_the_next_prompt_follows(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner", passkey=True)
+    assert (await owner.ask("POST", ROTATE))["requirement"] == "any"
+    saved = await owner.http.post(POLICY, data=STRICT)
+    assert saved.status_code == 303
+    assert "Saved: 8 purposes changed." in (await owner.page(POLICY)).text
+    assert (await owner.ask("POST", ROTATE))["requirement"] == "phishing_resistant"
+    await owner.http.post(POLICY, data={"webhook_secret_rotation": "any"})
+    assert (await owner.ask("POST", ROTATE))["requirement"] == "any"
+    assert "POLICY_CHANGED" in (await owner.page("/audit")).text
+
+
+@pytest.mark.parametrize("account", ["cosigner", "analyst"])
+async def test_others_read_the_policy_and_cannot_write_it(account: str, signed_in: SignedIn) -> None:
+    person = await signed_in(account)
+    html = (await person.page(POLICY)).text
+    assert ">Save</button>" not in html
+    assert len(re.findall(r"<select [^>]*disabled", html)) == 16
+    forged = await person.http.post(POLICY, data=STRICT)
+    assert forged.status_code == 403
+    assert "Only an admin" in forged.text
+    owner = await signed_in("owner", passkey=True)
+    assert (await owner.ask("POST", ROTATE))["requirement"] == "any"
+
+
+@pytest.mark.parametrize(
+    ("forged", "says"),
+    [
+        ({"payroll_ach_transmit": "any"}, "the platform&#39;s minimum is phishing-resistant"),
+        ({"payroll_ach_transmit": "none"}, "there is no such requirement"),
+        ({"time_travel": "any"}, "a purpose that does not exist"),
+    ],
+)
+async def test_a_forged_write_is_refused_with_its_reason_and_nothing_of_it_is_saved(
+    forged: dict[str, str], says: str, signed_in: SignedIn
+) -> None:
+    owner = await signed_in("owner", passkey=True)
+    answer = await owner.http.post(POLICY, data={**STRICT, **forged})
+    assert answer.status_code == 422
+    assert says in answer.text
+    assert (await owner.ask("POST", ROTATE))["requirement"] == "any"
+
+
+# the audit log
+
+
+async def test_the_log_shows_the_newest_first_and_filters(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner", passkey=True)
+    await owner.act("POST", ROTATE)
+    await owner.act("PUT", "/identity/attestation/direct")
+    html = (await owner.page("/audit")).text
+    assert html.index("attestation_policy_tighten</td>") < html.index("webhook_secret_rotation</td>")
+    filtered = (await owner.page("/audit?event=ACTION_AUTHORIZED&purpose=webhook_secret_rotation&person=owner")).text
+    assert re.findall(r'<span class="event">(\w+)<', filtered) == ["ACTION_AUTHORIZED"]
+    for nothing in ("person=analyst", "since=2027-01-01T00:00", "until=2026-01-01T00:00", "outcome=failure"):
+        assert "No event meets these filters." in (await owner.page(f"/audit?{nothing}")).text
+
+
+async def test_older_events_are_pages_away_and_none_is_missed_or_shown_twice(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner", passkey=True)
+    for _ in range(14):
+        await owner.act("POST", ROTATE)
+    seen: list[str] = []
+    path = "/audit"
+    while path:
+        html = (await owner.page(path)).text
+        seen += re.findall(r'class="unseen"> \(event (\d+)\)', html)
+        older = re.search(r'href="(/audit\?[^"]*before=\d+)">Older', html)
+        path = older.group(1).replace("&amp;", "&") if older else ""
+    assert len(seen) == len(set(seen)) > 50
+    assert seen == sorted(seen, key=int, reverse=True)
+
+
+@pytest.mark.parametrize("query", ["since=soon", "event=NOTHING", "outcome=maybe", "before=x"])
+async def test_a_filter_that_means_nothing_is_explained(query: str, signed_in: SignedIn) -> None:
+    owner = await signed_in("owner")
+    answer = await owner.page(f"/audit?{query}")
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+
+
+async def test_a_step_up_is_shown_from_the_prompt_to_the_end_of_the_action(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner", passkey=True)
+    prompt = await owner.ask("POST", "/payroll/runs/2026-06/transmit")
+    token = await owner.prove(prompt)
+    await owner.http.post("/payroll/runs/2026-06/transmit", headers={"stepup-token": token})
+    path = f"/audit/prompts/{prompt['prompt']['id']}"
+    html = await owner.page_with(path, "ACTION_COMPLETED")  # it is written after the answer
+    assert re.findall(r"<h3>([A-Z_]+)</h3>", html) == [
+        "ACCOUNT_STEPUP_CHALLENGE_REQUESTED",
+        "ACCOUNT_STEPUP_VERIFIED",
+        "ACTION_AUTHORIZED",
+        "ACTION_COMPLETED",
+    ]
+    for fact in ("POST /payroll/runs/2026-06/transmit", "USD 412,908.77", "192.0.2.10", "Passkey", "Evidence"):
+        assert fact in html
+
+
+async def test_a_step_up_that_the_log_does_not_have_is_not_found(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner")
+    assert (await owner.page("/audit/prompts/unknown")).status_code == 404
+
+
+async def test_what_a_browser_calls_itself_is_text_on_every_page(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner", passkey=True)
+    owner.http.headers["user-agent"] = '<img src=x onerror="alert(1)">'
+    prompt = await owner.ask("POST", ROTATE)
+    html = (await owner.page(f"/audit/prompts/{prompt['prompt']['id']}")).text
+    assert "&lt;img src=x" in html
+    assert "<img src=x" not in html
+
+
+# the security console
+
+
+@asynccontextmanager
+async def event_stream(person: Person, app: ASGIApp, path: str) -> AsyncIterator[asyncio.Queue[str]]:
+    """Open an event stream against the app itself and collect what it sends."""
+    parts: asyncio.Queue[str] = asyncio.Queue()
+    request = person.http.build_request("GET", path)
+    gone = asyncio.Event()
+
+    async def receive() -> Message:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await parts.put(message.get("body", b"").decode())
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": request.url.path,
+        "raw_path": request.url.raw_path,
+        "root_path": "",
+        "query_string": request.url.query,
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "client": ("192.0.2.10", 40000),
+        "server": ("localhost", 8000),
+        "state": {},
+    }
+    task = asyncio.ensure_future(app(scope, receive, send))
+    try:
+        yield parts
+    finally:
+        gone.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(parts: asyncio.Queue[str], wanted: str) -> str:
+    async with asyncio.timeout(10):
+        while wanted not in (part := await parts.get()):
+            pass
+    return part
+
+
+async def replay(person: Person) -> None:
+    token = await person.prove(await person.ask("POST", ROTATE))
+    assert (await person.http.post(ROTATE, headers={"stepup-token": token})).status_code == 200
+    again = {"stepup-token": token, "user-agent": "Stolen browser"}
+    assert (await person.http.post(ROTATE, headers=again)).status_code == 403
+
+
+async def test_the_console_hears_of_a_replay_without_a_reload(signed_in: SignedIn, app: ASGIApp) -> None:
+    owner = await signed_in("owner", passkey=True)
+    async with event_stream(owner, app, "/security/events") as parts:
+        await until(parts, ": open")
+        await replay(owner)
+        part = await until(parts, "ACCOUNT_STEPUP_REUSED")
+    assert re.match(r"id: \d+\nevent: critical\ndata: ", part)
+    assert part.endswith("\n\n")
+
+
+async def test_the_stream_goes_on_after_the_last_event_that_was_heard(signed_in: SignedIn, app: ASGIApp) -> None:
+    owner = await signed_in("owner", passkey=True)
+    await owner.act("POST", ROTATE)
+    async with event_stream(owner, app, "/security/events?after=0") as parts:
+        first = await until(parts, "id: ")
+    assert first.startswith("id: 1\n")
+
+
+async def test_both_presentations_of_a_replayed_token_stand_side_by_side_and_a_person_acknowledges(
+    signed_in: SignedIn,
+) -> None:
+    owner = await signed_in("owner", passkey=True)
+    await replay(owner)
+    html = (await owner.page("/security")).text
+    pair = html[html.index("First presentation") : html.index("The whole step-up")]
+    assert pair.index("Test browser") < pair.index("Second presentation") < pair.index("Stolen browser")
+    assert "Critical" in html
+    seq = re.search(r"/security/alerts/(\d+)/acknowledge", html)
+    assert seq
+    answer = await owner.http.post(f"/security/alerts/{seq.group(1)}/acknowledge", headers={"hx-request": "true"})
+    assert "Acknowledged 24 Nov 2026, 12:00 UTC by Owner" in answer.text
+    analyst = await signed_in("analyst")
+    assert "by Owner" in (await analyst.page("/security")).text
+
+
+async def test_only_an_alert_that_exists_is_acknowledged(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner")
+    assert (await owner.http.post("/security/alerts/999/acknowledge")).status_code == 404
+
+
+async def test_the_console_counts_the_last_day_and_forgets_the_day_before(
+    signed_in: SignedIn, clock: FixedClock
+) -> None:
+    owner = await signed_in("owner", passkey=True)
+    await owner.act("POST", ROTATE)
+    assert '<li class="authorized"><strong>1</strong>' in (await owner.page("/security")).text
+    clock.advance(25 * 3600)
+    await owner.sign_in("owner")
+    assert '<li class="authorized"><strong>0</strong>' in (await owner.page("/security")).text
+
+
+async def test_many_failures_on_one_purpose_are_flagged(signed_in: SignedIn, clock: FixedClock) -> None:
+    owner = await signed_in("owner", passkey=True)
+    for _ in range(5):
+        prompt = await owner.ask("POST", ROTATE)
+        options = (await owner.http.post(f"{prompt['prompt']['url']}/webauthn/options", json={})).json()
+        forged = owner.passkey.get(options, origin="http://localhost:8000", tamper_signature=True)
+        assert (await owner.http.post(f"{prompt['prompt']['url']}/webauthn", json=forged)).status_code == 400
+        clock.advance(60)
+    html = re.sub(r"\s+", " ", (await owner.page("/security")).text)
+    assert "5 failures on webhook secret rotation within ten minutes" in html
+
+
+def test_no_failures_make_no_cluster() -> None:
+    assert clusters([]) == []
+
+
+# the guide
+
+
+async def test_the_guide_is_drawn_from_its_pages_and_html_in_them_is_text(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner")
+    for name in guide_pages():
+        path = "/guide" if name == "index" else f"/guide/{name}"
+        assert (await owner.page(path)).status_code == 200
+    assert (await owner.page("/guide/..%2Fschema")).status_code == 404
+    markdown = MarkdownIt("commonmark", {"html": False})
+    assert "<script>" not in markdown.render("<script>alert(1)</script>")

@@ -1,0 +1,106 @@
+"""One honest value of each kind, from which a test departs, and strategies that generate more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from stepup_middleware.core.binding import RequestLine, details_digest
+from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState
+from stepup_middleware.core.factors import FactorKind, FactorRequirement
+from stepup_middleware.core.prompts import Asked
+from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
+from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.tokens import TokenReference
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+TTL = timedelta(seconds=60)
+REFERENCE = TokenReference(7, bytes(range(16)))
+REQUEST = RequestLine(method="POST", path="/hcm/payroll/7/transmit", query="a=1", body_digest=None)
+DETAILS = (("Run", "2026-06"), ("Employees", "214"))
+SUBJECT = Subject(id="ada", session_id="session-1", workspace_id="axis", name="Ada")
+PURPOSES = {purpose.id: purpose for purpose in PLATFORM_PURPOSES}
+PAYROLL = PURPOSES["payroll_ach_transmit"]
+WEBHOOK = PURPOSES["webhook_secret_rotation"]
+
+ROW = IssuedToken(
+    reference=REFERENCE,
+    state=TokenState.ISSUED,
+    prompt_id="prompt-1",
+    workspace_id=SUBJECT.workspace_id,
+    subject_id=SUBJECT.id,
+    session=SUBJECT.session,
+    ip="192.0.2.7",
+    purpose=PAYROLL.id,
+    requirement=FactorRequirement.PHISHING_RESISTANT,
+    policy_version=3,
+    request_digest=REQUEST.digest(),
+    details_digest=details_digest(DETAILS),
+    factor_id="factor-1",
+    factor_kind=FactorKind.PASSKEY,
+    issued_at=NOW,
+    expires_at=NOW + TTL,
+)
+SHOWN = Presentation(
+    reference=REFERENCE,
+    attempt=bytes(range(16, 32)),
+    workspace_id=SUBJECT.workspace_id,
+    subject_id=SUBJECT.id,
+    subject_name=SUBJECT.name,
+    session=SUBJECT.session,
+    ip="192.0.2.7",
+    user_agent="Browser/1",
+    purpose=PAYROLL.id,
+    ttl=TTL,
+    minimum=FactorRequirement.PHISHING_RESISTANT,
+    retention_years=1,
+    request=REQUEST,
+    request_digest=REQUEST.digest(),
+    details=DETAILS,
+    details_digest=details_digest(DETAILS),
+    now=NOW + timedelta(seconds=10),
+)
+
+
+def asked(purpose: Purpose = PAYROLL, **changes: Any) -> Asked:
+    """Return a request for a prompt."""
+    return replace(
+        Asked(
+            prompt_id="prompt-1",
+            subject=SUBJECT,
+            ip="192.0.2.7",
+            user_agent="Browser/1",
+            purpose=purpose,
+            request=REQUEST,
+            details=DETAILS,
+            locale="en",
+            now=NOW,
+        ),
+        **changes,
+    )
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+ascii_keys = st.text(st.characters(min_codepoint=0, max_codepoint=127), max_size=12)
+instants = st.datetimes(
+    min_value=datetime(1970, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
+    max_value=datetime(9999, 12, 31, 23, 59, 59),  # noqa: DTZ001 - likewise
+    timezones=st.just(UTC),
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | texts,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(ascii_keys, inner, max_size=5),
+    max_leaves=20,
+)
+request_lines = st.builds(
+    RequestLine,
+    method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET"]),
+    path=texts,
+    query=texts,
+    body_digest=st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex),
+)
+details_values = st.lists(st.tuples(texts, texts), max_size=6).map(tuple)

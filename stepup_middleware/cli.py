@@ -121,9 +121,7 @@ def _routes(options: argparse.Namespace) -> int:
                 return await store.get_policy(options.workspace)
 
         policy = asyncio.run(stored())
-    found = [
-        FoundRoute(path=rule.path, methods=(rule.method,), name="rule", tag=rule.tag) for rule in middleware.rules
-    ]
+    found = [FoundRoute(path=rule.path, methods=(rule.method,), name="rule", tag=rule.tag) for rule in middleware.rules]
     found += list(routes_of(middleware))
     rows, faults = [], 0
     for route in found:

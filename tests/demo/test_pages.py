@@ -12,14 +12,16 @@ import pytest
 from markdown_it import MarkdownIt
 from starlette.types import ASGIApp, Message
 
+from demo_app.app import create_app
 from demo_app.areas.console import clusters
 from demo_app.areas.guide import guide_pages
 from demo_app.protection import CONTENT_SECURITY_POLICY
+from demo_app.settings import Settings
 from stepup_middleware import PLATFORM_PURPOSES
 from stepup_middleware.testing import FixedClock
 
 from .conftest import SignedIn
-from .support import Person
+from .support import Person, running
 
 PAGES = [
     "/",
@@ -37,6 +39,7 @@ PAGES = [
     "/security",
     "/guide",
 ]
+END = "(the answer has ended)"
 POLICY = "/settings/step-up-policy"
 ROTATE = "/developers/webhooks/W-1/rotate"
 STRICT = {purpose.id: "phishing_resistant" for purpose in PLATFORM_PURPOSES}
@@ -73,6 +76,11 @@ async def test_an_unknown_page_is_explained_and_carries_the_headers(signed_in: S
     assert answer.status_code == 404
     assert "Go to the overview" in answer.text
     assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+
+
+async def test_the_icon_is_found_where_browsers_look_for_it(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner")
+    assert (await owner.page("/favicon.ico")).headers["content-type"] == "image/svg+xml"
 
 
 # the step-up policy
@@ -223,6 +231,8 @@ async def event_stream(person: Person, app: ASGIApp, path: str) -> AsyncIterator
     async def send(message: Message) -> None:
         if message["type"] == "http.response.body":
             await parts.put(message.get("body", b"").decode())
+            if not message.get("more_body"):
+                await parts.put(END)
 
     scope = {
         "type": "http",
@@ -278,6 +288,19 @@ async def test_the_stream_goes_on_after_the_last_event_that_was_heard(signed_in:
     async with event_stream(owner, app, "/security/events?after=0") as parts:
         first = await until(parts, "id: ")
     assert first.startswith("id: 1\n")
+
+
+async def test_the_stream_ends_when_the_server_is_about_to_stop(settings: Settings, clock: FixedClock) -> None:
+    stopping = asyncio.Event()
+    app = create_app(settings, clock=clock, stopping=stopping)
+    async with running(app):
+        owner = Person(app, clock)
+        await owner.sign_in("owner")
+        async with event_stream(owner, app, "/security/events") as parts:
+            await until(parts, ": open")
+            stopping.set()
+            await until(parts, END)
+        await owner.http.aclose()
 
 
 async def test_both_presentations_of_a_replayed_token_stand_side_by_side_and_a_person_acknowledges(

@@ -249,7 +249,7 @@ async def test_revoking_all_ends_everything_outstanding_on_every_node(store: Sto
         assert await store.get_prompt(prompt.id, now=NOW) is None
         assert not await store.set_challenge(prompt.id, pending(), now=NOW)
         assert await store.issue_token(grant_for(prompt, held.factor)) is GrantRefused.PROMPT_CLOSED
-        assert (await all_records(store))[-2].reason == "revoke_all"
+        assert "revoke_all" in {record.reason for record in await all_records(store)}
         fresh = await hold(store, factor=await enrol(store))
         assert (await other.redeem(fresh.shown())).decision.verdict is Verdict.REDEEMED
 

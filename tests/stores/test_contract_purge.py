@@ -1,0 +1,137 @@
+"""Purging: what is over goes, what must stay stays, and the chains still hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from stepup_middleware.core.decisions import Flag, Verdict
+from stepup_middleware.core.prompts import PROMPT_LIFETIME
+from stepup_middleware.stores.base import Purged, Store
+
+from .support import (
+    MICROSECOND,
+    NOW,
+    TTL,
+    all_records,
+    assert_chains_hold,
+    enrol,
+    event,
+    hold,
+)
+
+DAY = timedelta(days=1)
+
+
+async def purge_at(store: Store, now: datetime, limit: int = 1000) -> Purged:
+    """Purge at a moment, with a record of that very moment so that the clock is believed."""
+    await store.append([event(at=now, reason="now", retention_years=100)])
+    return await store.purge(now=now, limit=limit)
+
+
+def years_on(moment: datetime, years: int) -> datetime:
+    return moment.replace(year=moment.year + years)
+
+
+@pytest.mark.parametrize("years", [1, 10])
+async def test_an_event_is_kept_for_its_calendar_years_to_the_microsecond(store: Store, years: int) -> None:
+    await store.append([event(at=NOW, retention_years=years)])  # A11
+    end = years_on(NOW, years)
+    assert (await purge_at(store, end - MICROSECOND)).events == 0
+    assert (await purge_at(store, end)).events == 1
+    await assert_chains_hold(store)
+
+
+async def test_an_event_of_29_february_is_kept_until_1_march_where_there_is_no_such_day(store: Store) -> None:
+    leap = datetime(2028, 2, 29, 8, 30, tzinfo=UTC)
+    await store.append([event(at=leap, retention_years=1)])
+    assert (await purge_at(store, datetime(2029, 3, 1, 8, 30, tzinfo=UTC) - MICROSECOND)).events == 0
+    assert (await purge_at(store, datetime(2029, 3, 1, 8, 30, tzinfo=UTC))).events == 1
+    four = datetime(2032, 2, 29, 8, 30, tzinfo=UTC)
+    await store.append([event(at=four, retention_years=4)])
+    assert (await purge_at(store, datetime(2036, 2, 29, 8, 30, tzinfo=UTC) - MICROSECOND)).events == 0
+    assert (await purge_at(store, datetime(2036, 2, 29, 8, 30, tzinfo=UTC))).events == 1
+
+
+async def test_what_stays_after_a_purge_is_a_chain_from_where_it_begins(store: Store) -> None:
+    for day in range(10):  # A16
+        await store.append([event(at=NOW + day * DAY, reason=str(day))])
+    last = await store.last_seq()
+    now = years_on(NOW, 1) + 4 * DAY
+    assert (await purge_at(store, now)).events == 5
+    records = await all_records(store)
+    assert [record.reason for record in records] == ["5", "6", "7", "8", "9", "now"]
+    (start,) = await store.chain_starts()
+    assert (start.link, start.purged_at) == (5, now)
+    assert records[0].previous == start.hash
+    assert records[0].seq == 6
+    assert await store.last_seq() == last + 1
+    await store.append([event()])
+    await assert_chains_hold(store)
+
+
+async def test_a_chain_that_was_purged_to_its_end_goes_on_from_there(store: Store) -> None:
+    await store.append([event(at=NOW) for _ in range(3)])
+    later = years_on(NOW, 2)
+    assert (await purge_at(store, later)).events == 3
+    seq = await store.last_seq()
+    await store.append([event(at=later)])
+    newest = (await all_records(store))[-1]
+    assert newest.link == 4
+    assert newest.seq == seq + 1
+    await assert_chains_hold(store)
+
+
+async def test_a_record_from_a_future_clock_holds_back_its_chain_until_it_is_over_itself(store: Store) -> None:
+    await store.append([event(at=NOW + 400 * DAY), event(at=NOW)])  # A13
+    assert (await purge_at(store, years_on(NOW, 1) + DAY)).events == 0
+    assert (await purge_at(store, years_on(NOW + 400 * DAY, 1) + DAY)).events == 2
+    await assert_chains_hold(store)
+
+
+async def test_a_purge_is_bounded_and_says_whether_there_is_more(store: Store) -> None:
+    await store.append([event(at=NOW) for _ in range(25)])
+    later = years_on(NOW, 2)
+    purged = [await purge_at(store, later, limit=10) for _ in range(3)]
+    assert [(one.events, one.more) for one in purged] == [(10, True), (10, True), (5, False)]
+    await assert_chains_hold(store)
+
+
+@pytest.mark.parametrize("off", [timedelta(days=365 * 11), DAY + MICROSECOND, -MICROSECOND])
+async def test_a_clock_that_looks_wrong_purges_nothing_and_is_reported(store: Store, off: timedelta) -> None:
+    await hold(store)  # A12
+    await store.append([event(at=NOW, retention_years=1)])
+    purged = await store.purge(now=NOW + off, limit=100)
+    assert (purged.events, purged.prompts, purged.tokens, purged.more) == (0, 0, 0, False)
+    assert len(purged.anomalies) == 1
+    assert len(await all_records(store)) == 4
+
+
+async def test_an_hour_after_a_prompt_expired_it_goes_and_its_token_stays_a_month(store: Store) -> None:
+    held = await hold(store)  # T29
+    await store.redeem(held.shown())
+    gone = NOW + PROMPT_LIFETIME + timedelta(hours=1)
+    assert (await purge_at(store, gone - MICROSECOND)).prompts == 0
+    assert await purge_at(store, gone) == Purged(prompts=1)
+    assert (await store.redeem(held.shown(now=gone))).decision.verdict is Verdict.REUSED
+    over = NOW + timedelta(seconds=1) + TTL + 30 * DAY
+    assert (await purge_at(store, over - MICROSECOND)).tokens == 0
+    assert (await store.redeem(held.shown(now=over))).decision.verdict is Verdict.REUSED
+    assert (await purge_at(store, over)).tokens == 1
+    assert (await store.redeem(held.shown(now=over))).decision.flags == (Flag.STATE_LOST,)
+
+
+async def test_a_token_minted_after_a_purge_is_not_opened_by_an_older_one_of_its_number(store: Store) -> None:
+    old = await hold(store)
+    over = NOW + timedelta(days=31)
+    assert (await purge_at(store, over)).tokens == 1
+    factor = await enrol(store)
+    new = await hold(store, factor=factor, now=over)
+    answer = await store.redeem(old.shown(now=over + timedelta(seconds=2)))
+    assert answer.decision.flags == (Flag.STATE_LOST,)
+    assert (await store.redeem(new.shown())).decision.verdict is Verdict.REDEEMED
+
+
+async def test_an_empty_store_has_nothing_to_purge(store: Store) -> None:
+    assert await store.purge(now=NOW, limit=10) == Purged()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Browser, Route, expect
 
 from .conftest import ANALYST, OWNER, Person, totp_now
 
@@ -157,3 +157,27 @@ async def test_the_analyst_and_the_owner_each_have_their_own_factors(person: Per
     await person.sign_in(ANALYST)
     await person.go("/stepup/factors")
     await expect(person.page.locator("[data-stepup-factor]")).to_have_count(0)
+
+
+async def test_a_plain_form_completes_with_a_code_and_without_javascript(person: Person, browser: Browser) -> None:
+    await person.sign_in()
+    secret = await person.enrol_totp()
+    state = await person.context.storage_state()
+    context = await browser.new_context(java_script_enabled=False, storage_state=state)
+    page = await context.new_page()
+    await page.goto(person.demo.url + "/domains")
+    buttons = page.locator('[data-stepup-purpose="custom_domain_change"]')
+    before = await buttons.count()
+    await buttons.first.click()
+    await expect(page.get_by_role("heading", name="Authorize custom domain change")).to_be_visible()
+    await page.get_by_label("Code from your authenticator app").fill("000000")
+    await page.get_by_role("button", name="Authorize").click()
+    await expect(page.get_by_role("alert")).not_to_be_empty()
+    await page.get_by_label("Code from your authenticator app").fill(totp_now(secret, steps=1))
+    await page.get_by_role("button", name="Authorize").click()
+    await page.get_by_role("button", name="Continue").click()
+    await expect(page).to_have_url(re.compile("/domains"))
+    await expect(page.locator("main")).to_contain_text(re.compile("point", re.IGNORECASE))
+    assert await buttons.count() <= before
+    assert not [cookie for cookie in await context.cookies() if "stepup" in cookie.get("name", "")]
+    await context.close()

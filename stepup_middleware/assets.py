@@ -7,7 +7,7 @@ from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-NAMES = ("htmx.min.js", "stepup.js", "stepup.css", "factors.js")
+NAMES = ("htmx.min.js", "stepup.js", "stepup.css", "factors.js", "receipt.css")
 _MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 
 

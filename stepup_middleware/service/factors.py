@@ -187,6 +187,7 @@ class FactorService:
                 "aaguid": factor.aaguid,
                 "attestation_format": new.attestation_format,
                 "backup_eligible": factor.backup_eligible,
+                "rp_id": self._relying_party.id,
             },
         )
         if not await self._store.add_webauthn_factor(subject.workspace_id, subject.id, factor, event=event):

@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from stepup_middleware import assets
 from stepup_middleware.core.client_ip import trusted_networks
 from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.heads import HeadKey
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.core.proof import Proof
@@ -25,7 +26,9 @@ from stepup_middleware.stores.base import AttemptLimit, Store
 
 from .admission import Admission
 from .audit import AuditService
+from .evidence import EvidenceService
 from .factors import FactorService
+from .heads import HeadKeeper, HeadSink
 from .policy import PolicyService
 from .proving import Proving
 from .sinks import Dispatcher, Sink
@@ -67,6 +70,11 @@ class StepUp:
     a page renders anew each time and no binding covers. ``enroll_url`` is where people enrol factors, if not
     on the bundled page. ``totp_limit`` and ``webauthn_limit`` bound wrong attempts per person.
 
+    ``head_key`` signs heads of the audit log: 32 bytes, raw or in base64, from ``stepup keygen --head``, apart
+    from ``secret_key``. Without it no head is signed, and evidence says so. ``on_head``: async callables that
+    are handed each ``SignedHead``, to be kept where the database's owner cannot write. ``head_interval`` is
+    how often a head is signed for each chain that grew; one more is signed by ``close``.
+
     Raises ``ConfigurationError`` for anything that cannot be served safely.
     """
 
@@ -89,6 +97,9 @@ class StepUp:
         open_prompts_per_session: int = OPEN_PROMPTS_PER_SESSION,
         totp_limit: AttemptLimit | None = None,
         webauthn_limit: AttemptLimit | None = None,
+        head_key: bytes | str | None = None,
+        on_head: Sequence[HeadSink] = (),
+        head_interval: timedelta = timedelta(minutes=1),
     ) -> None:
         if not _PREFIX.fullmatch(prefix):
             raise ConfigurationError(f"prefix is a path without a slash at its end, such as /stepup: {prefix!r}")
@@ -96,6 +107,8 @@ class StepUp:
             raise ConfigurationError("max_bound_body and open_prompts_per_session must be positive")
         if not isinstance(store, Store):
             raise ConfigurationError("store must be one of stepup_middleware.stores")
+        if on_head and head_key is None:
+            raise ConfigurationError("on_head needs a head_key: make one with `stepup keygen --head`")
         keys = KeyRing([secret_key] if isinstance(secret_key, str | bytes) else secret_key)
         codec = TokenCodec(keys.derive("token"))
         vault = Vault(keys.derive("totp-secret"))
@@ -134,6 +147,12 @@ class StepUp:
             totp_limit=totp_limit,
         )
         self._clock = clock
+        self._keeper = (
+            None
+            if head_key is None
+            else HeadKeeper(store=store, key=HeadKey(head_key), clock=clock, interval=head_interval, sinks=on_head)
+        )
+        self.evidence_service = EvidenceService(store=store, keeper=self._keeper)
         self._dispatcher = Dispatcher(on_event)
         if on_event:
             store.subscribe(self._dispatcher.heard)
@@ -156,12 +175,16 @@ class StepUp:
             if not self._started:
                 await self.store.start()
                 self._dispatcher.start()
+                if self._keeper is not None:
+                    self._keeper.start()
                 self._started = True
 
     async def close(self) -> None:
         """Flush what was handed over, stop the sinks and close the store. Safe to call twice."""
         if self._started:
             self._started = False
+            if self._keeper is not None:
+                await self._keeper.close()
             await self.store.close()
             await self._dispatcher.close()
 
@@ -193,6 +216,15 @@ class StepUp:
         """
         await self.start()
         return await self.store.advance_time_step(subject.workspace_id, subject.id, step)
+
+    async def evidence(self, workspace_id: str, prompt_id: str) -> dict[str, Any] | None:
+        """Return the evidence bundle of a step-up of a workspace, a JSON value; None when there is none.
+
+        It has the records of others in this workspace who tried the same prompt: hand it to admins and auditors.
+        ``schemas/evidence-1.json`` describes it, ``stepup audit verify`` judges it. Raises ``StoreError``.
+        """
+        await self.start()
+        return await self.evidence_service.bundle(workspace_id, prompt_id)
 
     async def revoke_all(self) -> None:
         """Make every outstanding prompt and token worthless, on all nodes."""

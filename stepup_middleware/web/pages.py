@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from stepup_middleware.assets import asset_urls
+from stepup_middleware.assets import asset_urls, by_hashed_name
 from stepup_middleware.core.factors import Factor, FactorKind
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.prompts import Prompt
@@ -25,15 +25,20 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
-        loader=PackageLoader("stepup_middleware.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("stepup_middleware.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        auto_reload=False,  # the templates ship with the package: no request asks the disk for them
     )
 
 
 def prepare() -> None:
-    """Load jinja2 and compile the templates, so that no request waits for it."""
+    """Load jinja2, compile the templates and read the assets, so that no request waits for the disk."""
     environment = _environment()
     for name in environment.list_templates():
         environment.get_template(name)
+    by_hashed_name()
 
 
 def render(template: str, stepup: StepUp, base: str, **context: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,13 +19,14 @@ from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import FACTOR_CHANGE
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
-from stepup_middleware.exchange import KEY, Exchange, is_navigation, logger, token_cookie
+from stepup_middleware.exchange import KEY, Exchange, Receive, Scope, Send, is_navigation, logger, token_cookie
 from stepup_middleware.service.proving import Issued
 from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.service.visitor import Visitor
 
 from .answers import SAFE_HEADERS, Fields, answer
 from .pages import base_of, factor_view, prompt_view, purpose_view, render, repeat_view
+from .receipt import NO_RECEIPT, receipt_view
 
 BODY_LIMIT = 64 * 1024  # bytes; a registration is about 1 kB
 FOREVER = "public, max-age=31536000, immutable"
@@ -357,7 +358,15 @@ async def remove_factor(call: Call) -> Response:
     return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)
 
 
-# purposes and assets
+# receipts, purposes and assets
+
+
+async def show_receipt(call: Call) -> Response:
+    """Show the receipt of a step-up to the person who made it, or to an admin of the workspace."""
+    view = await receipt_view(call.stepup, call.visitor.subject, call.prompt_id)
+    if view is None:
+        return call.refuse(NO_RECEIPT)
+    return call.html_response(render("receipt.html", call.stepup, call.base, receipt=view))
 
 
 async def list_purposes(call: Call) -> Response:
@@ -384,12 +393,27 @@ async def asset(request: Request) -> Response:
     """Serve a bundled asset under its hashed name."""
     found = assets.by_hashed_name().get(request.path_params["name"])
     if found is None:
-        return Response(status_code=404, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+        return Response(status_code=404, headers=SAFE_HEADERS)
     return Response(
         found.content,
         media_type=found.media_type,
         headers={"Cache-Control": FOREVER, "X-Content-Type-Options": "nosniff"},
     )
+
+
+class WrongMethod:
+    """Answers an address of ours that was met with a method it does not have."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._headers = {**SAFE_HEADERS, "Allow": ", ".join(sorted(allowed))}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(status_code=405, headers=self._headers)(scope, receive, send)
+
+
+async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer an address under the prefix that is none of ours."""
+    await Response(status_code=404, headers=SAFE_HEADERS)(scope, receive, send)
 
 
 def library_router(prefix: str) -> Router:
@@ -400,22 +424,25 @@ def library_router(prefix: str) -> Router:
 
     prompt = "/prompts/{prompt_id}"
     factor = "/factors/{factor_id}"
-    return Router(
-        routes=[
-            route(prompt, show_prompt, "GET"),
-            route(prompt, cancel_prompt, "DELETE"),
-            route(prompt + "/webauthn/options", webauthn_options, "POST"),
-            route(prompt + "/webauthn", webauthn_finish, "POST"),
-            route(prompt + "/totp", totp_finish, "POST"),
-            route("/factors", list_factors, "GET"),
-            route("/factors/webauthn/options", factor_options, "POST"),
-            route("/factors/webauthn", factor_finish, "POST"),
-            route("/factors/totp", totp_begin, "POST"),
-            route("/factors/totp/{factor_id}/confirm", totp_confirm, "POST"),
-            route(factor, rename_factor, "PATCH"),
-            route(factor, remove_factor, "DELETE"),
-            route("/purposes", list_purposes, "GET"),
-            Route(prefix + "/static/{name}", asset, methods=["GET"]),
-        ],
-        redirect_slashes=False,
-    )
+    routes = [
+        route(prompt, show_prompt, "GET"),
+        route(prompt, cancel_prompt, "DELETE"),
+        route(prompt + "/webauthn/options", webauthn_options, "POST"),
+        route(prompt + "/webauthn", webauthn_finish, "POST"),
+        route(prompt + "/totp", totp_finish, "POST"),
+        route("/factors", list_factors, "GET"),
+        route("/factors/webauthn/options", factor_options, "POST"),
+        route("/factors/webauthn", factor_finish, "POST"),
+        route("/factors/totp", totp_begin, "POST"),
+        route("/factors/totp/{factor_id}/confirm", totp_confirm, "POST"),
+        route(factor, rename_factor, "PATCH"),
+        route(factor, remove_factor, "DELETE"),
+        route("/receipts/{prompt_id}", show_receipt, "GET"),
+        route("/purposes", list_purposes, "GET"),
+        Route(prefix + "/static/{name}", asset, methods=["GET"]),
+    ]
+    allowed: dict[str, set[str]] = {}
+    for each in routes:
+        allowed.setdefault(each.path, set()).update(each.methods or ())
+    routes += [Route(path, WrongMethod(methods)) for path, methods in allowed.items()]
+    return Router(routes=routes, redirect_slashes=False, default=nowhere)

@@ -1,0 +1,94 @@
+"""The command line: ``stepup routes | audit verify | audit evidence | audit export | purge | revoke-all | keygen``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from stepup_middleware.errors import StepUpError
+
+from .audit import evidence, export, verify
+from .routes import routes
+from .sources import add_source, load_middleware
+from .upkeep import keygen, purge, revoke_all
+
+__all__ = ["load_middleware", "main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns 0; 1 when something is wrong with what was checked; 2 for a wrong call; 3 when nothing is wrong
+    but not everything could be verified.
+    """
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except (StepUpError, OSError, ImportError, ValueError) as error:
+        print(f"stepup: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stepup", description="Step-up authentication: checks and upkeep.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("routes", help="list every route with its purpose and what is wrong with it")
+    listing.add_argument("app", metavar="MODULE:APP")
+    listing.add_argument("--workspace", help="show the requirement in effect in this workspace")
+    listing.set_defaults(command=routes)
+
+    audit = commands.add_parser("audit", help="verify or export the audit log").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    _add_verify(audit.add_parser("verify", help="verify an evidence bundle offline, or the whole log"))
+
+    bundle = audit.add_parser("evidence", help="write the evidence of one step-up")
+    bundle.add_argument("prompt", metavar="PROMPT_ID")
+    bundle.add_argument("--workspace", help="only if the prompt is of this workspace")
+    bundle.add_argument("--output", type=Path, help="a file; without it, standard output")
+    add_source(bundle)
+    bundle.set_defaults(command=_running(evidence))
+
+    exporting = audit.add_parser("export", help="write the log as NDJSON, CSV or OCSF")
+    exporting.add_argument("--format", choices=("ndjson", "csv", "ocsf"), default="ndjson")
+    exporting.add_argument("--output", type=Path, help="a file; without it, standard output")
+    exporting.add_argument("--workspace", help="only this workspace")
+    add_source(exporting)
+    exporting.set_defaults(command=_running(export))
+
+    purging = commands.add_parser("purge", help="remove what is older than its retention")
+    purging.add_argument("--batch", type=int, default=1000, help="rows a transaction (default: 1000)")
+    add_source(purging)
+    purging.set_defaults(command=_running(purge))
+
+    revoking = commands.add_parser("revoke-all", help="make every outstanding prompt and token worthless")
+    add_source(revoking)
+    revoking.set_defaults(command=_running(revoke_all))
+
+    generating = commands.add_parser("keygen", help="print a new secret key")
+    generating.add_argument("--head", action="store_true", help="a key pair for the signed heads of the audit log")
+    generating.set_defaults(command=keygen)
+    return parser
+
+
+def _add_verify(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="an evidence bundle; - reads it")
+    command.add_argument("--all", action="store_true", help="verify the whole log of --database or --app")
+    command.add_argument("--head-key", type=Path, metavar="FILE", help="the trusted public keys of heads, one a line")
+    command.add_argument(
+        "--heads", type=Path, metavar="FILE", help="witnessed heads (NDJSON), to detect a second history"
+    )
+    command.add_argument("--rp-id", help="the relying-party id that the proofs must be for")
+    command.add_argument("--json", action="store_true", help="for machines")
+    add_source(command, required=False)
+    command.set_defaults(command=_running(verify))
+
+
+def _running(command: Callable[[argparse.Namespace], Coroutine[Any, Any, int]]) -> Callable[[argparse.Namespace], int]:
+    return lambda options: asyncio.run(command(options))

@@ -1,0 +1,21 @@
+"""What the commands print: tables for people, progress on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+PROGRESS_EVERY = 10_000  # records
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows in columns as wide as they need."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def progress(word: str, count: int, total: int) -> None:
+    """Tell how far a long command has come, where somebody watches."""
+    if count % PROGRESS_EVERY == 0 and sys.stderr.isatty():
+        print(f"\r{word} {count} of {total}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,50 @@
+"""``stepup routes``: every route with its purpose, and what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from stepup_middleware.core.policy import StoredPolicy, effective_requirement
+from stepup_middleware.inspection import FoundRoute, routes_of
+
+from .output import table
+from .sources import load_middleware
+
+
+def routes(options: argparse.Namespace) -> int:
+    """List the routes of an app. Returns 1 when a tag names an unknown purpose."""
+    middleware = load_middleware(options.app)
+    purposes = middleware.stepup.purposes
+    policy = StoredPolicy()
+    if options.workspace:
+
+        async def stored() -> StoredPolicy:
+            async with middleware.stepup.store as store:
+                return await store.get_policy(options.workspace)
+
+        policy = asyncio.run(stored())
+    found = [FoundRoute(path=rule.path, methods=(rule.method,), name="rule", tag=rule.tag) for rule in middleware.rules]
+    found += list(routes_of(middleware))
+    rows, faults = [], 0
+    for route in found:
+        purpose = purposes.get(route.tag.purpose) if route.tag else None
+        fault = ""
+        if route.tag and purpose is None:
+            fault = "unknown purpose"
+        elif purpose and purpose.deprecated:
+            fault = f"deprecated on {purpose.deprecated.on}: {purpose.deprecated.text}"
+        faults += bool(route.tag and purpose is None)
+        rows.append(
+            (
+                ",".join(route.methods),
+                route.path,
+                route.tag.purpose if route.tag else "-",
+                effective_requirement(purpose, policy).value if purpose else "-",
+                fault,
+            )
+        )
+    table(("METHODS", "PATH", "PURPOSE", "REQUIREMENT", "FAULT"), rows)
+    if not found:
+        print("This app's routes cannot be listed (no Starlette routes); its tags are checked when they are met.")
+    return 1 if faults else 0

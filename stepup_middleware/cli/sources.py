@@ -1,0 +1,55 @@
+"""Where a command reads from: a SQLite file, or the store of an app."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.middleware import StepUpMiddleware
+from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.sqlite import SQLiteStore
+
+
+def add_source(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add ``--database`` and ``--app`` to a command."""
+    source = command.add_mutually_exclusive_group(required=required)
+    source.add_argument("--database", type=Path, help="a SQLite file of the library")
+    source.add_argument("--app", metavar="MODULE:APP", help="the app whose store to use")
+
+
+def load_middleware(target: str) -> StepUpMiddleware:
+    """Import ``MODULE:APP`` and return the middleware on it. Raises ``ConfigurationError``."""
+    module_name, separator, attribute = target.partition(":")
+    if not separator:
+        raise ConfigurationError("name the app as MODULE:APP, such as main:app")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    app: Any = importlib.import_module(module_name)
+    for part in attribute.split("."):
+        app = getattr(app, part, None)
+        if app is None:
+            raise ConfigurationError(f"{module_name} has no {attribute}")
+    while app is not None and not isinstance(app, StepUpMiddleware):
+        app = getattr(app, "app", None)
+    if app is None:
+        raise ConfigurationError(f"{target} is not wrapped in StepUpMiddleware: its tagged routes refuse to run")
+    return app
+
+
+@asynccontextmanager
+async def opened_store(options: argparse.Namespace) -> AsyncIterator[Store]:
+    """Open the store that ``--database`` or ``--app`` names. Raises ``ConfigurationError`` for none there."""
+    if options.database is not None:
+        if not options.database.exists():
+            raise ConfigurationError(f"there is no database at {options.database}")
+        store: Store = SQLiteStore(options.database)
+    else:
+        store = load_middleware(options.app).stepup.store
+    async with store:
+        yield store

@@ -1,0 +1,52 @@
+"""``stepup purge | revoke-all | keygen``."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime
+
+from stepup_middleware.core.heads import SEED_BYTES, HeadKey, public_text
+
+from .sources import opened_store
+
+
+async def purge(options: argparse.Namespace) -> int:
+    """Remove what is older than its retention, batch after batch."""
+    async with opened_store(options) as store:
+        events = prompts = tokens = 0
+        while True:
+            done = await store.purge(now=datetime.now(UTC), limit=options.batch)
+            events, prompts, tokens = events + done.events, prompts + done.prompts, tokens + done.tokens
+            for anomaly in done.anomalies:
+                print(f"nothing purged: {anomaly}", file=sys.stderr)
+            if done.anomalies:
+                return 1
+            if not done.more:
+                break
+    print(f"purged {events} events, {prompts} prompts, {tokens} tokens")
+    return 0
+
+
+async def revoke_all(options: argparse.Namespace) -> int:
+    """Make every outstanding prompt and token worthless."""
+    async with opened_store(options) as store:
+        await store.revoke_all(event=None, now=datetime.now(UTC))
+    print("every outstanding prompt and token is worthless now")
+    return 0
+
+
+def keygen(options: argparse.Namespace) -> int:
+    """Print a new secret key, or with ``--head`` a new pair of keys for the heads of the audit log."""
+    if not options.head:
+        print(secrets.token_urlsafe(48))
+        return 0
+    seed = secrets.token_bytes(SEED_BYTES)
+    key = HeadKey(seed)
+    print("# head_key is secret and belongs to the app alone; give public_key to whoever verifies")
+    print(f"head_key={urlsafe_b64encode(seed).rstrip(b'=').decode()}")
+    print(f"public_key={public_text(key.public_key)}")
+    print(f"key_id={key.key_id}")
+    return 0

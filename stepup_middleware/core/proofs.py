@@ -1,0 +1,245 @@
+"""Judge a kept WebAuthn proof again, years later: what was signed, by which key, and for which action.
+
+Nothing here trusts the log's own verdicts. Each check yields a ``Finding`` that names the member; no
+finding means that the check held.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from stepup_middleware.errors import ConfigurationError
+
+from .canonical import canonical_json
+from .challenge import NONCE_BYTES, commit
+from .decisions import CLOCK_SKEW
+from .events import EventName
+from .evidence import strict_json
+from .factors import FactorKind
+from .findings import Check, Finding, Placed
+from .relying_party import RelyingParty
+
+_UP, _UV, _BE, _BS = 0x01, 0x04, 0x08, 0x10  # WebAuthn L3 §6.1
+_FLAGS_AT = 32
+_SHORTEST = 37  # bytes of authenticator data: RP ID hash, flags, sign count
+
+SignatureHolds = Callable[[int, bytes, bytes, bytes, bytes], bool]
+"""(COSE algorithm, COSE_Key, authenticator data, client data, signature) -> whether the assertion verifies."""
+
+
+def check_proof(
+    challenge: Placed,
+    verified: Placed,
+    authorized: Placed | None,
+    enrolment: Placed | None,
+    *,
+    signature_holds: SignatureHolds,
+    rp_id: str | None = None,
+) -> Iterator[Finding]:
+    """Judge the proof that ``verified`` keeps, against the action and the enrolment.
+
+    ``rp_id`` is the relying-party id that the reader expects, where they know it. A one-time password cannot
+    be judged: one unverifiable finding says so.
+    """
+    field = verified.field("data.proof")
+    proof = verified.record.data.get("proof")
+    if isinstance(proof, dict) and proof.get("type") == "totp" and verified.record.factor_kind is FactorKind.TOTP:
+        problem = "a one-time password is not independently verifiable"
+        yield Finding(check=Check.SIGNATURE, field=field, problem=problem, unverifiable=True)
+        return
+    kept = Kept.read(proof)
+    if kept is None:
+        yield Finding(check=Check.SIGNATURE, field=field, problem="is not a complete WebAuthn proof")
+        return
+    yield from _check_description(kept, challenge, authorized or verified, field)
+    yield from _check_challenge(kept, field)
+    yield from _check_relying_party(kept, field, rp_id)
+    yield from _check_flags(kept, field)
+    yield from _check_enrolment(kept, challenge, verified, enrolment, field)
+    held = signature_holds(
+        kept.algorithm, kept.public_key, kept.authenticator_data, kept.client_data_json, kept.signature
+    )
+    if held is not True:
+        problem = "does not verify under public_key over authenticator_data and client_data_json"
+        yield Finding(check=Check.SIGNATURE, field=f"{field}.signature", problem=problem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A WebAuthn proof as the log keeps it, decoded. ``description`` is text."""
+
+    nonce: bytes
+    description: str
+    authenticator_data: bytes
+    client_data_json: bytes
+    signature: bytes
+    credential_id: bytes
+    public_key: bytes
+    algorithm: int
+    rp_id: str
+    origins: tuple[str, ...]
+
+    @classmethod
+    def read(cls, proof: object) -> Kept | None:
+        """Return the decoded proof; None for anything that is not exactly one."""
+        if not isinstance(proof, dict) or proof.get("type") != "webauthn":
+            return None
+        members: dict[str, Any] = {name: value for name, value in proof.items() if name != "type"}
+        if members.keys() != cls.__dataclass_fields__.keys():
+            return None
+        for name in _RAW:
+            members[name] = _unb64(members[name])
+        origins = members["origins"]
+        typed = (
+            all(members[name] is not None for name in _RAW)
+            and len(members["nonce"]) == NONCE_BYTES
+            and type(members["algorithm"]) is int
+            and all(isinstance(members[name], str) for name in ("description", "rp_id"))
+            and isinstance(origins, list)
+            and all(isinstance(origin, str) for origin in origins)
+        )
+        return cls(**{**members, "origins": tuple(origins)}) if typed else None
+
+
+_RAW = ("nonce", "authenticator_data", "client_data_json", "signature", "credential_id", "public_key")
+
+
+def _check_description(kept: Kept, challenge: Placed, action: Placed, field: str) -> Iterator[Finding]:
+    """The description that was signed tells the very action that ran."""
+    field = f"{field}.description"
+    try:
+        said = strict_json(kept.description)
+        if not isinstance(said, dict) or canonical_json(said) != kept.description:
+            raise ValueError("not canonical")
+    except ValueError:
+        yield Finding(check=Check.DESCRIPTION, field=field, problem="is not canonical JSON")
+        return
+    record = action.record
+    ran = {
+        "v": 1,
+        "prompt": record.prompt_id,
+        "workspace": record.workspace_id,
+        "subject": record.subject_id,
+        "purpose": record.purpose,
+        "requirement": None if record.requirement is None else record.requirement.value,
+        "policy_version": record.policy_version,
+        "request": None if record.request is None else record.request.as_dict(),
+        "details": [list(pair) for pair in record.details],
+    }
+    if said.keys() != {*ran, "locale", "issued_at"}:
+        yield Finding(check=Check.DESCRIPTION, field=field, problem="has not the members of a description")
+        return
+    for name, value in ran.items():
+        if said[name] != value or type(said[name]) is not type(value):
+            problem = "is not what the person signed"
+            yield Finding(check=Check.DESCRIPTION, field=action.field(name), problem=problem)
+    if said["issued_at"] != challenge.record.at.isoformat():
+        problem = "is not when the person was asked, by what they signed"
+        yield Finding(check=Check.DESCRIPTION, field=challenge.field("at"), problem=problem)
+
+
+def _check_challenge(kept: Kept, field: str) -> Iterator[Finding]:
+    """The challenge that was signed is the commitment to nonce and description."""
+    client = _client_data(kept)
+    expected = urlsafe_b64encode(commit(kept.nonce, kept.description.encode())).rstrip(b"=").decode()
+    if client is None or client.get("challenge") != expected:
+        problem = "the challenge in client_data_json is not the one of nonce and description"
+        yield Finding(check=Check.CHALLENGE, field=f"{field}.client_data_json", problem=problem)
+
+
+def _check_relying_party(kept: Kept, field: str, rp_id: str | None) -> Iterator[Finding]:
+    """WebAuthn L3 §7.2 steps 10 and 12 to 15, with the origins and the RP ID that the log names."""
+
+    def wrong(name: str, problem: str) -> Finding:
+        return Finding(check=Check.ORIGIN, field=f"{field}.{name}", problem=problem)
+
+    client = _client_data(kept) or {}
+    if client.get("type") != "webauthn.get":
+        yield wrong("client_data_json", "is not of the type webauthn.get")
+    origin = client.get("origin")
+    if not isinstance(origin, str) or origin not in kept.origins:
+        yield wrong("client_data_json", "its origin is none of the relying party's")
+    if client.get("crossOrigin", False) is not False or "topOrigin" in client:
+        yield wrong("client_data_json", "the ceremony was framed by another origin")
+    try:
+        RelyingParty(id=kept.rp_id, name="", origins=kept.origins)
+    except (ConfigurationError, ValueError):
+        yield wrong("origins", "are not all within rp_id")
+    if rp_id is not None and kept.rp_id != rp_id:
+        yield wrong("rp_id", "is not the relying party that you expect")
+    if kept.authenticator_data[:_FLAGS_AT] != sha256(kept.rp_id.encode()).digest():
+        yield wrong("authenticator_data", "was not made for rp_id")
+
+
+def _check_flags(kept: Kept, field: str) -> Iterator[Finding]:
+    """WebAuthn L3 §7.2 steps 16 to 18."""
+
+    def wrong(problem: str) -> Finding:
+        return Finding(check=Check.FLAGS, field=f"{field}.authenticator_data", problem=problem)
+
+    if len(kept.authenticator_data) < _SHORTEST:
+        yield wrong("is cut off")
+        return
+    flags = kept.authenticator_data[_FLAGS_AT]
+    if not flags & _UP:
+        yield wrong("the person was not present (UP)")
+    if not flags & _UV:
+        yield wrong("the person was not verified (UV)")
+    if flags & _BS and not flags & _BE:
+        yield wrong("is backed up but not eligible for it (BS without BE)")
+
+
+def _check_enrolment(
+    kept: Kept, challenge: Placed, verified: Placed, enrolment: Placed | None, field: str
+) -> Iterator[Finding]:
+    """The key is the one that this person enrolled before they were asked."""
+    if enrolment is None:
+        problem = "FACTOR_ENROLLED is not there: nothing but this proof says whose key it is"
+        yield Finding(check=Check.ENROLMENT, field="enrolment", problem=problem, unverifiable=True)
+        return
+    record, proved = enrolment.record, verified.record
+    data = record.data
+    pairs = (
+        ("event", record.event, EventName.FACTOR_ENROLLED),
+        ("workspace", record.workspace_id, proved.workspace_id),
+        ("subject", record.subject_id, proved.subject_id),
+        ("factor_id", record.factor_id, proved.factor_id),
+        ("factor", record.factor_kind, proved.factor_kind),
+        ("data.credential_id", data.get("credential_id"), kept.credential_id.hex()),
+        ("data.public_key", data.get("public_key"), kept.public_key.hex()),
+        ("data.algorithm", data.get("algorithm"), kept.algorithm),
+        ("data.rp_id", data.get("rp_id"), kept.rp_id),
+    )
+    for name, enrolled, used in pairs:
+        if enrolled != used:
+            problem = f"is not that of {verified.where}"
+            yield Finding(check=Check.ENROLMENT, field=enrolment.field(name), problem=problem)
+    if record.at > challenge.record.at + CLOCK_SKEW:
+        problem = "is later than the prompt: such a factor serves no prompt"
+        yield Finding(check=Check.ENROLMENT, field=enrolment.field("at"), problem=problem)
+    eligible = len(kept.authenticator_data) >= _SHORTEST and bool(kept.authenticator_data[_FLAGS_AT] & _BE)
+    if data.get("backup_eligible") is not eligible:
+        problem = "is not the enrolled credential's backup eligibility (BE)"
+        yield Finding(check=Check.ENROLMENT, field=f"{field}.authenticator_data", problem=problem)
+
+
+def _client_data(kept: Kept) -> dict[str, Any] | None:
+    try:
+        parsed = strict_json(kept.client_data_json.decode("utf-8-sig"))
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _unb64(value: object) -> bytes | None:
+    if not isinstance(value, str) or not value.isascii():
+        return None
+    try:
+        raw = urlsafe_b64decode(value + "=" * (-len(value) % 4))
+    except ValueError:
+        return None
+    return raw if urlsafe_b64encode(raw).rstrip(b"=").decode() == value else None

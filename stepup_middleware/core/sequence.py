@@ -1,0 +1,112 @@
+"""Judge the events of one step-up: whether each is genuine text, which there are, and whether they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from .canonical import canonical_json
+from .chain import read_record
+from .events import AuditRecord, EventName
+from .evidence import strict_json
+from .findings import Check, Finding, Placed
+from .moments import iso
+from .prompts import PROMPT_LIFETIME
+from .purposes import MAX_TTL
+
+
+def read_event(
+    where: str, chain: str, link: int, previous: bytes, hash_: bytes, body: str
+) -> tuple[AuditRecord | None, list[Finding]]:
+    """Read the text of an event strictly: it must be the one canonical text of what it says."""
+    try:
+        fields = strict_json(body)
+        record = read_record(0, chain, link, previous, hash_, body)
+        aware = record.at.tzinfo is not None
+        if not aware or canonical_json(fields) != body or iso(record.at) != fields["at"] or fields["v"] != 1:
+            raise ValueError("not canonical")
+        if not isinstance(record.data, dict) or record.severity is not record.event.severity:
+            raise ValueError("data or severity")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        problem = "is not the canonical text of an audit event"
+        return None, [Finding(check=Check.EVENTS, field=f"{where}.body", problem=problem)]
+    return record, []
+
+
+def check_events(events: Sequence[Placed]) -> Iterator[Finding]:
+    """Judge the events of one step-up, in the order of the log: which there are, and whether they agree."""
+
+    def wrong(event: Placed, name: str, problem: str, *, unverifiable: bool = False) -> Finding:
+        return Finding(check=Check.EVENTS, field=event.field(name), problem=problem, unverifiable=unverifiable)
+
+    seen: dict[EventName, Placed] = {}
+    for index, event in enumerate(events):
+        name = event.record.event
+        needed = _NEEDS.get(name)
+        if (index == 0) is not (name is EventName.CHALLENGE_REQUESTED):
+            yield wrong(event, "event", f"{EventName.CHALLENGE_REQUESTED} comes first, and once")
+        if needed is not None and needed not in seen:
+            yield wrong(event, "event", f"{name} without {needed} before it")
+        if name in _ONCE and name in seen:
+            yield wrong(event, "event", f"{name} a second time")
+        if name not in _OF_A_STEP_UP:
+            yield wrong(event, "event", f"{name} is no event of a step-up")
+        seen.setdefault(name, event)
+    challenge, verified, authorized = (seen.get(name) for name in _SPINE)
+    first = events[0]
+    if verified is None:
+        yield wrong(first, "event", "nobody proved themselves: there is no proof to judge", unverifiable=True)
+    elif authorized is None:
+        yield wrong(verified, "event", "no ACTION_AUTHORIZED: the action is not shown to have run", unverifiable=True)
+    if challenge is None:
+        return
+    for later in (verified, authorized, seen.get(EventName.ACTION_COMPLETED)):
+        if later is not None:
+            yield from _agree(challenge, later, wrong)
+    if verified is not None:
+        yield from _proved(challenge, verified, authorized, wrong)
+
+
+_SPINE = (EventName.CHALLENGE_REQUESTED, EventName.VERIFIED, EventName.ACTION_AUTHORIZED)
+_NEEDS = {
+    EventName.VERIFIED: EventName.CHALLENGE_REQUESTED,
+    EventName.ACTION_AUTHORIZED: EventName.VERIFIED,
+    EventName.ACTION_COMPLETED: EventName.ACTION_AUTHORIZED,
+    EventName.REUSED: EventName.ACTION_AUTHORIZED,
+}
+_ONCE = frozenset({*_SPINE, EventName.ACTION_COMPLETED})
+_OF_A_STEP_UP = frozenset({*_ONCE, EventName.FAILED, EventName.BLOCKED, EventName.REUSED})
+_SAME = (
+    ("workspace_id", "workspace"), ("subject_id", "subject"), ("session", "session"), ("ip", "ip"),
+    ("purpose", "purpose"), ("prompt_id", "prompt"), ("requirement", "requirement"),
+    ("policy_version", "policy_version"), ("request", "request"), ("details", "details"),
+)  # fmt: skip
+
+
+def _agree(challenge: Placed, event: Placed, wrong: Callable[..., Finding]) -> Iterator[Finding]:
+    completed = event.record.event is EventName.ACTION_COMPLETED
+    for attribute, name in _SAME:
+        if completed and attribute == "request":
+            continue  # how the action ended is told without its request
+        if getattr(event.record, attribute) != getattr(challenge.record, attribute):
+            yield wrong(event, name, f"is not what {challenge.where} says")
+    if event.record.reason or (event.record.flags and not completed):
+        yield wrong(event, "reason", f"a reason does not go with {event.record.event}")
+
+
+def _proved(
+    challenge: Placed, verified: Placed, authorized: Placed | None, wrong: Callable[..., Finding]
+) -> Iterator[Finding]:
+    proof, asked = verified.record, challenge.record
+    if proof.factor_kind is None or asked.requirement is None or not asked.requirement.accepts(proof.factor_kind):
+        yield wrong(verified, "factor", "does not meet the requirement")
+    if proof.at - asked.at > PROMPT_LIFETIME:
+        yield wrong(verified, "at", "is later than the prompt's end")
+    if authorized is None:
+        return
+    action = authorized.record
+    if action.at - proof.at > MAX_TTL:
+        yield wrong(authorized, "at", "is later than any token's end")
+    if action.factor_kind is not proof.factor_kind:
+        yield wrong(authorized, "factor", f"is not the factor of {verified.where}")
+    if action.factor_id != proof.factor_id:
+        yield wrong(authorized, "factor_id", f"is not the factor of {verified.where}")

@@ -1,0 +1,5 @@
+"""Mappings of audit records for exports and sinks: NDJSON, CSV, OCSF and CAEP."""
+
+from stepup_middleware.core.exports import CSV_COLUMNS, caep_event, csv_row, ocsf_event, record_as_dict
+
+__all__ = ["CSV_COLUMNS", "caep_event", "csv_row", "ocsf_event", "record_as_dict"]

@@ -1,0 +1,255 @@
+"""Judges the whole log: every chain, every signed head and every proof, in one pass with flat memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+from stepup_middleware.core.chain import ChainState, verify_chains
+from stepup_middleware.core.events import AuditRecord, EventName
+from stepup_middleware.core.findings import Check, Finding, Placed
+from stepup_middleware.core.heads import head_holds
+from stepup_middleware.core.moments import iso
+from stepup_middleware.core.proofs import check_proof
+from stepup_middleware.core.sequence import check_events, read_event
+from stepup_middleware.core.trust import Trust
+from stepup_middleware.stores.base import AuditFilter, SignedHead, Store
+
+from .audit import AuditService
+from .evidence import signature_holds
+
+_REMEMBERED = 10_000  # prompts and enrolments kept in memory; older ones are looked up in the log
+_HEADS = 100  # heads of one chain read at a time
+_SPINE = (EventName.CHALLENGE_REQUESTED, EventName.VERIFIED, EventName.ACTION_AUTHORIZED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFault:
+    """What is wrong with the log, and at which record (``seq`` None: with a whole chain)."""
+
+    chain: str
+    link: int
+    seq: int | None
+    check: Check
+    field: str
+    problem: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a pass has judged so far."""
+
+    records: int = 0
+    proofs: int = 0
+    one_time_passwords: int = 0
+    unverifiable: int = 0
+    heads: int = 0
+    heads_untrusted: int = 0
+    faults: int = 0
+
+
+class _Memory:
+    """The last events of prompts, or enrolments, by id: a bounded mapping that forgets the oldest."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, list[AuditRecord]] = OrderedDict()
+
+    def add(self, key: str, record: AuditRecord) -> None:
+        self._kept.setdefault(key, []).append(record)
+        self._kept.move_to_end(key)
+        if len(self._kept) > _REMEMBERED:
+            self._kept.popitem(last=False)
+
+    def get(self, key: str) -> list[AuditRecord] | None:
+        return self._kept.get(key)
+
+
+class LogVerifier:
+    """One pass over the log of a store. ``tally`` tells how far it came and what it could not tell."""
+
+    def __init__(self, store: Store, trust: Trust) -> None:
+        self.tally = Tally()
+        self._store = store
+        self._trust = trust
+        self._prompts = _Memory()
+        self._enrolments = _Memory()
+        self._ahead: dict[str, deque[SignedHead]] = {}
+        self._states: dict[str, ChainState] = {}
+        self._purged: frozenset[str] = frozenset()
+
+    async def run(self, *, seen: Callable[[AuditRecord], None] | None = None) -> AsyncIterator[LogFault]:
+        """Yield every fault, in the order of the log. ``seen`` is called with each record, for progress."""
+        starts = await self._store.chain_starts()
+        self._purged = frozenset(start.chain for start in starts)
+        self._states = {start.chain: ChainState(link=start.link, hash=start.hash) for start in starts}
+        for start in starts:
+            await self._look_ahead(start.chain, start.link + 1)
+        async for record in AuditService(store=self._store).stream(None):
+            self.tally.records += 1
+            for fault in verify_chains([record], self._states):
+                yield self._fault(record, Check.CHAIN, fault.field, fault.problem)
+            async for fault_ in self._judge(record):
+                yield fault_
+            if seen is not None:
+                seen(record)
+        for fault_ in self._ends():
+            yield fault_
+
+    def _fault(self, record: AuditRecord, check: Check, field: str, problem: str) -> LogFault:
+        self.tally.faults += 1
+        return LogFault(chain=record.chain, link=record.link, seq=record.seq, check=check, field=field, problem=problem)
+
+    def _found(self, record: AuditRecord, finding: Finding) -> LogFault | None:
+        if finding.unverifiable:
+            self.tally.unverifiable += 1
+            return None
+        return self._fault(record, finding.check, finding.field, finding.problem)
+
+    async def _judge(self, record: AuditRecord) -> AsyncIterator[LogFault]:
+        async for fault in self._judge_heads(record):
+            yield fault
+        where = f"seq {record.seq}"
+        _, findings = read_event(where, record.chain, record.link, record.previous, record.hash, record.body)
+        if not findings:
+            findings = [finding async for finding in self._judge_event(record)]
+        for finding in findings:
+            if (found := self._found(record, finding)) is not None:
+                yield found
+
+    # heads
+
+    async def _look_ahead(self, chain: str, from_link: int) -> None:
+        self._ahead[chain] = deque(await self._store.heads(chain, from_link=from_link, limit=_HEADS))
+
+    async def _judge_heads(self, record: AuditRecord) -> AsyncIterator[LogFault]:
+        chain, link = record.chain, record.link
+        witnessed = self._trust.witnessed.get((chain, link))
+        if witnessed is not None and witnessed != record.hash:
+            yield self._fault(record, Check.HEAD, "hash", "is not that of the witnessed head: there are two histories")
+        if chain not in self._ahead:
+            await self._look_ahead(chain, 1)
+        ahead = self._ahead[chain]
+        while ahead and ahead[0].link <= link:
+            head = ahead.popleft()
+            if not ahead:
+                await self._look_ahead(chain, head.link + 1)
+                ahead = self._ahead[chain]
+            for problem in self._head_problems(head, record):
+                yield self._fault(record, Check.HEAD, "head", problem)
+
+    def _head_problems(self, head: SignedHead, record: AuditRecord) -> Iterator[str]:
+        self.tally.heads += 1
+        if head.link != record.link:
+            yield f"a signed head is for link {head.link}, which is not there"
+        elif head.hash != record.hash:
+            yield "the signed head has another hash: the log was rewritten after it was signed"
+        key = self._trust.head_keys.get(head.key_id)
+        if not self._trust.head_keys:
+            self.tally.heads_untrusted += 1
+        elif key is None:
+            yield f"the head is signed by key {head.key_id}, which you do not trust"
+        elif not head_holds(
+            key,
+            chain=head.chain,
+            link=head.link,
+            hash_=head.hash,
+            at=iso(head.at),
+            key_id=head.key_id,
+            signature=head.signature,
+        ):
+            yield "the head's signature does not hold"
+
+    def _ends(self) -> Iterator[LogFault]:
+        """A head beyond the end of its chain: the newest records were cut off."""
+        beyond: dict[str, int] = {}
+        for chain, ahead in self._ahead.items():
+            if ahead:
+                beyond[chain] = ahead[-1].link
+        for chain, link in self._trust.witnessed:
+            if link > self._states.get(chain, ChainState()).link:
+                beyond[chain] = max(link, beyond.get(chain, 0))
+        for chain, link in sorted(beyond.items()):
+            end = self._states.get(chain, ChainState()).link
+            self.tally.faults += 1
+            problem = f"a signed head is for link {link}, but the chain ends at {end}: records were cut off"
+            yield LogFault(chain=chain, link=end, seq=None, check=Check.HEAD, field="link", problem=problem)
+
+    # events and proofs
+
+    async def _judge_event(self, record: AuditRecord) -> AsyncIterator[Finding]:
+        if record.event is EventName.FACTOR_ENROLLED:
+            self._enrolments.add(record.factor_id, record)
+        if record.event not in _SPINE:
+            return
+        before = await self._before(record)
+        self._prompts.add(record.prompt_id, record)
+        events = [*before, record]
+        placed = [Placed(where=f"seq {event.seq}", record=event) for event in events]
+        if before and before[0].event is not EventName.CHALLENGE_REQUESTED and self._may_be_purged(record):
+            self.tally.unverifiable += 1
+            return
+        if not before and record.event is not EventName.CHALLENGE_REQUESTED and self._may_be_purged(record):
+            self.tally.unverifiable += 1
+            return
+        for finding in check_events(placed):
+            # what is still to come is not missing yet
+            if not finding.unverifiable and finding.field.startswith(f"seq {record.seq}."):
+                yield finding
+        if record.event is EventName.VERIFIED and before:
+            async for finding in self._judge_proof(placed[0], placed[-1]):
+                yield finding
+
+    def _may_be_purged(self, record: AuditRecord) -> bool:
+        return record.chain in self._purged
+
+    async def _before(self, record: AuditRecord) -> list[AuditRecord]:
+        """Return the prompt's earlier events of those that are judged together."""
+        kept = self._prompts.get(record.prompt_id)
+        if kept is None:
+            if record.event is EventName.CHALLENGE_REQUESTED:
+                return []
+            found = await self._store.audit_after(None, AuditFilter(prompt=record.prompt_id), after=0, limit=500)
+            kept = [each for each in found if each.event in _SPINE and each.seq < record.seq]
+            for each in kept:
+                self._prompts.add(record.prompt_id, each)
+        return list(kept)
+
+    async def _judge_proof(self, challenge: Placed, verified: Placed) -> AsyncIterator[Finding]:
+        enrolled = await self._enrolment(verified.record)
+        enrolment = None if enrolled is None else Placed(where=f"seq {enrolled.seq}", record=enrolled)
+        totp = False
+        for finding in check_proof(
+            challenge,
+            verified,
+            None,
+            enrolment,
+            signature_holds=signature_holds,
+            rp_id=self._trust.rp_id,
+        ):
+            if finding.check is Check.SIGNATURE and finding.unverifiable:
+                totp = True
+            elif finding.check is Check.ENROLMENT and finding.unverifiable and not self._purged:
+                yield Finding(check=finding.check, field=finding.field, problem=finding.problem)
+            else:
+                yield finding
+        if totp:
+            self.tally.one_time_passwords += 1
+        else:
+            self.tally.proofs += 1
+
+    async def _enrolment(self, verified: AuditRecord) -> AuditRecord | None:
+        kept = self._enrolments.get(verified.factor_id)
+        if kept:
+            return kept[0]
+        wanted = AuditFilter(event=EventName.FACTOR_ENROLLED, subject=verified.subject_id)
+        after = 0
+        while True:
+            batch = await self._store.audit_after(verified.workspace_id, wanted, after=after, limit=500)
+            for record in batch:
+                if record.factor_id == verified.factor_id and record.seq < verified.seq:
+                    self._enrolments.add(record.factor_id, record)
+                    return record
+            if len(batch) < 500:
+                return None
+            after = batch[-1].seq

@@ -1,0 +1,116 @@
+"""The receipt of one step-up: a page to print and to keep."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from stepup_middleware.core.events import AuditRecord, EventName
+from stepup_middleware.core.moments import iso
+from stepup_middleware.core.purposes import FACTOR_CHANGE
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.verification import Report, Status, Verdict
+from stepup_middleware.service.evidence import judge
+from stepup_middleware.service.stepup import StepUp
+
+NO_RECEIPT = Refusal(
+    code=RefusalCode.PROMPT_NOT_FOUND,
+    detail="There is no receipt here for you. A receipt is for an action that you authorized; an admin of the "
+    "workspace sees those of everybody.",
+)
+
+_VERDICTS = {
+    Verdict.VERIFIED: "Verified: the signature of the person's key, the action and the signed audit log fit together.",
+    Verdict.NOT_VERIFIABLE: "Nothing is wrong, but not everything can be verified independently.",
+    Verdict.FAILED: "Not verified: the audit log and the proof do not fit together. Tell your security team.",
+}
+
+
+async def receipt_view(stepup: StepUp, subject: Subject, prompt_id: str) -> dict[str, Any] | None:
+    """Return what the receipt shows, None when this subject may not see one or no action was authorized.
+
+    Somebody else's receipt is answered like an unknown one. Raises ``StoreError``.
+    """
+    events = await stepup.evidence_service.events(subject.workspace_id, prompt_id)
+    action = next((record for record in events if record.event is EventName.ACTION_AUTHORIZED), None)
+    if action is None or not (subject.is_admin or action.subject_id == subject.id):
+        return None
+    bundle = await stepup.evidence(subject.workspace_id, prompt_id)
+    if bundle is None:
+        return None
+    report = judge(bundle, stepup.evidence_service.own_trust)
+    verified = report.event(EventName.VERIFIED)
+    head = _head_of(bundle, action)
+    return {
+        "prompt_id": prompt_id,
+        "purpose": _title(stepup, action.purpose),
+        "details": action.details,
+        "request": "" if action.request is None else f"{action.request.method} {action.request.path}",
+        "person": action.subject_name or action.subject_id,
+        "subject_id": action.subject_id,
+        "factor": _factor(action, verified),
+        "at": iso(action.at),
+        "at_text": action.at.astimezone(UTC).strftime("%d %B %Y, %H:%M:%S UTC"),
+        "ip": action.ip,
+        "outcome": _outcome(report.event(EventName.ACTION_COMPLETED)),
+        "verdict": report.verdict.value,
+        "verdict_text": _VERDICTS[report.verdict],
+        "reasons": _reasons(report),
+        "head": head,
+        "qr_svg": "" if head is None else head_qr(head["hash"]),
+    }
+
+
+def _title(stepup: StepUp, purpose_id: str) -> str:
+    purpose = FACTOR_CHANGE if purpose_id == FACTOR_CHANGE.id else stepup.purposes.get(purpose_id)
+    return purpose_id if purpose is None else purpose.title
+
+
+def _factor(action: AuditRecord, verified: AuditRecord | None) -> str:
+    kind = "" if action.factor_kind is None else action.factor_kind.label
+    name = verified.data.get("factor_name") if verified is not None else None
+    return f"{kind} ({name})" if isinstance(name, str) and name and name != kind else kind
+
+
+def _outcome(completed: AuditRecord | None) -> str:
+    if completed is None:
+        return "Not recorded yet"
+    status = completed.data.get("status")
+    match completed.data.get("outcome"):
+        case "returned":
+            return f"The app answered with status {status}"
+        case "raised":
+            return "The app failed while it ran the action"
+        case "aborted":
+            return "The connection ended before the app answered"
+    return "The app gave no answer"
+
+
+def _reasons(report: Report) -> list[str]:
+    """Return why the verdict is not better, one line a check."""
+    return [
+        f"{finding.check.value}: {finding.problem}"
+        for finding in report.findings
+        if report.status(finding.check) is not Status.OK
+    ]
+
+
+def _head_of(bundle: dict[str, Any], action: AuditRecord) -> dict[str, Any] | None:
+    """Return the signed head that covers the action, None when there is none."""
+    for segment in bundle["segments"]:
+        last = segment["first_link"] + len(segment["leaves"]) - 1
+        if segment["chain"] == action.chain and segment["first_link"] <= action.link <= last:
+            head: dict[str, Any] | None = segment["head"]
+            return head
+    return None
+
+
+def head_qr(hash_hex: str) -> str:
+    """Return the QR code of a head's hash as SVG without style attributes, so that it shows under a strict policy."""
+    import segno
+
+    text: str = segno.make(hash_hex, error="m").svg_inline(
+        scale=3, border=4, dark="#000", light="#fff", svgclass="stepup-qr", omitsize=True
+    )
+    return text

@@ -1,0 +1,1 @@
+"""Evidence: bundles, heads, receipts, exports and the commands around them."""

@@ -1,0 +1,24 @@
+"""Keys are made once: RSA takes a moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from stepup_middleware.core.trust import Trust
+
+from .generator import Generator, Key, make_keys
+
+
+@pytest.fixture(scope="session")
+def keys() -> list[Key]:
+    return make_keys()
+
+
+@pytest.fixture
+def generator(keys: list[Key]) -> Generator:
+    return Generator(7, keys)
+
+
+@pytest.fixture
+def trust(generator: Generator) -> Trust:
+    return Trust(head_keys={generator.head_key.key_id: generator.head_key.public_key})

@@ -1,0 +1,276 @@
+"""Whole step-ups with real signatures, logged in a chain in memory: bundles by the thousand.
+
+The rules that make prompts, events and challenges are the library's; only the store is a list.
+"""
+
+from __future__ import annotations
+
+import random
+from base64 import urlsafe_b64encode
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stepup_middleware.core.binding import Details, RequestLine
+from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash, read_record
+from stepup_middleware.core.challenge import commit, describe
+from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
+from stepup_middleware.core.evidence import Head, Segment, assemble, leaf_of, plan
+from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.heads import HeadKey
+from stepup_middleware.core.policy import StoredPolicy
+from stepup_middleware.core.prompts import Asked, EnrolledFactor, Prompt, ask, asking_event, prompt_event
+from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
+from stepup_middleware.core.subject import Subject
+from stepup_middleware.testing import EDDSA, ES256, RS256, VirtualAuthenticator, VirtualCredential
+
+RP_ID = "example.com"
+ORIGIN = "https://example.com"
+ORIGINS = (ORIGIN, "https://admin.example.com:8443")
+START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+WORDS = ("2026-06", "USD 412,908.77", "214", "Zoë Ångström", "名前", 'a"b\\c', "", "<b>", "\u2028", "e\u0301")
+
+
+@dataclass(frozen=True)
+class Key:
+    """An enrolled credential and the authenticator that holds it."""
+
+    authenticator: VirtualAuthenticator
+    credential: VirtualCredential
+    kind: FactorKind
+    factor_id: str
+
+
+def make_key(kind: FactorKind, algorithm: int, number: int) -> Key:
+    """Make a credential as a registration would leave it."""
+    hardware = kind is FactorKind.HARDWARE_KEY
+    make = VirtualAuthenticator.hardware_key if hardware else VirtualAuthenticator.passkey
+    authenticator = make(algorithms=(algorithm,))
+    options = {
+        "rp": {"id": RP_ID},
+        "user": {"id": "dXNlcg"},
+        "challenge": "AAAAAAAAAAAAAAAAAAAAAA",
+        "pubKeyCredParams": [{"alg": algorithm}],
+        "authenticatorSelection": {"residentKey": "required"},
+    }
+    authenticator.create(options, origin=ORIGIN)
+    return Key(authenticator, authenticator.credentials[0], kind, f"factor-{number}")
+
+
+def make_keys() -> list[Key]:
+    """Make one key of every kind and algorithm; RSA takes a moment, so do it once."""
+    kinds = (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY)
+    return [
+        make_key(kind, algorithm, 10 * at + nth)
+        for at, kind in enumerate(kinds)
+        for nth, algorithm in enumerate((ES256, EDDSA, RS256))
+    ]
+
+
+@dataclass
+class Log:
+    """An audit log in memory, with its signed heads."""
+
+    head_key: HeadKey
+    records: dict[str, list[AuditRecord]] = field(default_factory=lambda: defaultdict(list))
+    heads: dict[str, list[Head]] = field(default_factory=lambda: defaultdict(list))
+    seq: int = 0
+
+    def append(self, event: AuditEvent) -> AuditRecord:
+        chain = chain_name("db-1", event.retention_years)
+        records = self.records[chain]
+        previous = records[-1].hash if records else GENESIS
+        body, link = event.body(), len(records) + 1
+        self.seq += 1
+        hash_ = link_hash(chain, link, previous, leaf_hash(body))
+        record = read_record(self.seq, chain, link, previous, hash_, body)
+        records.append(record)
+        return record
+
+    def sign(self, at: datetime) -> None:
+        for chain, records in self.records.items():
+            last = records[-1]
+            signature = self.head_key.sign(chain=chain, link=last.link, hash_=last.hash, at=at)
+            self.heads[chain].append(
+                Head(
+                    chain=chain, link=last.link, hash=last.hash, at=at, key_id=self.head_key.key_id, signature=signature
+                )
+            )
+
+    def bundle(self, events: Sequence[AuditRecord], enrolment: AuditRecord | None) -> dict[str, Any]:
+        """Return the bundle of some events, put together by the library's own plan."""
+        shown = [*events, *([] if enrolment is None else [enrolment])]
+        segments = []
+        for chain in {record.chain for record in shown}:
+            after: dict[int, int | None] = {}
+            heads = {head.link: head for head in reversed(self.heads[chain])}
+            for record in shown:
+                if record.chain == chain:
+                    after[record.link] = min((link for link in heads if link >= record.link), default=None)
+            for span in plan(after):
+                between = self.records[chain][span.first - 1 : span.last]
+                segments.append(
+                    Segment(
+                        chain=chain,
+                        first_link=span.first,
+                        leaves=[leaf_of(record) for record in between],
+                        head=heads[span.last] if span.headed else None,
+                    )
+                )
+        asked = events[0]
+        return assemble(
+            prompt_id=asked.prompt_id,
+            workspace_id=asked.workspace_id,
+            events=events,
+            enrolment=enrolment,
+            segments=segments,
+        )
+
+
+def b64(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+class Generator:
+    """Makes step-ups of every sort from one seed."""
+
+    def __init__(self, seed: int, keys: Sequence[Key]) -> None:
+        self.random = random.Random(seed)  # noqa: S311 - which cases are tried, not keys
+        self.keys = keys
+        self.head_key = HeadKey(bytes(range(100, 132)))
+        self.now = START
+        self.count = 0
+
+    def _later(self, seconds: float = 5.0) -> datetime:
+        self.now += timedelta(microseconds=self.random.randint(1, int(seconds * 1_000_000)))
+        return self.now
+
+    def _noise(self, log: Log, retention_years: int) -> None:
+        for _ in range(self.random.choice((0, 0, 1, 3))):
+            name = self.random.choice((EventName.BLOCKED, EventName.FAILED, EventName.POLICY_CHANGED))
+            log.append(
+                AuditEvent(
+                    at=self._later(0.1), name=name, workspace_id="other", subject_id="somebody",
+                    prompt_id=f"foreign-{self.random.randrange(10**6)}", retention_years=retention_years,
+                )
+            )  # fmt: skip
+
+    def asked(self) -> tuple[Asked, Purpose]:
+        choose = self.random.choice
+        self.count += 1
+        purpose = choose(PLATFORM_PURPOSES)
+        number = self.random.randrange(1000)
+        details: Details = tuple((choose(WORDS), choose(WORDS)) for _ in range(self.random.randrange(4)))
+        request = RequestLine(
+            method=choose(("POST", "DELETE", "PUT")),
+            path=choose(("/hcm/payroll/7/transmit", "/x/é", "/a b")),
+            query=choose(("", "a=1&b=%2F")),
+            body_digest=choose((None, "ab" * 32)),
+        )
+        subject = Subject(id=f"user-{number}", session_id=f"session-{number}", workspace_id="axis", name="Ada Ünal")
+        asked = Asked(
+            prompt_id=f"prompt-{self.count}-{number}", subject=subject, ip="192.0.2.7", user_agent="Browser/1",
+            purpose=purpose, request=request, details=details, locale="en", now=self._later(),
+        )  # fmt: skip
+        return asked, purpose
+
+    def enrol(self, log: Log, asked: Asked, key: Key) -> AuditRecord:
+        credential = key.credential
+        subject = asked.subject
+        return log.append(
+            AuditEvent(
+                at=asked.now - timedelta(seconds=self.random.randint(0, 10**7)),
+                name=EventName.FACTOR_ENROLLED,
+                workspace_id=subject.workspace_id, subject_id=subject.id, subject_name=subject.name,
+                session=subject.session, ip=asked.ip, factor_kind=key.kind, factor_id=key.factor_id,
+                data={
+                    "name": "Key",
+                    "credential_id": credential.credential_id.hex(),
+                    "public_key": credential.public_key.hex(),
+                    "algorithm": credential.algorithm,
+                    "aaguid": "00000000-0000-0000-0000-000000000000",
+                    "attestation_format": "none",
+                    "backup_eligible": key.authenticator.backup_eligible,
+                    "rp_id": RP_ID,
+                },
+            )
+        )  # fmt: skip
+
+    def proof(self, prompt: Prompt, key: Key, **deviations: Any) -> dict[str, Any]:
+        nonce, description = self.random.randbytes(32), describe(prompt.description())
+        credential = key.credential
+        options = {
+            "rpId": RP_ID,
+            "challenge": b64(commit(nonce, description)),
+            "allowCredentials": [{"id": b64(credential.credential_id)}],
+        }
+        response = key.authenticator.get(options, origin=self.random.choice(ORIGINS), **deviations)["response"]
+        return {
+            "type": "webauthn",
+            "nonce": b64(nonce),
+            "description": description.decode(),
+            "authenticator_data": response["authenticatorData"],
+            "client_data_json": response["clientDataJSON"],
+            "signature": response["signature"],
+            "credential_id": b64(credential.credential_id),
+            "public_key": b64(credential.public_key),
+            "algorithm": credential.algorithm,
+            "rp_id": RP_ID,
+            "origins": list(ORIGINS),
+        }
+
+    def step_up(self, *, key: Key | None = None, plain: bool = False, **deviations: Any) -> tuple[Log, dict[str, Any]]:
+        """Return a log and the bundle of one step-up in it.
+
+        ``plain``: a WebAuthn proof, an action that ran and ended, signed heads. Otherwise all sorts: no
+        proof, no action, a one-time password, no head.
+        """
+        roll = self.random.random
+        key = key or self.random.choice(self.keys)
+        totp = not plain and roll() < 0.1
+        log = Log(self.head_key)
+        asked, purpose = self.asked()
+        if totp:
+            purpose = next(each for each in PLATFORM_PURPOSES if each.id == "webhook_secret_rotation")
+            asked = replace(asked, purpose=purpose)
+        years = purpose.retention_years
+        self._noise(log, 1)
+        enrolment = None if totp else self.enrol(log, asked, key)
+        if roll() < 0.3:
+            log.sign(self.now)
+        self._noise(log, years)
+        kind, factor_id = (FactorKind.TOTP, "factor-totp") if totp else (key.kind, key.factor_id)
+        prompt = ask(asked, StoredPolicy(version=3), [EnrolledFactor(factor_id, kind)])
+        assert isinstance(prompt, Prompt)
+        events = [log.append(asking_event(asked, prompt))]
+
+        def add(name: EventName, **fields: Any) -> None:
+            self._noise(log, years)
+            event = prompt_event(prompt, name, now=self._later(), retention_years=years, **fields)
+            events.append(log.append(event))
+
+        if roll() < 0.2:
+            add(EventName.FAILED, reason="wrong_code")
+        if plain or roll() > 0.05:
+            proof = (
+                {"type": "totp", "time_step": 59_000_000, "independently_verifiable": False}
+                if totp
+                else self.proof(prompt, key, **deviations)
+            )
+            proved: dict[str, Any] = {"factor_kind": kind, "factor_id": factor_id}
+            data = {"acr": "phr", "amr": list(kind.amr), "factor_name": "Key", "proof": proof}
+            add(EventName.VERIFIED, **proved, data=data)
+            if plain or roll() > 0.05:
+                add(EventName.ACTION_AUTHORIZED, **proved)
+                if plain or roll() < 0.8:
+                    add(EventName.ACTION_COMPLETED, **proved, request=None, data={"status": 200, "outcome": "returned"})
+                if roll() < 0.1:
+                    add(EventName.REUSED, **proved, reason="redeemed_before", flags=("redeemed_before",))
+        else:
+            enrolment = None
+        self._noise(log, years)
+        if plain or roll() > 0.05:
+            log.sign(self._later())
+        return log, log.bundle(events, enrolment)

@@ -17,6 +17,7 @@ from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.exchange import DetailsSource, Tag
 from stepup_middleware.service.visitor import headers
 
+LONGEST_PATH = 4096  # characters; no route of an app is longer, and matching a longer one costs too much
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
 _OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 
@@ -57,19 +58,21 @@ class RuleTable:
         parts, end = [], 0
         normal = path.rstrip("/") or "/"
         for found in _PARAMETER.finditer(normal):
-            parts.append(re.escape(normal[end : found.start()].casefold()))
+            parts.append(re.escape(normal[end : found.start()]))
             parts.append(f"(?P<{found.group(1)}>{'.+' if found.group(2) else '[^/]+'})")
             end = found.end()
-        parts.append(re.escape(normal[end:].casefold()))
+        parts.append(re.escape(normal[end:]))
         return re.compile("".join(parts), re.DOTALL | re.IGNORECASE)
 
     def match(self, scope: Mapping[str, Any]) -> tuple[Rule, dict[str, str]] | None:
         """Return the first rule that a request may be meant by, with its path parameters."""
         methods = _methods(scope)
-        spellings = _spellings(scope)
+        spellings = _spellings(scope) if len(scope["path"]) <= LONGEST_PATH else None
         for rule, pattern in self._rules:
             if rule.method != "*" and methods is not None and rule.method.upper() not in methods:
                 continue
+            if spellings is None:
+                return rule, {}  # not judged, so asked
             for spelling in spellings:
                 found = pattern.fullmatch(spelling)
                 if found:
@@ -93,6 +96,8 @@ def _spellings(scope: Mapping[str, Any]) -> list[str]:
     path = str(scope["path"])
     root = str(scope.get("root_path", ""))
     plain = [path]
+    if "://" in path:  # a request target in absolute form (RFC 9112 §3.2.2) that a server did not take apart
+        plain.append("/" + path.partition("://")[2].partition("/")[2])
     if root and path.startswith(root):
         plain.append(path[len(root) :] or "/")
     return plain + [normal for each in plain for normal in _normal(each)]

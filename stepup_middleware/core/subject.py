@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
@@ -22,19 +22,19 @@ class Subject:
     """
 
     id: str
-    session_id: str
+    session_id: str = field(repr=False)  # it opens the session: in no log and no traceback
     workspace_id: str
     name: str
     is_admin: bool = False
     signed_in_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        for field in ("id", "session_id", "workspace_id", "name"):
-            value = getattr(self, field)
+        for name in ("id", "session_id", "workspace_id", "name"):
+            value = getattr(self, name)
             if type(value) is not str:
-                raise TypeError(f"Subject.{field} must be a str, not {type(value).__name__}")
-            if (not value and field != "name") or len(value) > _MAX_LENGTH:
-                raise ValueError(f"Subject.{field} must have 1 to {_MAX_LENGTH} characters")
+                raise TypeError(f"Subject.{name} must be a str, not {type(value).__name__}")
+            if (not value and name != "name") or len(value) > _MAX_LENGTH:
+                raise ValueError(f"Subject.{name} must have 1 to {_MAX_LENGTH} characters")
             value.encode("utf-8")  # a lone surrogate raises UnicodeEncodeError, a ValueError
         if type(self.is_admin) is not bool:
             raise TypeError("Subject.is_admin must be a bool")

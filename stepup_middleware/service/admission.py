@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from stepup_middleware.core.binding import Details, RequestLine, details_digest
@@ -34,7 +34,7 @@ class Application:
     purpose: Purpose
     request: RequestLine
     details: Details
-    tokens: Sequence[bytes]
+    tokens: Sequence[bytes] = field(repr=False)
     quiet: bool = False
 
 

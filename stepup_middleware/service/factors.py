@@ -34,7 +34,16 @@ FRESH_SIGN_IN = timedelta(minutes=10)
 MAX_FACTORS = 20
 NAME_LENGTH = 80
 
-_FAILED = Refusal(code=RefusalCode.VERIFICATION_FAILED)
+_FAILED = {
+    True: Refusal(
+        code=RefusalCode.VERIFICATION_FAILED,
+        detail="This code does not match. Type the six digits that the app shows now.",
+    ),
+    False: Refusal(
+        code=RefusalCode.VERIFICATION_FAILED,
+        detail="It could not be added, and nothing was changed. Try again; a security key is added as a hardware key.",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,7 +356,7 @@ class FactorService:
                 )
             ]
         )
-        return _FAILED
+        return _FAILED[kind is FactorKind.TOTP]
 
 
 def _too_many() -> Refusal:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
@@ -39,7 +39,7 @@ _NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
 class Issued:
     """A token fresh from a passed ceremony, and when its life ends."""
 
-    token: str
+    token: str = field(repr=False)
     expires_at: datetime
     prompt: Prompt
 

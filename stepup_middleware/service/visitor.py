@@ -83,12 +83,17 @@ class Reception:
                 "(behind a socket or proxy, name trusted_proxies or give client_address)"
             )
             return Refusal(code=RefusalCode.UNAVAILABLE)
+        try:
+            now = self._clock()
+        except Exception:
+            logger.exception("the clock failed; the request is refused")
+            return Refusal(code=RefusalCode.UNAVAILABLE)
         agent = header(scope, b"user-agent") or b""
         return Visitor(
             subject=subject,
             ip=ip,
             user_agent=storable(agent.decode("latin-1"), USER_AGENT_LENGTH),
-            now=self._clock(),
+            now=now,
         )
 
     def _address(self, scope: Scope) -> str | None:

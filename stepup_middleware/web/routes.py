@@ -223,9 +223,10 @@ async def totp_finish(call: Call) -> Response:
     if not is_navigation(call.request.scope):
         return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
     fields: Fields = parse_qsl(form.get("original", ""), keep_blank_values=True)
+    files_lost = form.get("files_lost") == "1"  # the page before could not carry the form's files over
     if isinstance(issued, Refusal):
-        return await _ask_again(call, issued, fields)
-    repeat = repeat_view(issued.prompt, fields, files_lost=False)
+        return await _ask_again(call, issued, fields, files_lost=files_lost)
+    repeat = repeat_view(issued.prompt, fields, files_lost=files_lost)
     purpose = call.stepup.proving.purpose_of(issued.prompt)
     assert purpose is not None  # noqa: S101 - a token was just issued for it
     view = prompt_view(issued.prompt, purpose, call.base)
@@ -234,14 +235,14 @@ async def totp_finish(call: Call) -> Response:
     return response
 
 
-async def _ask_again(call: Call, refusal: Refusal, fields: Fields) -> Response:
+async def _ask_again(call: Call, refusal: Refusal, fields: Fields, *, files_lost: bool) -> Response:
     """Show the page again with what went wrong; the form fields stay on it."""
     prompt = await call.stepup.proving.open_prompt(call.visitor, call.prompt_id)
     purpose = None if isinstance(prompt, Refusal) else call.stepup.proving.purpose_of(prompt)
     if refusal.code is not RefusalCode.VERIFICATION_FAILED or isinstance(prompt, Refusal) or purpose is None:
         return call.refuse(refusal)
     again = Refusal(code=refusal.code, purpose=purpose, requirement=prompt.requirement, prompt=prompt)
-    return call.refuse(again, fields=fields, error=refusal.sentence)
+    return call.refuse(again, fields=fields, files_lost=files_lost, error=refusal.sentence)
 
 
 def _issued(call: Call, issued: Issued) -> Response:

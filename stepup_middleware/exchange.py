@@ -34,7 +34,7 @@ DetailsSource = Details | Sequence[tuple[str, str]] | Mapping[str, str] | Callab
 
 KEY = "stepup_middleware"  # where the middleware places the exchange; clients set headers, never scope keys
 TOKEN_HEADER = b"stepup-token"
-PATH_LENGTH = 2048
+PATH_LENGTH = 8192  # characters of a path, and of a query, that a proof can be bound to
 
 current: ContextVar[Exchange | None] = ContextVar("stepup_middleware_exchange", default=None)
 
@@ -52,12 +52,17 @@ class Exchange:
     """The state of one request. Placed in the scope by the middleware, used by the gates.
 
     ``proof`` is set once redeemed, ``refusal`` once refused; ``answered`` when our own answer goes out.
+    ``body_taken`` when the app has begun to read the body, ``over`` when the request has ended: from then
+    on the exchange admits nothing, also where a task of the request lives on.
     """
 
     __slots__ = (
+        "_receive",
         "_send",
         "_spent_cookie",
         "answered",
+        "body_taken",
+        "over",
         "proof",
         "purpose",
         "refusal",
@@ -69,9 +74,17 @@ class Exchange:
         "visitor",
     )
 
-    def __init__(self, stepup: StepUp, scope: Scope, send: Send, render: Callable[[Exchange], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        stepup: StepUp,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        render: Callable[[Exchange], Awaitable[None]],
+    ) -> None:
         self.stepup = stepup
         self.scope = scope
+        self._receive = receive
         self._send = send
         self.render = render
         self.proof: Proof | None = None
@@ -79,11 +92,20 @@ class Exchange:
         self.visitor: Visitor | None = None
         self.refusal: Refusal | None = None
         self.answered = False
+        self.body_taken = False
+        self.over = False
         self.swapped = False
         self.status: int | None = None
         self._spent_cookie: bytes | None = None
 
-    # what goes out
+    # what comes in and goes out
+
+    async def receive(self) -> Message:
+        """Hand a message to the app."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.body_taken = True
+        return message
 
     async def send(self, message: Message) -> None:
         """Pass a message on. A framework's own page for our refusal is replaced by the library's answer."""
@@ -159,6 +181,7 @@ class Exchange:
         if self.proof is not None:
             return self._same_again(known, shown)
         self.visitor, self.purpose = visitor, known
+        quiet = b"prefetch" in (header(scope, b"sec-purpose") or header(scope, b"purpose") or b"")
         try:
             return await stepup.admission.admit(
                 visitor,
@@ -166,8 +189,8 @@ class Exchange:
                     purpose=known,
                     request=await self._request(scope, body),
                     details=shown,
-                    tokens=self._tokens(scope),
-                    quiet=b"prefetch" in (header(scope, b"sec-purpose") or header(scope, b"purpose") or b""),
+                    tokens=[] if quiet else self._tokens(scope),  # nobody clicked: the cookie is not for this
+                    quiet=quiet,
                 ),
             )
         except BodyTooLarge:
@@ -203,12 +226,10 @@ class Exchange:
             digest = await body_digest(
                 body, header(scope, b"content-type") or b"", ignored=self.stepup.anti_forgery_fields
             )
-        return RequestLine(
-            method=str(scope.get("method", "WEBSOCKET")),
-            path=storable(str(scope["path"]), PATH_LENGTH),
-            query=bytes(scope.get("query_string", b"")).decode("latin-1")[:PATH_LENGTH],
-            body_digest=digest,
-        )
+        path, query = str(scope["path"]), bytes(scope.get("query_string", b"")).decode("latin-1")
+        if storable(path, PATH_LENGTH) != path or len(query) > PATH_LENGTH:
+            raise BodyTooLarge  # what is cut off would not be bound
+        return RequestLine(method=str(scope.get("method", "WEBSOCKET")), path=path, query=query, body_digest=digest)
 
     def _tokens(self, scope: Scope) -> list[bytes]:
         """Return the token headers; on a same-origin navigation without one, the library's one-time cookie."""

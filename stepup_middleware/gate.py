@@ -30,12 +30,17 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def exchange_of(scope: Scope | None) -> Exchange:
-    """Return the exchange of a request. Raises ``ConfigurationError`` when the middleware is missing."""
+    """Return the exchange of a request.
+
+    Raises ``ConfigurationError`` when the middleware is missing, or when the request has ended.
+    """
     found = current.get() if scope is None else scope.get(KEY)
     if not isinstance(found, Exchange):
         raise ConfigurationError(
             "a tagged endpoint was reached without StepUpMiddleware around the app; it does not run"
         )
+    if found.over:
+        raise ConfigurationError("a tagged endpoint was called after its request had ended; it does not run")
     return found
 
 

@@ -48,29 +48,33 @@ class StepUpMiddleware:
             raise RuntimeError(f"StepUpMiddleware does not know the ASGI scope type {kind!r} and refuses it")
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(self.stepup, scope, send, _replace_page)
+        exchange = Exchange(self.stepup, scope, receive, send, _replace_page)
         scope[KEY] = exchange
         current.set(exchange)
-        if scope["type"] == "http" and self._is_ours(scope):
-            await self._library(scope, receive, exchange.send)
-            return
         try:
-            if self.rules and (found := self.rules.match(scope)) is not None:
+            if scope["type"] == "http" and self._is_ours(scope):
+                await self._library(scope, receive, exchange.send)
+            elif self.rules and (found := self.rules.match(scope)) is not None:
                 rule, parameters = found
                 scope.setdefault("path_params", parameters)
-                await run_guarded(self.app, rule.tag, scope, receive, exchange.send)
+                await run_guarded(self.app, rule.tag, scope, exchange.receive, exchange.send)
             else:
-                await self.app(scope, receive, exchange.send)
+                await self.app(scope, exchange.receive, exchange.send)
         except StepUpRequired as required:
             # no framework in between made an answer of it
             if exchange.answered or exchange.status is not None or exchange.swapped:
                 raise
-            await send_refusal(exchange, required.refusal, scope, receive, exchange.send_plain)
+            await send_refusal(
+                exchange, required.refusal, scope, _nothing if exchange.body_taken else receive, exchange.send_plain
+            )
+            self._ended(exchange, None)
         except BaseException as error:
             self._ended(exchange, error)
             raise
         else:
             self._ended(exchange, None)
+        finally:
+            exchange.over = True
 
     def _is_ours(self, scope: Scope) -> bool:
         path: str = scope["path"]

@@ -17,7 +17,6 @@ from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.exchange import DetailsSource, Tag
 from stepup_middleware.service.visitor import headers
 
-LONGEST_PATH = 4096  # characters; no route of an app is longer, and matching a longer one costs too much
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
 _OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 
@@ -35,6 +34,12 @@ class Rule:
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or not self.purpose:
             raise ConfigurationError(f"a rule has a path that begins with / and a purpose: {self!r}")
+        long = sum(bool(found.group(2)) for found in _PARAMETER.finditer(self.path))
+        if long > 1 or any(len(_PARAMETER.findall(segment)) > 1 for segment in self.path.split("/")):
+            # with more, the time to match grows faster than the path, and the path is the client's
+            raise ConfigurationError(
+                f"a rule has at most one parameter between two slashes, and one of the kind {{x:path}}: {self.path!r}"
+            )
 
     @property
     def tag(self) -> Tag:
@@ -67,12 +72,10 @@ class RuleTable:
     def match(self, scope: Mapping[str, Any]) -> tuple[Rule, dict[str, str]] | None:
         """Return the first rule that a request may be meant by, with its path parameters."""
         methods = _methods(scope)
-        spellings = _spellings(scope) if len(scope["path"]) <= LONGEST_PATH else None
+        spellings = _spellings(scope)
         for rule, pattern in self._rules:
             if rule.method != "*" and methods is not None and rule.method.upper() not in methods:
                 continue
-            if spellings is None:
-                return rule, {}  # not judged, so asked
             for spelling in spellings:
                 found = pattern.fullmatch(spelling)
                 if found:

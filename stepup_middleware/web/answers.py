@@ -181,12 +181,30 @@ async def form_of(scope: Mapping[str, Any], chunks: Any) -> tuple[Fields, bool]:
         return [], True
 
 
+def _repeats_form(refusal: Refusal, scope: Scope) -> bool:
+    return refusal.prompt is not None and is_navigation(scope) and scope.get("method") not in ("GET", "HEAD")
+
+
 async def _answer_with_form(refusal: Refusal, stepup: StepUp, scope: Scope, chunks: Any) -> Response:
     fields: Fields = []
     files_lost = False
-    if refusal.prompt is not None and is_navigation(scope) and scope.get("method") not in ("GET", "HEAD"):
+    if _repeats_form(refusal, scope):
         fields, files_lost = await form_of(scope, chunks)
     return answer(refusal, stepup, scope, fields=fields, files_lost=files_lost)
+
+
+async def _form_of_request(request: Request, exchange: Exchange) -> tuple[Fields, bool]:
+    """Return the form of a request that the handler may have read before it asked for a proof."""
+    form = getattr(request, "_form", None)  # where Starlette keeps a form that was parsed
+    if form is not None:
+        pairs = list(form.multi_items())
+        fields = [(name, value) for name, value in pairs if isinstance(value, str)]
+        if sum(len(name) + len(value) for name, value in fields) > REPEATED_FORM_LIMIT:
+            return [], True
+        return fields, len(fields) < len(pairs)
+    if exchange.body_taken and not hasattr(request, "_body"):
+        return [], True
+    return await form_of(request.scope, request.stream())
 
 
 async def send_refusal(exchange: Exchange, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
@@ -215,7 +233,11 @@ async def starlette_handler(connection: Request | WebSocket, error: Exception) -
     exchange: Exchange = connection.scope[KEY]
     exchange.answered = True
     if isinstance(connection, Request):
-        return await _answer_with_form(error.refusal, exchange.stepup, connection.scope, connection.stream())
+        fields: Fields = []
+        lost = False
+        if _repeats_form(error.refusal, connection.scope):
+            fields, lost = await _form_of_request(connection, exchange)
+        return answer(error.refusal, exchange.stepup, connection.scope, fields=fields, files_lost=lost)
     await _deny_websocket(
         exchange.stepup,
         error.refusal,

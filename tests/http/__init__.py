@@ -1,0 +1,1 @@
+"""The library over HTTP: a real app, a real store, real keys."""

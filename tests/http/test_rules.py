@@ -1,0 +1,239 @@
+"""Rules for an app that one cannot edit: whatever spelling some router takes for the path is asked about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware
+from stepup_middleware.exchange import Receive, Scope, Send
+from stepup_middleware.rules import RuleTable
+from tests.support import Browser, House, call, house_in, scope_of
+
+RULES = [
+    Rule("DELETE", "/admin/users/{id}", purpose="account_erasure_finalize"),
+    Rule("POST", "/admin/delete", purpose="scim_token_revocation", details=[("What", "everything")]),
+    Rule("GET", "/export/{rest:path}", purpose="data_export_download"),
+    Rule("*", "/danger", purpose="webhook_secret_rotation", bind_body=True),
+]
+
+
+class Legacy:
+    """An app with a router of its own that takes any path; it counts what reached it."""
+
+    def __init__(self) -> None:
+        self.reached: list[Any] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive()).get("body", b"") if scope["type"] == "http" else b""
+        self.reached.append((scope["path"], scope.get("path_params"), body))
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ran"})
+
+
+class Legacies:
+    """The app behind the rules, and a person with a passkey."""
+
+    def __init__(self, house: House, app: Legacy, ada: Browser) -> None:
+        self.house, self.app, self.ada = house, app, ada
+
+    async def call(self, method: str, path: str, **more: Any) -> int:
+        """Send a request and return its status."""
+        return (await call(self.house.app, scope_of(method, path, subject=self.ada.subject, **more))).status
+
+
+@pytest.fixture
+async def legacy(tmp_path: Path) -> AsyncIterator[Legacies]:
+    async with house_in(tmp_path) as house:
+        app = Legacy()
+        house.app = StepUpMiddleware(app, stepup=house.stepup, rules=RULES)
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        yield Legacies(house, app, ada)
+
+
+# H01 H02 H04
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/delete",
+        "/admin/delete/",
+        "/admin/delete//",
+        "/admin/delete\n",
+        "/admin/delete\r\n",
+        "/admin/delete%0A",
+        "/admin/delete%0a/",
+        "//admin/delete",
+        "/admin//delete",
+        "/./admin/delete",
+        "/admin/./delete",
+        "/x/../admin/delete",
+        "/admin/x/../delete",
+        "/../admin/delete",
+        "/admin/x/%2e%2e/delete",
+        "/admin;a=1/delete",
+        "/admin/delete;jsessionid=1",
+        "/ADMIN/Delete",
+        "/admin\\delete",
+        "\\admin\\delete",
+        "/admin%2Fdelete",
+        "/admin%252Fdelete",
+        "/%61dmin/delete",
+        "/%2561dmin/delete",
+        "/admin/delete\0",
+        "/admin/delete%00",
+        "/admin/delete?x=1",
+        "/admin/delete%3Fx=1",
+        "/admin/delete#frag",
+        "/admin/delete%23frag",
+        "/admin/delete ",
+        "/admin/delete%20",
+        "/admin /delete",
+        "/admin/de\u200blete",
+        "http://evil.test/admin/delete",
+        "HTTPS://example.com:443/admin/delete",
+    ],
+)
+async def test_no_spelling_of_a_ruled_path_gets_past_the_rule(legacy: Legacies, path: str) -> None:
+    assert await legacy.call("POST", path) == 401
+    assert legacy.app.reached == []
+
+
+@pytest.mark.parametrize("path", ["/", "/admin", "/admin/deleted", "/admin/delete/x", "/x/admin/delete", "/open"])
+async def test_what_no_rule_means_passes_untouched(legacy: Legacies, path: str) -> None:
+    assert await legacy.call("POST", path) == 200
+    assert legacy.app.reached == [(path, None, b"")]
+
+
+# H11 H12
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", []),
+        ("post", []),
+        ("PoSt", []),
+        ("GET", [("x-http-method-override", "POST")]),
+        ("GET", [("x-http-method-override", " post ")]),
+        ("PUT", [("x-http-method", "POST")]),
+        ("GET", [("x-method-override", "POST")]),
+        ("GET", [("x-http-method-override", "PUT"), ("x-http-method-override", "POST")]),
+    ],
+)
+async def test_every_method_that_a_request_may_end_up_as_is_asked_about(
+    legacy: Legacies, method: str, headers: list[tuple[str, str]]
+) -> None:
+    assert await legacy.call(method, "/admin/delete", headers=headers) == 401
+    assert legacy.app.reached == []
+
+
+async def test_another_method_passes(legacy: Legacies) -> None:
+    assert await legacy.call("GET", "/admin/delete") == 200
+
+
+async def test_head_is_asked_about_where_get_is(legacy: Legacies) -> None:
+    assert await legacy.call("HEAD", "/export/2026/all.zip") == 401
+    assert legacy.app.reached == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "PROPFIND", "x"])
+async def test_a_star_means_every_method(legacy: Legacies, method: str) -> None:
+    assert await legacy.call(method, "/danger") == 401
+
+
+# H07
+async def test_under_a_root_path_both_spellings_are_asked_about(legacy: Legacies) -> None:
+    for path in ("/api/admin/delete", "/admin/delete", "/api//admin/delete", "/api/admin%2Fdelete"):
+        assert await legacy.call("POST", path, root_path="/api") == 401
+    assert legacy.app.reached == []
+
+
+# H14
+async def test_a_websocket_on_a_ruled_path_is_refused_before_it_is_accepted(legacy: Legacies) -> None:
+    for path in ("/admin/delete", "/admin/users/7", "/danger"):
+        scope = scope_of("GET", path, subject=legacy.ada.subject, kind="websocket")
+        answer = await call(legacy.house.app, scope)
+        assert [message["type"] for message in answer.messages] == ["websocket.close"]
+    assert legacy.app.reached == []
+
+
+async def test_a_ruled_request_runs_once_with_a_token_and_its_parameters(legacy: Legacies) -> None:
+    answer = await legacy.ada.step_up("DELETE", "/admin/users/Seven", "passkey")
+    assert (answer.status_code, answer.text) == (200, "ran")
+    assert legacy.app.reached == [("/admin/users/Seven", {"id": "Seven"}, b"")]
+
+
+async def test_a_rule_shows_its_details_and_binds_the_body_where_it_says_so(legacy: Legacies) -> None:
+    prompt = await legacy.ada.prompt("POST", "/admin/delete")
+    assert prompt["details"] == [["What", "everything"]]
+    token = await legacy.ada.token("POST", "/danger", "passkey", json={"a": 1})
+    assert (await legacy.ada.post("/danger", json={"a": 2}, token=token)).status_code == 401
+    assert (await legacy.ada.post("/danger", json={"a": 1}, token=token)).status_code == 200
+    assert legacy.app.reached == [("/danger", {}, b'{"a":1}')]
+
+
+async def test_a_token_for_one_spelling_is_for_that_spelling_alone(legacy: Legacies) -> None:
+    token = await legacy.ada.token("POST", "/admin/delete", "passkey")
+    assert (await legacy.ada.post("/admin/delete/", token=token)).status_code == 401
+    assert (await legacy.ada.post("/admin/delete", token=token)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("POST", "x", "audit_log_export"), ("POST", "", "audit_log_export"), ("POST", "/x", "")],
+)
+def test_a_rule_without_a_path_or_a_purpose_stops_the_start(arguments: tuple[str, str, str]) -> None:
+    with pytest.raises(ConfigurationError):
+        Rule(arguments[0], arguments[1], purpose=arguments[2])
+
+
+# D03
+@pytest.mark.parametrize("path", ["/a/{one:path}/b/{two:path}", "/{a}-{b}", "/x/{a:path}{b}"])
+def test_a_rule_that_takes_time_beyond_the_length_of_the_path_stops_the_start(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="one parameter"):
+        Rule("POST", path, purpose="audit_log_export")
+
+
+segments = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{}/"), min_size=1, max_size=8)
+
+
+@given(st.lists(segments, min_size=1, max_size=4))
+def test_every_rule_matches_its_own_path(parts: list[str]) -> None:
+    path = "/" + "/".join(parts)
+    table = RuleTable([Rule("POST", path, purpose="audit_log_export")])
+    assert table.match(scope_of("POST", path)) is not None
+
+
+plain_segments = st.text("abcXYZ019-_~", min_size=1, max_size=8)
+
+
+@given(st.lists(plain_segments, min_size=1, max_size=4), st.data())
+def test_a_disguised_path_is_still_the_path(parts: list[str], data: st.DataObject) -> None:
+    table = RuleTable([Rule("POST", "/" + "/".join(parts), purpose="audit_log_export")])
+    disguised = ""
+    for part in parts:
+        slash = data.draw(st.sampled_from(["/", "//", "/./", "\\", "/x/../", "%2f"]))
+        letters = "".join(
+            data.draw(st.sampled_from([letter, letter.upper(), f"%{ord(letter):02x}", f"%25{ord(letter):02X}"]))
+            for letter in part
+        )
+        disguised += slash + letters + data.draw(st.sampled_from(["", ";x=1", "\n", "%00"]))
+    assert table.match(scope_of("POST", disguised + data.draw(st.sampled_from(["", "/", "?a", "#b"])))) is not None
+
+
+# D03
+@pytest.mark.parametrize("piece", ["/", "/b", "%2f", "../", ";", "a", "%25"])
+def test_a_path_of_fifty_thousand_characters_is_judged_at_once(piece: str) -> None:
+    table = RuleTable([*RULES, Rule("POST", "/a/{one:path}/b/{other}/c", purpose="audit_log_export")])
+    path = "/a/" + (piece * 50_000)[:50_000]
+    began = time.perf_counter()
+    table.match(scope_of("POST", path))
+    assert time.perf_counter() - began < 1

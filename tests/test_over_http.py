@@ -175,3 +175,14 @@ async def test_every_chain_of_the_log_holds(site: Site) -> None:
     await site.present(token)
     await site.present(token)
     assert [fault async for fault in site.stepup.audit.verify()] == []
+
+
+async def test_an_enrolment_begun_as_the_first_is_over_once_there_is_a_factor(site: Site) -> None:  # E01
+    begun = (await site.http.post("/stepup/factors/totp", json={})).json()
+    site.clock.advance(30)
+    await site.enrol_passkey()
+    code = totp_code(begun["secret"], site.clock())
+    answer = await site.http.post(f"/stepup/factors/totp/{begun['id']}/confirm", json={"code": code})
+    assert (answer.status_code, answer.json()["code"]) == (400, "STEPUP_VERIFICATION_FAILED")
+    listed = (await site.http.get("/stepup/factors")).json()["factors"]
+    assert [factor["kind"] for factor in listed] == ["passkey"]

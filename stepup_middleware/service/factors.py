@@ -7,7 +7,7 @@ Whoever begins to enrol a further factor, or removes one, has stepped up for it:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import ModuleType
@@ -161,6 +161,7 @@ class FactorService:
         try:
             if pending is None:
                 raise CeremonyError(FailureReason.CHALLENGE_USED)
+            self._still_allowed(pending, await self.list(subject))
             new = self._webauthn.finish_registration(
                 self._relying_party, challenge=pending.challenge, kind=pending.kind, response=credential
             )
@@ -240,6 +241,7 @@ class FactorService:
             )
         last_step = await self._store.last_time_step(subject.workspace_id, subject.id)
         try:
+            self._still_allowed(pending, await self.list(subject))
             secret = self._vault.open(pending.encrypted_secret)
             step = self._totp.matched_step(secret, code, now=visitor.now, last_step=last_step)
         except CeremonyError as error:
@@ -315,6 +317,13 @@ class FactorService:
 
     async def _own(self, subject: Subject, factor_id: str) -> Factor | None:
         return next((factor for factor in await self.list(subject) if factor.id == factor_id), None)
+
+    @staticmethod
+    def _still_allowed(pending: Enrolment, enrolled: Sequence[Factor]) -> None:
+        """Refuse an enrolment that began as the first, without a step-up, once the person has a factor."""
+        begun_at = pending.expires_at - ENROLMENT_LIFETIME
+        if enrolled and not any(factor.created_at <= begun_at for factor in enrolled):
+            raise CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
 
     @staticmethod
     def _name(name: object, kind: FactorKind) -> str:

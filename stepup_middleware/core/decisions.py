@@ -22,7 +22,7 @@ opposites, and calls ``decide`` only to say why a token was *not* redeemed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -255,15 +255,3 @@ def worth_logging(replays: int) -> bool:
     A flood with one spent token so leaves one alert and a count, not a row each.
     """
     return replays >= 1 and str(replays).strip("0") == "1"
-
-
-def redeemed(row: IssuedToken, shown: Presentation) -> IssuedToken:
-    """Return the row as redeemed by this presentation."""
-    return replace(
-        row,
-        state=TokenState.REDEEMED,
-        attempt=shown.attempt,
-        redeemed_at=shown.now,
-        redeemed_ip=shown.ip,
-        redeemed_user_agent=shown.user_agent,
-    )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from .binding import Details, RequestLine
 from .events import AuditEvent, EventName
@@ -160,10 +161,28 @@ def ask(asked: Asked, policy: StoredPolicy, factors: Sequence[EnrolledFactor]) -
 def asking_event(asked: Asked, result: Prompt | NoFactor) -> AuditEvent:
     """Return the event of asking: the prompt was issued, or blocked for want of a factor."""
     blocked = isinstance(result, NoFactor)
+    return _event_of_asking(
+        asked,
+        EventName.BLOCKED if blocked else EventName.CHALLENGE_REQUESTED,
+        prompt_id=asked.prompt_id,
+        requirement=result.requirement,
+        policy_version=result.policy_version,
+        reason="no_factor" if blocked else "",
+    )
+
+
+def flood_event(asked: Asked, *, also_refused_before: int) -> AuditEvent:
+    """Return the event of a session that asks too much; it stands for so many refusals before it, too."""
+    return _event_of_asking(
+        asked, EventName.BLOCKED, reason="rate_limited", data={"also_refused_before": also_refused_before}
+    )
+
+
+def _event_of_asking(asked: Asked, name: EventName, **fields: Any) -> AuditEvent:
     subject = asked.subject
     return AuditEvent(
         at=asked.now,
-        name=EventName.BLOCKED if blocked else EventName.CHALLENGE_REQUESTED,
+        name=name,
         workspace_id=subject.workspace_id,
         subject_id=subject.id,
         subject_name=subject.name,
@@ -171,13 +190,10 @@ def asking_event(asked: Asked, result: Prompt | NoFactor) -> AuditEvent:
         ip=asked.ip,
         user_agent=asked.user_agent,
         purpose=asked.purpose.id,
-        prompt_id=asked.prompt_id,
-        requirement=result.requirement,
-        policy_version=result.policy_version,
         request=asked.request,
         details=asked.details,
-        reason="no_factor" if blocked else "",
         retention_years=asked.purpose.retention_years,
+        **fields,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .factors import FactorKind, FactorRequirement
+from .factors import FactorRequirement
 from .prompts import Prompt
 from .purposes import Purpose
 
@@ -133,7 +133,6 @@ class Refusal:
     prompt: Prompt | None = None
     purpose: Purpose | None = None
     requirement: FactorRequirement | None = None
-    kinds: tuple[FactorKind, ...] = ()
     enroll: bool = False
     retry_after_seconds: int | None = None
 

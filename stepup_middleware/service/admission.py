@@ -130,21 +130,12 @@ class Admission:
             prompt=answer,
             purpose=wanted.purpose,
             requirement=answer.requirement,
-            kinds=answer.factor_kinds,
         )
 
     @staticmethod
     def _blocked(visitor: Visitor, wanted: Application, reason: str) -> AuditEvent:
-        subject = visitor.subject
-        return AuditEvent(
-            at=visitor.now,
-            name=EventName.BLOCKED,
-            workspace_id=subject.workspace_id,
-            subject_id=subject.id,
-            subject_name=subject.name,
-            session=subject.session,
-            ip=visitor.ip,
-            user_agent=visitor.user_agent,
+        return visitor.event(
+            EventName.BLOCKED,
             purpose=wanted.purpose.id,
             request=wanted.request,
             details=wanted.details,
@@ -167,7 +158,6 @@ def insufficient(purpose: Purpose, requirement: FactorRequirement) -> Refusal:
         detail=detail,
         purpose=purpose,
         requirement=requirement,
-        kinds=requirement.kinds(),
         enroll=True,
     )
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
 
 from stepup_middleware.core.canonical import storable
-from stepup_middleware.core.events import AuditEvent, EventName
-from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.events import EventName
+from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.policy import effective_requirement
 from stepup_middleware.core.purposes import Catalogue, Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -64,7 +64,7 @@ class PurposeStanding:
     """A purpose as one person meets it: what it asks for, and whether their factors meet that."""
 
     purpose: Purpose
-    requirement: Any
+    requirement: FactorRequirement
     satisfied: bool
 
 
@@ -184,15 +184,14 @@ class FactorService:
             aaguid=new.aaguid,
             user_handle=handle,
         )
-        event = self._event(
-            visitor,
+        event = visitor.event(
             EventName.FACTOR_ENROLLED,
             factor_kind=factor.kind,
             factor_id=factor.id,
             data={
                 "name": factor.name,
-                "credential_id": _hex(factor.credential_id),
-                "public_key": _hex(factor.public_key),
+                "credential_id": factor.credential_id.hex(),
+                "public_key": factor.public_key.hex(),
                 "algorithm": factor.algorithm,
                 "aaguid": factor.aaguid,
                 "attestation_format": new.attestation_format,
@@ -254,8 +253,7 @@ class FactorService:
             encrypted_secret=pending.encrypted_secret,
             last_step=step,
         )
-        event = self._event(
-            visitor,
+        event = visitor.event(
             EventName.FACTOR_ENROLLED,
             factor_kind=factor.kind,
             factor_id=factor.id,
@@ -272,11 +270,11 @@ class FactorService:
         """Rename a person's own factor."""
         subject = visitor.subject
         factor = await self._own(subject, factor_id)
-        if factor is None or not await self._store.rename_factor(
-            subject.workspace_id, subject.id, factor_id, self._name(name, factor.kind)
-        ):
+        if factor is None:
             return Refusal(code=RefusalCode.FACTOR_NOT_FOUND)
-        return await self._own(subject, factor_id) or Refusal(code=RefusalCode.FACTOR_NOT_FOUND)
+        renamed = replace(factor, name=self._name(name, factor.kind))
+        done = await self._store.rename_factor(subject.workspace_id, subject.id, factor_id, renamed.name)
+        return renamed if done else Refusal(code=RefusalCode.FACTOR_NOT_FOUND)
 
     async def removable(self, subject: Subject, factor_id: str) -> Factor | Refusal:
         """Return a factor that may be removed: not the last one, and not the last phishing-resistant one.
@@ -303,8 +301,7 @@ class FactorService:
         factor = await self.removable(subject, factor_id)
         if isinstance(factor, Refusal):
             return factor
-        event = self._event(
-            visitor,
+        event = visitor.event(
             EventName.FACTOR_REMOVED,
             factor_kind=factor.kind,
             factor_id=factor.id,
@@ -343,27 +340,9 @@ class FactorService:
             **material,
         )
 
-    def _event(self, visitor: Visitor, name: EventName, **fields: Any) -> AuditEvent:
-        subject = visitor.subject
-        return AuditEvent(
-            at=visitor.now,
-            name=name,
-            workspace_id=subject.workspace_id,
-            subject_id=subject.id,
-            subject_name=subject.name,
-            session=subject.session,
-            ip=visitor.ip,
-            user_agent=visitor.user_agent,
-            **fields,
-        )
-
     async def _failed(self, visitor: Visitor, reason: FailureReason, kind: FactorKind | None) -> Refusal:
         await self._store.append(
-            [
-                self._event(
-                    visitor, EventName.FAILED, factor_kind=kind, reason=reason.value, data={"ceremony": "enrolment"}
-                )
-            ]
+            [visitor.event(EventName.FAILED, factor_kind=kind, reason=reason.value, data={"ceremony": "enrolment"})]
         )
         return _FAILED[kind is FactorKind.TOTP]
 
@@ -373,10 +352,6 @@ def _too_many() -> Refusal:
         code=RefusalCode.FACTOR_CONFLICT,
         detail=f"You have {MAX_FACTORS} factors, which is the most there can be. Remove one you no longer use first.",
     )
-
-
-def _hex(raw: bytes) -> str:
-    return raw.hex()
 
 
 def _qr_svg(uri: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from stepup_middleware.core.challenge import NONCE_BYTES, PendingChallenge, commit, describe
 from stepup_middleware.core.events import AuditEvent, EventName
-from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor, stricter
+from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor, stricter
 from stepup_middleware.core.prompts import Prompt, PromptState, prompt_event
 from stepup_middleware.core.purposes import FACTOR_CHANGE, Catalogue, Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -96,7 +96,7 @@ class Proving:
         floor = self._floor(prompt)
         return tuple(factor for factor in factors if factor.id in prompt.factor_ids and floor.accepts(factor.kind))
 
-    def _floor(self, prompt: Prompt) -> Any:
+    def _floor(self, prompt: Prompt) -> FactorRequirement:
         purpose = self.purpose_of(prompt)
         return prompt.requirement if purpose is None else stricter(prompt.requirement, purpose.minimum)
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from stepup_middleware import assets
 from stepup_middleware.core.client_ip import trusted_networks
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import EventName
 from stepup_middleware.core.heads import HeadKey
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
@@ -233,22 +233,15 @@ class StepUp:
 
     def completed(self, visitor: Visitor, proof: Proof, purpose: Purpose, outcome: dict[str, object]) -> None:
         """Log how an authorized action ended. Nobody waits for it; ``close`` writes what is left."""
-        subject = visitor.subject
         try:
             now = self._clock()
         except Exception:
             logger.exception("the clock failed; the end of the action is logged at its beginning")
             now = visitor.now
         self.store.append_soon(
-            AuditEvent(
+            visitor.event(
+                EventName.ACTION_COMPLETED,
                 at=now,
-                name=EventName.ACTION_COMPLETED,
-                workspace_id=proof.workspace_id,
-                subject_id=proof.subject_id,
-                subject_name=subject.name,
-                session=subject.session,
-                ip=visitor.ip,
-                user_agent=visitor.user_agent,
                 purpose=proof.purpose,
                 prompt_id=proof.prompt_id,
                 factor_kind=proof.factor_kind,

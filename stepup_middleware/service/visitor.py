@@ -10,6 +10,7 @@ from typing import Any
 
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.client_ip import Network, canonical_ip, client_behind
+from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
 
@@ -30,6 +31,20 @@ class Visitor:
     ip: str
     user_agent: str
     now: datetime
+
+    def event(self, name: EventName, **fields: Any) -> AuditEvent:
+        """Return an audit event of this visitor at this moment. ``fields`` are further ones, or replace these."""
+        subject = self.subject
+        values: dict[str, Any] = {
+            "at": self.now,
+            "workspace_id": subject.workspace_id,
+            "subject_id": subject.id,
+            "subject_name": subject.name,
+            "session": subject.session,
+            "ip": self.ip,
+            "user_agent": self.user_agent,
+        }
+        return AuditEvent(name=name, **(values | fields))
 
 
 def header(scope: Mapping[str, Any], name: bytes) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -19,9 +19,6 @@ from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.service.visitor import header
 
 from .pages import base_of, enroll_url, problem_view, prompt_url, prompt_view, purpose_view, render, repeat_view
-
-if TYPE_CHECKING:
-    from stepup_middleware.core.prompts import Prompt
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -120,28 +117,15 @@ def _fragment(refusal: Refusal, stepup: StepUp, base: str, error: str | None) ->
 def _page(
     refusal: Refusal, stepup: StepUp, base: str, fields: Fields | None, files_lost: bool, error: str | None
 ) -> str:
+    """Render a page: the modal, from which the original request is repeated, or what is wrong."""
     if refusal.prompt is None or refusal.purpose is None:
         return render("problem_page.html", stepup, base, problem=problem_view(refusal, stepup, base))
-    return prompt_page(refusal.prompt, refusal, stepup, base, fields or [], files_lost, error)
-
-
-def prompt_page(
-    prompt: Prompt,
-    refusal: Refusal,
-    stepup: StepUp,
-    base: str,
-    fields: Fields,
-    files_lost: bool,
-    error: str | None,
-) -> str:
-    """Render the modal as a page of its own, from which the original request is repeated."""
-    assert refusal.purpose is not None  # noqa: S101 - a refusal with a prompt has its purpose
     return render(
         "page.html",
         stepup,
         base,
-        prompt=prompt_view(prompt, refusal.purpose, base, error=error),
-        repeat=repeat_view(prompt, fields, files_lost=files_lost),
+        prompt=prompt_view(refusal.prompt, refusal.purpose, base, error=error),
+        repeat=repeat_view(refusal.prompt, fields or [], files_lost=files_lost),
     )
 
 
@@ -220,8 +204,9 @@ async def send_refusal(exchange: Exchange, refusal: Refusal, scope: Scope, recei
 async def _deny_websocket(stepup: StepUp, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a WebSocket before it is accepted: with the whole answer where the server can carry it."""
     if "websocket.http.response" in scope.get("extensions", {}):
-        response = ProblemResponse(problem_body(refusal, stepup, base_of(scope, stepup)), status_code=refusal.status)
-        _set_headers(response.headers, refusal, base_of(scope, stepup))
+        base = base_of(scope, stepup)
+        response = ProblemResponse(problem_body(refusal, stepup, base), status_code=refusal.status)
+        _set_headers(response.headers, refusal, base)
         await response(scope, receive, send)
     else:
         await send({"type": "websocket.close", "code": WS_POLICY_VIOLATION, "reason": refusal.code.value})

@@ -20,7 +20,7 @@ from stepup_middleware.core.purposes import FACTOR_CHANGE
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
 from stepup_middleware.exchange import KEY, Exchange, Receive, Scope, Send, is_navigation, logger, token_cookie
-from stepup_middleware.service.proving import Issued
+from stepup_middleware.service.proving import Issued, insufficient_for
 from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.service.visitor import Visitor
 
@@ -160,14 +160,7 @@ async def show_prompt(call: Call) -> Response:
     purpose = call.stepup.proving.purpose_of(prompt)
     kinds = tuple(kind for kind in prompt.factor_kinds if kind in usable)
     if purpose is None or not kinds:
-        refusal = Refusal(
-            code=RefusalCode.FACTOR_INSUFFICIENT,
-            purpose=purpose,
-            requirement=prompt.requirement,
-            kinds=prompt.requirement.kinds(),
-            enroll=True,
-        )
-        return call.refuse(refusal)
+        return call.refuse(insufficient_for(purpose, prompt))
     view = prompt_view(prompt, purpose, call.base, kinds=kinds)
     if call.request.headers.get("hx-request") is not None:
         return call.html_response(render("modal.html", call.stepup, call.base, prompt=view))

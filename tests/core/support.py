@@ -104,3 +104,15 @@ request_lines = st.builds(
     body_digest=st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex),
 )
 details_values = st.lists(st.tuples(texts, texts), max_size=6).map(tuple)
+
+
+def redeemed(row: IssuedToken, shown: Presentation) -> IssuedToken:
+    """Return the row as redeemed by this presentation."""
+    return replace(
+        row,
+        state=TokenState.REDEEMED,
+        attempt=shown.attempt,
+        redeemed_at=shown.now,
+        redeemed_ip=shown.ip,
+        redeemed_user_agent=shown.user_agent,
+    )

@@ -21,14 +21,13 @@ from stepup_middleware.core.decisions import (
     decide,
     flags_of,
     presentation_event,
-    redeemed,
     token_expiry,
     worth_logging,
 )
 from stepup_middleware.core.events import EventName, Severity
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.tokens import TokenReference
-from tests.core.support import NOW, ROW, SHOWN, TTL
+from tests.core.support import NOW, ROW, SHOWN, TTL, redeemed
 
 SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)

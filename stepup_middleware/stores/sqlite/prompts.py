@@ -6,11 +6,19 @@ import json
 from datetime import datetime, timedelta
 
 from stepup_middleware.core.challenge import PendingChallenge
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import from_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
-from stepup_middleware.core.prompts import Asked, EnrolledFactor, NoFactor, Prompt, PromptState, asking_event
+from stepup_middleware.core.prompts import (
+    Asked,
+    EnrolledFactor,
+    NoFactor,
+    Prompt,
+    PromptState,
+    asking_event,
+    flood_event,
+)
 from stepup_middleware.core.prompts import ask as decide_prompt
 from stepup_middleware.stores.base import AttemptLimit, TooMany
 
@@ -52,24 +60,7 @@ def _tell_refusal(transaction: Transaction, asked: Asked) -> None:
         transaction.run("note_refused_session", (*key, logged_at, unlogged + 1))
         return
     transaction.run("note_refused_session", (*key, to_micros(asked.now), 0))
-    transaction.append(
-        AuditEvent(
-            at=asked.now,
-            name=EventName.BLOCKED,
-            workspace_id=subject.workspace_id,
-            subject_id=subject.id,
-            subject_name=subject.name,
-            session=subject.session,
-            ip=asked.ip,
-            user_agent=asked.user_agent,
-            purpose=asked.purpose.id,
-            request=asked.request,
-            details=asked.details,
-            reason="rate_limited",
-            retention_years=asked.purpose.retention_years,
-            data={"also_refused_before": unlogged},
-        )
-    )
+    transaction.append(flood_event(asked, also_refused_before=unlogged))
 
 
 def set_challenge(transaction: Transaction, prompt_id: str, challenge: PendingChallenge, now: datetime) -> bool:

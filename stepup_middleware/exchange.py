@@ -57,6 +57,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_asked",
         "_receive",
         "_send",
         "_spent_cookie",
@@ -96,6 +97,7 @@ class Exchange:
         self.over = False
         self.swapped = False
         self.status: int | None = None
+        self._asked: RequestLine | None = None
         self._spent_cookie: bytes | None = None
 
     # what comes in and goes out
@@ -178,16 +180,17 @@ class Exchange:
         if isinstance(visitor, Refusal):
             return visitor
         shown = await self._details(details, scope)
-        if self.proof is not None:
-            return self._same_again(known, shown)
-        self.visitor, self.purpose = visitor, known
         quiet = b"prefetch" in (header(scope, b"sec-purpose") or header(scope, b"purpose") or b"")
         try:
+            request = await self._request(scope, body)
+            if self.proof is not None:
+                return self._same_again(known, request, shown)
+            self.visitor, self.purpose, self._asked = visitor, known, request
             return await stepup.admission.admit(
                 visitor,
                 Application(
                     purpose=known,
-                    request=await self._request(scope, body),
+                    request=request,
                     details=shown,
                     tokens=[] if quiet else self._tokens(scope),  # nobody clicked: the cookie is not for this
                     quiet=quiet,
@@ -204,11 +207,12 @@ class Exchange:
             logger.exception("the decision failed; the request is refused")
             return Refusal(code=RefusalCode.UNAVAILABLE)
 
-    def _same_again(self, purpose: Purpose, details: Details) -> Proof | Refusal:
+    def _same_again(self, purpose: Purpose, request: RequestLine, details: Details) -> Proof | Refusal:
         """A second tag on the same request: the same question is answered, another one cannot be."""
-        if self.proof is not None and (self.proof.purpose, self.proof.details) == (purpose.id, details):
-            return self.proof
-        logger.error("two tags with different purposes or details on one request; one request carries one proof")
+        proof = self.proof
+        if proof is not None and (proof.purpose, proof.details, self._asked) == (purpose.id, details, request):
+            return proof
+        logger.error("two tags ask for different proofs on one request (purpose, details or body); it carries one")
         return Refusal(code=RefusalCode.UNAVAILABLE)
 
     @staticmethod

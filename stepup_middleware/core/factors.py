@@ -5,6 +5,7 @@ The kind of a factor is a fact of its stored registration. No ceremony takes the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -119,3 +120,24 @@ class TOTPFactor:
 
 
 Factor = WebAuthnFactor | TOTPFactor
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledFactor:
+    """A factor as decisions see it."""
+
+    id: str
+    kind: FactorKind
+
+
+def may_remove(factors: Sequence[EnrolledFactor], factor_id: str) -> bool:
+    """Whether a person may remove a factor: not the last one, and not the last phishing-resistant one.
+
+    Without it nobody could step up for its successor, or every strong action would be shut. A store asks
+    inside the transaction that removes, so that two removals at once do not each leave the other.
+    """
+    leaving = next((factor for factor in factors if factor.id == factor_id), None)
+    others = [factor for factor in factors if factor.id != factor_id]
+    if leaving is None or not others:
+        return False
+    return not leaving.kind.phishing_resistant or any(factor.kind.phishing_resistant for factor in others)

@@ -10,7 +10,7 @@ from typing import Any
 
 from .binding import Details, RequestLine
 from .events import AuditEvent, EventName
-from .factors import FactorKind, FactorRequirement
+from .factors import EnrolledFactor, FactorKind, FactorRequirement
 from .policy import StoredPolicy, effective_requirement
 from .purposes import FACTOR_CHANGE, Purpose
 from .subject import Subject
@@ -25,14 +25,6 @@ class PromptState(StrEnum):
     OPEN = "open"
     PROVED = "proved"
     CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolledFactor:
-    """A factor as the decision sees it."""
-
-    id: str
-    kind: FactorKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,15 @@ from typing import Any
 
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.events import EventName
-from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.factors import (
+    EnrolledFactor,
+    Factor,
+    FactorKind,
+    FactorRequirement,
+    TOTPFactor,
+    WebAuthnFactor,
+    may_remove,
+)
 from stepup_middleware.core.policy import effective_requirement
 from stepup_middleware.core.purposes import Catalogue, Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -161,7 +169,7 @@ class FactorService:
         try:
             if pending is None:
                 raise CeremonyError(FailureReason.CHALLENGE_USED)
-            self._still_allowed(pending, await self.list(subject))
+            first = self._begun_as_first(pending, await self.list(subject))
             new = self._webauthn.finish_registration(
                 self._relying_party, challenge=pending.challenge, kind=pending.kind, response=credential
             )
@@ -199,7 +207,11 @@ class FactorService:
                 "rp_id": self._relying_party.id,
             },
         )
-        if not await self._store.add_webauthn_factor(subject.workspace_id, subject.id, factor, event=event):
+        if not await self._store.add_webauthn_factor(
+            subject.workspace_id, subject.id, factor, event=event, first=first
+        ):
+            if first and await self.list(subject):
+                return await self._failed(visitor, FailureReason.FACTOR_NOT_ALLOWED, factor.kind)
             return Refusal(
                 code=RefusalCode.FACTOR_CONFLICT,
                 detail="This passkey or key is registered already. Use another one.",
@@ -240,7 +252,7 @@ class FactorService:
             )
         last_step = await self._store.last_time_step(subject.workspace_id, subject.id)
         try:
-            self._still_allowed(pending, await self.list(subject))
+            first = self._begun_as_first(pending, await self.list(subject))
             secret = self._vault.open(pending.encrypted_secret)
             step = self._totp.matched_step(secret, code, now=visitor.now, last_step=last_step)
         except CeremonyError as error:
@@ -260,7 +272,7 @@ class FactorService:
             data={"name": factor.name},
         )
         added = await self._store.add_totp_factor(
-            subject.workspace_id, subject.id, factor, enrolment_id=pending.id, event=event
+            subject.workspace_id, subject.id, factor, enrolment_id=pending.id, event=event, first=first
         )
         return factor if added else await self._failed(visitor, FailureReason.CODE_REPLAYED, FactorKind.TOTP)
 
@@ -277,16 +289,12 @@ class FactorService:
         return renamed if done else Refusal(code=RefusalCode.FACTOR_NOT_FOUND)
 
     async def removable(self, subject: Subject, factor_id: str) -> Factor | Refusal:
-        """Return a factor that may be removed: not the last one, and not the last phishing-resistant one.
-
-        Without it nobody could step up for its successor, or every strong action would be shut.
-        """
+        """Return a factor that may be removed (``core.factors.may_remove``), or the refusal."""
         factors = await self.list(subject)
         factor = next((each for each in factors if each.id == factor_id), None)
         if factor is None:
             return Refusal(code=RefusalCode.FACTOR_NOT_FOUND)
-        others = [each for each in factors if each.id != factor_id]
-        if not others or (factor.kind.phishing_resistant and not any(each.kind.phishing_resistant for each in others)):
+        if not may_remove([EnrolledFactor(each.id, each.kind) for each in factors], factor_id):
             return Refusal(
                 code=RefusalCode.FACTOR_CONFLICT,
                 detail="This is your last passkey or hardware key. Enrol another one first, then remove this one."
@@ -308,19 +316,24 @@ class FactorService:
             data={"name": factor.name},
         )
         removed = await self._store.remove_factor(
-            subject.workspace_id, subject.id, factor_id, event=event, now=visitor.now
+            subject.workspace_id, subject.id, factor_id, event=event, now=visitor.now, only_spare=True
         )
-        return None if removed else Refusal(code=RefusalCode.FACTOR_NOT_FOUND)
+        if removed:
+            return None
+        overtaken = await self.removable(subject, factor_id)  # by another removal, since it was looked at
+        return overtaken if isinstance(overtaken, Refusal) else Refusal(code=RefusalCode.FACTOR_NOT_FOUND)
 
     async def _own(self, subject: Subject, factor_id: str) -> Factor | None:
         return next((factor for factor in await self.list(subject) if factor.id == factor_id), None)
 
     @staticmethod
-    def _still_allowed(pending: Enrolment, enrolled: Sequence[Factor]) -> None:
-        """Refuse an enrolment that began as the first, without a step-up, once the person has a factor."""
+    def _begun_as_first(pending: Enrolment, enrolled: Sequence[Factor]) -> bool:
+        """Whether an enrolment began as the first, without a step-up; refuse that once the person has a factor."""
         begun_at = pending.expires_at - ENROLMENT_LIFETIME
-        if enrolled and not any(factor.created_at <= begun_at for factor in enrolled):
+        first = not any(factor.created_at <= begun_at for factor in enrolled)
+        if first and enrolled:
             raise CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
+        return first
 
     @staticmethod
     def _name(name: object, kind: FactorKind) -> str:

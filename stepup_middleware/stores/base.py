@@ -381,17 +381,28 @@ class Store(ABC):
 
     @abstractmethod
     async def add_webauthn_factor(
-        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent
+        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent, first: bool = False
     ) -> bool:
-        """Add a credential. False, and nothing is changed, when its id is registered already, by anyone."""
+        """Add a credential. False, and nothing is changed, when its id is registered already, by anyone.
+
+        ``first``: it was begun as the person's first factor, without a step-up. False as well when they
+        have one by now.
+        """
 
     @abstractmethod
     async def add_totp_factor(
-        self, workspace_id: str, subject_id: str, factor: TOTPFactor, *, enrolment_id: str, event: AuditEvent
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor: TOTPFactor,
+        *,
+        enrolment_id: str,
+        event: AuditEvent,
+        first: bool = False,
     ) -> bool:
         """Add a confirmed secret and take its enrolment; ``factor.last_step`` becomes the person's last step
         (if later). False when the enrolment is gone, or the person's last step is as late: nothing is changed.
-        Clears the person's ``totp`` attempt bucket."""
+        ``first`` as for ``add_webauthn_factor``. Clears the person's ``totp`` attempt bucket."""
 
     @abstractmethod
     async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
@@ -399,9 +410,20 @@ class Store(ABC):
 
     @abstractmethod
     async def remove_factor(
-        self, workspace_id: str, subject_id: str, factor_id: str, *, event: AuditEvent, now: datetime
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor_id: str,
+        *,
+        event: AuditEvent,
+        now: datetime,
+        only_spare: bool = False,
     ) -> bool:
-        """Remove a person's own factor; what it proved and nobody redeemed is worthless from then on."""
+        """Remove a person's own factor; what it proved and nobody redeemed is worthless from then on.
+
+        ``only_spare``: the factors of this moment must allow it (``core.factors.may_remove``). False, and
+        nothing is changed, when they do not, or when there is no such factor.
+        """
 
     @abstractmethod
     async def last_time_step(self, workspace_id: str, subject_id: str) -> int:

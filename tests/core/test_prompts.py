@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepup_middleware.core.events import EventName, Severity
-from stepup_middleware.core.factors import FactorKind, FactorRequirement
+from stepup_middleware.core.factors import EnrolledFactor, FactorKind, FactorRequirement
 from stepup_middleware.core.policy import StoredPolicy, effective_requirement
 from stepup_middleware.core.prompts import (
     PROMPT_LIFETIME,
-    EnrolledFactor,
     NoFactor,
     Prompt,
     ask,

@@ -18,10 +18,10 @@ from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_ha
 from stepup_middleware.core.challenge import commit, describe
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.evidence import Head, Segment, assemble, leaf_of, plan
-from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.factors import EnrolledFactor, FactorKind
 from stepup_middleware.core.heads import HeadKey
 from stepup_middleware.core.policy import StoredPolicy
-from stepup_middleware.core.prompts import Asked, EnrolledFactor, Prompt, ask, asking_event, prompt_event
+from stepup_middleware.core.prompts import Asked, Prompt, ask, asking_event, prompt_event
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.testing import EDDSA, ES256, RS256, VirtualAuthenticator, VirtualCredential

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from xml.etree import ElementTree
@@ -282,6 +283,19 @@ async def test_the_last_factor_and_the_last_strong_one_stay(ada: Browser, tim: B
         assert (answer.status_code, code_of(answer)) == (409, "STEPUP_FACTOR_CONFLICT")
         assert "enrol another one first" in answer.json()["detail"].casefold()
     assert (len(await held(tim)), len(await held(ada))) == (1, 2)
+
+
+# E06
+async def test_removing_the_last_two_strong_factors_at_once_removes_one(ada: Browser) -> None:
+    await ada.enrol("hardware_key", by="passkey")
+    urls = [f"/stepup/factors/{ada.factors[kind].id}" for kind in ("passkey", "hardware_key")]
+    tokens = [await ada.token("DELETE", urls[0], "hardware_key"), await ada.token("DELETE", urls[1], "passkey")]
+    answers = await asyncio.gather(
+        *(ada.send("DELETE", url, token=token) for url, token in zip(urls, tokens, strict=True))
+    )
+    assert sorted(answer.status_code for answer in answers)[0] == 204
+    assert [answer.status_code for answer in answers].count(204) == 1
+    assert len([kind for kind, _ in await held(ada) if kind != "totp"]) == 1
 
 
 # E09

@@ -325,6 +325,22 @@ async def test_two_tags_of_different_purposes_on_one_request_never_pass(ada: Bro
     assert ran == []
 
 
+# T21
+async def test_a_tag_that_binds_the_body_takes_no_proof_that_is_not_bound_to_it(ada: Browser, house: House) -> None:
+    ran = []
+
+    @requires_step_up("webhook_secret_rotation", bind_body=True)
+    async def act(request: Request) -> Response:
+        ran.append(1)
+        return PlainTextResponse("ran")
+
+    house.starlette.router.routes.insert(
+        0, Mount("/loose", app=RequireStepUp(Router([Route("/x", act, methods=["POST"])]), "webhook_secret_rotation"))
+    )
+    assert (await ada.step_up("POST", "/loose/x", "passkey")).status_code == 503
+    assert ran == []
+
+
 # T02 H19
 async def test_what_outlives_its_request_is_let_through_by_its_proof_no_more(ada: Browser, house: House) -> None:
     """An endpoint of a framework without scopes finds its request by the context that a task inherits."""

@@ -107,6 +107,35 @@ async def test_only_its_owner_renames_or_removes_a_factor(store: Store) -> None:
     assert (await names_of(store)).count(EventName.FACTOR_REMOVED) == 1
 
 
+async def test_spare_factors_removed_at_once_leave_one_that_is_strong(store: Store, open_store: Opener) -> None:  # E06
+    keys = [await enrol(store, factor=passkey(created_at=NOW + MINUTE * number)) for number in range(3)]
+    await enrol(store, factor=totp())
+    async with open_store() as other:
+        gone = await asyncio.gather(
+            *(
+                node.remove_factor(*ME, key.id, event=REMOVED, now=NOW, only_spare=True)
+                for node, key in zip((store, other, store), keys, strict=True)
+            )
+        )
+    assert gone.count(True) == 2
+    assert sorted(factor.kind for factor in await store.list_factors(*ME)) == [FactorKind.PASSKEY, FactorKind.TOTP]
+
+
+async def test_of_factors_begun_as_the_first_one_becomes_it(store: Store, open_store: Opener) -> None:  # E01
+    begun = enrolment(kind=FactorKind.TOTP)
+    await store.begin_enrolment(begun, now=NOW)
+    async with open_store() as other:
+        added = await asyncio.gather(
+            store.add_webauthn_factor(*ME, passkey(), event=event(), first=True),
+            other.add_webauthn_factor(*ME, passkey(), event=event(), first=True),
+            store.add_totp_factor(*ME, totp(), enrolment_id=begun.id, event=event(), first=True),
+        )
+    assert added.count(True) == 1
+    assert len(await store.list_factors(*ME)) == 1
+    assert len(await all_records(store)) == 1
+    assert await store.add_webauthn_factor(*ME, passkey(), event=event())
+
+
 async def test_the_user_handle_is_made_once_per_person_and_workspace(store: Store, open_store: Opener) -> None:
     async with open_store() as other:
         handles = await asyncio.gather(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.core.factors import FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.factors import EnrolledFactor, FactorKind, TOTPFactor, WebAuthnFactor, may_remove
 from stepup_middleware.core.moments import from_micros, to_micros
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import Enrolment
@@ -89,10 +89,24 @@ def pop_enrolment(
     return enrolment_of(workspace_id, subject_id, session, kind, found)
 
 
+def enrolled(transaction: Transaction, workspace_id: str, subject_id: str) -> list[EnrolledFactor]:
+    """Return the person's factors as this transaction finds them."""
+    rows = transaction.rows("factor_kinds", (workspace_id, subject_id))
+    return [EnrolledFactor(id_, FactorKind(kind)) for id_, kind in rows]
+
+
 def add_webauthn_factor(
-    transaction: Transaction, workspace_id: str, subject_id: str, factor: WebAuthnFactor, event: AuditEvent
+    transaction: Transaction,
+    workspace_id: str,
+    subject_id: str,
+    factor: WebAuthnFactor,
+    event: AuditEvent,
+    *,
+    first: bool,
 ) -> bool:
     """Add a credential unless anybody has it (WebAuthn L3 §7.1: a credential id is registered once)."""
+    if first and enrolled(transaction, workspace_id, subject_id):
+        return False
     if transaction.row("credential_is_known", (factor.credential_id,)) is not None:
         return False
     transaction.run("insert_factor", factor_row(workspace_id, subject_id, factor))
@@ -107,8 +121,12 @@ def add_totp_factor(
     factor: TOTPFactor,
     enrolment_id: str,
     event: AuditEvent,
+    *,
+    first: bool,
 ) -> bool:
     """Add a confirmed secret for its enrolment, and spend the time-step that confirmed it."""
+    if first and enrolled(transaction, workspace_id, subject_id):
+        return False
     spent = transaction.row("read_last_step", (workspace_id, subject_id))
     if spent is not None and spent[0] >= factor.last_step:
         return False
@@ -122,9 +140,11 @@ def add_totp_factor(
 
 
 def remove_factor(
-    transaction: Transaction, workspace_id: str, subject_id: str, factor_id: str, event: AuditEvent
+    transaction: Transaction, workspace_id: str, subject_id: str, factor_id: str, event: AuditEvent, *, only_spare: bool
 ) -> bool:
     """Remove a factor. Its tokens end with it: redemption asks whether the factor is still there (T31)."""
+    if only_spare and not may_remove(enrolled(transaction, workspace_id, subject_id), factor_id):
+        return False
     if not transaction.changed("remove_factor", (factor_id, workspace_id, subject_id)):
         return False
     transaction.append(event)

@@ -7,12 +7,10 @@ from datetime import datetime, timedelta
 
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import from_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import (
     Asked,
-    EnrolledFactor,
     NoFactor,
     Prompt,
     PromptState,
@@ -22,6 +20,7 @@ from stepup_middleware.core.prompts import (
 from stepup_middleware.core.prompts import ask as decide_prompt
 from stepup_middleware.stores.base import AttemptLimit, TooMany
 
+from .factors import enrolled
 from .policies import read_policy
 from .rows import prompt_row
 from .transaction import Transaction
@@ -41,8 +40,7 @@ def ask(transaction: Transaction, asked: Asked, open_limit: int) -> Prompt | NoF
         # a limit of zero has no prompt whose end could be waited for
         return TooMany(retry_after=_ONE_EVENT_PER if found[1] is None else from_micros(found[1]) - asked.now)
     policy: StoredPolicy = read_policy(transaction, subject.workspace_id)
-    factors = [EnrolledFactor(id_, FactorKind(kind)) for id_, kind in transaction.rows("factor_kinds", person)]
-    result = decide_prompt(asked, policy, factors)
+    result = decide_prompt(asked, policy, enrolled(transaction, *person))
     if isinstance(result, Prompt):
         transaction.run("insert_prompt", prompt_row(result, transaction.epoch))
     for event in asked.also:

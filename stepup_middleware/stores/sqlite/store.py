@@ -226,18 +226,27 @@ class SQLiteStore(Store):
         return None if row is None else factors.enrolment_of(workspace_id, subject_id, session, kind, row)
 
     async def add_webauthn_factor(
-        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent
+        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent, first: bool = False
     ) -> bool:
         return await self._write(
-            lambda transaction: factors.add_webauthn_factor(transaction, workspace_id, subject_id, factor, event)
+            lambda transaction: factors.add_webauthn_factor(
+                transaction, workspace_id, subject_id, factor, event, first=first
+            )
         )
 
     async def add_totp_factor(
-        self, workspace_id: str, subject_id: str, factor: TOTPFactor, *, enrolment_id: str, event: AuditEvent
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor: TOTPFactor,
+        *,
+        enrolment_id: str,
+        event: AuditEvent,
+        first: bool = False,
     ) -> bool:
         return await self._write(
             lambda transaction: factors.add_totp_factor(
-                transaction, workspace_id, subject_id, factor, enrolment_id, event
+                transaction, workspace_id, subject_id, factor, enrolment_id, event, first=first
             )
         )
 
@@ -247,10 +256,19 @@ class SQLiteStore(Store):
         )
 
     async def remove_factor(
-        self, workspace_id: str, subject_id: str, factor_id: str, *, event: AuditEvent, now: datetime
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor_id: str,
+        *,
+        event: AuditEvent,
+        now: datetime,
+        only_spare: bool = False,
     ) -> bool:
         return await self._write(
-            lambda transaction: factors.remove_factor(transaction, workspace_id, subject_id, factor_id, event)
+            lambda transaction: factors.remove_factor(
+                transaction, workspace_id, subject_id, factor_id, event, only_spare=only_spare
+            )
         )
 
     async def last_time_step(self, workspace_id: str, subject_id: str) -> int:

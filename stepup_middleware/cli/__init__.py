@@ -1,4 +1,4 @@
-"""The command line: ``stepup routes | audit verify | audit evidence | audit export | purge | revoke-all | keygen``."""
+"""The command line: ``stepup routes | audit … | purge | revoke-all | reencrypt | keygen``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stepup_middleware.errors import StepUpError
 from .audit import evidence, export, verify
 from .routes import routes
 from .sources import add_source, load_middleware
-from .upkeep import keygen, purge, revoke_all
+from .upkeep import keygen, purge, reencrypt, revoke_all
 
 __all__ = ["load_middleware", "main"]
 
@@ -70,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     revoking = commands.add_parser("revoke-all", help="make every outstanding prompt and token worthless")
     add_source(revoking)
     revoking.set_defaults(command=_running(revoke_all))
+
+    reencrypting = commands.add_parser("reencrypt", help="encrypt every stored secret under the first key")
+    reencrypting.add_argument("app", metavar="MODULE:APP")
+    reencrypting.set_defaults(command=_running(reencrypt))
 
     generating = commands.add_parser("keygen", help="print a new secret key")
     generating.add_argument("--head", action="store_true", help="a key pair for the signed heads of the audit log")

@@ -1,4 +1,4 @@
-"""``stepup purge | revoke-all | keygen``."""
+"""``stepup purge | revoke-all | reencrypt | keygen``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from stepup_middleware.core.heads import SEED_BYTES, HeadKey, public_text
 
-from .sources import opened_store
+from .sources import load_middleware, opened_store
 
 
 async def purge(options: argparse.Namespace) -> int:
@@ -35,6 +35,14 @@ async def revoke_all(options: argparse.Namespace) -> int:
     async with opened_store(options) as store:
         await store.revoke_all(event=None, now=datetime.now(UTC))
     print("every outstanding prompt and token is worthless now")
+    return 0
+
+
+async def reencrypt(options: argparse.Namespace) -> int:
+    """Encrypt every stored secret under the first key."""
+    async with load_middleware(options.app).stepup as stepup:
+        await stepup.reencrypt_secrets()
+    print("every stored secret is encrypted under the first key now; the later ones can go")
     return 0
 
 

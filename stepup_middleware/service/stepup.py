@@ -38,6 +38,7 @@ from .visitor import ClientAddress, Identify, Reception, Visitor
 logger = logging.getLogger("stepup_middleware")
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
+_SECRETS_AT_ONCE = 200  # rows a transaction
 ANTI_FORGERY_FIELDS = frozenset(
     {
         "csrfmiddlewaretoken",
@@ -147,6 +148,7 @@ class StepUp:
             totp_limit=totp_limit,
         )
         self._clock = clock
+        self._vault = vault
         self._keeper = (
             None
             if head_key is None
@@ -225,6 +227,17 @@ class StepUp:
         """
         await self.start()
         return await self.evidence_service.bundle(workspace_id, prompt_id)
+
+    async def reencrypt_secrets(self) -> None:
+        """Encrypt every stored secret under the first key, so that the later ones can be taken from the ring.
+
+        Run it once all nodes have the new key first in ``secret_key``. Safe while they serve, and to repeat.
+        Raises ``StoreError`` when a secret opens with no key of the ring.
+        """
+        await self.start()
+        after: str | None = ""
+        while after is not None:
+            after = await self.store.reencrypt_secrets(_SECRETS_AT_ONCE, after, self._vault.reseal)
 
     async def revoke_all(self) -> None:
         """Make every outstanding prompt and token worthless, on all nodes."""

@@ -57,6 +57,7 @@ class EvidenceService:
     def __init__(self, *, store: Store, keeper: HeadKeeper | None = None) -> None:
         self._store = store
         self._keeper = keeper
+        evidence_schema()  # read now: no request waits for the disk
 
     @property
     def own_trust(self) -> Trust:

@@ -19,7 +19,7 @@ from stepup_middleware.stores.base import AuditFilter, SignedHead, Store
 from .audit import AuditService
 from .evidence import signature_holds
 
-_REMEMBERED = 10_000  # prompts and enrolments kept in memory; older ones are looked up in the log
+_REMEMBERED = 1000  # prompts, and enrolments, kept in memory; others are looked up in the log
 _HEADS = 100  # heads of one chain read at a time
 _SPINE = (EventName.CHALLENGE_REQUESTED, EventName.VERIFIED, EventName.ACTION_AUTHORIZED)
 

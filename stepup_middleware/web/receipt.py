@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC
 from typing import Any
 
@@ -39,7 +40,8 @@ async def receipt_view(stepup: StepUp, subject: Subject, prompt_id: str) -> dict
     bundle = await stepup.evidence(subject.workspace_id, prompt_id)
     if bundle is None:
         return None
-    report = judge(bundle, stepup.evidence_service.own_trust)
+    # a bundle may lead over many links to its head: too much for the event loop
+    report = await asyncio.to_thread(judge, bundle, stepup.evidence_service.own_trust)
     verified = report.event(EventName.VERIFIED)
     head = _head_of(bundle, action)
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -80,9 +81,10 @@ async def test_each_retention_has_a_chain_of_its_own_and_all_hold_over_nodes(sto
             for node in (store, other):
                 await node.append([event(retention_years=years, reason=str(round_)) for years in (1, 10, 1)])
         await asyncio.gather(*(node.append([event()]) for node in (store, other) for _ in range(20)))
-    heads = {head.chain: head for head in await store.chain_heads()}
-    assert sorted(chain.rsplit("/", 1)[1] for chain in heads) == ["P10Y", "P1Y"]
-    assert sorted(head.link for head in heads.values()) == [10, 60]
+    links = Counter[str]()  # nodes share the chains or have each its own
+    for head in await store.chain_heads():
+        links[head.chain.rsplit("/", 1)[1]] += head.link
+    assert links == {"P10Y": 10, "P1Y": 60}
     await assert_chains_hold(store)
 
 
@@ -190,6 +192,9 @@ async def test_an_event_that_cannot_be_written_takes_no_other_with_it(store: Sto
     store.append_soon(event(reason="\ud800"))
     store.append_soon(event(reason="after"))
     await store.append([event(reason="waited for")])
+    async with asyncio.timeout(10):
+        while (seq := await store.last_seq()) < 3:
+            await store.wait_for_audit(seq, seconds=1)
     assert {record.reason for record in await all_records(store)} == {"before", "after", "waited for"}
     await assert_chains_hold(store)
 

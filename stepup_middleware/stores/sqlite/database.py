@@ -9,11 +9,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepup_middleware.errors import ConfigurationError, StoreError
 
-from .fence import Fence, Turn, beside
+from .fence import LOCKS, Fence, Turn, beside
 from .log import Log
 from .statements import split_script
 from .waiting import Audience
@@ -21,11 +21,21 @@ from .waiting import Audience
 logger = logging.getLogger("stepup_middleware.stores.sqlite")
 
 APPLICATION_ID = 0x53745570  # "StUp", in the header of the file
+_SAFE_WAL = (3, 51, 3)
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING came with 3.35, UPDATE … FROM with 3.33
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "lustre"})
 _MARK_EVERY_SECONDS = 1.0
 
 Identity = tuple[int, int]
+
+
+class Known(NamedTuple):
+    """What a process remembers of the database it had open: name, last batch, file, write-ahead log."""
+
+    name: str
+    mark: int
+    file: Identity | None
+    log: Identity | None
 
 
 def identity_of(path: Path) -> Identity | None:
@@ -54,6 +64,9 @@ def check_place(path: Path) -> None:
     """Raise ``ConfigurationError`` for a place where SQLite's locks or its version cannot be relied on."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
+    if not LOCKS and sqlite3.sqlite_version_info < _SAFE_WAL:
+        # S16: two checkpoints at once could corrupt the file; where turns are taken there is only one
+        logger.warning("SQLite before 3.51.3 may corrupt a database that several processes write: use one process")
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -67,8 +80,8 @@ class Database:
     """A connection for writing, and what it knows of its file.
 
     ``name`` is the random name of the database, ``mark`` the number of the last batch seen. ``create``
-    allows a new file; a file that was there once is never made anew. ``known`` is name and mark of an
-    earlier connection of this process: another database in its place is refused, an older copy fenced.
+    allows a new file; a file that was there once is never made anew. ``known`` is what this process
+    had open before: another database in its place is refused, an older copy fenced.
 
     Raises ``ConfigurationError`` for a file that cannot be used safely, else ``StoreError``,
     ``sqlite3.Error`` or ``OSError``.
@@ -81,7 +94,7 @@ class Database:
         migrations: Sequence[str],
         *,
         create: bool,
-        known: tuple[str, int] | None,
+        known: Known | None,
         busy_seconds: float,
         audience: Audience,
     ) -> None:
@@ -93,6 +106,7 @@ class Database:
         self._marked_at = monotonic()
         self._connection: sqlite3.Connection | None = None
         self.identity: Identity | None = None
+        self._log_identity: Identity | None = None
         self.name = ""
         self.mark = self.epoch = self.batch = 0
         try:
@@ -108,9 +122,7 @@ class Database:
             raise StoreError("the database is closed")
         return self._connection
 
-    def _open(
-        self, migrations: Sequence[str], *, create: bool, known: tuple[str, int] | None, busy_seconds: float
-    ) -> None:
+    def _open(self, migrations: Sequence[str], *, create: bool, known: Known | None, busy_seconds: float) -> None:
         found = identity_of(self.path)
         marked = self._fence.read()
         if found is None:
@@ -123,6 +135,9 @@ class Database:
         elif not self.path.stat().st_size and (marked is not None or not create):
             # S11: a file that lost its content must not come back as an empty, willing database
             raise StoreError(f"the database file {self.path} is empty although it held a database")
+        elif known is not None and found != known.file and known.log == identity_of(beside(self.path, "wal")):
+            # SQLite would apply the log of the file that is gone to the one that took its place
+            raise StoreError(f"another file has taken the place of {self.path}, beside the log of the one before")
         self.identity = identity_of(self.path)
         # the thread that opens it is the only one that uses it; a fork closes it from another
         connection = self._connection = sqlite3.connect(
@@ -144,6 +159,7 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        self._log_identity = identity_of(beside(self.path, "wal"))
         self.log = Log(connection, self.sql, self.name, self._audience)
         self._write_mark()
 
@@ -186,17 +202,15 @@ class Database:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
 
-    def _check_mark(
-        self, connection: sqlite3.Connection, known: tuple[str, int] | None, marked: tuple[str, int] | None
-    ) -> None:
+    def _check_mark(self, connection: sqlite3.Connection, known: Known | None, marked: tuple[str, int] | None) -> None:
         # S13, S14: what an older copy calls issued may have been redeemed since; the epoch ends it
-        if known is not None and known[0] != self.name:
+        if known is not None and known.name != self.name:
             raise StoreError(f"another database has taken the place of {self.path}")
         if marked is not None and marked[0] != self.name:
             logger.warning("database %s is not the one that was here before: its tokens end", self.path)
             (self.epoch,) = connection.execute(self.sql["bump_epoch"]).fetchone()
             marked = None
-        mark = max(known[1] if known else 0, marked[1] if marked else 0)
+        mark = max(known.mark if known else 0, marked[1] if marked else 0)
         if self.mark < mark:
             self._pass(connection, mark + 1)
 
@@ -204,6 +218,11 @@ class Database:
         logger.warning("database %s is older than it was: restored from a copy? Its tokens end", self.path)
         (self.epoch,) = connection.execute(self.sql["pass_mark"], (batch,)).fetchone()
         self.mark = batch
+
+    @property
+    def known(self) -> Known:
+        """What to remember of this database when it is opened again."""
+        return Known(self.name, self.mark, self.identity, self._log_identity)
 
     def begin(self) -> None:
         """Begin the transaction of a batch. Raises ``StoreError`` when the file is not the one opened."""

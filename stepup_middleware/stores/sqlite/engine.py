@@ -15,7 +15,7 @@ from weakref import WeakSet
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import ConfigurationError, StoreError
 
-from .database import Database, Identity, check_place
+from .database import Database, Identity, Known, check_place
 from .operations import Operation
 from .reader import Reader
 from .statements import load_migrations, load_statements
@@ -74,6 +74,9 @@ class Engine:
         writer = self._writer
         if writer is None:
             return
+        if self._process != os.getpid():
+            self._writer = None  # the parent's, and never used here
+            return
         await self.state.close()
         await self.log.close()
         with suppress(StoreError, ConfigurationError):
@@ -83,10 +86,10 @@ class Engine:
         self._writer = None
         _engines.discard(self)
 
-    def _make_writer(self, known: tuple[str, int] | None) -> Writer:
+    def _make_writer(self, known: Known | None) -> Writer:
         return Writer(self._open, redeem_all, self.audience, known=known, seconds=self._seconds)
 
-    def _open(self, known: tuple[str, int] | None) -> Database:
+    def _open(self, known: Known | None) -> Database:
         return Database(
             self.path,
             self.sql,

@@ -21,6 +21,7 @@ try:
 except ImportError:  # pragma: no cover - not on this platform
     fcntl = None  # type: ignore[assignment]
 
+LOCKS = fcntl is not None  # whether turns are taken at all
 _RECORD = re.compile(rb"([0-9a-f]{32}) ([0-9]{20})\n")
 
 

@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.errors import StoreError
 
 from .authorized import Ready
-from .database import Database, Identity
+from .database import Database, Identity, Known
 from .operations import Answer, Deadlines, Operation, expire, resolve
 from .transaction import Transaction
 from .waiting import Audience
@@ -51,18 +50,18 @@ _SHARED_FAULTS = frozenset(
 class Writer:
     """The writing thread of one store in one process.
 
-    ``open_database`` is called in the thread, with name and mark of the database that was open before,
-    or None: that is ``known`` at first. ``redeem`` answers all presentations of a batch; ``audience`` is
+    ``open_database`` is called in the thread, with what is known of the database that was open
+    before, at first ``known``. ``redeem`` answers all presentations of a batch; ``audience`` is
     told, in the thread, whenever the log has grown.
     """
 
     def __init__(
         self,
-        open_database: Callable[[tuple[str, int] | None], Database],
+        open_database: Callable[[Known | None], Database],
         redeem: Callable[[Transaction, Sequence[tuple[Presentation, Ready]]], Sequence[Any]],
         audience: Audience,
         *,
-        known: tuple[str, int] | None = None,
+        known: Known | None = None,
         seconds: float,
     ) -> None:
         self._open_database = open_database
@@ -77,7 +76,7 @@ class Writer:
         self._database: Database | None = None
         self.known = known
         self._announced = 0
-        self._deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = WeakKeyDictionary()
+        self._deadlines: dict[asyncio.AbstractEventLoop, Deadlines] = {}
         self.lost = 0
         self._gate = threading.Lock()  # held while the connection is in use; a fork waits for it
         self._thread = threading.Thread(target=self._serve, name="stepup-sqlite-writer", daemon=True)
@@ -196,7 +195,7 @@ class Writer:
         events = [self._soon.popleft() for _ in range(len(self._soon))]
         try:
             answers = self._attempt(operations, events)
-        except (sqlite3.Error, OSError, StoreError, ConfigurationError) as error:
+        except Exception as error:
             answers = [(operation, None, error) for operation in operations]
             if events:
                 self._lose(len(events), error)
@@ -221,7 +220,7 @@ class Writer:
     def _alone(self, operations: list[Operation], events: list[AuditEvent]) -> list[Answer]:
         try:
             return self._attempt(operations, events)
-        except (sqlite3.Error, OSError, StoreError, ConfigurationError) as error:
+        except Exception as error:
             if events:
                 self._lose(len(events), error)
             return [(operation, None, error) for operation in operations]
@@ -232,14 +231,14 @@ class Writer:
                 database = self._database
                 if database is None:
                     database = self._database = self._open_database(self.known)
-                    self.known = (database.name, database.mark)
+                    self.known = database.known
                 with database.turn:
                     answers = self._batch(database, operations, events)
-                self.known = (database.name, database.mark)
+                self.known = database.known
             except _OneFailed:
                 raise
             except BaseException as error:
-                if not _is_busy(error):
+                if not _spares_connection(error):
                     self._drop()  # what broke the connection must not break the next batch
                 raise
         if database.log.last_seq > self._announced:
@@ -257,7 +256,7 @@ class Writer:
                     transaction.append(event)
                 database.log.flush()
             except sqlite3.Error as error:
-                if error.sqlite_errorcode & 0xFF in _SHARED_FAULTS:
+                if _code(error) in _SHARED_FAULTS:
                     raise
                 raise _OneFailed(error) from error
             except Exception as error:
@@ -296,6 +295,11 @@ class _OneFailed(Exception):
         self.error = error
 
 
-def _is_busy(error: BaseException) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def _spares_connection(error: BaseException) -> bool:
+    """Whether the connection is as good as before once the transaction is rolled back."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+
+
+def _code(error: BaseException) -> int:
+    """Return SQLite's primary result code, 0 for an error that has none."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -1,0 +1,115 @@
+"""The log in the words of others: OCSF, CAEP, CSV and NDJSON."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepup_middleware.core.binding import RequestLine
+from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash, read_record
+from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
+from stepup_middleware.core.factors import FactorKind, FactorRequirement
+from stepup_middleware.exports import CSV_COLUMNS, caep_event, csv_row, ocsf_event, record_as_dict
+
+AT = datetime(2026, 11, 24, 12, 0, 0, 250_000, tzinfo=UTC)
+
+
+def record(name: EventName = EventName.VERIFIED, **fields: Any) -> AuditRecord:
+    event = AuditEvent(
+        **{
+            "at": AT, "name": name, "workspace_id": "axis", "subject_id": "ada", "subject_name": "Ada",
+            "session": "5e55", "ip": "192.0.2.7", "user_agent": "Browser/1", "purpose": "payroll_ach_transmit",
+            "prompt_id": "prompt-1", "factor_kind": FactorKind.PASSKEY, "factor_id": "factor-1",
+            "requirement": FactorRequirement.PHISHING_RESISTANT, "policy_version": 3,
+            "request": RequestLine(method="POST", path="/x", query="a=1"), "details": (("Run", "2026-06"),),
+            **fields,
+        }
+    )  # fmt: skip
+    body = event.body()
+    return read_record(7, "db/P1Y", 3, GENESIS, link_hash("db/P1Y", 3, GENESIS, leaf_hash(body)), body)
+
+
+@pytest.mark.parametrize(
+    ("name", "activity", "severity", "status", "alert"),
+    [
+        (EventName.CHALLENGE_REQUESTED, 6, 1, 99, False),
+        (EventName.VERIFIED, 1, 1, 1, False),
+        (EventName.FAILED, 1, 3, 2, False),
+        (EventName.BLOCKED, 99, 3, 2, False),
+        (EventName.REUSED, 99, 5, 2, True),
+        (EventName.ACTION_AUTHORIZED, 99, 1, 1, False),
+        (EventName.ACTION_COMPLETED, 99, 1, 1, False),
+        (EventName.POLICY_CHANGED, 99, 1, 1, False),
+        (EventName.FACTOR_ENROLLED, 99, 1, 1, False),
+        (EventName.FACTOR_REMOVED, 99, 1, 1, False),
+    ],
+)
+def test_each_event_has_its_place_in_the_authentication_class(
+    name: EventName, activity: int, severity: int, status: int, alert: bool
+) -> None:
+    event = ocsf_event(record(name))
+    assert (event["class_uid"], event["category_uid"]) == (3002, 3)
+    assert (event["activity_id"], event["severity_id"], event["status_id"]) == (activity, severity, status)
+    assert event["is_alert"] is alert
+    assert event["type_uid"] == 300200 + activity
+    assert event["time"] == 1795521600250
+    assert event["metadata"]["correlation_uid"] == "prompt-1"
+    assert event["service"]["name"]
+    json.dumps(event)
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_id"), [(FactorKind.PASSKEY, 10), (FactorKind.HARDWARE_KEY, 6), (FactorKind.TOTP, 7)]
+)
+def test_each_factor_has_its_type(kind: FactorKind, type_id: int) -> None:
+    event = ocsf_event(record(factor_kind=kind))
+    assert event["is_mfa"] is True
+    assert [factor["factor_type_id"] for factor in event["auth_factors"]] == [type_id]
+
+
+def test_an_event_without_a_factor_claims_no_mfa() -> None:
+    event = ocsf_event(record(EventName.CHALLENGE_REQUESTED, factor_kind=None))
+    assert event["is_mfa"] is False
+    assert "auth_factors" not in event
+
+
+def test_the_kept_proof_stays_in_the_log() -> None:
+    event = ocsf_event(record(data={"proof": {"signature": "canary"}, "factor_name": "Key"}))
+    assert "canary" not in json.dumps(event)
+    assert event["unmapped"]["data"] == {"factor_name": "Key"}
+
+
+def test_a_passed_step_up_is_an_assurance_level_change_and_nothing_else_is() -> None:
+    claims = caep_event(record(), issuer="https://example.com", audience="https://receiver.example")
+    assert claims is not None
+    (change,) = claims["events"].values()
+    assert list(claims["events"]) == ["https://schemas.openid.net/secevent/caep/event-type/assurance-level-change"]
+    assert (change["namespace"], change["current_level"], change["change_direction"]) == (
+        "NIST-AAL",
+        "nist-aal2",
+        "increase",
+    )
+    assert change["event_timestamp"] == claims["iat"] == 1795521600
+    assert claims["sub_id"]["user"] == {"format": "iss_sub", "iss": "https://example.com", "sub": "ada"}
+    for name in EventName:
+        if name is not EventName.VERIFIED:
+            assert caep_event(record(name), issuer="https://example.com") is None
+
+
+def test_ndjson_has_the_whole_event_and_its_place() -> None:
+    one = record()
+    fields = record_as_dict(one)
+    assert (fields["seq"], fields["chain"], fields["link"], fields["hash"]) == (7, "db/P1Y", 3, one.hash.hex())
+    assert fields["details"] == [["Run", "2026-06"]]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.sampled_from("=+-@\t\r\n"))
+def test_no_cell_of_the_csv_begins_like_a_formula(text: str, start: str) -> None:
+    row = csv_row(record(subject_name=start + text, user_agent=text, reason=start))
+    assert len(row) == len(CSV_COLUMNS)
+    assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))]

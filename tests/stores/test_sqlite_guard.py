@@ -1,0 +1,306 @@
+"""The statement that redeems and the table of decisions are the same rules, written twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from stepup_middleware.core.binding import RequestLine
+from stepup_middleware.core.decisions import (
+    CLOCK_SKEW,
+    IssuedToken,
+    Presentation,
+    TokenState,
+    Verdict,
+    decide,
+    presentation_event,
+)
+from stepup_middleware.core.factors import FactorKind, FactorRequirement
+from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.stores.sqlite.authorized import REDEEMED, authorized_body, make_ready
+from stepup_middleware.stores.sqlite.rows import token_of
+from stepup_middleware.stores.sqlite.transaction import Transaction
+
+from .support import IP, MICROSECOND, NOW, TTL, all_records, event, passkey
+
+ISSUED_AT = NOW
+HONEST: dict[str, Any] = {
+    "subject_id": "u",
+    "session": "s",
+    "workspace_id": "w",
+    "ip": IP,
+    "purpose": "p",
+    "request_digest": b"r" * 32,
+    "details_digest": b"d" * 32,
+    "minimum": FactorRequirement.ANY,
+    "ttl": TTL,
+    "now": ISSUED_AT,
+}
+ROW: dict[str, Any] = {
+    "state": "issued",
+    "epoch": 0,
+    "factor_kind": FactorKind.PASSKEY,
+    "factor_live": True,
+    "nonce": b"n" * 16,
+}
+SHORT = timedelta(seconds=30)
+
+# What can be off: in the row, in what is shown, or two values that meet at a boundary.
+OFF_ROW: list[dict[str, Any]] = [
+    {"state": "redeemed"},
+    {"state": "revoked"},
+    {"epoch": -1},
+    {"factor_kind": FactorKind.TOTP},
+    {"factor_kind": FactorKind.HARDWARE_KEY},
+    {"factor_live": False},
+    {"nonce": b"m" * 16},
+]
+OFF_SHOWN: list[dict[str, Any]] = [
+    *({"subject_id": other} for other in ("U", "u ", "u\0", "v")),
+    {"session": "t"},
+    {"workspace_id": "x"},
+    *({"ip": other} for other in ("192.0.2.8", "::1")),
+    {"purpose": "q"},
+    *({"request_digest": other} for other in (b"R" * 32, b"r" * 31)),
+    {"details_digest": b"D" * 32},
+    {"minimum": FactorRequirement.PHISHING_RESISTANT},
+    {"now": ISSUED_AT + TTL - MICROSECOND, "ttl": timedelta(minutes=5)},
+    {"now": ISSUED_AT + TTL, "ttl": timedelta(minutes=5)},
+    {"now": ISSUED_AT + SHORT - MICROSECOND, "ttl": SHORT},
+    {"now": ISSUED_AT + SHORT, "ttl": SHORT},
+    {"now": ISSUED_AT - CLOCK_SKEW},
+    {"now": ISSUED_AT - CLOCK_SKEW - MICROSECOND},
+    {"now": ISSUED_AT + timedelta(days=31)},
+]
+Case = tuple[dict[str, Any], dict[str, Any]]
+FEW_ROW = st.lists(st.sampled_from(OFF_ROW), max_size=1)
+FEW_SHOWN = st.lists(st.sampled_from(OFF_SHOWN), max_size=2)
+
+
+@st.composite
+def cases(draw: Callable[..., Any]) -> Case:
+    """Return a row and a presentation of it in which a few things are off."""
+    row, shown = dict(ROW), dict(HONEST)
+    for off in draw(FEW_ROW):
+        row |= off
+    for off in draw(FEW_SHOWN):
+        shown |= off
+    return row, shown
+
+
+ONE_OFF: list[Case] = [
+    *((ROW | off, HONEST) for off in OFF_ROW),
+    *((ROW, HONEST | off) for off in OFF_SHOWN),
+    ({**ROW, "factor_kind": FactorKind.TOTP}, {**HONEST, "minimum": FactorRequirement.PHISHING_RESISTANT}),
+    ({**ROW, "factor_kind": FactorKind.HARDWARE_KEY}, {**HONEST, "minimum": FactorRequirement.PHISHING_RESISTANT}),
+]
+
+
+def presentation(fields: dict[str, Any], id_: int, attempt: bytes) -> Presentation:
+    values: dict[str, Any] = {
+        "reference": TokenReference(id_, b"n" * 16),
+        "attempt": attempt,
+        "subject_name": "",
+        "user_agent": "Firefox",
+        "retention_years": 1,
+        "request": RequestLine(method="GET", path="/", query=""),
+        "details": (),
+    }
+    return Presentation(**{**values, **fields})
+
+
+def judged(row: dict[str, Any], shown: Presentation) -> Verdict:
+    """Return the verdict of the table on the row as it is read."""
+    state = TokenState(row["state"])
+    if row["epoch"] and state is TokenState.ISSUED:
+        state = TokenState.REVOKED
+    token = IssuedToken(
+        reference=TokenReference(shown.reference.id, row["nonce"]),
+        state=state,
+        prompt_id="",
+        workspace_id="w",
+        subject_id="u",
+        session="s",
+        ip=IP,
+        purpose="p",
+        requirement=FactorRequirement.ANY,
+        policy_version=0,
+        request_digest=b"r" * 32,
+        details_digest=b"d" * 32,
+        factor_id="",
+        factor_kind=row["factor_kind"],
+        issued_at=ISSUED_AT,
+        expires_at=ISSUED_AT + TTL,
+    )
+    return decide(token, shown, factor_live=row["factor_live"]).verdict
+
+
+def mint(transaction: Transaction, rows: list[dict[str, Any]]) -> list[int]:
+    """Write rows in states that the contract alone could not bring about all at once."""
+    ids = []
+    for row in rows:
+        values = (
+            row["nonce"],
+            transaction.epoch + row["epoch"],
+            "",
+            "w",
+            "u",
+            "s",
+            IP,
+            "p",
+            "any",
+            0,
+            b"r" * 32,
+            b"d" * 32,
+            "live" if row["factor_live"] else "gone",
+            row["factor_kind"].value,
+            to_micros(ISSUED_AT),
+            to_micros(ISSUED_AT + TTL),
+        )
+        id_ = transaction.run("insert_token", values).lastrowid
+        assert id_ is not None
+        if row["state"] == "revoked":
+            transaction.run("revoke_token", ("test", id_))
+        ids.append(id_)
+    return ids
+
+
+async def run_cases(path: Path, batch: list[Case]) -> None:
+    async with SQLiteStore(path) as store:
+        await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
+        rows = [dict(row) for row, _ in batch]
+        ids = await store._engine.write(lambda transaction: mint(transaction, rows))
+        for row, id_ in zip(rows, ids, strict=True):
+            if row["state"] == "redeemed":
+                before = replace(
+                    presentation(HONEST, id_, b"before".ljust(16)), reference=TokenReference(id_, row["nonce"])
+                )
+                if (await store.redeem(before)).decision.verdict is not Verdict.REDEEMED:
+                    # another nonce or an old epoch left the row alone; a factor that is gone revoked it
+                    alone = row["epoch"] or row["factor_live"]
+                    row["state"] = "issued" if alone else "revoked"
+        shown = [
+            presentation(fields, id_, index.to_bytes(16, "big"))
+            for index, ((_, fields), id_) in enumerate(zip(batch, ids, strict=True))
+        ]
+        answers = await asyncio.gather(*map(store.redeem, shown))
+        verdicts = [answer.decision.verdict for answer in answers]
+        assert verdicts == [judged(row, one) for row, one in zip(rows, shown, strict=True)]
+        for answer in answers:
+            if answer.decision.verdict is Verdict.REDEEMED:
+                assert answer.row is not None
+                assert answer.row == await stored_token(store, answer.row.reference.id)
+
+
+async def stored_token(store: SQLiteStore, id_: int) -> IssuedToken:
+    row = await store._state.row(store._sql["read_token"], (id_,))
+    assert row is not None
+    return token_of(row)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batch=st.lists(cases(), min_size=1, max_size=40))
+@example(batch=ONE_OFF)
+def test_the_statement_redeems_exactly_what_the_table_redeems(
+    batch: list[Case], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("guard") / "stepup.db"
+    asyncio.run(run_cases(path, batch))
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@given(
+    texts=st.lists(TEXTS, min_size=11, max_size=11),
+    details=st.lists(st.tuples(TEXTS, TEXTS), max_size=4),
+    digest=st.none() | st.just("ab" * 32),
+    years=st.integers(1, 100),
+    micros=st.integers(0, 10**9),
+    kind=st.sampled_from(list(FactorKind)),
+    requirement=st.sampled_from(list(FactorRequirement)),
+)
+def test_the_text_of_an_authorization_is_that_of_its_event(
+    texts: list[str],
+    details: list[tuple[str, str]],
+    digest: str | None,
+    years: int,
+    micros: int,
+    kind: FactorKind,
+    requirement: FactorRequirement,
+) -> None:
+    workspace, subject, name, session, ip, agent, purpose, path, query, prompt, factor = texts
+    shown = Presentation(
+        reference=TokenReference(7, b"n" * 16),
+        attempt=b"a" * 16,
+        workspace_id=workspace,
+        subject_id=subject,
+        subject_name=name,
+        session=session,
+        ip=ip,
+        user_agent=agent,
+        purpose=purpose,
+        ttl=TTL,
+        minimum=FactorRequirement.ANY,
+        retention_years=years,
+        request=RequestLine(method="POST", path=path, query=query, body_digest=digest),
+        request_digest=b"r" * 32,
+        details=tuple(details),
+        details_digest=b"d" * 32,
+        now=NOW + micros * MICROSECOND,
+    )
+    facts = [
+        7,
+        (b"a" * 16).hex(),
+        prompt,
+        factor,
+        kind.value,
+        requirement.value,
+        3,
+        to_micros(NOW),
+        to_micros(NOW + TTL),
+    ]
+    row = IssuedToken(
+        reference=shown.reference,
+        state=TokenState.REDEEMED,
+        prompt_id=prompt,
+        workspace_id=workspace,
+        subject_id=subject,
+        session=session,
+        ip=ip,
+        purpose=purpose,
+        requirement=requirement,
+        policy_version=3,
+        request_digest=b"r" * 32,
+        details_digest=b"d" * 32,
+        factor_id=factor,
+        factor_kind=kind,
+        issued_at=NOW,
+        expires_at=NOW + TTL,
+    )
+    body = authorized_body(make_ready(shown), facts)
+    assert body == presentation_event(shown, REDEEMED, row).body()
+    assert json.loads(body)["retention_years"] == years
+
+
+async def test_a_shared_attempt_never_leaves_a_redemption_without_its_event(tmp_path: Path) -> None:
+    async with SQLiteStore(tmp_path / "stepup.db") as store:
+        await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
+        rows = [ROW, ROW]
+        ids = await store._engine.write(lambda transaction: mint(transaction, rows))
+        shown = [presentation(HONEST, id_, b"the same attempt") for id_ in ids]
+        answers = await asyncio.gather(*map(store.redeem, shown))
+        assert [answer.decision.verdict for answer in answers] == [Verdict.REDEEMED] * 2
+        names = [record.event.value for record in await all_records(store)]
+        assert names.count("ACTION_AUTHORIZED") == 2

@@ -1,0 +1,90 @@
+"""What runs in processes of its own: redeems, and tells what it ran."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from stepup_middleware.core.decisions import Presentation, Verdict
+from stepup_middleware.stores.sqlite import SQLiteStore
+
+PATIENT = timedelta(seconds=30)
+
+
+async def _ran(store: SQLiteStore, shown: Presentation) -> bool:
+    answer = await store.redeem(replace(shown, attempt=os.urandom(16)))
+    return answer.decision.verdict is Verdict.REDEEMED
+
+
+def race(path: Path, shown: Sequence[Presentation], seed: int) -> list[int]:
+    """Redeem all tokens at once, in an order of its own; return the ids of those that ran here."""
+
+    async def run() -> list[int]:
+        mine = list(shown)
+        random.Random(seed).shuffle(mine)  # noqa: S311 - an order, no secret
+        async with SQLiteStore(path, timeout=PATIENT) as store:
+            ran = await asyncio.gather(*(_ran(store, one) for one in mine))
+        return [one.reference.id for one, won in zip(mine, ran, strict=True) if won]
+
+    return asyncio.run(run())
+
+
+def redeem_until_killed(path: Path, shown: Sequence[Presentation], ledger: Path) -> None:
+    """Redeem one token after another, several at a time; write each that ran to the ledger, at once."""
+    file = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    async def run() -> None:
+        waiting = iter(shown)
+
+        async def worker(store: SQLiteStore) -> None:
+            for one in waiting:
+                if await _ran(store, one):
+                    os.write(file, b"%d\n" % one.reference.id)
+
+        async with SQLiteStore(path, timeout=PATIENT) as store:
+            await asyncio.gather(*(worker(store) for _ in range(8)))
+
+    asyncio.run(run())
+
+
+def redeem_over_a_fork(path: Path, shown: Sequence[Presentation]) -> tuple[list[int], list[int]]:
+    """Open the store, fork, and redeem all tokens in parent and child; return the ids that ran in each."""
+
+    async def here(store: SQLiteStore) -> list[int]:
+        ran = await asyncio.gather(*(_ran(store, one) for one in shown))
+        await store.last_seq()  # a reader was opened anew as well
+        return [one.reference.id for one, won in zip(shown, ran, strict=True) if won]
+
+    async def run() -> tuple[list[int], list[int]]:
+        async with SQLiteStore(path, timeout=PATIENT) as store:
+            await store.last_seq()
+            reading, writing = os.pipe()
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    ran = asyncio.run(in_child(store))
+                    os.write(writing, " ".join(map(str, ran)).encode() + b".")
+                    status = 0
+                finally:
+                    os._exit(status)
+            os.close(writing)
+            mine = await here(store)
+            _, status = await asyncio.to_thread(os.waitpid, child, 0)
+            if status:
+                raise RuntimeError(f"the child ended with {status}")
+            with os.fdopen(reading, "rb") as file:
+                theirs = file.read().rstrip(b".").split()
+            return mine, [int(id_) for id_ in theirs]
+
+    async def in_child(store: SQLiteStore) -> list[int]:
+        ran = await here(store)
+        await store.close()
+        return ran
+
+    return asyncio.run(run())

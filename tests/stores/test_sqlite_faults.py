@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -19,6 +20,7 @@ from stepup_middleware.core.events import EventName
 from stepup_middleware.errors import ConfigurationError, StoreError, StoreTimeoutError
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.database import network_file_system
+from stepup_middleware.stores.sqlite.transaction import Transaction
 
 from .support import (
     NOW,
@@ -144,17 +146,20 @@ async def test_a_lock_held_by_somebody_else_is_waited_for_no_longer_than_the_tim
 
 
 async def test_what_timed_out_before_it_was_begun_never_happens(path: Path) -> None:
+    running, finish = threading.Event(), threading.Event()
+
+    def take_long(_: Transaction) -> None:
+        running.set()
+        finish.wait(30)
+
     async with SQLiteStore(path, timeout=SHORT) as store:
         held = await hold(store)
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            blocked = asyncio.create_task(store.append([event(reason="in the thread's hands")]))
-            await asyncio.sleep(0)
-            await begun(store)
-            with pytest.raises(StoreTimeoutError):
-                await store.redeem(held.shown())
-            await asyncio.gather(blocked, return_exceptions=True)
-            other.execute("ROLLBACK")
+        before = asyncio.create_task(store._write(take_long))
+        await asyncio.to_thread(running.wait, 30)  # its batch is closed: nothing joins it any more
+        with pytest.raises(StoreTimeoutError):
+            await store.redeem(held.shown())
+        finish.set()
+        await asyncio.gather(before, return_exceptions=True)
         assert won([await store.redeem(held.shown())]) == 1
 
 

@@ -181,3 +181,68 @@ async def test_a_plain_form_completes_with_a_code_and_without_javascript(person:
     assert await buttons.count() <= before
     assert not [cookie for cookie in await context.cookies() if "stepup" in cookie.get("name", "")]
     await context.close()
+
+
+async def test_requests_that_need_a_proof_at_once_open_one_modal_after_another(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey")
+    await person.go("/developers")
+    await person.page.evaluate(
+        """() => {
+            const urls = ["personal_access_token_elevation", "scim_token_revocation"].map(
+                (purpose) => document.querySelector(`button[data-stepup-purpose="${purpose}"]`).dataset);
+            window.answers = Promise.all(urls.map((to) => window.stepup.fetch(to.url, {
+                method: to.method, headers: { Accept: "application/json" } }).then((answer) => answer.status)));
+            window.cancelled = fetch(urls[0].url, { method: urls[0].method, headers: { Accept: "application/json" } })
+                .then((answer) => answer.status);
+        }"""
+    )
+    for _ in range(2):
+        await expect(person.dialog).to_have_count(1)
+        address = await person.dialog.locator("[data-stepup-prompt]").get_attribute("data-stepup-prompt")
+        await person.dialog.locator('[data-stepup-kind="passkey"]').click()
+        await expect(person.page.locator(f'dialog[open] [data-stepup-prompt="{address}"]')).to_have_count(0)
+    await expect(person.dialog).to_have_count(1)
+    await person.dialog.get_by_role("button", name="Cancel").click()
+    await expect(person.dialog).to_have_count(0)
+    assert await person.page.evaluate("window.answers") == [200, 200]
+    assert await person.page.evaluate("window.cancelled") == 401
+
+
+async def test_a_cancelled_step_up_rejects_the_fetch_of_a_single_page_app(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey")
+    await person.go("/developers")
+    await person.page.evaluate(
+        """() => {
+            const to = document.querySelector("button[data-url]").dataset;
+            window.ended = window.stepup.fetch(to.url, { method: to.method })
+                .then(() => "answered", (error) => error instanceof window.stepup.StepUpCancelled && error.name);
+        }"""
+    )
+    await expect(person.dialog).to_be_visible()
+    await person.page.keyboard.press("Escape")
+    assert await person.page.evaluate("window.ended") == "StepUpCancelled"
+
+
+async def test_factors_are_renamed_and_removed_on_their_page(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey", name="First")
+    await person.plug_in("usb")
+    await person.page.locator('[data-stepup-enrol="hardware_key"]').get_by_role("button").click()
+    await authorize(person, "passkey")
+    items = person.page.locator("[data-stepup-factor]")
+    await expect(items).to_have_count(2)
+    first = items.filter(has_text="First")
+    await first.get_by_role("button", name="Rename").click()
+    await first.get_by_label("New name").fill("Laptop")
+    await first.get_by_role("button", name="Save").click()
+    await expect(items.filter(has_text="Laptop")).to_have_count(1)
+    await items.filter(has_text="hardware key").get_by_role("button", name="Remove").click()
+    await person.dialog.get_by_role("button", name="Remove").click()
+    await authorize(person, "passkey")
+    await expect(items).to_have_count(1)
+    await expect(items).to_contain_text("Laptop")

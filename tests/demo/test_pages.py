@@ -355,6 +355,13 @@ def test_no_failures_make_no_cluster() -> None:
 # the guide
 
 
+async def test_the_first_page_of_the_guide_leads_to_every_other(signed_in: SignedIn) -> None:
+    first = (await (await signed_in("analyst")).page("/guide")).text
+    for name in guide_pages():
+        assert name == "index" or f'href="/guide/{name}"' in first
+    assert "ships no guide" not in first
+
+
 async def test_the_guide_is_drawn_from_its_pages_and_html_in_them_is_text(signed_in: SignedIn) -> None:
     owner = await signed_in("owner")
     for name in guide_pages():

@@ -6,6 +6,7 @@ session, the address and the very request. See the README for the first five min
 
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
+from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.policy import PurposePolicy
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Deprecation, Purpose
@@ -48,6 +49,7 @@ __all__ = [
     "RequireStepUp",
     "Rule",
     "Severity",
+    "SignedHead",
     "StepUp",
     "StepUpError",
     "StepUpMiddleware",

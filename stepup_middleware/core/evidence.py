@@ -10,39 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NoReturn
 
 from .chain import leaf_hash
 from .events import AuditRecord, EventName
-from .moments import iso
+from .heads import SignedHead
 
 FORMAT = "stepup-evidence"
 VERSION = 1
 JOINED_WITHIN = 4096  # links: events of one chain that are no farther apart share a segment
 LONGEST_SEGMENT = 100_000  # links to a head; beyond it, a head counts as too far away to be shown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """A signed head as a bundle carries it."""
-
-    chain: str
-    link: int
-    hash: bytes
-    at: datetime
-    key_id: str
-    signature: bytes
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "chain": self.chain,
-            "link": self.link,
-            "hash": self.hash.hex(),
-            "at": iso(self.at),
-            "key_id": self.key_id,
-            "signature": self.signature.hex(),
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +38,7 @@ class Segment:
     chain: str
     first_link: int
     leaves: Sequence[bytes]
-    head: Head | None
+    head: SignedHead | None
 
 
 def plan(heads_after: Mapping[int, int | None]) -> list[Span]:

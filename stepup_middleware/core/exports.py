@@ -13,7 +13,7 @@ CSV_COLUMNS = (
     "seq", "at", "event", "severity", "outcome", "workspace", "subject", "subject_name", "session", "ip",
     "user_agent", "purpose", "prompt", "factor", "requirement", "request", "details", "reason", "flags",
 )  # fmt: skip
-OCSF_VERSION = "1.4.0"
+OCSF_VERSION = "1.8.0"
 CAEP_ASSURANCE_LEVEL_CHANGE = "https://schemas.openid.net/secevent/caep/event-type/assurance-level-change"
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -61,6 +61,16 @@ _STATUSES = {
     Outcome.FAILURE: (2, "Failure"),
     Outcome.DENIED: (2, "Failure"),
 }
+# the profile security_control: what was done about the request, and how it came out
+_OBSERVED, _ALLOWED, _DENIED = (3, "Observed"), (1, "Allowed"), (2, "Denied")
+_CONTROLS = {
+    EventName.CHALLENGE_REQUESTED: (_OBSERVED, (23, "Challenge")),
+    EventName.VERIFIED: (_ALLOWED, (1, "Allowed")),
+    EventName.ACTION_AUTHORIZED: (_ALLOWED, (1, "Allowed")),
+    EventName.FAILED: (_DENIED, (2, "Blocked")),
+    EventName.BLOCKED: (_DENIED, (2, "Blocked")),
+    EventName.REUSED: (_DENIED, (2, "Blocked")),
+}
 _FACTORS = {
     FactorKind.PASSKEY: (10, "WebAuthn"),
     FactorKind.HARDWARE_KEY: (6, "Hardware Token"),
@@ -69,7 +79,7 @@ _FACTORS = {
 
 
 def ocsf_event(record: AuditRecord, *, product: str = "stepup-middleware") -> dict[str, Any]:
-    """Return a record as an OCSF 1.x event of class Authentication (3002).
+    """Return a record as an OCSF 1.8 event of class Authentication (3002) with the profile security_control.
 
     Times are milliseconds since 1970. A reused token is Critical and an alert. What the class has no
     attribute for, such as the purpose and the chain, is in ``unmapped``. ``product`` names the app that
@@ -78,6 +88,7 @@ def ocsf_event(record: AuditRecord, *, product: str = "stepup-middleware") -> di
     activity_id, activity = _ACTIVITIES.get(record.event, (_OTHER, record.event.value))
     severity_id, severity = _SEVERITIES[record.severity]
     status_id, status = _STATUSES[record.outcome]
+    (action_id, action), (disposition_id, disposition) = _CONTROLS.get(record.event, (_OBSERVED, (17, "Logged")))
     event: dict[str, Any] = {
         "category_uid": _CATEGORY_UID,
         "category_name": "Identity & Access Management",
@@ -92,6 +103,10 @@ def ocsf_event(record: AuditRecord, *, product: str = "stepup-middleware") -> di
         "severity": severity,
         "status_id": status_id,
         "status": record.outcome.value if status_id == _OTHER else status,
+        "action_id": action_id,
+        "action": action,
+        "disposition_id": disposition_id,
+        "disposition": disposition,
         "is_alert": record.event is EventName.REUSED,
         "message": _message(record),
         "metadata": {
@@ -160,12 +175,15 @@ def _message(record: AuditRecord) -> str:
 # CAEP
 
 
-def caep_event(record: AuditRecord, *, issuer: str, audience: str | None = None) -> dict[str, Any] | None:
-    """Return the claims of a CAEP 1.0 assurance-level-change event; None for anything but a passed step-up.
+def caep_event(
+    record: AuditRecord, *, issuer: str, audience: str | None = None, signed_in_at: str = "nist-aal1"
+) -> dict[str, Any] | None:
+    """Return the claims of a CAEP 1.0 assurance-level-change event (§3.4); None for anything but a passed step-up.
 
-    A session that a password began (AAL1) is at AAL2 (NIST SP 800-63B-4 §2.2) for one action. AAL3 is never
-    claimed: without attestation nobody knows whether a key can be exported. The claims are an unsigned SET
-    (RFC 8417): the transmitter signs them. ``issuer`` is the transmitter's URL; times are seconds since 1970.
+    A session is at AAL2 (NIST SP 800-63B-4 §2.2) for one action. AAL3 is never claimed: without attestation
+    nobody knows whether a key can be exported. ``signed_in_at`` is the level at which the app's own sign-in
+    leaves people. The claims are an unsigned SET (RFC 8417): the transmitter signs them. ``issuer`` is the
+    transmitter's URL; times are seconds since 1970.
     """
     if record.event is not EventName.VERIFIED:
         return None
@@ -185,8 +203,8 @@ def caep_event(record: AuditRecord, *, issuer: str, audience: str | None = None)
             CAEP_ASSURANCE_LEVEL_CHANGE: {
                 "namespace": "NIST-AAL",
                 "current_level": "nist-aal2",
-                "previous_level": "nist-aal1",
-                "change_direction": "increase",
+                "previous_level": signed_in_at,
+                **({"change_direction": "increase"} if signed_in_at == "nist-aal1" else {}),
                 "initiating_entity": "user",
                 "reason_user": {"en": f"Step-up for {record.purpose}"},
                 "event_timestamp": at,

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -24,6 +26,29 @@ from .moments import iso
 SEED_BYTES = 32
 _PUBLIC_LABEL = "public_key="
 _PRIVATE_LABEL = "head_key="
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedHead:
+    """How far a chain had grown, and with which hash. ``signature`` is Ed25519 over the text of all other fields."""
+
+    chain: str
+    link: int
+    hash: bytes
+    at: datetime
+    key_id: str
+    signature: bytes
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the head as a JSON value: a member of evidence bundles, and a line that ``verify --heads`` reads."""
+        return {
+            "chain": self.chain,
+            "link": self.link,
+            "hash": self.hash.hex(),
+            "at": iso(self.at),
+            "key_id": self.key_id,
+            "signature": self.signature.hex(),
+        }
 
 
 def head_statement(*, chain: str, link: int, hash_: bytes, at: str, key_id: str) -> bytes:

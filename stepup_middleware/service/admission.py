@@ -109,7 +109,7 @@ class Admission:
         if wanted.quiet:
             return Refusal(code=code, purpose=wanted.purpose, requirement=wanted.purpose.minimum)
         asked = Asked(
-            prompt_id=secrets.token_urlsafe(16),
+            prompt_id=secrets.token_hex(16),  # hexadecimal: no command line takes it for an option
             subject=visitor.subject,
             ip=visitor.ip,
             user_agent=visitor.user_agent,

@@ -10,11 +10,12 @@ from importlib.resources import files
 from typing import Any
 
 from stepup_middleware.core.events import AuditRecord, EventName
-from stepup_middleware.core.evidence import Head, Segment, Span, assemble, leaf_of, plan
+from stepup_middleware.core.evidence import Segment, Span, assemble, leaf_of, plan
+from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.core.verification import Report, verify_bundle
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.base import AuditFilter, SignedHead, Store
+from stepup_middleware.stores.base import AuditFilter, Store
 
 from .heads import HeadKeeper
 
@@ -140,16 +141,5 @@ class EvidenceService:
             chain=chain,
             first_link=span.first,
             leaves=leaves,
-            head=_as_head(heads[span.last]) if span.headed else None,
+            head=heads[span.last] if span.headed else None,
         )
-
-
-def _as_head(head: SignedHead) -> Head:
-    return Head(
-        chain=head.chain,
-        link=head.link,
-        hash=head.hash,
-        at=head.at,
-        key_id=head.key_id,
-        signature=head.signature,
-    )

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from stepup_middleware.core.heads import HeadKey
+from stepup_middleware.core.heads import HeadKey, SignedHead
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.base import SignedHead, Store
+from stepup_middleware.stores.base import Store
 
 logger = logging.getLogger("stepup_middleware")
 

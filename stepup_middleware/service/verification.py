@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from stepup_middleware.core.chain import ChainState, verify_chains
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.findings import Check, Finding, Placed
-from stepup_middleware.core.heads import head_holds
+from stepup_middleware.core.heads import SignedHead, head_holds
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.proofs import check_proof
 from stepup_middleware.core.sequence import check_events, read_event
 from stepup_middleware.core.trust import Trust
-from stepup_middleware.stores.base import AuditFilter, SignedHead, Store
+from stepup_middleware.stores.base import AuditFilter, Store
 
 from .audit import AuditService
 from .evidence import signature_holds

@@ -24,6 +24,7 @@ from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Presentation, Redemption
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome
 from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.heads import SignedHead as SignedHead  # stores and their tests find it here too
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
@@ -137,21 +138,6 @@ class ChainStart:
     link: int
     hash: bytes
     purged_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedHead:
-    """A signed statement of how far a chain had grown: see ``core/heads.py``.
-
-    ``signature`` is Ed25519 over the canonical text of the other fields.
-    """
-
-    chain: str
-    link: int
-    hash: bytes
-    at: datetime
-    key_id: str
-    signature: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,9 @@ from stepup_middleware.core.binding import Details, RequestLine
 from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash, read_record
 from stepup_middleware.core.challenge import commit, describe
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
-from stepup_middleware.core.evidence import Head, Segment, assemble, leaf_of, plan
+from stepup_middleware.core.evidence import Segment, assemble, leaf_of, plan
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind
-from stepup_middleware.core.heads import HeadKey
+from stepup_middleware.core.heads import HeadKey, SignedHead
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Asked, Prompt, ask, asking_event, prompt_event
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
@@ -75,7 +75,7 @@ class Log:
 
     head_key: HeadKey
     records: dict[str, list[AuditRecord]] = field(default_factory=lambda: defaultdict(list))
-    heads: dict[str, list[Head]] = field(default_factory=lambda: defaultdict(list))
+    heads: dict[str, list[SignedHead]] = field(default_factory=lambda: defaultdict(list))
     seq: int = 0
 
     def append(self, event: AuditEvent) -> AuditRecord:
@@ -94,7 +94,7 @@ class Log:
             last = records[-1]
             signature = self.head_key.sign(chain=chain, link=last.link, hash_=last.hash, at=at)
             self.heads[chain].append(
-                Head(
+                SignedHead(
                     chain=chain, link=last.link, hash=last.hash, at=at, key_id=self.head_key.key_id, signature=signature
                 )
             )

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from stepup_middleware import SignedHead
 from stepup_middleware.cli import main
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.heads import HeadKey, public_text
-from stepup_middleware.stores.base import SignedHead
 from tests.support import TRANSMIT, Browser, House, house_in
 
 SEED = bytes(range(7, 39))

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +21,7 @@ from stepup_middleware.core.events import EventName
 from stepup_middleware.core.heads import HeadKey, read_public_keys
 
 from .independent_verifier import verdict
+from .ocsf import faults
 from .support import KEY, Witness, head_key_file, lines, person, run, signing_house, transmit
 from .tampering import at, other_values, walk
 
@@ -81,6 +83,11 @@ def test_the_bundle_of_a_real_ceremony_verifies_offline_with_the_head_key_alone(
     assert answer["facts"]["person"].endswith(("(ada)", "(bob)"))
     bundle = json.loads(path.read_text(encoding="utf-8"))
     assert verdict(bundle, [KEY.public_key]) == ("verified", "")
+
+
+def test_a_prompt_id_is_never_taken_for_an_option(scene: Scene) -> None:
+    for prompt in (scene.passkey, scene.hardware, scene.totp, scene.unredeemed, scene.override):
+        assert re.fullmatch("[0-9a-f]{32}", prompt)
 
 
 def test_every_retention_has_its_own_segment_up_to_a_head(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
@@ -349,6 +356,7 @@ def test_the_log_is_exported_as_ndjson_csv_and_ocsf(scene: Scene, capsys: pytest
     assert len(records) == len(rows) == len(events) > 20
     assert [record["event"] for record in records] == [row["event"] for row in rows]
     assert [record["event"] for record in records] == [event["metadata"]["event_code"] for event in events]
+    assert [fault for event in events for fault in faults(event)] == []
     alerts = [event for event in events if event["is_alert"]]
     assert [event["metadata"]["event_code"] for event in alerts] == ["ACCOUNT_STEPUP_REUSED"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from stepup_middleware.core.binding import RequestLine
 from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash, read_record
@@ -99,6 +100,77 @@ def test_a_passed_step_up_is_an_assurance_level_change_and_nothing_else_is() -> 
     for name in EventName:
         if name is not EventName.VERIFIED:
             assert caep_event(record(name), issuer="https://example.com") is None
+
+
+LANGUAGES = {"type": "object", "propertyNames": {"pattern": "^[a-z]{2}"}, "additionalProperties": {"type": "string"}}
+CAEP_1_0 = {
+    "type": "object",
+    "required": ["iss", "iat", "jti", "aud", "sub_id", "events"],  # RFC 8417 §2.2, SSF 1.0 §4
+    "not": {"anyOf": [{"required": ["exp"]}, {"required": ["sub"]}]},
+    "properties": {
+        "iss": {"type": "string", "format": "uri"},
+        "iat": {"type": "integer"},
+        "jti": {"type": "string", "minLength": 1},
+        "aud": {"type": ["string", "array"]},
+        "txn": {"type": "string"},
+        "sub_id": {
+            "type": "object",
+            "required": ["format", "user"],
+            "additionalProperties": False,
+            "properties": {
+                "format": {"const": "complex"},
+                "user": {
+                    "type": "object",
+                    "required": ["format", "iss", "sub"],
+                    "properties": {"format": {"const": "iss_sub"}},
+                    "additionalProperties": {"type": "string"},
+                },  # RFC 9493 §3.2.4
+                **{
+                    name: {
+                        "type": "object",
+                        "required": ["format", "id"],
+                        "properties": {"format": {"const": "opaque"}, "id": {"type": "string"}},
+                        "additionalProperties": False,
+                    }
+                    for name in ("session", "tenant")
+                },
+            },
+        },
+        "events": {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "required": ["https://schemas.openid.net/secevent/caep/event-type/assurance-level-change"],
+            "additionalProperties": {
+                "type": "object",
+                "required": ["namespace", "current_level"],
+                "additionalProperties": False,
+                "properties": {
+                    "namespace": {"enum": ["RFC8176", "RFC6711", "ISO-IEC-29115", "NIST-IAL", "NIST-AAL", "NIST-FAL"]},
+                    "current_level": {"enum": ["nist-aal1", "nist-aal2", "nist-aal3"]},
+                    "previous_level": {"enum": ["nist-aal1", "nist-aal2", "nist-aal3"]},
+                    "change_direction": {"enum": ["increase", "decrease"]},
+                    "event_timestamp": {"type": "integer"},
+                    "initiating_entity": {"enum": ["admin", "user", "policy", "system"]},
+                    "reason_admin": LANGUAGES,
+                    "reason_user": LANGUAGES,
+                },
+            },
+        },
+    },
+}
+"""What OpenID CAEP 1.0 (§2 and §3.4) asks of an assurance-level-change event, written down from its text."""
+
+
+@pytest.mark.parametrize(("level", "direction"), [("nist-aal1", "increase"), ("nist-aal2", None)])
+def test_the_event_has_the_claims_of_caep_and_says_increase_only_where_there_is_one(
+    level: str, direction: str | None
+) -> None:
+    claims = caep_event(record(), issuer="https://example.com", audience="https://receiver.example", signed_in_at=level)
+    assert claims is not None
+    Draft202012Validator(CAEP_1_0).validate(json.loads(json.dumps(claims)))
+    (change,) = claims["events"].values()
+    assert (change["previous_level"], change.get("change_direction")) == (level, direction)
 
 
 def test_ndjson_has_the_whole_event_and_its_place() -> None:

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepup_middleware import ConfigurationError
+from stepup_middleware import ConfigurationError, SignedHead
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.heads import HeadKey, head_holds, public_text, read_public_keys
 from stepup_middleware.core.moments import from_micros, iso
-from stepup_middleware.stores.base import SignedHead
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.support import house_in
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from stepup_middleware.core.events import AuditEvent, EventName, Outcome
-from stepup_middleware.stores.base import AuditFilter, SignedHead, Store
+from stepup_middleware.core.heads import SignedHead
+from stepup_middleware.stores.base import AuditFilter, Store
 
 from .conftest import Opener
 from .support import (

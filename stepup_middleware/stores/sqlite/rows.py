@@ -12,10 +12,11 @@ from stepup_middleware.core.chain import read_record
 from stepup_middleware.core.decisions import CLOCK_SKEW, IssuedToken, Presentation, TokenState
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.stores.base import ChainStart, SignedHead, TokenGrant
+from stepup_middleware.stores.base import ChainStart, TokenGrant
 
 Row = tuple[Any, ...]
 

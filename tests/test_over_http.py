@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 import pytest_asyncio
 import uvicorn
 from starlette.applications import Starlette
@@ -186,3 +187,28 @@ async def test_an_enrolment_begun_as_the_first_is_over_once_there_is_a_factor(si
     assert (answer.status_code, answer.json()["code"]) == (400, "STEPUP_VERIFICATION_FAILED")
     listed = (await site.http.get("/stepup/factors")).json()["factors"]
     assert [factor["kind"] for factor in listed] == ["passkey"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"http://evil.example{ACTION}",
+        f"http://evil.example:99{ACTION}",
+        f"{ACTION}#fragment",
+        "/payroll/2026-06/%74ransmit",
+        f"{ACTION}%0A",
+        f"//localhost{ACTION}",
+        f"/open/..{ACTION}",
+    ],
+)
+async def test_a_request_target_in_any_form_is_asked_about_or_not_found(site: Site, target: str) -> None:  # H13, H02
+    await site.enrol_passkey()
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(site.url.rpartition(":")[2]))
+    writer.write(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    status = int(answer.split(" ", 2)[1])
+    assert status in (400, 401, 404, 405), answer
+    assert (status == 401) is ("STEPUP_REQUIRED" in answer)
+    assert site.runs == []

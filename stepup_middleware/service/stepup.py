@@ -39,6 +39,9 @@ logger = logging.getLogger("stepup_middleware")
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
 _SECRETS_AT_ONCE = 200  # rows a transaction
+# Nobody guesses a signature: this bounds what false ones cost us. It never closes for good, or whoever holds
+# the session could take a person's keys from them.
+WEBAUTHN_LIMIT = AttemptLimit(failures=20, pause=timedelta(seconds=30), longest=timedelta(minutes=5), disable_at=None)
 ANTI_FORGERY_FIELDS = frozenset(
     {
         "csrfmiddlewaretoken",
@@ -135,7 +138,7 @@ class StepUp:
             relying_party=relying_party,
             catalogue=self.purposes,
             totp_limit=totp_limit,
-            webauthn_limit=webauthn_limit or AttemptLimit(failures=20, pause=timedelta(seconds=30)),
+            webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
         )
         self.policy = PolicyService(store=store, catalogue=self.purposes, clock=clock)
         self.audit = AuditService(store=store)

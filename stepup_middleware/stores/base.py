@@ -36,17 +36,17 @@ class AttemptLimit:
 
     After ``failures`` consecutive failures each further one closes the bucket for ``pause``, doubled with
     every failure up to ``longest``; at ``disable_at`` failures it stays closed (NIST SP 800-63B-4 §3.2.2:
-    at most 100) until the factor is enrolled anew.
+    at most 100) until the factor is enrolled anew. None: never for good, for a proof that no guessing finds.
     """
 
     failures: int = 5
     pause: timedelta = timedelta(minutes=1)
     longest: timedelta = timedelta(hours=1)
-    disable_at: int = 100
+    disable_at: int | None = 100
 
     def closed_for(self, failed: int) -> timedelta | None:
         """Return the pause after the n-th failure in a row: zero, a time, or None for closed for good."""
-        if failed >= self.disable_at:
+        if self.disable_at is not None and failed >= self.disable_at:
             return None
         if failed < self.failures:
             return timedelta(0)

@@ -91,6 +91,8 @@ def purpose_view(purpose: Purpose) -> dict[str, Any]:
 def repeat_view(prompt: Prompt, fields: Sequence[tuple[str, str]], *, files_lost: bool) -> dict[str, Any]:
     """Return how a page repeats the original request after the proof."""
     url = quote_path(prompt.request.path)
+    if url.startswith("//"):
+        url = "/." + url  # as it stands it would be read as another host (RFC 3986 §4.2, §6.2.2.3)
     if prompt.request.query:
         url += "?" + prompt.request.query
     return {

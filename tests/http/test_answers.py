@@ -241,7 +241,7 @@ async def test_htmx_gets_the_modal_as_a_fragment_with_the_same_status_and_header
     assert 'name="code"' not in text  # no code from an app for a strict purpose
 
 
-# C12
+# C02 C12
 async def test_a_navigation_gets_the_modal_as_a_page_of_its_own(ada: Browser) -> None:
     answer = await ada.navigate("POST", ROTATE, data={"reason": 'quo"te & <b>', "twice": ["1", "2"]})
     check_headers(answer)
@@ -258,6 +258,7 @@ async def test_a_navigation_gets_the_modal_as_a_page_of_its_own(ada: Browser) ->
     assert "<b>" not in answer.text
 
 
+# C13
 async def test_a_page_has_no_inline_script_or_style(ada: Browser) -> None:
     answers = [
         await ada.navigate("POST", ROTATE),

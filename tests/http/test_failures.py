@@ -419,6 +419,21 @@ async def test_a_rotation_of_the_key_costs_nobody_anything(tmp_path: Path) -> No
         assert (await last.step_up("POST", TRANSMIT, "passkey")).status_code == 200
 
 
+# Y03
+async def test_nodes_that_list_the_keys_in_another_order_take_each_others_tokens(tmp_path: Path) -> None:
+    newer = bytes(range(1, 33))
+    async with (
+        house_in(tmp_path, secret_key=[newer, KEY]) as one,
+        house_in(tmp_path, secret_key=[KEY, newer]) as other,
+    ):
+        other.sessions = one.sessions
+        here = Browser(one, one.sign_in("ada"))
+        await here.enrol("passkey")
+        there = Browser(other, here.subject, factors=here.factors)
+        assert (await there.post(TRANSMIT, token=await here.token("POST", TRANSMIT, "passkey"))).status_code == 200
+        assert (await here.post(TRANSMIT, token=await there.token("POST", TRANSMIT, "passkey"))).status_code == 200
+
+
 # D06
 @pytest.mark.parametrize("kind", ["raises", "hangs"])
 async def test_a_sink_that_fails_or_hangs_keeps_nobody_waiting(tmp_path: Path, kind: str) -> None:

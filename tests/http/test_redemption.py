@@ -390,3 +390,13 @@ async def test_revoking_everything_makes_every_outstanding_token_worthless(ada: 
     assert code_of(await ada.post(TRANSMIT, token=token)) == "STEPUP_REQUIRED"
     assert (await ada.step_up("POST", TRANSMIT, "passkey")).status_code == 200
     assert house.runs[TRANSMIT] == 1
+
+
+# K06
+async def test_no_token_lives_beyond_its_time_in_either_direction(ada: Browser, house: House) -> None:
+    tokens = [await ada.token("POST", TRANSMIT, "passkey") for _ in range(6)]
+    issued = house.clock()
+    for token, apart in zip(tokens, (3650, 366, 1, -1, -366, -3650), strict=True):
+        house.clock.set(issued + timedelta(days=apart))
+        assert code_of(await ada.post(TRANSMIT, token=token)) == "STEPUP_TOKEN_EXPIRED"
+    assert house.total == 0

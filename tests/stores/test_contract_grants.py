@@ -184,6 +184,7 @@ async def test_one_bad_operation_harms_none_that_came_with_it(store: Store) -> N
     assert sum(isinstance(answer, TokenReference) for answer in answers) == 9
 
 
+# O19
 async def test_attempts_are_counted_before_they_are_judged_and_shared_by_all_prompts_and_nodes(
     store: Store, open_store: Opener
 ) -> None:

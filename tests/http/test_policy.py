@@ -1,0 +1,97 @@
+"""The policy in force: at once on every node, never open when it cannot be read, and nobody's to change unasked."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from stepup_middleware import PolicyError
+from stepup_middleware.web.routes import library_router
+from tests.support import ROTATE, TRANSMIT, Browser, House, code_of, house_in
+
+STRICT = "phishing_resistant"
+
+
+@contextmanager
+def without_table(path: Path, table: str) -> Iterator[None]:
+    """Take a table away from the database."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(f"ALTER TABLE {table} RENAME TO hidden")
+        yield
+        other.execute(f"ALTER TABLE hidden RENAME TO {table}")
+
+
+# F06
+async def test_prompts_stored_up_before_a_policy_is_tightened_are_few_and_short_lived(
+    tim: Browser, house: House
+) -> None:
+    answers = [await tim.post(ROTATE) for _ in range(40)]
+    prompts = [answer.json() for answer in answers if answer.status_code == 401]
+    assert len(prompts) == 32
+    admin = house.sign_in("root", is_admin=True)
+    await house.stepup.policy.set(admin, "webhook_secret_rotation", STRICT)
+    assert (await tim.answer(prompts[0], tim.factors["totp"])).status_code == 200
+    house.clock.advance(timedelta(minutes=5))
+    for prompt in prompts[1:]:
+        assert code_of(await tim.answer(prompt, tim.factors["totp"])) == "STEPUP_PROMPT_NOT_FOUND"
+    assert code_of(await tim.post(ROTATE)) == "STEPUP_FACTOR_INSUFFICIENT"
+
+
+# F07
+async def test_a_policy_saved_on_one_node_holds_on_the_next_prompt_of_another(tmp_path: Path) -> None:
+    async with house_in(tmp_path) as one, house_in(tmp_path) as other:
+        other.sessions = one.sessions
+        tim = Browser(one, one.sign_in("tim"))
+        await tim.enrol("totp")
+        other.clock.set(one.clock())
+        there = Browser(other, tim.subject, factors=tim.factors)
+        admin = one.sign_in("root", is_admin=True)
+        for requirement, code in ((STRICT, "STEPUP_FACTOR_INSUFFICIENT"), ("any", "STEPUP_REQUIRED")) * 3:
+            await one.stepup.policy.set(admin, "webhook_secret_rotation", requirement)
+            assert code_of(await there.post(ROTATE)) == code
+
+
+# F08
+@pytest.mark.parametrize("table", ["policies", "policy_versions", "factors"])
+async def test_while_policy_or_factors_cannot_be_read_nothing_is_asked_and_nothing_runs(
+    ada: Browser, house: House, table: str
+) -> None:
+    with without_table(house.path, table):
+        for method, url in (("POST", TRANSMIT), ("POST", ROTATE), ("GET", "/stepup/purposes")):
+            answer = await ada.send(method, url)
+            assert (answer.status_code, code_of(answer)) == (503, "STEPUP_UNAVAILABLE")
+            assert "prompt" not in answer.json()
+    assert house.total == 0
+    assert (await ada.step_up("POST", TRANSMIT, "passkey")).status_code == 200
+
+
+# F14
+async def test_no_route_of_the_library_changes_a_policy_and_those_that_change_factors_ask_first(
+    ada: Browser, house: House
+) -> None:
+    changing = {
+        (method, route.path)  # type: ignore[attr-defined] # each is a Route
+        for route in library_router("").routes
+        for method in getattr(route, "methods", None) or ()
+        if method not in ("GET", "HEAD")
+    }
+    ceremonies = {(method, path) for method, path in changing if path.startswith("/prompts/{prompt_id}")}
+    finishing = {("POST", "/factors/webauthn"), ("POST", "/factors/totp/{factor_id}/confirm")}
+    renaming = {("PATCH", "/factors/{factor_id}")}
+    asking = {
+        ("POST", "/factors/webauthn/options"),
+        ("POST", "/factors/totp"),
+        ("DELETE", "/factors/{factor_id}"),
+    }
+    assert changing == ceremonies | finishing | renaming | asking
+    for method, path in asking:
+        url = "/stepup" + path.replace("{factor_id}", ada.factors["totp"].id)
+        assert code_of(await ada.send(method, url, json={"kind": "passkey"})) == "STEPUP_REQUIRED"
+    assert ada.subject is not None
+    with pytest.raises(PolicyError, match="Only an admin"):
+        await house.stepup.policy.set(ada.subject, "webhook_secret_rotation", "any")

@@ -1,0 +1,58 @@
+"""The catalogue of attacks and faults: each case of a finished section is named by a test."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests import catalogue
+
+FINISHED = "TPOWRCHIFEDKY"
+
+
+def test_each_case_of_a_finished_section_is_named_by_a_test() -> None:
+    tests = catalogue.tests_by_case()
+    assert [
+        case.id for case in catalogue.listed() if case.section in FINISHED and not case.exempt and case.id not in tests
+    ] == []
+
+
+def test_a_case_that_cannot_arise_says_why_and_claims_no_test() -> None:
+    tests = catalogue.tests_by_case()
+    exempt = [case for case in catalogue.listed() if case.exempt]
+    assert exempt
+    for case in exempt:
+        assert len(case.exempt) > 20
+        assert case.id not in tests
+
+
+def test_no_case_is_listed_twice() -> None:
+    ids = [case.id for case in catalogue.listed()]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_list_has_the_cases_of_the_catalogue() -> None:
+    ids = catalogue.published()
+    if ids is None:
+        pytest.skip(f"{catalogue.SHARED.name} is not beside this checkout")
+    assert [case.id for case in catalogue.listed()] == ids
+
+
+def test_a_case_counts_as_named_only_by_a_comment_of_a_test() -> None:
+    source = os.linesep.join(
+        [
+            "# T01",
+            "",
+            "# T02",
+            "# T03",
+            '@mark("T05")  # T04',
+            "async def test_it() -> None:",
+            '    text = "# T06"',
+            "    pass  # T07, T08",
+            "",
+            "def helper() -> None:",
+            "    pass  # T09",
+        ]
+    )
+    assert sorted(catalogue.named_in(source)) == [(id_, "test_it") for id_ in ("T02", "T03", "T04", "T07", "T08")]

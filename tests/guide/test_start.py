@@ -1,0 +1,127 @@
+"""The five-minute start: the app that it writes, and each of its commands typed in an empty folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from .harness import Ran, blocks_of
+from .person import NAVIGATION, Person
+
+ROOT = Path(__file__).parents[2]
+ROTATE = "/webhooks/orders/rotate"
+
+
+async def test_the_page_shows_the_button_to_whoever_is_signed_in(ran: Ran) -> None:
+    assert "Rotate the secret" in (await Person(ran.names["app"]).http.get("/")).text
+    stranger = (await Person(ran.names["app"], None).http.get("/")).text
+    assert "Sign in" in stranger
+    assert ran.names["stepup"].head in stranger
+
+
+@pytest.mark.parametrize("kind", ["passkey", "totp"])
+async def test_the_route_runs_once_for_one_proof_with_either_factor(ran: Ran, kind: str) -> None:
+    person = Person(ran.names["app"])
+    await (person.enrol_totp() if kind == "totp" else person.enrol_passkey())
+    asked = await person.ask("POST", ROTATE)
+    assert asked.json()["details"] == [["Webhook", "orders"]]
+    token = await person.prove(asked, kind)
+    done = await person.http.post(ROTATE, headers={"stepup-token": token})
+    assert done.text == f"Rotated. owner@axis.example authorized it with a {kind}."
+    again = await person.http.post(ROTATE, headers={"stepup-token": token})
+    assert again.json()["code"] == "STEPUP_TOKEN_REUSED"
+    assert (await person.ask("POST", ROTATE)).json()["code"] == "STEPUP_REQUIRED"
+
+
+async def test_nobody_gets_through_without_a_factor_or_without_a_session(ran: Ran) -> None:
+    assert (await Person(ran.names["app"]).http.post(ROTATE)).json()["code"] == "STEPUP_FACTOR_INSUFFICIENT"
+    assert (await Person(ran.names["app"], None).http.post(ROTATE)).json()["code"] == "STEPUP_NOT_SIGNED_IN"
+
+
+@asynccontextmanager
+async def typed(commands: str, folder: Path, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Type commands into a shell in a folder; what is still running in the end is ended."""
+    clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-euo", "pipefail", "-c", commands, cwd=folder, env={**clean, **environment}, start_new_session=True,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            await process.communicate()
+
+
+async def output_of(commands: str, folder: Path) -> str:
+    async with typed(commands, folder) as process, asyncio.timeout(600):
+        out, _ = await process.communicate()
+        assert process.returncode == 0, out.decode()
+        return out.decode()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.slow
+@pytest.mark.block("install", "keygen", "serve", "refused", "look")
+async def test_a_stranger_types_the_commands_in_an_empty_folder(blocks: dict[str, str], tmp_path: Path) -> None:
+    port = str(free_port())  # 8000 may be taken where the tests run
+    (tmp_path / "stepup_middleware").symlink_to(ROOT)
+    await output_of(blocks["install"], tmp_path)
+    folder = tmp_path / "payday"
+    await output_of(blocks["keygen"], folder)
+    (main,) = [block.text for block in blocks_of("start") if block.name == "main.py"]
+    (folder / "main.py").write_text(main.replace("8000", port), encoding="utf-8")
+    serve = f"exec {blocks['serve'].strip()} --port {port}"
+    async with typed(serve, folder, PYTHONUNBUFFERED="1") as server:
+        await said(server, rb"running on http://localhost:" + port.encode())
+        refused = await output_of(blocks["refused"].replace("8000", port), folder)
+        assert " 401 " in refused and "STEPUP_NOT_SIGNED_IN" in refused
+        await as_a_person(f"http://localhost:{port}")
+    listed, verified, exported = [await output_of(line, folder) for line in blocks["look"].splitlines()]
+    assert re.search(r"POST +/webhooks/\{webhook\}/rotate +webhook_secret_rotation +any", listed)
+    assert "0 faults: every chain holds" in verified
+    words = ("CHALLENGE_REQUESTED", "STEPUP_VERIFIED", "ACTION_AUTHORIZED", "ACTION_COMPLETED")
+    assert [word for word in words if word not in exported] == []
+
+
+async def said(process: asyncio.subprocess.Process, words: bytes) -> None:
+    """Return once a program has said something."""
+    assert process.stdout is not None
+    async with asyncio.timeout(120):
+        heard = b""
+        while not re.search(words, heard):
+            line = await process.stdout.readline()
+            assert line, heard.decode()
+            heard += line
+
+
+async def as_a_person(url: str) -> None:
+    """Sign in, enrol a passkey and press the button, over HTTP with a real key."""
+    person = Person(None, None, origin=url)  # type: ignore[arg-type]  # its app is behind a socket
+    person.http = httpx2.AsyncClient(
+        base_url=url, headers={"origin": url, "sec-fetch-site": "same-origin", "accept": "application/json"}
+    )
+    async with person.http:
+        home = await person.http.post("/sign-in", data={"name": "owner@axis.example"}, follow_redirects=True)
+        assert "Rotate the secret" in home.text
+        await person.enrol_passkey()
+        shown = await person.http.post(ROTATE, headers=NAVIGATION)
+        assert "Authorize webhook secret rotation" in shown.text and "orders" in shown.text
+        done = await person.act("POST", ROTATE)
+        assert done.text.startswith("Rotated.")

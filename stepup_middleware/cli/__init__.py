@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
     purging = commands.add_parser("purge", help="remove what is older than its retention")
     purging.add_argument("--batch", type=int, default=1000, help="rows a transaction (default: 1000)")
+    purging.add_argument(
+        "--today",
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="vouch for the clock: the day it is (UTC), where the last purge is long ago",
+    )
     add_source(purging)
     purging.set_defaults(command=_running(purge))
 

@@ -17,5 +17,11 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
 
 def progress(word: str, count: int, total: int) -> None:
     """Tell how far a long command has come, where somebody watches."""
-    if count % PROGRESS_EVERY == 0 and sys.stderr.isatty():
-        print(f"\r{word} {count} of {total}", end="", file=sys.stderr, flush=True)
+    if count % PROGRESS_EVERY == 0:
+        progress_line(f"{word} {count} of {total}")
+
+
+def progress_line(text: str) -> None:
+    """Show how far a command has come in the place of what was shown before, where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="\r", file=sys.stderr, flush=True)

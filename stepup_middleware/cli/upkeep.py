@@ -9,21 +9,30 @@ from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
 
 from stepup_middleware.core.heads import SEED_BYTES, HeadKey, public_text
+from stepup_middleware.errors import ConfigurationError
 
+from .output import progress_line
 from .sources import load_middleware, opened_store
 
 
 async def purge(options: argparse.Namespace) -> int:
     """Remove what is older than its retention, batch after batch."""
+    now = datetime.now(UTC)
+    if options.today is not None and options.today != now.date():
+        raise ConfigurationError(
+            f"this machine's clock says {now.date()} (UTC), not {options.today}: set it right first"
+        )
     async with opened_store(options) as store:
         events = prompts = tokens = 0
         while True:
-            done = await store.purge(now=datetime.now(UTC), limit=options.batch)
+            done = await store.purge(now=datetime.now(UTC), limit=options.batch, vouched=options.today is not None)
             events, prompts, tokens = events + done.events, prompts + done.prompts, tokens + done.tokens
             for anomaly in done.anomalies:
                 print(f"nothing purged: {anomaly}", file=sys.stderr)
             if done.anomalies:
+                print(f"if today really is {now.date()}, say so: --today {now.date()}", file=sys.stderr)
                 return 1
+            progress_line(f"purged {events} events, {prompts} prompts, {tokens} tokens")
             if not done.more:
                 break
     print(f"purged {events} events, {prompts} prompts, {tokens} tokens")

@@ -96,6 +96,11 @@ class AuditEvent:
     retention_years: int = 1
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_alert(self) -> bool:
+        """Whether somebody must hear of it at once: the first replay of a token. Further ones are counted."""
+        return self.name is EventName.REUSED and self.data.get("count") == 1
+
     def body(self) -> str:
         """Return the canonical text that the chain hashes and the store keeps."""
         return canonical_json(self.as_dict())
@@ -165,3 +170,29 @@ class AuditRecord:
     flags: tuple[str, ...]
     retention_years: int
     data: Mapping[str, Any]
+
+    def as_event(self) -> AuditEvent:
+        """Return the event that was recorded."""
+        return AuditEvent(
+            at=self.at,
+            name=self.event,
+            workspace_id=self.workspace_id,
+            subject_id=self.subject_id,
+            subject_name=self.subject_name,
+            session=self.session,
+            ip=self.ip,
+            user_agent=self.user_agent,
+            purpose=self.purpose,
+            prompt_id=self.prompt_id,
+            factor_kind=self.factor_kind,
+            factor_id=self.factor_id,
+            requirement=self.requirement,
+            policy_version=self.policy_version,
+            request=self.request,
+            details=self.details,
+            reason=self.reason,
+            flags=self.flags,
+            outcome=self.outcome,
+            retention_years=self.retention_years,
+            data=self.data,
+        )

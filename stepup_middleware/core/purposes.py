@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from types import MappingProxyType
 
 from stepup_middleware.errors import ConfigurationError
 
 from .factors import FactorRequirement
 
 MAX_TTL = timedelta(minutes=5)  # PSD2 RTS 4(3)(d): nothing idle for longer can be redeemed
+LEAST_RETENTION_YEARS = MappingProxyType({"holds_override": 10})
 _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -56,6 +58,9 @@ class Purpose:
             raise ConfigurationError(f"purpose {self.id}: ttl must be 1 second to 5 minutes: {self.ttl!r}")
         if type(self.retention_years) is not int or not 1 <= self.retention_years <= 100:
             raise ConfigurationError(f"purpose {self.id}: retention_years must be 1 to 100")
+        # A14: a ratchet; no setting of an app lowers what the regulator expects
+        if self.retention_years < (least := LEAST_RETENTION_YEARS.get(self.id, 1)):
+            raise ConfigurationError(f"purpose {self.id}: retention_years cannot be lowered below {least}")
         for field in ("title", "authorize_title", "consequence"):
             if not getattr(self, field):
                 raise ConfigurationError(f"purpose {self.id}: {field} must not be empty")
@@ -77,6 +82,15 @@ class Catalogue(Mapping[str, Purpose]):
             self._by_id[purpose.id] = purpose
         if not self._by_id:
             raise ConfigurationError("the catalogue has no purpose")
+
+    @property
+    def factor_retention_years(self) -> int:
+        """How many calendar years the enrolment of a factor is kept.
+
+        A proof is worth something to an auditor as long as the log tells whose key made it: so for the
+        longest retention of any proof, on top of as many years in which the factor may be used.
+        """
+        return min(100, 2 * max(10, *(purpose.retention_years for purpose in self.values())))
 
     def __getitem__(self, purpose_id: str) -> Purpose:
         return self._by_id[purpose_id]

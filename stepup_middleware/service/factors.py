@@ -196,6 +196,7 @@ class FactorService:
             EventName.FACTOR_ENROLLED,
             factor_kind=factor.kind,
             factor_id=factor.id,
+            retention_years=self._catalogue.factor_retention_years,
             data={
                 "name": factor.name,
                 "credential_id": factor.credential_id.hex(),
@@ -269,6 +270,7 @@ class FactorService:
             EventName.FACTOR_ENROLLED,
             factor_kind=factor.kind,
             factor_id=factor.id,
+            retention_years=self._catalogue.factor_retention_years,
             data={"name": factor.name},
         )
         added = await self._store.add_totp_factor(
@@ -313,6 +315,7 @@ class FactorService:
             EventName.FACTOR_REMOVED,
             factor_kind=factor.kind,
             factor_id=factor.id,
+            retention_years=self._catalogue.factor_retention_years,
             data={"name": factor.name},
         )
         removed = await self._store.remove_factor(

@@ -6,8 +6,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.stores.base import Store
+
+from .outbox import Outbox
 
 logger = logging.getLogger("stepup_middleware")
 
@@ -21,56 +26,81 @@ class Dispatcher:
     """One bounded queue and one task per sink: a slow or failing sink delays nobody, not even another sink.
 
     Events reach a sink after they are durable, in the order of the log. When a sink is so slow that its
-    queue is full, its oldest events are dropped and counted; the log itself has them all.
+    queue is full, its oldest events are dropped and counted; the log itself has them all. An alert that a
+    sink did not take is handed to it again (see ``Outbox``), also after a restart.
     """
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = tuple(sinks)
-        self._queues: list[asyncio.Queue[AuditEvent]] = []
+    def __init__(self, sinks: Sequence[Sink], *, store: Store, clock: Callable[[], datetime]) -> None:
+        self._sinks = dict(zip(_names(sinks), sinks, strict=True))
+        self._queues: dict[str, asyncio.Queue[tuple[int, AuditEvent]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.outbox = Outbox(store=store, clock=clock, sinks=tuple(self._sinks), hand=self._put)
         self.dropped = 0
 
     def start(self) -> None:
         """Start one task per sink on the running loop."""
-        if self._tasks:
+        if self._tasks or not self._sinks:
             return
-        for sink in self._sinks:
-            queue: asyncio.Queue[AuditEvent] = asyncio.Queue(QUEUE_LENGTH)
-            self._queues.append(queue)
-            self._tasks.append(asyncio.create_task(self._run(sink, queue), name="stepup-sink"))
+        for name, sink in self._sinks.items():
+            queue = self._queues[name] = asyncio.Queue(QUEUE_LENGTH)
+            self._tasks.append(asyncio.create_task(self._run(name, sink, queue), name="stepup-sink"))
+        self.outbox.start()
 
     def heard(self, events: Sequence[tuple[int, AuditEvent]]) -> None:
         """Queue events for every sink. Never raises, never waits."""
-        for queue in self._queues:
-            for _, event in events:
-                if queue.full():
-                    queue.get_nowait()
-                    queue.task_done()
-                    self.dropped += 1
-                    if self.dropped == 1:
-                        logger.error("an event sink is too slow: its oldest events are dropped (the log has them)")
-                queue.put_nowait(event)
+        for seq, event in events:
+            if event.is_alert and self._queues:
+                self.outbox.began(seq)
+            for name in self._queues:
+                self._put(name, seq, event)
+
+    def _put(self, name: str, seq: int, event: AuditEvent) -> None:
+        queue = self._queues.get(name)
+        if queue is None:
+            return
+        if queue.full():
+            lost, _ = queue.get_nowait()
+            queue.task_done()
+            self.outbox.ended(lost, name, taken=False)
+            self.dropped += 1
+            if self.dropped == 1:
+                logger.error("an event sink is too slow: its oldest events are dropped (the log has them)")
+        queue.put_nowait((seq, event))
 
     async def close(self, *, seconds: float = 5.0) -> None:
-        """Give the sinks ``seconds`` to finish, then stop them."""
+        """Give the sinks ``seconds`` to finish, then stop them. What is left of the alerts stays in the store."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                for queue in self._queues:
+                for queue in self._queues.values():
                     await queue.join()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._queues.clear()
         self._tasks.clear()
+        await self.outbox.close()
 
-    @staticmethod
-    async def _run(sink: Sink, queue: asyncio.Queue[AuditEvent]) -> None:
+    async def _run(self, name: str, sink: Sink, queue: asyncio.Queue[tuple[int, AuditEvent]]) -> None:
         while True:
-            event = await queue.get()
+            seq, event = await queue.get()
+            taken = False
             try:
                 async with asyncio.timeout(SINK_TIMEOUT_SECONDS):
                     await sink(event)
+                taken = True
             except Exception:
                 logger.exception("an event sink failed on %s; the log has the event", event.name)
             finally:
+                self.outbox.ended(seq, name, taken=taken)
                 queue.task_done()
+
+
+def _names(sinks: Sequence[Sink]) -> list[str]:
+    """Return a name for each sink that is the same after a restart and on every node: where it is defined."""
+    names: list[str] = []
+    for sink in sinks:
+        definition: Any = sink if hasattr(sink, "__qualname__") else type(sink)
+        name = f"{definition.__module__}.{definition.__qualname__}"
+        count = sum(other == name or other.startswith(f"{name}#") for other in names)
+        names.append(f"{name}#{count + 1}" if count else name)
+    return names

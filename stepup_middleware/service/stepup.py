@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -158,7 +159,7 @@ class StepUp:
             else HeadKeeper(store=store, key=HeadKey(head_key), clock=clock, interval=head_interval, sinks=on_head)
         )
         self.evidence_service = EvidenceService(store=store, keeper=self._keeper)
-        self._dispatcher = Dispatcher(on_event)
+        self._dispatcher = Dispatcher(on_event, store=store, clock=clock)
         if on_event:
             store.subscribe(self._dispatcher.heard)
         self._started = False
@@ -190,8 +191,10 @@ class StepUp:
             self._started = False
             if self._keeper is not None:
                 await self._keeper.close()
-            await self.store.close()
+            with suppress(StoreError):
+                await self.store.append([])  # when this is written, the sinks have heard of all before it
             await self._dispatcher.close()
+            await self.store.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

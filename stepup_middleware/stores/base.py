@@ -141,6 +141,14 @@ class ChainStart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A critical event that not every sink has had. ``had`` names those that have."""
+
+    record: AuditRecord
+    had: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Purged:
     """What one bounded purge removed."""
 
@@ -181,9 +189,10 @@ class Store(ABC):
     async def ask(self, asked: Asked, *, open_limit: int) -> Prompt | NoFactor | TooMany:
         """Read policy and factors, decide with ``core.prompts.ask``, write the prompt and its event.
 
-        Writes ``core.prompts.asking_event`` and the events in ``asked.also``. ``TooMany`` when the session
-        has ``open_limit`` prompts that are neither finished nor expired: then no prompt is written, and at
-        most one event a minute and session (``BLOCKED``, reason ``rate_limited``) tells of it.
+        Writes ``core.prompts.asking_event`` and the events in ``asked.also``. ``TooMany`` when ``open_limit``
+        places of the session are taken: by prompts that are neither proved nor expired, and by requests
+        refused for want of a factor in the last ``PROMPT_LIFETIME``. Then no prompt is written, and at most
+        one event a minute and session (``BLOCKED``, reason ``rate_limited``) tells of it.
         """
 
     @abstractmethod
@@ -318,14 +327,26 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def purge(self, *, now: datetime, limit: int) -> Purged:
+    async def purge(self, *, now: datetime, limit: int, vouched: bool = False) -> Purged:
         """Remove at most ``limit`` rows of each kind whose time is over.
 
         Audit events go when their retention in calendar years has passed, a prefix of their chain at a
         time, leaving a ``ChainStart``. Prompts go an hour after they expired, tokens 30 days after theirs
-        (until then a replay is known for what it is). Purges nothing and reports an anomaly when ``now``
-        lies more than a day after the newest record of the log, or before it.
+        (until then a replay is known for what it is). Purges nothing and reports an anomaly when
+        ``core.retention.clock_anomaly`` does not believe ``now``, unless a person ``vouched`` for it.
         """
+
+    @abstractmethod
+    async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
+        """Take up to ``limit`` alerts that nobody holds at ``now``, oldest first, and hold them ``until`` then.
+
+        The first ``REUSED`` of each token is an alert from the transaction that writes it, held for a minute
+        by the process that wrote it.
+        """
+
+    @abstractmethod
+    async def settle_alert(self, seq: int, *, had: Sequence[str], over: bool) -> None:
+        """Note which sinks have had an alert, by their names; ``over``: all have, and it is done with."""
 
     # policy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -88,6 +89,21 @@ def test_holds_override_is_kept_ten_years_and_all_else_one() -> None:
     kept = {found.id: found.retention_years for found in PLATFORM_PURPOSES}
     assert kept.pop("holds_override") == 10
     assert set(kept.values()) == {1}
+
+
+@pytest.mark.parametrize("years", [1, 9])
+def test_no_setting_of_an_app_lowers_the_ten_years_of_holds_override(years: int) -> None:
+    (found,) = (purpose for purpose in PLATFORM_PURPOSES if purpose.id == "holds_override")
+    with pytest.raises(ConfigurationError, match="cannot be lowered below 10"):  # A14
+        replace(found, retention_years=years)
+    assert replace(found, retention_years=11).retention_years == 11
+
+
+def test_an_enrolment_outlasts_every_proof_made_with_it_as_long_as_the_longest_retention() -> None:
+    assert Catalogue(PLATFORM_PURPOSES).factor_retention_years == 20
+    assert Catalogue([WEBHOOK]).factor_retention_years == 20
+    assert Catalogue([replace(WEBHOOK, retention_years=15)]).factor_retention_years == 30
+    assert Catalogue([replace(WEBHOOK, retention_years=90)]).factor_retention_years == 100
 
 
 def test_every_purpose_accepts_a_phishing_resistant_factor() -> None:

@@ -92,7 +92,7 @@ def test_a_prompt_id_is_never_taken_for_an_option(scene: Scene) -> None:
 
 def test_every_retention_has_its_own_segment_up_to_a_head(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = json.loads(scene.bundle(capsys, scene.override).read_text(encoding="utf-8"))
-    assert [segment["chain"].rpartition("/")[2] for segment in bundle["segments"]] == ["P10Y", "P1Y"]
+    assert [segment["chain"].rpartition("/")[2] for segment in bundle["segments"]] == ["P10Y", "P20Y"]
     assert all(segment["head"] is not None for segment in bundle["segments"])
     assert "ACCOUNT_STEPUP_REUSED" in [json.loads(entry["body"])["event"] for entry in bundle["events"]]
 

@@ -16,15 +16,16 @@ OVERRIDE = "/bound-mount/x"
 
 
 async def play(folder: Path) -> str:
-    """Enrol, let two years go by, override a hold, and purge what is over. Returns the override's prompt."""
+    """Enrol, override a hold fifteen years on, and purge what is over six years later. Return the prompt."""
     async with signing_house(folder) as house:
         ada = await person(house, "ada", "passkey")
         await house.stepup.evidence_service._keeper.sign()  # type: ignore[union-attr]  # as the interval would
-        house.clock.advance(timedelta(days=800))
+        house.clock.advance(timedelta(days=15 * 366))
         answer = await ada.step_up("POST", OVERRIDE, "passkey")
         assert answer.status_code == 200
         await house.soon(EventName.ACTION_COMPLETED)
-        purged = await house.store.purge(now=house.clock(), limit=1000)
+        house.clock.advance(timedelta(days=6 * 366))  # an enrolment stays for twenty years, the proof for ten
+        purged = await house.store.purge(now=house.clock(), limit=1000, vouched=True)
         assert purged.events > 0
         assert not await house.events(EventName.FACTOR_ENROLLED)
         await person(house, "bob", "passkey")  # the purged chain grows on

@@ -120,14 +120,38 @@ async def test_a_session_has_only_so_many_open_prompts_and_one_event_a_minute_te
     assert isinstance(await store.ask(asked(other_session), open_limit=3), Prompt)
 
 
-async def test_finished_and_expired_prompts_make_room(store: Store) -> None:
+async def test_proved_and_expired_prompts_make_room(store: Store) -> None:
     factor = await enrol(store)
-    first, second = await ask(store), await ask(store)
-    await store.cancel_prompt(first.id, event=CANCELLED, now=NOW)
-    await store.issue_token(grant_for(second, factor))
+    await store.issue_token(grant_for(await ask(store), factor))
     assert isinstance(await store.ask(asked(), open_limit=1), Prompt)
     assert isinstance(await store.ask(asked(), open_limit=1), TooMany)
     assert isinstance(await store.ask(asked(now=NOW + PROMPT_LIFETIME), open_limit=1), Prompt)
+
+
+async def test_who_asks_and_cancels_in_turn_is_a_flood_too(store: Store) -> None:
+    await enrol(store)  # D01, D02
+    for _ in range(3):
+        prompt = await store.ask(asked(), open_limit=3)
+        assert isinstance(prompt, Prompt)
+        assert await store.cancel_prompt(prompt.id, event=CANCELLED, now=NOW)
+    before = await store.last_seq()
+    for _ in range(20):
+        assert await store.ask(asked(), open_limit=3) == TooMany(retry_after=PROMPT_LIFETIME)
+    assert await store.last_seq() == before + 1
+
+
+async def test_requests_refused_for_want_of_a_factor_take_places_for_five_minutes(store: Store) -> None:
+    for second in range(3):  # D02
+        answer = await store.ask(asked(now=NOW + timedelta(seconds=second)), open_limit=3)
+        assert isinstance(answer, NoFactor)
+    for _ in range(20):
+        refused = await store.ask(asked(now=NOW + MINUTE), open_limit=3)
+        assert refused == TooMany(retry_after=PROMPT_LIFETIME - MINUTE)
+    records = await all_records(store)
+    assert [record.reason for record in records] == ["no_factor"] * 3 + ["rate_limited"]
+    assert isinstance(await store.ask(asked(now=NOW + PROMPT_LIFETIME), open_limit=3), NoFactor)
+    other_session = Subject(id=OWNER.id, session_id="s-2", workspace_id=OWNER.workspace_id, name=OWNER.name)
+    assert isinstance(await store.ask(asked(other_session), open_limit=3), NoFactor)
 
 
 async def test_asking_at_once_does_not_pass_the_limit(store: Store) -> None:

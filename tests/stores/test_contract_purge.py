@@ -8,6 +8,7 @@ import pytest
 
 from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.prompts import PROMPT_LIFETIME
+from stepup_middleware.core.retention import CLOCKS_DIFFER, LONGEST_LEAP
 from stepup_middleware.stores.base import Purged, Store
 
 from .support import (
@@ -25,9 +26,9 @@ DAY = timedelta(days=1)
 
 
 async def purge_at(store: Store, now: datetime, limit: int = 1000) -> Purged:
-    """Purge at a moment, with a record of that very moment so that the clock is believed."""
+    """Purge at a moment for which a person vouches, with a record of that very moment."""
     await store.append([event(at=now, reason="now", retention_years=100)])
-    return await store.purge(now=now, limit=limit)
+    return await store.purge(now=now, limit=limit, vouched=True)
 
 
 def years_on(moment: datetime, years: int) -> datetime:
@@ -83,11 +84,19 @@ async def test_a_chain_that_was_purged_to_its_end_goes_on_from_there(store: Stor
     await assert_chains_hold(store)
 
 
-async def test_a_record_from_a_future_clock_holds_back_its_chain_until_it_is_over_itself(store: Store) -> None:
-    await store.append([event(at=NOW + 400 * DAY), event(at=NOW)])  # A13
-    assert (await purge_at(store, years_on(NOW, 1) + DAY)).events == 0
-    assert (await purge_at(store, years_on(NOW + 400 * DAY, 1) + DAY)).events == 2
+async def test_a_record_from_a_future_clock_goes_with_the_neighbours_it_was_written_among(store: Store) -> None:
+    ahead = NOW + 11 * 365 * DAY  # A13
+    await store.append([event(at=NOW), event(at=ahead), event(at=NOW + DAY), event(at=NOW + 2 * DAY)])
+    end = years_on(NOW + 2 * DAY, 1)
+    assert (await purge_at(store, end - MICROSECOND)).events == 1
+    assert (await purge_at(store, end)).events == 3
     await assert_chains_hold(store)
+
+
+async def test_a_record_from_a_future_clock_without_neighbours_stays_until_its_own_time(store: Store) -> None:
+    await store.append([event(at=NOW + 400 * DAY)])
+    assert (await purge_at(store, years_on(NOW, 1) + DAY)).events == 0
+    assert (await purge_at(store, years_on(NOW + 400 * DAY, 1))).events == 1
 
 
 async def test_a_purge_is_bounded_and_says_whether_there_is_more(store: Store) -> None:
@@ -98,14 +107,42 @@ async def test_a_purge_is_bounded_and_says_whether_there_is_more(store: Store) -
     await assert_chains_hold(store)
 
 
-@pytest.mark.parametrize("off", [timedelta(days=365 * 11), DAY + MICROSECOND, -MICROSECOND])
+@pytest.mark.parametrize("off", [timedelta(days=365 * 11), LONGEST_LEAP + MICROSECOND, -CLOCKS_DIFFER - MICROSECOND])
 async def test_a_clock_that_looks_wrong_purges_nothing_and_is_reported(store: Store, off: timedelta) -> None:
-    await hold(store)  # A12
-    await store.append([event(at=NOW, retention_years=1)])
+    await store.append([event(at=NOW, retention_years=1)])  # A12
+    await hold(store)
     purged = await store.purge(now=NOW + off, limit=100)
     assert (purged.events, purged.prompts, purged.tokens, purged.more) == (0, 0, 0, False)
     assert len(purged.anomalies) == 1
     assert len(await all_records(store)) == 4
+
+
+@pytest.mark.parametrize("off", [LONGEST_LEAP, -CLOCKS_DIFFER])
+async def test_a_quiet_month_and_clocks_that_differ_a_little_are_no_anomaly(store: Store, off: timedelta) -> None:
+    await store.append([event(at=NOW)])
+    assert not (await store.purge(now=NOW + off, limit=100)).anomalies
+
+
+async def test_a_log_written_by_the_same_wrong_clock_is_no_witness_for_it(store: Store) -> None:
+    wrong = NOW + timedelta(days=365 * 11)  # A12
+    await store.append([event(at=NOW, retention_years=years) for years in (1, 10)])
+    assert not (await store.purge(now=NOW, limit=100)).anomalies
+    await store.append([event(at=wrong)])
+    assert len((await store.purge(now=wrong, limit=100)).anomalies) == 1
+    assert len(await all_records(store)) == 3
+
+
+async def test_each_purge_is_the_measure_of_the_next(store: Store) -> None:
+    await store.append([event(at=NOW)])
+    now = NOW
+    for _ in range(9):  # more than a year of monthly purges
+        now += LONGEST_LEAP
+        assert not (await store.purge(now=now, limit=100)).anomalies
+    assert await all_records(store) == []
+    assert len((await store.purge(now=now - DAY, limit=100)).anomalies) == 1
+    assert len((await store.purge(now=now + 365 * DAY, limit=100)).anomalies) == 1
+    assert not (await store.purge(now=now + 365 * DAY, limit=100, vouched=True)).anomalies
+    assert not (await store.purge(now=now + 366 * DAY, limit=100)).anomalies
 
 
 async def test_an_hour_after_a_prompt_expired_it_goes_and_its_token_stays_a_month(store: Store) -> None:

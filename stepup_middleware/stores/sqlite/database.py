@@ -191,7 +191,11 @@ class Database:
         if owner != APPLICATION_ID and (tables or version or owner):
             raise ConfigurationError(f"{self.path} holds another application's data: give the store its own file")
         if version > len(migrations):
-            raise ConfigurationError(f"{self.path} was written by a newer version (schema {version})")
+            # S33: a newer version is running beside this one, and says whether this one may go on
+            (oldest,) = connection.execute(self.sql["oldest_schema"]).fetchone()
+            if oldest > len(migrations):
+                raise ConfigurationError(f"{self.path} was written by a newer version (schema {version})")
+            return
         if version == len(migrations):
             return
         for script in migrations[version:]:

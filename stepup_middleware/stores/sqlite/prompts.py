@@ -10,6 +10,7 @@ from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import from_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import (
+    PROMPT_LIFETIME,
     Asked,
     NoFactor,
     Prompt,
@@ -34,19 +35,39 @@ def ask(transaction: Transaction, asked: Asked, open_limit: int) -> Prompt | NoF
     subject = asked.subject
     person = (subject.workspace_id, subject.id)
     now = to_micros(asked.now)
-    found = transaction.row("open_prompts", (*person, subject.session, now, transaction.epoch))
-    if found is not None and found[0] >= open_limit:
+    taken, soonest = _places_taken(transaction, asked)
+    if taken >= open_limit:
         _tell_refusal(transaction, asked)
         # a limit of zero has no prompt whose end could be waited for
-        return TooMany(retry_after=_ONE_EVENT_PER if found[1] is None else from_micros(found[1]) - asked.now)
+        return TooMany(retry_after=_ONE_EVENT_PER if soonest is None else from_micros(soonest) - asked.now)
     policy: StoredPolicy = read_policy(transaction, subject.workspace_id)
     result = decide_prompt(asked, policy, enrolled(transaction, *person))
     if isinstance(result, Prompt):
         transaction.run("insert_prompt", prompt_row(result, transaction.epoch))
+    else:
+        transaction.run(
+            "count_blocked_request",
+            {
+                "workspace": subject.workspace_id,
+                "subject": subject.id,
+                "session": subject.session,
+                "now": now,
+                "until": to_micros(asked.now + PROMPT_LIFETIME),
+            },
+        )
     for event in asked.also:
         transaction.append(event)
     transaction.append(asking_event(asked, result))
     return result
+
+
+def _places_taken(transaction: Transaction, asked: Asked) -> tuple[int, int | None]:
+    """Return how many places of the session's limit are taken, and when the first of them is free again."""
+    now = to_micros(asked.now)
+    session = (asked.subject.workspace_id, asked.subject.id, asked.subject.session)
+    prompts, soonest = transaction.row("open_prompts", (*session, now, transaction.epoch)) or (0, None)
+    blocked, until = transaction.row("blocked_requests", (*session, now)) or (0, None)
+    return prompts + blocked, min((end for end in (soonest, until) if end is not None), default=None)
 
 
 def _tell_refusal(transaction: Transaction, asked: Asked) -> None:

@@ -19,6 +19,7 @@ from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.stores.base import (
+    Alert,
     AttemptLimit,
     AuditFilter,
     AuditPage,
@@ -185,8 +186,14 @@ class SQLiteStore(Store):
         while await self.last_seq() <= after and (left := end - loop.time()) > 0:
             await self._engine.audience.wait(min(left, _POLL_SECONDS))
 
-    async def purge(self, *, now: datetime, limit: int) -> Purged:
-        return await self._write(lambda transaction: audit.purge(transaction, now, limit))
+    async def purge(self, *, now: datetime, limit: int, vouched: bool = False) -> Purged:
+        return await self._write(lambda transaction: audit.purge(transaction, now, limit, vouched=vouched))
+
+    async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
+        return await self._write(lambda transaction: audit.claim_alerts(transaction, now, until, limit))
+
+    async def settle_alert(self, seq: int, *, had: Sequence[str], over: bool) -> None:
+        await self._write(lambda transaction: audit.settle_alert(transaction, seq, had, over=over))
 
     # policy
 

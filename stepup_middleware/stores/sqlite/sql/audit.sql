@@ -6,6 +6,9 @@ INSERT INTO audit (
 -- name: newest
 SELECT seq, high, at FROM audit ORDER BY seq DESC LIMIT 1;
 
+-- name: oldest
+SELECT at FROM audit ORDER BY seq LIMIT 1;
+
 -- name: last_seq
 SELECT seq FROM sqlite_sequence WHERE name = 'audit';
 
@@ -69,3 +72,22 @@ SELECT workspace FROM names WHERE workspace IS NOT NULL;
 -- name: first_since
 -- `high` grows with seq, so that all records from here on, and none before, have a `high` of at least the time.
 SELECT min(seq) FROM (SELECT seq FROM audit WHERE high >= ? ORDER BY high, seq LIMIT 1);
+
+-- name: claim_alerts
+-- Oldest first; whoever takes them has them until the lease is over.
+UPDATE alerts SET held_until = :until
+WHERE seq IN (SELECT a.seq FROM alerts AS a WHERE a.held_until <= :now ORDER BY a.seq LIMIT :limit)
+RETURNING seq, had;
+
+-- name: alert_records
+SELECT seq, chain, link, previous, hash, body FROM audit
+WHERE seq IN (SELECT taken.value FROM json_each(?) AS taken) ORDER BY seq;
+
+-- name: note_alert
+UPDATE alerts SET had = ? WHERE seq = ?;
+
+-- name: drop_alert
+DELETE FROM alerts WHERE seq = ?;
+
+-- name: purge_alerts
+DELETE FROM alerts WHERE seq IN (SELECT seq FROM alerts WHERE at <= :over LIMIT :limit);

@@ -15,3 +15,12 @@ UPDATE meta SET epoch = epoch + 1, batch = ? RETURNING epoch;
 
 -- name: set_back
 UPDATE meta SET back = ?;
+
+-- name: purged_at
+SELECT purged_at FROM meta;
+
+-- name: note_purge
+UPDATE meta SET purged_at = ?;
+
+-- name: oldest_schema
+SELECT oldest FROM meta;

@@ -3,8 +3,20 @@ INSERT INTO prompts (id, epoch, workspace, subject, session, state, created_at, 
 VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?);
 
 -- name: open_prompts
+-- A cancelled prompt keeps its place until it would have expired: else who asks and cancels asks without end.
 SELECT count(*), min(expires_at) FROM prompts
-WHERE workspace = ? AND subject = ? AND session = ? AND state = 'open' AND expires_at > ? AND epoch = ?;
+WHERE workspace = ? AND subject = ? AND session = ? AND state <> 'proved' AND expires_at > ? AND epoch = ?;
+
+-- name: blocked_requests
+SELECT blocked, blocked_until FROM refused_sessions
+WHERE workspace = ? AND subject = ? AND session = ? AND blocked_until > ?;
+
+-- name: count_blocked_request
+INSERT INTO refused_sessions AS r (workspace, subject, session, logged_at, unlogged, blocked, blocked_until)
+VALUES (:workspace, :subject, :session, 0, 0, 1, :until)
+ON CONFLICT DO UPDATE SET
+    blocked = CASE WHEN r.blocked_until > :now THEN r.blocked + 1 ELSE 1 END,
+    blocked_until = CASE WHEN r.blocked_until > :now THEN r.blocked_until ELSE excluded.blocked_until END;
 
 -- name: read_refused_session
 SELECT logged_at, unlogged FROM refused_sessions WHERE workspace = ? AND subject = ? AND session = ?;
@@ -57,7 +69,8 @@ DELETE FROM prompts WHERE number IN (
 
 -- name: purge_refused_sessions
 DELETE FROM refused_sessions WHERE (workspace, subject, session) IN (
-    SELECT workspace, subject, session FROM refused_sessions WHERE logged_at <= :over LIMIT :limit
+    SELECT workspace, subject, session FROM refused_sessions
+    WHERE logged_at <= :over AND blocked_until <= :over LIMIT :limit
 );
 
 -- name: purge_enrolments

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
-from stepup_middleware.errors import StoreError
+from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.service.admission import Application
 from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.service.visitor import Visitor, header, headers
@@ -30,13 +31,19 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# with one of these messages an app answers a request, or a handshake that it may not accept
+_BEGINNINGS = frozenset({"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"})
+
 DetailsSource = Details | Sequence[tuple[str, str]] | Mapping[str, str] | Callable[[Scope], Any] | None
 
-KEY = "stepup_middleware"  # where the middleware places the exchange; clients set headers, never scope keys
+KEY = "stepup_middleware"  # where the middleware places the passage; clients set headers, never scope keys
 TOKEN_HEADER = b"stepup-token"
 PATH_LENGTH = 8192  # characters of a path, and of a query, that a proof can be bound to
 
-current: ContextVar[Exchange | None] = ContextVar("stepup_middleware_exchange", default=None)
+# The scope of the request in hand, for endpoints that are handed nothing to find it by. Setting it costs a
+# third of an empty request: the middleware does so only once there are such endpoints, by their names.
+current: ContextVar[Scope | None] = ContextVar("stepup_middleware_scope", default=None)
+by_context: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +55,62 @@ class Tag:
     bind_body: bool = False
 
 
+class Passage(partial[Awaitable[None]]):
+    """What the middleware places in each scope: the server's ``send``, and room for an exchange.
+
+    The app is given it as its ``send``. Until a gate asks there is no exchange, and nothing is looked at: a
+    ``partial`` is the cheapest callable whose target can be exchanged afterwards. ``body_taken`` when the app
+    has begun to read the body (not noted for a GET, whose body nobody repeats); ``over`` when the request has
+    ended: from then on nothing is admitted, also where a task of the request lives on.
+    """
+
+    __slots__ = ("body_taken", "exchange", "over", "stepup")
+
+    stepup: StepUp
+    exchange: Exchange | None
+    body_taken: bool
+    over: bool
+
+    def hand_to(self, send: Send) -> None:
+        """Let every later message go to another ``send``."""
+        self.__setstate__((send, (), {}, None))  # type: ignore[attr-defined] # what unpickling uses to set the target
+
+
+Render = Callable[["Exchange"], Awaitable[None]]
+
+
+def exchange_at(scope: Scope | None, render: Render) -> Exchange:
+    """Return the exchange of a request (None: of the one in hand), and begin it if nothing has asked before.
+
+    Raises ``ConfigurationError`` when the middleware is missing, or when the request has ended.
+    """
+    if scope is None:
+        scope = current.get()
+    passage = None if scope is None else scope.get(KEY)
+    if scope is None or not isinstance(passage, Passage):
+        raise ConfigurationError(
+            "a tagged endpoint was reached without StepUpMiddleware around the app; it does not run"
+        )
+    if passage.over:
+        raise ConfigurationError("a tagged endpoint was called after its request had ended; it does not run")
+    if passage.exchange is None:
+        passage.exchange = Exchange(passage, scope, render)
+    return passage.exchange
+
+
 class Exchange:
-    """The state of one request. Placed in the scope by the middleware, used by the gates.
+    """The state of one request that a gate has asked about.
 
     ``proof`` is set once redeemed, ``refusal`` once refused; ``answered`` when our own answer goes out.
-    ``body_taken`` when the app has begun to read the body, ``over`` when the request has ended: from then
-    on the exchange admits nothing, also where a task of the request lives on.
+    ``render`` sends our answer in place of a page that a framework made of the refusal.
     """
 
     __slots__ = (
         "_asked",
-        "_receive",
+        "_passage",
         "_send",
         "_spent_cookie",
         "answered",
-        "body_taken",
-        "over",
         "proof",
         "purpose",
         "refusal",
@@ -75,54 +122,44 @@ class Exchange:
         "visitor",
     )
 
-    def __init__(
-        self,
-        stepup: StepUp,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        render: Callable[[Exchange], Awaitable[None]],
-    ) -> None:
-        self.stepup = stepup
+    def __init__(self, passage: Passage, scope: Scope, render: Render) -> None:
+        self._passage = passage
+        self._send: Send = passage.func
+        self.stepup = passage.stepup
         self.scope = scope
-        self._receive = receive
-        self._send = send
         self.render = render
         self.proof: Proof | None = None
         self.purpose: Purpose | None = None
         self.visitor: Visitor | None = None
         self.refusal: Refusal | None = None
         self.answered = False
-        self.body_taken = False
-        self.over = False
         self.swapped = False
         self.status: int | None = None
         self._asked: RequestLine | None = None
         self._spent_cookie: bytes | None = None
+        passage.hand_to(self.send)
 
-    # what comes in and goes out
+    @property
+    def body_taken(self) -> bool:
+        """Whether the app has begun to read the body."""
+        return self._passage.body_taken
 
-    async def receive(self) -> Message:
-        """Hand a message to the app."""
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self.body_taken = True
-        return message
+    # what goes out
 
     async def send(self, message: Message) -> None:
         """Pass a message on. A framework's own page for our refusal is replaced by the library's answer."""
+        if self.swapped:
+            return
         kind = message["type"]
-        if kind == "http.response.start":
+        if kind in _BEGINNINGS:
             if self.refusal is not None and not self.answered:
                 self.swapped = True
                 await self.render(self)
                 return
-            if self.status is None:
+            if self.status is None and kind == "http.response.start":
                 self.status = message["status"]
             if self.proof is not None or self._spent_cookie is not None:
                 message = self._marked(message)
-        elif self.swapped:
-            return
         await self._send(message)
 
     async def send_plain(self, message: Message) -> None:

@@ -9,57 +9,49 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
-from starlette.concurrency import run_in_threadpool
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
-from starlette.requests import Request
 
 from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, read_body, replaying
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError, StepUpRequired
-from stepup_middleware.exchange import KEY, ASGIApp, DetailsSource, Exchange, Receive, Scope, Send, Tag, current
+from stepup_middleware.exchange import ASGIApp, DetailsSource, Receive, Scope, Send, Tag, by_context
+from stepup_middleware.frameworks import body_among, in_a_thread, is_handed_a_request, refusing, scope_among
 from stepup_middleware.service.visitor import header
-from stepup_middleware.web.answers import send_refusal, starlette_handler
+from stepup_middleware.web.answers import exchange_of, send_refusal, starlette_handler
 
 TAG_ATTRIBUTE = "__stepup_tag__"
+_METHODS = ("get", "post", "put", "patch", "delete", "head", "trace", "connect")
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
-def exchange_of(scope: Scope | None) -> Exchange:
-    """Return the exchange of a request.
-
-    Raises ``ConfigurationError`` when the middleware is missing, or when the request has ended.
-    """
-    found = current.get() if scope is None else scope.get(KEY)
-    if not isinstance(found, Exchange):
-        raise ConfigurationError(
-            "a tagged endpoint was reached without StepUpMiddleware around the app; it does not run"
-        )
-    if found.over:
-        raise ConfigurationError("a tagged endpoint was called after its request had ended; it does not run")
-    return found
-
-
 async def require_step_up(
-    scope: Scope, purpose: str, *, details: DetailsSource = None, body: bytes | None = None
+    scope: Scope | Any, purpose: str, *, details: DetailsSource = None, body: bytes | None = None
 ) -> Proof:
     """Go on only with a redeemed proof for ``purpose``: for a handler that knows what it is about to do.
 
-    ``scope`` is the request's ASGI scope, ``body`` the raw body where the proof shall be bound to it.
-    Returns the proof; raises ``StepUpRequired``, which the middleware turns into the answer. Let it pass.
+    ``scope`` is the request's ASGI scope, or the framework's request or WebSocket that has it as ``scope``;
+    ``body`` the raw body where the proof shall be bound to it. Returns the proof; raises ``StepUpRequired``,
+    which the middleware turns into the answer. Let it pass.
     """
+    request, scope = scope, scope_among([scope])
+    if scope is None:
+        raise ConfigurationError(f"{type(request).__name__} is no ASGI scope and has none: nothing is let through")
     exchange = exchange_of(scope)
-    return _through(exchange, await exchange.admit(purpose, scope=scope, details=details, body=body), scope)
+    verdict = await exchange.admit(purpose, scope=scope, details=details, body=body)
+    return _through(verdict, scope, [request])
 
 
 def requires_step_up(
     purpose: str, *, details: DetailsSource = None, bind_body: bool = False
 ) -> Callable[[Endpoint], Endpoint]:
-    """Tag an endpoint: a function (async or not) or a Starlette endpoint class.
+    """Tag an endpoint of any framework: a function (async or not), a class, or a class of handlers.
+
+    Put it below the framework's own decorator, so that the framework registers what the tag returns.
 
     ``details`` are label/value pairs of strings, or a callable of the scope that returns them, sync or
     async. With ``bind_body`` the token is bound to the body as well; the body is then read before the
@@ -70,6 +62,10 @@ def requires_step_up(
     def decorate(endpoint: Endpoint) -> Endpoint:
         if inspect.isclass(endpoint):
             return cast(Endpoint, _guarded_class(endpoint, tag))
+        if not callable(endpoint):
+            raise ConfigurationError(
+                f"{type(endpoint).__name__} is no function: put requires_step_up below the framework's own decorator"
+            )
         return cast(Endpoint, _guarded_function(endpoint, tag))
 
     return decorate
@@ -94,58 +90,122 @@ async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, se
     exchange = exchange_of(scope)
     body = None
     if tag.bind_body:
-        body = await _bounded(exchange, scope, chunks_of(receive))
-        if isinstance(body, bytes):
-            receive = replaying(body, receive)
-    verdict: Proof | Refusal
-    if isinstance(body, Refusal):
-        verdict = exchange.refusal = body
-    else:
-        verdict = await exchange.admit(tag.purpose, scope=scope, details=tag.details, body=body)
+        try:
+            body = await read_body(
+                chunks_of(receive), declared=header(scope, b"content-length"), limit=exchange.stepup.max_bound_body
+            )
+        except (BodyTooLarge, BodyTooSlow) as error:
+            exchange.refusal = _unread(error)
+            await send_refusal(exchange, exchange.refusal, scope, receive, send)
+            return
+        receive = replaying(body, receive)
+    verdict = await exchange.admit(tag.purpose, scope=scope, details=tag.details, body=body)
     if isinstance(verdict, Proof):
         await app(scope, receive, send)
     else:
         await send_refusal(exchange, verdict, scope, receive, send)
 
 
-async def _bounded(exchange: Exchange, scope: Scope, chunks: Any) -> bytes | Refusal:
-    try:
-        return await read_body(chunks, declared=header(scope, b"content-length"), limit=exchange.stepup.max_bound_body)
-    except BodyTooLarge:
-        return Refusal(code=RefusalCode.BODY_TOO_LARGE)
-    except BodyTooSlow:
-        return Refusal(code=RefusalCode.BODY_TIMEOUT)
-
-
 def _guarded_function(endpoint: Callable[..., Any], tag: Tag) -> Callable[..., Any]:
-    is_async = inspect.iscoroutinefunction(endpoint) or inspect.iscoroutinefunction(
-        getattr(endpoint, "__call__", None)  # noqa: B004 - an object whose __call__ is async
-    )
+    called = getattr(endpoint, "__call__", None)  # noqa: B004 - an object whose __call__ is async
+    for kind in (endpoint, called):
+        if inspect.isasyncgenfunction(kind) or inspect.isgeneratorfunction(kind):
+            raise ConfigurationError(
+                f"{_name(endpoint)} is a generator, which runs after it was called: tag an endpoint that returns a "
+                "streaming response around it"
+            )
+    is_async = inspect.iscoroutinefunction(endpoint) or inspect.iscoroutinefunction(called)
+    if not is_handed_a_request(endpoint):
+        by_context.add(_name(endpoint))
 
     @functools.wraps(endpoint)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        scope = _scope_among((*args, *kwargs.values()))
-        exchange = exchange_of(scope)
-        scope = exchange.scope if scope is None else scope
-        body = None
-        if tag.bind_body:
-            body = await _body_of(exchange, scope, (*args, *kwargs.values()))
-        _through(exchange, await exchange.admit(tag.purpose, scope=scope, details=tag.details, body=body), scope)
+        values = (*args, *kwargs.values())
+        await _admitted(tag, values)
         if is_async:
             return await endpoint(*args, **kwargs)
-        return await run_in_threadpool(endpoint, *args, **kwargs)
+        return await in_a_thread(endpoint, args, kwargs)
 
     setattr(guarded, TAG_ATTRIBUTE, tag)
     return guarded
 
 
-def _guarded_class(endpoint: type[Any], tag: Tag) -> type[Any]:
-    if not issubclass(endpoint, HTTPEndpoint | WebSocketEndpoint):
-        raise ConfigurationError(
-            f"{endpoint.__qualname__} is no Starlette endpoint class: tag its methods, or wrap the app in RequireStepUp"
-        )
-    dispatch = endpoint.dispatch
+async def _admitted(tag: Tag, values: tuple[Any, ...]) -> Proof:
+    """Return the proof of the request that an endpoint's arguments belong to, or raise ``StepUpRequired``."""
+    scope = scope_among(values)
+    exchange = exchange_of(scope)
+    scope = exchange.scope if scope is None else scope
+    body = None
+    if tag.bind_body:
+        try:
+            body = await body_among(values, scope, limit=exchange.stepup.max_bound_body)
+        except (BodyTooLarge, BodyTooSlow) as error:
+            exchange.refusal = _unread(error)
+            raise refusing(exchange.refusal, scope, values) from None
+    return _through(await exchange.admit(tag.purpose, scope=scope, details=tag.details, body=body), scope, values)
 
+
+def _guarded_class(endpoint: type[Any], tag: Tag) -> type[Any]:
+    """Return a subclass whose ways in are guarded, its own and those of whatever is derived from it."""
+    ways = _guarded_ways(endpoint, tag, _ways_in(endpoint))
+    if not ways:
+        raise ConfigurationError(
+            f"{endpoint.__qualname__} is no endpoint class that can be guarded as a whole: tag its methods, below the "
+            "framework's own decorator, or wrap the app in RequireStepUp"
+        )
+
+    def derived(cls: type[Any], /, **settings: Any) -> None:
+        super(tagged, cls).__init_subclass__(**settings)
+        for name, way in _guarded_ways(cls, tag, [name for name in _ways_in(cls) if name in vars(cls)]).items():
+            setattr(cls, name, way)
+
+    tagged: type[Any] = type(
+        endpoint.__name__,
+        (endpoint,),
+        {
+            "__module__": endpoint.__module__,
+            "__qualname__": endpoint.__qualname__,
+            "__doc__": endpoint.__doc__,
+            "__init_subclass__": classmethod(derived),
+            TAG_ATTRIBUTE: tag,
+            **ways,
+        },
+    )
+    return tagged
+
+
+def _ways_in(endpoint: type[Any]) -> list[str]:
+    """Return the members of a class through which its framework reaches the handlers.
+
+    ``dispatch`` of Starlette, ``guards`` of Litestar, ``dispatch_request`` of Quart and Sanic, ``get``, ``post``
+    and so on of Django, ``on_post`` and so on of Falcon, ``__call__`` of an object that is an endpoint.
+    """
+    if issubclass(endpoint, HTTPEndpoint | WebSocketEndpoint):
+        return ["dispatch"]
+    if any(kind.__module__.startswith("litestar.") for kind in endpoint.__mro__):
+        return ["guards"]
+    if hasattr(endpoint, "dispatch_request"):
+        return ["dispatch_request"]
+    methods = set(getattr(endpoint, "http_method_names", _METHODS)) - {"options"}
+    names = [name for name in dir(endpoint) if inspect.isfunction(getattr(endpoint, name))]
+    handlers = [name for name in names if name in methods or name.startswith("on_")]
+    return handlers or [name for name in names if name == "__call__"]
+
+
+def _guarded_ways(endpoint: type[Any], tag: Tag, names: Iterable[str]) -> dict[str, Any]:
+    guarded: dict[str, Any] = {}
+    for name in names:
+        way = getattr(endpoint, name, None)
+        if name == "guards":
+            guarded[name] = [*(way if isinstance(way, list | tuple) else ()), _litestar_guard(tag)]
+        elif name == "dispatch" and way is not None:
+            guarded[name] = _guarded_dispatch(way, tag)
+        elif way is not None:
+            guarded[name] = _guarded_function(way, tag)
+    return guarded
+
+
+def _guarded_dispatch(dispatch: Callable[..., Any], tag: Tag) -> Callable[..., Any]:
     async def guarded(self: Any) -> None:
         async def inner(scope: Scope, receive: Receive, send: Send) -> None:
             self.scope, self.receive, self.send = scope, receive, send
@@ -153,41 +213,28 @@ def _guarded_class(endpoint: type[Any], tag: Tag) -> type[Any]:
 
         await run_guarded(inner, tag, self.scope, self.receive, self.send)
 
-    tagged = type(
-        endpoint.__name__,
-        (endpoint,),
-        {"dispatch": guarded, "__module__": endpoint.__module__, "__doc__": endpoint.__doc__, TAG_ATTRIBUTE: tag},
-    )
-    tagged.__qualname__ = endpoint.__qualname__
-    return tagged
+    return guarded
 
 
-def _scope_among(values: Iterable[Any]) -> Scope | None:
-    """Return the ASGI scope among an endpoint's arguments: a scope itself, or the one of a request object."""
-    for value in values:
-        for candidate in (value, getattr(value, "scope", None)):
-            if isinstance(candidate, MutableMapping) and "type" in candidate and "headers" in candidate:
-                return candidate
-    return None
+def _litestar_guard(tag: Tag) -> Callable[..., Any]:
+    """Return a guard of Litestar, which is asked before the body is read."""
+
+    async def guard(connection: Any, handler: Any) -> None:
+        await _admitted(tag, (connection,))
+
+    setattr(guard, TAG_ATTRIBUTE, tag)
+    return guard
 
 
-async def _body_of(exchange: Exchange, scope: Scope, values: Iterable[Any]) -> bytes:
-    """Return the body of a Starlette request among the arguments, and leave it readable for the endpoint."""
-    request = next((value for value in values if isinstance(value, Request)), None)
-    if request is None:
-        raise ConfigurationError(
-            "bind_body needs the endpoint to take the Starlette request; elsewhere wrap the app in RequireStepUp"
-        )
-    body = await _bounded(exchange, scope, request.stream())
-    if isinstance(body, Refusal):
-        exchange.refusal = body
-        _through(exchange, body, scope)
-        raise AssertionError("a refusal does not pass")
-    request._body = body  # where Starlette itself keeps a body that was read, so that form() and json() find it
-    return body
+def _name(endpoint: Any) -> str:
+    return str(getattr(endpoint, "__qualname__", type(endpoint).__qualname__))
 
 
-def _through(exchange: Exchange, verdict: Proof | Refusal, scope: Scope) -> Proof:
+def _unread(error: Exception) -> Refusal:
+    return Refusal(code=RefusalCode.BODY_TOO_LARGE if isinstance(error, BodyTooLarge) else RefusalCode.BODY_TIMEOUT)
+
+
+def _through(verdict: Proof | Refusal, scope: Scope, values: Iterable[Any]) -> Proof:
     """Return the proof, or raise ``StepUpRequired`` so that the framework does not log it as a fault of the app.
 
     Starlette and FastAPI look for a handler by the exception's class in the scope; ours is put beside the
@@ -198,4 +245,4 @@ def _through(exchange: Exchange, verdict: Proof | Refusal, scope: Scope) -> Proo
     handlers = scope.get("starlette.exception_handlers")
     if handlers is not None:
         handlers[0].setdefault(StepUpRequired, starlette_handler)
-    raise StepUpRequired(verdict)
+    raise refusing(verdict, scope, values)

@@ -1,18 +1,29 @@
-"""The outer middleware: places the exchange, serves the library's routes, answers refusals."""
+"""The outer middleware: places the passage, serves the library's routes, answers refusals."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
 
-from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired, StoreError
-from stepup_middleware.exchange import KEY, ASGIApp, Exchange, Message, Receive, Scope, Send, current, logger
+from stepup_middleware.exchange import (
+    KEY,
+    ASGIApp,
+    Exchange,
+    Message,
+    Passage,
+    Receive,
+    Scope,
+    Send,
+    by_context,
+    current,
+    logger,
+)
 from stepup_middleware.gate import run_guarded
 from stepup_middleware.inspection import check_tags
 from stepup_middleware.rules import Rule, RuleTable
 from stepup_middleware.service.stepup import StepUp
-from stepup_middleware.web.answers import answer, send_refusal
+from stepup_middleware.web.answers import nothing_more, send_refusal
 from stepup_middleware.web.pages import prepare
 from stepup_middleware.web.routes import library_router
 
@@ -29,52 +40,61 @@ class StepUpMiddleware:
         self.app = app
         self.stepup = stepup
         self.rules = RuleTable(rules)
+        self._guarded = self._ruled if self.rules else app
         self._library = library_router(stepup.prefix)
         self._prefix = stepup.prefix + "/"
         check_tags(self)
         prepare()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = scope["type"]
-        if kind in ("http", "websocket"):
-            present = scope.get(KEY)
-            if isinstance(present, Exchange) and present.stepup is self.stepup:
-                await self.app(scope, receive, send)  # installed twice: the outer one does the work
-                return
-            await self._request(scope, receive, send)
-        elif kind == "lifespan":
+        # every untagged request comes this way: no header is read and no coroutine put around send
+        if KEY in scope and self._is_inner(scope):
+            await self.app(scope, receive, send)  # installed twice: the outer one does the work
+            return
+        app, passage = self._guarded, Passage(send)
+        if scope["type"] == "http":
+            if self._prefix in scope["path"] and self._is_ours(scope):
+                app = self._library
+            if scope["method"] != "GET":
+                receive = _noticed(receive, passage)
+        elif scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        else:
-            raise RuntimeError(f"StepUpMiddleware does not know the ASGI scope type {kind!r} and refuses it")
-
-    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(self.stepup, scope, receive, send, _replace_page)
-        scope[KEY] = exchange
-        current.set(exchange)
+            return
+        elif scope["type"] != "websocket":
+            raise RuntimeError(f"StepUpMiddleware does not know the ASGI scope type {scope['type']!r} and refuses it")
+        passage.stepup = self.stepup
+        passage.exchange = None
+        passage.over = passage.body_taken = False
+        scope[KEY] = passage
+        if by_context:
+            current.set(scope)
+        error: BaseException | None = None
         try:
-            if scope["type"] == "http" and self._is_ours(scope):
-                await self._library(scope, receive, exchange.send)
-            elif self.rules and (found := self.rules.match(scope)) is not None:
-                rule, parameters = found
-                scope.setdefault("path_params", parameters)
-                await run_guarded(self.app, rule.tag, scope, exchange.receive, exchange.send)
-            else:
-                await self.app(scope, exchange.receive, exchange.send)
+            await app(scope, receive, passage)
         except StepUpRequired as required:
-            # no framework in between made an answer of it
-            if exchange.answered or exchange.status is not None or exchange.swapped:
+            if not await self._answered(passage, required, receive):
+                error = required
                 raise
-            await send_refusal(
-                exchange, required.refusal, scope, _nothing if exchange.body_taken else receive, exchange.send_plain
-            )
-            self._ended(exchange, None)
-        except BaseException as error:
-            self._ended(exchange, error)
+        except BaseException as raised:
+            error = raised
             raise
-        else:
-            self._ended(exchange, None)
         finally:
-            exchange.over = True
+            passage.over = True
+            if passage.exchange is not None:
+                self._ended(passage.exchange, error)  # type: ignore[unreachable] # a gate has set it meanwhile
+
+    async def _ruled(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self.rules.match(scope)
+        if found is None:
+            await self.app(scope, receive, send)
+            return
+        rule, parameters = found
+        scope.setdefault("path_params", parameters)
+        await run_guarded(self.app, rule.tag, scope, receive, send)
+
+    def _is_inner(self, scope: Scope) -> bool:
+        present = scope[KEY]
+        return isinstance(present, Passage) and present.stepup is self.stepup
 
     def _is_ours(self, scope: Scope) -> bool:
         path: str = scope["path"]
@@ -82,6 +102,21 @@ class StepUpMiddleware:
         if root and path.startswith(root):
             path = path[len(root) :]
         return path.startswith(self._prefix)
+
+    @staticmethod
+    async def _answered(passage: Passage, required: StepUpRequired, receive: Receive) -> bool:
+        """Answer a refusal of which no framework in between made an answer; False where one began."""
+        exchange = passage.exchange
+        if exchange is None or exchange.answered or exchange.status is not None:
+            return False
+        await send_refusal(
+            exchange,
+            required.refusal,
+            exchange.scope,
+            nothing_more if passage.body_taken else receive,
+            exchange.send_plain,
+        )
+        return True
 
     def _ended(self, exchange: Exchange, error: BaseException | None) -> None:
         """Log how an authorized action ended: its status, its exception's class, or that the client left."""
@@ -130,13 +165,13 @@ class StepUpMiddleware:
             logger.exception("the store cannot be opened; tagged routes answer 503 until it can")
 
 
-async def _replace_page(exchange: Exchange) -> None:
-    """Send the library's answer in place of a page that a framework made of our refusal."""
-    refusal = exchange.refusal or Refusal(code=RefusalCode.UNAVAILABLE)
-    exchange.answered = True
-    response = answer(refusal, exchange.stepup, exchange.scope)
-    await response(exchange.scope, _nothing, exchange.send_plain)
+def _noticed(receive: Receive, passage: Passage) -> Receive:
+    """Return a ``receive`` that notes when the app begins to read the body."""
 
+    async def noticing() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            passage.body_taken = True
+        return message
 
-async def _nothing() -> Message:
-    return {"type": "http.disconnect"}
+    return noticing

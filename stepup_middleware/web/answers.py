@@ -14,7 +14,7 @@ from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, form_fi
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired
-from stepup_middleware.exchange import KEY, Exchange, Receive, Scope, Send, is_navigation
+from stepup_middleware.exchange import Exchange, Message, Receive, Scope, Send, exchange_at, is_navigation
 from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.service.visitor import header
 
@@ -37,6 +37,14 @@ REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours carries 
 WS_POLICY_VIOLATION = 1008
 
 Fields = list[tuple[str, str]]
+
+
+def exchange_of(scope: Scope | None) -> Exchange:
+    """Return the exchange of a request (None: of the one in hand), which answers with the pages of this module.
+
+    Raises ``ConfigurationError`` when the middleware is missing, or when the request has ended.
+    """
+    return exchange_at(scope, replace_page)
 
 
 class ProblemResponse(JSONResponse):
@@ -201,6 +209,17 @@ async def send_refusal(exchange: Exchange, refusal: Refusal, scope: Scope, recei
     await response(scope, receive, send)
 
 
+async def replace_page(exchange: Exchange) -> None:
+    """Send the library's answer in place of a page that a framework made of our refusal."""
+    refusal = exchange.refusal or Refusal(code=RefusalCode.UNAVAILABLE)
+    await send_refusal(exchange, refusal, exchange.scope, nothing_more, exchange.send_plain)
+
+
+async def nothing_more() -> Message:
+    """Say that the client sends nothing more: the ``receive`` of a request whose body was taken."""
+    return {"type": "http.disconnect"}
+
+
 async def _deny_websocket(stepup: StepUp, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a WebSocket before it is accepted: with the whole answer where the server can carry it."""
     if "websocket.http.response" in scope.get("extensions", {}):
@@ -215,7 +234,7 @@ async def _deny_websocket(stepup: StepUp, refusal: Refusal, scope: Scope, receiv
 async def starlette_handler(connection: Request | WebSocket, error: Exception) -> Response | None:
     """Answer ``StepUpRequired`` where Starlette or FastAPI look for an exception's handler."""
     assert isinstance(error, StepUpRequired)  # noqa: S101 - it is registered for this class alone
-    exchange: Exchange = connection.scope[KEY]
+    exchange = exchange_of(connection.scope)
     exchange.answered = True
     if isinstance(connection, Request):
         fields: Fields = []

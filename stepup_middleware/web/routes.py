@@ -19,12 +19,12 @@ from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import FACTOR_CHANGE
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
-from stepup_middleware.exchange import KEY, Exchange, Receive, Scope, Send, is_navigation, logger, token_cookie
+from stepup_middleware.exchange import Receive, Scope, Send, is_navigation, logger, token_cookie
 from stepup_middleware.service.proving import Issued, insufficient_for
 from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.service.visitor import Visitor
 
-from .answers import SAFE_HEADERS, Fields, answer
+from .answers import SAFE_HEADERS, Fields, answer, exchange_of
 from .pages import base_of, factor_view, prompt_view, purpose_view, render, repeat_view
 from .receipt import NO_RECEIPT, receipt_view
 
@@ -50,7 +50,7 @@ class Call:
 
     def __init__(self, request: Request, visitor: Visitor) -> None:
         self.request = request
-        self.exchange: Exchange = request.scope[KEY]
+        self.exchange = exchange_of(request.scope)
         self.stepup: StepUp = self.exchange.stepup
         self.visitor = visitor
         self.base = base_of(request.scope, self.stepup)
@@ -105,8 +105,7 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
     """Return a Starlette endpoint that lets only the signed-in person's own pages in, and fails closed."""
 
     async def serve(request: Request) -> Response:
-        exchange: Exchange = request.scope[KEY]
-        stepup = exchange.stepup
+        stepup = exchange_of(request.scope).stepup
         try:
             if changes and not _from_own_page(request, stepup):
                 return answer(Refusal(code=RefusalCode.CROSS_ORIGIN), stepup, request.scope)

@@ -1,0 +1,142 @@
+"""What the gates know of frameworks: where a request keeps its scope and its body, and how to refuse quietly.
+
+No framework is imported here that the app has not imported itself. What is not listed works too: the scope
+is found by the context of the request, and the middleware replaces whatever page the framework makes of
+``StepUpRequired``. It is only that such a framework may log the refusal as a fault of the app.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from stepup_middleware.body import BodyTooLarge, read_body
+from stepup_middleware.core.refusals import Refusal
+from stepup_middleware.errors import ConfigurationError, StepUpRequired
+from stepup_middleware.exchange import KEY, Passage, Scope
+from stepup_middleware.service.visitor import header
+
+# the exception that each framework answers without taking it for a fault; each can be built without arguments
+_QUIET = {
+    "django": ("django.core.exceptions", "PermissionDenied"),
+    "quart": ("werkzeug.exceptions", "Unauthorized"),
+    "litestar": ("litestar.exceptions", "NotAuthorizedException"),
+    "falcon": ("falcon", "HTTPUnauthorized"),
+    "blacksheep": ("blacksheep.exceptions", "Unauthorized"),
+    "sanic": ("sanic.exceptions", "Unauthorized"),
+}
+_NAMES = frozenset({"request", "req", "scope", "connection", "websocket", "socket", "ws"})
+_TYPES = frozenset(
+    {"Request", "HTTPConnection", "WebSocket", "Websocket", "Scope", "ASGIConnection", "HttpRequest", "ASGIRequest"}
+)
+
+
+def scope_among(values: Iterable[Any]) -> Scope | None:
+    """Return the ASGI scope among an endpoint's arguments: that of a request object, or a scope itself.
+
+    A mapping is a scope only if the middleware was there: another one may be a body that the client wrote.
+    """
+    for value in values:
+        if isinstance(value, MutableMapping) and isinstance(value.get(KEY), Passage):
+            return value
+        scope = getattr(value, "scope", None)
+        if isinstance(scope, MutableMapping) and "type" in scope and "headers" in scope:
+            return scope
+    return None
+
+
+def is_handed_a_request(endpoint: Callable[..., Any]) -> bool:
+    """Whether an endpoint has a parameter that will be its request or scope, judged by name and annotation."""
+    for parameter in inspect.signature(endpoint).parameters.values():
+        annotation = parameter.annotation
+        if annotation is parameter.empty:
+            if parameter.name in _NAMES:
+                return True
+            continue
+        name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+        if name.partition("[")[0].rpartition(".")[2] in _TYPES:
+            return True
+    return False
+
+
+def refusing(refusal: Refusal, scope: Scope, values: Iterable[Any] = ()) -> StepUpRequired:
+    """Return the exception that the framework in hand answers without logging a fault of the app."""
+    framework = _framework(scope, values)
+    return StepUpRequired(refusal) if framework is None else _quiet(framework)(refusal)
+
+
+def _framework(scope: Scope, values: Iterable[Any]) -> str | None:
+    for value in values:
+        for kind in type(value).__mro__:
+            name = kind.__module__.partition(".")[0]
+            if name == "starlette":
+                return None
+            if name in _QUIET:
+                return name
+    quart = sys.modules.get("quart")
+    if quart is not None and (quart.has_request_context() or quart.has_websocket_context()):
+        return "quart"
+    if "litestar_app" in scope:
+        return "litestar"
+    if "starlette.exception_handlers" in scope:
+        return None
+    loaded = [name for name in _QUIET if name in sys.modules]
+    return loaded[0] if len(loaded) == 1 else None
+
+
+@functools.cache
+def _quiet(framework: str) -> type[StepUpRequired]:
+    module, name = _QUIET[framework]
+    native: type[Exception] = getattr(importlib.import_module(module), name)
+
+    def begin(self: StepUpRequired, refusal: Refusal) -> None:
+        native.__init__(self)
+        self.refusal = refusal
+
+    return type(StepUpRequired.__name__, (StepUpRequired, native), {"__init__": begin, "__module__": __name__})
+
+
+async def in_a_thread(endpoint: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Run a sync endpoint where it does not block the loop; a Django view in the one thread that Django wants."""
+    if any(kind.__module__.startswith("django.") for value in args[:2] for kind in type(value).__mro__):
+        from asgiref.sync import sync_to_async
+
+        return await sync_to_async(endpoint, thread_sensitive=True)(*args, **kwargs)
+    return await run_in_threadpool(endpoint, *args, **kwargs)
+
+
+async def body_among(values: Iterable[Any], scope: Scope, *, limit: int) -> bytes:
+    """Return the body of the request among an endpoint's arguments, and leave it readable for the endpoint.
+
+    Raises ``BodyTooLarge`` or ``BodyTooSlow``, and ``ConfigurationError`` where it cannot be read within bounds.
+    """
+    declared = header(scope, b"content-length")
+    if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+        raise BodyTooLarge
+    for value in values:
+        if isinstance(value, Request):
+            body = await read_body(value.stream(), declared=declared, limit=limit)
+            value._body = body  # where Starlette keeps a body that was read, so that form() and json() find it
+            return body
+        framework = _framework({}, [value])
+        if framework in ("django", "sanic") and isinstance(getattr(value, "body", None), bytes):
+            return _bounded(value.body, limit)  # read before the view by the framework, within its own bound
+        if framework == "litestar":
+            return _bounded(await value.body(), limit)  # bounded by Litestar's request_max_body_size
+    raise ConfigurationError(
+        "bind_body reads the body of a Starlette, FastAPI, Litestar, Django or Sanic request among the endpoint's "
+        "arguments; elsewhere use RequireStepUp or a Rule with bind_body=True"
+    )
+
+
+def _bounded(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise BodyTooLarge
+    return body

@@ -1,0 +1,84 @@
+"""A SQLite store with a person in it, and tokens of theirs by the thousand.
+
+Tokens are written straight into the table, as the store writes them: what is measured is what becomes of them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from stepup_middleware.core.decisions import Presentation
+from stepup_middleware.core.factors import WebAuthnFactor
+from stepup_middleware.core.prompts import Prompt
+from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.stores.sqlite.rows import grant_row
+from stepup_middleware.stores.sqlite.statements import load_statements
+from tests.stores.support import OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
+
+PATIENT = timedelta(seconds=30)
+SQL = load_statements()
+
+
+class Mint:
+    """Tokens of one person for one prompt, in the database at ``path``."""
+
+    def __init__(self, path: Path, prompt: Prompt, factor: WebAuthnFactor) -> None:
+        self.path = path
+        self._prompt = prompt
+        self._factor = factor
+
+    def tokens(self, count: int) -> list[TokenReference]:
+        """Issue so many tokens."""
+        grants = [
+            grant_for(self._prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16)) for _ in range(count)
+        ]
+        with connected(self.path) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            (epoch,) = connection.execute("SELECT epoch FROM meta").fetchone()
+            connection.executemany(SQL["insert_token"], [grant_row(grant, epoch) for grant in grants])
+            (last,) = connection.execute("SELECT max(id) FROM tokens").fetchone()
+            connection.execute("COMMIT")
+        return [TokenReference(last - count + place, grant.nonce) for place, grant in enumerate(grants, 1)]
+
+    def presentations(self, count: int) -> list[Presentation]:
+        """Issue so many tokens, and return how their holder shows them."""
+        return [shown_for(self._prompt, reference) for reference in self.tokens(count)]
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to a database as the store does: a write-ahead log, and every commit durable."""
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None, cached_statements=256)) as connection:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY", "cache_size = -32768"):
+            connection.execute(f"PRAGMA {pragma}")
+        yield connection
+
+
+async def mint_in(path: Path, subject: Subject = OWNER, **fields: Any) -> Mint:
+    """Create a database at a path, with a person, their passkey and a prompt. ``fields`` are the prompt's."""
+    async with SQLiteStore(path, timeout=PATIENT) as store:
+        factor = await enrol(store, subject, passkey(sign_count=0))
+        assert isinstance(factor, WebAuthnFactor)
+        return Mint(path, await ask(store, subject, TRANSMIT, **fields), factor)
+
+
+@asynccontextmanager
+async def open_store(path: Path) -> AsyncIterator[tuple[SQLiteStore, Mint]]:
+    """Give a new store and the mint of its tokens."""
+    mint = await mint_in(path)
+    async with SQLiteStore(path, timeout=PATIENT) as store:
+        yield store, mint
+
+
+def batches(shown: Sequence[Presentation], size: int) -> Iterator[Sequence[Presentation]]:
+    """Yield presentations in batches."""
+    for start in range(0, len(shown), size):
+        yield shown[start : start + size]

@@ -1,0 +1,92 @@
+"""What was measured, as a table, as JSON and in the README."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .harness import TIMES, Result
+
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- benchmarks: written by `python -m tests.benchmarks --readme` -->", "<!-- /benchmarks -->"
+
+
+def number(value: float) -> str:
+    """Return a number with three significant digits."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def amount(result: Result, value: float) -> str:
+    """Return a value with the unit of its figure."""
+    unit = result.figure.unit
+    return f"{number(value)}{TIMES}" if unit == TIMES else f"{number(value)} {unit}".rstrip()
+
+
+def goal(result: Result) -> str:
+    """Return the goal of a figure."""
+    wanted = result.figure.goal
+    return f"{'≥' if wanted.upwards else '≤'} {amount(result, wanted.limit)}"
+
+
+def machine() -> str:
+    """Say in one line what it was measured on."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return (
+        f"{os.cpu_count()} cores of {cpu}, {platform.system()}, "
+        f"{platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    )
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return the Markdown table."""
+    rows = ["| what | against, in the same run | goal | measured |", "|---|---|---|---|"]
+    rows += [
+        f"| {result.figure.what} | {result.figure.baseline} | {goal(result)} "
+        f"| {amount(result, result.median)}{'' if result.met else ' (short)'} |"
+        for result in results
+    ]
+    return "\n".join(rows)
+
+
+def as_json(results: Sequence[Result], missing: dict[str, str]) -> str:
+    """Return everything, the values of each round included."""
+    entries: list[dict[str, Any]] = [
+        {
+            "benchmark": result.benchmark,
+            "what": result.figure.what,
+            "baseline": result.figure.baseline,
+            "quantity": result.figure.quantity,
+            "unit": result.figure.unit,
+            "goal": {("at_least" if result.figure.goal.upwards else "at_most"): result.figure.goal.limit},
+            "median": result.median,
+            "met": result.met,
+            "rounds": result.values,
+            "medians_of_sides": result.samples,
+        }
+        for result in results
+    ]
+    head = {"machine": machine(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    return json.dumps({**head, "figures": entries, "missing": missing}, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_readme(results: Sequence[Result], path: Path = README) -> None:
+    """Put the table between the marks of the README. Raises ``ValueError`` when there are none."""
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path} has no marks for the table")
+    today = datetime.now(UTC).date().isoformat()
+    written = f"\n\n{table(results)}\n\nMeasured on {today}: {machine()}. Medians of alternating rounds.\n\n"
+    path.write_text(before + begin + written + end + after, encoding="utf-8")

@@ -1,0 +1,18 @@
+"""All benchmarks, in the order of the table."""
+
+from __future__ import annotations
+
+from . import ceremonies, memory, pages, passthrough, processes, served, sqlite, starting, tokens
+from .harness import Benchmark
+
+SUITE: tuple[Benchmark, ...] = (
+    *passthrough.BENCHMARKS,
+    *served.BENCHMARKS,
+    *sqlite.BENCHMARKS,
+    *processes.BENCHMARKS,
+    *ceremonies.BENCHMARKS,
+    *tokens.BENCHMARKS,
+    *starting.BENCHMARKS,
+    *pages.BENCHMARKS,
+    *memory.BENCHMARKS,
+)

@@ -1,0 +1,93 @@
+"""Every benchmark runs and yields its figures. How fast anything is, no test says."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from . import report
+from .harness import TIMES, Benchmark, Figure, Result, Sample, Scale, Sides, Unavailable, at_least, at_most, run
+from .suite import SUITE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("benchmark", SUITE, ids=lambda benchmark: benchmark.name)
+async def test_a_benchmark_yields_a_value_of_each_of_its_figures(benchmark: Benchmark) -> None:
+    try:
+        results = await run(benchmark, scale=Scale(smoke=True), rounds=1)
+    except Unavailable as reason:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(reason))
+    assert [result.figure for result in results] == list(benchmark.figures)
+    assert all(len(result.values) == 1 for result in results)
+
+
+def test_names_are_unique() -> None:
+    names = [benchmark.name for benchmark in SUITE]
+    assert len(set(names)) == len(names)
+
+
+def _result(values: list[float], goal: float = 2.0) -> Result:
+    figure = Figure("an act", "a bare act", at_most(goal), "seconds", "ours", "theirs")
+    return Result("act", figure, values, {"ours": 2.0, "theirs": 1.0})
+
+
+def test_the_median_is_what_counts() -> None:
+    assert _result([1.0, 9.0, 2.0]).met
+    assert not _result([3.0, 9.0, 2.0]).met
+
+
+def test_a_figure_is_the_ratio_or_the_difference_of_its_sides() -> None:
+    samples = {"ours": {"ms": 30.0}, "theirs": {"ms": 10.0}}
+    assert Figure("act", "bare", at_most(4), "ms", "ours", "theirs").value(samples) == 3.0
+    assert Figure("act", "bare", at_most(60), "ms", "ours", "theirs", "ms").value(samples) == 20.0
+    assert Figure("act", "nothing", at_least(4), "ms", "ours", None, "ms").value(samples) == 30.0
+
+
+def test_the_table_goes_between_the_marks_and_again_in_the_same_place(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
+    report.write_readme([_result([1.5])], path)
+    report.write_readme([_result([3.0])], path)
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text and "1.5" not in text
+    assert f"| an act | a bare act | ≤ 2{TIMES} | 3{TIMES} (short) |" in text and report.machine() in text
+
+
+def test_the_readme_has_the_marks() -> None:
+    text = report.README.read_text(encoding="utf-8")
+    assert text.index(report.BEGIN) < text.index(report.END)
+
+
+def test_everything_is_in_the_json() -> None:
+    written = json.loads(report.as_json([_result([1.0, 2.0, 4.0])], {"browser": "no Chromium"}))
+    assert written["figures"][0]["rounds"] == [1.0, 2.0, 4.0] and written["missing"] == {"browser": "no Chromium"}
+    assert written["figures"][0]["goal"] == {"at_most": 2.0}
+
+
+async def test_sides_are_measured_in_turning_order() -> None:
+    order: list[str] = []
+
+    @asynccontextmanager
+    async def sides(scale: Scale) -> AsyncIterator[Sides]:
+        def side(name: str) -> Sample:
+            order.append(name)
+            return {"seconds": 1.0}
+
+        async def first() -> Sample:
+            return side("first")
+
+        async def second() -> Sample:
+            return side("second")
+
+        yield {"first": first, "second": second}
+
+    figure = Figure("act", "bare", at_most(2), "seconds", "first", "second")
+    await run(Benchmark(name="act", sides=sides, figures=(figure,)), scale=Scale(), rounds=2)
+    assert order == ["first", "second", "second", "first"]

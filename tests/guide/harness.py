@@ -67,6 +67,11 @@ class Ran:
     names: dict[str, Any] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
 
+    @property
+    def main(self) -> Any:
+        """``main.py`` of the start page, as the page's blocks import it."""
+        return importlib.import_module("main")
+
 
 @asynccontextmanager
 async def running(page: str, folder: Path) -> AsyncIterator[Ran]:
@@ -76,7 +81,8 @@ async def running(page: str, folder: Path) -> AsyncIterator[Ran]:
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     try:
-        (folder / "secret.key").write_text(KEY, encoding="utf-8")
+        if not (folder / "secret.key").exists():
+            (folder / "secret.key").write_text(KEY, encoding="utf-8")
         for block in blocks_of("start"):
             if block.name == "main.py":
                 (folder / "main.py").write_text(block.text, encoding="utf-8")

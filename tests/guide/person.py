@@ -50,6 +50,13 @@ class Person:
             headers={"origin": self.origin, "sec-fetch-site": "same-origin", "accept": "application/json"},
         )
 
+    def in_front_of(self, app: ASGIApp) -> Person:
+        """Return the same person, in the same session, in front of another app: one that was started again."""
+        again = Person(app, None)
+        again.session, again.passkey = self.session, self.passkey
+        again.secret, again._codes = self.secret, self._codes
+        return again
+
     def move_to(self, ip: str) -> None:
         """Go on from another address."""
         self.http = self._client(ip)

@@ -1,0 +1,107 @@
+"""Tagging: each of the four ways asks, runs once after a proof, and fails closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware, requires_step_up
+
+from .harness import Ran
+from .person import NAVIGATION, Person
+
+WAYS = [
+    ("DELETE", "/scim/t-1", "scim_token_revocation", "revoked"),
+    ("DELETE", "/saml/okta", "saml_provider_deletion", "deleted"),
+    ("GET", "/exports/2026", "data_export_download", "the bundle"),
+    ("POST", "/accounts/a-1/erase", "account_erasure_finalize", "erased"),
+    ("POST", "/tokens/p-1/scope?scope=write", "personal_access_token_elevation", "write"),
+    ("POST", "/legacy/webhooks/w-1/rotate", "webhook_secret_rotation", "done by the old app"),
+    ("PUT", "/legacy/admin/a/b", "mfa_policy_disable", "done by the old app"),
+    ("POST", "/LEGACY//webhooks/w-1/rotate/", "webhook_secret_rotation", ""),
+]
+
+
+@pytest.mark.parametrize(("method", "url", "purpose", "words"), WAYS)
+async def test_each_way_asks_and_runs_after_the_proof(
+    ran: Ran, method: str, url: str, purpose: str, words: str
+) -> None:
+    person = Person(ran.names["app"])
+    await person.enrol_passkey()
+    asked = await person.ask(method, url)
+    assert asked.json()["purpose"]["id"] == purpose
+    token = await person.prove(asked)
+    done = await person.http.request(method, url, headers={"stepup-token": token})
+    assert done.status_code == (200 if words else 404)
+    assert words in done.text
+
+
+async def test_a_handler_that_need_not_ask_does_not(ran: Ran) -> None:
+    person = Person(ran.names["app"])
+    assert (await person.http.post("/tokens/p-1/scope?scope=read")).json() == {"scope": "read"}
+    await person.enrol_passkey()
+    asked = await person.ask("POST", "/tokens/p-1/scope?scope=write")
+    assert asked.json()["details"] == [["Token", "p-1"], ["New scope", "write"]]
+
+
+async def test_the_handler_finds_the_proof_that_the_page_lists(ran: Ran) -> None:
+    stepup = ran.names["stepup"]
+    app = StepUpMiddleware(Starlette(routes=[Route("/cname", ran.names["issue"], methods=["POST"])]), stepup=stepup)
+    person = Person(app)
+    await person.enrol_passkey()
+    told = (await person.act("POST", "/cname")).json()
+    assert told["prompt_id"]
+    assert told["authorized_at"].endswith("+00:00")
+    assert {key: told[key] for key in ("subject_id", "purpose", "factor_kind", "requirement", "acr", "amr")} == {
+        "subject_id": "owner@axis.example",
+        "purpose": "branding_domain_cname",
+        "factor_kind": "passkey",
+        "requirement": "any",
+        "acr": "phr",
+        "amr": ["swk", "user", "mfa"],
+    }
+
+
+async def test_head_is_asked_and_a_prefetch_is_not(ran: Ran) -> None:
+    person = Person(ran.names["app"])
+    await person.enrol_passkey()
+    assert (await person.http.head("/exports/2026")).headers["stepup-prompt"]
+    early = await person.http.get("/exports/2026", headers={**NAVIGATION, "sec-purpose": "prefetch"})
+    assert early.status_code == 401
+    assert "stepup-prompt" not in early.headers
+
+
+async def test_without_the_middleware_a_tagged_endpoint_does_not_run(ran: Ran) -> None:
+    bare = Starlette(routes=[Route("/scim/{token}", ran.names["revoke_token"], methods=["DELETE"])])
+    transport = httpx2.ASGITransport(app=bare)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        with pytest.raises(ConfigurationError):
+            await http.delete("/scim/t-1")
+
+
+async def test_an_unknown_purpose_stops_the_start(ran: Ran) -> None:
+    async def nothing(request: Any) -> None: ...
+
+    tagged = Route("/x", requires_step_up("no_such_purpose")(nothing))
+    with pytest.raises(ConfigurationError, match="no_such_purpose"):
+        StepUpMiddleware(Starlette(routes=[tagged]), stepup=ran.names["stepup"])
+    with pytest.raises(ConfigurationError, match="no_such_purpose"):
+        StepUpMiddleware(Starlette(), stepup=ran.names["stepup"], rules=[Rule("*", "/x", purpose="no_such_purpose")])
+
+
+async def test_two_tags_that_ask_for_different_proofs_are_answered_503(ran: Ran) -> None:
+    twice = requires_step_up("data_export_download")(ran.names["revoke_token"])
+    app = StepUpMiddleware(
+        Starlette(routes=[Route("/scim/{token}", twice, methods=["DELETE"])]), stepup=ran.names["stepup"]
+    )
+    person = Person(app)
+    await person.enrol_passkey()
+    assert (await person.act("DELETE", "/scim/t-1")).json()["code"] == "STEPUP_UNAVAILABLE"
+
+
+async def test_the_command_printed_the_purposes(ran: Ran) -> None:
+    assert "webhook_secret_rotation" in ran.outputs[0]

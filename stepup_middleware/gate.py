@@ -141,7 +141,7 @@ async def _admitted(tag: Tag, values: tuple[Any, ...]) -> Proof:
             body = await body_among(values, scope, limit=exchange.stepup.max_bound_body)
         except (BodyTooLarge, BodyTooSlow) as error:
             exchange.refusal = _unread(error)
-            raise refusing(exchange.refusal, scope, values) from None
+            return _through(exchange.refusal, scope, values)
     return _through(await exchange.admit(tag.purpose, scope=scope, details=tag.details, body=body), scope, values)
 
 

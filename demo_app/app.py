@@ -90,6 +90,7 @@ def create_app(
         relying_party=RelyingParty(id=settings.domain, name="AxisSynapse", origins=[settings.origin]),
         identify=accounts.identify,
         on_event=[accounts.count_failed_step_up],
+        home_url="/",
         clock=clock,
     )
 

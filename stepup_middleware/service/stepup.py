@@ -39,6 +39,7 @@ from .visitor import ClientAddress, Identify, Reception, Visitor
 logger = logging.getLogger("stepup_middleware")
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
+_PAGE = re.compile(r"(https?://[^/\\\s]+|/(?![/\\]))[^\\\s]*")  # a URL, or a path of the app itself
 _SECRETS_AT_ONCE = 200  # rows a transaction
 # Nobody guesses a signature: this bounds what false ones cost us. It never closes for good, or whoever holds
 # the session could take a person's keys from them.
@@ -73,7 +74,8 @@ class StepUp:
     network, the proxies whose ``X-Forwarded-For`` counts; ``client_address`` replaces the whole look-up.
     ``max_bound_body`` bounds a body that a tag binds, in bytes; ``anti_forgery_fields`` are form fields that
     a page renders anew each time and no binding covers. ``enroll_url`` is where people enrol factors, if not
-    on the bundled page. ``totp_limit`` and ``webauthn_limit`` bound wrong attempts per person.
+    on the bundled page; ``home_url``, a path or an http(s) URL, is where the bundled pages lead back to. ``totp_limit``
+    and ``webauthn_limit`` bound wrong attempts per person.
 
     ``head_key`` signs heads of the audit log: 32 bytes, raw or in base64, from ``stepup keygen --head``, apart
     from ``secret_key``. Without it no head is signed, and evidence says so. ``on_head``: async callables that
@@ -99,6 +101,7 @@ class StepUp:
         max_bound_body: int = 1024 * 1024,
         anti_forgery_fields: Iterable[str] = ANTI_FORGERY_FIELDS,
         enroll_url: str | None = None,
+        home_url: str | None = None,
         open_prompts_per_session: int = OPEN_PROMPTS_PER_SESSION,
         totp_limit: AttemptLimit | None = None,
         webauthn_limit: AttemptLimit | None = None,
@@ -110,6 +113,8 @@ class StepUp:
             raise ConfigurationError(f"prefix is a path without a slash at its end, such as /stepup: {prefix!r}")
         if max_bound_body < 1 or open_prompts_per_session < 1:
             raise ConfigurationError("max_bound_body and open_prompts_per_session must be positive")
+        if home_url is not None and not _PAGE.fullmatch(home_url):
+            raise ConfigurationError(f"home_url is a path such as /, or an http(s) URL: {home_url!r}")
         if not isinstance(store, Store):
             raise ConfigurationError("store must be one of stepup_middleware.stores")
         if on_head and head_key is None:
@@ -123,6 +128,7 @@ class StepUp:
         self.purposes = Catalogue(purposes)
         self.prefix = prefix
         self.enroll_url = enroll_url or f"{prefix}/factors"
+        self.home_url = home_url
         self.max_bound_body = max_bound_body
         self.anti_forgery_fields = frozenset(anti_forgery_fields)
         self.reception = Reception(

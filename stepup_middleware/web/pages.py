@@ -46,7 +46,7 @@ def render(template: str, stepup: StepUp, base: str, **context: Any) -> str:
     return (
         _environment()
         .get_template(template)
-        .render(assets=asset_urls(base), rp_name=stepup.relying_party.name, **context)
+        .render(assets=asset_urls(base), rp_name=stepup.relying_party.name, home_url=stepup.home_url, **context)
     )
 
 

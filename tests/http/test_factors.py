@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from stepup_middleware import EventName
+from stepup_middleware import ConfigurationError, EventName
 from stepup_middleware.testing import VirtualAuthenticator, totp_code
-from tests.support import HTML, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of
+from tests.support import HTML, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
 OPTIONS = "/stepup/factors/webauthn/options"
 TOTP = "/stepup/factors/totp"
@@ -346,3 +347,19 @@ async def test_who_is_not_signed_in_sees_and_changes_no_factor(ada: Browser, hou
         answer = await stranger.send(method, url, json={"kind": "passkey", "name": "x"})
         assert (answer.status_code, code_of(answer)) == (401, "STEPUP_NOT_SIGNED_IN")
     assert len(await held(ada)) == 2
+
+
+async def test_the_bundled_pages_lead_back_to_the_app_where_it_says_so(tmp_path: Path) -> None:
+    async with house_in(tmp_path, home_url="/start?from=stepup&x") as house:
+        person = Browser(house, house.sign_in("new"))
+        page = await person.send("GET", "/stepup/factors", headers=HTML)
+        assert 'href="/start?from=stepup&amp;x">Back to AxisSynapse<' in page.text
+    async with house_in(tmp_path) as house:
+        page = await Browser(house, house.sign_in("new")).send("GET", "/stepup/factors", headers=HTML)
+        assert "Back to" not in page.text
+
+
+@pytest.mark.parametrize("url", ["", "start", "//elsewhere.example", "/\\elsewhere.example", "javascript:alert(1)"])
+def test_a_way_back_is_a_path_or_a_url(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="home_url"):
+        House(tmp_path, home_url=url)

@@ -84,7 +84,8 @@ def environment() -> jinja2.Environment:
 
 
 def render(name: str, **context: Any) -> Document:
-    return Document(environment().get_template(name).render(assets=ASSETS, **{"rp_name": "AxisSynapse", **context}))
+    given = {"rp_name": "AxisSynapse", "home_url": None, **context}
+    return Document(environment().get_template(name).render(assets=ASSETS, **given))
 
 
 def prompt(*kinds: str, text: str = "", **changes: Any) -> dict[str, Any]:

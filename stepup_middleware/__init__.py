@@ -4,6 +4,7 @@ A tagged route runs only with a fresh, single-use proof that is bound to its pur
 session, the address and the very request. See the README for the first five minutes.
 """
 
+from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, FailureCluster
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.heads import SignedHead
@@ -28,6 +29,7 @@ from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.stores.base import AttemptLimit, AuditFilter, AuditPage
 
 __all__ = [
+    "FAILURE_CLUSTER",
     "PLATFORM_PURPOSES",
     "AttemptLimit",
     "AuditEvent",
@@ -35,11 +37,13 @@ __all__ = [
     "AuditPage",
     "AuditRecord",
     "CeremonyError",
+    "ClusterRule",
     "ConfigurationError",
     "Deprecation",
     "EventName",
     "FactorKind",
     "FactorRequirement",
+    "FailureCluster",
     "Outcome",
     "PolicyError",
     "Proof",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 
 from stepup_middleware.core.chain import ChainFault, ChainState, verify_chains
-from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.clusters import ClusterFinder, ClusterRule, FailureCluster
+from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.stores.base import AuditFilter, AuditPage, Store
 
 _BATCH = 500
@@ -15,8 +17,9 @@ _POLL_SECONDS = 1.0
 class AuditService:
     """Reads the log. Nothing here writes to it."""
 
-    def __init__(self, *, store: Store) -> None:
+    def __init__(self, *, store: Store, rule: ClusterRule | None = None) -> None:
         self._store = store
+        self._rule = rule or ClusterRule()
 
     async def page(
         self,
@@ -65,6 +68,27 @@ class AuditService:
             position = batch[-1].seq if len(batch) == _BATCH else max(newest, position)
             if len(batch) < _BATCH:
                 await self._store.wait_for_audit(position, seconds=_POLL_SECONDS)
+
+    async def clusters(
+        self, workspace_id: str | None, *, since: datetime, until: datetime | None = None
+    ) -> tuple[FailureCluster, ...]:
+        """Return the clusters of failures in a time, the one with the newest failure first.
+
+        A failure is ``ACCOUNT_STEPUP_FAILED`` or ``ACCOUNT_STEPUP_BLOCKED`` on a purpose, unless the person
+        cancelled. How many within how long are a cluster says ``StepUp(failure_cluster=)``. The same events are
+        handed to ``on_event`` with the flag ``failure_cluster``.
+        """
+        finder = ClusterFinder(self._rule)
+        kinds = (EventName.FAILED, EventName.BLOCKED)
+        walks = [self.stream(workspace_id, AuditFilter(event=kind, since=since, until=until)) for kind in kinds]
+        heads = [await anext(walk, None) for walk in walks]
+        while any(heads):  # two walks, merged in the order of the log
+            place, record = min(
+                ((place, head) for place, head in enumerate(heads) if head is not None), key=lambda each: each[1].seq
+            )
+            finder.add(record)
+            heads[place] = await anext(walks[place], None)
+        return finder.found()
 
     async def verify(self, *, seen: Callable[[AuditRecord], None] | None = None) -> AsyncIterator[ChainFault]:
         """Follow every chain of the log from its start and yield each fault. Streams: memory stays flat.

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from stepup_middleware import assets
 from stepup_middleware.core.client_ip import trusted_networks
+from stepup_middleware.core.clusters import ClusterRule
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.heads import HeadKey
 from stepup_middleware.core.keys import KeyRing
@@ -35,6 +36,7 @@ from .proving import Proving
 from .sinks import Dispatcher, Sink
 from .vault import Vault
 from .visitor import ClientAddress, Identify, Reception, Visitor
+from .watch import ClusterWatch
 
 logger = logging.getLogger("stepup_middleware")
 
@@ -75,7 +77,8 @@ class StepUp:
     ``max_bound_body`` bounds a body that a tag binds, in bytes; ``anti_forgery_fields`` are form fields that
     a page renders anew each time and no binding covers. ``enroll_url`` is where people enrol factors, if not
     on the bundled page; ``home_url``, a path or an http(s) URL, is where the bundled pages lead back to. ``totp_limit``
-    and ``webauthn_limit`` bound wrong attempts per person.
+    and ``webauthn_limit`` bound wrong attempts per person. ``failure_cluster`` says how many failures on one
+    purpose within how long are flagged to ``on_event`` and found by ``audit.clusters``.
 
     ``head_key`` signs heads of the audit log: 32 bytes, raw or in base64, from ``stepup keygen --head``, apart
     from ``secret_key``. Without it no head is signed, and evidence says so. ``on_head``: async callables that
@@ -105,6 +108,7 @@ class StepUp:
         open_prompts_per_session: int = OPEN_PROMPTS_PER_SESSION,
         totp_limit: AttemptLimit | None = None,
         webauthn_limit: AttemptLimit | None = None,
+        failure_cluster: ClusterRule | None = None,
         head_key: bytes | str | None = None,
         on_head: Sequence[HeadSink] = (),
         head_interval: timedelta = timedelta(minutes=1),
@@ -148,7 +152,8 @@ class StepUp:
             webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
         )
         self.policy = PolicyService(store=store, catalogue=self.purposes, clock=clock)
-        self.audit = AuditService(store=store)
+        failure_cluster = failure_cluster or ClusterRule()
+        self.audit = AuditService(store=store, rule=failure_cluster)
         self.factors = FactorService(
             store=store,
             vault=vault,
@@ -165,7 +170,8 @@ class StepUp:
             else HeadKeeper(store=store, key=HeadKey(head_key), clock=clock, interval=head_interval, sinks=on_head)
         )
         self.evidence_service = EvidenceService(store=store, keeper=self._keeper)
-        self._dispatcher = Dispatcher(on_event, store=store, clock=clock)
+        watch = ClusterWatch(store=store, rule=failure_cluster)
+        self._dispatcher = Dispatcher(on_event, store=store, clock=clock, prepare=watch.flagged)
         if on_event:
             store.subscribe(self._dispatcher.heard)
         self._started = False

@@ -49,11 +49,13 @@ def asset_urls(base: str) -> dict[str, str]:
     return {name: f"{base}/static/{asset.hashed_name}" for name, asset in bundled().items()}
 
 
-def head(base: str) -> str:
-    """Return the tags for a page's head: the stylesheet, htmx and the script."""
+def head(base: str, *, htmx: bool = True) -> str:
+    """Return the tags for a page's head: the stylesheet, htmx if wanted, and the script."""
     urls = asset_urls(base)
-    return (
-        f'<link rel="stylesheet" href="{urls["stepup.css"]}">\n'
-        f'<script src="{urls["htmx.min.js"]}" defer></script>\n'
-        f'<script src="{urls["stepup.js"]}" defer></script>'
+    scripts = ("htmx.min.js", "stepup.js") if htmx else ("stepup.js",)
+    return "\n".join(
+        (
+            f'<link rel="stylesheet" href="{urls["stepup.css"]}">',
+            *(f'<script src="{urls[name]}" defer></script>' for name in scripts),
+        )
     )

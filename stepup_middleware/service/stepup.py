@@ -76,7 +76,8 @@ class StepUp:
     network, the proxies whose ``X-Forwarded-For`` counts; ``client_address`` replaces the whole look-up.
     ``max_bound_body`` bounds a body that a tag binds, in bytes; ``anti_forgery_fields`` are form fields that
     a page renders anew each time and no binding covers. ``enroll_url`` is where people enrol factors, if not
-    on the bundled page; ``home_url``, a path or an http(s) URL, is where the bundled pages lead back to. ``totp_limit``
+    on the bundled page; ``home_url``, a path or an http(s) URL, is where the bundled pages lead back to. With
+    ``bundle_htmx=False`` the ``head`` leaves htmx out, for pages that bring their own or need none. ``totp_limit``
     and ``webauthn_limit`` bound wrong attempts per person. ``failure_cluster`` says how many failures on one
     purpose within how long are flagged to ``on_event`` and found by ``audit.clusters``.
 
@@ -105,6 +106,7 @@ class StepUp:
         anti_forgery_fields: Iterable[str] = ANTI_FORGERY_FIELDS,
         enroll_url: str | None = None,
         home_url: str | None = None,
+        bundle_htmx: bool = True,
         open_prompts_per_session: int = OPEN_PROMPTS_PER_SESSION,
         totp_limit: AttemptLimit | None = None,
         webauthn_limit: AttemptLimit | None = None,
@@ -131,6 +133,7 @@ class StepUp:
         self.relying_party = relying_party
         self.purposes = Catalogue(purposes)
         self.prefix = prefix
+        self.bundle_htmx = bundle_htmx
         self.enroll_url = enroll_url or f"{prefix}/factors"
         self.home_url = home_url
         self.max_bound_body = max_bound_body
@@ -220,7 +223,7 @@ class StepUp:
     @property
     def head(self) -> str:
         """The tags for a page's head: the bundled stylesheet, htmx and script (HTML, safe to insert as it is)."""
-        return assets.head(self.prefix)
+        return assets.head(self.prefix, htmx=self.bundle_htmx)
 
     # what others ask
 

@@ -6,6 +6,9 @@ it never even loads the key, so that a point off the curve or a 512-bit RSA modu
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from webauthn.helpers import (
     decode_credential_public_key,
     decoded_public_key_to_cryptography,
@@ -121,16 +124,20 @@ def _sane(key: DecodedKey) -> bool:
     return False
 
 
+@lru_cache(maxsize=256)
+def load_key(cose_key: bytes) -> tuple[PublicKeyTypes, COSEAlgorithmIdentifier]:
+    """Return a supported key, loaded, and its algorithm. Keys come again and again, and loading takes as long
+    as a verification: it puts an EC point on its curve. Raises what decoding and loading raise.
+    """
+    key = decode_key(cose_key)
+    return decoded_public_key_to_cryptography(key), COSEAlgorithmIdentifier(key.alg)
+
+
 def signature_holds(cose_key: bytes, signature: bytes, message: bytes) -> bool:
     """Tell whether ``signature`` over ``message`` verifies under a supported key; never raises."""
     try:
-        key = decode_key(cose_key)
-        verify_signature(
-            public_key=decoded_public_key_to_cryptography(key),
-            signature_alg=key.alg,
-            signature=signature,
-            data=message,
-        )
+        key, algorithm = load_key(cose_key)
+        verify_signature(public_key=key, signature_alg=algorithm, signature=signature, data=message)
     except Exception:
         return False
     return True

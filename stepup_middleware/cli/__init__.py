@@ -96,6 +96,9 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
         "--heads", type=Path, metavar="FILE", help="witnessed heads (NDJSON), to detect a second history"
     )
     command.add_argument("--rp-id", help="the relying-party id that the proofs must be for")
+    command.add_argument(
+        "--chains-only", action="store_true", help="with a log: hashes and heads, but no proofs; faster"
+    )
     command.add_argument("--json", action="store_true", help="for machines")
     add_source(command, required=False)
     command.set_defaults(command=_running(verify))

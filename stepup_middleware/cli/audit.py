@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from stepup_middleware.core.events import AuditRecord, EventName
+from stepup_middleware.core.events import EventName
 from stepup_middleware.core.evidence import strict_json
 from stepup_middleware.core.exports import CSV_COLUMNS, csv_row, ocsf_event, record_as_dict
 from stepup_middleware.core.findings import Check
@@ -45,7 +45,7 @@ async def verify(options: argparse.Namespace) -> int:
         raise ConfigurationError("name either a BUNDLE, or the log by --database or --app")
     if options.bundle is None:
         async with opened_store(options) as store:
-            return await _verify_log(store, trust, as_json=options.json)
+            return await _verify_log(store, trust, as_json=options.json, proofs=not options.chains_only)
     report = judge(_read_bundle(options.bundle), trust)
     (_bundle_json if options.json else _bundle_table)(report)
     return _CODES[report.verdict]
@@ -129,14 +129,10 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-async def _verify_log(store: Store, trust: Trust, *, as_json: bool) -> int:
+async def _verify_log(store: Store, trust: Trust, *, as_json: bool, proofs: bool) -> int:
     total = await store.last_seq()
-    verifier = LogVerifier(store, trust)
-
-    def seen(_: AuditRecord) -> None:
-        progress("verified", verifier.tally.records, total)
-
-    async for fault in verifier.run(seen=seen):
+    verifier = LogVerifier(store, trust, proofs=proofs)
+    async for fault in verifier.run(told=lambda count: progress("verified", count, total)):
         print(json.dumps(_fault_as_dict(fault), ensure_ascii=False) if as_json else _printable(_fault_text(fault)))
     heads = await store.chain_heads()
     if as_json:
@@ -145,19 +141,25 @@ async def _verify_log(store: Store, trust: Trust, *, as_json: bool) -> int:
     else:
         for head in heads:
             print(f"chain {head.chain}: {head.link} links, head {head.hash.hex()}")
-        _tally_table(verifier.tally, trust)
+        _tally_table(verifier.tally, trust, proofs=proofs)
     return 1 if verifier.tally.faults else 0
 
 
-def _tally_table(tally: Tally, trust: Trust) -> None:
+def _tally_table(tally: Tally, trust: Trust, *, proofs: bool) -> None:
     heads = "signature not checked: no --head-key" if not trust.head_keys else "signature checked"
+    skipped, covered = "not judged: --chains-only", tally.beyond_heads > 0
     table(
         ("WHAT", "COUNT", "NOTE"),
         [
             ("records", str(tally.records), ""),
-            ("WebAuthn proofs", str(tally.proofs), "signature, challenge, origin and key checked"),
+            (
+                "WebAuthn proofs",
+                str(tally.proofs),
+                "signature, challenge, origin and key checked" if proofs else skipped,
+            ),
             ("one-time passwords", str(tally.one_time_passwords), "not independently verifiable"),
             ("signed heads", str(tally.heads), heads),
+            ("under no head yet", str(tally.beyond_heads), "newer than the last head: the operator's word" * covered),
             ("cannot be told", str(tally.unverifiable), "the records needed were purged"),
             ("faults", str(tally.faults), ""),
         ],

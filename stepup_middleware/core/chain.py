@@ -65,18 +65,22 @@ def verify_chains(records: Iterable[AuditRecord], starts: dict[str, ChainState] 
     """
     states = {} if starts is None else starts
     for record in records:
-        state = states.setdefault(record.chain, ChainState())
-
-        def fault(field: str, problem: str, record: AuditRecord = record) -> ChainFault:
-            return ChainFault(chain=record.chain, link=record.link, seq=record.seq, field=field, problem=problem)
-
+        state = states.get(record.chain)
+        if state is None:
+            state = states[record.chain] = ChainState()
+        hash_ = link_hash(record.chain, record.link, record.previous, leaf_hash(record.body))
         if record.link != state.link + 1:
-            yield fault("link", f"expected link {state.link + 1}, found {record.link}: records are missing or moved")
+            problem = f"expected link {state.link + 1}, found {record.link}: records are missing or moved"
+            yield _fault(record, "link", problem)
         if record.previous != state.hash:
-            yield fault("previous", "does not name the hash of the link before it")
-        if link_hash(record.chain, record.link, record.previous, leaf_hash(record.body)) != record.hash:
-            yield fault("body", "the record was altered after it was written")
+            yield _fault(record, "previous", "does not name the hash of the link before it")
+        if hash_ != record.hash:
+            yield _fault(record, "body", "the record was altered after it was written")
         state.link, state.hash = record.link, record.hash
+
+
+def _fault(record: AuditRecord, field: str, problem: str) -> ChainFault:
+    return ChainFault(chain=record.chain, link=record.link, seq=record.seq, field=field, problem=problem)
 
 
 def read_record(seq: int, chain: str, link: int, previous: bytes, hash_: bytes, body: str) -> AuditRecord:

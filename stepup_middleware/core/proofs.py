@@ -6,9 +6,11 @@ finding means that the check held.
 
 from __future__ import annotations
 
+import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -56,8 +58,9 @@ def check_proof(
         yield Finding(check=Check.SIGNATURE, field=field, problem="is not a complete WebAuthn proof")
         return
     yield from _check_description(kept, challenge, authorized or verified, field)
-    yield from _check_challenge(kept, field)
-    yield from _check_relying_party(kept, field, rp_id)
+    client = _client_data(kept)
+    yield from _check_challenge(kept, client, field)
+    yield from _check_relying_party(kept, client, field, rp_id)
     yield from _check_flags(kept, field)
     yield from _check_enrolment(kept, challenge, verified, enrolment, field)
     held = signature_holds(
@@ -112,10 +115,10 @@ def _check_description(kept: Kept, challenge: Placed, action: Placed, field: str
     """The description that was signed tells the very action that ran."""
     field = f"{field}.description"
     try:
-        said = strict_json(kept.description)
+        said = json.loads(kept.description)
         if not isinstance(said, dict) or canonical_json(said) != kept.description:
             raise ValueError("not canonical")
-    except ValueError:
+    except (ValueError, RecursionError):
         yield Finding(check=Check.DESCRIPTION, field=field, problem="is not canonical JSON")
         return
     record = action.record
@@ -142,22 +145,20 @@ def _check_description(kept: Kept, challenge: Placed, action: Placed, field: str
         yield Finding(check=Check.DESCRIPTION, field=challenge.field("at"), problem=problem)
 
 
-def _check_challenge(kept: Kept, field: str) -> Iterator[Finding]:
+def _check_challenge(kept: Kept, client: Mapping[str, Any], field: str) -> Iterator[Finding]:
     """The challenge that was signed is the commitment to nonce and description."""
-    client = _client_data(kept)
     expected = urlsafe_b64encode(commit(kept.nonce, kept.description.encode())).rstrip(b"=").decode()
-    if client is None or client.get("challenge") != expected:
+    if client.get("challenge") != expected:
         problem = "the challenge in client_data_json is not the one of nonce and description"
         yield Finding(check=Check.CHALLENGE, field=f"{field}.client_data_json", problem=problem)
 
 
-def _check_relying_party(kept: Kept, field: str, rp_id: str | None) -> Iterator[Finding]:
+def _check_relying_party(kept: Kept, client: Mapping[str, Any], field: str, rp_id: str | None) -> Iterator[Finding]:
     """WebAuthn L3 §7.2 steps 10 and 12 to 15, with the origins and the RP ID that the log names."""
 
     def wrong(name: str, problem: str) -> Finding:
         return Finding(check=Check.ORIGIN, field=f"{field}.{name}", problem=problem)
 
-    client = _client_data(kept) or {}
     if client.get("type") != "webauthn.get":
         yield wrong("client_data_json", "is not of the type webauthn.get")
     origin = client.get("origin")
@@ -165,14 +166,21 @@ def _check_relying_party(kept: Kept, field: str, rp_id: str | None) -> Iterator[
         yield wrong("client_data_json", "its origin is none of the relying party's")
     if client.get("crossOrigin", False) is not False or "topOrigin" in client:
         yield wrong("client_data_json", "the ceremony was framed by another origin")
-    try:
-        RelyingParty(id=kept.rp_id, name="", origins=kept.origins)
-    except (ConfigurationError, ValueError):
+    if not _within(kept.rp_id, kept.origins):
         yield wrong("origins", "are not all within rp_id")
     if rp_id is not None and kept.rp_id != rp_id:
         yield wrong("rp_id", "is not the relying party that you expect")
     if kept.authenticator_data[:_FLAGS_AT] != sha256(kept.rp_id.encode()).digest():
         yield wrong("authenticator_data", "was not made for rp_id")
+
+
+@lru_cache(maxsize=64)
+def _within(rp_id: str, origins: tuple[str, ...]) -> bool:
+    try:
+        RelyingParty(id=rp_id, name="", origins=origins)
+    except (ConfigurationError, ValueError):
+        return False
+    return True
 
 
 def _check_flags(kept: Kept, field: str) -> Iterator[Finding]:
@@ -227,12 +235,13 @@ def _check_enrolment(
         yield Finding(check=Check.ENROLMENT, field=f"{field}.authenticator_data", problem=problem)
 
 
-def _client_data(kept: Kept) -> dict[str, Any] | None:
+def _client_data(kept: Kept) -> Mapping[str, Any]:
+    """Return the members of the client data; none where it is no JSON object of one reading."""
     try:
         parsed = strict_json(kept.client_data_json.decode("utf-8-sig"))
     except ValueError:
-        return None
-    return parsed if isinstance(parsed, dict) else None
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _unb64(value: object) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
 from stepup_middleware.core.chain import ChainFault, ChainState, verify_chains
@@ -41,16 +41,23 @@ class AuditService:
         self, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int = 0
     ) -> AsyncIterator[AuditRecord]:
         """Yield the records of a workspace (None: of all), oldest first, up to the end that the log has now."""
+        async for batch in self.batches(workspace_id, wanted, after=after):
+            for record in batch:
+                yield record
+
+    async def batches(
+        self, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int = 0
+    ) -> AsyncIterator[Sequence[AuditRecord]]:
+        """Yield the records of ``stream`` some hundred at a time."""
         last = await self._store.last_seq()
         while after < last:
             batch = await self._store.audit_after(workspace_id, wanted or AuditFilter(), after=after, limit=_BATCH)
-            for record in batch:
-                if record.seq > last:
-                    return
-                yield record
-            if len(batch) < _BATCH:
+            if not batch:
                 return
             after = batch[-1].seq
+            yield batch if after <= last else [record for record in batch if record.seq <= last]
+            if len(batch) < _BATCH:
+                return
 
     async def follow(
         self, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int | None = None

@@ -320,6 +320,10 @@ class Store(ABC):
         """Return signed heads of a chain at or after a link, oldest first."""
 
     @abstractmethod
+    async def signed_chains(self) -> tuple[str, ...]:
+        """Return the names of all chains that have a signed head, those without a record among them."""
+
+    @abstractmethod
     async def wait_for_audit(self, after: int, *, seconds: float) -> None:
         """Return when the log may have records above ``after``, from any process, or after ``seconds``.
 

@@ -177,25 +177,26 @@ class Generator:
         return asked, purpose
 
     def enrol(self, log: Log, asked: Asked, key: Key) -> AuditRecord:
+        return log.append(self.enrolled(asked, key))
+
+    def enrolled(self, asked: Asked, key: Key) -> AuditEvent:
         credential = key.credential
         subject = asked.subject
-        return log.append(
-            AuditEvent(
-                at=asked.now - timedelta(seconds=self.random.randint(0, 10**7)),
-                name=EventName.FACTOR_ENROLLED,
-                workspace_id=subject.workspace_id, subject_id=subject.id, subject_name=subject.name,
-                session=subject.session, ip=asked.ip, factor_kind=key.kind, factor_id=key.factor_id,
-                data={
-                    "name": "Key",
-                    "credential_id": credential.credential_id.hex(),
-                    "public_key": credential.public_key.hex(),
-                    "algorithm": credential.algorithm,
-                    "aaguid": "00000000-0000-0000-0000-000000000000",
-                    "attestation_format": "none",
-                    "backup_eligible": key.authenticator.backup_eligible,
-                    "rp_id": RP_ID,
-                },
-            )
+        return AuditEvent(
+            at=asked.now - timedelta(seconds=self.random.randint(0, 10**7)),
+            name=EventName.FACTOR_ENROLLED,
+            workspace_id=subject.workspace_id, subject_id=subject.id, subject_name=subject.name,
+            session=subject.session, ip=asked.ip, factor_kind=key.kind, factor_id=key.factor_id,
+            data={
+                "name": "Key",
+                "credential_id": credential.credential_id.hex(),
+                "public_key": credential.public_key.hex(),
+                "algorithm": credential.algorithm,
+                "aaguid": "00000000-0000-0000-0000-000000000000",
+                "attestation_format": "none",
+                "backup_eligible": key.authenticator.backup_eligible,
+                "rp_id": RP_ID,
+            },
         )  # fmt: skip
 
     def proof(self, prompt: Prompt, key: Key, **deviations: Any) -> dict[str, Any]:

@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from stepup_middleware.core.events import EventName
+from stepup_middleware.core.trust import Trust
+from stepup_middleware.core.verification import Verdict
+from stepup_middleware.service.evidence import judge
+from tests.support import TRANSMIT
 
-from .support import head_key_file, lines, person, run, signing_house
+from .independent_verifier import verdict as independent_verdict
+from .support import KEY, head_key_file, lines, person, run, signing_house
 
 OVERRIDE = "/bound-mount/x"
 
@@ -69,3 +74,23 @@ def test_a_chain_that_was_purged_and_grew_again_is_signed_again(
     code, out, _ = run(capsys, "audit", "verify", "--database", folder / "stepup.db", "--json")
     assert code == 0
     assert lines(out)[-1]["summary"]["heads"] >= 2
+
+
+async def test_a_proof_of_ten_years_is_fully_verifiable_after_the_rest_was_purged(
+    tmp_path: Path,
+) -> None:
+    async with signing_house(tmp_path) as house:
+        ada = await person(house, "ada", "passkey")
+        await ada.step_up("POST", TRANSMIT, "passkey")
+        house.clock.advance(timedelta(days=9 * 365))
+        answer = await ada.step_up("POST", OVERRIDE, "passkey")
+        assert answer.status_code == 200
+        await house.soon(EventName.ACTION_COMPLETED)
+        house.clock.advance(timedelta(days=9 * 365))
+        purged = await house.store.purge(now=house.clock(), limit=1000, vouched=True)
+        assert purged.events >= 4  # the transmission of eighteen years ago
+        override = (await house.events(EventName.ACTION_AUTHORIZED))[-1].prompt_id
+        bundle = await house.stepup.evidence("axis", override)
+    report = judge(bundle, Trust(head_keys={KEY.key_id: KEY.public_key}))
+    assert report.verdict is Verdict.VERIFIED, report.findings
+    assert independent_verdict(bundle, [KEY.public_key]) == ("verified", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -257,4 +258,12 @@ async def test_signed_heads_are_kept_and_read_oldest_first(store: Store) -> None
         await store.add_head(head(link, NOW + timedelta(seconds=link)))
     assert [kept.link for kept in await store.heads("c/P1Y")] == [1, 5, 9]
     assert await store.heads("c/P1Y", from_link=5, limit=1) == (head(5, NOW + timedelta(seconds=5)),)
+
+
+async def test_the_chains_with_a_signed_head_are_told_also_without_a_record(store: Store) -> None:
+    assert await store.signed_chains() == ()
+    await store.append([event()])
+    for chain in ("c/P1Y", "a/P10Y", "c/P1Y"):
+        await store.add_head(replace(head(3), chain=chain))
+    assert sorted(await store.signed_chains()) == ["a/P10Y", "c/P1Y"]
     assert await store.heads("other") == ()

@@ -180,6 +180,9 @@ class SQLiteStore(Store):
         rows = await self._log.rows(self._sql["heads"], (chain, from_link, limit))
         return tuple(head_of(row) for row in rows)
 
+    async def signed_chains(self) -> tuple[str, ...]:
+        return tuple(chain for (chain,) in await self._log.rows(self._sql["signed_chains"]))
+
     async def wait_for_audit(self, after: int, *, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds

@@ -59,6 +59,15 @@ INSERT INTO heads (chain, link, hash, at, key_id, signature) VALUES (?, ?, ?, ?,
 -- name: heads
 SELECT chain, link, hash, at, key_id, signature FROM heads WHERE chain = ? AND link >= ? ORDER BY link, rowid LIMIT ?;
 
+-- name: signed_chains
+-- Skips from chain to chain along the index.
+WITH RECURSIVE names (chain) AS (
+    SELECT min(chain) FROM heads
+    UNION ALL
+    SELECT (SELECT min(h.chain) FROM heads AS h WHERE h.chain > names.chain) FROM names WHERE names.chain IS NOT NULL
+)
+SELECT chain FROM names WHERE chain IS NOT NULL;
+
 -- name: workspaces
 -- Skips from workspace to workspace along the index.
 WITH RECURSIVE names (workspace) AS (

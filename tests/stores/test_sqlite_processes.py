@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
-import sqlite3
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
-from stepup_middleware.core.decisions import Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.stores.sqlite import SQLiteStore
 
+from .crashes import besieged
 from .support import all_records, assert_chains_hold, hold_many
-from .workers import race, redeem_over_a_fork, redeem_until_killed
+from .workers import race, redeem_over_a_fork
 
 SPAWN = get_context("spawn")
 
@@ -38,43 +35,11 @@ async def test_eight_processes_share_each_token(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_killing_the_writer_anywhere_loses_no_redemption_and_repeats_none(tmp_path: Path) -> None:
-    path, ledger = tmp_path / "stepup.db", tmp_path / "ledger"  # X01, A02
-    async with SQLiteStore(path) as store:
-        held = await hold_many(store, 1500)
-    shown = [one.shown() for one in held]
-    order = random.Random(7)  # noqa: S311 - an order, no secret
-    kills = 0
-    for _ in range(24):
-        process = SPAWN.Process(target=redeem_until_killed, args=(path, shown, ledger))
-        process.start()
-        enough = _size(ledger) + order.randrange(1, 150)
-        while process.is_alive() and _size(ledger) < enough:
-            process.join(0.001)
-        if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        process.join()
-    assert kills >= 20
-    ran = [int(line) for line in ledger.read_text().split()]
-    assert len(ran) == len(set(ran))
-    prompts = {one.reference.id: one.prompt.id for one in held}
-    async with SQLiteStore(path) as store:
-        records = await all_records(store)
-        authorized = [record.prompt_id for record in records if record.event is EventName.ACTION_AUTHORIZED]
-        assert len(authorized) == len(set(authorized))
-        assert {prompts[id_] for id_ in ran} <= set(authorized)
-        await assert_chains_hold(store)
-        for one in held:
-            answer = await store.redeem(one.shown())
-            assert (answer.decision.verdict is Verdict.REUSED) is (one.prompt.id in authorized)
-    connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    connection.close()
-
-
-def _size(ledger: Path) -> int:
-    return ledger.stat().st_size if ledger.exists() else 0
+async def test_killing_workers_anywhere_loses_no_redemption_and_repeats_none(tmp_path: Path) -> None:
+    figures = await besieged(tmp_path, kills=30, seed=7)  # X01, X07, A02; more by python -m tests.stores.crashes
+    assert figures.kills == 30
+    assert figures.runs > 0
+    assert figures.sound, figures
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")

@@ -34,24 +34,6 @@ def race(path: Path, shown: Sequence[Presentation], seed: int) -> list[int]:
     return asyncio.run(run())
 
 
-def redeem_until_killed(path: Path, shown: Sequence[Presentation], ledger: Path) -> None:
-    """Redeem one token after another, several at a time; write each that ran to the ledger, at once."""
-    file = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-
-    async def run() -> None:
-        waiting = iter(shown)
-
-        async def worker(store: SQLiteStore) -> None:
-            for one in waiting:
-                if await _ran(store, one):
-                    os.write(file, b"%d\n" % one.reference.id)
-
-        async with SQLiteStore(path, timeout=PATIENT) as store:
-            await asyncio.gather(*(worker(store) for _ in range(8)))
-
-    asyncio.run(run())
-
-
 def redeem_over_a_fork(path: Path, shown: Sequence[Presentation]) -> tuple[list[int], list[int]]:
     """Open the store, fork, and redeem all tokens in parent and child; return the ids that ran in each."""
 

@@ -223,22 +223,24 @@ class Exchange:
             if self.proof is not None:
                 return self._same_again(known, request, shown)
             self.visitor, self.purpose, self._asked = visitor, known, request
-            return await stepup.admission.admit(
-                visitor,
-                Application(
-                    purpose=known,
-                    request=request,
-                    details=shown,
-                    tokens=[] if quiet else self._tokens(scope),  # nobody clicked: the cookie is not for this
-                    quiet=quiet,
-                ),
+            application = Application(
+                purpose=known,
+                request=request,
+                details=shown,
+                tokens=[] if quiet else self._tokens(scope),  # nobody clicked: the cookie is not for this
+                quiet=quiet,
             )
+            async with stepup.in_time():
+                return await stepup.admission.admit(visitor, application)
         except BodyTooLarge:
             return Refusal(code=RefusalCode.BODY_TOO_LARGE)
         except BodyTooSlow:
             return Refusal(code=RefusalCode.BODY_TIMEOUT)
         except StoreError as error:
             logger.error("the store cannot be used, the request is refused: %s", error)
+            return Refusal(code=RefusalCode.UNAVAILABLE)
+        except TimeoutError:
+            logger.error("the store did not answer in time, the request is refused")
             return Refusal(code=RefusalCode.UNAVAILABLE)
         except Exception:
             logger.exception("the decision failed; the request is refused")

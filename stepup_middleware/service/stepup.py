@@ -86,6 +86,9 @@ class StepUp:
     are handed each ``SignedHead``, to be kept where the database's owner cannot write. ``head_interval`` is
     how often a head is signed for each chain that grew; one more is signed by ``close``.
 
+    ``store_timeout`` bounds what one request waits for the store, over all its calls; later than that it is
+    refused with 503.
+
     Raises ``ConfigurationError`` for anything that cannot be served safely.
     """
 
@@ -114,6 +117,7 @@ class StepUp:
         head_key: bytes | str | None = None,
         on_head: Sequence[HeadSink] = (),
         head_interval: timedelta = timedelta(minutes=1),
+        store_timeout: timedelta = timedelta(seconds=1.5),
     ) -> None:
         if not _PREFIX.fullmatch(prefix):
             raise ConfigurationError(f"prefix is a path without a slash at its end, such as /stepup: {prefix!r}")
@@ -123,6 +127,8 @@ class StepUp:
             raise ConfigurationError(f"home_url is a path such as /, or an http(s) URL: {home_url!r}")
         if not isinstance(store, Store):
             raise ConfigurationError("store must be one of stepup_middleware.stores")
+        if store_timeout <= timedelta(0):
+            raise ConfigurationError("store_timeout must be positive")
         if on_head and head_key is None:
             raise ConfigurationError("on_head needs a head_key: make one with `stepup keygen --head`")
         keys = KeyRing([secret_key] if isinstance(secret_key, str | bytes) else secret_key)
@@ -177,8 +183,9 @@ class StepUp:
         self._dispatcher = Dispatcher(on_event, store=store, clock=clock, prepare=watch.flagged)
         if on_event:
             store.subscribe(self._dispatcher.heard)
+        self._store_seconds = store_timeout.total_seconds()
         self._started = False
-        self._starting: asyncio.Lock | None = None
+        self._starting: asyncio.Task[None] | None = None
 
     # life
 
@@ -190,18 +197,23 @@ class StepUp:
         """
         if self._started:
             return
-        if self._starting is None:
-            self._starting = asyncio.Lock()
-        async with self._starting:
-            if not self._started:
-                await self.store.start()
-                self._dispatcher.start()
-                if self._keeper is not None:
-                    self._keeper.start()
-                self._started = True
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._open(), name="stepup-start")
+            self._starting.add_done_callback(_seen)
+        await asyncio.shield(self._starting)  # who gives up waiting ends it for nobody else
+
+    async def _open(self) -> None:
+        await self.store.start()
+        self._dispatcher.start()
+        if self._keeper is not None:
+            self._keeper.start()
+        self._started = True
 
     async def close(self) -> None:
         """Flush what was handed over, stop the sinks and close the store. Safe to call twice."""
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
         if self._started:
             self._started = False
             if self._keeper is not None:
@@ -290,9 +302,28 @@ class StepUp:
 
     async def usable(self) -> bool:
         """Start if need be, and say whether the store can be used. Never raises for a store that is down."""
+        if self._started:
+            return True
         try:
-            await self.start()
+            async with self.in_time():
+                await self.start()
         except StoreError:
             logger.exception("the store cannot be opened; tagged requests are refused")
             return False
+        except TimeoutError:
+            logger.error("the store is still being opened; tagged requests are refused")
+            return False
         return True
+
+    def in_time(self) -> asyncio.Timeout:
+        """Bound what a request waits for the store, over all its calls: ``TimeoutError`` after ``store_timeout``.
+
+        What was handed to the store may still take effect; a redemption that does is logged as aborted.
+        """
+        return asyncio.timeout(self._store_seconds)
+
+
+def _seen(starting: asyncio.Task[None]) -> None:
+    """Take note of how a start ended, so that one that nobody waited for leaves no warning."""
+    if not starting.cancelled():
+        starting.exception()

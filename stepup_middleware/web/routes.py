@@ -46,7 +46,7 @@ class BadRequest(Exception):
 class Call:
     """One request to the library's own routes, by a signed-in person."""
 
-    __slots__ = ("base", "exchange", "request", "stepup", "visitor")
+    __slots__ = ("_body", "base", "exchange", "request", "stepup", "visitor")
 
     def __init__(self, request: Request, visitor: Visitor) -> None:
         self.request = request
@@ -54,6 +54,7 @@ class Call:
         self.stepup: StepUp = self.exchange.stepup
         self.visitor = visitor
         self.base = base_of(request.scope, self.stepup)
+        self._body: bytes | None = None
 
     @property
     def prompt_id(self) -> str:
@@ -61,6 +62,11 @@ class Call:
 
     async def body(self) -> bytes:
         """Return the body, at most 64 KiB. Raises ``BadRequest``."""
+        if self._body is None:
+            self._body = await self._read()
+        return self._body
+
+    async def _read(self) -> bytes:
         declared = self.request.headers.get("content-length", "").encode() or None
         try:
             return await read_body(self.request.stream(), declared=declared, limit=BODY_LIMIT)
@@ -114,11 +120,18 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
             visitor = await stepup.reception.receive(request.scope)
             if isinstance(visitor, Refusal):
                 return answer(visitor, stepup, request.scope)
-            return await handler(Call(request, visitor))
+            call = Call(request, visitor)
+            if changes:
+                await call.body()  # the client's time, not the store's
+            async with stepup.in_time():
+                return await handler(call)
         except BadRequest as error:
             return answer(error.refusal, stepup, request.scope)
         except StoreError as error:
             logger.error("the store cannot be used: %s", error)
+            return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
+        except TimeoutError:
+            logger.error("the store did not answer in time; nothing was authorized")
             return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
         except Exception:
             logger.exception("a route of the library failed; nothing was authorized")

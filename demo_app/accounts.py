@@ -137,9 +137,9 @@ class Accounts:
     async def count_failed_step_up(self, event: AuditEvent) -> None:
         """Count a failed step-up towards the sign-in lockout of its account: an ``on_event`` sink.
 
-        The running session is left alone: a failed step-up aborts the action only.
+        The running session is left alone: a failed step-up aborts the action only. Who cancels has not failed.
         """
-        if event.name is not EventName.FAILED:
+        if event.name is not EventName.FAILED or event.reason == "cancelled":
             return
         async with self._database.write() as change:
             await change.run(

@@ -20,9 +20,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from demo_app.accounts import SESSION_LIFE, Accounts
+from demo_app.accounts import SESSION_LIFE, WORKSPACE, Accounts
 from demo_app.areas import (
     audit,
+    audit_exports,
     console,
     developers,
     domains,
@@ -44,6 +45,7 @@ from demo_app.protection import ByName, SameOrigin, SecurityHeaders
 from demo_app.secrets_at_rest import Vault, derived_key
 from demo_app.seed import seed
 from demo_app.settings import Settings, from_arguments
+from demo_app.tally import Tally
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware
 from stepup_middleware.stores.sqlite import SQLiteStore
 
@@ -60,6 +62,7 @@ _AREAS = (
     exports,
     policy,
     audit,
+    audit_exports,
     console,
     guide,
 )
@@ -91,6 +94,7 @@ def create_app(
         identify=accounts.identify,
         on_event=[accounts.count_failed_step_up],
         home_url="/",
+        head_key=settings.head_key,
         clock=clock,
     )
 
@@ -118,6 +122,7 @@ def create_app(
         accounts=accounts,
         vault=vault,
         stepup=stepup,
+        tally=Tally(stepup, WORKSPACE, clock),
         clock=clock,
         stopping=stopping or asyncio.Event(),
     )

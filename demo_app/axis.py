@@ -15,6 +15,7 @@ from demo_app.accounts import Accounts
 from demo_app.db import Database, Transaction
 from demo_app.secrets_at_rest import Vault
 from demo_app.settings import Settings
+from demo_app.tally import Tally
 from stepup_middleware import Proof, StepUp, Subject
 
 
@@ -35,6 +36,7 @@ class Axis:
     accounts: Accounts
     vault: Vault
     stepup: StepUp
+    tally: Tally
     clock: Callable[[], datetime]
     stopping: asyncio.Event
 

@@ -224,3 +224,18 @@ CREATE TABLE IF NOT EXISTS acknowledgement (
     account_id TEXT NOT NULL REFERENCES account (id),
     at         TEXT NOT NULL
 ) STRICT;
+
+-- Exports of the audit log, and how far each has come: position lies between first and last.
+CREATE TABLE IF NOT EXISTS audit_export (
+    id          INTEGER PRIMARY KEY,
+    account_id  TEXT NOT NULL REFERENCES account (id),
+    format      TEXT NOT NULL,
+    wanted      TEXT NOT NULL,
+    started_at  TEXT NOT NULL,
+    updated_at  TEXT NOT NULL,
+    finished_at TEXT,
+    events      INTEGER NOT NULL DEFAULT 0,
+    first       INTEGER NOT NULL DEFAULT 0,
+    position    INTEGER NOT NULL DEFAULT 0,
+    last        INTEGER NOT NULL
+) STRICT;

@@ -12,6 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _KEY_BYTES = 48
+_HEAD_KEY_BYTES = 32
+_POSTGRES = ("postgresql", "postgres")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +22,15 @@ class Settings:
 
     ``origin`` is scheme, host and port as the browser shows them; passkeys are bound to its host, which
     must be a name: browsers refuse an IP address. ``secret_keys`` are newest first: the first signs and
-    encrypts, all verify and decrypt.
+    encrypts, all verify and decrypt. ``database`` is the SQLite file of the demo's own tables. The step-up store is
+    a file beside it, unless ``postgres`` is the DSN of a PostgreSQL database. ``head_key`` signs the audit log.
     """
 
     database: Path
     origin: str
     secret_keys: tuple[str, ...] = field(repr=False)
+    head_key: str | None = field(default=None, repr=False)
+    postgres: str | None = field(default=None, repr=False)
     host: str = "localhost"
     port: int = 8000
 
@@ -48,33 +53,47 @@ class Settings:
 def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
     """Read the command line; what it leaves out comes from the environment.
 
-    ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_ORIGIN``, and ``AXIS_SECRET_KEYS`` (separated by
-    commas, newest first).
+    ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_TABLES``, ``AXIS_ORIGIN``, ``AXIS_HEAD_KEY``, and
+    ``AXIS_SECRET_KEYS`` (separated by commas, newest first).
     """
     parser = argparse.ArgumentParser(prog="stepup-demo", description="AxisSynapse, a demo of step-up.")
     parser.add_argument("--host", default=os.environ.get("AXIS_HOST", "localhost"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("AXIS_PORT", "8000")))
-    parser.add_argument("--database", type=Path, default=Path(os.environ.get("AXIS_DATABASE", "axis.db")))
+    parser.add_argument(
+        "--database",
+        default=os.environ.get("AXIS_DATABASE", "axis.db"),
+        help="a SQLite file, or the postgresql:// DSN of the step-up store",
+    )
+    parser.add_argument(
+        "--tables",
+        type=Path,
+        default=Path(os.environ.get("AXIS_TABLES", "axis.db")),
+        help="the SQLite file of the demo's own tables, where --database is a DSN",
+    )
     chosen = parser.parse_args(arguments)
+    postgres = chosen.database if urlsplit(chosen.database).scheme in _POSTGRES else None
+    database = Path(chosen.database) if postgres is None else chosen.tables
     keys = tuple(key for key in os.environ.get("AXIS_SECRET_KEYS", "").split(",") if key)
     return Settings(
         host=chosen.host,
         port=chosen.port,
-        database=chosen.database,
+        database=database,
+        postgres=postgres,
         origin=os.environ.get("AXIS_ORIGIN", f"http://localhost:{chosen.port}"),
-        secret_keys=keys or (_kept_key(chosen.database.with_suffix(".key")),),
+        secret_keys=keys or (_kept_key(database.with_suffix(".key"), _KEY_BYTES),),
+        head_key=os.environ.get("AXIS_HEAD_KEY") or _kept_key(database.with_suffix(".head.key"), _HEAD_KEY_BYTES),
     )
 
 
-def _kept_key(path: Path) -> str:
-    """Return the key in a file, made at the first start; only its owner may read it.
+def _kept_key(path: Path, size: int) -> str:
+    """Return the key of so many bytes in a file, made at the first start; only its owner may read it.
 
     Linking a finished file into place is atomic: workers that start together end up with one key.
     """
     if not path.exists():
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mkstemp gives mode 0600
         with os.fdopen(descriptor, "w", encoding="ascii") as made:
-            made.write(secrets.token_urlsafe(_KEY_BYTES))
+            made.write(secrets.token_urlsafe(size))
         try:
             os.link(name, path)
         except FileExistsError:

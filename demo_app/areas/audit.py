@@ -1,96 +1,36 @@
-"""The audit log: filters, one step-up from beginning to end, and the export."""
+"""The audit log: filters, pages, and one step-up from beginning to end with its evidence."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, TypeVar
+from collections.abc import Iterable
 from urllib.parse import urlencode
 
-from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Scope
 
 from demo_app.accounts import WORKSPACE
+from demo_app.areas.audit_exports import FORMATS, recent
+from demo_app.audit_filters import audit_filter, chosen
 from demo_app.axis import axis_of, current
-from demo_app.pages import page
+from demo_app.pages import download, page
 from demo_app.seed import ACCOUNTS
-from demo_app.tables import csv_line
 from stepup_middleware import (
     PLATFORM_PURPOSES,
-    AuditFilter,
     AuditRecord,
     EventName,
     Outcome,
-    requires_step_up,
 )
 
 PAGE = 50  # events
-_Word = TypeVar("_Word", bound=StrEnum)
-FORMATS = ("csv", "ndjson")
-_FILTERS = ("event", "purpose", "person", "outcome", "since", "until", "prompt")
-_COLUMNS = (
-    "seq",
-    "at",
-    "event",
-    "severity",
-    "outcome",
-    "subject",
-    "purpose",
-    "prompt",
-    "factor",
-    "requirement",
-    "request",
-    "details",
-    "reason",
-    "flags",
-    "ip",
-    "user agent",
-    "session",
-    "hash",
+STEPS = (
+    ("Asked", EventName.CHALLENGE_REQUESTED),
+    ("Proved", EventName.VERIFIED),
+    ("Authorized", EventName.ACTION_AUTHORIZED),
+    ("Completed", EventName.ACTION_COMPLETED),
 )
-
-
-def chosen(query: QueryParams) -> dict[str, str]:
-    """Return the filters that a query sets, by name."""
-    return {name: query[name].strip()[:200] for name in _FILTERS if query.get(name, "").strip()}
-
-
-def audit_filter(wanted: dict[str, str]) -> AuditFilter:
-    """Return the library's filter. Raises ``ValueError`` with a sentence for a value that means nothing."""
-    return AuditFilter(
-        event=_known(EventName, wanted.get("event"), "event"),
-        purpose=wanted.get("purpose"),
-        subject=wanted.get("person"),
-        outcome=_known(Outcome, wanted.get("outcome"), "outcome"),
-        since=_time(wanted.get("since")),
-        until=_time(wanted.get("until")),
-        prompt=wanted.get("prompt"),
-    )
-
-
-def _known(kind: type[_Word], word: str | None, name: str) -> _Word | None:
-    if word is None:
-        return None
-    try:
-        return kind(word)
-    except ValueError:
-        raise ValueError(f"There is no such {name}.") from None
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("A time is written as 2026-11-24T08:00, in UTC.") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 async def show(request: Request) -> Response:
@@ -130,90 +70,54 @@ async def _show(
         purposes=[(purpose.id, purpose.title) for purpose in PLATFORM_PURPOSES],
         people=[(account_id, name) for account_id, _, name, _ in ACCOUNTS],
         continued="before" in request.query_params,
+        formats=[(name, form.label) for name, form in FORMATS.items()],
+        exports=await recent(axis_of(request.scope)),
     )
 
 
 async def one_step_up(request: Request) -> Response:
     """Show the events of one prompt together, oldest first, with the evidence."""
-    await current(request)
+    subject = await current(request)
     prompt_id = request.path_params["prompt"]
     events = await axis_of(request.scope).stepup.audit.of_prompt(WORKSPACE, prompt_id)
     if not events:
         raise HTTPException(404, "The log has no step-up with this number.")
-    return await page(request, "audit_prompt.html", events=events, prompt_id=prompt_id)
+    steps = [
+        (label, next((event for event in events if event.event is name and event.outcome is not Outcome.DENIED), None))
+        for label, name in STEPS
+    ]
+    authorized = dict(steps)["Authorized"]
+    return await page(
+        request,
+        "audit_prompt.html",
+        events=events,
+        prompt_id=prompt_id,
+        steps=steps,
+        receipt=authorized is not None and (subject.is_admin or authorized.subject_id == subject.id),
+        evidence=subject.is_admin,
+    )
 
 
-async def export_details(scope: Scope) -> list[tuple[str, str]]:
-    """Return what the modal shows for an export: the format and which events.
-
-    What makes no sense is refused here, before anybody is asked to prove anything.
-    """
-    query = QueryParams(scope["query_string"])
-    form, _ = _wish(query)
-    which = ", ".join(f"{name} {value}" for name, value in chosen(query).items()) or "all"
-    return [("Format", form.upper()), ("Events", which)]
-
-
-def _wish(query: QueryParams) -> tuple[str, AuditFilter]:
-    form = query.get("format", "csv")
-    if form not in FORMATS:
-        raise HTTPException(422, "The log is exported as csv or ndjson.")
-    try:
-        return form, audit_filter(chosen(query))
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from error
+async def evidence(request: Request) -> Response:
+    """Download the evidence of a step-up, to be verified offline. Others tried the same prompt: for admins alone."""
+    subject = await current(request)
+    if not subject.is_admin:
+        raise HTTPException(403, "The evidence of a step-up is for admins. Ask one to hand it to you.")
+    prompt_id = request.path_params["prompt"]
+    bundle = await axis_of(request.scope).stepup.evidence(WORKSPACE, prompt_id)
+    if bundle is None:
+        raise HTTPException(404, "The log has no step-up with this number.")
+    content = json.dumps(bundle, ensure_ascii=False, indent=1).encode()
+    return download(content, f"evidence-{events_name(prompt_id)}.json", "application/json")
 
 
-@requires_step_up("audit_log_export", details=export_details)
-async def export(request: Request) -> Response:
-    """Export the events that meet the filters, streamed; a plain form with GET, answered with a file."""
-    form, wish = _wish(request.query_params)
-    events = axis_of(request.scope).stepup.audit.stream(WORKSPACE, wish)
-    lines = _csv(events) if form == "csv" else _ndjson(events)
-    kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
-    headers = {"content-disposition": f'attachment; filename="audit-log.{form}"'}
-    return StreamingResponse(lines, media_type=kind, headers=headers)
-
-
-async def _csv(events: AsyncIterator[AuditRecord]) -> AsyncIterator[str]:
-    yield csv_line(_COLUMNS)
-    async for event in events:
-        row = as_row(event)
-        yield csv_line(row[column] for column in _COLUMNS)
-
-
-async def _ndjson(events: AsyncIterator[AuditRecord]) -> AsyncIterator[str]:
-    async for event in events:
-        row = {**as_row(event), "details": event.details, "flags": event.flags, "data": dict(event.data)}
-        yield json.dumps(row, ensure_ascii=False, default=str) + "\n"
-
-
-def as_row(event: AuditRecord) -> dict[str, Any]:
-    """Return an event as the cells of a table."""
-    return {
-        "seq": event.seq,
-        "at": event.at.isoformat(),
-        "event": event.event.value,
-        "severity": event.severity.value,
-        "outcome": event.outcome.value,
-        "subject": event.subject_id,
-        "purpose": event.purpose,
-        "prompt": event.prompt_id,
-        "factor": event.factor_kind.value if event.factor_kind else "",
-        "requirement": event.requirement.value if event.requirement else "",
-        "request": f"{event.request.method} {event.request.path}" if event.request else "",
-        "details": "; ".join(f"{label}: {value}" for label, value in event.details),
-        "reason": event.reason,
-        "flags": " ".join(event.flags),
-        "ip": event.ip,
-        "user agent": event.user_agent,
-        "session": event.session,
-        "hash": event.hash.hex(),
-    }
+def events_name(prompt_id: str) -> str:
+    """Return a prompt id as a part of a file's name: plain ASCII."""
+    return "".join(letter for letter in prompt_id if letter.isascii() and (letter.isalnum() or letter in "-_"))
 
 
 routes = [
     Route("/audit", show),
-    Route("/audit/export", export),
     Route("/audit/prompts/{prompt}", one_step_up),
+    Route("/audit/prompts/{prompt}/evidence.json", evidence),
 ]

@@ -11,7 +11,7 @@ from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.stores.base import AuditFilter, AuditPage, Store
 
 _BATCH = 500
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.25  # how soon what another process wrote is seen, where the store cannot tell
 
 
 class AuditService:

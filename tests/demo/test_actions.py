@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -365,7 +366,7 @@ async def test_a_bundle_is_a_zip_of_tables(signed_in: SignedIn) -> None:
         assert "'+1 555 0117" in archive.read("former-employees.csv").decode()
 
 
-async def test_an_export_of_the_log_follows_the_filters_in_both_formats(signed_in: SignedIn) -> None:
+async def test_an_export_of_the_log_follows_the_filters_in_each_format(signed_in: SignedIn) -> None:
     owner = await signed_in("owner", passkey=True)
     await owner.act("POST", "/payroll/runs/2026-06/transmit", headers=HTMX)
     query = "purpose=payroll_ach_transmit&event=ACTION_AUTHORIZED"
@@ -380,6 +381,43 @@ async def test_an_export_of_the_log_follows_the_filters_in_both_formats(signed_i
     assert header.startswith("seq,at,event,")
     assert "ACTION_AUTHORIZED" in line
     assert table.headers["content-disposition"] == 'attachment; filename="audit-log.csv"'
+    events = await owner.act("GET", f"/audit/export?format=ocsf&{query}")
+    (event,) = [json.loads(line) for line in events.text.splitlines()]
+    assert (event["class_uid"], event["unmapped"]["purpose"]) == (3002, "payroll_ach_transmit")
+    html = (await owner.page("/audit")).text
+    latest = html[html.index('id="exports"') : html.index("</form>", html.index('id="exports"'))]
+    assert [latest.index(f"<strong>{name}</strong>") for name in ("OCSF", "CSV", "NDJSON")] == sorted(
+        latest.index(f"<strong>{name}</strong>") for name in ("OCSF", "CSV", "NDJSON")
+    )
+    assert latest.count("1 events</span>") == 3
+
+
+async def test_what_a_browser_calls_itself_is_no_formula_in_an_export(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner", passkey=True)
+    owner.http.headers["user-agent"] = '=HYPERLINK("https://elsewhere.example")'
+    table = (await owner.act("GET", "/audit/export?format=csv")).text
+    assert "HYPERLINK" in table
+    cells = [cell for row in csv.reader(io.StringIO(table)) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+
+
+async def test_the_evidence_is_for_admins_and_the_receipt_for_its_person(signed_in: SignedIn) -> None:
+    owner = await signed_in("owner", passkey=True)
+    cosigner = await signed_in("cosigner", passkey=True, ip="192.0.2.11")
+    await cosigner.act("POST", "/equity/grants/G-1041/cosign")
+    found = re.search(r'/audit/prompts/([\w-]+)"', (await cosigner.page("/")).text)
+    assert found
+    page = f"/audit/prompts/{found[1]}"
+    assert f"/stepup/receipts/{found[1]}" in (await cosigner.page(page)).text
+    assert "evidence.json" not in (await cosigner.page(page)).text
+    assert (await cosigner.page(f"{page}/evidence.json")).status_code == 403
+    bundle = await owner.page(f"{page}/evidence.json")
+    assert bundle.headers["content-disposition"].startswith("attachment")
+    assert (bundle.json()["format"], bundle.json()["prompt_id"]) == ("stepup-evidence", found[1])
+    assert "Receipt" in (await owner.page(f"/stepup/receipts/{found[1]}")).text
+    analyst = await signed_in("analyst", ip="192.0.2.12")
+    assert "/stepup/receipts/" not in (await analyst.page(page)).text
+    assert (await owner.page("/audit/prompts/none/evidence.json")).status_code == 404
 
 
 @pytest.mark.parametrize("query", ["format=pdf", "format=csv&since=yesterday", "format=csv&event=NOTHING"])

@@ -13,7 +13,6 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from demo_app.app import create_app
-from demo_app.areas.console import clusters
 from demo_app.guide_pages import guide
 from demo_app.protection import CONTENT_SECURITY_POLICY
 from demo_app.settings import Settings
@@ -123,6 +122,8 @@ async def test_others_read_the_policy_and_cannot_write_it(account: str, signed_i
     forged = await person.http.post(POLICY, data=STRICT)
     assert forged.status_code == 403
     assert "Only an admin" in forged.text
+    assert (await person.http.post(POLICY)).status_code == 403
+    assert "not an admin" in (await person.page("/audit?event=ACCOUNT_STEPUP_BLOCKED")).text
     owner = await signed_in("owner", passkey=True)
     assert (await owner.ask("POST", ROTATE))["requirement"] == "any"
 
@@ -130,9 +131,9 @@ async def test_others_read_the_policy_and_cannot_write_it(account: str, signed_i
 @pytest.mark.parametrize(
     ("forged", "says"),
     [
-        ({"payroll_ach_transmit": "any"}, "the platform&#39;s minimum is phishing-resistant"),
-        ({"payroll_ach_transmit": "none"}, "there is no such requirement"),
-        ({"time_travel": "any"}, "a purpose that does not exist"),
+        ({"payroll_ach_transmit": "any"}, "the platform minimum is a phishing-resistant factor"),
+        ({"payroll_ach_transmit": "none"}, "choose &#39;any&#39; or &#39;phishing_resistant&#39;"),
+        ({"time_travel": "any"}, "There is no such purpose"),
     ],
 )
 async def test_a_forged_write_is_refused_with_its_reason_and_nothing_of_it_is_saved(
@@ -142,7 +143,9 @@ async def test_a_forged_write_is_refused_with_its_reason_and_nothing_of_it_is_sa
     answer = await owner.http.post(POLICY, data={**STRICT, **forged})
     assert answer.status_code == 422
     assert says in answer.text
+    assert "Nothing was saved" in answer.text
     assert (await owner.ask("POST", ROTATE))["requirement"] == "any"
+    assert "policy write refused" in (await owner.page("/audit?event=ACCOUNT_STEPUP_BLOCKED")).text
 
 
 # the audit log
@@ -345,11 +348,9 @@ async def test_many_failures_on_one_purpose_are_flagged(signed_in: SignedIn, clo
         assert (await owner.http.post(f"{prompt['prompt']['url']}/webauthn", json=forged)).status_code == 400
         clock.advance(60)
     html = re.sub(r"\s+", " ", (await owner.page("/security")).text)
-    assert "5 failures on webhook secret rotation within ten minutes" in html
-
-
-def test_no_failures_make_no_cluster() -> None:
-    assert clusters([]) == []
+    assert "A cluster of 5 failures on webhook secret rotation, from" in html
+    await owner.page("/security")
+    assert '<li class="failed"><strong>5</strong>' in (await owner.page("/security")).text, "each is counted once"
 
 
 # the guide

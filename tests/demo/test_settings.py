@@ -13,7 +13,15 @@ from demo_app.settings import Settings, from_arguments
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AXIS_HOST", "AXIS_PORT", "AXIS_DATABASE", "AXIS_ORIGIN", "AXIS_SECRET_KEYS"):
+    for name in (
+        "AXIS_HOST",
+        "AXIS_PORT",
+        "AXIS_DATABASE",
+        "AXIS_TABLES",
+        "AXIS_ORIGIN",
+        "AXIS_SECRET_KEYS",
+        "AXIS_HEAD_KEY",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -26,7 +34,9 @@ def test_without_configuration_a_key_is_made_once_and_only_its_owner_reads_it(tm
     assert first.secret_keys == second.secret_keys
     assert len(first.secret_keys[0]) == 64
     assert stat.S_IMODE((tmp_path / "axis.key").stat().st_mode) == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["axis.key"]
+    assert stat.S_IMODE((tmp_path / "axis.head.key").stat().st_mode) == 0o600
+    assert first.head_key == second.head_key
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["axis.head.key", "axis.key"]
 
 
 def test_starts_at_the_same_moment_end_up_with_one_key(tmp_path: Path) -> None:
@@ -37,8 +47,17 @@ def test_starts_at_the_same_moment_end_up_with_one_key(tmp_path: Path) -> None:
 
 def test_keys_of_the_environment_are_taken_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AXIS_SECRET_KEYS", f"{'n' * 40},{'o' * 40}")
+    monkeypatch.setenv("AXIS_HEAD_KEY", "h" * 43)
     assert start(tmp_path).secret_keys == ("n" * 40, "o" * 40)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dsn_names_the_step_up_store_and_the_tables_stay_in_a_file(tmp_path: Path) -> None:
+    dsn = "postgresql://axis:secret@localhost/axis"
+    settings = from_arguments(["--database", dsn, "--tables", str(tmp_path / "tables.db")])
+    assert (settings.postgres, settings.database) == (dsn, tmp_path / "tables.db")
+    assert "secret" not in repr(settings)
+    assert from_arguments(["--database", str(tmp_path / "axis.db")]).postgres is None
 
 
 def test_keys_are_in_no_text_of_the_settings(tmp_path: Path) -> None:

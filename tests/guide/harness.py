@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from markdown_it import MarkdownIt
 
 from demo_app.guide_pages import FOLDER
@@ -116,6 +117,22 @@ async def _run(block: Block, ran: Ran) -> None:
         result = eval(code, ran.names)  # noqa: S307 - it is what a reader would run
         if inspect.CO_COROUTINE & code.co_flags:
             await result
+
+
+@asynccontextmanager
+async def serving(app: Any, port: int, **settings: Any) -> AsyncIterator[None]:
+    """Serve an app by uvicorn on a port of this machine."""
+    settings = {"host": "localhost", "log_level": "warning", "ws": "none", **settings}
+    server = uvicorn.Server(uvicorn.Config(app, port=port, **settings))
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            assert not task.done(), "uvicorn did not start"
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        await task
 
 
 async def shell(commands: str, folder: Path, **environment: str) -> str:

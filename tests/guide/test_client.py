@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,6 @@ from typing import Any
 import django_htmx
 import httpx2
 import pytest
-import uvicorn
 from jinja2 import Environment
 from playwright.async_api import Browser, Page, expect
 from starlette.applications import Starlette
@@ -25,6 +23,8 @@ from starlette.routing import Route
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.e2e.conftest import browser, free_port
+
+from .harness import serving
 
 __all__ = ["browser"]  # a fixture
 
@@ -116,15 +116,8 @@ async def served(
         Route("/exports/{year}", export),
     ]
     app = StepUpMiddleware(Starlette(routes=routes), stepup=stepup)
-    server = uvicorn.Server(uvicorn.Config(app, host="localhost", port=port, log_level="warning", ws="none"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn sets a flag and no event
-        await asyncio.sleep(0.01)
-    try:
+    async with serving(app, port):
         yield site
-    finally:
-        server.should_exit = True
-        await serving
 
 
 @asynccontextmanager

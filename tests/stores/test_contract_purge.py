@@ -10,6 +10,7 @@ from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.prompts import PROMPT_LIFETIME
 from stepup_middleware.core.retention import CLOCKS_DIFFER, LONGEST_LEAP
 from stepup_middleware.stores.base import Purged, Store
+from stepup_middleware.stores.redis import RedisHotStore
 
 from .support import (
     MICROSECOND,
@@ -145,7 +146,13 @@ async def test_each_purge_is_the_measure_of_the_next(store: Store) -> None:
     assert not (await store.purge(now=now + 366 * DAY, limit=100)).anomalies
 
 
+def skip_where_rows_go_by_themselves(store: Store) -> None:
+    if isinstance(store, RedisHotStore):
+        pytest.skip("Redis drops prompts and tokens after their life, by its own clock: see test_redis_faults")
+
+
 async def test_an_hour_after_a_prompt_expired_it_goes_and_its_token_stays_a_month(store: Store) -> None:
+    skip_where_rows_go_by_themselves(store)
     held = await hold(store)  # T29
     await store.redeem(held.shown())
     gone = NOW + PROMPT_LIFETIME + timedelta(hours=1)
@@ -160,6 +167,7 @@ async def test_an_hour_after_a_prompt_expired_it_goes_and_its_token_stays_a_mont
 
 
 async def test_a_token_minted_after_a_purge_is_not_opened_by_an_older_one_of_its_number(store: Store) -> None:
+    skip_where_rows_go_by_themselves(store)
     old = await hold(store)
     over = NOW + timedelta(days=31)
     assert (await purge_at(store, over)).tokens == 1

@@ -1,0 +1,274 @@
+"""Connections: opened with suspicion, and told apart from another database in the same place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from stepup_middleware.errors import ConfigurationError, StepUpError, StoreError, StoreTimeoutError
+
+logger = logging.getLogger("stepup_middleware.stores.postgres")
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[Any]
+else:
+    Connection = asyncpg.Connection  # the driver's class takes a parameter for type checkers alone
+
+OLDEST_SERVER = 130000
+READERS = 4  # connections for reading, opened as they are needed
+DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+)
+
+_MOVED = "SU001"  # raised by stepup.check_writer
+
+# connection, transaction state, resources, operator, system, internal, and what stepup.check_writer raises
+_CLASSES = frozenset({"08", "25", "53", "57", "58", "XX", "SU"})
+
+
+class Moved(StoreError):
+    """The database is not where it was, or lacks part of the log that was there."""
+
+
+def as_store_error(error: BaseException) -> StepUpError:
+    """Return the error that leaves the store for one that was met inside it."""
+    if isinstance(error, StepUpError):
+        return error
+    if isinstance(error, TimeoutError):
+        wrapped: StoreError = StoreTimeoutError("the database did not answer in time")
+    elif isinstance(error, asyncpg.PostgresError) and error.sqlstate == _MOVED:
+        wrapped = Moved(str(error))
+    else:
+        wrapped = StoreError(f"the database cannot be used: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def breaks_connection(error: BaseException) -> bool:
+    """Whether a connection is not to be used again after an error, or its server is not to be trusted."""
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate is not None:
+        return error.sqlstate[:2] in _CLASSES
+    return not isinstance(error, ValueError | TypeError | RuntimeError | StoreError)
+
+
+class Database:
+    """How one process reaches one database: a connection that writes, and a few that read.
+
+    ``statement_cache_size=0`` is for a pooler that hands each transaction to another session and does not
+    know prepared statements; reads are then transactions too.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        sql: Mapping[str, str],
+        migrations: Sequence[str],
+        *,
+        seconds: float,
+        statement_cache_size: int,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.sql = sql
+        self._migrations = migrations
+        self._seconds = seconds
+        self._pooled = statement_cache_size == 0
+        # S23: never a replica, whichever host of the DSN answers
+        self._arguments = {
+            "dsn": dsn,
+            "timeout": seconds,
+            "command_timeout": seconds,
+            "statement_cache_size": statement_cache_size,
+            "target_session_attrs": "read-write",
+            **options,
+        }
+        self._readers: asyncpg.Pool[Any] | None = None
+        self.place = ""
+        self.seen_seq = 0
+
+    async def connect(self) -> Connection:
+        """Return a new connection to a server that can be written."""
+        connection: Connection = await asyncpg.connect(**self._arguments)
+        return connection
+
+    async def start(self) -> None:
+        """Check the server, bring the schema up to date and note where the database is.
+
+        Raises ``ConfigurationError`` or ``StoreError``.
+        """
+        connection = await self._first_connection()
+        try:
+            await self._check_server(connection)
+            await self._migrate(connection)
+            await self.locate(connection)
+        except DRIVER_ERRORS as error:
+            raise as_store_error(error) from error
+        finally:
+            await close(connection)
+
+    async def _first_connection(self) -> Connection:
+        try:
+            return await self.connect()
+        except asyncpg.TargetServerAttributeNotMatched as error:
+            raise ConfigurationError("the database is read-only or a replica: the store needs the primary") from error
+        except (asyncpg.InvalidPasswordError, asyncpg.InvalidCatalogNameError, ValueError) as error:
+            raise ConfigurationError(f"the database cannot be opened: {error}") from error
+        except (*DRIVER_ERRORS, TimeoutError) as error:
+            raise as_store_error(error) from error
+
+    async def _check_server(self, connection: Connection) -> None:
+        row = await connection.fetchrow(self.sql["durability"])
+        read_only, late, unsafe, version, encoding = row or (True, True, True, 0, "")
+        if read_only:
+            raise ConfigurationError("the database is read-only or a replica: the store needs the primary")
+        if late:
+            raise ConfigurationError("commits would not be durable (synchronous_commit is off)")
+        if unsafe:
+            raise ConfigurationError("a crash would lose data (fsync or full_page_writes is off)")
+        if version < OLDEST_SERVER:
+            raise ConfigurationError("PostgreSQL 13 or newer is needed")
+        if encoding != "UTF8":
+            raise ConfigurationError(f"the database must be encoded in UTF-8, not {encoding}")
+
+    async def _migrate(self, connection: Connection) -> None:
+        """Run the scripts that are missing, in one transaction.
+
+        A schema that is newer is used as it is, if it says that code of this version may (S33).
+        """
+        known = len(self._migrations)
+        version, oldest = await self._read_version(connection)
+        if version < known:
+            async with connection.transaction():
+                await connection.execute(self.sql["migration_turn"])
+                version, oldest = await self._read_version(connection)
+                if version < known:
+                    await self._run_scripts(connection, version)
+                    version, oldest = known, known
+        if oldest > known:
+            raise ConfigurationError(f"the database was changed by a newer version (schema {version}): upgrade first")
+
+    async def _read_version(self, connection: Connection) -> tuple[int, int]:
+        if not await connection.fetchval(self.sql["version_exists"]):
+            return 0, 0
+        row = await connection.fetchrow(self.sql["read_version"])
+        return (0, 0) if row is None else (row[0], row[1])
+
+    async def _run_scripts(self, connection: Connection, version: int) -> None:
+        if not await connection.fetchval(self.sql["schema_exists"]):
+            await connection.execute(self.sql["create_schema"])
+        if not await connection.fetchval(self.sql["version_exists"]):
+            await connection.execute(self.sql["create_version"])
+        for script in self._migrations[version:]:
+            await connection.execute(script)
+        known = len(self._migrations)
+        await connection.execute(self.sql["set_version"], known, known)
+
+    async def locate(self, connection: Connection) -> None:
+        """Note where the database is. Begins a new epoch if it was elsewhere before, or is a copy from before.
+
+        S13, S14, S22: what a promoted replica or a copy calls issued may have been redeemed since.
+        """
+        async with connection.transaction():
+            row = await connection.fetchrow(self.sql["lock_meta"])
+            if row is None:
+                raise StoreError("the schema of the store is incomplete")
+            _, noted, here, seq = row
+            if noted != here or seq < self.seen_seq:
+                logger.warning("the database was moved, promoted or restored: outstanding tokens end")
+                await connection.execute(self.sql["move"], here)
+        self.place = here
+        self.seen_seq = seq if seq < self.seen_seq else self.seen_seq
+
+    def begin_text(self) -> str:
+        """Return the message that begins a transaction which writes."""
+        milliseconds = int(self._seconds * 1000)
+        return self.sql["begin"].format(
+            milliseconds=milliseconds,
+            half=max(1, milliseconds // 2),
+            double=2 * milliseconds,
+            place=self.place.replace("'", "''"),
+            seq=int(self.seen_seq),
+        )
+
+    async def new_writer(self, connection: Connection) -> str:
+        """Return a name for the chains of this process: one that a closed process left, or a new one."""
+        async with connection.transaction():
+            left = await connection.fetchval(self.sql["take_writer"])
+            if left is not None:
+                return str(left)
+            writer = secrets.token_hex(8)
+            await connection.execute(self.sql["add_writer"], writer)
+            return writer
+
+    async def rows(self, name: str, *parameters: Any) -> Sequence[Sequence[Any]]:
+        """Return all rows of a reading statement."""
+        return await self.fetch(self.sql[name], *parameters)
+
+    async def row(self, name: str, *parameters: Any) -> Sequence[Any] | None:
+        """Return the first row of a reading statement, None when there is none."""
+        rows = await self.fetch(self.sql[name], *parameters)
+        return rows[0] if rows else None
+
+    async def fetch(self, text: str, *parameters: Any) -> Sequence[Sequence[Any]]:
+        """Return all rows of a text of SQL that only reads, on one of the reading connections."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                try:
+                    return await self._fetch(text, *parameters)
+                except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, OSError, EOFError):
+                    # the connection had died before: what only reads may be asked again, on another
+                    await self._drop_readers()
+                    return await self._fetch(text, *parameters)
+        except (*DRIVER_ERRORS, TimeoutError) as error:
+            raise as_store_error(error) from error
+
+    async def _fetch(self, text: str, *parameters: Any) -> Sequence[Sequence[Any]]:
+        pool = self._readers
+        if pool is None:
+            # opens no connection yet
+            pool = await asyncpg.create_pool(min_size=0, max_size=READERS, reset=_keep_session, **self._arguments)
+            self._readers = pool
+        async with pool.acquire() as connection:
+            if not self._pooled:
+                found: Sequence[Sequence[Any]] = await connection.fetch(text, *parameters)
+                return found
+            async with connection.transaction(readonly=True):
+                return await connection.fetch(text, *parameters)
+
+    async def _drop_readers(self) -> None:
+        pool, self._readers = self._readers, None
+        if pool is not None:
+            pool.terminate()
+
+    async def close(self) -> None:
+        """Close the reading connections."""
+        pool, self._readers = self._readers, None
+        if pool is not None:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await pool.close()
+            except (*DRIVER_ERRORS, TimeoutError):
+                pool.terminate()
+
+
+async def _keep_session(_: Connection) -> None:
+    """Nothing outlives a transaction here, so there is nothing to reset."""
+
+
+async def close(connection: Connection) -> None:
+    """Close a connection without waiting for a server that does not answer."""
+    with suppress(*DRIVER_ERRORS, TimeoutError):
+        await connection.close(timeout=1.0)
+    if not connection.is_closed():
+        connection.terminate()

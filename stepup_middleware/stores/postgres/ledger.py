@@ -1,0 +1,115 @@
+"""The durable half of a hot store: what must be in the database before a token that is kept elsewhere counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stepup_middleware.core.decisions import (
+    Decision,
+    IssuedToken,
+    TokenState,
+    Verdict,
+    decide,
+    presentation_event,
+)
+from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.policy import StoredPolicy
+from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, asking_event
+from stepup_middleware.core.prompts import ask as decide_prompt
+from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.base import GrantRefused, TokenGrant
+
+from .authorized import REDEEMED, Ready
+from .factors import factors_of, policies_of
+from .rows import Row
+from .tokens import advance_steps, authorized_entry, factor_refusal, person_of
+from .transaction import Transaction
+
+
+async def read(transaction: Transaction) -> tuple[int, str]:
+    """Return the current epoch and the place of the hot server that serves it."""
+    row = await transaction.row("read_hot")
+    if row is None:
+        raise StoreError("the schema of the store is incomplete")
+    return row[0], row[1]
+
+
+async def begin(transaction: Transaction, place: str, after: int) -> tuple[int, str]:
+    """Begin the epoch after one at a place, if that one is still the current one."""
+    await transaction.changed("begin_hot", place, after)
+    return await read(transaction)
+
+
+async def ask(transaction: Transaction, asked: Asked, epoch: int) -> Prompt | NoFactor | None:
+    """Decide a prompt and write its events; None when the epoch is over."""
+    if (await read(transaction))[0] != epoch:
+        return None
+    subject = asked.subject
+    person = (subject.workspace_id, subject.id)
+    policies = await policies_of(transaction, [subject.workspace_id])
+    factors = await factors_of(transaction, [person])
+    result = decide_prompt(asked, policies.get(subject.workspace_id, StoredPolicy()), factors.get(person, []))
+    for event in asked.also:
+        transaction.append(event)
+    transaction.append(asking_event(asked, result))
+    return result
+
+
+async def prove(transaction: Transaction, grant: TokenGrant, epoch: int) -> GrantRefused | None:
+    """Spend the proof of a grant and write its event. The prompt was closed before, so that it is spent once."""
+    if (await read(transaction))[0] != epoch:
+        return GrantRefused.PROMPT_CLOSED
+    row = await transaction.row("lock_factors", [grant.factor_id])
+    refused = factor_refusal(grant, None if row is None else row[1:])
+    if refused is not None:
+        return refused
+    person = person_of(grant)
+    if grant.factor_kind is FactorKind.TOTP and not await advance_steps(transaction, {person: grant.time_step}):
+        return GrantRefused.STEP_SPENT
+    used = (grant.factor_id, grant.sign_count, grant.backed_up, to_micros(grant.issued_at))
+    await transaction.many("use_factors", [used])
+    await transaction.many("clear_attempts", [(*person, grant.bucket)])
+    transaction.append(grant.event)
+    return None
+
+
+async def authorize_all(transaction: Transaction, batch: Sequence[tuple[Ready, IssuedToken, int]]) -> list[Decision]:
+    """Write ``ACTION_AUTHORIZED`` for tokens of this epoch whose factor is there, or else why it is refused.
+
+    S27, S29: an epoch ends when the hot server is another one, so what a copy of it revived counts for nothing.
+    """
+    current, _ = await read(transaction)
+    found = await transaction.rows("live_factors", sorted({row.factor_id for _, row, _ in batch}))
+    live = {tuple(row) for row in found}
+    decisions = []
+    for ready, row, epoch in batch:
+        factor_live = (row.factor_id, row.workspace_id, row.subject_id) in live
+        if epoch == current and factor_live:
+            transaction.entries.append(authorized_entry(ready, _redeemed_row(row)))
+            decisions.append(REDEEMED)
+            continue
+        state = TokenState.ISSUED if epoch == current else TokenState.REVOKED
+        decision = decide(replace(row, state=state), ready.shown, factor_live=factor_live)
+        if decision.verdict in (Verdict.REDEEMED, Verdict.REUSED):
+            raise StoreError("the ledger and the decision table disagree on a token")
+        transaction.append(presentation_event(ready.shown, decision, row))
+        decisions.append(decision)
+    return decisions
+
+
+def _redeemed_row(row: IssuedToken) -> Row:
+    """Return a token in the order of the columns that ``redeem`` returns."""
+    return (
+        row.reference.id,
+        row.attempt,
+        row.prompt_id,
+        row.requirement.value,
+        row.policy_version,
+        row.factor_id,
+        row.factor_kind.value,
+        to_micros(row.issued_at),
+        to_micros(row.expires_at),
+        row.replays,
+    )

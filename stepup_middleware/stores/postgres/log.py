@@ -1,0 +1,114 @@
+"""The writing end of the audit log: gives each event its place in the chains of this writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.moments import to_micros
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+Written = tuple[int, Callable[[], AuditEvent]]  # a sequence number, and what makes its event if it is wanted
+
+
+class Entry(NamedTuple):
+    """An event on its way into the log: its canonical text, and what the log is indexed by."""
+
+    at: int
+    retention_years: int
+    body: str
+    workspace: str
+    subject: str
+    event: str
+    outcome: str
+    purpose: str
+    prompt: str
+    make: Callable[[], AuditEvent]
+    alerts: bool = False
+
+
+def indexed(text: str) -> str:
+    """Return a text as a column can hold it; the body, which is the truth, escapes what it cannot."""
+    return text.replace("\0", "\ufffd")
+
+
+def entry_of(event: AuditEvent) -> Entry:
+    """Return the entry of an event."""
+    return Entry(
+        to_micros(event.at),
+        event.retention_years,
+        event.body(),
+        indexed(event.workspace_id),
+        indexed(event.subject_id),
+        event.name.value,
+        (event.outcome or event.name.outcome).value,
+        indexed(event.purpose),
+        indexed(event.prompt_id),
+        lambda: event,
+        event.is_alert,
+    )
+
+
+class Log:
+    """Writes the events of a batch with one statement, and remembers the heads of its chains.
+
+    No other process writes chains of this writer. Should one all the same (a writer name used twice, a
+    commit that took effect after it was given up), the unique index over chain and link refuses the
+    batch, and the chain stays whole.
+    """
+
+    def __init__(self, sql: Mapping[str, str], writer: str) -> None:
+        self._sql = sql
+        self._writer = writer
+        self._names: dict[int, str] = {}
+        self._heads: dict[str, tuple[int, bytes]] = {}
+
+    def forget(self) -> None:
+        """Drop what is remembered: a transaction was rolled back, or nobody knows."""
+        self._heads.clear()
+
+    def _name(self, years: int) -> str:
+        name = self._names.get(years)
+        if name is None:
+            name = self._names[years] = chain_name(self._writer, years)
+        return name
+
+    async def write(self, connection: Connection[Any], entries: Sequence[Entry]) -> list[Written]:
+        """Link entries to their chains and insert them. Returns their sequence numbers, in their order."""
+        names = {self._name(entry.retention_years) for entry in entries}
+        unknown = [name for name in names if name not in self._heads]
+        if unknown:
+            for name, link, hash_ in await connection.fetch(self._sql["heads_of"], unknown):
+                self._heads[name] = (link, hash_ or GENESIS)
+        columns: tuple[list[Any], ...] = tuple([] for _ in range(12))
+        chains, links, before, hashes, workspaces, subjects, events, outcomes, purposes, prompts, times, bodies = (
+            columns
+        )
+        for entry in entries:
+            at, years, body, workspace, subject, event, outcome, purpose, prompt, *_ = entry
+            chain = self._names[years]
+            link, previous = self._heads[chain]
+            link += 1
+            hash_ = link_hash(chain, link, previous, leaf_hash(body))
+            self._heads[chain] = (link, hash_)
+            chains.append(chain)
+            links.append(link)
+            before.append(previous)
+            hashes.append(hash_)
+            workspaces.append(workspace)
+            subjects.append(subject)
+            events.append(event)
+            outcomes.append(outcome)
+            purposes.append(purpose)
+            prompts.append(prompt)
+            times.append(at)
+            bodies.append(body)
+        rows = await connection.fetch(self._sql["append"], *columns)
+        alerts = [(row[0], entry.at) for row, entry in zip(rows, entries, strict=True) if entry.alerts]
+        if alerts:
+            await connection.execute(self._sql["add_alerts"], *map(list, zip(*alerts, strict=True)))
+        return [(row[0], entry.make) for row, entry in zip(rows, entries, strict=True)]

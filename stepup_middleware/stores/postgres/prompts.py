@@ -1,0 +1,149 @@
+"""Prompts, their challenges, and the count of attempts."""
+
+from __future__ import annotations
+
+from binascii import crc32
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from stepup_middleware.core.challenge import PendingChallenge
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.moments import from_micros, to_micros
+from stepup_middleware.core.policy import StoredPolicy
+from stepup_middleware.core.prompts import (
+    PROMPT_LIFETIME,
+    Asked,
+    NoFactor,
+    Prompt,
+    PromptState,
+    asking_event,
+    flood_event,
+)
+from stepup_middleware.core.prompts import ask as decide_prompt
+from stepup_middleware.stores.base import AttemptLimit, TooMany
+
+from .factors import factors_of, policies_of
+from .rows import columns, prompt_row
+from .transaction import Transaction
+
+_ONE_EVENT_PER = timedelta(minutes=1)
+_FOR_GOOD = 2**62  # microseconds: a bucket that only a new enrolment opens
+
+Session = tuple[str, str, str]
+
+
+def _session(asked: Asked) -> Session:
+    return asked.subject.workspace_id, asked.subject.id, asked.subject.session
+
+
+def _lock_key(session: Session) -> int:
+    """Return a 32-bit signed key; that two sessions share one only makes them wait for each other."""
+    key = crc32("\0".join(session).encode("utf-8", "surrogatepass"))
+    return key - 2**32 if key >= 2**31 else key
+
+
+async def ask_all(transaction: Transaction, batch: Sequence[tuple[Asked, int]]) -> list[Prompt | NoFactor | TooMany]:
+    """Decide the prompts of a batch from the policies and the factors of this transaction, and write them.
+
+    Each comes with the limit of open prompts. Sessions are locked, so that no two nodes count the same.
+    """
+    sessions = [_session(asked) for asked, _ in batch]
+    await transaction.rows("lock_sessions", sorted({_lock_key(session) for session in sessions}))
+    counting = columns([(*_session(asked), to_micros(asked.now)) for asked, _ in batch], 4)
+    found = await transaction.rows("open_prompts", *counting)
+    policies = await policies_of(transaction, sorted({session[0] for session in sessions}))
+    factors = await factors_of(transaction, sorted({session[:2] for session in sessions}))
+    added: dict[Session, list[int]] = {}
+    written: list[Prompt] = []
+    answers: list[Prompt | NoFactor | TooMany] = []
+    for (asked, open_limit), (_, count, soonest) in zip(batch, found, strict=True):
+        session = _session(asked)
+        ends = added.setdefault(session, [])
+        if count + len(ends) >= open_limit:
+            await _tell_refusal(transaction, asked)
+            first = min((end for end in (soonest, *ends) if end is not None), default=None)
+            # a limit of zero has no prompt whose end could be waited for
+            retry_after = _ONE_EVENT_PER if first is None else from_micros(first) - asked.now
+            answers.append(TooMany(retry_after=retry_after))
+            continue
+        result = decide_prompt(asked, policies.get(session[0], StoredPolicy()), factors.get(session[:2], []))
+        until = to_micros(asked.now + PROMPT_LIFETIME)
+        ends.append(until)
+        if isinstance(result, Prompt):
+            written.append(result)
+        else:
+            await transaction.changed("count_blocked_request", *session, to_micros(asked.now), until)
+        for event in asked.also:
+            transaction.append(event)
+        transaction.append(asking_event(asked, result))
+        answers.append(result)
+    await transaction.many("insert_prompts", [prompt_row(prompt) for prompt in written])
+    return answers
+
+
+async def _tell_refusal(transaction: Transaction, asked: Asked) -> None:
+    # D01, D02: a flood leaves one event a minute, with the number of those it stands for
+    key = _session(asked)
+    logged_at, unlogged = await transaction.row("read_refused_session", *key) or (None, 0)
+    if logged_at is not None and abs(asked.now - from_micros(logged_at)) < _ONE_EVENT_PER:
+        await transaction.changed("note_refused_session", *key, logged_at, unlogged + 1)
+        return
+    await transaction.changed("note_refused_session", *key, to_micros(asked.now), 0)
+    transaction.append(flood_event(asked, also_refused_before=unlogged))
+
+
+async def set_challenge(transaction: Transaction, prompt_id: str, challenge: PendingChallenge, now: datetime) -> bool:
+    """Set the pending challenge of an open prompt."""
+    changed = await transaction.changed(
+        "set_challenge",
+        prompt_id,
+        to_micros(now),
+        challenge.nonce,
+        challenge.factor_ids,
+        to_micros(challenge.expires_at),
+    )
+    return changed == 1
+
+
+async def pop_challenge(transaction: Transaction, prompt_id: str, now: datetime) -> PendingChallenge | None:
+    """Take the pending challenge of an open prompt."""
+    found = await transaction.row("pop_challenge", prompt_id, to_micros(now))
+    if found is None:
+        return None
+    nonce, factors, expires_at = found
+    return PendingChallenge(nonce=nonce, factor_ids=tuple(factors), expires_at=from_micros(expires_at))
+
+
+async def cancel(transaction: Transaction, prompt_id: str, event: AuditEvent, now: datetime) -> bool:
+    """Cancel a prompt that is open, or proved with a token that nobody redeemed and that has not expired."""
+    found = await transaction.row("prompt_to_cancel", prompt_id)
+    if found is None:
+        return False
+    state, expires_at, token = found
+    at = to_micros(now)
+    if state == PromptState.OPEN:
+        if expires_at <= at:
+            return False
+    elif not await transaction.changed("cancel_token", token, at):
+        return False
+    await transaction.changed("cancel_prompt", prompt_id)
+    transaction.append(event)
+    return True
+
+
+async def reserve_attempt(
+    transaction: Transaction, workspace_id: str, subject_id: str, bucket: str, limit: AttemptLimit, now: datetime
+) -> TooMany | None:
+    """Count an attempt before it is judged, or refuse it while its bucket is closed."""
+    key = (workspace_id, subject_id, bucket)
+    failed, closed_until = await transaction.row("read_attempts", *key) or (0, 0)
+    at = to_micros(now)
+    if closed_until >= _FOR_GOOD:
+        return TooMany(retry_after=limit.longest)
+    if at < closed_until:
+        return TooMany(retry_after=from_micros(closed_until) - now)
+    pause = limit.closed_for(failed + 1)
+    until = _FOR_GOOD if pause is None else to_micros(now + pause)
+    if await transaction.changed("count_attempt", *key, failed + 1, until) != 1:
+        raise RuntimeError("the attempt was not counted")
+    return None

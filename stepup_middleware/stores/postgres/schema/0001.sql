@@ -1,0 +1,275 @@
+-- Moments are whole microseconds since 1970 in UTC. Names of columns are those of the contract's values.
+
+CREATE TABLE stepup.meta (
+    id integer PRIMARY KEY CHECK (id = 1),
+    epoch bigint NOT NULL,          -- prompts and tokens of an earlier epoch are worthless
+    place text NOT NULL,            -- where the database was when the epoch began: see stepup.place()
+    hot text NOT NULL DEFAULT '',   -- the one server of hot state that may serve the epoch
+    purged_at bigint NOT NULL DEFAULT 0 -- when a purge last believed the clock
+);
+
+-- Each process writes chains of its own, named after its writer; one that closes leaves its name to the next.
+CREATE TABLE stepup.writers (
+    id text PRIMARY KEY,
+    free boolean NOT NULL
+);
+
+CREATE TABLE stepup.prompts (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id text NOT NULL UNIQUE,
+    epoch bigint NOT NULL,
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    session text NOT NULL,
+    state text NOT NULL CHECK (state IN ('open', 'proved', 'cancelled')),
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    body text NOT NULL,             -- everything else of the prompt, as JSON
+    token bigint,                   -- the token that its proof brought
+    challenge_nonce bytea,
+    challenge_factors text[],
+    challenge_expires_at bigint
+);
+CREATE INDEX prompts_by_session ON stepup.prompts (workspace, subject, session);
+
+CREATE TABLE stepup.refused_sessions (
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    session text NOT NULL,
+    logged_at bigint NOT NULL,
+    unlogged bigint NOT NULL,       -- refusals since then that the log does not tell
+    blocked bigint NOT NULL DEFAULT 0, -- requests refused for want of a factor: they count like prompts …
+    blocked_until bigint NOT NULL DEFAULT 0, -- … until then
+    PRIMARY KEY (workspace, subject, session)
+);
+
+CREATE TABLE stepup.tokens (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- in the order of minting: redemption then walks few pages
+    nonce bytea NOT NULL,
+    epoch bigint NOT NULL,
+    state text NOT NULL CHECK (state IN ('issued', 'redeemed', 'revoked')),
+    prompt text NOT NULL,
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    session text NOT NULL,
+    ip text NOT NULL,
+    purpose text NOT NULL,
+    requirement text NOT NULL,
+    policy_version bigint NOT NULL,
+    request_digest bytea NOT NULL,
+    details_digest bytea NOT NULL,
+    factor text NOT NULL,
+    factor_kind text NOT NULL,
+    issued_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    attempt bytea,
+    redeemed_at bigint,
+    redeemed_ip text NOT NULL DEFAULT '',
+    redeemed_user_agent text NOT NULL DEFAULT '',
+    replays bigint NOT NULL DEFAULT 0,
+    revoked text NOT NULL DEFAULT '' -- why
+) WITH (fillfactor = 60);           -- each row is rewritten once, in its own page
+
+CREATE FUNCTION stepup.refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation';
+END
+$$;
+
+CREATE TRIGGER tokens_stay_redeemed BEFORE UPDATE ON stepup.tokens FOR EACH ROW
+WHEN (OLD.state <> 'issued' AND NEW.state <> OLD.state)
+EXECUTE FUNCTION stepup.refuse('a redeemed or revoked token never changes its state');
+
+CREATE TABLE stepup.people (
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    user_handle bytea,
+    last_step bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (workspace, subject)
+);
+
+CREATE TABLE stepup.factors (
+    id text PRIMARY KEY,
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('passkey', 'hardware_key', 'totp')),
+    name text NOT NULL,
+    created_at bigint NOT NULL,
+    last_used_at bigint,
+    credential_id bytea UNIQUE,
+    public_key bytea,
+    algorithm bigint,
+    sign_count bigint,
+    backup_eligible boolean,
+    backed_up boolean,
+    transports text[],
+    aaguid text,
+    user_handle bytea,
+    encrypted_secret bytea
+);
+CREATE INDEX factors_by_person ON stepup.factors (workspace, subject);
+
+CREATE TABLE stepup.enrolments (
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    session text NOT NULL,
+    kind text NOT NULL,
+    id text NOT NULL UNIQUE,
+    expires_at bigint NOT NULL,
+    challenge bytea NOT NULL,
+    encrypted_secret bytea NOT NULL,
+    PRIMARY KEY (workspace, subject, session, kind)
+);
+
+CREATE TABLE stepup.attempts (
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    bucket text NOT NULL,
+    failed bigint NOT NULL,
+    closed_until bigint NOT NULL,
+    PRIMARY KEY (workspace, subject, bucket)
+);
+
+CREATE TABLE stepup.policies (
+    workspace text NOT NULL,
+    purpose text NOT NULL,
+    requirement text NOT NULL,
+    PRIMARY KEY (workspace, purpose)
+);
+
+CREATE TABLE stepup.policy_versions (
+    workspace text PRIMARY KEY,
+    version bigint NOT NULL
+);
+
+-- The truth of a record is its body; workspace to at are an index over it.
+CREATE TABLE stepup.audit (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    chain text NOT NULL,
+    link bigint NOT NULL,
+    previous bytea NOT NULL,
+    hash bytea NOT NULL,
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    event text NOT NULL,
+    outcome text NOT NULL,
+    purpose text NOT NULL,
+    prompt text NOT NULL,
+    at bigint NOT NULL,
+    body text NOT NULL
+);
+CREATE UNIQUE INDEX audit_chain ON stepup.audit (chain, link);
+CREATE INDEX audit_at ON stepup.audit (at);
+CREATE INDEX audit_workspace_at ON stepup.audit (workspace, at);
+CREATE INDEX audit_workspace ON stepup.audit (workspace, seq);
+CREATE INDEX audit_subject ON stepup.audit (workspace, subject, seq);
+CREATE INDEX audit_event ON stepup.audit (workspace, event, seq);
+CREATE INDEX audit_outcome ON stepup.audit (workspace, outcome, seq) WHERE outcome IN ('failure', 'denied');
+CREATE INDEX audit_purpose ON stepup.audit (workspace, purpose, seq);
+CREATE INDEX audit_prompt ON stepup.audit (prompt) WHERE prompt <> '';
+
+CREATE TABLE stepup.chain_starts (
+    chain text PRIMARY KEY,
+    link bigint NOT NULL,
+    hash bytea NOT NULL,
+    purged_at bigint NOT NULL
+);
+
+-- Critical alerts that not every sink has been handed yet.
+CREATE TABLE stepup.alerts (
+    seq bigint PRIMARY KEY,         -- the record of the log
+    at bigint NOT NULL,
+    held_until bigint NOT NULL,     -- until then a process is handing it over
+    had text[] NOT NULL             -- the sinks that have had it
+);
+
+CREATE TABLE stepup.heads (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    chain text NOT NULL,
+    link bigint NOT NULL,
+    hash bytea NOT NULL,
+    at bigint NOT NULL,
+    key_id text NOT NULL,
+    signature bytea NOT NULL
+);
+CREATE INDEX heads_of_chain ON stepup.heads (chain, link);
+
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON stepup.audit FOR EACH ROW
+EXECUTE FUNCTION stepup.refuse('the audit log is append-only');
+
+CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON stepup.audit FOR EACH STATEMENT
+EXECUTE FUNCTION stepup.refuse('the audit log is append-only');
+
+-- A purge says first where the chain begins from then on, and only what lies before that can go.
+CREATE FUNCTION stepup.refuse_unpurged() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM stepup.chain_starts AS s WHERE s.chain = OLD.chain AND OLD.link <= s.link) THEN
+        RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN OLD;
+END
+$$;
+
+CREATE TRIGGER audit_is_only_purged BEFORE DELETE ON stepup.audit FOR EACH ROW
+EXECUTE FUNCTION stepup.refuse_unpurged();
+
+CREATE TRIGGER chain_starts_only_advance BEFORE UPDATE ON stepup.chain_starts FOR EACH ROW
+WHEN (NEW.chain <> OLD.chain OR NEW.link <= OLD.link)
+EXECUTE FUNCTION stepup.refuse('a chain start only advances');
+
+CREATE TRIGGER chain_starts_stay BEFORE DELETE ON stepup.chain_starts FOR EACH ROW
+EXECUTE FUNCTION stepup.refuse('a chain start only advances');
+
+CREATE TRIGGER chain_starts_are_never_emptied BEFORE TRUNCATE ON stepup.chain_starts FOR EACH STATEMENT
+EXECUTE FUNCTION stepup.refuse('a chain start only advances');
+
+-- Where this database is. A cluster that was promoted or recovered from an archive is on another timeline, a
+-- dump that was read back has other table numbers, a copy made by other means another system identifier: in
+-- each of them a token may be issued again that was redeemed already.
+CREATE FUNCTION stepup.place() RETURNS text LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT (pg_control_system()).system_identifier::text
+        || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
+        || '/' || 'stepup.meta'::regclass::oid::text
+$$;
+
+-- Run at the beginning of every transaction that writes. Raises SU001 when the database is not where it was or
+-- has less of the log than was seen before, SU002 when a commit would not be durable, SU003 when it cannot write.
+CREATE FUNCTION stepup.check_writer(known_place text, known_seq bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' THEN
+        RAISE EXCEPTION 'the database is read-only' USING ERRCODE = 'SU003';
+    END IF;
+    IF current_setting('synchronous_commit') = 'off' OR current_setting('fsync') = 'off' THEN
+        RAISE EXCEPTION 'commits would not be durable' USING ERRCODE = 'SU002';
+    END IF;
+    IF stepup.place() <> known_place
+        OR known_place <> (SELECT m.place FROM stepup.meta AS m)
+        OR known_seq > (SELECT s.last_value FROM stepup.audit_seq_seq AS s)
+    THEN
+        RAISE EXCEPTION 'the database is not the one that was open before' USING ERRCODE = 'SU001';
+    END IF;
+END
+$$;
+
+-- Return a sequence number up to which the log is complete: no transaction that runs has a lower one. Writers
+-- never wait for each other; who follows the log waits here for those that had begun, which takes as long as
+-- their commits. The number is read before the locks: what takes numbers later has higher ones.
+CREATE FUNCTION stepup.settled() RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    last bigint;
+    held oid;
+BEGIN
+    SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO last FROM stepup.audit_seq_seq AS s;
+    FOR held IN
+        SELECT DISTINCT l.objid FROM pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.classid = 1398030677 AND l.objsubid = 2 AND l.granted
+          AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+    LOOP
+        PERFORM pg_advisory_xact_lock(1398030677, held::bigint::integer);
+    END LOOP;
+    RETURN last;
+END
+$$;
+
+INSERT INTO stepup.meta (id, epoch, place) VALUES (1, 1, stepup.place());

@@ -1,0 +1,17 @@
+-- What a role needs that runs the app, and one that purges; whoever migrates owns the schema. Run with psql as
+-- the owner, after the first start:  psql -v app=app_role -v purger=purger_role -f grants.sql
+-- The app can add to the audit log and read it, and has no right to change or delete a record.
+
+GRANT USAGE ON SCHEMA stepup TO :"app", :"purger";
+GRANT SELECT ON ALL TABLES IN SCHEMA stepup TO :"app", :"purger";
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA stepup TO :"app", :"purger";
+GRANT INSERT ON stepup.audit, stepup.heads TO :"app";
+GRANT UPDATE ON stepup.meta TO :"app";
+GRANT INSERT, UPDATE ON stepup.writers, stepup.prompts, stepup.refused_sessions, stepup.tokens, stepup.people,
+    stepup.factors, stepup.enrolments, stepup.attempts, stepup.policies, stepup.policy_versions, stepup.alerts TO :"app";
+GRANT DELETE ON stepup.factors, stepup.enrolments, stepup.attempts, stepup.alerts TO :"app";
+
+GRANT UPDATE ON stepup.meta TO :"purger";
+GRANT INSERT, UPDATE ON stepup.writers, stepup.chain_starts TO :"purger";
+GRANT DELETE ON stepup.audit, stepup.prompts, stepup.tokens, stepup.refused_sessions, stepup.enrolments,
+    stepup.alerts TO :"purger";

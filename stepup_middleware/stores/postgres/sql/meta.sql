@@ -1,0 +1,91 @@
+-- name: begin
+-- One message. No setting outlives the transaction, so that a pooler may hand the session to others. The hot
+-- statements look rows up by key: loops over indexes take their locks in the order of the keys.
+BEGIN;
+SET LOCAL statement_timeout = {milliseconds};
+SET LOCAL lock_timeout = {half};
+SET LOCAL idle_in_transaction_session_timeout = {double};
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL jit = off;
+SET LOCAL plan_cache_mode = force_generic_plan;
+SELECT stepup.check_writer('{place}', {seq});
+
+-- name: version_exists
+-- From the tables: to_regclass answers from a cache that is stale after waiting for the turn to migrate.
+SELECT EXISTS (
+    SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'stepup' AND c.relname = 'schema_version'
+);
+
+-- name: schema_exists
+SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'stepup');
+
+-- name: create_schema
+CREATE SCHEMA stepup;
+
+-- name: create_version
+-- `oldest` is the oldest schema version whose code still works on this one: nodes of both run side by side.
+CREATE TABLE stepup.schema_version (
+    id integer PRIMARY KEY CHECK (id = 1),
+    version integer NOT NULL,
+    oldest integer NOT NULL
+);
+
+-- name: read_version
+SELECT version, oldest FROM stepup.schema_version;
+
+-- name: set_version
+INSERT INTO stepup.schema_version (id, version, oldest) VALUES (1, $1, $2)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, oldest = excluded.oldest;
+
+-- name: migration_turn
+SELECT pg_advisory_xact_lock(hashtextextended('stepup migration', 0));
+
+-- name: durability
+SELECT
+    pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
+    current_setting('synchronous_commit') = 'off',
+    current_setting('fsync') = 'off' OR current_setting('full_page_writes') = 'off',
+    current_setting('server_version_num')::integer,
+    current_setting('server_encoding');
+
+-- name: lock_meta
+SELECT epoch, place, stepup.place() AS here, (SELECT last_value FROM stepup.audit_seq_seq) AS seq
+FROM stepup.meta FOR UPDATE;
+
+-- name: move
+UPDATE stepup.meta SET epoch = epoch + 1, place = $1 RETURNING epoch;
+
+-- name: purged_at
+SELECT purged_at FROM stepup.meta;
+
+-- name: note_purge
+UPDATE stepup.meta SET purged_at = $1;
+
+-- name: read_epoch
+SELECT epoch FROM stepup.meta;
+
+-- name: read_hot
+SELECT epoch, hot FROM stepup.meta;
+
+-- name: begin_hot
+UPDATE stepup.meta SET epoch = epoch + 1, hot = $1 WHERE epoch = $2;
+
+-- name: bump_epoch
+UPDATE stepup.meta SET epoch = epoch + 1 RETURNING epoch;
+
+-- name: take_writer
+UPDATE stepup.writers SET free = false
+WHERE id = (SELECT w.id FROM stepup.writers AS w WHERE w.free ORDER BY w.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id;
+
+-- name: add_writer
+INSERT INTO stepup.writers (id, free) VALUES ($1, false);
+
+-- name: leave_writer
+UPDATE stepup.writers SET free = true WHERE id = $1;
+
+-- name: notify
+SELECT pg_notify('stepup_audit', '');

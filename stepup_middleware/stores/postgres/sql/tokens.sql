@@ -1,0 +1,116 @@
+-- name: redeem
+-- Each condition is the opposite of one predicate of core.decisions, in the order of its table. Where two
+-- presentations of a batch show the same token, one of them redeems it: the row's attempt tells which. The
+-- columns that the guard compared are not sent back.
+UPDATE stepup.tokens AS t
+SET state = 'redeemed',
+    attempt = s.attempt,
+    redeemed_at = s.now,
+    redeemed_ip = s.ip,
+    redeemed_user_agent = s.user_agent
+FROM unnest(
+    $1::bigint[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::bigint[], $11::integer[], $12::bytea[], $13::bytea[], $14::bigint[]
+) AS s (
+    id, nonce, attempt, workspace, subject, session, ip, user_agent, purpose, ttl, strength, request_digest,
+    details_digest, now
+)
+WHERE t.id = s.id
+  AND t.nonce = s.nonce
+  AND t.state = 'issued'
+  AND t.epoch = (SELECT m.epoch FROM stepup.meta AS m)
+  AND t.subject = s.subject
+  AND t.session = s.session
+  AND t.workspace = s.workspace
+  AND t.ip = s.ip
+  AND s.now < t.expires_at
+  AND s.now < t.issued_at + s.ttl
+  AND t.issued_at <= s.now + $15
+  AND t.purpose = s.purpose
+  AND t.request_digest = s.request_digest
+  AND t.details_digest = s.details_digest
+  AND EXISTS (
+      SELECT FROM stepup.factors AS f
+      WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
+  )
+  AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'))
+RETURNING
+    t.id, t.attempt, t.prompt, t.requirement, t.policy_version, t.factor, t.factor_kind, t.issued_at, t.expires_at,
+    t.replays;
+
+-- name: read_tokens
+-- The rows as core.decisions judges them, locked: an unredeemed token of an earlier epoch is a revoked one.
+SELECT
+    t.id, t.nonce,
+    CASE WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM stepup.meta AS m) THEN 'revoked'
+         ELSE t.state END,
+    t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
+    t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, t.attempt,
+    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays,
+    EXISTS (
+        SELECT FROM stepup.factors AS f
+        WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
+    )
+FROM stepup.tokens AS t
+WHERE t.id = ANY ($1::bigint[])
+ORDER BY t.id FOR NO KEY UPDATE OF t;
+
+-- name: revoke_tokens
+UPDATE stepup.tokens AS t SET state = 'revoked', revoked = s.reason
+FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
+WHERE t.id = s.id AND t.state = 'issued';
+
+-- name: count_replays
+UPDATE stepup.tokens AS t SET replays = s.replays
+FROM unnest($1::bigint[], $2::bigint[]) AS s (id, replays)
+WHERE t.id = s.id;
+
+-- name: cancel_token
+UPDATE stepup.tokens SET state = 'revoked', revoked = 'cancelled'
+WHERE id = $1 AND state = 'issued' AND expires_at > $2;
+
+-- name: lock_prompts
+SELECT id, expires_at FROM stepup.prompts
+WHERE id = ANY ($1::text[]) AND state = 'open' AND epoch = (SELECT m.epoch FROM stepup.meta AS m)
+ORDER BY id FOR UPDATE;
+
+-- name: lock_factors
+SELECT id, workspace, subject, kind, sign_count FROM stepup.factors
+WHERE id = ANY ($1::text[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: live_factors
+SELECT f.id, f.workspace, f.subject FROM stepup.factors AS f WHERE f.id = ANY ($1::text[]);
+
+-- name: advance_steps
+-- RFC 6238 section 5.2: a time-step is accepted once. No person comes twice in a batch.
+INSERT INTO stepup.people (workspace, subject, last_step)
+SELECT s.workspace, s.subject, s.step FROM unnest($1::text[], $2::text[], $3::bigint[]) AS s (workspace, subject, step)
+ON CONFLICT (workspace, subject) DO UPDATE SET last_step = excluded.last_step
+WHERE excluded.last_step > people.last_step
+RETURNING workspace, subject;
+
+-- name: use_factors
+UPDATE stepup.factors AS f
+SET sign_count = coalesce(s.sign_count, f.sign_count),
+    backed_up = coalesce(s.backed_up, f.backed_up),
+    last_used_at = s.used_at
+FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::bigint[]) AS s (id, sign_count, backed_up, used_at)
+WHERE f.id = s.id;
+
+-- name: insert_tokens
+INSERT INTO stepup.tokens (
+    epoch, state, nonce, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
+    request_digest, details_digest, factor, factor_kind, issued_at, expires_at
+)
+SELECT (SELECT m.epoch FROM stepup.meta AS m), 'issued', s.*
+FROM unnest(
+    $1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
+    $10::bytea[], $11::bytea[], $12::text[], $13::text[], $14::bigint[], $15::bigint[]
+) AS s
+RETURNING prompt, id;
+
+-- name: prove_prompts
+UPDATE stepup.prompts AS p
+SET state = 'proved', token = s.token, challenge_nonce = NULL, challenge_factors = NULL, challenge_expires_at = NULL
+FROM unnest($1::text[], $2::bigint[]) AS s (id, token)
+WHERE p.id = s.id AND p.state = 'open';

@@ -1,0 +1,40 @@
+"""What a store must be able to do to stand behind Redis.
+
+Redis forgets, and a copy of it that takes over may remember what was long spent. So an epoch is kept here,
+together with the one server that may serve it: what belongs to another epoch is never authorized, and
+another server, or the same one after a loss, begins a new one.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from stepup_middleware.core.decisions import Decision, IssuedToken, Presentation
+from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
+from stepup_middleware.stores.base import GrantRefused, TokenGrant
+
+
+@runtime_checkable
+class Ledger(Protocol):
+    """The durable half of a hot store. Each method is one transaction, durable when it returns."""
+
+    async def hot_epoch(self) -> tuple[int, str]:
+        """Return the current epoch, and the place of the hot server that serves it (empty: none did yet)."""
+
+    async def begin_hot_epoch(self, place: str, *, after: int) -> tuple[int, str]:
+        """Begin the epoch after ``after`` at a place, unless somebody was faster. Returns the current one."""
+
+    async def ask_hot(self, asked: Asked, *, epoch: int) -> Prompt | NoFactor | None:
+        """Decide a prompt from policy and factors and write its events. None: the epoch is over."""
+
+    async def prove_hot(self, grant: TokenGrant, *, epoch: int) -> GrantRefused | None:
+        """Check and advance the factor behind a grant, clear its bucket and write its event, or say why not.
+
+        An epoch that is over is a closed prompt.
+        """
+
+    async def authorize_hot(self, shown: Presentation, row: IssuedToken, *, epoch: int) -> Decision:
+        """Write ``ACTION_AUTHORIZED`` for a token that was redeemed, or the refusal and why.
+
+        Refuses a token whose epoch is over (revoked) or whose factor is gone.
+        """

@@ -1,0 +1,194 @@
+"""The connection to Redis or Valkey, the scripts in it, and whether it is the server that serves the epoch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError, NoScriptError, RedisError
+
+from stepup_middleware.errors import ConfigurationError, StepUpError, StoreError, StoreTimeoutError
+
+from .ledger import Ledger
+
+logger = logging.getLogger("stepup_middleware.stores.redis")
+
+EPOCH_KEY = "stepup:epoch"
+SERVER_ERRORS = (RedisError, OSError, EOFError, ValueError)
+
+Command = tuple[Any, ...]
+
+
+class Elsewhere(StoreError):
+    """The server may not be the one that served the epoch, or has lost its memory. Nothing it said counts."""
+
+
+def as_store_error(error: BaseException) -> StepUpError:
+    """Return the error that leaves the store for one that was met inside it."""
+    if isinstance(error, StepUpError):
+        return error
+    if isinstance(error, TimeoutError):
+        wrapped: StoreError = StoreTimeoutError("the hot store did not answer in time")
+    else:
+        wrapped = StoreError(f"the hot store cannot be used: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def load_scripts() -> Mapping[str, str]:
+    """Return the scripts of ``lua/*.lua`` by their names."""
+    folder = files(__package__).joinpath("lua")
+    return {
+        file.name.removesuffix(".lua"): file.read_text(encoding="utf-8")
+        for file in folder.iterdir()
+        if file.name.endswith(".lua")
+    }
+
+
+class Server:
+    """One server of hot state, and the epoch that it serves.
+
+    Every call is one pipeline that begins with who the server is and which epoch it knows. If either is not
+    what the ledger has, what the rest of the pipeline said or did counts for nothing, and a new epoch begins.
+    """
+
+    def __init__(self, url: str, ledger: Ledger, *, seconds: float) -> None:
+        self._ledger = ledger
+        self._seconds = seconds
+        try:
+            # no driver retries: a script that was sent may have run (S04)
+            self._client = Redis.from_url(
+                url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0)
+            )
+        except ValueError as error:
+            raise ConfigurationError(f"the address of the hot store cannot be used: {error}") from error
+        self._scripts = load_scripts()
+        self._hashes: dict[str, str] = {}
+        self._locating = asyncio.Lock()
+        self.epoch = 0
+        self.visit = 0  # how often the epoch was entered
+        self._place = ""
+
+    def script(self, name: str, keys: Sequence[str], *arguments: Any) -> Command:
+        """Return the command that runs a script."""
+        return ("EVALSHA", self._hashes[name], len(keys), *keys, *arguments)
+
+    async def start(self) -> None:
+        """Check how the server is set up, and enter the epoch. Raises ``ConfigurationError`` or ``StoreError``."""
+        try:
+            async with asyncio.timeout(self._seconds * 2):
+                memory = await self._client.info("memory")
+                persistence = await self._client.info("persistence")
+        except (*SERVER_ERRORS, TimeoutError) as error:
+            raise as_store_error(error) from error
+        policy = memory.get("maxmemory_policy")
+        if policy != "noeviction":
+            # S26: all keys here carry a life, so under volatile-* they are the very ones that go
+            raise ConfigurationError(f"the hot store evicts keys (maxmemory-policy is {policy}): set noeviction")
+        if not persistence.get("aof_enabled"):
+            logger.info("the hot store keeps no append-only file: its restart ends the prompts and tokens of its time")
+        await self.locate()
+
+    async def locate(self, visit: int | None = None) -> None:
+        """Load the scripts and enter the epoch, beginning a new one where the server cannot serve the current.
+
+        With the ``visit`` in which the caller found that it is time to: does nothing when another caller has.
+        """
+        async with self._locating:
+            if visit is not None and visit != self.visit:
+                return
+            try:
+                async with asyncio.timeout(self._seconds * 2):
+                    await self._locate()
+            except (*SERVER_ERRORS, TimeoutError) as error:
+                raise as_store_error(error) from error
+
+    async def _locate(self) -> None:
+        asking = self._client.pipeline(transaction=False)
+        _introduce(asking)
+        place, noted = _who(await asking.execute())
+        for name, text in self._scripts.items():
+            self._hashes[name] = await self._client.script_load(text)
+        number, where = await self._ledger.hot_epoch()
+        if where != place or noted is None:
+            # S27, S29: what this server has may be from before a redemption
+            if where:
+                logger.warning("the hot store was restarted, emptied or replaced: outstanding prompts and tokens end")
+            number, where = await self._ledger.begin_hot_epoch(place, after=number)
+        if where != place:
+            raise StoreError("two servers of hot state claim the same epoch")
+        await self._client.evalsha(self._hashes["enter"], 1, EPOCH_KEY, str(number))
+        self.epoch, self._place = number, place
+        self.visit += 1
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Run commands in one pipeline and return their answers. Raises as ``run_each`` does, and for any error."""
+        answers = await self.run_each(commands)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise as_store_error(answer)
+        return answers
+
+    async def run_each(self, commands: Sequence[Command]) -> list[Any]:
+        """Run commands in one pipeline and return the answer or the error of each.
+
+        Raises ``Elsewhere`` when the epoch is not this server's (some may have taken effect there, where it
+        counts for nothing), ``StoreError`` for any other fault.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        _introduce(pipeline)
+        for command in commands:
+            pipeline.execute_command(*command)
+        try:
+            async with asyncio.timeout(self._seconds):
+                answers = await pipeline.execute(raise_on_error=False)
+        except (ConnectionError, EOFError, OSError) as error:
+            # likely a connection that had died while nobody used it: look who is there now
+            raise Elsewhere(f"the connection to the hot store was lost: {error}") from error
+        except (*SERVER_ERRORS, TimeoutError) as error:
+            raise as_store_error(error) from error
+        for answer in answers[:3]:
+            if isinstance(answer, Exception):
+                raise as_store_error(answer)
+        place, noted = _who(answers)
+        if place != self._place or noted != self.epoch:
+            raise Elsewhere("the hot store is not the one that served the epoch")
+        if any(isinstance(answer, NoScriptError) for answer in answers[3:]):
+            raise Elsewhere("the hot store lost its scripts")
+        return list(answers[3:])
+
+    async def ask(self, *commands: Command) -> list[Any]:
+        """Run commands; where the epoch is over or the connection was lost, enter the current epoch and repeat them.
+
+        What took effect before it was repeated refuses: every script here changes a state only from another.
+        """
+        visit = self.visit
+        try:
+            return await self.run(commands)
+        except Elsewhere:
+            await self.locate(visit)
+            return await self.run(commands)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+def _introduce(pipeline: Pipeline) -> None:
+    pipeline.info("server")
+    pipeline.info("replication")
+    pipeline.get(EPOCH_KEY)
+
+
+def _who(answers: Sequence[Any]) -> tuple[str, int | None]:
+    server, replication, noted = answers[:3]
+    if replication.get("role") != "master":
+        raise StoreError("the hot store is a replica")
+    return f"{server['run_id']}/{replication['master_replid']}", None if noted is None else int(noted)

@@ -1,0 +1,155 @@
+"""The statement that redeems and the table of decisions are the same rules, written twice."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from stepup_middleware.core.binding import RequestLine
+from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState, Verdict, presentation_event
+from stepup_middleware.core.factors import FactorKind, FactorRequirement
+from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.postgres.authorized import REDEEMED, authorized_body, make_ready
+from stepup_middleware.stores.postgres.rows import redeemed_token, token_of
+from stepup_middleware.stores.postgres.transaction import Transaction
+
+from .servers import DATABASE, PostgresServer
+from .support import IP, NOW, TTL, event, passkey
+from .test_sqlite_guard import HONEST, ISSUED_AT, ONE_OFF, TEXTS, Case, cases, judged, presentation
+
+_ROW = (
+    b"n" * 16,
+    "",
+    "w",
+    "u",
+    "s",
+    IP,
+    "p",
+    "any",
+    0,
+    b"r" * 32,
+    b"d" * 32,
+    "live",
+    "passkey",
+    to_micros(ISSUED_AT),
+    to_micros(ISSUED_AT + TTL),
+)
+
+
+async def mint(transaction: Transaction, rows: list[dict[str, object]]) -> list[int]:
+    """Write rows in states that the contract alone could not bring about all at once."""
+    ids = []
+    for row in rows:
+        kind = row["factor_kind"]
+        assert isinstance(kind, FactorKind)
+        values = [row["nonce"], *_ROW[1:11], "live" if row["factor_live"] else "gone", kind.value, *_ROW[13:]]
+        ((_, id_),) = await transaction.many("insert_tokens", [values])
+        if row["epoch"]:
+            await transaction._connection.execute("UPDATE stepup.tokens SET epoch = epoch - 1 WHERE id = $1", id_)
+        if row["state"] == "revoked":
+            await transaction.many("revoke_tokens", [(id_, "test")])
+        ids.append(id_)
+    return ids
+
+
+async def run_cases(server: PostgresServer, batch: list[Case]) -> None:
+    dsn = await server.empty_database(DATABASE)
+    async with PostgresStore(dsn) as store:
+        await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
+        rows = [dict(row) for row, _ in batch]
+        ids = await store._engine.write(lambda transaction: mint(transaction, rows))
+        for row, id_ in zip(rows, ids, strict=True):
+            if row["state"] == "redeemed":
+                before = replace(
+                    presentation(HONEST, id_, b"before".ljust(16)), reference=TokenReference(id_, row["nonce"])
+                )
+                if (await store.redeem(before)).decision.verdict is not Verdict.REDEEMED:
+                    # another nonce or an old epoch left the row alone; a factor that is gone revoked it
+                    row["state"] = "issued" if row["epoch"] or row["factor_live"] else "revoked"
+        shown = [
+            presentation(fields, id_, index.to_bytes(16, "big"))
+            for index, ((_, fields), id_) in enumerate(zip(batch, ids, strict=True))
+        ]
+        answers = await asyncio.gather(*map(store.redeem, shown))
+        verdicts = [answer.decision.verdict for answer in answers]
+        assert verdicts == [judged(row, one) for row, one in zip(rows, shown, strict=True)]
+        for answer in answers:
+            if answer.decision.verdict is Verdict.REDEEMED:
+                assert answer.row is not None
+                assert answer.row == await stored_token(store, answer.row.reference.id)
+
+
+async def stored_token(store: PostgresStore, id_: int) -> IssuedToken:
+    row = await store._read.row("read_tokens", [id_])
+    assert row is not None
+    return token_of(row)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batch=st.lists(cases(), min_size=1, max_size=60))
+@example(batch=ONE_OFF)
+def test_the_statement_redeems_exactly_what_the_table_redeems(
+    batch: list[Case], postgres_server: PostgresServer
+) -> None:
+    asyncio.run(run_cases(postgres_server, batch))
+
+
+@given(
+    texts=st.lists(TEXTS, min_size=10, max_size=10),
+    details=st.lists(st.tuples(TEXTS, TEXTS), max_size=4),
+    digest=st.none() | st.just("ab" * 32),
+    years=st.integers(1, 100),
+    kind=st.sampled_from(FactorKind),
+    requirement=st.sampled_from(FactorRequirement),
+)
+def test_the_text_of_the_authorization_is_that_of_the_event(
+    texts: list[str],
+    details: list[tuple[str, str]],
+    digest: str | None,
+    years: int,
+    kind: FactorKind,
+    requirement: FactorRequirement,
+) -> None:
+    subject, name, session, ip, agent, purpose, workspace, prompt, factor, path = texts
+    shown = Presentation(
+        reference=TokenReference(1, b"n" * 16),
+        attempt=b"a" * 16,
+        workspace_id=workspace,
+        subject_id=subject,
+        subject_name=name,
+        session=session,
+        ip=ip,
+        user_agent=agent,
+        purpose=purpose,
+        ttl=TTL,
+        minimum=FactorRequirement.ANY,
+        retention_years=years,
+        request=RequestLine(method="POST", path=path, query=path, body_digest=digest),
+        request_digest=b"r" * 32,
+        details=tuple(details),
+        details_digest=b"d" * 32,
+        now=NOW,
+    )
+    row = (1, b"a" * 16, prompt, requirement.value, 7, factor, kind.value, to_micros(NOW), to_micros(NOW + TTL), 0)
+    token = redeemed_token(shown, row)
+    assert token.state is TokenState.REDEEMED
+    assert authorized_body(make_ready(shown), row) == presentation_event(shown, REDEEMED, token).body()
+
+
+@pytest.mark.parametrize("text", ["\0", "u\0", "\ud800"])
+async def test_what_the_database_cannot_hold_is_found_nowhere_and_takes_nobody_with_it(
+    postgres_dsn: str, text: str
+) -> None:
+    async with PostgresStore(postgres_dsn) as store:
+        assert await store.get_prompt(text, now=NOW) is None
+        assert await store.pop_challenge(text, now=NOW) is None
+        assert not await store.cancel_prompt(text, event=event(), now=NOW)
+        assert not await store.rename_factor("w", "u", text, "name")
+        assert not await store.remove_factor("w", "u", text, event=event(), now=NOW)
+        assert await store.last_seq() == 0

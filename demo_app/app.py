@@ -67,6 +67,10 @@ _AREAS = (
     guide,
 )
 _STATIC = Path(__file__).parent / "static"
+_PLAIN = {  # what Starlette says, in words for people
+    "Not Found": "There is no such page. The address may be mistyped, or what it showed is gone.",
+    "Method Not Allowed": "This page cannot be asked for like that. Go back and use its buttons.",
+}
 MAX_BODY = 6 * 1024 * 1024  # bytes; a grant's document may have five million
 
 
@@ -162,8 +166,9 @@ async def _ask_to_sign_in(request: Request, _: Exception) -> Response:
 
 async def _explain(request: Request, error: Exception) -> Response:
     known = cast(HTTPException, error)
+    problem = _PLAIN.get(known.detail, known.detail)
     if wants_fragment(request):
-        return fragment("problem.html", status=known.status_code, problem=known.detail)
+        return fragment("problem.html", status=known.status_code, problem=problem)
     if "text/html" in request.headers.get("accept", ""):
-        return await page(request, "error.html", status=known.status_code, problem=known.detail)
-    return JSONResponse({"detail": known.detail}, status_code=known.status_code)
+        return await page(request, "error.html", status=known.status_code, problem=problem)
+    return JSONResponse({"detail": problem}, status_code=known.status_code)

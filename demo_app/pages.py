@@ -12,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from demo_app.axis import axis_of
+from stepup_middleware import PLATFORM_PURPOSES
 
 _HERE = Path(__file__).parent
+_TITLES = {purpose.id: purpose.title for purpose in PLATFORM_PURPOSES}
 NAVIGATION = (
     ("", (("/", "Overview"),)),
     (
@@ -67,7 +69,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(money=money, moment=moment, second=second, words=words)
+    environment.filters.update(money=money, moment=moment, second=second, words=words, purpose=purpose_title)
     environment.globals["navigation"] = NAVIGATION
     return environment
 
@@ -75,6 +77,11 @@ def _environment() -> Environment:
 def words(identifier: str) -> str:
     """Return an identifier as a person reads it: ``totp_replay`` becomes ``totp replay``."""
     return identifier.replace("_", " ").replace("-", " ")
+
+
+def purpose_title(purpose_id: str) -> str:
+    """Return a purpose's title, and for one outside the platform's catalogue its id in words."""
+    return _TITLES.get(purpose_id) or words(purpose_id).capitalize()
 
 
 _templates = _environment()

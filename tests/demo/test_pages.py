@@ -156,7 +156,7 @@ async def test_the_log_shows_the_newest_first_and_filters(signed_in: SignedIn) -
     await owner.act("POST", ROTATE)
     await owner.act("PUT", "/identity/attestation/direct")
     html = (await owner.page("/audit")).text
-    assert html.index("attestation_policy_tighten</td>") < html.index("webhook_secret_rotation</td>")
+    assert html.index("Attestation policy tighten</td>") < html.index("Webhook secret rotation</td>")
     filtered = (await owner.page("/audit?event=ACTION_AUTHORIZED&purpose=webhook_secret_rotation&person=owner")).text
     assert re.findall(r'<span class="event">(\w+)<', filtered) == ["ACTION_AUTHORIZED"]
     for nothing in ("person=analyst", "since=2027-01-01T00:00", "until=2026-01-01T00:00", "outcome=failure"):
@@ -348,7 +348,7 @@ async def test_many_failures_on_one_purpose_are_flagged(signed_in: SignedIn, clo
         assert (await owner.http.post(f"{prompt['prompt']['url']}/webauthn", json=forged)).status_code == 400
         clock.advance(60)
     html = re.sub(r"\s+", " ", (await owner.page("/security")).text)
-    assert "A cluster of 5 failures on webhook secret rotation, from" in html
+    assert "A cluster of 5 failures on Webhook secret rotation, from" in html
     await owner.page("/security")
     assert '<li class="failed"><strong>5</strong>' in (await owner.page("/security")).text, "each is counted once"
 

@@ -68,7 +68,9 @@ class Figures:
         return not any(getattr(self, name) for name in names[names.index("double_runs") :])
 
 
-def present_all(path: Path, shown: Sequence[Presentation], seed: int, ledger: Path) -> None:
+def present_all(
+    path: Path, shown: Sequence[Presentation], seed: int, ledger: Path, timeout: timedelta = TIMEOUT
+) -> None:
     """Present every token, in an order of one's own; write down each answer, and each run at once."""
     file = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     order = random.Random(seed)  # noqa: S311 - an order, no secret
@@ -88,7 +90,7 @@ def present_all(path: Path, shown: Sequence[Presentation], seed: int, ledger: Pa
             os.write(file, b"%s %d\n" % (verdict, one.reference.id))
 
     async def run() -> None:
-        async with SQLiteStore(path, timeout=TIMEOUT) as store:
+        async with SQLiteStore(path, timeout=timeout) as store:
             await asyncio.gather(*(present(store, mine) for _ in range(AT_ONCE)))
 
     asyncio.run(run())
@@ -98,8 +100,8 @@ class Siege:
     """One database, its workers, and the one who kills them."""
 
     def __init__(self, folder: Path, *, workers: int = WORKERS, seed: int = 1) -> None:
-        self._path = folder / "stepup.db"
-        self._ledger = folder / "ledger"
+        self.path = folder / "stepup.db"
+        self.ledger = folder / "ledger"
         self._workers = workers
         self._chance = random.Random(seed)  # noqa: S311 - moments, no secret
         self.figures = Figures()
@@ -107,7 +109,7 @@ class Siege:
 
     async def mint(self, count: int) -> list[Presentation]:
         """Issue tokens and return an honest presentation of each."""
-        async with SQLiteStore(self._path, timeout=timedelta(seconds=30)) as store:
+        async with SQLiteStore(self.path, timeout=timedelta(seconds=30)) as store:
             factor = await enrol(store, factor=passkey(sign_count=0))
 
             async def one() -> Held:
@@ -138,7 +140,7 @@ class Siege:
 
     def _start(self, shown: Sequence[Presentation]) -> BaseProcess:
         seed = self._chance.randrange(2**32)
-        worker = FORKSERVER.Process(target=present_all, args=(self._path, shown, seed, self._ledger))
+        worker = FORKSERVER.Process(target=present_all, args=(self.path, shown, seed, self.ledger))
         worker.start()
         return worker
 
@@ -159,13 +161,13 @@ class Siege:
     async def judge(self, shown: Sequence[Presentation]) -> None:
         """Look at what the round has left, with the store that the killed ones left behind."""
         figures = self.figures
-        lines = self._ledger.read_text().splitlines() if self._ledger.exists() else []
+        lines = self.ledger.read_text().splitlines() if self.ledger.exists() else []
         answers = [line.split() for line in lines]
         ran = Counter(int(id_) for verdict, id_ in answers if verdict == "ran")
         figures.presentations, figures.runs = len(answers), len(ran)
         figures.refused_unavailable = sum(verdict == "unavailable" for verdict, _ in answers)
         figures.double_runs = sum(count - 1 for count in ran.values())
-        async with SQLiteStore(self._path) as store:
+        async with SQLiteStore(self.path) as store:
             records = await all_records(store)
             authorized = Counter(record.prompt_id for record in records if record.event is EventName.ACTION_AUTHORIZED)
             figures.double_events = sum(count - 1 for count in authorized.values())
@@ -179,7 +181,7 @@ class Siege:
                 spent = self._prompts[one.reference.id] in authorized
                 figures.reverted_tokens += spent and answer.decision.verdict is not Verdict.REUSED
                 figures.unanswered += not spent and answer.decision.verdict is not Verdict.REDEEMED
-        with closing(sqlite3.connect(self._path)) as connection:
+        with closing(sqlite3.connect(self.path)) as connection:
             checked = connection.execute("PRAGMA integrity_check").fetchall()
             figures.integrity_errors += checked != [("ok",)]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from .canonical import canonical_json, digest
+from .canonical import canonical_json, canonical_string, digest
 
 Details = tuple[tuple[str, str], ...]
 MAX_DETAILS = 64
@@ -34,13 +34,21 @@ class RequestLine:
             "body_sha256": self.body_digest,
         }
 
+    def text(self) -> str:
+        """Return the canonical text of ``as_dict``."""
+        text = canonical_string
+        body = "null" if self.body_digest is None else text(self.body_digest)
+        return (
+            f'{{"body_sha256":{body},"method":{text(self.method)},"path":{text(self.path)},"query":{text(self.query)}}}'
+        )
+
     def digest(self) -> bytes:
         return digest("stepup-request-v1", [self.method, self.path, self.query, self.body_digest])
 
 
 def details_digest(details: Details) -> bytes:
     """Return the digest of the details, order included: they are what the person agreed to."""
-    return digest("stepup-details-v1", [list(pair) for pair in details])
+    return digest("stepup-details-v1", details)
 
 
 def check_details(value: object) -> Details:
@@ -48,10 +56,11 @@ def check_details(value: object) -> Details:
 
     Labels and values are strings: the app says how an amount reads, the library never formats one.
     """
-    if isinstance(value, Mapping):
-        value = value.items()
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise TypeError("details are ordered pairs of label and value")
+    if type(value) is not tuple and type(value) is not list:
+        if isinstance(value, Mapping):
+            value = value.items()
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise TypeError("details are ordered pairs of label and value")
     pairs = []
     for pair in value:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
@@ -61,10 +70,11 @@ def check_details(value: object) -> Details:
             raise TypeError("labels and values of details are strings")
         if len(label) > MAX_DETAIL_LENGTH or len(text) > MAX_DETAIL_LENGTH:
             raise TypeError(f"a detail has at most {MAX_DETAIL_LENGTH} characters")
-        try:
-            (label + text).encode("utf-8")
-        except UnicodeEncodeError:
-            raise TypeError("labels and values of details are text that UTF-8 can carry") from None
+        if not (label.isascii() and text.isascii()):
+            try:
+                (label + text).encode("utf-8")
+            except UnicodeEncodeError:
+                raise TypeError("labels and values of details are text that UTF-8 can carry") from None
         pairs.append((label, text))
     if len(pairs) > MAX_DETAILS:
         raise TypeError(f"at most {MAX_DETAILS} details")

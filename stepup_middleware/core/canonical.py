@@ -6,25 +6,38 @@ standard library's sorted, compact form is byte for byte the one of RFC 8785 (a 
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
+from json import encoder as json_encoder
 from typing import Any
 
-_encode = json.JSONEncoder(
+_standard = json_encoder.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
-).encode
+)
+canonical_string = json_encoder.encode_basestring  # of a text, with its quotes
 
+if json_encoder.c_make_encoder is None:  # type: ignore[attr-defined] # not CPython
 
-def canonical_json(value: Any) -> str:
-    """Return the RFC 8785 text of a value without floats and with ASCII keys."""
-    return _encode(value)
+    def canonical_json(value: Any) -> str:
+        """Return the RFC 8785 text of a value without floats and with ASCII keys."""
+        return _standard.encode(value)
+
+else:
+    # JSONEncoder makes this anew for every value, which takes longer than a small value itself
+    _parts = json_encoder.c_make_encoder(  # type: ignore[attr-defined]
+        None, _standard.default, canonical_string, None, ":", ",", True, False, False
+    )
+
+    def canonical_json(value: Any) -> str:
+        """Return the RFC 8785 text of a value without floats and with ASCII keys."""
+        return "".join(_parts(value, 0))
 
 
 def digest(domain: str, value: Any) -> bytes:
     """Return the 32-byte SHA-256 of a value under a domain name, so that no two uses share a digest."""
-    return sha256(domain.encode() + b"\0" + _encode(value).encode()).digest()
+    return sha256(domain.encode() + b"\0" + canonical_json(value).encode()).digest()
 
 
 def storable(text: str, limit: int = 2048) -> str:
     """Return text that UTF-8 can carry, at most ``limit`` characters: lone surrogates become ``?``."""
-    return text[:limit].encode("utf-8", "replace").decode()
+    text = text[:limit]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from stepup_middleware.errors import ConfigurationError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_HOPS = 32
+_LONGEST = 64  # characters: 45 of an address and the zone behind it
 
 
 def canonical_ip(text: str) -> str | None:
@@ -17,6 +19,11 @@ def canonical_ip(text: str) -> str | None:
     IPv4-mapped IPv6 is the IPv4 address it carries (RFC 4291 §2.5.5.2); 6to4, NAT64 and IPv4-compatible
     forms stay what they are. A zone id names a local interface and is dropped.
     """
+    return _canonical_ip(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=4096)  # a person asks many times from one address
+def _canonical_ip(text: str) -> str | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from .binding import Details, RequestLine
-from .canonical import canonical_json
+from .canonical import canonical_json, canonical_string
 from .factors import FactorKind, FactorRequirement
 from .moments import iso
 
@@ -102,8 +102,26 @@ class AuditEvent:
         return self.name is EventName.REUSED and self.data.get("count") == 1
 
     def body(self) -> str:
-        """Return the canonical text that the chain hashes and the store keeps."""
-        return canonical_json(self.as_dict())
+        """Return the canonical text that the chain hashes and the store keeps: that of ``as_dict``, part by part.
+
+        A test compares the two over generated events. It is written for every event, in the thread that all
+        writes wait for, and the general encoder takes three times as long.
+        """
+        text, name = canonical_string, self.name
+        return (
+            f'{{"at":"{iso(self.at)}","data":{canonical_json(dict(self.data)) if self.data else "{}"}'
+            f',"details":{canonical_json(self.details) if self.details else "[]"}'
+            f',"event":"{name.value}","factor":{_word(self.factor_kind)},"factor_id":{text(self.factor_id)}'
+            f',"flags":{canonical_json(self.flags) if self.flags else "[]"},"ip":{text(self.ip)}'
+            f',"outcome":"{(self.outcome or name.outcome).value}"'
+            f',"policy_version":{"null" if self.policy_version is None else self.policy_version}'
+            f',"prompt":{text(self.prompt_id)},"purpose":{text(self.purpose)},"reason":{text(self.reason)}'
+            f',"request":{"null" if self.request is None else self.request.text()}'
+            f',"requirement":{_word(self.requirement)},"retention_years":{self.retention_years}'
+            f',"session":{text(self.session)},"severity":"{name.severity.value}","subject":{text(self.subject_id)}'
+            f',"subject_name":{text(self.subject_name)},"user_agent":{text(self.user_agent)},"v":1'
+            f',"workspace":{text(self.workspace_id)}}}'
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -131,6 +149,10 @@ class AuditEvent:
             "retention_years": self.retention_years,
             "data": dict(self.data),
         }
+
+
+def _word(value: StrEnum | None) -> str:
+    return "null" if value is None else f'"{value.value}"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,4 +25,6 @@ def span_micros(span: timedelta) -> int:
 
 def iso(moment: datetime) -> str:
     """Return RFC 3339 text in UTC, microseconds only where there are any: ``2026-11-24T12:00:00Z``."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat()[:-6] + "Z"

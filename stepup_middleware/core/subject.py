@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 
 _MAX_LENGTH = 512
@@ -47,6 +48,7 @@ class Subject:
         return session_hash(self.session_id)
 
 
+@lru_cache(maxsize=1024)  # several values of one request have it
 def session_hash(session_id: str) -> str:
     """Hash a session id for storage: 32 hexadecimal characters."""
     return sha256(b"stepup-session\0" + session_id.encode()).hexdigest()[:32]

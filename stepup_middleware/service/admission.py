@@ -23,7 +23,7 @@ from .visitor import Visitor
 LOCALE = "en"  # the language in which titles and consequences are shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # one a request
 class Application:
     """A request that wants to run: for which purpose, what it is, and the tokens that came with it.
 

@@ -23,7 +23,7 @@ logger = logging.getLogger("stepup_middleware")
 USER_AGENT_LENGTH = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # one a request
 class Visitor:
     """A signed-in person at one request. ``now`` is read once and serves the whole request."""
 

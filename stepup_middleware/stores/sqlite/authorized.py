@@ -8,12 +8,10 @@ and the writer's thread adds what the row knows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from json.encoder import encode_basestring as quote
 from typing import Any, NamedTuple
 
-from stepup_middleware.core.binding import Details, RequestLine
 from stepup_middleware.core.canonical import canonical_json
+from stepup_middleware.core.canonical import canonical_string as quote
 from stepup_middleware.core.decisions import Decision, Presentation, Verdict, presentation_event
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.moments import iso
@@ -36,23 +34,13 @@ class Ready(NamedTuple):
     before_end: str
 
 
-@lru_cache(maxsize=256)
-def _request_text(request: RequestLine) -> str:
-    return canonical_json(request.as_dict())
-
-
-@lru_cache(maxsize=256)
-def _details_text(details: Details) -> str:
-    return canonical_json([list(pair) for pair in details])
-
-
 def make_ready(shown: Presentation) -> Ready:
     """Prepare a presentation, in the caller's thread."""
     return Ready(
         shown_row(shown),
-        f'{{"at":"{iso(shown.now)}","data":{{}},"details":{_details_text(shown.details)},"event":"{NAME}","factor":"',
+        f'{{"at":"{iso(shown.now)}","data":{{}},"details":{canonical_json(shown.details)},"event":"{NAME}","factor":"',
         f',"flags":[],"ip":{quote(shown.ip)},"outcome":"{OUTCOME}","policy_version":',
-        f',"purpose":{quote(shown.purpose)},"reason":"","request":{_request_text(shown.request)},"requirement":"',
+        f',"purpose":{quote(shown.purpose)},"reason":"","request":{shown.request.text()},"requirement":"',
         f'","retention_years":{shown.retention_years},"session":{quote(shown.session)},"severity":"{_SEVERITY}"'
         f',"subject":{quote(shown.subject_id)},"subject_name":{quote(shown.subject_name)}'
         f',"user_agent":{quote(shown.user_agent)},"v":1,"workspace":{quote(shown.workspace_id)}}}',

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
+from itertools import chain
 from typing import Any
 
 _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
@@ -27,11 +28,11 @@ def load_statements() -> Mapping[str, str]:
 
 
 _ONE_ROW = re.compile(r"VALUES (\([?, ]+\))")
-_CHUNKS = (256, 64, 16, 4, 1)  # few different texts, so that their preparation is kept
+MOST_ROWS = 512  # of one statement; 16 columns of them are well below SQLite's 32,766 parameters
 
 
 @lru_cache(maxsize=64)
-def for_rows(text: str, count: int) -> str:
+def _for_rows(text: str, count: int) -> str:
     """Return a statement over one row of VALUES as one over so many."""
     return _ONE_ROW.sub(lambda found: "VALUES " + ", ".join([found[1]] * count), text)
 
@@ -39,14 +40,17 @@ def for_rows(text: str, count: int) -> str:
 def chunked(text: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:
     """Yield statements and flat parameters that together treat all rows, in as few steps as may be.
 
-    ``executemany`` lets the interpreter's lock go and takes it back once a row, and beside a busy event loop
-    each time can cost as much as the whole statement.
+    Each step, ``executemany`` for every row, lets the interpreter's lock go and takes it back, and beside a busy
+    event loop each time can cost as much as the whole statement. So there is one step for a whole batch, of a
+    length that is a power of two: few different texts, so that their preparation is kept. What is left over is
+    filled with rows of NULL, which the statements pass over.
     """
-    at = 0
-    for size in _CHUNKS:
-        while len(rows) - at >= size:
-            yield for_rows(text, size), [value for row in rows[at : at + size] for value in row]
-            at += size
+    for start in range(0, len(rows), MOST_ROWS):
+        some = rows[start : start + MOST_ROWS]
+        size = 1 << (len(some) - 1).bit_length()
+        parameters = list(chain.from_iterable(some))
+        parameters += [None] * ((size - len(some)) * len(some[0]))
+        yield _for_rows(text, size), parameters
 
 
 def load_migrations() -> tuple[str, ...]:

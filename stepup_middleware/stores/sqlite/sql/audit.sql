@@ -1,7 +1,7 @@
 -- name: append
 INSERT INTO audit (
     seq, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, high, body
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+) SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NOT NULL;
 
 -- name: newest
 SELECT seq, high, at FROM audit ORDER BY seq DESC LIMIT 1;

@@ -24,10 +24,19 @@ _AT_ONCE = 64
 
 def resident_megabytes() -> float:
     """Return the resident memory of this process."""
+    return _status("VmRSS:")
+
+
+def most_megabytes() -> float:
+    """Return the most that was ever resident of this process."""
+    return _status("VmHWM:")
+
+
+def _status(name: str) -> float:
     for line in _STATUS.read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(name):
             return int(line.split()[1]) / 1000
-    raise AssertionError(f"{_STATUS} does not tell the resident memory")
+    raise AssertionError(f"{_STATUS} does not tell {name}")
 
 
 async def _ask(app: StepUpMiddleware, places: Iterator[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import ceremonies, memory, pages, passthrough, processes, served, sqlite, starting, tokens
+from . import ceremonies, memory, pages, passthrough, processes, served, sqlite, starting, tokens, verification
 from .harness import Benchmark
 
 SUITE: tuple[Benchmark, ...] = (
@@ -15,4 +15,5 @@ SUITE: tuple[Benchmark, ...] = (
     *starting.BENCHMARKS,
     *pages.BENCHMARKS,
     *memory.BENCHMARKS,
+    *verification.BENCHMARKS,
 )

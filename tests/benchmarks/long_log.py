@@ -12,8 +12,7 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Asked, Prompt, ask, asking_event, prompt_event
 from stepup_middleware.stores.base import Store
 from stepup_middleware.testing import EDDSA, ES256
-
-from .generator import Generator, Key, make_key
+from tests.evidence.generator import Generator, Key, make_key
 
 PEOPLE = 40
 _AT_ONCE = 500  # events a transaction

@@ -47,6 +47,7 @@ from demo_app.seed import seed
 from demo_app.settings import Settings, from_arguments
 from demo_app.tally import Tally
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware
+from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 
 _AREAS = (
@@ -93,7 +94,7 @@ def create_app(
     vault = Vault(settings.secret_keys)
     stepup = StepUp(
         secret_key=[derived_key(key, "step-up").hex() for key in settings.secret_keys],
-        store=SQLiteStore(str(settings.step_up_database)),
+        store=_store(settings),
         relying_party=RelyingParty(id=settings.domain, name="AxisSynapse", origins=[settings.origin]),
         identify=accounts.identify,
         on_event=[accounts.count_failed_step_up],
@@ -150,6 +151,10 @@ def from_environment() -> ASGIApp:
     ``uvicorn --factory demo_app.app:from_environment --workers 4``
     """
     return create_app(from_arguments([]))
+
+
+def _store(settings: Settings) -> SQLiteStore | PostgresStore:
+    return SQLiteStore(settings.step_up_database) if settings.postgres is None else PostgresStore(settings.postgres)
 
 
 async def _icon(_: Request) -> Response:

@@ -47,12 +47,38 @@ document.addEventListener("htmx:after:swap", () => {
 const said = document.querySelector("main > [role=status]");
 if (said) setTimeout(() => (document.getElementById("announcer").textContent = said.textContent), 300);
 
+// An export of the log is a download; how far it is, the page asks the server until it is done.
+const exports = document.getElementById("exports");
+let followed = 0; // the run of followExports that counts
+async function followExports() {
+  const run = ++followed;
+  const known = exports.firstElementChild.dataset.newest;
+  for (let tries = 0; tries < 900 && run === followed; tries += 1) {
+    await new Promise((later) => setTimeout(later, 1000));
+    const answer = await fetch(exports.dataset.progress).catch(() => null);
+    if (!answer?.ok) continue;
+    exports.innerHTML = await answer.text(); // drawn by the server, every value escaped
+    const { newest, state } = exports.firstElementChild.dataset;
+    if (newest === known && state !== "running") continue;
+    exports.closest("details").open = true;
+    if (state === "running") continue;
+    document.getElementById("announcer").textContent = `Export ${state}: ${exports.querySelector("li").textContent}`;
+    return;
+  }
+}
+if (exports) {
+  document.querySelector("form.export").addEventListener("submit", followExports);
+  if (exports.firstElementChild.dataset.state === "running") followExports();
+}
+
 // The security console.
 const live = document.getElementById("live");
 if (live) {
   const feed = document.getElementById("feed");
   const state = live.querySelector("[data-live]");
   const stream = new EventSource(live.dataset.stream);
+  const clusters = () => new Set([...document.querySelectorAll("[data-cluster]")].map((each) => each.dataset.cluster));
+  let known = clusters();
   let pending = 0;
 
   const redraw = async () => {
@@ -61,6 +87,11 @@ if (live) {
     if (!answer.ok) return;
     const panel = document.getElementById("panel");
     panel.innerHTML = await answer.text(); // drawn by the server, every value escaped
+    const now = clusters();
+    if ([...now].some((purpose) => !known.has(purpose))) {
+      document.getElementById("alarm").textContent = panel.querySelector("[data-cluster]").firstChild.textContent;
+    }
+    known = now;
     window.htmx?.process(panel);
   };
   const show = (event) => {

@@ -39,6 +39,11 @@ class SignedHead:
     key_id: str
     signature: bytes
 
+    @property
+    def statement(self) -> bytes:
+        """The bytes that the signature covers."""
+        return head_statement(chain=self.chain, link=self.link, hash_=self.hash, at=iso(self.at), key_id=self.key_id)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the head as a JSON value: a member of evidence bundles, and a line that ``verify --heads`` reads."""
         return {

@@ -7,11 +7,13 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from stepup_middleware.core.schema import violations
 from stepup_middleware.service.evidence import evidence_schema
 
 from .generator import Generator
+from .tampering import every_alteration
 
 
 def test_every_generated_bundle_has_the_published_shape(generator: Generator) -> None:
@@ -19,6 +21,21 @@ def test_every_generated_bundle_has_the_published_shape(generator: Generator) ->
         _, bundle = generator.step_up()
         assert list(violations(evidence_schema(), bundle)) == []
         assert json.loads(json.dumps(bundle)) == bundle
+
+
+def test_a_validator_of_json_schema_comes_to_the_same_result_as_ours(generator: Generator) -> None:
+    Draft202012Validator.check_schema(evidence_schema())
+    validator = Draft202012Validator(evidence_schema())
+    for _ in range(30):
+        _, bundle = generator.step_up()
+        validator.validate(bundle)
+    _, bundle = generator.step_up(plain=True)
+    refused = 0
+    for tampered in every_alteration(bundle):
+        ours = next(violations(evidence_schema(), tampered.bundle), None) is None
+        assert validator.is_valid(tampered.bundle) is ours, (tampered.how, tampered.text)
+        refused += not ours
+    assert refused > 100
 
 
 def test_the_schema_ships_with_the_package_and_names_its_version() -> None:

@@ -60,15 +60,18 @@ class Passage(partial[Awaitable[None]]):
 
     The app is given it as its ``send``. Until a gate asks there is no exchange, and nothing is looked at: a
     ``partial`` is the cheapest callable whose target can be exchanged afterwards. ``body_taken`` when the app
-    has begun to read the body (not noted for a GET, whose body nobody repeats); ``over`` when the request has
-    ended: from then on nothing is admitted, also where a task of the request lives on.
+    has begun to read the body (not noted for a GET, whose body nobody repeats), ``accepted`` when it has accepted
+    the WebSocket; ``over`` when the request has ended: from then on nothing is admitted, also where a task of the
+    request lives on.
     """
 
-    __slots__ = ("body_taken", "exchange", "over", "stepup")
+    __slots__ = ("accepted", "body_taken", "exchange", "framework", "over", "stepup")
 
     stepup: StepUp
+    framework: str | None
     exchange: Exchange | None
     body_taken: bool
+    accepted: bool
     over: bool
 
     def hand_to(self, send: Send) -> None:
@@ -124,7 +127,8 @@ class Exchange:
 
     def __init__(self, passage: Passage, scope: Scope, render: Render) -> None:
         self._passage = passage
-        self._send: Send = passage.func
+        # all of its parts: where the server's send is a partial itself (daphne), the passage has taken it apart
+        self._send: Send = partial(passage.func, *passage.args, **passage.keywords)
         self.stepup = passage.stepup
         self.scope = scope
         self.render = render
@@ -143,6 +147,11 @@ class Exchange:
     def body_taken(self) -> bool:
         """Whether the app has begun to read the body."""
         return self._passage.body_taken
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the app has accepted the WebSocket already (Sanic does before it calls the handler)."""
+        return self._passage.accepted
 
     # what goes out
 

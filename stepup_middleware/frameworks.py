@@ -66,6 +66,22 @@ def is_handed_a_request(endpoint: Callable[..., Any]) -> bool:
     return False
 
 
+def framework_of(kind: type[Any]) -> str | None:
+    """Return the framework that a class is of or derived from, if it is a known one."""
+    names = (each.__module__.partition(".")[0] for each in kind.__mro__)
+    return next((name for name in names if name in _QUIET or name == "starlette"), None)
+
+
+def framework_around(app: Any) -> str | None:
+    """Return the framework of an app, through whatever middleware is put around it."""
+    while app is not None:
+        found = framework_of(type(app))
+        if found is not None:
+            return None if found == "starlette" else found
+        app = getattr(app, "app", None)
+    return None
+
+
 def refusing(refusal: Refusal, scope: Scope, values: Iterable[Any] = ()) -> StepUpRequired:
     """Return the exception that the framework in hand answers without logging a fault of the app."""
     framework = _framework(scope, values)
@@ -74,12 +90,9 @@ def refusing(refusal: Refusal, scope: Scope, values: Iterable[Any] = ()) -> Step
 
 def _framework(scope: Scope, values: Iterable[Any]) -> str | None:
     for value in values:
-        for kind in type(value).__mro__:
-            name = kind.__module__.partition(".")[0]
-            if name == "starlette":
-                return None
-            if name in _QUIET:
-                return name
+        name = framework_of(type(value))
+        if name is not None:
+            return None if name == "starlette" else name
     quart = sys.modules.get("quart")
     if quart is not None and (quart.has_request_context() or quart.has_websocket_context()):
         return "quart"
@@ -87,8 +100,8 @@ def _framework(scope: Scope, values: Iterable[Any]) -> str | None:
         return "litestar"
     if "starlette.exception_handlers" in scope:
         return None
-    loaded = [name for name in _QUIET if name in sys.modules]
-    return loaded[0] if len(loaded) == 1 else None
+    passage = scope.get(KEY)
+    return passage.framework if isinstance(passage, Passage) else None
 
 
 @functools.cache
@@ -103,9 +116,21 @@ def _quiet(framework: str) -> type[StepUpRequired]:
     return type(StepUpRequired.__name__, (StepUpRequired, native), {"__init__": begin, "__module__": __name__})
 
 
+def plain_page(refusal: Refusal, values: Iterable[Any]) -> Any:
+    """Return what an endpoint answers, in place of raising, where that is quieter; the middleware replaces it.
+
+    Django logs every exception with its traceback, and an answer with its path. None: raise.
+    """
+    if "django" not in {framework_of(type(value)) for value in values}:
+        return None
+    from django.http import HttpResponse
+
+    return HttpResponse(status=refusal.status)
+
+
 async def in_a_thread(endpoint: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Run a sync endpoint where it does not block the loop; a Django view in the one thread that Django wants."""
-    if any(kind.__module__.startswith("django.") for value in args[:2] for kind in type(value).__mro__):
+    if "django" in {framework_of(type(value)) for value in args[:2]}:
         from asgiref.sync import sync_to_async
 
         return await sync_to_async(endpoint, thread_sensitive=True)(*args, **kwargs)

@@ -19,12 +19,19 @@ from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError, StepUpRequired
 from stepup_middleware.exchange import ASGIApp, DetailsSource, Receive, Scope, Send, Tag, by_context
-from stepup_middleware.frameworks import body_among, in_a_thread, is_handed_a_request, refusing, scope_among
+from stepup_middleware.frameworks import (
+    body_among,
+    framework_of,
+    in_a_thread,
+    is_handed_a_request,
+    plain_page,
+    refusing,
+    scope_among,
+)
 from stepup_middleware.service.visitor import header
 from stepup_middleware.web.answers import exchange_of, send_refusal, starlette_handler
 
 TAG_ATTRIBUTE = "__stepup_tag__"
-_METHODS = ("get", "post", "put", "patch", "delete", "head", "trace", "connect")
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -121,10 +128,16 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag) -> Callable[..., A
     @functools.wraps(endpoint)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         values = (*args, *kwargs.values())
-        await _admitted(tag, values)
+        try:
+            await _admitted(tag, values)
+        except StepUpRequired as required:
+            if (page := plain_page(required.refusal, values)) is None:
+                raise
+            return page
         if is_async:
             return await endpoint(*args, **kwargs)
-        return await in_a_thread(endpoint, args, kwargs)
+        answer = await in_a_thread(endpoint, args, kwargs)
+        return await answer if inspect.isawaitable(answer) else answer  # a sync way to an async handler
 
     setattr(guarded, TAG_ATTRIBUTE, tag)
     return guarded
@@ -146,50 +159,51 @@ async def _admitted(tag: Tag, values: tuple[Any, ...]) -> Proof:
 
 
 def _guarded_class(endpoint: type[Any], tag: Tag) -> type[Any]:
-    """Return a subclass whose ways in are guarded, its own and those of whatever is derived from it."""
+    """Guard the ways into a class in place, and into whatever is derived from it.
+
+    In place, because a framework may have registered the class as soon as it was there.
+    """
     ways = _guarded_ways(endpoint, tag, _ways_in(endpoint))
     if not ways:
         raise ConfigurationError(
             f"{endpoint.__qualname__} is no endpoint class that can be guarded as a whole: tag its methods, below the "
             "framework's own decorator, or wrap the app in RequireStepUp"
         )
+    own = vars(endpoint).get("__init_subclass__")
 
     def derived(cls: type[Any], /, **settings: Any) -> None:
-        super(tagged, cls).__init_subclass__(**settings)
+        if own is None:
+            super(endpoint, cls).__init_subclass__(**settings)
+        else:
+            own.__func__(cls, **settings)
         for name, way in _guarded_ways(cls, tag, [name for name in _ways_in(cls) if name in vars(cls)]).items():
             setattr(cls, name, way)
 
-    tagged: type[Any] = type(
-        endpoint.__name__,
-        (endpoint,),
-        {
-            "__module__": endpoint.__module__,
-            "__qualname__": endpoint.__qualname__,
-            "__doc__": endpoint.__doc__,
-            "__init_subclass__": classmethod(derived),
-            TAG_ATTRIBUTE: tag,
-            **ways,
-        },
-    )
-    return tagged
+    for name, way in {**ways, "__init_subclass__": classmethod(derived), TAG_ATTRIBUTE: tag}.items():
+        setattr(endpoint, name, way)
+    return endpoint
 
 
 def _ways_in(endpoint: type[Any]) -> list[str]:
     """Return the members of a class through which its framework reaches the handlers.
 
     ``dispatch`` of Starlette, ``guards`` of Litestar, ``dispatch_request`` of Quart and Sanic, ``get``, ``post``
-    and so on of Django, ``on_post`` and so on of Falcon, ``__call__`` of an object that is an endpoint.
+    and so on of Django, ``on_post`` and so on of Falcon, ``__call__`` of an object that is an endpoint. A class of
+    any other kind may be reached in another way: it has none.
     """
     if issubclass(endpoint, HTTPEndpoint | WebSocketEndpoint):
         return ["dispatch"]
-    if any(kind.__module__.startswith("litestar.") for kind in endpoint.__mro__):
+    framework = framework_of(endpoint)
+    if framework == "litestar":
         return ["guards"]
-    if hasattr(endpoint, "dispatch_request"):
+    if framework == "blacksheep":
+        return []  # its routes keep the functions themselves
+    functions = [name for name in dir(endpoint) if inspect.isfunction(getattr(endpoint, name))]
+    if framework == "django":
+        return [name for name in functions if name in endpoint.http_method_names and name != "options"]
+    if "dispatch_request" in functions:
         return ["dispatch_request"]
-    methods = set(getattr(endpoint, "http_method_names", _METHODS)) - {"options"}
-    names = [name for name in dir(endpoint) if inspect.isfunction(getattr(endpoint, name))]
-    handlers = [name for name in names if name in methods or name.startswith("on_")]
-    return handlers or [name for name in names if name == "__call__"]
+    return [name for name in functions if name.startswith("on_")] or [name for name in functions if name == "__call__"]
 
 
 def _guarded_ways(endpoint: type[Any], tag: Tag, names: Iterable[str]) -> dict[str, Any]:

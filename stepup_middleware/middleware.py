@@ -19,6 +19,7 @@ from stepup_middleware.exchange import (
     current,
     logger,
 )
+from stepup_middleware.frameworks import framework_around
 from stepup_middleware.gate import run_guarded
 from stepup_middleware.inspection import check_tags
 from stepup_middleware.rules import Rule, RuleTable
@@ -43,6 +44,7 @@ class StepUpMiddleware:
         self._guarded = self._ruled if self.rules else app
         self._library = library_router(stepup.prefix)
         self._prefix = stepup.prefix + "/"
+        self._framework = framework_around(app)
         check_tags(self)
         prepare()
 
@@ -60,11 +62,13 @@ class StepUpMiddleware:
         elif scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        elif scope["type"] != "websocket":
+        elif scope["type"] == "websocket":
+            passage.hand_to(_noticed_accept(send, passage))
+        else:
             raise RuntimeError(f"StepUpMiddleware does not know the ASGI scope type {scope['type']!r} and refuses it")
-        passage.stepup = self.stepup
+        passage.stepup, passage.framework = self.stepup, self._framework
         passage.exchange = None
-        passage.over = passage.body_taken = False
+        passage.over = passage.body_taken = passage.accepted = False
         scope[KEY] = passage
         if by_context:
             current.set(scope)
@@ -72,8 +76,8 @@ class StepUpMiddleware:
         try:
             await app(scope, receive, passage)
         except StepUpRequired as required:
-            if not await self._answered(passage, required, receive):
-                error = required
+            error = required
+            if not await self._answered(passage, receive):
                 raise
         except BaseException as raised:
             error = raised
@@ -104,14 +108,14 @@ class StepUpMiddleware:
         return path.startswith(self._prefix)
 
     @staticmethod
-    async def _answered(passage: Passage, required: StepUpRequired, receive: Receive) -> bool:
+    async def _answered(passage: Passage, receive: Receive) -> bool:
         """Answer a refusal of which no framework in between made an answer; False where one began."""
         exchange = passage.exchange
-        if exchange is None or exchange.answered or exchange.status is not None:
+        if exchange is None or exchange.refusal is None or exchange.answered or exchange.status is not None:
             return False
         await send_refusal(
             exchange,
-            required.refusal,
+            exchange.refusal,
             exchange.scope,
             nothing_more if passage.body_taken else receive,
             exchange.send_plain,
@@ -173,5 +177,15 @@ def _noticed(receive: Receive, passage: Passage) -> Receive:
         if message["type"] == "http.request":
             passage.body_taken = True
         return message
+
+    return noticing
+
+
+def _noticed_accept(send: Send, passage: Passage) -> Send:
+    """Return a ``send`` that notes when the app accepts a WebSocket."""
+
+    async def noticing(message: Message) -> None:
+        passage.accepted = passage.accepted or message["type"] == "websocket.accept"
+        await send(message)
 
     return noticing

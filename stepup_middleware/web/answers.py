@@ -203,7 +203,7 @@ async def send_refusal(exchange: Exchange, refusal: Refusal, scope: Scope, recei
     """Send a refusal through ``send``: over HTTP, or before a WebSocket is accepted."""
     exchange.answered = True
     if scope["type"] == "websocket":
-        await _deny_websocket(exchange.stepup, refusal, scope, receive, send)
+        await _deny_websocket(exchange, refusal, scope, receive, send)
         return
     response = await _answer_with_form(refusal, exchange.stepup, scope, chunks_of(receive))
     await response(scope, receive, send)
@@ -220,9 +220,10 @@ async def nothing_more() -> Message:
     return {"type": "http.disconnect"}
 
 
-async def _deny_websocket(stepup: StepUp, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def _deny_websocket(exchange: Exchange, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a WebSocket before it is accepted: with the whole answer where the server can carry it."""
-    if "websocket.http.response" in scope.get("extensions", {}):
+    stepup = exchange.stepup
+    if "websocket.http.response" in (scope.get("extensions") or {}) and not exchange.accepted:
         base = base_of(scope, stepup)
         response = ProblemResponse(problem_body(refusal, stepup, base), status_code=refusal.status)
         _set_headers(response.headers, refusal, base)
@@ -243,7 +244,7 @@ async def starlette_handler(connection: Request | WebSocket, error: Exception) -
             fields, lost = await _form_of_request(connection, exchange)
         return answer(error.refusal, exchange.stepup, connection.scope, fields=fields, files_lost=lost)
     await _deny_websocket(
-        exchange.stepup,
+        exchange,
         error.refusal,
         connection.scope,
         connection._receive,  # Starlette hands both to every response that it sends for a socket

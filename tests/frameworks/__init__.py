@@ -1,0 +1,1 @@
+"""Frameworks and servers: the same app in each framework, the same suite over each server."""

@@ -1,0 +1,42 @@
+"""One small app in eight frameworks.
+
+Each module has ``build(ran) -> ASGIApp``. The app answers at the same paths with the same words, and calls
+``ran(name)`` where an endpoint runs:
+
+====================  =================================================================
+``GET /open``         untagged
+``POST /function``    a tagged function
+``POST /class``       a tagged class
+``POST /inside``      a handler that asks itself
+``POST /sync``        a tagged function that is not async (404 where the framework has none)
+``POST /bound``       a tag that binds the body; answers with the body
+``POST /stream``      a tagged endpoint that streams three pieces
+``POST /background``  a tagged endpoint that leaves a task behind
+``POST /ruled/x``     untagged here: a rule of the middleware names it
+``/socket``           a tagged WebSocket (not in Django, which has none)
+====================  =================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stepup_middleware.exchange import Scope
+
+FRAMEWORKS = ("starlette", "fastapi", "litestar", "quart", "django", "falcon", "blacksheep", "sanic")
+PURPOSE = "webhook_secret_rotation"
+STRICT = "payroll_ach_transmit"
+PIECES = [b"one ", b"two ", b"three"]
+
+Ran = Callable[[str], None]
+
+
+async def shown(scope: Scope) -> list[tuple[str, str]]:
+    """Return the details that the modal shows."""
+    return [("Path", str(scope["path"]))]
+
+
+def kind_of(scope: Any) -> str:
+    """Return the kind of factor of the request's proof."""
+    return str(scope["stepup"].factor_kind)

@@ -31,6 +31,7 @@ _LANGUAGES = {
     "sh": "Shell",
     "text": "Text",
 }
+_ROLES = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "th": "columnheader", "td": "cell"}
 _FORMATTER = HtmlFormatter(nowrap=True)
 
 
@@ -123,10 +124,31 @@ def _page(markdown: MarkdownIt, name: str) -> GuidePage:
             sections.append((anchor, text))
         link = Token("link_open", "a", 1, attrs={"href": f"#{anchor}"})
         inline.children = [link, *(inline.children or ()), Token("link_close", "a", -1)]
+    _label_cells(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})
-    html = html.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace("</table>", "</table></div>")
+    html = html.replace("<table", '<div class="scroll" tabindex="0"><table').replace("</table>", "</table></div>")
     body = Markup(html)  # noqa: S704 - html is off
     return GuidePage(name=name, title=title, sections=tuple(sections), body=body)
+
+
+def _label_cells(tokens: Sequence[Token]) -> None:
+    """Write the column's heading into each cell: on a phone a row is drawn as a block, and still read as a row."""
+    headings: list[str] = []
+    column = 0
+    for token, inside in pairwise(tokens):
+        if token.nesting != 1 or token.tag not in _ROLES:
+            continue
+        token.attrs["role"] = _ROLES[token.tag]
+        if token.tag == "thead":
+            headings = []
+        elif token.tag == "tr":
+            column = 0
+        elif token.tag == "th":
+            headings.append("".join(child.content for child in inside.children or ()))
+        elif token.tag == "td":
+            token.attrs["data-label"] = headings[column]
+            inside.children = [Token("span_open", "span", 1), *(inside.children or ()), Token("span_close", "span", -1)]
+            column += 1
 
 
 def slug(heading: str) -> str:

@@ -320,6 +320,23 @@ class StepUp:
             return False
         return True
 
+    async def healthy(self) -> bool:
+        """Say whether the log can be written now, within ``store_timeout``: for a health page.
+
+        Never raises for a store that is down.
+        While it is False tagged requests are refused, and all others are served: a reason to wake somebody, none
+        to take the node out of service.
+        """
+        if not await self.usable():
+            return False
+        try:
+            async with self.in_time():
+                await self.store.append([])
+        except (StoreError, TimeoutError) as error:
+            logger.error("the store cannot be written: %s", error or "it did not answer in time")
+            return False
+        return True
+
     def in_time(self) -> asyncio.Timeout:
         """Bound what a request waits for the store, over all its calls: ``TimeoutError`` after ``store_timeout``.
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from stepup_middleware import EventName
 from stepup_middleware.metrics.prometheus import PrometheusSink
+from tests.stores.support import event
 from tests.support import ROTATE, TRANSMIT, Browser, house_in
 
 
@@ -65,6 +66,14 @@ async def test_ten_thousand_events_make_no_more_series_than_there_are_words(tmp_
         line for line in generate_latest(registry).decode().splitlines() if line.startswith("stepup_events_total")
     ]
     assert 2 <= len(series) <= 6
+
+
+async def test_two_sinks_on_one_registry_count_together() -> None:
+    registry = CollectorRegistry()
+    for sink in (PrometheusSink(registry), PrometheusSink(registry)):
+        await sink(event())
+    labels = {"event": EventName.POLICY_CHANGED.value, "purpose": "", "reason": ""}
+    assert registry.get_sample_value("stepup_events_total", labels) == 2
 
 
 def test_the_library_itself_loads_neither_extra() -> None:

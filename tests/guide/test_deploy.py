@@ -1,0 +1,181 @@
+"""Deploying: the units are verified and their commands run, nginx is a real one, backups are put back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from stepup_middleware.testing import VirtualAuthenticator
+from tests.served.nginx import in_front, trusting
+from tests.served.processes import Server, free_port, serving
+from tests.support import TRANSMIT, Browser, code_of, house_in
+
+from .harness import KEY, blocks_of, shell
+
+ROTATE = "/webhooks/orders/rotate"
+
+
+def program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{name} is not installed")
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+@pytest.fixture
+def srv(tmp_path: Path) -> Path:
+    """The folder of the app: ``main.py``, ``deployed.py`` and a key."""
+    for page in ("start", "deploy"):
+        for block in blocks_of(page):
+            if block.name.endswith(".py"):
+                (tmp_path / block.name).write_text(block.text, encoding="utf-8")
+    (tmp_path / "secret.key").write_text(KEY, encoding="utf-8")
+    return tmp_path
+
+
+@asynccontextmanager
+async def served(srv: Path, command: str, port: int, **environment: str) -> AsyncIterator[Server]:
+    """Run the command of a unit or a container: Python's programs are those of the tests."""
+    name, *arguments = shlex.split(command)
+    async with serving(Path(name).name, *arguments, port=port, folder=srv, **environment) as server:
+        yield server
+
+
+def command_of(unit: str) -> str:
+    found = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    assert found
+    return found[1]
+
+
+async def step_up(url: str, http: httpx2.AsyncClient, origin: str) -> httpx2.Response:
+    """Sign in, enrol a passkey, step up, and return the answer of the action."""
+    await http.post(f"{url}/sign-in", data={"name": "owner@axis.example"})
+    http.headers.update({"origin": origin, "sec-fetch-site": "same-origin", "accept": "application/json"})
+    passkey = VirtualAuthenticator.passkey()
+    options = await http.post(f"{url}/stepup/factors/webauthn/options", json={"kind": "passkey"})
+    created = passkey.create(options.json(), origin=origin)
+    assert (await http.post(f"{url}/stepup/factors/webauthn", json={"name": "k", "credential": created})).is_success
+    prompt = (await http.post(url + ROTATE)).headers["stepup-prompt"]
+    options = await http.post(f"{url}{prompt}/webauthn/options", json={})
+    proved = await http.post(f"{url}{prompt}/webauthn", json=passkey.get(options.json(), origin=origin))
+    return await http.post(url + ROTATE, headers={"stepup-token": proved.json()["token"]})
+
+
+@pytest.mark.block("payday@.service", "payday-purge.service", "payday-purge.timer")
+async def test_systemd_accepts_the_units(blocks: dict[str, str], tmp_path: Path) -> None:
+    for name in ("uvicorn", "stepup"):  # the folder of the unit's programs, wherever those of the tests are
+        (tmp_path / name).symlink_to(sys.executable)
+    names = [name.replace("@", "@8001") for name in blocks]
+    for name, unit in zip(names, blocks.values(), strict=True):
+        (tmp_path / name).write_text(unit.replace("/srv/payday/.venv/bin", str(tmp_path)), encoding="utf-8")
+    said = await shell(
+        f"{program('systemd-analyze')} verify --man=no {' '.join(f'./{name}' for name in names)}", tmp_path
+    )
+    assert "payday" not in said, said  # it says nothing of what is right
+    when = re.search(r"^OnCalendar=(.*)$", blocks["payday-purge.timer"], re.MULTILINE)
+    assert when
+    assert "Normalized form" in await shell(f"systemd-analyze calendar {when[1]!r}", tmp_path)
+
+
+@pytest.mark.block("payday@.service", "payday-purge.service")
+async def test_the_commands_of_the_units_serve_and_purge(blocks: dict[str, str], srv: Path) -> None:
+    port, state = free_port(), srv / "state"
+    state.mkdir()
+    systemd = {"CREDENTIALS_DIRECTORY": str(srv), "STATE_DIRECTORY": str(state)}
+    command = command_of(blocks["payday@.service"]).replace("%i", str(port))
+    async with served(srv, command, port, **systemd) as server, httpx2.AsyncClient(timeout=60) as http:
+        assert (await http.get(f"{server.url}/health")).json() == {"stepup": True}
+        assert (await step_up(server.url, http, "http://localhost:8000")).status_code == 200
+        async with asyncio.timeout(60):
+            page = ""
+            while 'event="ACTION_COMPLETED"' not in page:
+                page = (await http.get(f"{server.url}/metrics")).text
+        assert 'stepup_events_total{event="ACTION_AUTHORIZED",purpose="webhook_secret_rotation",reason=""} 1.0' in page
+        assert 'event="ACTION_COMPLETED",purpose="webhook_secret_rotation",reason="returned"' in page
+        server.terminate()
+        await server.stopped()
+    name, *arguments = shlex.split(command_of(blocks["payday-purge.service"]))
+    said = await shell(shlex.join([Path(name).name, *arguments]), srv, **systemd)
+    assert said == "purged 0 events, 0 prompts, 0 tokens\n"
+
+
+@pytest.mark.block("Containerfile")
+async def test_the_container_has_what_it_copies_and_its_commands_run(blocks: dict[str, str], srv: Path) -> None:
+    lines = [line.split(" ", 1) for line in blocks["Containerfile"].splitlines()]
+    steps = {word: rest for word, rest in lines if word != "COPY"}
+    copied = [name for word, rest in lines if word == "COPY" for name in rest.split()[:-1]]
+    assert copied == ["stepup_middleware", "main.py", "deployed.py"]
+    port = free_port()
+    environment = dict(pair.split("=", 1) for pair in shlex.split(steps["ENV"]))
+    assert environment.keys() == {"STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"}
+    command = shlex.join(json.loads(steps["CMD"])).replace("8000", str(port))
+    async with served(srv, command, port, **dict.fromkeys(environment, str(srv))) as server:
+        check = json.loads(steps["HEALTHCHECK"].removeprefix("CMD "))
+        assert await shell(shlex.join(check).replace("8000", str(port)), srv) == ""
+        server.terminate()
+        await server.stopped()
+
+
+@pytest.mark.block("environment", "rolling", "payday@.service", "payday.conf")
+async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blocks: dict[str, str], srv: Path) -> None:
+    ports = [free_port() for _ in range(3)]
+    numbers = dict(zip(("8001", "8002", "8003"), map(str, ports), strict=True))
+
+    def here(text: str) -> str:
+        for documented, actual in numbers.items():
+            text = text.replace(documented, actual)
+        return text.replace("/etc/payday", str(srv))
+
+    systemctl = 'systemctl() { echo "systemctl $*"; }\n'  # no service manager runs here
+    said = await shell(systemctl + here(blocks["environment"]), srv)
+    assert said.split()[:3] == ["systemctl", "enable", "--now"]
+    environment = dict(line.split("=", 1) for line in (srv / "environment").read_text().splitlines())
+    assert environment == {
+        "PAYDAY_DATABASE": "postgresql://payday@db.internal/payday",
+        "PAYDAY_ORIGIN": "https://example.com",
+    }
+    async with AsyncExitStack() as stack:
+        outer = free_port()
+        origin = f"https://localhost:{outer}"
+        for port in ports:
+            command = command_of(blocks["payday@.service"]).replace("%i", str(port))
+            await stack.enter_async_context(served(srv, command, port, PAYDAY_ORIGIN=origin))
+        await stack.enter_async_context(in_front(srv, here(blocks["payday.conf"]), outer))
+        async with trusting(srv) as http:
+            assert (await step_up(origin, http, origin)).status_code == 200
+            assert "stepup_events_total" in (await http.get(f"{origin}/metrics")).text
+        said = await shell(systemctl + here(blocks["rolling"]), srv)
+    assert said.count('{"stepup":true}') == 3
+    assert [line.split()[-1] for line in said.splitlines() if "restart" in line] == [f"payday@{port}" for port in ports]
+
+
+@pytest.mark.block("backup", "restore")
+async def test_a_backup_that_is_put_back_revives_no_token(blocks: dict[str, str], tmp_path: Path) -> None:
+    async with house_in(tmp_path) as house:  # S13
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        token = await ada.token("POST", TRANSMIT, "passkey")
+        await shell(blocks["backup"], tmp_path)
+        assert (await ada.post(TRANSMIT, token=token)).status_code == 200
+    said = await shell(blocks["restore"], tmp_path)
+    assert "every outstanding prompt and token is worthless now" in said
+    assert "every chain holds" in said
+    async with house_in(tmp_path) as restored:
+        restored.sessions = house.sessions
+        again = Browser(restored, ada.subject, factors=ada.factors)
+        assert code_of(await again.post(TRANSMIT, token=token)) == "STEPUP_REQUIRED"
+        assert (await again.step_up("POST", TRANSMIT, "passkey")).status_code == 200
+        assert restored.total == 1

@@ -86,7 +86,11 @@ if (live) {
     const answer = await fetch(live.dataset.panel);
     if (!answer.ok) return;
     const panel = document.getElementById("panel");
+    const place = panel.contains(document.activeElement) ? document.activeElement.id : "";
+    const unfolded = panel.querySelector("details").open;
     panel.innerHTML = await answer.text(); // drawn by the server, every value escaped
+    panel.querySelector("details").open = unfolded; // nobody who reads or presses is disturbed
+    if (place) document.getElementById(place)?.focus();
     const now = clusters();
     if ([...now].some((purpose) => !known.has(purpose))) {
       document.getElementById("alarm").textContent = panel.querySelector("[data-cluster]").firstChild.textContent;
@@ -101,6 +105,8 @@ if (live) {
     if (event.type === "critical") {
       document.getElementById("alarm").textContent =
         "Critical: a token was presented again. See the replay alerts.";
+      clearTimeout(pending); // an alert waits for nothing
+      pending = setTimeout(redraw, 0);
     }
     pending ||= setTimeout(redraw, 200);
   };

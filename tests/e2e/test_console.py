@@ -1,0 +1,192 @@
+"""The security console: alerts without a reload, from every process, until a person has looked at them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Browser, Page, Route, expect
+
+from .conftest import COSIGNER, Demo, Person, free_port, open_person, start_demo, stop_demo
+from .test_main_flow import TRANSMIT, authorize
+
+ALERT = "#panel article.critical"
+_SEEN = """() => {
+    window.seen = new Promise((resolve) => {
+        const look = () => document.querySelector("#panel article.critical") && resolve(Date.now());
+        new MutationObserver(look).observe(document.getElementById("panel"), { childList: true });
+        look();
+    });
+}"""
+
+
+async def transmitted(person: Person) -> tuple[str, str]:
+    """Transmit a payroll run, and return the address and the token that the page sent."""
+    sent: list[tuple[str, str]] = []
+
+    async def watch(route: Route) -> None:
+        if token := route.request.headers.get("stepup-token"):
+            sent.append((route.request.url, token))
+        await route.continue_()
+
+    await person.page.route("**/transmit", watch)
+    await person.go("/payroll")
+    waiting = await person.page.locator(TRANSMIT).count()
+    await person.page.locator(TRANSMIT).first.click()
+    await authorize(person, "passkey")
+    await expect(person.page.locator(TRANSMIT)).to_have_count(waiting - 1)
+    await person.page.unroute("**/transmit")
+    return sent[-1]
+
+
+async def replay(person: Person, sent: tuple[str, str]) -> None:
+    url, token = sent
+    headers = {"StepUp-Token": token, "Origin": person.demo.url, "User-Agent": "Stolen/1.0"}
+    answer = await person.context.request.post(url, headers=headers)
+    assert (answer.status, (await answer.json())["code"]) == (403, "STEPUP_TOKEN_REUSED")
+
+
+async def live(page: Page, url: str) -> None:
+    """Open the console and wait until it hears what happens."""
+    await page.goto(f"{url}/security")
+    await expect(page.locator("[data-live]")).to_have_text("Live")
+
+
+async def test_a_replay_appears_without_a_reload_and_stays_until_a_person_acknowledges_it(
+    browser: Browser, tmp_path: Path
+) -> None:
+    demo = await start_demo(tmp_path)
+    person = await open_person(browser, demo)
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey")
+    sent = await transmitted(person)
+    console = await person.context.new_page()
+    await live(console, demo.url)
+    await expect(console.locator(ALERT)).to_have_count(0)
+    await replay(person, sent)
+    alert = console.locator(ALERT)
+    await expect(alert).to_contain_text("A token was presented again: Payroll ACH transmit")
+    first, second = alert.locator(".pair .inset").nth(0), alert.locator(".pair .inset").nth(1)
+    await expect(first).to_contain_text("First presentation: redeemed")
+    await expect(first).to_contain_text("Mozilla/5.0")
+    await expect(second).to_contain_text("Second presentation: refused")
+    await expect(second).to_contain_text("Stolen/1.0")
+    for side in (first, second):
+        await expect(side).to_contain_text("127.0.0.1")
+        await expect(side.locator("dt", has_text="Time")).to_have_count(1)
+    await expect(console.locator("#alarm")).to_contain_text("Critical: a token was presented again")
+    await expect(console.locator("li.reused strong")).to_have_text("1")
+    await console.get_by_text("The numbers", exact=True).click()
+    table = console.get_by_role("region", name="Events by hour")
+    await expect(table.get_by_role("row").last).to_contain_text("1")
+    await console.get_by_role("button", name="Acknowledge").focus()
+    await replay(person, await transmitted(person))  # whoever reads the numbers or is about to press is not disturbed
+    await expect(console.locator("li.reused strong")).to_have_text("2")
+    await expect(table).to_be_visible()
+    assert await console.evaluate("document.activeElement.id") == await alert.last.get_by_role("button").get_attribute(
+        "id"
+    )
+    await console.get_by_role("button", name="Acknowledge").first.click()
+
+    await stop_demo(demo)  # the alert survives a restart, and so does who acknowledged it
+    again = await start_demo(tmp_path, database=demo.database)
+    person.demo = again
+    await live(console, again.url)
+    await expect(console.locator(ALERT)).to_have_count(1)
+    await console.get_by_role("button", name="Acknowledge").click()
+    await expect(console.get_by_text("by Owner").first).to_be_visible()
+    await expect(console.locator(ALERT)).to_have_count(0)
+    await stop_demo(again)
+    once_more = await start_demo(tmp_path, database=demo.database)
+    await live(console, once_more.url)
+    await expect(console.locator("#panel article").last).to_contain_text("Acknowledged")
+    await expect(console.locator("#panel article").last).to_contain_text("by Owner")
+    await person.context.close()
+    await stop_demo(once_more)
+    assert person.faults == []
+
+
+async def test_a_cluster_of_failures_on_one_purpose_is_flagged_as_it_happens(browser: Browser, person: Person) -> None:
+    await person.sign_in()
+    await live(person.page, person.demo.url)
+    cosigner = await open_person(browser, person.demo)
+    await cosigner.sign_in(COSIGNER)
+    await cosigner.enrol_totp()
+    origin = {"Origin": person.demo.url}
+    for count in range(5):
+        await expect(person.page.locator("[data-cluster]")).to_have_count(0)
+        asked = await cosigner.context.request.put(f"{person.demo.url}/identity/attestation/direct", headers=origin)
+        prompt = (await asked.json())["prompt"]["url"]
+        refused = await cosigner.context.request.post(
+            f"{person.demo.url}{prompt}/totp", data={"code": "000000"}, headers=origin
+        )
+        assert refused.status == 400
+        await expect(person.page.locator("li.failed strong")).to_have_text(str(count + 1))
+    cluster = person.page.locator("[data-cluster]")
+    await expect(cluster).to_contain_text("A cluster of 5 failures on Attestation policy tighten")
+    await expect(person.page.locator("#alarm")).to_contain_text("A cluster of 5 failures")
+    await cluster.get_by_role("link").click()
+    await expect(person.page.locator("table.audit tbody tr")).to_have_count(10)
+    await cosigner.context.close()
+
+
+@asynccontextmanager
+async def worker(database: Path) -> AsyncIterator[Demo]:
+    """Run one more uvicorn process on a database, on a port of its own."""
+    port = free_port()
+    url = f"http://localhost:{port}"
+    log = database.with_suffix(f".{port}.out")
+    with log.open("ab") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "uvicorn", "--factory", "demo_app.app:from_environment", "--port", str(port),
+            "--host", "localhost", "--timeout-graceful-shutdown", "1",
+            stdout=out, stderr=out, env={**os.environ, "AXIS_DATABASE": str(database), "AXIS_ORIGIN": url},
+        )  # fmt: skip
+    try:
+        async with asyncio.timeout(60):
+            while b"Uvicorn running" not in log.read_bytes():
+                assert process.returncode is None, log.read_text()
+                await asyncio.sleep(0.05)
+        yield Demo(url=url, database=database, process=process, log=log)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            async with asyncio.timeout(15):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+# A07
+async def test_a_replay_on_one_worker_is_seen_in_a_console_that_another_serves(
+    browser: Browser, tmp_path: Path
+) -> None:
+    database = tmp_path / "axis.db"
+    async with worker(database) as one, worker(database) as other:
+        person = await open_person(browser, one)
+        await person.plug_in("internal")
+        await person.sign_in()
+        await person.enrol("passkey")
+        console = await person.context.new_page()
+        took = []
+        for _ in range(3):
+            sent = await transmitted(person)
+            await live(console, other.url)
+            await console.evaluate(_SEEN)
+            began = time.time()
+            await replay(person, sent)
+            seen = await console.evaluate("window.seen")
+            took.append(seen / 1000 - began)
+            await console.get_by_role("button", name="Acknowledge").click()
+            await expect(console.locator(ALERT)).to_have_count(0)
+        sys.stdout.write(f"from the replay to the alert: {', '.join(f'{each * 1000:.0f} ms' for each in took)}\n")
+        await person.context.close()
+    assert person.faults == []

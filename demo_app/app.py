@@ -97,6 +97,7 @@ def create_app(
         store=_store(settings),
         relying_party=RelyingParty(id=settings.domain, name="AxisSynapse", origins=[settings.origin]),
         identify=accounts.identify,
+        trusted_proxies=settings.trusted_proxies,
         on_event=[accounts.count_failed_step_up],
         home_url="/",
         head_key=settings.head_key,

@@ -24,6 +24,7 @@ class Settings:
     must be a name: browsers refuse an IP address. ``secret_keys`` are newest first: the first signs and
     encrypts, all verify and decrypt. ``database`` is the SQLite file of the demo's own tables. The step-up store is
     a file beside it, unless ``postgres`` is the DSN of a PostgreSQL database. ``head_key`` signs the audit log.
+    ``trusted_proxies`` are the addresses of the proxies in front of it, if there are any.
     """
 
     database: Path
@@ -33,6 +34,7 @@ class Settings:
     postgres: str | None = field(default=None, repr=False)
     host: str = "localhost"
     port: int = 8000
+    trusted_proxies: tuple[str, ...] = ()
 
     @property
     def step_up_database(self) -> Path:
@@ -53,8 +55,8 @@ class Settings:
 def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
     """Read the command line; what it leaves out comes from the environment.
 
-    ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_TABLES``, ``AXIS_ORIGIN``, ``AXIS_HEAD_KEY``, and
-    ``AXIS_SECRET_KEYS`` (separated by commas, newest first).
+    ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_TABLES``, ``AXIS_ORIGIN``, ``AXIS_HEAD_KEY``,
+    ``AXIS_SECRET_KEYS`` (separated by commas, newest first) and ``AXIS_TRUSTED_PROXIES`` (likewise).
     """
     parser = argparse.ArgumentParser(prog="stepup-demo", description="AxisSynapse, a demo of step-up.")
     parser.add_argument("--host", default=os.environ.get("AXIS_HOST", "localhost"))
@@ -73,7 +75,7 @@ def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
     chosen = parser.parse_args(arguments)
     postgres = chosen.database if urlsplit(chosen.database).scheme in _POSTGRES else None
     database = Path(chosen.database) if postgres is None else chosen.tables
-    keys = tuple(key for key in os.environ.get("AXIS_SECRET_KEYS", "").split(",") if key)
+    keys = _listed("AXIS_SECRET_KEYS")
     return Settings(
         host=chosen.host,
         port=chosen.port,
@@ -81,8 +83,13 @@ def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
         postgres=postgres,
         origin=os.environ.get("AXIS_ORIGIN", f"http://localhost:{chosen.port}"),
         secret_keys=keys or (_kept_key(database.with_suffix(".key"), _KEY_BYTES),),
+        trusted_proxies=_listed("AXIS_TRUSTED_PROXIES"),
         head_key=os.environ.get("AXIS_HEAD_KEY") or _kept_key(database.with_suffix(".head.key"), _HEAD_KEY_BYTES),
     )
+
+
+def _listed(variable: str) -> tuple[str, ...]:
+    return tuple(value for value in os.environ.get(variable, "").split(",") if value)
 
 
 def _kept_key(path: Path, size: int) -> str:

@@ -21,6 +21,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "AXIS_ORIGIN",
         "AXIS_SECRET_KEYS",
         "AXIS_HEAD_KEY",
+        "AXIS_TRUSTED_PROXIES",
     ):
         monkeypatch.delenv(name, raising=False)
 

@@ -141,6 +141,7 @@ class Proving:
         )
         if closed is not None:
             return await self._rate_limited(visitor, prompt, closed, None)
+        tried: WebAuthnFactor | None = None
         try:
             self._same_address(visitor, prompt)
             if pending is None:
@@ -154,6 +155,7 @@ class Proving:
             ]
             if not credentials:
                 raise CeremonyError(FailureReason.FACTOR_REMOVED)
+            tried = _named(credentials, response)
             description = describe(prompt.description())
             verified = self._webauthn.finish_authentication(
                 self._relying_party,
@@ -162,7 +164,8 @@ class Proving:
                 response=response,
             )
         except CeremonyError as error:
-            return await self._failed(visitor, prompt, error.reason, None)
+            kind, factor_id = (None, "") if tried is None else (tried.kind, tried.id)
+            return await self._failed(visitor, prompt, error.reason, kind, factor_id)
         factor: WebAuthnFactor = verified.factor
         evidence = {
             "type": "webauthn",
@@ -319,11 +322,16 @@ class Proving:
         )
 
     async def _failed(
-        self, visitor: Visitor, prompt: Prompt, reason: FailureReason, kind: FactorKind | None
+        self,
+        visitor: Visitor,
+        prompt: Prompt,
+        reason: FailureReason,
+        kind: FactorKind | None,
+        factor_id: str = "",
     ) -> Refusal:
         """Log a failure and return what the person is told: the same sentence for every reason but the network."""
         await self._store.append(
-            [self._event(visitor, prompt, EventName.FAILED, factor_kind=kind, reason=reason.value)]
+            [self._event(visitor, prompt, EventName.FAILED, factor_kind=kind, factor_id=factor_id, reason=reason.value)]
         )
         return Refusal(code=RefusalCode.IP_MISMATCH) if reason is FailureReason.WRONG_IP else _FAILED
 
@@ -335,6 +343,12 @@ class Proving:
             [self._event(visitor, prompt, EventName.BLOCKED, factor_kind=kind, reason=reason, flags=(reason,))]
         )
         return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed.retry_after))
+
+
+def _named(credentials: Sequence[WebAuthnFactor], response: object) -> WebAuthnFactor | None:
+    """Return which of the offered factors a response says it is of: the client's word, for the log alone."""
+    named = response.get("id") if isinstance(response, dict) else None
+    return next((factor for factor in credentials if _b64(factor.credential_id) == named), None)
 
 
 def insufficient_for(purpose: Purpose | None, prompt: Prompt) -> Refusal:

@@ -10,6 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from stepup_middleware.cli import main
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -55,3 +57,22 @@ def test_the_picture_of_the_house_names_every_floor_that_the_linter_keeps() -> N
     for layer in layers:
         for room in layer.split("|"):
             assert room.strip() in picture
+
+
+def test_the_links_and_pictures_of_the_readme_are_there_and_the_pictures_are_small() -> None:
+    targets = re.findall(r"\]\(([^)]+)\)", README)
+    assert "demo_app/guide/index.md" in targets
+    for target in targets:
+        assert (ROOT / target.partition("#")[0]).is_file(), target
+        if target.endswith(".png"):
+            assert (ROOT / target).stat().st_size < 150_000
+
+
+def test_every_command_that_the_readme_names_is_one() -> None:
+    named = re.findall(r"`(stepup [a-z][^`]*)`", README)
+    assert len(named) >= 8
+    for command in named:
+        words = [word for word in command.split()[1:] if word.islower() and not word.startswith("-")]
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--help"])
+        assert ended.value.code == 0, command

@@ -20,7 +20,7 @@ _AT_ONCE = 500  # events a transaction
 
 async def write_long_log(store: Store, events: int, *, told: Callable[[int], None] | None = None) -> None:
     """Append so many events to a log: people enrol, and step up again and again until they are reached."""
-    source, written = islice(_events(), events), 0
+    source, written = islice(long_log(), events), 0
     while batch := list(islice(source, _AT_ONCE)):
         await store.append(batch)
         written += len(batch)
@@ -28,7 +28,8 @@ async def write_long_log(store: Store, events: int, *, told: Callable[[int], Non
             told(written)
 
 
-def _events() -> Iterator[AuditEvent]:
+def long_log() -> Iterator[AuditEvent]:
+    """Yield the events of an endless log: ``PEOPLE`` enrolments, then step-ups of four events each."""
     kinds = (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY)
     keys = [make_key(kinds[n % 2], EDDSA if n % 8 == 7 else ES256, n) for n in range(PEOPLE)]
     generator = Generator(11, keys)

@@ -8,6 +8,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from stepup_middleware.core.findings import Check
 from stepup_middleware.core.heads import HeadKey
@@ -17,7 +19,7 @@ from stepup_middleware.service.evidence import judge
 
 from .generator import Generator, Key
 from .independent_verifier import verdict as independent_verdict
-from .tampering import every_alteration, named, resealed, walk
+from .tampering import every_alteration, named, path_text, resealed, walk, with_value
 
 Bundle = dict[str, Any]
 
@@ -62,6 +64,36 @@ def test_every_single_alteration_is_detected_and_named(
     with capsys.disabled():
         sys.stdout.write(f"\ntamper matrix: {tried.total()} alterations detected and named: {dict(tried)}\n")
     assert tried.total() > 3000
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(scope="module")
+def genuine(keys: list[Key]) -> tuple[Bundle, Trust]:
+    generator = Generator(13, keys)
+    _, bundle = generator.step_up(plain=True)
+    return bundle, Trust(head_keys={generator.head_key.key_id: generator.head_key.public_key})
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_value_in_the_place_of_any_member_is_detected_and_named(
+    genuine: tuple[Bundle, Trust], data: st.DataObject
+) -> None:
+    bundle, trust = genuine
+    path, value = data.draw(st.sampled_from(list(walk(bundle))))
+    new = data.draw(JSON_VALUES)
+    assume(json.dumps(new) != json.dumps(value))
+    altered = with_value(bundle, path, new)
+    report = judge(altered, trust)
+    assert report.verdict is not Verdict.VERIFIED
+    assert named(report.findings, path_text(path)), (path_text(path), new, report.findings)
+    assert independent_verdict(altered, list(trust.head_keys.values()))[0] != "verified"
 
 
 def test_only_an_absent_head_counts_as_untold_and_nothing_else_that_was_altered(

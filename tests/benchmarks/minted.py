@@ -18,13 +18,13 @@ from stepup_middleware.core.factors import WebAuthnFactor
 from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.stores.rows import grant_row
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.stores.sqlite.rows import grant_row
-from stepup_middleware.stores.sqlite.statements import load_statements
+from stepup_middleware.stores.statements import load_statements
 from tests.stores.support import OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
 
 PATIENT = timedelta(seconds=30)
-SQL = load_statements()
+SQL = load_statements("stepup_middleware.stores.sqlite")
 
 
 class Mint:
@@ -43,7 +43,7 @@ class Mint:
         with connected(self.path) as connection:
             connection.execute("BEGIN IMMEDIATE")
             (epoch,) = connection.execute("SELECT epoch FROM meta").fetchone()
-            connection.executemany(SQL["insert_token"], [grant_row(grant, epoch) for grant in grants])
+            connection.executemany(SQL["insert_token"], [(epoch, *grant_row(grant)) for grant in grants])
             (last,) = connection.execute("SELECT max(id) FROM tokens").fetchone()
             connection.execute("COMMIT")
         return [TokenReference(last - count + place, grant.nonce) for place, grant in enumerate(grants, 1)]

@@ -13,22 +13,24 @@ import aiosqlite
 from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash
 from stepup_middleware.core.decisions import Decision, Presentation, Verdict, presentation_event
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.stores.authorized import make_ready
 from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.rows import redeemed_token
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.stores.sqlite.authorized import make_ready
 from stepup_middleware.stores.sqlite.database import Database
-from stepup_middleware.stores.sqlite.rows import Row, redeemed_token, shown_row
-from stepup_middleware.stores.sqlite.statements import load_migrations
+from stepup_middleware.stores.sqlite.shown import shown_row
 from stepup_middleware.stores.sqlite.tokens import redeem_all
 from stepup_middleware.stores.sqlite.transaction import Transaction
-from stepup_middleware.stores.sqlite.waiting import Audience
+from stepup_middleware.stores.statements import load_migrations
+from stepup_middleware.stores.waiting import Audience
 
 from .grown import grow
 from .harness import Benchmark, Figure, Open, Sample, Scale, Sides, at_least, at_most, scratch
 from .minted import PATIENT, SQL, Mint, batches, connected, mint_in, open_store
 
+MIGRATIONS = load_migrations("stepup_middleware.stores.sqlite")
 REDEEMED = Decision(verdict=Verdict.REDEEMED)
-_FACTS = "id, hex(attempt), prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at"
+_FACTS = "prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at"
 ONE = f"{SQL['redeem']}\nRETURNING {_FACTS}"
 
 
@@ -39,7 +41,7 @@ class ByHand:
         self._chain = f"{name}/P1Y"
         self._link, self._hash, self._seq = 0, GENESIS, last_seq
 
-    def audit_row(self, shown: Presentation, facts: Sequence[object]) -> Row:
+    def audit_row(self, shown: Presentation, facts: Sequence[object]) -> tuple[object, ...]:
         """Return the audit row of a redemption."""
         event = presentation_event(shown, REDEEMED, redeemed_token(shown, facts))
         body, at = event.body(), to_micros(event.at)
@@ -69,7 +71,7 @@ def statements_alone(path: Path, shown: Sequence[Presentation], size: int, name:
     """Run the statements of redemption over rows made beforehand; return redemptions a second."""
     with connected(path) as connection:
         by_hand = ByHand(name, connection.execute(SQL["last_seq"]).fetchone()[0])
-        facts = [(0, "", "prompt", "factor", "passkey", "any", 0, 0, 0)]
+        facts = [("prompt", "factor", "passkey", "any", 0, 0, 0)]
         made = [
             [((0, *shown_row(one)), by_hand.audit_row(one, facts[0])) for one in batch]
             for batch in batches(shown, size)
@@ -188,12 +190,18 @@ async def _chained(scale: Scale) -> AsyncIterator[Sides]:
             await store.close()
             database = await asyncio.to_thread(
                 lambda: Database(
-                    mint.path, SQL, load_migrations(), create=False, known=None, busy_seconds=30, audience=Audience()
+                    mint.path,
+                    SQL,
+                    MIGRATIONS,
+                    create=False,
+                    known=None,
+                    busy_seconds=30,
+                    audience=Audience(),
                 )
             )
 
             def batch(shown: Sequence[Presentation], *, logged: bool) -> float:
-                ready = [(one, make_ready(one)) for one in shown]
+                ready = [make_ready(one, shown_row(one)) for one in shown]
                 began = perf_counter()
                 database.begin()
                 transaction = Transaction(database)

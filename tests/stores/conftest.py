@@ -1,4 +1,4 @@
-"""One ``store`` fixture over every kind of store. A new kind registers a factory in ``KINDS``."""
+"""One ``store`` fixture over every kind of store. A new kind registers what makes it in ``KINDS``."""
 
 from __future__ import annotations
 
@@ -21,48 +21,38 @@ from .servers import DATABASE, PostgresServer, ValkeyServer, need
 PATIENT = timedelta(seconds=30)  # what a busy machine takes is no fault of the store
 
 
+Maker = Callable[[], Store]
+Kind = Callable[[Path, pytest.FixtureRequest], Maker]
+
+
 class Opener(Protocol):
     """Opens another store on the same database, as another node or process would."""
 
     def __call__(self) -> AbstractAsyncContextManager[Store]: ...
 
 
-def _sqlite(folder: Path, _: pytest.FixtureRequest) -> Opener:
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Store]:
-        async with SQLiteStore(folder / "stepup.db", timeout=PATIENT) as store:
-            yield store
-
-    return opened
+def _sqlite(folder: Path, _: pytest.FixtureRequest) -> Maker:
+    return lambda: SQLiteStore(folder / "stepup.db", timeout=PATIENT)
 
 
-def _postgres(_: Path, request: pytest.FixtureRequest) -> Opener:
+def _postgres(_: Path, request: pytest.FixtureRequest) -> Maker:
     dsn: str = request.getfixturevalue("postgres_dsn")
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Store]:
-        async with PostgresStore(dsn, timeout=PATIENT) as store:
-            yield store
-
-    return opened
+    return lambda: PostgresStore(dsn, timeout=PATIENT)
 
 
-def _redis(_: Path, request: pytest.FixtureRequest) -> Opener:
-    dsn: str = request.getfixturevalue("postgres_dsn")
-    url: str = request.getfixturevalue("valkey_url")
+def _redis_before(behind: Kind) -> Kind:
+    def kind(folder: Path, request: pytest.FixtureRequest) -> Maker:
+        url: str = request.getfixturevalue("valkey_url")
+        make = behind(folder, request)
+        return lambda: RedisHotStore(url, behind=make(), timeout=PATIENT)
 
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Store]:
-        behind = PostgresStore(dsn, timeout=PATIENT)
-        async with RedisHotStore(url, behind=behind, timeout=PATIENT) as store:
-            yield store
-
-    return opened
+    return kind
 
 
-KINDS: dict[str, Callable[[Path, pytest.FixtureRequest], Opener]] = {
+KINDS: dict[str, Kind] = {
     "postgres": _postgres,
-    "redis": _redis,
+    "redis+postgres": _redis_before(_postgres),
+    "redis+sqlite": _redis_before(_sqlite),
     "sqlite": _sqlite,
 }
 
@@ -91,8 +81,14 @@ def postgres_dsn(postgres_server: PostgresServer) -> str:
 @pytest.fixture(params=sorted(KINDS))
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Open a store on the test's own database, as often as a test needs nodes."""
-    kind: str = request.param
-    return KINDS[kind](tmp_path, request)
+    make = KINDS[request.param](tmp_path, request)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        async with make() as store:
+            yield store
+
+    return opened
 
 
 @pytest.fixture

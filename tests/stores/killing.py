@@ -1,23 +1,87 @@
-"""A crowd that asks, proves and redeems while a server is killed again and again, and the judge of what ran."""
+"""Kill servers, and workers, at random moments under load, again and again, and count what must never be.
+
+``python -m tests.stores.killing --kills 50`` prints the figures of each victim; it fails if a token ran twice, if
+an action ran without its durable event, if a chain does not hold, or if the store does not come back by itself.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import random
-from dataclasses import replace
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields, replace
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from time import monotonic
+from typing import Any
 
+from stepup_middleware.core.chain import ChainState, verify_chains
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.redis import RedisHotStore
 
-from .servers import Server
-from .support import all_records, ask, assert_chains_hold, enrol, grant_for, passkey, shown_for
+from .server_workers import open_store, present_all
+from .servers import PostgresServer, Server, ValkeyServer
+from .support import all_records, ask, enrol, grant_for, hold_many, passkey, shown_for
 
 CROWD = 8
-KILLS = int(os.environ.get("STEPUP_KILLS", "6"))  # of a server, in each test
+KILLS = int(os.environ.get("STEPUP_KILLS", "6"))  # of each victim, in each test
+WORKERS = 4
+TOKENS = 300  # that the workers share between two judgements
+KILLS_A_ROUND = 10
+SPAWN = get_context("spawn")
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was done, what must be zero (from ``double_runs`` on), and how long it took."""
+
+    kills: int = 0
+    presentations: int = 0
+    unavailable: int = 0
+    runs: int = 0
+    seconds: float = 0.0
+    double_runs: int = 0
+    actions_without_event: int = 0
+    double_events: int = 0
+    ran_again_afterwards: int = 0
+    chain_faults: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything that must be zero is, and something ran."""
+        names = [each.name for each in fields(self)]
+        return self.runs > 0 and not any(getattr(self, name) for name in names[names.index("double_runs") :])
+
+
+async def judge(store: Store, figures: Figures, ran: Counter[TokenReference], shown: dict[TokenReference, Presentation],
+                prompts: dict[TokenReference, str]) -> None:  # fmt: skip
+    """Compare what ran with what the log tells, and try everything once more."""
+    figures.runs = len(ran)
+    figures.double_runs = sum(count - 1 for count in ran.values())
+    records = await all_records(store)
+    authorized = Counter(record.prompt_id for record in records if record.event is EventName.ACTION_AUTHORIZED)
+    figures.double_events = sum(count - 1 for count in authorized.values())
+    figures.actions_without_event = sum(prompts[reference] not in authorized for reference in ran)
+    starts: dict[str, ChainState] = {}
+    figures.chain_faults = len(list(verify_chains(records, starts)))
+    heads = {head.chain: head.link for head in await store.chain_heads()}
+    figures.chain_faults += heads != {chain: state.link for chain, state in starts.items()}
+    for reference in ran:
+        answer = await store.redeem(replace(shown[reference], attempt=os.urandom(16)))
+        figures.ran_again_afterwards += answer.decision.verdict is Verdict.REDEEMED
 
 
 class Crowd:
@@ -26,13 +90,14 @@ class Crowd:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._over = False
-        self.tries = 0
-        self.ran: list[Presentation] = []
-        self.shown: list[Presentation] = []
+        self._ran: Counter[TokenReference] = Counter()
+        self._shown: dict[TokenReference, Presentation] = {}
+        self._prompts: dict[TokenReference, str] = {}
+        self.figures = Figures()
 
     async def _person(self) -> None:
         """Ask, prove and present each token three times, until it is over."""
-        store = self._store
+        store, figures = self._store, self.figures
         factor = await enrol(store, factor=passkey(sign_count=0))
         while not self._over:
             try:
@@ -43,43 +108,185 @@ class Crowd:
                 continue
             if not isinstance(reference, TokenReference):
                 continue  # a loss ended the epoch while the prompt was open: that costs one more
-            shown = shown_for(prompt, reference)
-            self.shown.append(shown)
+            shown = self._shown[reference] = shown_for(prompt, reference)
+            self._prompts[reference] = prompt.id
             for _ in range(3):
-                self.tries += 1
+                figures.presentations += 1
                 try:
-                    answer = await store.redeem(replace(shown, attempt=random.randbytes(16)))  # noqa: S311 - a name
+                    answer = await store.redeem(replace(shown, attempt=os.urandom(16)))
                 except StoreError:
+                    figures.unavailable += 1
                     continue
-                if answer.decision.verdict is Verdict.REDEEMED:
-                    self.ran.append(shown)
+                self._ran[reference] += answer.decision.verdict is Verdict.REDEEMED
+        self._ran = +self._ran
 
-    async def under_fire(self, server: Server, kills: int, seed: int) -> None:
-        """Work while the server is killed at random moments and started again."""
-        order = random.Random(seed)  # noqa: S311 - a moment, no secret
+    async def under_fire(self, server: Server, kills: int, seed: int) -> Figures:
+        """Work while the server is killed at random moments and started again; return the figures."""
+        chance = random.Random(seed)  # noqa: S311 - moments, no secret
+        began = monotonic()
         people = [asyncio.create_task(self._person()) for _ in range(CROWD)]
         for _ in range(kills):
-            enough = self.tries + order.randrange(3, 60)
-            while self.tries < enough:
+            enough = self.figures.presentations + chance.randrange(3, 60)
+            while self.figures.presentations < enough:
                 await asyncio.sleep(0)
-                assert not any(person.done() for person in people)
+                if any(person.done() for person in people):
+                    await asyncio.gather(*people)
             await asyncio.to_thread(server.kill)
             await server.start()
+            self.figures.kills += 1
         self._over = True
         await asyncio.gather(*people)
+        await judge(self._store, self.figures, self._ran, self._shown, self._prompts)
+        self.figures.seconds = round(monotonic() - began, 1)
+        return self.figures
 
-    async def assert_each_ran_once(self) -> None:
-        """Fail unless nothing ran twice or without a record, and nothing that ran can run again."""
-        ran = [shown.reference for shown in self.ran]
-        assert ran
-        assert len(ran) == len(set(ran))
-        records = await all_records(self._store)
-        names = [record.event for record in records]
-        authorized = [record.prompt_id for record in records if record.event is EventName.ACTION_AUTHORIZED]
-        assert len(authorized) == len(set(authorized))
-        assert len(ran) <= len(authorized) <= names.count(EventName.VERIFIED)
-        await assert_chains_hold(self._store)
-        for shown in self.ran:
-            answer = await self._store.redeem(replace(shown, attempt=random.randbytes(16)))  # noqa: S311 - a name
-            assert answer.row is None or answer.row.prompt_id in set(authorized)
-            assert answer.decision.verdict is not Verdict.REDEEMED
+
+async def workers_under_fire(addresses: tuple[str, ...], kills: int, seed: int) -> Figures:
+    """Let processes present tokens and kill them at random moments; return the figures."""
+    chance = random.Random(seed)  # noqa: S311 - moments, no secret
+    figures, began = Figures(), monotonic()
+    ran: Counter[TokenReference] = Counter()
+    shown: dict[TokenReference, Presentation] = {}
+    prompts: dict[TokenReference, str] = {}
+    async with open_store(*addresses) as store:
+        with tempfile.TemporaryDirectory() as folder:
+            while figures.kills < kills:
+                held = await hold_many(store, TOKENS)
+                shown.update({one.reference: one.shown() for one in held})
+                prompts.update({one.reference: one.prompt.id for one in held})
+                ledger = Path(folder, str(figures.kills))
+                share = [one.shown() for one in held]
+                left = min(KILLS_A_ROUND, kills - figures.kills)
+                killed, lines = await asyncio.to_thread(_round, addresses, share, ledger, left, chance)
+                figures.kills += killed
+                by_id = {one.reference.id: one.reference for one in held}
+                for line in lines:
+                    word, id_ = line.split()
+                    figures.presentations += 1
+                    figures.unavailable += word == "unavailable"
+                    if word == "ran":
+                        ran[by_id[int(id_)]] += 1
+                await judge(store, figures, ran, shown, prompts)
+    figures.seconds = round(monotonic() - began, 1)
+    return figures
+
+
+def _round(
+    addresses: tuple[str, ...], shown: list[Presentation], ledger: Path, kills: int, chance: random.Random
+) -> tuple[int, list[str]]:
+    """Start workers and kill them so often, each in the middle of its work; then let the rest finish.
+
+    Returns how many were killed, and what they wrote down.
+    """
+
+    def started() -> BaseProcess:
+        worker = SPAWN.Process(target=present_all, args=(addresses, shown, chance.randrange(2**32), ledger))
+        worker.start()
+        return worker
+
+    killed = 0
+    workers = [started() for _ in range(WORKERS)]
+    while workers:
+        victim = chance.randrange(len(workers))
+        before = ledger.stat().st_size if ledger.exists() else 0
+        workers[victim].join(chance.uniform(0, 0.2))
+        working = ledger.exists() and ledger.stat().st_size > before
+        if not workers[victim].is_alive():
+            workers.pop(victim).close()
+        elif killed < kills and working:
+            workers[victim].kill()
+            workers[victim].join()
+            killed += workers[victim].exitcode == -signal.SIGKILL
+            workers[victim] = started()
+    return killed, ledger.read_text().splitlines()
+
+
+@asynccontextmanager
+async def postgres() -> AsyncIterator[tuple[PostgresServer, str]]:
+    """Run a PostgreSQL server of one's own; give it and the address of an empty database."""
+    server = PostgresServer()
+    try:
+        await asyncio.to_thread(server.create)
+        await server.start()
+        yield server, await server.create_database("t")
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+@asynccontextmanager
+async def valkey(**settings: str) -> AsyncIterator[ValkeyServer]:
+    """Run a Valkey server of one's own."""
+    server = ValkeyServer(**settings)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def kill_postgres(kills: int, seed: int) -> Figures:
+    """Kill PostgreSQL under a crowd."""
+    async with postgres() as (server, dsn), PostgresStore(dsn) as store:
+        return await Crowd(store).under_fire(server, kills, seed)
+
+
+async def kill_valkey(kills: int, seed: int) -> Figures:
+    """Kill Valkey, which loses up to a second of what it was told, under a crowd."""
+    async with (
+        postgres() as (_, dsn),
+        valkey(appendfsync="everysec") as server,
+        RedisHotStore(server.url(), behind=PostgresStore(dsn)) as store,
+    ):
+        return await Crowd(store).under_fire(server, kills, seed)
+
+
+async def kill_postgres_behind_valkey(kills: int, seed: int) -> Figures:
+    """Kill the database behind Valkey under a crowd."""
+    async with (
+        postgres() as (server, dsn),
+        valkey() as hot,
+        RedisHotStore(hot.url(), behind=PostgresStore(dsn)) as store,
+    ):
+        return await Crowd(store).under_fire(server, kills, seed)
+
+
+async def kill_workers_on_postgres(kills: int, seed: int) -> Figures:
+    """Kill processes that redeem on PostgreSQL."""
+    async with postgres() as (_, dsn):
+        return await workers_under_fire((dsn,), kills, seed)
+
+
+async def kill_workers_on_valkey(kills: int, seed: int) -> Figures:
+    """Kill processes that redeem on Valkey before PostgreSQL."""
+    async with postgres() as (_, dsn), valkey() as hot:
+        return await workers_under_fire((hot.url(), dsn), kills, seed)
+
+
+VICTIMS: dict[str, Callable[[int, int], Coroutine[Any, Any, Figures]]] = {
+    "postgres": kill_postgres,
+    "valkey": kill_valkey,
+    "postgres-behind-valkey": kill_postgres_behind_valkey,
+    "workers-on-postgres": kill_workers_on_postgres,
+    "workers-on-valkey": kill_workers_on_valkey,
+}
+
+
+def main() -> int:
+    """Print the figures of each victim; 1 when something was not as it must be."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("victims", nargs="*", choices=[[], *VICTIMS], default=[], help="all without a name")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))  # noqa: S311 - printed, no secret
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)  # noqa: T201 - a command prints
+    sound = True
+    for name in options.victims or VICTIMS:
+        figures = asyncio.run(VICTIMS[name](options.kills, options.seed))
+        sound &= figures.sound
+        counts = [f"{each.name.replace('_', ' ')} {getattr(figures, each.name)}" for each in fields(figures)]
+        print(f"{name}: {', '.join(counts)}", flush=True)  # noqa: T201 - likewise
+    return 0 if sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

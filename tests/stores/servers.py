@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -234,3 +236,43 @@ class ValkeyServer(Server):
     def url(self) -> str:
         """Return the address."""
         return f"redis://127.0.0.1:{self.port}/0"
+
+
+@asynccontextmanager
+async def pgbouncer(server: PostgresServer, dsn: str, settings: str) -> AsyncIterator[str]:
+    """Run a pgbouncer with some settings before a database; give the address of the database through it."""
+    import asyncpg
+
+    program = shutil.which("pgbouncer")
+    if program is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("pgbouncer is not installed")
+    port = free_port()
+    folder = server.folder / f"pooler-{port}"
+    folder.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(folder, "nobody", "nogroup")
+    (folder / "users").write_text('"postgres" ""\n')
+    (folder / "ini").write_text(
+        f"[databases]\n* = host=127.0.0.1 port={server.port} user=postgres\n"
+        f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nauth_type=any\nauth_file={folder}/users\n"
+        f"{settings}\ndefault_pool_size=3\nunix_socket_dir=\nlogfile={folder}/log\n"
+        "ignore_startup_parameters=extra_float_digits\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        program, str(folder / "ini"), stderr=asyncio.subprocess.DEVNULL, **server.owner()
+    )
+    pooled = re.sub(r":\d+/", f":{port}/", dsn)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                try:
+                    connection = await asyncpg.connect(pooled, statement_cache_size=0)
+                    await connection.close()
+                    break
+                except (OSError, asyncpg.PostgresError):
+                    assert process.returncode is None
+                    await asyncio.sleep(0.01)
+        yield pooled
+    finally:
+        process.kill()
+        await process.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -21,7 +20,7 @@ from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.base import AuditFilter
 from stepup_middleware.stores.postgres import PostgresStore
 
-from .servers import PATIENCE_SECONDS, PostgresServer, free_port, need
+from .servers import PATIENCE_SECONDS, PostgresServer, free_port, need, pgbouncer
 from .support import (
     MINUTE,
     NOW,
@@ -282,19 +281,40 @@ async def test_an_answer_lost_at_the_commit_is_an_error_and_the_token_runs_at_mo
         await assert_chains_hold(store)
 
 
-async def test_the_store_comes_back_by_itself_when_the_server_does(own_server: PostgresServer) -> None:
-    dsn = await own_server.create_database("t")
-    async with PostgresStore(dsn) as store:
+async def test_a_database_out_of_reach_is_an_error_and_the_token_works_after_it(
+    postgres_dsn: str, postgres_server: PostgresServer
+) -> None:
+    name = database_of(postgres_dsn)
+    async with PostgresStore(postgres_dsn) as store:
         held = await hold(store)  # S02
-        own_server.kill()
+        await postgres_server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await postgres_server.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608 - ours
+        )
         with pytest.raises(StoreError):
             await store.redeem(held.shown())
         with pytest.raises(StoreError):
             await store.get_prompt(held.prompt.id, now=NOW)
-        await own_server.start()
+        await postgres_server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         assert await store.get_prompt(held.prompt.id, now=NOW) is not None
         assert (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED
         assert (await store.redeem(held.shown())).decision.verdict is Verdict.REUSED
+
+
+async def test_the_store_comes_back_by_itself_when_the_server_does(own_server: PostgresServer) -> None:
+    dsn = await own_server.create_database("t")
+    async with PostgresStore(dsn) as store:
+        spent, unspent = await hold_many(store, 2)
+        assert (await store.redeem(spent.shown())).decision.verdict is Verdict.REDEEMED
+        own_server.kill()
+        with pytest.raises(StoreError):
+            await store.redeem(unspent.shown())
+        await own_server.start()
+        assert (await store.redeem(spent.shown())).decision.verdict is Verdict.REUSED
+        over = await store.redeem(unspent.shown())  # whether the data are those of before, nobody can tell
+        assert (over.decision.verdict, over.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
+        fresh = await hold(store)
+        assert (await store.redeem(fresh.shown())).decision.verdict is Verdict.REDEEMED
         await assert_chains_hold(store)
 
 
@@ -359,24 +379,32 @@ async def test_a_dump_read_back_ends_the_tokens_of_its_time(
     await store.close()
 
 
-async def test_a_data_directory_put_back_under_a_running_process_ends_the_tokens_of_its_time(
-    own_server: PostgresServer,
-) -> None:
-    dsn = await own_server.create_database("t")  # S14
-    async with PostgresStore(dsn) as store:
-        held = await hold(store)
-        own_server.kill()
-        copy = own_server.folder / "copy"
-        await asyncio.to_thread(subprocess.run, ["cp", "-a", str(own_server.data), str(copy)], check=True)
-        await own_server.start()
-        assert (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED
-        await store.append([event() for _ in range(50)])  # sequences are logged 32 numbers ahead
-        own_server.kill()
-        shutil.rmtree(own_server.data)
-        copy.rename(own_server.data)
-        await own_server.start()
-        again = await store.redeem(held.shown())
-        assert (again.decision.verdict, again.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
+@pytest.mark.parametrize("running", [True, False])
+async def test_a_data_directory_put_back_ends_the_tokens_of_its_time(own_server: PostgresServer, running: bool) -> None:
+    dsn = await own_server.create_database("t")  # S13, S14
+    store = PostgresStore(dsn)
+    await store.start()
+    held = await hold(store)
+    copy = own_server.folder / "copy"
+    source = f"host=127.0.0.1 port={own_server.port} user=postgres"
+    backup = ("pg_basebackup", "-D", str(copy), "-d", source, "-X", "stream", "-c", "fast")
+    await asyncio.to_thread(own_server.run, *backup)
+    assert (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED
+    if not running:
+        await store.close()
+    own_server.kill()
+    shutil.rmtree(own_server.data)
+    copy.rename(own_server.data)
+    await own_server.start()
+    if not running:
+        store = PostgresStore(dsn)
+        await store.start()
+    again = await store.redeem(held.shown())
+    assert (again.decision.verdict, again.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
+    fresh = await hold(store)
+    assert (await store.redeem(fresh.shown())).decision.verdict is Verdict.REDEEMED
+    await assert_chains_hold(store)
+    await store.close()
 
 
 # who follows the log
@@ -443,48 +471,8 @@ async def test_another_nodes_record_is_heard_at_once(postgres_dsn: str) -> None:
 @pytest.fixture
 async def pooled_dsn(postgres_dsn: str, postgres_server: PostgresServer) -> AsyncIterator[str]:
     """Put a pgbouncer in transaction mode before the database."""
-    program = shutil.which("pgbouncer")
-    if program is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("pgbouncer is not installed")
-    port = free_port()
-    folder = postgres_server.folder / f"pooler-{port}"
-    folder.mkdir()
-    if os.geteuid() == 0:
-        shutil.chown(folder, "nobody", "nogroup")
-    (folder / "users").write_text('"postgres" ""\n')
-    (folder / "ini").write_text(
-        f"[databases]\n* = host=127.0.0.1 port={postgres_server.port} user=postgres\n"
-        f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nauth_type=any\nauth_file={folder}/users\n"
-        f"pool_mode=transaction\ndefault_pool_size=3\nunix_socket_dir=\nlogfile={folder}/log\n"
-        "ignore_startup_parameters=extra_float_digits\n"
-    )
-    command = [program, str(folder / "ini")]
-    process = await asyncio.create_subprocess_exec(
-        *command, stderr=asyncio.subprocess.DEVNULL, **postgres_server.owner()
-    )
-    dsn = re.sub(r":\d+/", f":{port}/", postgres_dsn)
-    try:
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    async with connected_plainly(dsn):
-                        break
-                except (OSError, asyncpg.PostgresError):
-                    assert process.returncode is None
-                    await asyncio.sleep(0.01)
+    async with pgbouncer(postgres_server, postgres_dsn, "pool_mode = transaction") as dsn:
         yield dsn
-    finally:
-        process.kill()
-        await process.wait()
-
-
-@asynccontextmanager
-async def connected_plainly(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    connection = await asyncpg.connect(dsn, statement_cache_size=0)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def test_several_nodes_share_the_sessions_of_a_pooler(pooled_dsn: str, postgres_dsn: str) -> None:

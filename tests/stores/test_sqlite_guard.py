@@ -27,9 +27,9 @@ from stepup_middleware.core.decisions import (
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.stores.authorized import REDEEMED, authorized_body, make_ready
+from stepup_middleware.stores.rows import token_of
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.stores.sqlite.authorized import REDEEMED, authorized_body, make_ready
-from stepup_middleware.stores.sqlite.rows import token_of
 from stepup_middleware.stores.sqlite.transaction import Transaction
 
 from .support import IP, MICROSECOND, NOW, TTL, all_records, event, passkey
@@ -151,8 +151,8 @@ def mint(transaction: Transaction, rows: list[dict[str, Any]]) -> list[int]:
     ids = []
     for row in rows:
         values = (
-            row["nonce"],
             transaction.epoch + row["epoch"],
+            row["nonce"],
             "",
             "w",
             "u",
@@ -261,8 +261,6 @@ def test_the_text_of_an_authorization_is_that_of_its_event(
         now=NOW + micros * MICROSECOND,
     )
     facts = [
-        7,
-        (b"a" * 16).hex(),
         prompt,
         factor,
         kind.value,

@@ -14,10 +14,11 @@ from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.stores.sqlite.statements import load_migrations
+from stepup_middleware.stores.statements import load_migrations
 
 from .support import COSIGNER, NOW, OWNER, all_records, assert_chains_hold, event, hold, hold_many, shown_for, won
 
+MIGRATIONS = load_migrations("stepup_middleware.stores.sqlite")
 DUMPS = sorted(Path(__file__).parent.joinpath("schemas").glob("sqlite-*.sql"))
 ADDS = "CREATE TABLE later (x);"
 BREAKS = "ALTER TABLE tokens RENAME COLUMN attempt TO presentation;\nUPDATE meta SET oldest = 99;"
@@ -63,7 +64,7 @@ def version_of(path: Path) -> int:
 
 
 def test_there_is_a_dump_of_every_schema_before_the_present_one() -> None:
-    assert [dump.stem for dump in DUMPS] == [f"sqlite-{version:04}" for version in range(1, len(load_migrations()))]
+    assert [dump.stem for dump in DUMPS] == [f"sqlite-{version:04}" for version in range(1, len(MIGRATIONS))]
 
 
 @pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
@@ -74,7 +75,7 @@ async def test_an_earlier_schema_becomes_the_present_one_and_nothing_is_lost(
     async with SQLiteStore(tmp_path / "fresh.db"):
         pass
     async with SQLiteStore(path) as store:
-        assert version_of(path) == len(load_migrations())
+        assert version_of(path) == len(MIGRATIONS)
         assert schema_of(path) == schema_of(tmp_path / "fresh.db")
         await assert_chains_hold(store)
         assert len(await all_records(store)) >= 15
@@ -136,8 +137,8 @@ async def test_a_migration_that_fails_leaves_the_schema_as_it_was(path: Path) ->
         held = await hold(store)
     with pytest.raises(StoreError):
         await newer(path, "CREATE TABLE later (x);\nCREATE TABLE audit (x);").start()
-    assert version_of(path) == len(load_migrations())
+    assert version_of(path) == len(MIGRATIONS)
     async with SQLiteStore(path) as store:
         assert won([await store.redeem(held.shown())]) == 1
     async with newer(path, ADDS):
-        assert version_of(path) == len(load_migrations()) + 1
+        assert version_of(path) == len(MIGRATIONS) + 1

@@ -15,8 +15,9 @@ from stepup_middleware.core.retention import (
     retention_of,
 )
 from stepup_middleware.stores.base import Alert, AuditFilter, Purged
+from stepup_middleware.stores.rows import record_of
 
-from .rows import record_of, storable
+from .parameters import storable
 from .transaction import Transaction
 
 _FIELDS = ("subject", "purpose", "event", "outcome", "prompt")

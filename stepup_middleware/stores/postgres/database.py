@@ -185,7 +185,7 @@ class Database:
                 raise StoreError("the schema of the store is incomplete")
             _, noted, here, seq = row
             if noted != here or seq < self.seen_seq:
-                logger.warning("the database was moved, promoted or restored: outstanding tokens end")
+                logger.warning("the database was restarted, moved, promoted or restored: outstanding tokens end")
                 await connection.execute(self.sql["move"], here)
         self.place = here
         self.seen_seq = seq if seq < self.seen_seq else self.seen_seq

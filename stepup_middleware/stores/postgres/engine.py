@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.statements import load_migrations, load_statements
+from stepup_middleware.stores.waiting import Audience
 
 from .database import DRIVER_ERRORS, Connection, Database, as_store_error, close
 from .operations import Kind, Operation
-from .statements import load_migrations, load_statements
 from .transaction import Transaction
-from .waiting import Audience
 from .writer import Writer
 
 logger = logging.getLogger("stepup_middleware.stores.postgres")
@@ -39,8 +39,8 @@ class Engine:
         self._listens = statement_cache_size > 0  # a pooler of transactions has no session that could listen
         self.database = Database(
             dsn,
-            load_statements(),
-            load_migrations(),
+            load_statements(__package__),
+            load_migrations(__package__),
             seconds=seconds,
             statement_cache_size=statement_cache_size,
             options=options,
@@ -59,6 +59,7 @@ class Engine:
                 await self.database.start()
         except TimeoutError as error:
             raise as_store_error(error) from error
+        self._audience.loop = asyncio.get_running_loop()
         writer = Writer(self.database, self._audience, seconds=self._seconds)
         try:
             await writer.perform(Operation(Kind.RUN, _nothing))

@@ -10,17 +10,9 @@ from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import Enrolment
+from stepup_middleware.stores.rows import factor_row, policy_of
 
-from .rows import Row, factor_row
 from .transaction import Transaction
-
-
-def policy_of(rows: Sequence[Row]) -> StoredPolicy:
-    """Return the policy of the rows of ``read_policy``."""
-    if not rows:
-        return StoredPolicy()
-    values = {purpose: requirement for _, purpose, requirement in rows if purpose is not None}
-    return StoredPolicy(version=rows[0][0], values=values)
 
 
 async def policies_of(transaction: Transaction, workspaces: Sequence[str]) -> dict[str, StoredPolicy]:

@@ -11,15 +11,15 @@ import asyncpg
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.waiting import Audience, Written
 
 from .database import DRIVER_ERRORS, Connection, Database, Moved, as_store_error, breaks_connection, close
 from .ledger import authorize_all
-from .log import Log, Written, entry_of
+from .log import Log, entry_of
 from .operations import Kind, Operation
 from .prompts import ask_all
 from .tokens import issue_all, redeem_all
 from .transaction import Transaction
-from .waiting import Audience
 
 _TRIES = 3  # of one batch, where the error says that another may succeed
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -133,11 +133,11 @@ class Lane:
             else:
                 await self._roll_back(connection)
             raise
-        for operation, result in results:
-            operation.succeed(result)
         if written:
             self._database.seen_seq = max(self._database.seen_seq, written[-1][0])
             self._audience.tell(written)
+        for operation, result in results:
+            operation.succeed(result)
         return bool(written)
 
     async def _ready(self) -> tuple[Connection, Log]:

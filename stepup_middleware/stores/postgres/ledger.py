@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from stepup_middleware.core.decisions import (
-    Decision,
-    IssuedToken,
-    TokenState,
-    Verdict,
-    decide,
-    presentation_event,
-)
+from stepup_middleware.core.decisions import Decision, IssuedToken, presentation_event
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, asking_event
 from stepup_middleware.core.prompts import ask as decide_prompt
 from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.authorized import REDEEMED, Ready
 from stepup_middleware.stores.base import GrantRefused, TokenGrant
+from stepup_middleware.stores.ledger import refusal
+from stepup_middleware.stores.proofs import factor_refusal
+from stepup_middleware.stores.rows import facts_of
 
-from .authorized import REDEEMED, Ready
 from .factors import factors_of, policies_of
-from .rows import Row
-from .tokens import advance_steps, authorized_entry, factor_refusal, person_of
+from .tokens import advance_steps, authorized_entry, owned, person_of
 from .transaction import Transaction
 
 
@@ -62,7 +56,7 @@ async def prove(transaction: Transaction, grant: TokenGrant, epoch: int) -> Gran
     if (await read(transaction))[0] != epoch:
         return GrantRefused.PROMPT_CLOSED
     row = await transaction.row("lock_factors", [grant.factor_id])
-    refused = factor_refusal(grant, None if row is None else row[1:])
+    refused = factor_refusal(grant, owned(grant, None if row is None else row[1:]))
     if refused is not None:
         return refused
     person = person_of(grant)
@@ -76,40 +70,17 @@ async def prove(transaction: Transaction, grant: TokenGrant, epoch: int) -> Gran
 
 
 async def authorize_all(transaction: Transaction, batch: Sequence[tuple[Ready, IssuedToken, int]]) -> list[Decision]:
-    """Write ``ACTION_AUTHORIZED`` for tokens of this epoch whose factor is there, or else why it is refused.
-
-    S27, S29: an epoch ends when the hot server is another one, so what a copy of it revived counts for nothing.
-    """
+    """Write ``ACTION_AUTHORIZED`` for tokens of this epoch whose factor is there, or else why it is refused."""
     current, _ = await read(transaction)
     found = await transaction.rows("live_factors", sorted({row.factor_id for _, row, _ in batch}))
     live = {tuple(row) for row in found}
     decisions = []
     for ready, row, epoch in batch:
         factor_live = (row.factor_id, row.workspace_id, row.subject_id) in live
-        if epoch == current and factor_live:
-            transaction.entries.append(authorized_entry(ready, _redeemed_row(row)))
-            decisions.append(REDEEMED)
-            continue
-        state = TokenState.ISSUED if epoch == current else TokenState.REVOKED
-        decision = decide(replace(row, state=state), ready.shown, factor_live=factor_live)
-        if decision.verdict in (Verdict.REDEEMED, Verdict.REUSED):
-            raise StoreError("the ledger and the decision table disagree on a token")
-        transaction.append(presentation_event(ready.shown, decision, row))
-        decisions.append(decision)
+        refused = refusal(ready.shown, row, lasts=epoch == current, factor_live=factor_live)
+        if refused is None:
+            transaction.entries.append(authorized_entry(ready, facts_of(row)))
+        else:
+            transaction.append(presentation_event(ready.shown, refused, row))
+        decisions.append(refused or REDEEMED)
     return decisions
-
-
-def _redeemed_row(row: IssuedToken) -> Row:
-    """Return a token in the order of the columns that ``redeem`` returns."""
-    return (
-        row.reference.id,
-        row.attempt,
-        row.prompt_id,
-        row.requirement.value,
-        row.policy_version,
-        row.factor_id,
-        row.factor_kind.value,
-        to_micros(row.issued_at),
-        to_micros(row.expires_at),
-        row.replays,
-    )

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.stores.waiting import Written
 
 if TYPE_CHECKING:
     from asyncpg import Connection
-
-Written = tuple[int, Callable[[], AuditEvent]]  # a sequence number, and what makes its event if it is wanted
 
 
 class Entry(NamedTuple):

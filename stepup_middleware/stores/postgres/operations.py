@@ -24,14 +24,13 @@ class Operation:
     ``late`` is called with the result when nobody waits for it any more.
     """
 
-    __slots__ = ("deadline", "future", "kind", "late", "value")
+    __slots__ = ("future", "kind", "late", "value")
 
     def __init__(self, kind: Kind, value: Any, late: Callable[[Any], None] | None = None) -> None:
         self.kind = kind
         self.value = value
         self.late = late
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.deadline = 0.0
 
     def succeed(self, result: Any) -> None:
         """Hand over the result, to ``late`` if nobody waits."""

@@ -20,14 +20,16 @@ from stepup_middleware.core.prompts import (
     flood_event,
 )
 from stepup_middleware.core.prompts import ask as decide_prompt
+from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import AttemptLimit, TooMany
+from stepup_middleware.stores.proofs import count_attempt
+from stepup_middleware.stores.rows import prompt_row
 
 from .factors import factors_of, policies_of
-from .rows import columns, prompt_row
+from .parameters import columns
 from .transaction import Transaction
 
 _ONE_EVENT_PER = timedelta(minutes=1)
-_FOR_GOOD = 2**62  # microseconds: a bucket that only a new enrolment opens
 
 Session = tuple[str, str, str]
 
@@ -136,14 +138,9 @@ async def reserve_attempt(
 ) -> TooMany | None:
     """Count an attempt before it is judged, or refuse it while its bucket is closed."""
     key = (workspace_id, subject_id, bucket)
-    failed, closed_until = await transaction.row("read_attempts", *key) or (0, 0)
-    at = to_micros(now)
-    if closed_until >= _FOR_GOOD:
-        return TooMany(retry_after=limit.longest)
-    if at < closed_until:
-        return TooMany(retry_after=from_micros(closed_until) - now)
-    pause = limit.closed_for(failed + 1)
-    until = _FOR_GOOD if pause is None else to_micros(now + pause)
-    if await transaction.changed("count_attempt", *key, failed + 1, until) != 1:
-        raise RuntimeError("the attempt was not counted")
+    counted = count_attempt(await transaction.row("read_attempts", *key), limit, now)
+    if isinstance(counted, TooMany):
+        return counted
+    if await transaction.changed("count_attempt", *key, *counted) != 1:
+        raise StoreError("the attempt was not counted")
     return None

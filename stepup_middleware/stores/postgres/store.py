@@ -15,6 +15,7 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.stores.authorized import aborted_event, make_ready
 from stepup_middleware.stores.base import (
     Alert,
     AttemptLimit,
@@ -29,13 +30,21 @@ from stepup_middleware.stores.base import (
     TokenGrant,
     TooMany,
 )
+from stepup_middleware.stores.rows import (
+    chain_start_of,
+    enrolment_of,
+    factor_of,
+    head_of,
+    policy_of,
+    prompt_of,
+    record_of,
+)
+from stepup_middleware.stores.waiting import Audience, Heard
 
 from . import audit, factors, ledger, prompts, tokens
-from .authorized import make_ready
 from .operations import Kind, Operation
-from .rows import chain_start_of, enrolment_of, factor_of, head_of, prompt_of, record_of, storable
+from .parameters import shown_row, storable
 from .transaction import Transaction
-from .waiting import Audience, Heard
 
 
 class PostgresStore(Store):
@@ -49,9 +58,9 @@ class PostgresStore(Store):
     The tables live in the schema ``stepup``, made and migrated by ``start``. A role that shall not be able to
     change the audit log gets the rights of ``schema/grants.sql`` and runs on a schema that its owner migrated.
 
-    A failover, a recovery from an archive, and a dump read back end all tokens that were outstanding. So does
-    a copy of the data directory put back under running processes; after doing so with all of them stopped,
-    call ``revoke_all``.
+    A restart of the server, a failover, a recovery from an archive, a dump read back and a data directory put
+    back end all tokens that were outstanding: that costs one more prompt. After restoring a snapshot of a
+    machine together with its memory, call ``revoke_all``.
 
     Raises ``ConfigurationError`` when asyncpg is not installed or an argument cannot be used.
     """
@@ -130,9 +139,11 @@ class PostgresStore(Store):
     async def redeem(self, shown: Presentation) -> Redemption:
         def late(answer: Redemption) -> None:
             if answer.decision.verdict is Verdict.REDEEMED and answer.row is not None:
-                self._engine.append_soon(tokens.aborted_event(shown, answer.row))
+                self._engine.append_soon(aborted_event(shown, answer.row))
 
-        answer: Redemption = await self._engine.perform(Operation(Kind.REDEEM, make_ready(shown), late))
+        answer: Redemption = await self._engine.perform(
+            Operation(Kind.REDEEM, make_ready(shown, shown_row(shown)), late)
+        )
         return answer
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
@@ -141,7 +152,7 @@ class PostgresStore(Store):
     async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:
         await self._write(lambda transaction: tokens.revoke_all(transaction, event))
 
-    # for a hot store before this one: see stores/redis/ledger.py
+    # for a hot store before this one: see stores/ledger.py
 
     async def hot_epoch(self) -> tuple[int, str]:
         """Return the current epoch, and the place of the hot server that serves it."""
@@ -167,7 +178,9 @@ class PostgresStore(Store):
 
     async def authorize_hot(self, shown: Presentation, row: IssuedToken, *, epoch: int) -> Decision:
         """Write ``ACTION_AUTHORIZED`` for a token that was redeemed elsewhere, or the refusal and why."""
-        answer: Decision = await self._engine.perform(Operation(Kind.AUTHORIZE, (make_ready(shown), row, epoch)))
+        answer: Decision = await self._engine.perform(
+            Operation(Kind.AUTHORIZE, (make_ready(shown, shown_row(shown)), row, epoch))
+        )
         return answer
 
     # audit
@@ -238,7 +251,7 @@ class PostgresStore(Store):
     # policy
 
     async def get_policy(self, workspace_id: str) -> StoredPolicy:
-        return factors.policy_of(await self._read.rows("read_policy", workspace_id))
+        return policy_of(await self._read.rows("read_policy", workspace_id))
 
     async def set_policy(
         self, workspace_id: str, changes: Sequence[tuple[str, str]], events: Sequence[AuditEvent], *, now: datetime

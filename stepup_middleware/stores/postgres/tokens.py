@@ -18,16 +18,18 @@ from stepup_middleware.core.decisions import (
     presentation_event,
     worth_logging,
 )
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.authorized import NAME, OUTCOME, REDEEMED, Ready, authorized_body, authorized_event
 from stepup_middleware.stores.base import GrantRefused, TokenGrant
+from stepup_middleware.stores.proofs import factor_refusal
+from stepup_middleware.stores.rows import Row, grant_row, redeemed_token, token_of
 
-from .authorized import NAME, OUTCOME, REDEEMED, Ready, authorized_body
 from .log import Entry, indexed
-from .rows import Row, columns, grant_row, redeemed_token, token_of
+from .parameters import columns
 from .transaction import Transaction
 
 _MAX_ID = 2**63 - 1  # the largest bigint
@@ -52,8 +54,9 @@ async def redeem_all(transaction: Transaction, batch: Sequence[Ready]) -> list[R
         if row is None:
             answers.append(None)
             continue
-        answers.append(Redemption(decision=REDEEMED, row=redeemed_token(shown, row)))
-        transaction.entries.append(authorized_entry(ready, row))
+        facts = row[2:]
+        answers.append(Redemption(decision=REDEEMED, row=redeemed_token(shown, facts)))
+        transaction.entries.append(authorized_entry(ready, facts))
     if won or len(redeemed) != sum(answer is not None for answer in answers):
         raise StoreError("the database redeemed a token that nobody presented")
     rest = [ready.shown for ready, answer in zip(batch, answers, strict=True) if answer is None]
@@ -61,25 +64,21 @@ async def redeem_all(transaction: Transaction, batch: Sequence[Ready]) -> list[R
     return [next(judged) if answer is None else answer for answer in answers]
 
 
-def authorized_entry(ready: Ready, row: Row) -> Entry:
-    """Return the log entry of a redemption, with the facts of a row of ``redeem``."""
+def authorized_entry(ready: Ready, facts: Row) -> Entry:
+    """Return the log entry of a redemption, with the ``Facts`` of its row."""
     shown = ready.shown
     return Entry(
         to_micros(shown.now),
         shown.retention_years,
-        authorized_body(ready, row),
+        authorized_body(ready, facts),
         indexed(shown.workspace_id),
         indexed(shown.subject_id),
         NAME,
         OUTCOME,
         indexed(shown.purpose),
-        indexed(row[2]),
-        partial(_authorized_event, shown, row),
+        indexed(facts[0]),
+        partial(authorized_event, shown, facts),
     )
-
-
-def _authorized_event(shown: Presentation, row: Row) -> AuditEvent:
-    return presentation_event(shown, REDEEMED, redeemed_token(shown, row))
 
 
 async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) -> list[Redemption]:
@@ -118,12 +117,6 @@ async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) ->
     await transaction.many("revoke_tokens", sorted(revoked.items()))
     await transaction.many("count_replays", sorted(replayed.items()))
     return answers
-
-
-def aborted_event(shown: Presentation, row: IssuedToken) -> AuditEvent:
-    """Return the event of a redemption that nobody waited for any more: the action did not run (X04)."""
-    authorized = presentation_event(shown, REDEEMED, row)
-    return replace(authorized, name=EventName.ACTION_COMPLETED, data={"outcome": "aborted"})
 
 
 async def issue_all(transaction: Transaction, batch: Sequence[TokenGrant]) -> list[TokenReference | GrantRefused]:
@@ -178,23 +171,12 @@ def _refusal(grant: TokenGrant, prompts: dict[str, int], factors: dict[str, Row]
     expires_at = prompts.get(grant.prompt.id)
     if expires_at is None or from_micros(expires_at) <= grant.issued_at:
         return GrantRefused.PROMPT_CLOSED
-    return factor_refusal(grant, factors.get(grant.factor_id))
+    return factor_refusal(grant, owned(grant, factors.get(grant.factor_id)))
 
 
-def factor_refusal(grant: TokenGrant, factor: Row | None) -> GrantRefused | None:
-    """Say what the factor has against a grant, but for a spent time-step. Raises ``StoreError`` for half a proof."""
-    if factor is None or grant.factor_id not in grant.prompt.factor_ids:
-        return GrantRefused.FACTOR_GONE
-    workspace, subject, kind, sign_count = factor
-    if (workspace, subject) != person_of(grant) or kind != grant.factor_kind:
-        return GrantRefused.FACTOR_GONE
-    if grant.factor_kind is FactorKind.TOTP:
-        if grant.time_step is None:
-            raise StoreError("a one-time password was granted without its time-step")
-        return None
-    if grant.sign_count is None or grant.expected_sign_count is None:
-        raise StoreError("an assertion was granted without its sign count")
-    return None if sign_count == grant.expected_sign_count else GrantRefused.SIGN_COUNT_MOVED
+def owned(grant: TokenGrant, factor: Row | None) -> Row | None:
+    """Return kind and sign count of a row of ``lock_factors``, None when it is not the person's."""
+    return factor[2:] if factor is not None and tuple(factor[:2]) == person_of(grant) else None
 
 
 async def revoke_session(transaction: Transaction, workspace_id: str, subject_id: str, session: str) -> None:

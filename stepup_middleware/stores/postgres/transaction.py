@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.stores.rows import Row
 
 from .log import Entry, entry_of
-from .rows import Row, columns
+from .parameters import columns
 
 if TYPE_CHECKING:
     from asyncpg import Connection

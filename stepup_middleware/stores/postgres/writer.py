@@ -9,13 +9,14 @@ from contextlib import suppress
 from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.errors import StoreError, StoreTimeoutError
+from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import TokenGrant
+from stepup_middleware.stores.deadlines import Deadlines
+from stepup_middleware.stores.waiting import Audience
 
 from .database import Database
 from .lane import Lane
 from .operations import Kind, Operation
-from .waiting import Audience
 
 logger = logging.getLogger("stepup_middleware.stores.postgres")
 
@@ -34,8 +35,7 @@ class Writer:
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Operation] = deque()
-        self._watched: deque[Operation] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines = Deadlines(self._loop, seconds)
         self._soon: deque[AuditEvent] = deque()
         self._soon_since = 0.0
         self._news = asyncio.Event()
@@ -59,7 +59,7 @@ class Writer:
         if len(self._queue) >= MOST_WAITING:
             raise StoreError("too many operations wait for the database")
         self._queue.append(operation)
-        self._watch(operation)
+        self._deadlines.watch(operation.future)
         self._news.set()
         try:
             return await operation.future
@@ -83,23 +83,6 @@ class Writer:
     def _lose(self, count: int, reason: object) -> None:
         self.lost += count
         logger.error("%d audit event(s) that nobody waited for could not be written: %s", count, reason)
-
-    # deadlines: all of one length, so they end in the order in which they began and one timer serves all
-
-    def _watch(self, operation: Operation) -> None:
-        operation.deadline = self._loop.time() + self._seconds
-        watched = self._watched
-        while watched and watched[0].future.done():
-            watched.popleft()
-        watched.append(operation)
-        if self._timer is None:
-            self._timer = self._loop.call_at(operation.deadline, self._sweep)
-
-    def _sweep(self) -> None:
-        watched, now = self._watched, self._loop.time()
-        while watched and (watched[0].future.done() or watched[0].deadline <= now):
-            watched.popleft().fail(StoreTimeoutError("the database did not answer in time"))
-        self._timer = self._loop.call_at(watched[0].deadline, self._sweep) if watched else None
 
     # the task
 
@@ -171,9 +154,7 @@ class Writer:
         for task in (*unfinished, self._notifier):
             task.cancel()
         await asyncio.gather(self._task, self._notifier, return_exceptions=True)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadlines.close()
         if self._soon:
             self._lose(len(self._soon), "the store was closed")
             self._soon.clear()

@@ -19,9 +19,9 @@ from stepup_middleware.core.decisions import (
 )
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.ledger import Ledger
 
 from .codec import redeemed_token, shown_text, token_key, token_of
-from .ledger import Ledger
 from .server import Elsewhere, Server, as_store_error
 
 MOST_TOGETHER = 512  # presentations in one pipeline

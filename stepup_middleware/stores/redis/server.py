@@ -15,8 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, NoScriptError, RedisError
 
 from stepup_middleware.errors import ConfigurationError, StepUpError, StoreError, StoreTimeoutError
-
-from .ledger import Ledger
+from stepup_middleware.stores.ledger import Ledger
 
 logger = logging.getLogger("stepup_middleware.stores.redis")
 

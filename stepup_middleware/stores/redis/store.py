@@ -7,13 +7,12 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from stepup_middleware.core.challenge import PendingChallenge
-from stepup_middleware.core.decisions import Presentation, Redemption, Verdict, presentation_event
-from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
+from stepup_middleware.core.decisions import Presentation, Redemption, Verdict
+from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
@@ -29,6 +28,7 @@ from stepup_middleware.core.prompts import (
 from stepup_middleware.core.retention import PROMPTS_STAY
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.stores.authorized import aborted_event
 from stepup_middleware.stores.base import (
     Alert,
     AttemptLimit,
@@ -43,6 +43,7 @@ from stepup_middleware.stores.base import (
     TokenGrant,
     TooMany,
 )
+from stepup_middleware.stores.ledger import Ledger
 
 from .codec import (
     challenge_of,
@@ -54,7 +55,6 @@ from .codec import (
     token_fields,
     token_key,
 )
-from .ledger import Ledger
 
 _ASKING = "asking"  # a prompt's key that is taken, before the prompt is there
 _LOOK_AGAIN_SECONDS = 0.01  # while another proof of the same prompt is judged
@@ -307,8 +307,7 @@ class RedisHotStore(Store):
             return
         answer = done.result()
         if answer.decision.verdict is Verdict.REDEEMED and answer.row is not None:
-            authorized = presentation_event(shown, answer.decision, answer.row)
-            self.append_soon(replace(authorized, name=EventName.ACTION_COMPLETED, data={"outcome": "aborted"}))
+            self.append_soon(aborted_event(shown, answer.row))
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
         self._check()

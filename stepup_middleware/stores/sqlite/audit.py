@@ -19,9 +19,9 @@ from stepup_middleware.core.retention import (
     retention_of,
 )
 from stepup_middleware.stores.base import Alert, AuditFilter, Purged
+from stepup_middleware.stores.rows import Row, record_of
 
 from .reader import Reader
-from .rows import Row, record_of
 from .transaction import Transaction
 
 # The index to walk, by the first of these fields that is asked for: the earlier, the fewer rows it leaves.

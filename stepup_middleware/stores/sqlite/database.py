@@ -12,11 +12,11 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.stores.waiting import Audience
 
 from .fence import LOCKS, Fence, Turn, beside
 from .log import Log
 from .statements import split_script
-from .waiting import Audience
 
 logger = logging.getLogger("stepup_middleware.stores.sqlite")
 

@@ -14,14 +14,14 @@ from weakref import WeakSet
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.stores.statements import load_migrations, load_statements
+from stepup_middleware.stores.waiting import Audience
 
 from .database import Database, Identity, Known, check_place
 from .operations import Operation
 from .reader import Reader
-from .statements import load_migrations, load_statements
 from .tokens import redeem_all
 from .transaction import Transaction
-from .waiting import Audience
 from .writer import Writer
 
 logger = logging.getLogger("stepup_middleware.stores.sqlite")
@@ -41,10 +41,10 @@ class Engine:
 
     def __init__(self, path: Path, timeout: timedelta) -> None:
         self.path = path
-        self.sql = load_statements()
+        self.sql = load_statements(__package__)
         self.audience = Audience()
         self._seconds = timeout.total_seconds()
-        self._migrations = load_migrations()
+        self._migrations = load_migrations(__package__)
         self._writer: Writer | None = None
         self._process = os.getpid()
         self._held = False  # the writer is kept from its connection

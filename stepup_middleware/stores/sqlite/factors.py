@@ -7,11 +7,11 @@ from datetime import datetime
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind, TOTPFactor, WebAuthnFactor, may_remove
-from stepup_middleware.core.moments import from_micros, to_micros
+from stepup_middleware.core.moments import to_micros
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import Enrolment
+from stepup_middleware.stores.rows import enrolment_of, factor_row
 
-from .rows import Row, factor_row
 from .transaction import Transaction
 
 
@@ -54,21 +54,6 @@ def enrolment_key(
         "id": id_,
         "now": to_micros(now),
     }
-
-
-def enrolment_of(workspace_id: str, subject_id: str, session: str, kind: FactorKind, row: Row) -> Enrolment:
-    """Return the enrolment of a row of ``read_enrolment``."""
-    id_, expires_at, challenge, encrypted_secret = row
-    return Enrolment(
-        id=id_,
-        workspace_id=workspace_id,
-        subject_id=subject_id,
-        session=session,
-        kind=kind,
-        expires_at=from_micros(expires_at),
-        challenge=challenge,
-        encrypted_secret=encrypted_secret,
-    )
 
 
 def pop_enrolment(

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.stores.rows import Row
+from stepup_middleware.stores.waiting import Audience, Written
 
-from .rows import Row
 from .statements import chunked
-from .waiting import Audience, Written
 
 
 class Log:

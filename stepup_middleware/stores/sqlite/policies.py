@@ -6,17 +6,9 @@ from collections.abc import Sequence
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.policy import StoredPolicy
+from stepup_middleware.stores.rows import policy_of
 
-from .rows import Row
 from .transaction import Transaction
-
-
-def policy_of(rows: Sequence[Row]) -> StoredPolicy:
-    """Return the policy of the rows of ``read_policy_with_version``."""
-    if not rows:
-        return StoredPolicy()
-    values = {purpose: requirement for _, purpose, requirement in rows if purpose is not None}
-    return StoredPolicy(version=rows[0][0], values=values)
 
 
 def read_policy(transaction: Transaction, workspace_id: str) -> StoredPolicy:

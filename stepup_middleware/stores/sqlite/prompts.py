@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import from_micros, to_micros
-from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import (
     PROMPT_LIFETIME,
     Asked,
@@ -20,30 +19,28 @@ from stepup_middleware.core.prompts import (
 )
 from stepup_middleware.core.prompts import ask as decide_prompt
 from stepup_middleware.stores.base import AttemptLimit, TooMany
+from stepup_middleware.stores.proofs import count_attempt
+from stepup_middleware.stores.rows import prompt_row
 
 from .factors import enrolled
 from .policies import read_policy
-from .rows import prompt_row
 from .transaction import Transaction
 
 _ONE_EVENT_PER = timedelta(minutes=1)
-_FOR_GOOD = 2**62  # microseconds: a bucket that only a new enrolment opens
 
 
 def ask(transaction: Transaction, asked: Asked, open_limit: int) -> Prompt | NoFactor | TooMany:
     """Decide a prompt from the policy and the factors of this transaction, and write it."""
     subject = asked.subject
-    person = (subject.workspace_id, subject.id)
     now = to_micros(asked.now)
     taken, soonest = _places_taken(transaction, asked)
     if taken >= open_limit:
         _tell_refusal(transaction, asked)
         # a limit of zero has no prompt whose end could be waited for
         return TooMany(retry_after=_ONE_EVENT_PER if soonest is None else from_micros(soonest) - asked.now)
-    policy: StoredPolicy = read_policy(transaction, subject.workspace_id)
-    result = decide_prompt(asked, policy, enrolled(transaction, *person))
+    result = decide(transaction, asked)
     if isinstance(result, Prompt):
-        transaction.run("insert_prompt", prompt_row(result, transaction.epoch))
+        transaction.run("insert_prompt", (transaction.epoch, *prompt_row(result)))
     else:
         transaction.run(
             "count_blocked_request",
@@ -55,6 +52,14 @@ def ask(transaction: Transaction, asked: Asked, open_limit: int) -> Prompt | NoF
                 "until": to_micros(asked.now + PROMPT_LIFETIME),
             },
         )
+    return result
+
+
+def decide(transaction: Transaction, asked: Asked) -> Prompt | NoFactor:
+    """Decide a prompt and write the events of asking, not the prompt."""
+    subject = asked.subject
+    policy = read_policy(transaction, subject.workspace_id)
+    result = decide_prompt(asked, policy, enrolled(transaction, subject.workspace_id, subject.id))
     for event in asked.also:
         transaction.append(event)
     transaction.append(asking_event(asked, result))
@@ -131,13 +136,8 @@ def reserve_attempt(
 ) -> TooMany | None:
     """Count an attempt before it is judged, or refuse it while its bucket is closed."""
     key = (workspace_id, subject_id, bucket)
-    failed, closed_until = transaction.row("read_attempts", key) or (0, 0)
-    at = to_micros(now)
-    if closed_until >= _FOR_GOOD:
-        return TooMany(retry_after=limit.longest)
-    if at < closed_until:
-        return TooMany(retry_after=from_micros(closed_until) - now)
-    pause = limit.closed_for(failed + 1)
-    until = _FOR_GOOD if pause is None else to_micros(now + pause)
-    transaction.run("count_attempt", (*key, failed + 1, until))
+    counted = count_attempt(transaction.row("read_attempts", key), limit, now)
+    if isinstance(counted, TooMany):
+        return counted
+    transaction.run("count_attempt", (*key, *counted))
     return None

@@ -12,9 +12,9 @@ from typing import Any
 import aiosqlite
 
 from stepup_middleware.errors import StoreError, StoreTimeoutError
+from stepup_middleware.stores.rows import Row
 
 from .database import Identity, identity_of
-from .rows import Row
 
 
 class WatchedConnection(sqlite3.Connection):
@@ -54,7 +54,7 @@ class Reader:
         try:
             async with asyncio.timeout(self._seconds):
                 connection = self._connection or await self._connect()
-                return list(await connection.execute_fetchall(text, parameters))  # type: ignore[arg-type]
+                return list(await connection.execute_fetchall(text, parameters))
         except TimeoutError:
             raise StoreTimeoutError("the database did not answer in time") from None
         except (sqlite3.Error, OSError, ValueError) as error:

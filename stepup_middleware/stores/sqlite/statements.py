@@ -1,31 +1,13 @@
-"""The SQL of the store, read from the files beside this module."""
+"""Statements over many rows, and scripts of many statements."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from importlib.resources import files
 from itertools import chain
 from typing import Any
-
-_HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
-
-
-def load_statements() -> Mapping[str, str]:
-    """Return the statements of ``sql/*.sql`` by the name in the line above each."""
-    statements: dict[str, str] = {}
-    for file in files(__package__).joinpath("sql").iterdir():
-        if not file.name.endswith(".sql"):
-            continue
-        _, *parts = _HEADING.split(file.read_text(encoding="utf-8"))
-        for name, text in zip(parts[::2], parts[1::2], strict=True):
-            if name in statements:
-                raise ValueError(f"two statements are called {name}")
-            statements[name] = text.strip().removesuffix(";")
-    return statements
-
 
 _ONE_ROW = re.compile(r"VALUES (\([?, ]+\))")
 MOST_ROWS = 512  # of one statement; 16 columns of them are well below SQLite's 32,766 parameters
@@ -37,7 +19,7 @@ def _for_rows(text: str, count: int) -> str:
     return _ONE_ROW.sub(lambda found: "VALUES " + ", ".join([found[1]] * count), text)
 
 
-def chunked(text: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:
+def chunked(text: str, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[Any]]]:
     """Yield statements and flat parameters that together treat all rows, in as few steps as may be.
 
     Each step, ``executemany`` for every row, lets the interpreter's lock go and takes it back, and beside a busy
@@ -51,13 +33,6 @@ def chunked(text: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, l
         parameters = list(chain.from_iterable(some))
         parameters += [None] * ((size - len(some)) * len(some[0]))
         yield _for_rows(text, size), parameters
-
-
-def load_migrations() -> tuple[str, ...]:
-    """Return the scripts of ``schema/*.sql`` in the order of their numbers: the n-th leads to version n."""
-    folder = files(__package__).joinpath("schema")
-    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
-    return tuple(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
 
 
 def split_script(script: str) -> Iterator[str]:

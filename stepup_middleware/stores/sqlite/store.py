@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stepup_middleware.core.challenge import PendingChallenge
-from stepup_middleware.core.decisions import Presentation, Redemption, Verdict
+from stepup_middleware.core.decisions import Decision, IssuedToken, Presentation, Redemption, Verdict
 from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.moments import to_micros
@@ -18,6 +18,7 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.stores.authorized import aborted_event, make_ready
 from stepup_middleware.stores.base import (
     Alert,
     AttemptLimit,
@@ -32,14 +33,22 @@ from stepup_middleware.stores.base import (
     TokenGrant,
     TooMany,
 )
+from stepup_middleware.stores.rows import (
+    chain_start_of,
+    enrolment_of,
+    factor_of,
+    head_of,
+    policy_of,
+    prompt_of,
+    record_of,
+)
+from stepup_middleware.stores.waiting import Heard
 
-from . import audit, factors, policies, prompts, tokens
-from .authorized import make_ready
+from . import audit, factors, ledger, policies, prompts, tokens
 from .engine import Engine
 from .operations import Operation
-from .rows import chain_start_of, factor_of, head_of, prompt_of, record_of
+from .shown import shown_row
 from .transaction import Transaction
-from .waiting import Heard
 
 _POLL_SECONDS = 0.2  # how often another process's records are looked for
 
@@ -112,9 +121,9 @@ class SQLiteStore(Store):
         def late(answer: Any) -> None:
             redemption = tokens.redemption_of(shown, answer)
             if redemption.decision.verdict is Verdict.REDEEMED and redemption.row is not None:
-                self._engine.append_soon(tokens.aborted_event(shown, redemption.row))
+                self._engine.append_soon(aborted_event(shown, redemption.row))
 
-        operation = Operation(shown=(shown, make_ready(shown)), late=late)
+        operation = Operation(shown=make_ready(shown, shown_row(shown)), late=late)
         return tokens.redemption_of(shown, await self._engine.perform(operation))
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
@@ -122,6 +131,32 @@ class SQLiteStore(Store):
 
     async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:
         await self._write(lambda transaction: tokens.revoke_all(transaction, event))
+
+    # for a hot store before this one: see stores/ledger.py
+
+    async def hot_epoch(self) -> tuple[int, str]:
+        """Return the current epoch, and the place of the hot server that serves it."""
+        return await self._write(ledger.read)
+
+    async def begin_hot_epoch(self, place: str, *, after: int) -> tuple[int, str]:
+        """Begin the epoch after ``after`` at a place, unless somebody was faster. Returns the current one."""
+        return await self._write(lambda transaction: ledger.begin(transaction, place, after))
+
+    async def ask_hot(self, asked: Asked, *, epoch: int) -> Prompt | NoFactor | None:
+        """Decide a prompt from policy and factors and write its events. None: the epoch is over."""
+        return await self._write(lambda transaction: ledger.ask(transaction, asked, epoch))
+
+    async def prove_hot(self, grant: TokenGrant, *, epoch: int) -> GrantRefused | None:
+        """Check and advance the factor behind a grant, clear its bucket and write its event, or say why not.
+
+        An epoch that is over is a closed prompt.
+        """
+        return await self._write(lambda transaction: ledger.prove(transaction, grant, epoch))
+
+    async def authorize_hot(self, shown: Presentation, row: IssuedToken, *, epoch: int) -> Decision:
+        """Write ``ACTION_AUTHORIZED`` for a token that was redeemed elsewhere, or the refusal and why."""
+        ready = make_ready(shown)
+        return await self._write(lambda transaction: ledger.authorize(transaction, ready, row, epoch))
 
     # audit
 
@@ -202,7 +237,7 @@ class SQLiteStore(Store):
 
     async def get_policy(self, workspace_id: str) -> StoredPolicy:
         rows = await self._state.rows(self._sql["read_policy_with_version"], (workspace_id,))
-        return policies.policy_of(rows)
+        return policy_of(rows)
 
     async def set_policy(
         self, workspace_id: str, changes: Sequence[tuple[str, str]], events: Sequence[AuditEvent], *, now: datetime
@@ -233,7 +268,7 @@ class SQLiteStore(Store):
     ) -> Enrolment | None:
         key = factors.enrolment_key(workspace_id, subject_id, session, kind, id, now)
         row = await self._state.row(self._sql["read_enrolment"], key)
-        return None if row is None else factors.enrolment_of(workspace_id, subject_id, session, kind, row)
+        return None if row is None else enrolment_of(workspace_id, subject_id, session, kind, row)
 
     async def add_webauthn_factor(
         self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent, first: bool = False

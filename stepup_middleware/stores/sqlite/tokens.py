@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from stepup_middleware.core.decisions import (
-    IssuedToken,
     Presentation,
     Redemption,
     TokenState,
@@ -18,63 +17,69 @@ from stepup_middleware.core.decisions import (
     presentation_event,
     worth_logging,
 )
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.authorized import NAME, OUTCOME, REDEEMED, Ready, authorized_body, authorized_event
 from stepup_middleware.stores.base import GrantRefused, TokenGrant
+from stepup_middleware.stores.proofs import factor_refusal
+from stepup_middleware.stores.rows import Row, grant_row, redeemed_token, token_of
 
-from .authorized import NAME, OUTCOME, REDEEMED, Ready, authorized_body, authorized_event
-from .rows import grant_row, redeemed_token, token_of
 from .transaction import Transaction
 
 _MAX_ID = 2**63 - 1  # the largest row id
 
 
-Facts = list[Any]  # an entry of ``redeemed_in_batch``
-
-
-def redeem_all(transaction: Transaction, batch: Sequence[tuple[Presentation, Ready]]) -> list[Redemption | Facts]:
+def redeem_all(transaction: Transaction, batch: Sequence[Ready]) -> list[Redemption | Row]:
     """Redeem what a batch presents with one guarded statement, and say of the rest why not.
 
     At most one presentation of a token redeems it, also within the batch: the row carries its ``attempt``.
     A presentation that redeemed is answered with the facts of the row, which ``redemption_of`` reads.
     """
     number = transaction.batch
-    rows = [(number, *ready.row) for shown, ready in batch if shown.reference.id <= _MAX_ID]
+    rows = [(number, *ready.row) for ready in batch if ready.shown.reference.id <= _MAX_ID]
     redeemed = transaction.run_rows("redeem", rows)
     found = transaction.row("redeemed_in_batch", (json.dumps([row[1] for row in rows]), number)) if redeemed else None
-    won: dict[bytes, Facts] = {}
-    for facts in json.loads(found[0]) if found else ():
-        won[bytes.fromhex(facts[1])] = facts
-    answers: list[Redemption | Facts] = []
-    for shown, ready in batch:
-        facts = won.get(shown.attempt)
-        if facts is None or facts[0] != shown.reference.id:
+    won: dict[bytes, list[Any]] = {}
+    for entry in json.loads(found[0]) if found else ():
+        won[bytes.fromhex(entry[1])] = entry
+    answers: list[Redemption | Row] = []
+    for ready in batch:
+        shown = ready.shown
+        entry = won.get(shown.attempt)
+        if entry is None or entry[0] != shown.reference.id:
             answers.append(_judge(transaction, shown))
             continue
         del won[shown.attempt]
         redeemed -= 1
-        transaction.place(
-            ready.row[13],
-            shown.retention_years,
-            authorized_body(ready, facts),
-            shown.workspace_id,
-            shown.subject_id,
-            NAME,
-            OUTCOME,
-            shown.purpose,
-            facts[2],
-            partial(authorized_event, shown, facts),
-        )
+        facts = entry[2:]
+        place_authorized(transaction, ready, facts)
         answers.append(facts)
     if redeemed:
         raise StoreError("a token was redeemed that no presentation of its own accounts for")
     return answers
 
 
-def redemption_of(shown: Presentation, answer: Redemption | Facts) -> Redemption:
+def place_authorized(transaction: Transaction, ready: Ready, facts: Row) -> None:
+    """Write ``ACTION_AUTHORIZED`` for a presentation, with the ``Facts`` of its row."""
+    shown = ready.shown
+    transaction.place(
+        to_micros(shown.now),
+        shown.retention_years,
+        authorized_body(ready, facts),
+        shown.workspace_id,
+        shown.subject_id,
+        NAME,
+        OUTCOME,
+        shown.purpose,
+        facts[0],
+        partial(authorized_event, shown, facts),
+    )
+
+
+def redemption_of(shown: Presentation, answer: Redemption | Row) -> Redemption:
     """Return what the caller is told."""
     if isinstance(answer, Redemption):
         return answer
@@ -106,40 +111,37 @@ def _judge(transaction: Transaction, shown: Presentation) -> Redemption:
     return Redemption(decision=decision, row=token)
 
 
-def aborted_event(shown: Presentation, row: IssuedToken) -> AuditEvent:
-    """Return the event of a redemption that nobody waited for any more: the action did not run (X04)."""
-    authorized = presentation_event(shown, REDEEMED, row)
-    return replace(authorized, name=EventName.ACTION_COMPLETED, data={"outcome": "aborted"})
-
-
 def issue(transaction: Transaction, grant: TokenGrant) -> TokenReference | GrantRefused:
     """Mint a token if its prompt, its factor and its proof still allow it. Checks all, then writes all."""
     prompt, at = grant.prompt, to_micros(grant.issued_at)
-    person = (prompt.workspace_id, prompt.subject_id)
     if transaction.row("prompt_is_open", (prompt.id, at, transaction.epoch)) is None:
         return GrantRefused.PROMPT_CLOSED
-    factor = transaction.row("read_factor", (grant.factor_id, *person))
-    if factor is None or factor[0] != grant.factor_kind or grant.factor_id not in prompt.factor_ids:
-        return GrantRefused.FACTOR_GONE
+    refused = spend_proof(transaction, grant)
+    if refused is not None:
+        return refused
+    minted = transaction.run("insert_token", (transaction.epoch, *grant_row(grant))).lastrowid
+    if minted is None:
+        raise StoreError("the database gave the token no row id")
+    transaction.run("prove_prompt", (minted, prompt.id))
+    return TokenReference(minted, grant.nonce)
+
+
+def spend_proof(transaction: Transaction, grant: TokenGrant) -> GrantRefused | None:
+    """Advance the factor behind a grant, clear its bucket and write its event, unless something stands against it."""
+    prompt, at = grant.prompt, to_micros(grant.issued_at)
+    person = (prompt.workspace_id, prompt.subject_id)
+    refused = factor_refusal(grant, transaction.row("read_factor", (grant.factor_id, *person)))
+    if refused is not None:
+        return refused
     if grant.factor_kind is FactorKind.TOTP:
-        if grant.time_step is None:
-            raise StoreError("a one-time password was granted without its time-step")
         if not transaction.changed("advance_step", (*person, grant.time_step)):
             return GrantRefused.STEP_SPENT
         transaction.run("use_totp_factor", (at, grant.factor_id))
     else:
-        if grant.sign_count is None or grant.expected_sign_count is None:
-            raise StoreError("an assertion was granted without its sign count")
-        if factor[1] != grant.expected_sign_count:
-            return GrantRefused.SIGN_COUNT_MOVED
         transaction.run("use_webauthn_factor", (grant.sign_count, grant.backed_up, at, grant.factor_id))
-    minted = transaction.run("insert_token", grant_row(grant, transaction.epoch)).lastrowid
-    if minted is None:
-        raise StoreError("the database gave the token no row id")
-    transaction.run("prove_prompt", (minted, prompt.id))
     transaction.run("clear_attempts", (*person, grant.bucket))
     transaction.append(grant.event)
-    return TokenReference(minted, grant.nonce)
+    return None
 
 
 def revoke_session(transaction: Transaction, workspace_id: str, subject_id: str, session: str) -> None:
@@ -150,6 +152,6 @@ def revoke_session(transaction: Transaction, workspace_id: str, subject_id: str,
 
 def revoke_all(transaction: Transaction, event: AuditEvent | None) -> None:
     """Begin a new epoch: no prompt and no token of an earlier one is worth anything."""
-    transaction.bump_epoch()
+    transaction.begin_epoch()
     if event is not None:
         transaction.append(event)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.stores.rows import Row
 
 from .database import Database
-from .rows import Row
 from .statements import chunked
 
 Parameters = tuple[Any, ...] | Mapping[str, Any]
@@ -72,8 +72,8 @@ class Transaction:
         """Write what was appended so far, for a verb that reads the log."""
         self._database.log.flush()
 
-    def bump_epoch(self) -> None:
-        """Begin a new epoch."""
-        row = self.row("bump_epoch")
-        assert row is not None  # noqa: S101 - the table has one row
-        self._database.epoch = row[0]
+    def begin_epoch(self, name: str = "bump_epoch", parameters: Parameters = ()) -> None:
+        """Begin a new epoch by a statement that returns its number, if it began one."""
+        row = self.row(name, parameters)
+        if row is not None:
+            self._database.epoch = row[0]

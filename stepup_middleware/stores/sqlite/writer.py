@@ -12,15 +12,15 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
-from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.authorized import Ready
+from stepup_middleware.stores.deadlines import Deadlines, expire
+from stepup_middleware.stores.waiting import Audience
 
-from .authorized import Ready
 from .database import Database, Identity, Known
-from .operations import Answer, Deadlines, Operation, expire, resolve
+from .operations import Answer, Operation, resolve
 from .transaction import Transaction
-from .waiting import Audience
 
 logger = logging.getLogger("stepup_middleware.stores.sqlite")
 
@@ -58,7 +58,7 @@ class Writer:
     def __init__(
         self,
         open_database: Callable[[Known | None], Database],
-        redeem: Callable[[Transaction, Sequence[tuple[Presentation, Ready]]], Sequence[Any]],
+        redeem: Callable[[Transaction, Sequence[Ready]], Sequence[Any]],
         audience: Audience,
         *,
         known: Known | None = None,

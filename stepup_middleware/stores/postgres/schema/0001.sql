@@ -102,7 +102,7 @@ CREATE TABLE stepup.factors (
     sign_count bigint,
     backup_eligible boolean,
     backed_up boolean,
-    transports text[],
+    transports text,                -- a JSON list
     aaguid text,
     user_handle bytea,
     encrypted_secret bytea
@@ -223,13 +223,15 @@ EXECUTE FUNCTION stepup.refuse('a chain start only advances');
 CREATE TRIGGER chain_starts_are_never_emptied BEFORE TRUNCATE ON stepup.chain_starts FOR EACH STATEMENT
 EXECUTE FUNCTION stepup.refuse('a chain start only advances');
 
--- Where this database is. A cluster that was promoted or recovered from an archive is on another timeline, a
--- dump that was read back has other table numbers, a copy made by other means another system identifier: in
--- each of them a token may be issued again that was redeemed already.
+-- Where and since when this database is. A cluster that was promoted or recovered from an archive is on another
+-- timeline, a dump that was read back has other table numbers, a copy made by other means another system identifier;
+-- and nobody puts a data directory back without starting the server anew. After each of them a token may be issued
+-- again that was redeemed already. That an honest restart ends the tokens of its moment as well is the price.
 CREATE FUNCTION stepup.place() RETURNS text LANGUAGE sql SET search_path = pg_catalog AS $$
     SELECT (pg_control_system()).system_identifier::text
         || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
         || '/' || 'stepup.meta'::regclass::oid::text
+        || '/' || extract(epoch FROM pg_postmaster_start_time())::text
 $$;
 
 -- Run at the beginning of every transaction that writes. Raises SU001 when the database is not where it was or

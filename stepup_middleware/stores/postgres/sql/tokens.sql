@@ -35,8 +35,7 @@ WHERE t.id = s.id
   )
   AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'))
 RETURNING
-    t.id, t.attempt, t.prompt, t.requirement, t.policy_version, t.factor, t.factor_kind, t.issued_at, t.expires_at,
-    t.replays;
+    t.id, t.attempt, t.prompt, t.factor, t.factor_kind, t.requirement, t.policy_version, t.issued_at, t.expires_at;
 
 -- name: read_tokens
 -- The rows as core.decisions judges them, locked: an unredeemed token of an earlier epoch is a revoked one.

@@ -16,6 +16,12 @@ UPDATE meta SET epoch = epoch + 1, batch = ? RETURNING epoch;
 -- name: set_back
 UPDATE meta SET back = ?;
 
+-- name: read_hot
+SELECT epoch, hot FROM meta;
+
+-- name: begin_hot
+UPDATE meta SET epoch = epoch + 1, hot = ? WHERE epoch = ? RETURNING epoch;
+
 -- name: purged_at
 SELECT purged_at FROM meta;
 

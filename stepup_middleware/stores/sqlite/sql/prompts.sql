@@ -1,5 +1,5 @@
 -- name: insert_prompt
-INSERT INTO prompts (id, epoch, workspace, subject, session, state, created_at, expires_at, body)
+INSERT INTO prompts (epoch, id, workspace, subject, session, state, created_at, expires_at, body)
 VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?);
 
 -- name: open_prompts

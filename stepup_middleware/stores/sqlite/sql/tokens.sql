@@ -75,7 +75,7 @@ UPDATE tokens SET replays = replays + 1 WHERE id = ? RETURNING replays;
 
 -- name: insert_token
 INSERT INTO tokens (
-    nonce, epoch, state, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
+    epoch, nonce, state, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
     request_digest, details_digest, factor, factor_kind, issued_at, expires_at
 ) VALUES (?, ?, 'issued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 

@@ -2,21 +2,21 @@
 
 The text is that of ``presentation_event(...).body()``, byte for byte (a test compares them over generated
 values), put together from its parts: what the presentation knows is ready before the transaction begins,
-and the writer's thread adds what the row knows.
+and what the row knows is added in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.canonical import canonical_string as quote
-from stepup_middleware.core.decisions import Decision, Presentation, Verdict, presentation_event
+from stepup_middleware.core.decisions import Decision, IssuedToken, Presentation, Verdict, presentation_event
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.moments import iso
 
-from .rows import Row, redeemed_token, shown_row
+from .rows import Row, redeemed_token
 
 REDEEMED = Decision(verdict=Verdict.REDEEMED)
 NAME = EventName.ACTION_AUTHORIZED.value
@@ -25,19 +25,21 @@ _SEVERITY = EventName.ACTION_AUTHORIZED.severity.value
 
 
 class Ready(NamedTuple):
-    """A presentation as the writer needs it: its row, and the parts of the text around the facts of the token."""
+    """A presentation as a batch needs it: its row, and the parts of the text around the facts of the token."""
 
-    row: Row  # as the statement reads it
+    shown: Presentation
+    row: Any  # as the store's statement reads it
     before_factor: str
     before_version: str
     before_requirement: str
     before_end: str
 
 
-def make_ready(shown: Presentation) -> Ready:
-    """Prepare a presentation, in the caller's thread."""
+def make_ready(shown: Presentation, row: Any = None) -> Ready:
+    """Prepare a presentation before its batch begins."""
     return Ready(
-        shown_row(shown),
+        shown,
+        row,
         f'{{"at":"{iso(shown.now)}","data":{{}},"details":{canonical_json(shown.details)},"event":"{NAME}","factor":"',
         f',"flags":[],"ip":{quote(shown.ip)},"outcome":"{OUTCOME}","policy_version":',
         f',"purpose":{quote(shown.purpose)},"reason":"","request":{shown.request.text()},"requirement":"',
@@ -47,16 +49,22 @@ def make_ready(shown: Presentation) -> Ready:
     )
 
 
-def authorized_body(ready: Ready, facts: Sequence[Any]) -> str:
-    """Return the canonical text of the event, with the facts of the row (``redeemed_in_batch``)."""
-    _, _, prompt, factor, factor_kind, requirement, policy_version, _, _ = facts
-    _, before_factor, before_version, before_requirement, before_end = ready
+def authorized_body(ready: Ready, facts: Row) -> str:
+    """Return the canonical text of the event, with the ``Facts`` of the row."""
+    prompt, factor, factor_kind, requirement, policy_version, _, _ = facts
+    _, _, before_factor, before_version, before_requirement, before_end = ready
     return (
         f'{before_factor}{factor_kind}","factor_id":{quote(factor)}{before_version}{policy_version}'
         f',"prompt":{quote(prompt)}{before_requirement}{requirement}{before_end}'
     )
 
 
-def authorized_event(shown: Presentation, facts: Sequence[Any]) -> AuditEvent:
+def authorized_event(shown: Presentation, facts: Row) -> AuditEvent:
     """Return the event itself."""
     return presentation_event(shown, REDEEMED, redeemed_token(shown, facts))
+
+
+def aborted_event(shown: Presentation, row: IssuedToken) -> AuditEvent:
+    """Return the event of a redemption that nobody waited for any more: the action did not run (X04)."""
+    authorized = presentation_event(shown, REDEEMED, row)
+    return replace(authorized, name=EventName.ACTION_COMPLETED, data={"outcome": "aborted"})

@@ -1,17 +1,20 @@
-"""What a store must be able to do to stand behind Redis.
+"""What a store must be able to do to stand behind a hot store, such as Redis.
 
-Redis forgets, and a copy of it that takes over may remember what was long spent. So an epoch is kept here,
+A hot server forgets, and a copy of it that takes over may remember what was long spent. So an epoch is kept here,
 together with the one server that may serve it: what belongs to another epoch is never authorized, and
 another server, or the same one after a loss, begins a new one.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from stepup_middleware.core.decisions import Decision, IssuedToken, Presentation
+from stepup_middleware.core.decisions import Decision, IssuedToken, Presentation, TokenState, Verdict, decide
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
-from stepup_middleware.stores.base import GrantRefused, TokenGrant
+from stepup_middleware.errors import StoreError
+
+from .base import GrantRefused, TokenGrant
 
 
 @runtime_checkable
@@ -38,3 +41,19 @@ class Ledger(Protocol):
 
         Refuses a token whose epoch is over (revoked) or whose factor is gone.
         """
+
+
+def refusal(shown: Presentation, row: IssuedToken, *, lasts: bool, factor_live: bool) -> Decision | None:
+    """Return why a token that a hot server redeemed does not count, None when it does.
+
+    S27, S29: an epoch ends when the hot server is another one, so what a copy of it revived counts for nothing.
+    ``lasts``: the token's epoch is the present one.
+    """
+    if lasts and factor_live:
+        return None
+    decision = decide(
+        replace(row, state=TokenState.ISSUED if lasts else TokenState.REVOKED), shown, factor_live=factor_live
+    )
+    if decision.verdict in (Verdict.REDEEMED, Verdict.REUSED):
+        raise StoreError("the ledger and the decision table disagree on a token")
+    return decision

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 
 from stepup_middleware.core.events import AuditEvent
 
-logger = logging.getLogger("stepup_middleware.stores.sqlite")
+logger = logging.getLogger("stepup_middleware.stores")
 
 Written = tuple[int, Callable[[], AuditEvent]]  # a sequence number, and what makes its event if it is wanted
 Heard = Callable[[Sequence[tuple[int, AuditEvent]]], None]
 
 
 class Audience:
-    """Told by the writer's thread what has become durable.
+    """Told by the writer, in whatever thread it works, what has become durable.
 
     Subscribers hear of it on ``loop``, the one that started the store; waiters in the loop they wait in.
     """
@@ -41,6 +41,10 @@ class Audience:
                 self.loop.call_soon_threadsafe(self._hear, written)
             except RuntimeError:
                 logger.warning("%d audit event(s) came when nobody could hear them", len(written))
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake everybody who waits: this process wrote, or another one."""
         for waiter in tuple(self._waiters):
             try:
                 waiter.get_loop().call_soon_threadsafe(_wake, waiter)

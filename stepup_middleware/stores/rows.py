@@ -1,55 +1,36 @@
-"""Rows of the tables and the values of the contract, each made from the other."""
+"""Rows of the tables and the values of the contract, each made from the other.
+
+The tables of all SQL stores have the same columns in the same order.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepup_middleware.core.binding import RequestLine, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.chain import read_record
-from stepup_middleware.core.decisions import CLOCK_SKEW, IssuedToken, Presentation, TokenState
+from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.heads import SignedHead
-from stepup_middleware.core.moments import from_micros, span_micros, to_micros
+from stepup_middleware.core.moments import from_micros, to_micros
+from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.stores.base import ChainStart, TokenGrant
 
-Row = tuple[Any, ...]
+from .base import ChainStart, Enrolment, TokenGrant
 
+Row = Sequence[Any]
 
 _STATES = {state.value: state for state in TokenState}
 _REQUIREMENTS = {requirement.value: requirement for requirement in FactorRequirement}
 _KINDS = {kind.value: kind for kind in FactorKind}
-_SKEW = span_micros(CLOCK_SKEW)
 
 
-def shown_row(shown: Presentation) -> Row:
-    """Return a presentation as the row that the redeeming statement reads, but for the batch before it."""
-    now = to_micros(shown.now)
-    return (
-        shown.reference.id,
-        shown.reference.nonce,
-        shown.attempt,
-        shown.workspace_id,
-        shown.subject_id,
-        shown.session,
-        shown.ip,
-        shown.user_agent,
-        shown.purpose,
-        span_micros(shown.ttl),
-        shown.minimum.strength,
-        shown.request_digest,
-        shown.details_digest,
-        now,
-        now + _SKEW,
-    )
-
-
-def token_of(row: Sequence[Any]) -> IssuedToken:
+def token_of(row: Row) -> IssuedToken:
     """Return the token of a row of ``read_token``."""
     return IssuedToken(
         reference=TokenReference(row[0], row[1]),
@@ -76,14 +57,26 @@ def token_of(row: Sequence[Any]) -> IssuedToken:
     )
 
 
-def redeemed_token(shown: Presentation, facts: Sequence[Any]) -> IssuedToken:
-    """Return the token that a presentation redeemed, from an entry of ``redeemed_in_batch``.
+class Facts(NamedTuple):
+    """What a redeemed row knows and the presentation that redeemed it does not."""
 
-    What the statement compared is the presentation's; the rest is the row's.
+    prompt: str
+    factor: str
+    factor_kind: str
+    requirement: str
+    policy_version: int
+    issued_at: int
+    expires_at: int
+
+
+def redeemed_token(shown: Presentation, facts: Row) -> IssuedToken:
+    """Return the token that a presentation redeemed, by the ``Facts`` of its row.
+
+    What the statement compared is the presentation's.
     """
-    id_, _, prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at = facts
+    prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at = facts
     return IssuedToken(
-        reference=TokenReference(id_, shown.reference.nonce),
+        reference=shown.reference,
         state=TokenState.REDEEMED,
         prompt_id=prompt,
         workspace_id=shown.workspace_id,
@@ -106,12 +99,24 @@ def redeemed_token(shown: Presentation, facts: Sequence[Any]) -> IssuedToken:
     )
 
 
-def grant_row(grant: TokenGrant, epoch: int) -> Row:
-    """Return the row of the token that a grant brings."""
+def facts_of(token: IssuedToken) -> Facts:
+    """Return the facts of a token that is kept elsewhere."""
+    return Facts(
+        token.prompt_id,
+        token.factor_id,
+        token.factor_kind.value,
+        token.requirement.value,
+        token.policy_version,
+        to_micros(token.issued_at),
+        to_micros(token.expires_at),
+    )
+
+
+def grant_row(grant: TokenGrant) -> tuple[Any, ...]:
+    """Return the row of the token that a grant brings, but for its epoch."""
     prompt = grant.prompt
     return (
         grant.nonce,
-        epoch,
         prompt.id,
         prompt.workspace_id,
         prompt.subject_id,
@@ -129,8 +134,8 @@ def grant_row(grant: TokenGrant, epoch: int) -> Row:
     )
 
 
-def prompt_row(prompt: Prompt, epoch: int) -> Row:
-    """Return the row of a new prompt."""
+def prompt_row(prompt: Prompt) -> tuple[Any, ...]:
+    """Return the row of a new prompt, but for its epoch."""
     body = {
         "subject_name": prompt.subject_name,
         "ip": prompt.ip,
@@ -146,7 +151,6 @@ def prompt_row(prompt: Prompt, epoch: int) -> Row:
     }
     return (
         prompt.id,
-        epoch,
         prompt.workspace_id,
         prompt.subject_id,
         prompt.session,
@@ -156,7 +160,7 @@ def prompt_row(prompt: Prompt, epoch: int) -> Row:
     )
 
 
-def prompt_of(row: Sequence[Any]) -> StoredPrompt:
+def prompt_of(row: Row) -> StoredPrompt:
     """Return the prompt of a row of ``get_prompt``."""
     id_, workspace, subject, session, state, created_at, expires_at, text = row
     body = json.loads(text)
@@ -188,7 +192,7 @@ def prompt_of(row: Sequence[Any]) -> StoredPrompt:
     return StoredPrompt(prompt=prompt, state=PromptState(state))
 
 
-def factor_row(workspace_id: str, subject_id: str, factor: Factor) -> Row:
+def factor_row(workspace_id: str, subject_id: str, factor: Factor) -> tuple[Any, ...]:
     """Return the row of a new factor."""
     used_at = None if factor.last_used_at is None else to_micros(factor.last_used_at)
     head = (
@@ -217,7 +221,7 @@ def factor_row(workspace_id: str, subject_id: str, factor: Factor) -> Row:
     )
 
 
-def factor_of(row: Sequence[Any]) -> Factor:
+def factor_of(row: Row) -> Factor:
     """Return the factor of a row of ``list_factors``."""
     id_, kind, name, created_at, last_used_at = row[:5]
     used_at = None if last_used_at is None else from_micros(last_used_at)
@@ -248,17 +252,40 @@ def factor_of(row: Sequence[Any]) -> Factor:
     )
 
 
-def record_of(row: Sequence[Any]) -> AuditRecord:
+def enrolment_of(workspace_id: str, subject_id: str, session: str, kind: FactorKind, row: Row) -> Enrolment:
+    """Return the enrolment of a row: id, end, challenge, encrypted secret."""
+    id_, expires_at, challenge, encrypted_secret = row
+    return Enrolment(
+        id=id_,
+        workspace_id=workspace_id,
+        subject_id=subject_id,
+        session=session,
+        kind=kind,
+        expires_at=from_micros(expires_at),
+        challenge=challenge,
+        encrypted_secret=encrypted_secret,
+    )
+
+
+def policy_of(rows: Sequence[Row]) -> StoredPolicy:
+    """Return the policy of rows of version, purpose and requirement; purpose None where there is only a version."""
+    if not rows:
+        return StoredPolicy()
+    values = {purpose: requirement for _, purpose, requirement in rows if purpose is not None}
+    return StoredPolicy(version=rows[0][0], values=values)
+
+
+def record_of(row: Row) -> AuditRecord:
     """Return the audit record of a row: sequence number, chain, link, hash before, hash, body."""
     return read_record(*row)
 
 
-def chain_start_of(row: Sequence[Any]) -> ChainStart:
+def chain_start_of(row: Row) -> ChainStart:
     """Return the chain start of a row of ``chain_starts``."""
     return ChainStart(chain=row[0], link=row[1], hash=row[2], purged_at=from_micros(row[3]))
 
 
-def head_of(row: Sequence[Any]) -> SignedHead:
+def head_of(row: Row) -> SignedHead:
     """Return the signed head of a row of ``heads``."""
     chain, link, hash_, at, key_id, signature = row
     return SignedHead(chain=chain, link=link, hash=hash_, at=from_micros(at), key_id=key_id, signature=signature)

@@ -1,4 +1,4 @@
-"""The SQL of the store, read from the files beside this module."""
+"""The SQL of a store, read from the files beside its modules."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_MIGRATION = re.compile(r"\d{4}\.sql")
 
 
-def load_statements() -> Mapping[str, str]:
-    """Return the statements of ``sql/*.sql`` by the name in the line above each."""
+def load_statements(package: str) -> Mapping[str, str]:
+    """Return the statements of a package's ``sql/*.sql`` by the name in the line above each."""
     statements: dict[str, str] = {}
-    for file in files(__package__).joinpath("sql").iterdir():
+    for file in files(package).joinpath("sql").iterdir():
         if not file.name.endswith(".sql"):
             continue
         _, *parts = _HEADING.split(file.read_text(encoding="utf-8"))
@@ -23,8 +24,8 @@ def load_statements() -> Mapping[str, str]:
     return statements
 
 
-def load_migrations() -> tuple[str, ...]:
-    """Return the numbered scripts of ``schema`` in their order: the n-th leads to version n."""
-    folder = files(__package__).joinpath("schema")
-    names = sorted(file.name for file in folder.iterdir() if re.fullmatch(r"\d{4}\.sql", file.name))
+def load_migrations(package: str) -> tuple[str, ...]:
+    """Return the numbered scripts of a package's ``schema`` in their order: the n-th leads to version n."""
+    folder = files(package).joinpath("schema")
+    names = sorted(file.name for file in folder.iterdir() if _MIGRATION.fullmatch(file.name))
     return tuple(folder.joinpath(name).read_text(encoding="utf-8") for name in names)

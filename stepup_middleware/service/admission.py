@@ -18,6 +18,7 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
 from stepup_middleware.stores.base import Store, TooMany
 
+from .floods import Floods
 from .visitor import Visitor
 
 LOCALE = "en"  # the language in which titles and consequences are shown
@@ -41,8 +42,11 @@ class Application:
 class Admission:
     """Decides on applications. Every path that is not a redemption is a refusal."""
 
-    def __init__(self, *, store: Store, codec: TokenCodec, open_limit: int = OPEN_PROMPTS_PER_SESSION) -> None:
+    def __init__(
+        self, *, store: Store, codec: TokenCodec, floods: Floods, open_limit: int = OPEN_PROMPTS_PER_SESSION
+    ) -> None:
         self._store = store
+        self._floods = floods
         self._codec = codec
         self._open_limit = open_limit
 
@@ -53,8 +57,13 @@ class Admission:
         reference, fault = self._read(wanted.tokens)
         if reference is None:
             return await self._ask(visitor, wanted, also=(self._blocked(visitor, wanted, fault),))
+        if (closed := self._floods.closed(visitor.subject, visitor.now)) is not None:
+            await self._floods.tell(visitor.subject, self._blocked(visitor, wanted, "rate_limited"))
+            return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed))
         shown = self._presentation(visitor, wanted, reference)
         redemption = await self._store.redeem(shown)
+        if redemption.decision.verdict not in (Verdict.REDEEMED, Verdict.REUSED):  # a replay is counted by its token
+            self._floods.refused(visitor.subject, visitor.now)
         match redemption.decision.verdict:
             case Verdict.REDEEMED if redemption.row is not None:
                 return proof_of(redemption.row, shown)

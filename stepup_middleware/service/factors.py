@@ -33,6 +33,7 @@ from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.base import AttemptLimit, Enrolment, Store
 
 from .admission import whole_seconds
+from .floods import Floods
 from .proving import TOTP_BUCKET
 from .vault import Vault
 from .visitor import Visitor
@@ -88,6 +89,7 @@ class FactorService:
         catalogue: Catalogue,
         clock: Callable[[], datetime],
         totp_limit: AttemptLimit,
+        floods: Floods,
     ) -> None:
         from stepup_middleware.ceremonies import totp, webauthn  # loaded when StepUp is built
 
@@ -99,6 +101,7 @@ class FactorService:
         self._catalogue = catalogue
         self._clock = clock
         self._totp_limit = totp_limit
+        self._floods = floods
 
     async def list(self, subject: Subject) -> tuple[Factor, ...]:
         """Return a person's enrolled factors, oldest first."""
@@ -357,9 +360,8 @@ class FactorService:
         )
 
     async def _failed(self, visitor: Visitor, reason: FailureReason, kind: FactorKind | None) -> Refusal:
-        await self._store.append(
-            [visitor.event(EventName.FAILED, factor_kind=kind, reason=reason.value, data={"ceremony": "enrolment"})]
-        )
+        failed = visitor.event(EventName.FAILED, factor_kind=kind, reason=reason.value, data={"ceremony": "enrolment"})
+        await self._floods.tell(visitor.subject, failed)
         return _FAILED[kind is FactorKind.TOTP]
 
 

@@ -17,12 +17,15 @@ from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import PolicyError
 from stepup_middleware.stores.base import Store
 
+from .floods import Floods
+
 
 class PolicyService:
     """Reads and sets policies. A saved policy holds from the next prompt on."""
 
-    def __init__(self, *, store: Store, catalogue: Catalogue, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, store: Store, catalogue: Catalogue, clock: Callable[[], datetime], floods: Floods) -> None:
         self._store = store
+        self._floods = floods
         self._catalogue = catalogue
         self._clock = clock
 
@@ -60,7 +63,7 @@ class PolicyService:
                     raise PolicyError("There is no such purpose in the catalogue.")
                 checked = check_policy_write(purpose, requirement)
             except PolicyError as error:
-                await self._store.append([self._refused(subject, purpose_id, requirement, error, now)])
+                await self._floods.tell(subject, self._refused(subject, purpose_id, requirement, error, now))
                 raise
             current = effective_requirement(purpose, before)
             if checked is current:

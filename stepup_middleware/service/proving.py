@@ -24,6 +24,7 @@ from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.base import AttemptLimit, GrantRefused, Store, TokenGrant, TooMany
 
 from .admission import insufficient, whole_seconds
+from .floods import Floods
 from .vault import Vault
 from .visitor import Visitor
 
@@ -57,6 +58,7 @@ class Proving:
         catalogue: Catalogue,
         totp_limit: AttemptLimit,
         webauthn_limit: AttemptLimit,
+        floods: Floods,
     ) -> None:
         # loaded when StepUp is built: neither at import nor on the first request
         from stepup_middleware.ceremonies import totp, webauthn
@@ -70,6 +72,7 @@ class Proving:
         self._catalogue = catalogue
         self._totp_limit = totp_limit
         self._webauthn_limit = webauthn_limit
+        self._floods = floods
 
     def purpose_of(self, prompt: Prompt) -> Purpose | None:
         """Return the purpose of a prompt, None when the catalogue has it no more."""
@@ -84,7 +87,7 @@ class Proving:
         if stored is None:
             return _NOT_FOUND
         if not stored.prompt.belongs_to(visitor.subject):
-            await self._store.append([self._blocked(visitor, stored.prompt, FailureReason.WRONG_HOLDER)])
+            await self._floods.tell(visitor.subject, self._blocked(visitor, stored.prompt, FailureReason.WRONG_HOLDER))
             return _NOT_FOUND
         if stored.state is not PromptState.OPEN or self.purpose_of(stored.prompt) is None:
             return _NOT_FOUND
@@ -339,9 +342,8 @@ class Proving:
         self, visitor: Visitor, prompt: Prompt, closed: TooMany, kind: FactorKind | None
     ) -> Refusal:
         reason = FailureReason.RATE_LIMITED.value
-        await self._store.append(
-            [self._event(visitor, prompt, EventName.BLOCKED, factor_kind=kind, reason=reason, flags=(reason,))]
-        )
+        blocked = self._event(visitor, prompt, EventName.BLOCKED, factor_kind=kind, reason=reason, flags=(reason,))
+        await self._floods.tell(visitor.subject, blocked)
         return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed.retry_after))
 
 

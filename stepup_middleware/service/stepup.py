@@ -30,6 +30,7 @@ from .admission import Admission
 from .audit import AuditService
 from .evidence import EvidenceService
 from .factors import FactorService
+from .floods import Floods
 from .heads import HeadKeeper, HeadSink
 from .policy import PolicyService
 from .proving import Proving
@@ -150,7 +151,8 @@ class StepUp:
             client_address=client_address,
             trusted=trusted_networks(trusted_proxies),
         )
-        self.admission = Admission(store=store, codec=codec, open_limit=open_prompts_per_session)
+        floods = Floods(store)
+        self.admission = Admission(store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session)
         self.proving = Proving(
             store=store,
             codec=codec,
@@ -159,8 +161,9 @@ class StepUp:
             catalogue=self.purposes,
             totp_limit=totp_limit,
             webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
+            floods=floods,
         )
-        self.policy = PolicyService(store=store, catalogue=self.purposes, clock=clock)
+        self.policy = PolicyService(store=store, catalogue=self.purposes, clock=clock, floods=floods)
         failure_cluster = failure_cluster or ClusterRule()
         self.audit = AuditService(store=store, rule=failure_cluster)
         self.factors = FactorService(
@@ -170,6 +173,7 @@ class StepUp:
             catalogue=self.purposes,
             clock=clock,
             totp_limit=totp_limit,
+            floods=floods,
         )
         self._clock = clock
         self._vault = vault

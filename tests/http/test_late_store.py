@@ -79,7 +79,7 @@ def _key(ada: Browser) -> str:
 
 
 async def test_every_request_that_needs_a_late_store_is_refused_and_no_other_notices(tmp_path: Path) -> None:
-    async with impatient_house(tmp_path) as house:  # S09, P12
+    async with impatient_house(tmp_path) as house:  # S09, P12, A04
         ada = Browser(house, house.sign_in("ada"))
         await ada.enrol("passkey")
         token = await ada.token("POST", TRANSMIT, "passkey")

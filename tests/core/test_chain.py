@@ -196,6 +196,12 @@ def test_leaf_link_and_challenge_hashes_have_domains_of_their_own() -> None:
     assert link_hash("a", 1, GENESIS, GENESIS) != link_hash("b", 1, GENESIS, GENESIS)
 
 
+def test_a_link_depends_on_its_chain_its_place_the_link_before_and_its_leaf() -> None:
+    one, other = bytes(32), bytes(31) + b"1"
+    links = [("w/P1Y", 1, one, one), ("w/P2Y", 1, one, one), ("w/P1Y", 2, one, one), ("w/P1Y", 1, other, one)]
+    assert len({link_hash(*link) for link in [*links, ("w/P1Y", 1, one, other)]}) == 5
+
+
 def test_events_of_one_retention_and_writer_share_a_chain() -> None:
     assert chain_name("w", 1) == "w/P1Y"
     assert len({chain_name("w", 1), chain_name("w", 10), chain_name("v", 1)}) == 3

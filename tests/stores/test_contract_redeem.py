@@ -234,6 +234,14 @@ async def test_a_ttl_that_was_shortened_meanwhile_ends_a_token_sooner(store: Sto
     assert before.decision.verdict is Verdict.REDEEMED
 
 
+async def test_a_ttl_that_was_lengthened_meanwhile_makes_no_token_live_longer(store: Store) -> None:
+    held = await hold(store)  # K07
+    end = held.prompt.created_at + timedelta(seconds=1) + TTL
+    late = await store.redeem(held.shown(ttl=10 * TTL, now=end))
+    assert late.decision.verdict is Verdict.EXPIRED
+    assert (await store.redeem(held.shown(ttl=10 * TTL, now=end - MICROSECOND))).decision.verdict is Verdict.REDEEMED
+
+
 async def test_a_clock_that_is_a_little_behind_redeems_and_one_far_behind_does_not(store: Store) -> None:
     first, second = await hold_many(store, 2)  # K03, K04
     issued_at = first.prompt.created_at + timedelta(seconds=1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +19,9 @@ from stepup_middleware.exchange import DetailsSource, Tag
 from stepup_middleware.service.visitor import headers
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
+_SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike
+_DECODINGS = 3
+_READINGS = tuple(product((True, False), repeat=3))
 _OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 
 
@@ -96,34 +100,48 @@ def _methods(scope: Mapping[str, Any]) -> set[str] | None:
 
 
 def _spellings(scope: Mapping[str, Any]) -> list[str]:
-    path = str(scope["path"])
-    root = str(scope.get("root_path", ""))
-    plain = [path]
-    if "://" in path:  # a request target in absolute form (RFC 9112 §3.2.2) that a server did not take apart
-        plain.append("/" + path.partition("://")[2].partition("/")[2])
-    if root and path.startswith(root):
-        plain.append(path[len(root) :] or "/")
-    return plain + [normal for each in plain for normal in _normal(each)]
+    """Return every path that some router or proxy may take the path of a request for."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    raw = bytes(scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
+    if not root and raw in ("", path) and _SIMPLE.fullmatch(path):
+        return [path]
+    given = {path: None, raw: None}
+    for each in (path, raw):
+        if not each.startswith("/") or "://" in each:
+            # a request target in absolute form (RFC 9112 §3.2.2) that a server did not take apart
+            rest = each.partition(":")[2]
+            given |= dict.fromkeys(["/" + each, rest, "/" + rest.lstrip("/").partition("/")[2]])
+        if root and each.startswith(root):
+            given[each[len(root) :] or "/"] = None
+    decoded = list(given)
+    for _ in range(_DECODINGS):
+        decoded = [unquote(each) for each in decoded]
+        given |= dict.fromkeys(decoded)
+    found = dict(given)
+    for each in given:
+        for slashes, marks, dots in _READINGS:
+            found[_read(each, slashes=slashes, marks=marks, dots=dots)] = None
+    return list(found)
 
 
-def _normal(path: str) -> list[str]:
-    found = []
-    for _ in range(3):
-        found.append(_collapsed(path))
-        decoded = unquote(path)
-        if decoded == path:
-            break
-        path = decoded
-    return found
+def _read(path: str, *, slashes: bool, marks: bool, dots: bool) -> str:
+    """Return a path without empty segments, as it is read by whoever minds these things or does not.
 
-
-def _collapsed(path: str) -> str:
+    ``slashes``: a backslash is one. ``marks``: a segment ends before ``;``, the path before ``?`` and ``#``, and
+    what cannot be printed is nothing. ``dots``: dot segments lead somewhere.
+    """
     kept: list[str] = []
-    path = path.replace("\\", "/").partition("?")[0].partition("#")[0]
+    if slashes:
+        path = path.replace("\\", "/")
+    if marks:
+        path = path.partition("?")[0].partition("#")[0]
     for segment in path.split("/"):
-        segment = "".join(character for character in segment if character.isprintable()).partition(";")[0].strip()
-        if segment == "..":
+        if marks:
+            if not segment.isprintable():
+                segment = "".join(character for character in segment if character.isprintable())
+            segment = segment.partition(";")[0].strip()
+        if dots and segment == "..":
             del kept[-1:]
-        elif segment not in ("", "."):
+        elif segment and not (dots and segment == "."):
             kept.append(segment)
     return "/" + "/".join(kept)

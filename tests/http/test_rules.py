@@ -101,11 +101,30 @@ async def legacy(tmp_path: Path) -> AsyncIterator[Legacies]:
         "/admin/de\u200blete",
         "http://evil.test/admin/delete",
         "HTTPS://example.com:443/admin/delete",
+        "http:/admin/delete",
+        "http:admin/delete",
+        "admin/delete",
     ],
 )
 async def test_no_spelling_of_a_ruled_path_gets_past_the_rule(legacy: Legacies, path: str) -> None:
     assert await legacy.call("POST", path) == 401
     assert legacy.app.reached == []
+
+
+# H04
+@pytest.mark.parametrize("given", [";x", ";", ".", "..", "\n", " ", "a\\b", "\u200b", "a;b=1", "?", "#", "%2e", "%2F"])
+@pytest.mark.parametrize("tail", ["", "/", "//"])
+async def test_a_parameter_of_a_rule_may_be_anything_between_two_slashes(given: str, tail: str) -> None:
+    table = RuleTable([Rule("POST", "/x/{id}", purpose="audit_log_export")])
+    for prefix in ("/x/", "//x//", "/X/", "http:/x/"):
+        assert table.match(scope_of("POST", prefix + given + tail)) is not None
+
+
+# H02
+async def test_a_rule_reads_the_raw_path_as_well_as_the_decoded_one() -> None:
+    table = RuleTable([Rule("POST", "/x/{id}/act", purpose="audit_log_export")])
+    scope = scope_of("POST", "/x/a/b/act", raw_path=b"/x/a%2Fb/act")
+    assert table.match(scope) is not None
 
 
 @pytest.mark.parametrize("path", ["/", "/admin", "/admin/deleted", "/admin/delete/x", "/x/admin/delete", "/open"])

@@ -79,6 +79,10 @@ class StepUpMiddleware:
             error = required
             if not await self._answered(passage, receive):
                 raise
+        except Exception as raised:
+            error = raised
+            await self._answered(passage, receive)  # where a framework failed over our refusal
+            raise
         except BaseException as raised:
             error = raised
             raise

@@ -498,3 +498,28 @@ async def test_a_handler_that_swallows_the_refusal_answers_in_vain(ada: Browser,
 def test_plain_http_away_from_localhost_stops_the_start() -> None:
     with pytest.raises(ConfigurationError):
         RelyingParty(id="example.com", name="AxisSynapse", origins=["http://example.com"])
+
+
+async def test_whatever_a_framework_raises_over_a_refusal_the_refusal_is_what_the_client_hears(tmp_path: Path) -> None:
+    @requires_step_up("payroll_ach_transmit")
+    async def act(request: Request) -> Response:
+        raise AssertionError("it does not run")
+
+    async def fails_over_it(scope: Scope, receive: Any, send: Any) -> None:
+        try:
+            await act(Request(scope, receive))
+        except StepUpRequired as refused:
+            raise ValueError("cannot make a page of it") from refused
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async with house_in(tmp_path, wrap=lambda app: fails_over_it) as house:
+        with pytest.raises(ValueError, match="cannot make a page of it"):
+            await house.app(scope_of("POST", "/act", subject=house.sign_in("ada")), receive, send)
+    assert sent[0]["status"] == 403  # she has no factor

@@ -95,6 +95,7 @@ async def one_step_up(request: Request) -> Response:
         steps=steps,
         receipt=authorized is not None and (subject.is_admin or authorized.subject_id == subject.id),
         evidence=subject.is_admin,
+        head_key=axis_of(request.scope).stepup.head_public_key,
     )
 
 

@@ -16,7 +16,7 @@ from playwright.async_api import expect
 from pypdf import PdfReader
 
 from stepup_middleware.core.evidence import strict_json
-from stepup_middleware.core.heads import HeadKey
+from stepup_middleware.core.heads import HeadKey, read_public_keys
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.core.verification import Verdict
 from stepup_middleware.service.evidence import judge
@@ -60,8 +60,9 @@ async def downloaded(person: Person, prompt: str) -> Any:
 async def test_both_verifiers_agree_on_what_a_real_browser_signed(
     person: Person, demo: Demo, transport: str, kind: str
 ) -> None:
-    bundle = await downloaded(person, await transmitted(person, transport, kind))
-    key = head_public_key(demo)
+    prompt = await transmitted(person, transport, kind)
+    bundle = await downloaded(person, prompt)
+    key = await head_key(person, prompt)
     trust = Trust(head_keys={bundle["head_key_ids"][0]: key}, rp_id="localhost")
     report = judge(bundle, trust)
     assert report.verdict is Verdict.VERIFIED, report.findings
@@ -74,9 +75,14 @@ async def test_both_verifiers_agree_on_what_a_real_browser_signed(
             assert independent_verifier.verdict(tampered.bundle, [key])[0] != "verified", tampered.text
 
 
-def head_public_key(demo: Demo) -> bytes:
-    """Return the public head key of the demo, whose private one is in a file beside its database."""
-    return HeadKey(demo.database.with_suffix(".head.key").read_text(encoding="ascii").strip()).public_key
+async def head_key(person: Person, prompt: str) -> bytes:
+    """Return the public head key that the audit log shows to an admin: that of the file beside the database."""
+    await person.go(f"/audit/prompts/{prompt}")
+    shown = await person.page.locator("[data-head-key]").inner_text()
+    ((_, key),) = read_public_keys(shown).items()
+    secret = await asyncio.to_thread(person.demo.database.with_suffix(".head.key").read_text)
+    assert HeadKey(secret.strip()).public_key == key
+    return key
 
 
 async def test_the_receipt_reads_prints_and_scans(person: Person, tmp_path: Path) -> None:

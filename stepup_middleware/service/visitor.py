@@ -78,6 +78,7 @@ class Reception:
         self._clock = clock
         self._client_address = client_address
         self._trusted = tuple(trusted)
+        self._warned = False
 
     async def receive(self, scope: Scope) -> Visitor | Refusal:
         """Return the visitor of a request, or why there is none."""
@@ -121,7 +122,22 @@ class Reception:
             return None if not isinstance(given, str) else canonical_ip(given)
         client = scope.get("client")
         peer = canonical_ip(client[0]) if client and isinstance(client[0], str) else None
-        if peer is None or not self._trusted:
-            return peer
+        if client is None or peer is None:
+            return None
         forwarded = [value.decode("latin-1") for value in headers(scope, b"x-forwarded-for")]
-        return client_behind(peer, forwarded, self._trusted)
+        if client[1] == 0 and not self._warned:
+            self._warn_of_a_credulous_server(peer, forwarded)
+        return client_behind(peer, forwarded, self._trusted) if self._trusted else peer
+
+    def _warn_of_a_credulous_server(self, peer: str, forwarded: Sequence[str]) -> None:
+        """Say once that the server takes the address from where a client may write it.
+
+        uvicorn sets port 0 where the address is out of ``X-Forwarded-For``: the first entry where it trusts ``*``.
+        """
+        hops = [hop.strip() for value in forwarded for hop in value.split(",")]
+        if len(hops) > 1 and canonical_ip(hops[0]) == peer:
+            self._warned = True
+            logger.warning(
+                "the server believes the first entry of X-Forwarded-For, which the client itself may have written: "
+                "unless every later entry is a proxy of yours, name them (uvicorn --forwarded-allow-ips) and not *"
+            )

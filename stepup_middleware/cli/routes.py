@@ -29,7 +29,9 @@ def routes(options: argparse.Namespace) -> int:
     rows, faults = [], 0
     for route in found:
         purpose = purposes.get(route.tag.purpose) if route.tag else None
-        fault = ""
+        fault = (
+            "" if route.readable else f"the routes of {route.name} cannot be listed; its tags hold when they are met"
+        )
         if route.tag and purpose is None:
             fault = "unknown purpose"
         elif purpose and purpose.deprecated:
@@ -45,6 +47,5 @@ def routes(options: argparse.Namespace) -> int:
             )
         )
     table(("METHODS", "PATH", "PURPOSE", "REQUIREMENT", "FAULT"), rows)
-    if not found:
-        print("This app's routes cannot be listed (no Starlette routes); its tags are checked when they are met.")
+    print("Handlers that ask by themselves (require_step_up) are not in the list.")
     return 1 if faults else 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.exchange import Tag, logger
-from stepup_middleware.frameworks import framework_of
+from stepup_middleware.frameworks import framework_around, framework_of
 from stepup_middleware.gate import TAG_ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _route(route: Any, prefix: str, depth: int) -> Iterator[FoundRoute]:
     if tag is not None:
         yield FoundRoute(path=path + "/*", methods=("*",), name=str(getattr(route, "name", "")), tag=tag)
     children = getattr(route, "routes", None)
-    if children:
+    if children and framework_around(mounted) is None:
         for child in children:
             yield from _route(child, path, depth + 1)
     elif mounted is not None and tag is None:

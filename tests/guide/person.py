@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
+from playwright.async_api import Page
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -110,3 +111,14 @@ class Person:
         token = await self.prove(await self.ask(method, url, **request), kind)
         headers = {**request.pop("headers", {}), "stepup-token": token}
         return await self.http.request(method, url, headers=headers, **request)
+
+
+async def plug_in_passkey(page: Page) -> None:
+    """Give a page of Chromium a virtual authenticator for passkeys."""
+    cdp = await page.context.new_cdp_session(page)
+    await cdp.send("WebAuthn.enable", {"enableUI": False})
+    options = {
+        "protocol": "ctap2", "ctap2Version": "ctap2_1", "transport": "internal", "hasResidentKey": True,
+        "hasUserVerification": True, "isUserVerified": True, "automaticPresenceSimulation": True,
+    }  # fmt: skip
+    await cdp.send("WebAuthn.addVirtualAuthenticator", {"options": options})

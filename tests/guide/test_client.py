@@ -25,6 +25,7 @@ from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.e2e.conftest import browser, free_port
 
 from .harness import serving
+from .person import plug_in_passkey
 
 __all__ = ["browser"]  # a fixture
 
@@ -126,13 +127,7 @@ async def visiting(browser: Browser, site: Site) -> AsyncIterator[Page]:
     faults: list[str] = []
     context = await browser.new_context()
     page = await context.new_page()
-    cdp = await context.new_cdp_session(page)
-    await cdp.send("WebAuthn.enable", {"enableUI": False})
-    options = {
-        "protocol": "ctap2", "ctap2Version": "ctap2_1", "transport": "internal", "hasResidentKey": True,
-        "hasUserVerification": True, "isUserVerified": True, "automaticPresenceSimulation": True,
-    }  # fmt: skip
-    await cdp.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    await plug_in_passkey(page)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
     await page.goto(f"{site.url}/stepup/factors")

@@ -6,16 +6,21 @@ import asyncio
 import os
 import re
 import signal
-import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
+from playwright.async_api import Browser, expect
 
-from .harness import Ran, blocks_of
-from .person import NAVIGATION, Person
+from tests.e2e.conftest import OWNER, browser, free_port
+
+from .harness import KEY, Ran, blocks_of
+from .person import NAVIGATION, Person, plug_in_passkey
+
+__all__ = ["browser"]  # a fixture
 
 ROOT = Path(__file__).parents[2]
 ROTATE = "/webhooks/orders/rotate"
@@ -70,11 +75,35 @@ async def output_of(commands: str, folder: Path) -> str:
         return out.decode()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def write_main(folder: Path, port: str) -> None:
+    """Save ``main.py`` as the page says, for another port."""
+    (main,) = [block.text for block in blocks_of("start") if block.name == "main.py"]
+    (folder / "main.py").write_text(main.replace("8000", port), encoding="utf-8")
+
+
+@pytest.mark.e2e
+@pytest.mark.asyncio(loop_scope="session")
+async def test_in_a_browser_it_goes_as_the_page_says(browser: Browser, tmp_path: Path) -> None:
+    port = str(free_port())
+    write_main(tmp_path, port)
+    (tmp_path / "secret.key").write_text(KEY, encoding="utf-8")
+    serve = f"exec {sys.executable} -m uvicorn main:app --host localhost --port {port}"
+    async with typed(serve, tmp_path, PYTHONUNBUFFERED="1") as server:
+        await said(server, rb"running on http://localhost:")
+        page = await browser.new_page()
+        await plug_in_passkey(page)
+        await page.goto(f"http://localhost:{port}")
+        await page.get_by_label("Name").fill(OWNER)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_role("link", name="Your factors").click()
+        await page.get_by_role("button", name="Add passkey").click()
+        await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
+        await page.goto(f"http://localhost:{port}")
+        await page.get_by_role("button", name="Rotate the secret").click()
+        await expect(page.locator("dialog[open]")).to_contain_text("orders")
+        await page.get_by_role("button", name="Use passkey").click()
+        await expect(page.locator("body")).to_have_text(f"Rotated. {OWNER} authorized it with a passkey.")
+        await page.context.close()
 
 
 @pytest.mark.slow
@@ -85,8 +114,7 @@ async def test_a_stranger_types_the_commands_in_an_empty_folder(blocks: dict[str
     await output_of(blocks["install"], tmp_path)
     folder = tmp_path / "payday"
     await output_of(blocks["keygen"], folder)
-    (main,) = [block.text for block in blocks_of("start") if block.name == "main.py"]
-    (folder / "main.py").write_text(main.replace("8000", port), encoding="utf-8")
+    write_main(folder, port)
     serve = f"exec {blocks['serve'].strip()} --port {port}"
     async with typed(serve, folder, PYTHONUNBUFFERED="1") as server:
         await said(server, rb"running on http://localhost:" + port.encode())

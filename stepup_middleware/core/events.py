@@ -111,14 +111,14 @@ class AuditEvent:
         return (
             f'{{"at":"{iso(self.at)}","data":{canonical_json(dict(self.data)) if self.data else "{}"}'
             f',"details":{canonical_json(self.details) if self.details else "[]"}'
-            f',"event":"{name.value}","factor":{_word(self.factor_kind)},"factor_id":{text(self.factor_id)}'
+            f',"event":"{name}","factor":{_word(self.factor_kind)},"factor_id":{text(self.factor_id)}'
             f',"flags":{canonical_json(self.flags) if self.flags else "[]"},"ip":{text(self.ip)}'
-            f',"outcome":"{(self.outcome or name.outcome).value}"'
+            f',"outcome":"{self.outcome or name.outcome}"'
             f',"policy_version":{"null" if self.policy_version is None else self.policy_version}'
             f',"prompt":{text(self.prompt_id)},"purpose":{text(self.purpose)},"reason":{text(self.reason)}'
             f',"request":{"null" if self.request is None else self.request.text()}'
             f',"requirement":{_word(self.requirement)},"retention_years":{self.retention_years}'
-            f',"session":{text(self.session)},"severity":"{name.severity.value}","subject":{text(self.subject_id)}'
+            f',"session":{text(self.session)},"severity":"{name.severity}","subject":{text(self.subject_id)}'
             f',"subject_name":{text(self.subject_name)},"user_agent":{text(self.user_agent)},"v":1'
             f',"workspace":{text(self.workspace_id)}}}'
         )
@@ -152,7 +152,7 @@ class AuditEvent:
 
 
 def _word(value: StrEnum | None) -> str:
-    return "null" if value is None else f'"{value.value}"'
+    return "null" if value is None else f'"{value}"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

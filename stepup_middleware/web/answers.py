@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.websockets import WebSocket
@@ -47,10 +47,16 @@ def exchange_of(scope: Scope | None) -> Exchange:
     return exchange_at(scope, replace_page)
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 class ProblemResponse(JSONResponse):
     """An answer of RFC 9457."""
 
     media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        return _encode(content).encode()
 
 
 def problem_type(code: RefusalCode) -> str:
@@ -111,7 +117,7 @@ def answer(
         response = HTMLResponse(page, status_code=refusal.status)
     else:
         response = ProblemResponse(problem_body(refusal, stepup, base), status_code=refusal.status)
-    _set_headers(response.headers, refusal, base)
+    response.raw_headers += _headers(refusal, base)
     return response
 
 
@@ -137,9 +143,12 @@ def _page(
     )
 
 
-def _set_headers(headers: MutableHeaders, refusal: Refusal, base: str) -> None:
-    headers.update(SAFE_HEADERS)
-    headers["StepUp-Error"] = refusal.code.value
+_SAFE_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
+
+
+def _headers(refusal: Refusal, base: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a refusal as ASGI has them: set one by one, each would be compared with all others."""
+    headers = [*_SAFE_HEADERS, (b"stepup-error", refusal.code.value.encode())]
     if refusal.status == 401:
         challenge = "Bearer"
         if refusal.code is not RefusalCode.NOT_SIGNED_IN and refusal.requirement is not None:
@@ -147,13 +156,14 @@ def _set_headers(headers: MutableHeaders, refusal: Refusal, base: str) -> None:
             challenge += (
                 f' error="insufficient_user_authentication", acr_values="{refusal.requirement.acr}", max_age="0"'
             )
-        headers["WWW-Authenticate"] = challenge
+        headers.append((b"www-authenticate", challenge.encode()))
     if refusal.prompt is not None:
-        headers["StepUp-Prompt"] = prompt_url(base, refusal.prompt)
+        headers.append((b"stepup-prompt", prompt_url(base, refusal.prompt).encode("latin-1")))
     if refusal.code is RefusalCode.UNAVAILABLE:
-        headers["Retry-After"] = "2"
-    if refusal.retry_after_seconds is not None:
-        headers["Retry-After"] = str(refusal.retry_after_seconds)
+        headers.append((b"retry-after", b"2"))
+    elif refusal.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
+    return headers
 
 
 async def form_of(scope: Mapping[str, Any], chunks: Any) -> tuple[Fields, bool]:
@@ -226,7 +236,7 @@ async def _deny_websocket(exchange: Exchange, refusal: Refusal, scope: Scope, re
     if "websocket.http.response" in (scope.get("extensions") or {}) and not exchange.accepted:
         base = base_of(scope, stepup)
         response = ProblemResponse(problem_body(refusal, stepup, base), status_code=refusal.status)
-        _set_headers(response.headers, refusal, base)
+        response.raw_headers += _headers(refusal, base)
         await response(scope, receive, send)
     else:
         await send({"type": "websocket.close", "code": WS_POLICY_VIOLATION, "reason": refusal.code.value})

@@ -135,4 +135,5 @@ def factor_view(factor: Factor) -> dict[str, Any]:
 
 def base_of(scope: Mapping[str, Any], stepup: StepUp) -> str:
     """Return the library's prefix as a browser must write it: after the app's root path."""
-    return quote_path(str(scope.get("app_root_path", scope.get("root_path", "")))).rstrip("/") + stepup.prefix
+    root = str(scope.get("app_root_path", scope.get("root_path", "")))
+    return quote_path(root).rstrip("/") + stepup.prefix if root else stepup.prefix

@@ -20,7 +20,6 @@ from stepup_middleware.stores.waiting import Audience
 from .database import Database, Identity, Known, check_place
 from .operations import Operation
 from .reader import Reader
-from .tokens import redeem_all
 from .transaction import Transaction
 from .writer import Writer
 
@@ -87,7 +86,7 @@ class Engine:
         _engines.discard(self)
 
     def _make_writer(self, known: Known | None) -> Writer:
-        return Writer(self._open, redeem_all, self.audience, known=known, seconds=self._seconds)
+        return Writer(self._open, self.audience, known=known, seconds=self._seconds)
 
     def _open(self, known: Known | None) -> Database:
         return Database(

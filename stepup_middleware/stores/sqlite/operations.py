@@ -7,32 +7,35 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.authorized import Ready
 
 from .transaction import Transaction
+
+Together = Callable[[Transaction, Sequence[Any]], Sequence[Any]]
 
 
 class Operation:
     """Something to be done in a transaction, and the future that waits for it.
 
-    Either ``run`` does it, or ``shown`` is a presentation made ready, to be redeemed with the others of its
-    batch.
+    Either ``run`` does it, or ``together`` does it with all the others of its batch that have the same one: it is
+    given the ``entry`` of each, and answers in their order.
     ``late`` is called with the result, in the event loop, when nobody waits for it any more.
     """
 
-    __slots__ = ("future", "late", "loop", "run", "shown")
+    __slots__ = ("entry", "future", "late", "loop", "run", "together")
 
     def __init__(
         self,
         run: Callable[[Transaction], Any] | None = None,
         *,
-        shown: Ready | None = None,
+        together: Together | None = None,
+        entry: Any = None,
         late: Callable[[Any], None] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.run = run
-        self.shown = shown
+        self.together = together
+        self.entry = entry
         self.late = late
 
     def answered(self) -> Any:

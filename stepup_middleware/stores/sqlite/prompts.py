@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.factors import EnrolledFactor, FactorKind
 from stepup_middleware.core.moments import from_micros, to_micros
+from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import (
     PROMPT_LIFETIME,
     Asked,
@@ -20,7 +23,7 @@ from stepup_middleware.core.prompts import (
 from stepup_middleware.core.prompts import ask as decide_prompt
 from stepup_middleware.stores.base import AttemptLimit, TooMany
 from stepup_middleware.stores.proofs import count_attempt
-from stepup_middleware.stores.rows import prompt_row
+from stepup_middleware.stores.rows import Row, prompt_row
 
 from .factors import enrolled
 from .policies import read_policy
@@ -29,56 +32,81 @@ from .transaction import Transaction
 _ONE_EVENT_PER = timedelta(minutes=1)
 
 
-def ask(transaction: Transaction, asked: Asked, open_limit: int) -> Prompt | NoFactor | TooMany:
-    """Decide a prompt from the policy and the factors of this transaction, and write it."""
-    subject = asked.subject
-    now = to_micros(asked.now)
-    taken, soonest = _places_taken(transaction, asked)
-    if taken >= open_limit:
-        _tell_refusal(transaction, asked)
-        # a limit of zero has no prompt whose end could be waited for
-        return TooMany(retry_after=_ONE_EVENT_PER if soonest is None else from_micros(soonest) - asked.now)
-    result = decide(transaction, asked)
-    if isinstance(result, Prompt):
-        transaction.run("insert_prompt", (transaction.epoch, *prompt_row(result)))
-    else:
-        transaction.run(
-            "count_blocked_request",
-            {
-                "workspace": subject.workspace_id,
-                "subject": subject.id,
-                "session": subject.session,
-                "now": now,
-                "until": to_micros(asked.now + PROMPT_LIFETIME),
-            },
-        )
-    return result
-
-
 def decide(transaction: Transaction, asked: Asked) -> Prompt | NoFactor:
     """Decide a prompt and write the events of asking, not the prompt."""
     subject = asked.subject
     policy = read_policy(transaction, subject.workspace_id)
-    result = decide_prompt(asked, policy, enrolled(transaction, subject.workspace_id, subject.id))
+    return _decide(transaction, asked, policy, enrolled(transaction, subject.workspace_id, subject.id))
+
+
+def _decide(
+    transaction: Transaction, asked: Asked, policy: StoredPolicy, factors: Sequence[EnrolledFactor]
+) -> Prompt | NoFactor:
+    result = decide_prompt(asked, policy, factors)
     for event in asked.also:
         transaction.append(event)
     transaction.append(asking_event(asked, result))
     return result
 
 
-def _places_taken(transaction: Transaction, asked: Asked) -> tuple[int, int | None]:
-    """Return how many places of the session's limit are taken, and when the first of them is free again."""
-    now = to_micros(asked.now)
-    session = (asked.subject.workspace_id, asked.subject.id, asked.subject.session)
-    prompts, soonest = transaction.row("open_prompts", (*session, now, transaction.epoch)) or (0, None)
-    blocked, until = transaction.row("blocked_requests", (*session, now)) or (0, None)
-    return prompts + blocked, min((end for end in (soonest, until) if end is not None), default=None)
+Asking = tuple[Asked, int]  # and how many places a session has
+
+
+def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Prompt | NoFactor | TooMany]:
+    """Decide what a batch asks from the policies and the factors of this transaction, and write the prompts."""
+    rows = [
+        (place, *_session(asked), to_micros(asked.now), transaction.epoch) for place, (asked, _) in enumerate(batch)
+    ]
+    answers: list[Prompt | NoFactor | TooMany] = []
+    written: list[Row] = []
+    taken: dict[tuple[str, str, str], list[int]] = {}  # in this batch, by session: until when, each
+    for place, prompts, blocked, version, values, factors in sorted(transaction.read_rows("read_for_asking", rows)):
+        asked, limit = batch[place]
+        ends = taken.setdefault(_session(asked), [])
+        places, soonest = prompts
+        if blocked is not None:
+            places, soonest = places + blocked[0], min(soonest or blocked[1], blocked[1])
+        if places + len(ends) >= limit:
+            _tell_refusal(transaction, asked)
+            first = min(ends if soonest is None else [*ends, soonest], default=None)
+            # a limit of zero has no prompt whose end could be waited for
+            pause = _ONE_EVENT_PER if first is None else from_micros(first) - asked.now
+            answers.append(TooMany(retry_after=pause))
+            continue
+        policy = StoredPolicy() if version is None else StoredPolicy(version=version, values=values)
+        enrolled_factors = [EnrolledFactor(id_, FactorKind(kind)) for id_, kind in factors]
+        result = _decide(transaction, asked, policy, enrolled_factors)
+        if isinstance(result, Prompt):
+            written.append((transaction.epoch, *prompt_row(result)))
+        else:
+            _count_blocked(transaction, asked)
+        ends.append(to_micros(asked.now + PROMPT_LIFETIME))
+        answers.append(result)
+    transaction.run_rows("insert_prompt", written)
+    return answers
+
+
+def _session(asked: Asked) -> tuple[str, str, str]:
+    return asked.subject.workspace_id, asked.subject.id, asked.subject.session
+
+
+def _count_blocked(transaction: Transaction, asked: Asked) -> None:
+    workspace, subject, session = _session(asked)
+    transaction.run(
+        "count_blocked_request",
+        {
+            "workspace": workspace,
+            "subject": subject,
+            "session": session,
+            "now": to_micros(asked.now),
+            "until": to_micros(asked.now + PROMPT_LIFETIME),
+        },
+    )
 
 
 def _tell_refusal(transaction: Transaction, asked: Asked) -> None:
     # D01, D02: a flood leaves one event a minute, with the number of those it stands for
-    subject = asked.subject
-    key = (subject.workspace_id, subject.id, subject.session)
+    key = _session(asked)
     logged_at, unlogged = transaction.row("read_refused_session", key) or (None, 0)
     if logged_at is not None and abs(asked.now - from_micros(logged_at)) < _ONE_EVENT_PER:
         transaction.run("note_refused_session", (*key, logged_at, unlogged + 1))

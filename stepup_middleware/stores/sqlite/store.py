@@ -90,7 +90,9 @@ class SQLiteStore(Store):
     # prompts and ceremonies
 
     async def ask(self, asked: Asked, *, open_limit: int) -> Prompt | NoFactor | TooMany:
-        return await self._write(lambda transaction: prompts.ask(transaction, asked, open_limit))
+        operation = Operation(together=prompts.ask_all, entry=(asked, open_limit))
+        answer: Prompt | NoFactor | TooMany = await self._engine.perform(operation)
+        return answer
 
     async def get_prompt(self, prompt_id: str, *, now: datetime) -> StoredPrompt | None:
         row = await self._state.row(self._sql["get_prompt"], (prompt_id, to_micros(now)))
@@ -123,7 +125,7 @@ class SQLiteStore(Store):
             if redemption.decision.verdict is Verdict.REDEEMED and redemption.row is not None:
                 self._engine.append_soon(aborted_event(shown, redemption.row))
 
-        operation = Operation(shown=make_ready(shown, shown_row(shown)), late=late)
+        operation = Operation(together=tokens.redeem_all, entry=make_ready(shown, shown_row(shown)), late=late)
         return tokens.redemption_of(shown, await self._engine.perform(operation))
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -50,6 +51,13 @@ class Transaction:
         for text, parameters in chunked(self._sql[name], rows):
             changed += self._connection.execute(text, parameters).rowcount
         return changed
+
+    def read_rows(self, name: str, rows: Sequence[Row]) -> list[Any]:
+        """Return the entries that a statement over rows of VALUES gives as one JSON list."""
+        found: list[Any] = []
+        for text, parameters in chunked(self._sql[name], rows):
+            found += json.loads(self._connection.execute(text, parameters).fetchone()[0])
+        return found
 
     def rows(self, name: str, parameters: Parameters = ()) -> list[Row]:
         """Return all rows of a statement."""

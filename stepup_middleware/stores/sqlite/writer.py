@@ -7,19 +7,18 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.authorized import Ready
 from stepup_middleware.stores.deadlines import Deadlines, expire
 from stepup_middleware.stores.waiting import Audience
 
 from .database import Database, Identity, Known
-from .operations import Answer, Operation, resolve
+from .operations import Answer, Operation, Together, resolve
 from .transaction import Transaction
 
 logger = logging.getLogger("stepup_middleware.stores.sqlite")
@@ -51,21 +50,18 @@ class Writer:
     """The writing thread of one store in one process.
 
     ``open_database`` is called in the thread, with what is known of the database that was open
-    before, at first ``known``. ``redeem`` answers all presentations of a batch; ``audience`` is
-    told, in the thread, whenever the log has grown.
+    before, at first ``known``. ``audience`` is told, in the thread, whenever the log has grown.
     """
 
     def __init__(
         self,
         open_database: Callable[[Known | None], Database],
-        redeem: Callable[[Transaction, Sequence[Ready]], Sequence[Any]],
         audience: Audience,
         *,
         known: Known | None = None,
         seconds: float,
     ) -> None:
         self._open_database = open_database
-        self._redeem = redeem
         self._audience = audience
         self._seconds = seconds
         self._queue: SimpleQueue[Operation | None] = SimpleQueue()
@@ -269,16 +265,15 @@ class Writer:
 
     def _run(self, transaction: Transaction, operations: list[Operation]) -> list[Answer]:
         answers: list[Answer] = []
-        presented: list[Operation] = []
+        alike: dict[Together, list[Operation]] = {}
         for operation in operations:
-            if operation.run is None:
-                presented.append(operation)
-            else:
+            if operation.together is not None:
+                alike.setdefault(operation.together, []).append(operation)
+            elif operation.run is not None:
                 answers.append((operation, operation.run(transaction), None))
-        if presented:
-            shown = [operation.shown for operation in presented if operation.shown is not None]
-            results = self._redeem(transaction, shown)
-            answers += [(operation, result, None) for operation, result in zip(presented, results, strict=True)]
+        for together, some in alike.items():
+            results = together(transaction, [operation.entry for operation in some])
+            answers += [(operation, result, None) for operation, result in zip(some, results, strict=True)]
         return answers
 
     def _drop(self) -> None:

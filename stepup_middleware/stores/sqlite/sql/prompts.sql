@@ -1,15 +1,37 @@
 -- name: insert_prompt
 INSERT INTO prompts (epoch, id, workspace, subject, session, state, created_at, expires_at, body)
-VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?);
+SELECT column1, column2, column3, column4, column5, 'open', column6, column7, column8
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NOT NULL;
 
--- name: open_prompts
+-- name: read_for_asking
+-- All that decides what is asked, for a whole batch in one row: place in the batch, the session's places that are
+-- taken, the workspace's policy, the person's factors.
 -- A cancelled prompt keeps its place until it would have expired: else who asks and cancels asks without end.
-SELECT count(*), min(expires_at) FROM prompts
-WHERE workspace = ? AND subject = ? AND session = ? AND state <> 'proved' AND expires_at > ? AND epoch = ?;
-
--- name: blocked_requests
-SELECT blocked, blocked_until FROM refused_sessions
-WHERE workspace = ? AND subject = ? AND session = ? AND blocked_until > ?;
+SELECT json_group_array(json_array(
+    s.place,
+    json((
+        SELECT json_array(count(*), min(p.expires_at)) FROM prompts AS p
+        WHERE p.workspace = s.workspace AND p.subject = s.subject AND p.session = s.session
+          AND p.state <> 'proved' AND p.expires_at > s.now AND p.epoch = s.epoch
+    )),
+    json((
+        SELECT json_array(r.blocked, r.blocked_until) FROM refused_sessions AS r
+        WHERE r.workspace = s.workspace AND r.subject = s.subject AND r.session = s.session AND r.blocked_until > s.now
+    )),
+    (SELECT v.version FROM policy_versions AS v WHERE v.workspace = s.workspace),
+    json((SELECT json_group_object(o.purpose, o.requirement) FROM policies AS o WHERE o.workspace = s.workspace)),
+    json((
+        SELECT json_group_array(json_array(f.id, f.kind)) FROM (
+            SELECT id, kind FROM factors AS e WHERE e.workspace = s.workspace AND e.subject = s.subject
+            ORDER BY e.created_at, e.id
+        ) AS f
+    ))
+))
+FROM (
+    SELECT column1 AS place, column2 AS workspace, column3 AS subject, column4 AS session, column5 AS now, column6 AS epoch
+    FROM (VALUES (?, ?, ?, ?, ?, ?))
+) AS s
+WHERE s.place IS NOT NULL;
 
 -- name: count_blocked_request
 INSERT INTO refused_sessions AS r (workspace, subject, session, logged_at, unlogged, blocked, blocked_until)

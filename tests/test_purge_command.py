@@ -6,6 +6,8 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 from stepup_middleware import EventName
 from stepup_middleware.cli import main
+from stepup_middleware.cli.output import PROGRESS_EVERY
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.stores.support import all_records, assert_chains_hold
@@ -34,7 +37,23 @@ async def left(path: Path) -> int:
 
 
 def purge(*arguments: object, stderr: int | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stepup_middleware", "purge", *map(str, arguments)]
+    return stepup("purge", *map(str, arguments), stderr=stderr)
+
+
+@contextmanager
+def watched() -> Iterator[tuple[int, Callable[[], str]]]:
+    """Yield a terminal for a command's standard error, and what returns the text that came to it."""
+    shown, terminal = pty.openpty()
+    os.set_blocking(shown, False)  # a command that shows nothing is an error, no wait
+    try:
+        yield terminal, lambda: os.read(shown, 65536).decode()
+    finally:
+        os.close(terminal)
+        os.close(shown)
+
+
+def stepup(*arguments: str, stderr: int | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stepup_middleware", *arguments]
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr or subprocess.PIPE, text=True, check=False)
 
 
@@ -53,13 +72,25 @@ async def test_a_purge_goes_on_batch_after_batch_and_tells_what_it_removed(tmp_p
 async def test_a_purge_that_somebody_watches_shows_how_far_it_has_come(tmp_path: Path) -> None:
     path = tmp_path / "stepup.db"
     await aged(path, days=400)
-    shown, terminal = pty.openpty()
-    done = purge("--database", path, "--batch", 10, "--today", datetime.now(UTC).date(), stderr=terminal)
-    os.close(terminal)
+    with watched() as (terminal, text_of):
+        done = purge("--database", path, "--batch", 10, "--today", datetime.now(UTC).date(), stderr=terminal)
+        text = text_of()
     assert done.returncode == 0
-    text = os.read(shown, 65536).decode()
-    os.close(shown)
     assert [f"purged {count} events" in text for count in (10, 20, 30)] == [True] * 3
+
+
+@pytest.mark.parametrize(("command", "word"), [("verify", "verified"), ("export", "exported")])
+async def test_a_long_command_that_somebody_watches_shows_how_far_it_has_come(
+    tmp_path: Path, command: str, word: str
+) -> None:
+    path = tmp_path / "stepup.db"
+    await aged(path, days=1, count=PROGRESS_EVERY + 5)
+    arguments = ["--database", str(path), *(["--output", str(tmp_path / "log")] if command == "export" else [])]
+    with watched() as (terminal, text_of):
+        done = stepup("audit", command, *arguments, stderr=terminal)
+        text = text_of()
+    assert done.returncode == 0
+    assert f"{word} {PROGRESS_EVERY} of {PROGRESS_EVERY + 5}" in text
 
 
 async def test_after_a_long_time_without_a_purge_a_person_must_say_what_day_it_is(tmp_path: Path) -> None:

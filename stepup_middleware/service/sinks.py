@@ -28,8 +28,7 @@ class Dispatcher:
 
     Events reach a sink after they are durable, in the order of the log, each as ``prepare`` returns it. When a
     sink is so slow that its queue is full, its oldest events are dropped and counted; the log itself has them
-    all. An alert that a
-    sink did not take is handed to it again (see ``Outbox``), also after a restart.
+    all. An alert that a sink did not take is handed to it again (see ``Outbox``), also after a restart.
     """
 
     def __init__(self, sinks: Sequence[Sink], *, store: Store, clock: Callable[[], datetime], prepare: Prepare) -> None:

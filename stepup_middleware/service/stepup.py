@@ -70,8 +70,8 @@ class StepUp:
     ``secret_key``: one key or a list of them, each at least 32 bytes; the first signs, all verify.
     ``store``: where everything is kept. ``relying_party``: who asks (WebAuthn). ``identify``: an async
     callable that returns the ``Subject`` of a scope, or None when nobody is signed in. ``purposes``: the
-    catalogue. ``on_event``: async callables that are handed each audit event. ``clock``: returns the
-    present as an aware UTC datetime.
+    catalogue. ``on_event``: async callables that are handed each audit event, an alert again until each took it.
+    ``clock``: returns the present as an aware UTC datetime.
 
     ``prefix`` is where the middleware serves its own pages. ``trusted_proxies`` names, by address or
     network, the proxies whose ``X-Forwarded-For`` counts; ``client_address`` replaces the whole look-up.

@@ -13,6 +13,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
+from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -114,6 +115,19 @@ def _quiet(framework: str) -> type[StepUpRequired]:
         self.refusal = refusal
 
     return type(StepUpRequired.__name__, (StepUpRequired, native), {"__init__": begin, "__module__": __name__})
+
+
+def keep_path_parameters(scope: Scope, values: Iterable[Any], named: Mapping[str, Any]) -> None:
+    """Put the path parameters where ``details`` look for them, for a framework that hands them to the endpoint alone.
+
+    Starlette, FastAPI and Litestar keep them in the scope themselves.
+    """
+    if _framework(scope, values) in (None, "litestar"):
+        return
+    found = {name: value for name, value in named.items() if isinstance(value, str | int | UUID)}
+    for value in values:
+        found |= getattr(value, "route_values", None) or {}  # of BlackSheep's request
+    scope["path_params"] = {**found, **(scope.get("path_params") or {})}
 
 
 def plain_page(refusal: Refusal, values: Iterable[Any]) -> Any:

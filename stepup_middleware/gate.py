@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
@@ -24,6 +25,7 @@ from stepup_middleware.frameworks import (
     framework_of,
     in_a_thread,
     is_handed_a_request,
+    keep_path_parameters,
     plain_page,
     refusing,
     scope_among,
@@ -32,6 +34,7 @@ from stepup_middleware.service.visitor import header
 from stepup_middleware.web.answers import exchange_of, send_refusal, starlette_handler
 
 TAG_ATTRIBUTE = "__stepup_tag__"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -129,7 +132,7 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag) -> Callable[..., A
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         values = (*args, *kwargs.values())
         try:
-            await _admitted(tag, values)
+            await _admitted(tag, values, kwargs)
         except StepUpRequired as required:
             if (page := plain_page(required.refusal, values)) is None:
                 raise
@@ -143,11 +146,12 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag) -> Callable[..., A
     return guarded
 
 
-async def _admitted(tag: Tag, values: tuple[Any, ...]) -> Proof:
+async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] = NOTHING) -> Proof:
     """Return the proof of the request that an endpoint's arguments belong to, or raise ``StepUpRequired``."""
     scope = scope_among(values)
     exchange = exchange_of(scope)
     scope = exchange.scope if scope is None else scope
+    keep_path_parameters(scope, values, named)
     body = None
     if tag.bind_body:
         try:

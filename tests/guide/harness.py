@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import uvicorn
@@ -77,7 +78,9 @@ class Ran:
 @asynccontextmanager
 async def running(page: str, folder: Path) -> AsyncIterator[Ran]:
     """Run a page in a folder, which is the working directory meanwhile. Its stores are closed in the end."""
-    ran = Ran(page=page, folder=folder, names={"__name__": page})
+    namespace = ModuleType(page)  # a real one: some frameworks look up where a function was defined
+    ran = Ran(page=page, folder=folder, names=vars(namespace))
+    sys.modules[page] = namespace
     before, path = Path.cwd(), list(sys.path)
     os.chdir(folder)
     sys.path.insert(0, str(folder))
@@ -96,6 +99,7 @@ async def running(page: str, folder: Path) -> AsyncIterator[Ran]:
         for module in _modules_in(folder):
             await _close(vars(sys.modules.pop(module)))
         await _close(ran.names)
+        del sys.modules[page]
 
 
 async def _run(block: Block, ran: Ran) -> None:

@@ -99,7 +99,7 @@ async def running(page: str, folder: Path) -> AsyncIterator[Ran]:
         for module in _modules_in(folder):
             await _close(vars(sys.modules.pop(module)))
         await _close(ran.names)
-        del sys.modules[page]
+        sys.modules.pop(page, None)
 
 
 async def _run(block: Block, ran: Ran) -> None:

@@ -335,9 +335,10 @@ class Store(ABC):
         """Remove at most ``limit`` rows of each kind whose time is over.
 
         Audit events go when their retention in calendar years has passed, a prefix of their chain at a
-        time, leaving a ``ChainStart``. Prompts go an hour after they expired, tokens 30 days after theirs
-        (until then a replay is known for what it is). Purges nothing and reports an anomaly when
-        ``core.retention.clock_anomaly`` does not believe ``now``, unless a person ``vouched`` for it.
+        time, leaving a ``ChainStart``; the heads of what went go with them. Prompts go an hour after they
+        expired, tokens 30 days after theirs (until then a replay is known for what it is). Purges nothing and
+        reports an anomaly when ``core.retention.clock_anomaly`` does not believe ``now``, unless a person
+        ``vouched`` for it.
         """
 
     @abstractmethod

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stepup_middleware.core.decisions import Flag, Verdict
+from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.prompts import PROMPT_LIFETIME
 from stepup_middleware.core.retention import CLOCKS_DIFFER, LONGEST_LEAP
 from stepup_middleware.stores.base import Purged, Store
@@ -71,6 +72,18 @@ async def test_what_stays_after_a_purge_is_a_chain_from_where_it_begins(store: S
     assert await store.last_seq() == last + 1
     await store.append([event()])
     await assert_chains_hold(store)
+
+
+async def test_the_heads_of_what_was_purged_go_and_those_of_what_stays_stay(store: Store) -> None:
+    for day in range(10):
+        await store.append([event(at=NOW + day * DAY)])
+    (newest,) = await store.chain_heads()
+    for link in range(1, 11):
+        await store.add_head(
+            SignedHead(chain=newest.chain, link=link, hash=bytes(32), at=NOW, key_id="k", signature=bytes(64))
+        )
+    assert (await purge_at(store, years_on(NOW, 1) + 4 * DAY)).events == 5
+    assert [head.link for head in await store.heads(newest.chain)] == [5, 6, 7, 8, 9, 10]
 
 
 async def test_a_chain_that_was_purged_to_its_end_goes_on_from_there(store: Store) -> None:

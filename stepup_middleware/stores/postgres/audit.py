@@ -100,6 +100,7 @@ async def _purge_chain(transaction: Transaction, chain: str, now: datetime, limi
         return 0
     hash_ = next(hash_ for link, hash_, _ in rows if link == last)
     await transaction.changed("set_chain_start", chain, last, hash_, to_micros(now))
+    await transaction.changed("purge_heads", chain, last)
     return await transaction.changed("purge_chain", chain, last)
 
 

@@ -179,6 +179,7 @@ def _purge_chain(transaction: Transaction, chain: str, now: datetime, limit: int
     if last is None:
         return 0
     transaction.run("set_chain_start", (chain, last, oldest[last][0], to_micros(now)))
+    transaction.run("purge_heads", (chain, last))
     return transaction.changed("purge_chain", (chain, last))
 
 

@@ -14,4 +14,4 @@ GRANT DELETE ON stepup.factors, stepup.enrolments, stepup.attempts, stepup.alert
 GRANT UPDATE ON stepup.meta TO :"purger";
 GRANT INSERT, UPDATE ON stepup.writers, stepup.chain_starts TO :"purger";
 GRANT DELETE ON stepup.audit, stepup.prompts, stepup.tokens, stepup.refused_sessions, stepup.enrolments,
-    stepup.alerts TO :"purger";
+    stepup.alerts, stepup.heads TO :"purger";

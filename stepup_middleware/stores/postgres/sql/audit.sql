@@ -132,6 +132,9 @@ UPDATE stepup.alerts SET had = $1 WHERE seq = $2;
 -- name: drop_alerts
 DELETE FROM stepup.alerts WHERE seq = ANY ($1::bigint[]);
 
+-- name: purge_heads
+DELETE FROM stepup.heads WHERE chain = $1 AND link < $2;
+
 -- name: add_head
 INSERT INTO stepup.heads (chain, link, hash, at, key_id, signature) VALUES ($1, $2, $3, $4, $5, $6);
 

@@ -53,6 +53,9 @@ SELECT link, hash, at FROM audit WHERE chain = ? ORDER BY link LIMIT ?;
 -- name: purge_chain
 DELETE FROM audit WHERE chain = ? AND link <= ?;
 
+-- name: purge_heads
+DELETE FROM heads WHERE chain = ? AND link < ?;
+
 -- name: add_head
 INSERT INTO heads (chain, link, hash, at, key_id, signature) VALUES (?, ?, ?, ?, ?, ?);
 

@@ -7,6 +7,7 @@ another server, or the same one after a loss, begins a new one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -36,10 +37,12 @@ class Ledger(Protocol):
         An epoch that is over is a closed prompt.
         """
 
-    async def authorize_hot(self, shown: Presentation, row: IssuedToken, *, epoch: int) -> Decision:
-        """Write ``ACTION_AUTHORIZED`` for a token that was redeemed, or the refusal and why.
+    async def authorize_hot(
+        self, redeemed: Sequence[tuple[Presentation, IssuedToken]], *, epoch: int
+    ) -> Sequence[Decision]:
+        """Write ``ACTION_AUTHORIZED`` for each token that was redeemed, or the refusal and why.
 
-        Refuses a token whose epoch is over (revoked) or whose factor is gone.
+        Refuses tokens whose epoch is over (revoked) or whose factor is gone.
         """
 
 

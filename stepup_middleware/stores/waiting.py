@@ -36,7 +36,7 @@ class Audience:
 
     def tell(self, written: Sequence[Written]) -> None:
         """Hand durable events to the subscribers and wake everybody who waits."""
-        if written and self.loop is not None and not self.loop.is_closed():
+        if written and self._subscribers and self.loop is not None and not self.loop.is_closed():
             try:
                 self.loop.call_soon_threadsafe(self._hear, written)
             except RuntimeError:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import ceremonies, memory, pages, passthrough, processes, served, sqlite, starting, tokens, verification
+from . import (
+    ceremonies,
+    memory,
+    pages,
+    passthrough,
+    postgres,
+    processes,
+    redis,
+    served,
+    sqlite,
+    starting,
+    tokens,
+    verification,
+)
 from .harness import Benchmark
 
 SUITE: tuple[Benchmark, ...] = (
@@ -10,6 +23,8 @@ SUITE: tuple[Benchmark, ...] = (
     *served.BENCHMARKS,
     *sqlite.BENCHMARKS,
     *processes.BENCHMARKS,
+    *postgres.BENCHMARKS,
+    *redis.BENCHMARKS,
     *ceremonies.BENCHMARKS,
     *tokens.BENCHMARKS,
     *starting.BENCHMARKS,

@@ -69,18 +69,26 @@ async def prove(transaction: Transaction, grant: TokenGrant, epoch: int) -> Gran
     return None
 
 
-async def authorize_all(transaction: Transaction, batch: Sequence[tuple[Ready, IssuedToken, int]]) -> list[Decision]:
-    """Write ``ACTION_AUTHORIZED`` for tokens of this epoch whose factor is there, or else why it is refused."""
+async def authorize_all(
+    transaction: Transaction, batch: Sequence[tuple[Sequence[tuple[Ready, IssuedToken]], int]]
+) -> list[list[Decision]]:
+    """Write ``ACTION_AUTHORIZED`` for tokens of this epoch whose factor is there, or else why it is refused.
+
+    Each of the batch is what one pipeline redeemed, and its epoch.
+    """
     current, _ = await read(transaction)
-    found = await transaction.rows("live_factors", sorted({row.factor_id for _, row, _ in batch}))
-    live = {tuple(row) for row in found}
-    decisions = []
-    for ready, row, epoch in batch:
-        factor_live = (row.factor_id, row.workspace_id, row.subject_id) in live
-        refused = refusal(ready.shown, row, lasts=epoch == current, factor_live=factor_live)
-        if refused is None:
-            transaction.entries.append(authorized_entry(ready, facts_of(row)))
-        else:
-            transaction.append(presentation_event(ready.shown, refused, row))
-        decisions.append(refused or REDEEMED)
-    return decisions
+    factors = sorted({row.factor_id for redeemed, _ in batch for _, row in redeemed})
+    live = {tuple(row) for row in await transaction.rows("live_factors", factors)}
+    answers = []
+    for redeemed, epoch in batch:
+        decisions = []
+        for ready, row in redeemed:
+            factor_live = (row.factor_id, row.workspace_id, row.subject_id) in live
+            refused = refusal(ready.shown, row, lasts=epoch == current, factor_live=factor_live)
+            if refused is None:
+                transaction.entries.append(authorized_entry(ready, facts_of(row)))
+            else:
+                transaction.append(presentation_event(ready.shown, refused, row))
+            decisions.append(refused or REDEEMED)
+        answers.append(decisions)
+    return answers

@@ -15,7 +15,7 @@ class Kind(IntEnum):
     ASK = 1  # a question and its limit of open prompts
     ISSUE = 2  # a grant
     REDEEM = 3  # a presentation made ready
-    AUTHORIZE = 4  # a presentation that redeemed a token kept elsewhere, the token, and the epoch
+    AUTHORIZE = 4  # presentations that redeemed tokens kept elsewhere, the tokens, and their epoch
 
 
 class Operation:

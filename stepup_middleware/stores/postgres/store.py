@@ -176,11 +176,12 @@ class PostgresStore(Store):
         """
         return await self._write(lambda transaction: ledger.prove(transaction, grant, epoch))
 
-    async def authorize_hot(self, shown: Presentation, row: IssuedToken, *, epoch: int) -> Decision:
-        """Write ``ACTION_AUTHORIZED`` for a token that was redeemed elsewhere, or the refusal and why."""
-        answer: Decision = await self._engine.perform(
-            Operation(Kind.AUTHORIZE, (make_ready(shown, shown_row(shown)), row, epoch))
-        )
+    async def authorize_hot(
+        self, redeemed: Sequence[tuple[Presentation, IssuedToken]], *, epoch: int
+    ) -> Sequence[Decision]:
+        """Write ``ACTION_AUTHORIZED`` for each token that was redeemed elsewhere, or the refusal and why."""
+        batch = [(make_ready(shown), row) for shown, row in redeemed]
+        answer: Sequence[Decision] = await self._engine.perform(Operation(Kind.AUTHORIZE, (batch, epoch)))
         return answer
 
     # audit

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from stepup_middleware.core.decisions import (
+    Decision,
     IssuedToken,
     Presentation,
     Redemption,
@@ -18,7 +19,9 @@ from stepup_middleware.core.decisions import (
     worth_logging,
 )
 from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.authorized import aborted_event
 from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.deadlines import Deadlines
 from stepup_middleware.stores.ledger import Ledger
 
 from .codec import redeemed_token, shown_text, token_key, token_of
@@ -28,47 +31,75 @@ MOST_TOGETHER = 512  # presentations in one pipeline
 MOST_WAITING = 10_000  # presentations that nobody has begun
 MOST_REMEMBERED = 2_000  # successes of this process that a repeated presentation is recognised by
 
-Waiting = tuple[Presentation, "asyncio.Future[tuple[int, Any]]"]
+Waiting = tuple[Presentation, "asyncio.Future[Redemption]"]
 
 
 class Redeemer:
-    """Redeems tokens of a server on behalf of a store, one pipeline after another."""
+    """Redeems tokens of a server on behalf of a store, one pipeline after another.
 
-    def __init__(self, server: Server, behind: Store, ledger: Ledger) -> None:
+    Whatever a pipeline consumed is authorized by the ledger in one transaction, while the next is on its way.
+    """
+
+    def __init__(self, server: Server, behind: Store, ledger: Ledger, *, seconds: float) -> None:
         self._server = server
         self._behind = behind
         self._ledger = ledger
+        self._seconds = seconds
+        self._deadlines: Deadlines | None = None
         self._queue: list[Waiting] = []
         self._authorized: OrderedDict[bytes, Redemption] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
+        self._finishing: set[asyncio.Task[None]] = set()
 
     async def redeem(self, shown: Presentation) -> Redemption:
         """Redeem a token, or say why not. What is returned is durable in the ledger. Raises ``StoreError``."""
-        epoch, reply = await self._present(shown)
-        if reply and reply[0] == 1:
-            return await self._authorize(shown, epoch, reply[1])
-        return await self._judge(shown, epoch, reply)
-
-    async def close(self) -> None:
-        """Finish the pipeline that is under way."""
-        if self._task is not None:
-            await asyncio.wait((self._task,))
-
-    # one pipeline after another
-
-    async def _present(self, shown: Presentation) -> tuple[int, Any]:
         if len(self._queue) >= MOST_WAITING:
             raise StoreError("too many presentations wait for the hot store")
-        future: asyncio.Future[tuple[int, Any]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Redemption] = loop.create_future()
         self._queue.append((shown, future))
+        if self._deadlines is None:
+            self._deadlines = Deadlines(loop, self._seconds)
+        self._deadlines.watch(future)
         if self._task is None:
-            self._task = asyncio.create_task(self._drain(), name="stepup-redis-redeemer")
-        return await future
+            self._task = loop.create_task(self._drain(), name="stepup-redis-redeemer")
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # the answer may have come in the same moment as the cancellation
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._tell_late(shown, future.result())
+            raise
+
+    def _answer(self, one: Waiting, answer: Redemption | Exception) -> None:
+        shown, future = one
+        if future.done():
+            if isinstance(answer, Redemption):
+                self._tell_late(shown, answer)
+        elif isinstance(answer, Exception):
+            future.set_exception(as_store_error(answer))
+        else:
+            future.set_result(answer)
+
+    def _tell_late(self, shown: Presentation, answer: Redemption) -> None:
+        """Log a redemption that nobody waited for any more: the action did not run (X04)."""
+        if answer.decision.verdict is Verdict.REDEEMED and answer.row is not None:
+            self._behind.append_soon(aborted_event(shown, answer.row))
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        while tasks := [*self._finishing, *([self._task] if self._task else [])]:
+            await asyncio.wait(tasks)
+        if self._deadlines is not None:
+            self._deadlines.close()
+
+    # one pipeline after another
 
     async def _drain(self) -> None:
         try:
             await asyncio.sleep(0)  # who presents in the same turn of the loop comes along
             while self._queue:
+                # what was cancelled or has timed out before it was begun never happens
                 batch = [one for one in self._queue[:MOST_TOGETHER] if not one[1].done()]
                 del self._queue[:MOST_TOGETHER]
                 await self._run(batch)
@@ -85,20 +116,14 @@ class Redeemer:
                 await self._server.locate(visit)
                 epoch, replies = await self._attempt(batch)
         except BaseException as error:
-            failure = error if isinstance(error, StoreError) else StoreError("the store is closed")
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(failure)
+            for one in batch:
+                self._answer(one, error if isinstance(error, StoreError) else StoreError("the store is closed"))
             if not isinstance(error, Exception):
                 raise
             return
-        for (_, future), reply in zip(batch, replies, strict=True):
-            if future.done():
-                continue
-            if isinstance(reply, Exception):
-                future.set_exception(as_store_error(reply))
-            else:
-                future.set_result((epoch, reply))
+        task = asyncio.create_task(self._finish(batch, epoch, replies), name="stepup-redis-authorizing")
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
 
     async def _attempt(self, batch: list[Waiting]) -> tuple[int, list[Any]]:
         epoch = self._server.epoch
@@ -109,21 +134,65 @@ class Redeemer:
 
     # what follows
 
-    async def _authorize(self, shown: Presentation, epoch: int, body: bytes) -> Redemption:
-        """Let the ledger have the last word on a token that was consumed."""
-        row = redeemed_token(shown, body)
-        decision = await self._ledger.authorize_hot(shown, row, epoch=epoch)
-        if decision.verdict is Verdict.REDEEMED:
-            answer = Redemption(decision=decision, row=row)
-            self._authorized[shown.attempt] = answer
-            if len(self._authorized) > MOST_REMEMBERED:
-                self._authorized.popitem(last=False)
-            return answer
-        reason = decision.revoke or "epoch"
-        key = token_key(shown.reference)
-        await self._server.run([self._server.script("revoke", [key], reason, shown.attempt.hex(), "")])
-        issued = token_of(shown.reference, TokenState.ISSUED, body, None, None, None)
-        return Redemption(decision=decision, row=issued)
+    async def _finish(self, batch: list[Waiting], epoch: int, replies: list[Any]) -> None:
+        """Authorize what was consumed, and say of the rest why not."""
+        consumed: list[tuple[Waiting, bytes]] = []
+        rest = []
+        for one, reply in zip(batch, replies, strict=True):
+            if isinstance(reply, Exception):
+                self._answer(one, reply)
+            elif reply and reply[0] == 1:
+                consumed.append((one, reply[1]))
+            else:
+                rest.append(self._explain(one, epoch, reply))
+        if consumed:
+            rest.append(self._authorize(consumed, epoch))
+        await asyncio.gather(*rest)
+
+    async def _authorize(self, consumed: list[tuple[Waiting, bytes]], epoch: int) -> None:
+        """Let the ledger have the last word on tokens that were consumed."""
+        refused: list[tuple[Waiting, bytes, Decision]] = []
+        try:
+            rows = [(shown, redeemed_token(shown, body)) for (shown, _), body in consumed]
+            decisions = await self._ledger.authorize_hot(rows, epoch=epoch)
+            for (one, body), (shown, row), decision in zip(consumed, rows, decisions, strict=True):
+                if decision.verdict is not Verdict.REDEEMED:
+                    refused.append((one, body, decision))
+                    continue
+                answer = Redemption(decision=decision, row=row)
+                self._authorized[shown.attempt] = answer
+                if len(self._authorized) > MOST_REMEMBERED:
+                    self._authorized.popitem(last=False)
+                self._answer(one, answer)
+            if refused:
+                await self._revoke_consumed(refused)
+        except BaseException as error:
+            # S02: consumed and not known to be logged: spent, and the action does not run
+            for one, _ in consumed:
+                self._answer(one, error if isinstance(error, Exception) else StoreError("the store is closed"))
+            if not isinstance(error, Exception):
+                raise
+
+    async def _revoke_consumed(self, refused: list[tuple[Waiting, bytes, Decision]]) -> None:
+        await self._server.run(
+            [
+                self._server.script(
+                    "revoke", [token_key(shown.reference)], decision.revoke or "epoch", shown.attempt.hex(), ""
+                )
+                for (shown, _), _, decision in refused
+            ]
+        )
+        for one, body, decision in refused:
+            issued = token_of(one[0].reference, TokenState.ISSUED, body, None, None, None)
+            self._answer(one, Redemption(decision=decision, row=issued))
+
+    async def _explain(self, one: Waiting, epoch: int, reply: Any) -> None:
+        try:
+            self._answer(one, await self._judge(one[0], epoch, reply))
+        except BaseException as error:
+            self._answer(one, error if isinstance(error, Exception) else StoreError("the store is closed"))
+            if not isinstance(error, Exception):
+                raise
 
     async def _judge(self, shown: Presentation, epoch: int, reply: Any) -> Redemption:
         """Say why the guard let a presentation down, and do what follows from it."""

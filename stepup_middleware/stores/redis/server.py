@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -19,6 +19,7 @@ from stepup_middleware.stores.ledger import Ledger
 
 logger = logging.getLogger("stepup_middleware.stores.redis")
 
+CONNECTIONS = 32  # of one store; who comes when all are in use waits for one
 EPOCH_KEY = "stepup:epoch"
 SERVER_ERRORS = (RedisError, OSError, EOFError, ValueError)
 
@@ -63,11 +64,17 @@ class Server:
         self._seconds = seconds
         try:
             # no driver retries: a script that was sent may have run (S04)
-            self._client = Redis.from_url(
-                url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0)
+            pool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=CONNECTIONS,
+                timeout=seconds,
+                socket_timeout=seconds,
+                socket_connect_timeout=seconds,
+                retry=Retry(NoBackoff(), 0),
             )
         except ValueError as error:
             raise ConfigurationError(f"the address of the hot store cannot be used: {error}") from error
+        self._client = Redis.from_pool(pool)
         self._scripts = load_scripts()
         self._hashes: dict[str, str] = {}
         self._locating = asyncio.Lock()

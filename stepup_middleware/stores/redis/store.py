@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from stepup_middleware.core.challenge import PendingChallenge
-from stepup_middleware.core.decisions import Presentation, Redemption, Verdict
+from stepup_middleware.core.decisions import Presentation, Redemption
 from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
@@ -28,7 +28,6 @@ from stepup_middleware.core.prompts import (
 from stepup_middleware.core.retention import PROMPTS_STAY
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.authorized import aborted_event
 from stepup_middleware.stores.base import (
     Alert,
     AttemptLimit,
@@ -103,8 +102,7 @@ class RedisHotStore(Store):
         self._seconds = timeout.total_seconds()
         self._elsewhere = Elsewhere
         self._server = Server(url, self._ledger, seconds=timeout.total_seconds())
-        self._redeemer = Redeemer(self._server, self._behind, self._ledger)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._redeemer = Redeemer(self._server, self._behind, self._ledger, seconds=self._seconds)
         self._started = False
         self._process = 0
 
@@ -125,8 +123,6 @@ class RedisHotStore(Store):
         if not self._started:
             return
         self._started = False
-        if self._tasks:
-            await asyncio.wait(self._tasks)
         with suppress(StoreError):
             await self._redeemer.close()
         await self._server.close()
@@ -292,22 +288,7 @@ class RedisHotStore(Store):
 
     async def redeem(self, shown: Presentation) -> Redemption:
         self._check()
-        task = asyncio.create_task(self._redeemer.redeem(shown), name="stepup-redis-redeem")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(lambda done: self._tell_late(shown, done))
-            raise
-
-    def _tell_late(self, shown: Presentation, done: asyncio.Task[Redemption]) -> None:
-        """Log a redemption that nobody waited for any more: the action did not run (X04)."""
-        if done.cancelled() or done.exception() is not None:
-            return
-        answer = done.result()
-        if answer.decision.verdict is Verdict.REDEEMED and answer.row is not None:
-            self.append_soon(aborted_event(shown, answer.row))
+        return await self._redeemer.redeem(shown)
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
         self._check()

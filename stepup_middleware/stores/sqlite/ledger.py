@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stepup_middleware.core.decisions import Decision, IssuedToken, presentation_event
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
 from stepup_middleware.errors import StoreError
@@ -39,12 +41,15 @@ def prove(transaction: Transaction, grant: TokenGrant, epoch: int) -> GrantRefus
     return spend_proof(transaction, grant) if transaction.epoch == epoch else GrantRefused.PROMPT_CLOSED
 
 
-def authorize(transaction: Transaction, ready: Ready, row: IssuedToken, epoch: int) -> Decision:
-    """Write ``ACTION_AUTHORIZED`` for a token of this epoch whose factor is there, or else why it is refused."""
-    factor = transaction.row("read_factor", (row.factor_id, row.workspace_id, row.subject_id))
-    refused = refusal(ready.shown, row, lasts=transaction.epoch == epoch, factor_live=factor is not None)
-    if refused is None:
-        place_authorized(transaction, ready, facts_of(row))
-    else:
-        transaction.append(presentation_event(ready.shown, refused, row))
-    return refused or REDEEMED
+def authorize(transaction: Transaction, batch: Sequence[tuple[Ready, IssuedToken]], epoch: int) -> list[Decision]:
+    """Write ``ACTION_AUTHORIZED`` for tokens of this epoch whose factor is there, or else why it is refused."""
+    decisions = []
+    for ready, row in batch:
+        factor = transaction.row("read_factor", (row.factor_id, row.workspace_id, row.subject_id))
+        refused = refusal(ready.shown, row, lasts=transaction.epoch == epoch, factor_live=factor is not None)
+        if refused is None:
+            place_authorized(transaction, ready, facts_of(row))
+        else:
+            transaction.append(presentation_event(ready.shown, refused, row))
+        decisions.append(refused or REDEEMED)
+    return decisions

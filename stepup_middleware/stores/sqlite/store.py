@@ -155,10 +155,12 @@ class SQLiteStore(Store):
         """
         return await self._write(lambda transaction: ledger.prove(transaction, grant, epoch))
 
-    async def authorize_hot(self, shown: Presentation, row: IssuedToken, *, epoch: int) -> Decision:
-        """Write ``ACTION_AUTHORIZED`` for a token that was redeemed elsewhere, or the refusal and why."""
-        ready = make_ready(shown)
-        return await self._write(lambda transaction: ledger.authorize(transaction, ready, row, epoch))
+    async def authorize_hot(
+        self, redeemed: Sequence[tuple[Presentation, IssuedToken]], *, epoch: int
+    ) -> Sequence[Decision]:
+        """Write ``ACTION_AUTHORIZED`` for each token that was redeemed elsewhere, or the refusal and why."""
+        batch = [(make_ready(shown), row) for shown, row in redeemed]
+        return await self._write(lambda transaction: ledger.authorize(transaction, batch, epoch))
 
     # audit
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
+from .canonical import canonical_json
 from .decisions import CLOCK_SKEW
 from .events import AuditRecord, EventName
 from .findings import PROOF_CHECKS, Check, Finding, Placed
@@ -132,9 +133,13 @@ class _Judge:
                     self._note(Check.FORMAT, f"{name}_id", f"is not that of {placed.where}")
         kept = next((each.record.data.get("proof") for each in events if each.record.event is EventName.VERIFIED), None)
         shown = self.bundle["proof"]
-        if shown != kept:
+        if canonical_json(shown) != canonical_json(kept):  # as text: -7.0 equals -7
             differing = (
-                [f"proof.{name}" for name in sorted({*shown, *kept}) if shown.get(name) != kept.get(name)]
+                [
+                    f"proof.{name}"
+                    for name in sorted({*shown, *kept})
+                    if canonical_json(shown.get(name)) != canonical_json(kept.get(name))
+                ]
                 if isinstance(shown, dict) and isinstance(kept, dict)
                 else ["proof"]
             )

@@ -57,6 +57,7 @@ def b64(text: str) -> bytes:
 
 def exactly(value: Any, names: str) -> None:
     need(isinstance(value, dict) and value.keys() == set(names.split()), f"members: {names}")
+    need(not any(isinstance(member, bool | float) for member in value.values()), "1 is neither true nor 1.0")
 
 
 def follow_chains(bundle: dict[str, Any], keys: dict[str, bytes]) -> str:

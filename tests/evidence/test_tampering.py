@@ -67,7 +67,7 @@ def test_every_single_alteration_is_detected_and_named(
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=40),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=40) | st.just(1.0),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
@@ -94,6 +94,16 @@ def test_any_value_in_the_place_of_any_member_is_detected_and_named(
     assert report.verdict is not Verdict.VERIFIED
     assert named(report.findings, path_text(path)), (path_text(path), new, report.findings)
     assert independent_verdict(altered, list(trust.head_keys.values()))[0] != "verified"
+
+
+@pytest.mark.parametrize("like_one", [True, 1.0])
+def test_what_merely_equals_a_number_is_no_number(genuine: tuple[Bundle, Trust], like_one: object) -> None:
+    bundle, trust = genuine
+    for path, value in walk(bundle):
+        if type(value) is int:
+            altered = with_value(bundle, path, like_one if value == 1 else float(value))
+            assert judge(altered, trust).verdict is Verdict.FAILED, path
+            assert independent_verdict(altered, list(trust.head_keys.values()))[0] == "failed", path
 
 
 def test_only_an_absent_head_counts_as_untold_and_nothing_else_that_was_altered(

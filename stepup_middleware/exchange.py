@@ -65,9 +65,10 @@ class Passage(partial[Awaitable[None]]):
     request lives on.
     """
 
-    __slots__ = ("accepted", "body_taken", "exchange", "framework", "over", "stepup")
+    __slots__ = ("accepted", "body_taken", "exchange", "framework", "over", "path", "stepup")
 
     stepup: StepUp
+    path: str
     framework: str | None
     exchange: Exchange | None
     body_taken: bool
@@ -278,7 +279,8 @@ class Exchange:
             digest = await body_digest(
                 body, header(scope, b"content-type") or b"", ignored=self.stepup.anti_forgery_fields
             )
-        path, query = str(scope["path"]), bytes(scope.get("query_string", b"")).decode("latin-1")
+        # the path as it came: an app below may be handed a shorter one, and be mounted twice
+        path, query = self._passage.path, bytes(scope.get("query_string", b"")).decode("latin-1")
         if storable(path, PATH_LENGTH) != path or len(query) > PATH_LENGTH:
             raise BodyTooLarge  # what is cut off would not be bound
         return RequestLine(method=str(scope.get("method", "WEBSOCKET")), path=path, query=query, body_digest=digest)
@@ -298,7 +300,7 @@ class Exchange:
         if not values:
             return []
         self._spent_cookie = token_cookie(
-            "", path=str(scope["path"]), seconds=0, secure=self.stepup.relying_party.secure
+            "", path=self._passage.path, seconds=0, secure=self.stepup.relying_party.secure
         )
         return [value.encode("latin-1", "replace") for value in values]
 

@@ -62,7 +62,7 @@ def is_handed_a_request(endpoint: Callable[..., Any]) -> bool:
                 return True
             continue
         name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-        if name.partition("[")[0].rpartition(".")[2] in _TYPES:
+        if name.strip("'\"").partition("[")[0].rpartition(".")[2] in _TYPES:
             return True
     return False
 

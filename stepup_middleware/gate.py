@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 
@@ -34,6 +36,7 @@ from stepup_middleware.service.visitor import header
 from stepup_middleware.web.answers import exchange_of, send_refusal, starlette_handler
 
 TAG_ATTRIBUTE = "__stepup_tag__"
+bare: WeakSet[Any] = WeakSet()  # the functions that were tagged, as they are without their tags
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -143,6 +146,8 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag) -> Callable[..., A
         return await answer if inspect.isawaitable(answer) else answer  # a sync way to an async handler
 
     setattr(guarded, TAG_ATTRIBUTE, tag)
+    with suppress(TypeError):
+        bare.add(endpoint)
     return guarded
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.exchange import Tag, logger
 from stepup_middleware.frameworks import framework_around, framework_of
-from stepup_middleware.gate import TAG_ATTRIBUTE
+from stepup_middleware.gate import TAG_ATTRIBUTE, bare
 
 if TYPE_CHECKING:
     from stepup_middleware.middleware import StepUpMiddleware
@@ -31,6 +31,12 @@ class FoundRoute:
     name: str
     tag: Tag | None
     readable: bool = True
+    endpoint: Any = None
+
+    @property
+    def lost_its_tag(self) -> bool:
+        """Whether the router has the function without the tag, which was put above the route's own decorator."""
+        return self.tag is None and inspect.isfunction(self.endpoint) and self.endpoint in bare
 
 
 def tag_of(value: Any) -> Tag | None:
@@ -85,7 +91,8 @@ def _route(route: Any, prefix: str, depth: int) -> Iterator[FoundRoute]:
     if endpoint is not None:
         tag = tag_of(endpoint) or _middleware_tag(getattr(route, "app", None))
         methods = tuple(sorted(getattr(route, "methods", None) or ("WEBSOCKET",)))
-        yield FoundRoute(path=path, methods=methods, name=str(getattr(route, "name", "")), tag=tag)
+        name = str(getattr(route, "name", ""))
+        yield FoundRoute(path=path, methods=methods, name=name, tag=tag, endpoint=endpoint)
         return
     included = getattr(route, "original_router", None)  # FastAPI keeps an included router and how it was included
     if included is not None:
@@ -128,7 +135,7 @@ def _litestar(app: Any, prefix: str) -> Iterator[FoundRoute]:
                 *(getattr(handler, "middleware", None) or ()),
             ]
             tag = next((found for found in map(tag_of, places) if found is not None), None)
-            yield FoundRoute(path=prefix + route.path, methods=methods, name=str(handler), tag=tag)
+            yield FoundRoute(path=prefix + route.path, methods=methods, name=str(handler), tag=tag, endpoint=places[0])
 
 
 def _quart(app: Any, prefix: str) -> Iterator[FoundRoute]:
@@ -136,8 +143,8 @@ def _quart(app: Any, prefix: str) -> Iterator[FoundRoute]:
         methods = tuple(sorted(set(rule.methods or ()) - {"HEAD", "OPTIONS"}))
         if rule.websocket:
             methods = ("WEBSOCKET",)
-        tag = tag_of(app.view_functions.get(rule.endpoint))
-        yield FoundRoute(path=prefix + rule.rule, methods=methods, name=rule.endpoint, tag=tag)
+        view = app.view_functions.get(rule.endpoint)
+        yield FoundRoute(path=prefix + rule.rule, methods=methods, name=rule.endpoint, tag=tag_of(view), endpoint=view)
 
 
 def _django(app: Any, prefix: str) -> Iterator[FoundRoute]:
@@ -150,7 +157,8 @@ def _django(app: Any, prefix: str) -> Iterator[FoundRoute]:
                 yield from below(pattern.url_patterns, here)
             else:
                 name = str(pattern.name or pattern.lookup_str)
-                yield FoundRoute(path=here, methods=("*",), name=name, tag=tag_of(pattern.callback))
+                view = pattern.callback
+                yield FoundRoute(path=here, methods=("*",), name=name, tag=tag_of(view), endpoint=view)
 
     yield from below(get_resolver().url_patterns, prefix + "/")
 
@@ -177,14 +185,16 @@ def _blacksheep(app: Any, prefix: str) -> Iterator[FoundRoute]:
         pattern = route.pattern.decode() if isinstance(route.pattern, bytes) else str(route.pattern)
         methods = ("WEBSOCKET" if str(method) == "GET_WS" else str(method),)
         name = str(getattr(route.handler, "__name__", ""))
-        yield FoundRoute(path=prefix + pattern, methods=methods, name=name, tag=tag_of(route.handler))
+        handler = route.handler
+        yield FoundRoute(path=prefix + pattern, methods=methods, name=name, tag=tag_of(handler), endpoint=handler)
 
 
 def _sanic(app: Any, prefix: str) -> Iterator[FoundRoute]:
     for route in app.router.routes_all.values():
         path = f"{prefix}/{route.path}"
         methods = tuple(sorted(route.methods))
-        yield FoundRoute(path=path, methods=methods, name=str(route.name), tag=tag_of(route.handler))
+        handler = route.handler
+        yield FoundRoute(path=path, methods=methods, name=str(route.name), tag=tag_of(handler), endpoint=handler)
 
 
 _READERS: dict[str, Callable[[Any, str], Iterator[FoundRoute]]] = {
@@ -198,7 +208,7 @@ _READERS: dict[str, Callable[[Any, str], Iterator[FoundRoute]]] = {
 
 
 def check_tags(middleware: StepUpMiddleware) -> None:
-    """Raise ``ConfigurationError`` when a tag that can be found names a purpose outside the catalogue."""
+    """Raise ``ConfigurationError`` for a tag that names a purpose outside the catalogue, or that its route has lost."""
     purposes = middleware.stepup.purposes
     for rule in middleware.rules:
         if rule.purpose not in purposes:
@@ -206,3 +216,8 @@ def check_tags(middleware: StepUpMiddleware) -> None:
     for route in routes_of(middleware):
         if route.tag is not None and route.tag.purpose not in purposes:
             raise ConfigurationError(f"the route {route.path} names the unknown purpose {route.tag.purpose!r}")
+        if route.lost_its_tag:
+            raise ConfigurationError(
+                f"the route {route.path} has its function without the tag: put requires_step_up below the decorator "
+                "that registers the function"
+            )

@@ -66,7 +66,7 @@ class StepUpMiddleware:
             passage.hand_to(_noticed_accept(send, passage))
         else:
             raise RuntimeError(f"StepUpMiddleware does not know the ASGI scope type {scope['type']!r} and refuses it")
-        passage.stepup, passage.framework = self.stepup, self._framework
+        passage.stepup, passage.framework, passage.path = self.stepup, self._framework, scope["path"]
         passage.exchange = None
         passage.over = passage.body_taken = passage.accepted = False
         scope[KEY] = passage

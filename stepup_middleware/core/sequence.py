@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
-from .canonical import canonical_json
 from .chain import read_record
 from .events import AuditRecord, EventName
 from .findings import Check, Finding, Placed
-from .moments import iso
 from .prompts import PROMPT_LIFETIME
 from .purposes import MAX_TTL
 
@@ -35,33 +33,8 @@ def is_canonical(record: AuditRecord) -> bool:
     A member that is named twice, spelt in another way or not known does not come out of the encoder again.
     """
     try:
-        said = {
-            "v": 1,
-            "at": iso(record.at),
-            "event": record.event,
-            "severity": record.event.severity,
-            "outcome": record.outcome,
-            "workspace": record.workspace_id,
-            "subject": record.subject_id,
-            "subject_name": record.subject_name,
-            "session": record.session,
-            "ip": record.ip,
-            "user_agent": record.user_agent,
-            "purpose": record.purpose,
-            "prompt": record.prompt_id,
-            "factor": record.factor_kind,
-            "factor_id": record.factor_id,
-            "requirement": record.requirement,
-            "policy_version": record.policy_version,
-            "request": None if record.request is None else record.request.as_dict(),
-            "details": record.details,
-            "reason": record.reason,
-            "flags": record.flags,
-            "retention_years": record.retention_years,
-            "data": record.data,
-        }
-        return isinstance(record.data, dict) and canonical_json(said) == record.body
-    except (ValueError, TypeError, OverflowError, RecursionError):
+        return isinstance(record.data, dict) and record.as_event().body() == record.body
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return False
 
 

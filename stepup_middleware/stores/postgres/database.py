@@ -190,16 +190,21 @@ class Database:
         self.place = here
         self.seen_seq = seq if seq < self.seen_seq else self.seen_seq
 
+    async def connect_writer(self) -> Connection:
+        """Return a new connection whose session has the settings that writing needs."""
+        if self._pooled:
+            return await self.connect()
+        settings = {**(self._arguments.get("server_settings") or {}), **_writing(self._seconds)}
+        connection: Connection = await asyncpg.connect(**{**self._arguments, "server_settings": settings})
+        return connection
+
     def begin_text(self) -> str:
         """Return the message that begins a transaction which writes."""
-        milliseconds = int(self._seconds * 1000)
-        return self.sql["begin"].format(
-            milliseconds=milliseconds,
-            half=max(1, milliseconds // 2),
-            double=2 * milliseconds,
-            place=self.place.replace("'", "''"),
-            seq=int(self.seen_seq),
-        )
+        place, seq = self.place.replace("'", "''"), int(self.seen_seq)
+        if not self._pooled:
+            return self.sql["begin"].format(place=place, seq=seq)
+        settings = ";\n".join(f"SET LOCAL {name} = '{value}'" for name, value in _writing(self._seconds).items())
+        return self.sql["begin_pooled"].format(settings=settings, place=place, seq=seq)
 
     async def new_writer(self, connection: Connection) -> str:
         """Return a name for the chains of this process: one that a closed process left, or a new one."""
@@ -260,6 +265,24 @@ class Database:
                     await pool.close()
             except (*DRIVER_ERRORS, TimeoutError):
                 pool.terminate()
+
+
+def _writing(seconds: float) -> dict[str, str]:
+    """Return the settings under which batches run.
+
+    The hot statements look rows up by key: loops over indexes take their locks in the order of the keys.
+    """
+    milliseconds = int(seconds * 1000)
+    return {
+        "statement_timeout": str(milliseconds),
+        "lock_timeout": str(max(1, milliseconds // 2)),
+        "idle_in_transaction_session_timeout": str(2 * milliseconds),
+        "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+        "jit": "off",
+        "plan_cache_mode": "force_generic_plan",
+    }
 
 
 async def _keep_session(_: Connection) -> None:

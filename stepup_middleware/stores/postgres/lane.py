@@ -148,7 +148,7 @@ class Lane:
         fresh = connection is None
         try:
             if connection is None:
-                connection = self._connection = await database.connect()
+                connection = self._connection = await database.connect_writer()
                 if self._log is not None:
                     self._log.forget()
                 await database.locate(connection)

@@ -76,9 +76,9 @@ async def authorize_all(
 
     Each of the batch is what one pipeline redeemed, and its epoch.
     """
-    current, _ = await read(transaction)
     factors = sorted({row.factor_id for redeemed, _ in batch for _, row in redeemed})
-    live = {tuple(row) for row in await transaction.rows("live_factors", factors)}
+    found = await transaction.rows("epoch_and_factors", factors)
+    current, live = found[0][0], {tuple(row)[1:] for row in found}
     answers = []
     for redeemed, epoch in batch:
         decisions = []

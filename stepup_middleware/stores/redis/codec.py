@@ -19,9 +19,14 @@ from stepup_middleware.stores.base import TokenGrant
 _SKEW = span_micros(CLOCK_SKEW)
 
 
+def utf8(text: str) -> bytes:
+    """Return a text as bytes, whatever an app puts in it: lone surrogates too."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 def prompt_key(prompt_id: str) -> str:
     """Return the key of a prompt."""
-    return f"stepup:prompt:{{{sha256(prompt_id.encode('utf-8', 'surrogatepass')).hexdigest()}}}"
+    return f"stepup:prompt:{{{sha256(utf8(prompt_id)).hexdigest()}}}"
 
 
 def token_key(reference: TokenReference) -> str:
@@ -132,11 +137,11 @@ def token_fields(grant: TokenGrant, epoch: int) -> dict[str, Any]:
     return {
         "state": TokenState.ISSUED.value,
         "epoch": epoch,
-        "workspace": prompt.workspace_id,
-        "subject": prompt.subject_id,
-        "session": prompt.session,
-        "ip": prompt.ip,
-        "purpose": prompt.purpose,
+        "workspace": utf8(prompt.workspace_id),
+        "subject": utf8(prompt.subject_id),
+        "session": utf8(prompt.session),
+        "ip": utf8(prompt.ip),
+        "purpose": utf8(prompt.purpose),
         "request": request,
         "details": details,
         "kind": grant.factor_kind.value,
@@ -224,23 +229,21 @@ def redeemed_text(shown: Presentation) -> str:
     return json.dumps([to_micros(shown.now), shown.ip, shown.user_agent])
 
 
-def shown_text(shown: Presentation, epoch: int) -> str:
+def shown_arguments(shown: Presentation, epoch: int) -> tuple[Any, ...]:
     """Return a presentation as the redeeming script reads it."""
-    return json.dumps(
-        {
-            "epoch": str(epoch),
-            "attempt": shown.attempt.hex(),
-            "workspace": shown.workspace_id,
-            "subject": shown.subject_id,
-            "session": shown.session,
-            "ip": shown.ip,
-            "purpose": shown.purpose,
-            "ttl": str(span_micros(shown.ttl)),
-            "strength": shown.minimum.strength,
-            "request": shown.request_digest.hex(),
-            "details": shown.details_digest.hex(),
-            "now": str(to_micros(shown.now)),
-            "skew": str(_SKEW),
-            "redeemed": redeemed_text(shown),
-        }
+    return (
+        epoch,
+        shown.attempt.hex(),
+        utf8(shown.workspace_id),
+        utf8(shown.subject_id),
+        utf8(shown.session),
+        utf8(shown.ip),
+        utf8(shown.purpose),
+        shown.request_digest.hex(),
+        shown.details_digest.hex(),
+        redeemed_text(shown),
+        span_micros(shown.ttl),
+        shown.minimum.strength,
+        to_micros(shown.now),
+        _SKEW,
     )

@@ -24,7 +24,7 @@ from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.deadlines import Deadlines
 from stepup_middleware.stores.ledger import Ledger
 
-from .codec import redeemed_token, shown_text, token_key, token_of
+from .codec import redeemed_token, shown_arguments, token_key, token_of
 from .server import Elsewhere, Server, as_store_error
 
 MOST_TOGETHER = 512  # presentations in one pipeline
@@ -128,7 +128,8 @@ class Redeemer:
     async def _attempt(self, batch: list[Waiting]) -> tuple[int, list[Any]]:
         epoch = self._server.epoch
         scripts = [
-            self._server.script("redeem", [token_key(shown.reference)], shown_text(shown, epoch)) for shown, _ in batch
+            self._server.script("redeem", [token_key(shown.reference)], *shown_arguments(shown, epoch))
+            for shown, _ in batch
         ]
         return epoch, await self._server.run_each(scripts)
 

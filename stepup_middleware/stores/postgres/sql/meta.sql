@@ -1,15 +1,11 @@
 -- name: begin
--- One message. No setting outlives the transaction, so that a pooler may hand the session to others. The hot
--- statements look rows up by key: loops over indexes take their locks in the order of the keys.
 BEGIN;
-SET LOCAL statement_timeout = {milliseconds};
-SET LOCAL lock_timeout = {half};
-SET LOCAL idle_in_transaction_session_timeout = {double};
-SET LOCAL enable_seqscan = off;
-SET LOCAL enable_hashjoin = off;
-SET LOCAL enable_mergejoin = off;
-SET LOCAL jit = off;
-SET LOCAL plan_cache_mode = force_generic_plan;
+SELECT stepup.check_writer('{place}', {seq});
+
+-- name: begin_pooled
+-- One message. No setting outlives the transaction, so that a pooler may hand the session to others.
+BEGIN;
+{settings};
 SELECT stepup.check_writer('{place}', {seq});
 
 -- name: version_exists

@@ -77,8 +77,10 @@ ORDER BY id FOR UPDATE;
 SELECT id, workspace, subject, kind, sign_count FROM stepup.factors
 WHERE id = ANY ($1::text[]) ORDER BY id FOR NO KEY UPDATE;
 
--- name: live_factors
-SELECT f.id, f.workspace, f.subject FROM stepup.factors AS f WHERE f.id = ANY ($1::text[]);
+-- name: epoch_and_factors
+-- At least one row: the epoch, and the factors of these that are enrolled.
+SELECT m.epoch, f.id, f.workspace, f.subject
+FROM stepup.meta AS m LEFT JOIN stepup.factors AS f ON f.id = ANY ($1::text[]);
 
 -- name: advance_steps
 -- RFC 6238 section 5.2: a time-step is accepted once. No person comes twice in a batch.

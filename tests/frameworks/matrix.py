@@ -1,4 +1,4 @@
-"""``python -m tests.frameworks.matrix``: run every framework on every server and print the table of the guide."""
+"""``python -m tests.frameworks.matrix [--write]``: run every framework on every server and print the table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from .apps import FRAMEWORKS
 from .serving import COMMANDS, HTTP2, SERVERS, Outcome, outcome, serving
 
 NAMES = {"fastapi": "FastAPI", "blacksheep": "BlackSheep"}
-PAGE = Path(__file__).parents[2] / "demo_app" / "guide" / "frameworks.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "demo_app" / "guide" / "frameworks.md"
+README = ROOT / "README.md"
 
 Table = dict[tuple[str, str], Outcome]
 
@@ -41,25 +43,36 @@ def printed(table: Table) -> str:
     return "\n".join(lines)
 
 
+def block_of(text: str) -> str:
+    """Return the table in a page."""
+    found = re.search(r"^\| \| uvicorn.*\n(?:\|.*\n)+", text, re.MULTILINE)
+    assert found, "there is no table"
+    return found.group(0)
+
+
 def published() -> dict[tuple[str, str], str]:
     """Return the cells of the table in the guide."""
-    rows = [
-        [cell.strip() for cell in line.strip("| ").split("|")]
-        for line in PAGE.read_text(encoding="utf-8").splitlines()
-        if re.match(r"\| (?:[A-Z]\w+ )?\|", line) and ("✓" in line or "uvicorn" in line)
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in block_of(PAGE.read_text(encoding="utf-8")).splitlines()
     ]
     frameworks = {titled(name): name for name in FRAMEWORKS}
-    head = rows[0][-len(SERVERS) :]
-    return {(frameworks[row[0]], server): cell for row in rows[1:] for server, cell in zip(head, row[1:], strict=True)}
+    return {(frameworks[row[0]], server): cell for row in rows for server, cell in zip(head[1:], row[1:], strict=True)}
 
 
 def main() -> int:
-    """Print the table. Returns 1 when a cell is not green."""
+    """Print the table; with ``--write`` put it into guide and README. Returns 1 for a cell that is not green."""
     table: Table = {}
     for name in COMMANDS:
+        print(f"{name} …", file=sys.stderr)  # noqa: T201
         with tempfile.TemporaryDirectory() as folder:
             table |= asyncio.run(measured(name, Path(folder)))
-    print(printed(table))  # noqa: T201
+    new = printed(table) + "\n"
+    print(new)  # noqa: T201
+    if "--write" in sys.argv:
+        for page in (PAGE, README):
+            text = page.read_text(encoding="utf-8")
+            page.write_text(text.replace(block_of(text), new), encoding="utf-8")
     return 0 if all(each.green for each in table.values()) else 1
 
 

@@ -33,8 +33,8 @@ COMMANDS = {
 }
 HTTP2 = "hypercorn (HTTP/2)"
 SERVERS = ("uvicorn (h11)", "uvicorn (httptools)", "hypercorn", HTTP2, "granian", "daphne")
-# daphne leaves out the scope's optional ``scheme``, without which these two open no WebSocket at all
-NO_SOCKETS = {("quart", "daphne"), ("sanic", "daphne")}
+# daphne leaves out the scope's optional ``scheme``, without which Quart opens no WebSocket at all
+NO_SOCKETS = {("quart", "daphne")}
 SECONDS = 90  # for a server to come up; the machine may be busy
 
 

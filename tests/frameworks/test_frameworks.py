@@ -15,24 +15,17 @@ from tests.support import scope_of
 from .apps import FRAMEWORKS, PIECES, PURPOSE
 from .conftest import Here
 
-pytestmark = pytest.mark.parametrize("framework", FRAMEWORKS)
-
 PATHS = ("/function", "/class", "/inside", "/sync", "/bound", "/stream", "/background", "/ruled/x")
-LOUD = ("asyncio", "stepup_middleware")  # of the records of these, none may be an error
-
-
-def has(framework: str, path: str) -> bool:
-    """Whether a framework has what a path shows: Falcon has no sync responders."""
-    return (framework, path) != ("falcon", "/sync")
+CASES = [(framework, path) for framework in FRAMEWORKS for path in PATHS if (framework, path) != ("falcon", "/sync")]
+every = pytest.mark.parametrize("framework", FRAMEWORKS)
+with_sockets = pytest.mark.parametrize("framework", [name for name in FRAMEWORKS if name != "django"])
 
 
 # H08 H24 H26
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("framework", "path"), CASES)  # Falcon has no sync responders
 async def test_a_tagged_endpoint_runs_with_a_proof_alone_and_the_log_has_no_fault(
     here: Here, framework: str, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if not has(framework, path):
-        return
     person = await here.enrolled(framework)
     name = f"{framework}/{path.split('/')[1]}"
     with caplog.at_level(logging.INFO):
@@ -57,6 +50,7 @@ async def test_a_tagged_endpoint_runs_with_a_proof_alone_and_the_log_has_no_faul
     assert "500" not in caplog.text
 
 
+@every
 async def test_an_untagged_endpoint_is_let_be(here: Here, framework: str) -> None:
     answer = await here.person(framework).http.get("/open")
     assert (answer.status_code, answer.json()) == (200, {"open": True})
@@ -64,6 +58,7 @@ async def test_an_untagged_endpoint_is_let_be(here: Here, framework: str) -> Non
 
 
 # T18 T21
+@every
 async def test_a_proof_for_one_body_serves_no_other(here: Here, framework: str) -> None:
     person = await here.enrolled(framework)
     token = await person.prove(await person.ask("POST", "/bound", content=b"one"))
@@ -75,6 +70,7 @@ async def test_a_proof_for_one_body_serves_no_other(here: Here, framework: str) 
 
 
 # T24
+@every
 async def test_a_body_beyond_the_bound_is_refused(here: Here, framework: str) -> None:
     person = await here.enrolled(framework)
     answer = await person.http.post("/bound", content=b"x" * (1024 * 1024 + 1))
@@ -82,6 +78,7 @@ async def test_a_body_beyond_the_bound_is_refused(here: Here, framework: str) ->
     assert here.site.runs.total() == 0
 
 
+@every
 async def test_the_log_has_how_the_action_ended(here: Here, framework: str) -> None:
     person = await here.enrolled(framework)
     assert (await person.act("POST", "/function")).status_code == 200
@@ -93,10 +90,9 @@ async def test_the_log_has_how_the_action_ended(here: Here, framework: str) -> N
 
 
 # H14
+@with_sockets
 @pytest.mark.parametrize("extended", [True, False])
 async def test_a_websocket_is_refused_before_it_is_accepted(here: Here, framework: str, extended: bool) -> None:
-    if framework == "django":
-        return  # it has none
     sent = await handshake(here, framework, extensions={"websocket.http.response": {}} if extended else {})
     assert sent[0]["type"] == ("websocket.http.response.start" if extended else "websocket.close")
     if extended:
@@ -104,9 +100,8 @@ async def test_a_websocket_is_refused_before_it_is_accepted(here: Here, framewor
     assert here.site.runs.total() == 0
 
 
+@with_sockets
 async def test_a_websocket_is_accepted_once_with_a_token_in_its_handshake(here: Here, framework: str) -> None:
-    if framework == "django":
-        return
     person = await here.enrolled(framework)
     refused = await handshake(here, framework, extensions={"websocket.http.response": {}})
     (url,) = [value.decode() for name, value in refused[0]["headers"] if name == b"stepup-prompt"]
@@ -142,13 +137,12 @@ async def handshake(here: Here, framework: str, *headers: tuple[str, str], **mor
 
 
 # H19
+@every
 async def test_without_the_middleware_nothing_that_is_tagged_runs(
     here: Here, framework: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     bare = here.site.apps[framework].app
-    for path in PATHS:
-        if path in ("/ruled/x", "/bound") or not has(framework, path):
-            continue  # rules are the middleware's own
+    for path in (path for name, path in CASES if name == framework and path not in ("/ruled/x", "/bound")):
         await _swallowed(bare, scope_of("POST", path, headers=[("cookie", "session=ada")]))
     assert here.site.runs.total() == 0
 

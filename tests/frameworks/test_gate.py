@@ -93,7 +93,6 @@ async def test_a_class_that_keeps_count_of_its_derived_ones_still_does() -> None
     assert Derived.on_post is Base.on_post
 
 
-# T09
 @pytest.mark.parametrize(
     "body", [{"type": "http", "headers": []}, {"type": "http", "headers": [], "stepup_middleware": 1}]
 )

@@ -13,7 +13,7 @@ import pytest
 
 from stepup_middleware import ConfigurationError, requires_step_up
 from tests.frameworks.apps import FRAMEWORKS
-from tests.frameworks.matrix import published
+from tests.frameworks.matrix import PAGE, README, block_of, published
 from tests.frameworks.serving import SERVERS
 
 from .harness import KEY, Ran, blocks_of
@@ -87,6 +87,7 @@ def test_the_table_has_every_framework_on_every_server() -> None:
     cells = published()
     assert sorted(cells) == sorted((framework, server) for framework in FRAMEWORKS for server in SERVERS)
     assert all("✗" not in cell for cell in cells.values())
+    assert block_of(README.read_text(encoding="utf-8")) == block_of(PAGE.read_text(encoding="utf-8"))
 
 
 SCRIPT = """

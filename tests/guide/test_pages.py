@@ -76,5 +76,14 @@ def test_a_page_has_one_title_and_no_link_in_a_heading(page: str) -> None:
     assert not re.search(r"^#+ .*\]\(", prose, re.MULTILINE)
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_rows_of_a_table_have_as_many_cells_as_its_head(page: str) -> None:
+    text = (FOLDER / f"{page}.md").read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n?)+", prose, re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(widths) == 1, table
+
+
 def test_an_anchor_is_made_as_code_hosts_make_it() -> None:
     assert slug("What it does `not` prove: 2 things") == "what-it-does-not-prove-2-things"

@@ -24,7 +24,7 @@ def rows(title: str) -> dict[str, list[str]]:
     section = TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     found = {}
     for line in re.findall(r"^\| (`.*) \|$", section, re.MULTILINE):
-        name, *cells = re.split(r" \| (?!None)", line)
+        name, *cells = line.split(" | ")
         found[name.strip("`")] = cells
     return found
 

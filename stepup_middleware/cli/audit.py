@@ -20,13 +20,13 @@ from stepup_middleware.core.heads import read_public_keys
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.core.verification import Report, Verdict
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.service.audit import AuditService
+from stepup_middleware.service.audit import batches
 from stepup_middleware.service.evidence import EvidenceService, judge
 from stepup_middleware.service.verification import LogFault, LogVerifier, Tally
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import AuditLog
 
 from .output import progress, table
-from .sources import load_middleware, opened_store
+from .sources import load_middleware, opened_log
 
 LARGEST_BUNDLE = 64 * 1024 * 1024  # bytes
 _CODES = {Verdict.VERIFIED: 0, Verdict.FAILED: 1, Verdict.NOT_VERIFIABLE: 3}
@@ -44,8 +44,8 @@ async def verify(options: argparse.Namespace) -> int:
     if (options.bundle is None) is not with_store or (options.all and not with_store):
         raise ConfigurationError("name either a BUNDLE, or the log by --database or --app")
     if options.bundle is None:
-        async with opened_store(options) as store:
-            return await _verify_log(store, trust, as_json=options.json, proofs=not options.chains_only)
+        async with opened_log(options) as log:
+            return await _verify_log(log, trust, as_json=options.json, proofs=not options.chains_only)
     report = judge(_read_bundle(options.bundle), trust)
     (_bundle_json if options.json else _bundle_table)(report)
     return _CODES[report.verdict]
@@ -136,12 +136,12 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-async def _verify_log(store: Store, trust: Trust, *, as_json: bool, proofs: bool) -> int:
-    total = await store.last_seq()
-    verifier = LogVerifier(store, trust, proofs=proofs)
+async def _verify_log(log: AuditLog, trust: Trust, *, as_json: bool, proofs: bool) -> int:
+    total = await log.last_seq()
+    verifier = LogVerifier(log, trust, proofs=proofs)
     async for fault in verifier.run(told=lambda count: progress("verified", count, total)):
         print(json.dumps(_fault_as_dict(fault), ensure_ascii=False) if as_json else _printable(_fault_text(fault)))
-    heads = await store.chain_heads()
+    heads = await log.chain_heads()
     if as_json:
         chains = [{"chain": head.chain, "link": head.link, "hash": head.hash.hex()} for head in heads]
         print(json.dumps({"summary": asdict(verifier.tally), "chains": chains}))
@@ -200,8 +200,8 @@ async def evidence(options: argparse.Namespace) -> int:
 async def _bundles(options: argparse.Namespace) -> AsyncIterator[EvidenceService]:
     """Open the store; that of an app together with its head key, so that a fresh head is signed."""
     if options.app is None:
-        async with opened_store(options) as store:
-            yield EvidenceService(store=store)
+        async with opened_log(options) as log:
+            yield EvidenceService(store=log)
     else:
         async with load_middleware(options.app).stepup as stepup:
             yield stepup.evidence_service
@@ -209,19 +209,20 @@ async def _bundles(options: argparse.Namespace) -> AsyncIterator[EvidenceService
 
 async def export(options: argparse.Namespace) -> int:
     """Write the log, oldest first."""
-    async with opened_store(options) as store:
-        service, total, count = AuditService(store=store), await store.last_seq(), 0
+    async with opened_log(options) as log:
+        total, count = await log.last_seq(), 0
         with _output(options.output) as out:
             writer = csv.writer(out) if options.format == "csv" else None
             if writer is not None:
                 writer.writerow(CSV_COLUMNS)
-            async for record in service.stream(options.workspace):
-                count += 1
-                if writer is not None:
-                    writer.writerow(csv_row(record))
-                else:
-                    line = ocsf_event(record) if options.format == "ocsf" else record_as_dict(record)
-                    out.write(json.dumps(line, ensure_ascii=False) + "\n")
+            async for batch in batches(log, options.workspace):
+                for record in batch:
+                    if writer is not None:
+                        writer.writerow(csv_row(record))
+                    else:
+                        line = ocsf_event(record) if options.format == "ocsf" else record_as_dict(record)
+                        out.write(json.dumps(line, ensure_ascii=False) + "\n")
+                count += len(batch)
                 if options.output is not None:
                     progress("exported", count, total)
     print(f"{count} records", file=sys.stderr)

@@ -12,8 +12,8 @@ from typing import Any
 
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.middleware import StepUpMiddleware
-from stepup_middleware.stores.base import Store
-from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.stores.base import AuditLog, Store
+from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
 
 
 def add_source(command: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -40,6 +40,22 @@ def load_middleware(target: str) -> StepUpMiddleware:
     if app is None:
         raise ConfigurationError(f"{target} is not wrapped in StepUpMiddleware: its tagged routes refuse to run")
     return app
+
+
+@asynccontextmanager
+async def opened_log(options: argparse.Namespace) -> AsyncIterator[AuditLog]:
+    """Open the log that ``--database`` or ``--app`` names, to read it. A file is not written to.
+
+    Raises ``ConfigurationError`` for none there.
+    """
+    if options.database is None:
+        async with opened_store(options) as store:
+            yield store
+        return
+    if not options.database.exists():
+        raise ConfigurationError(f"there is no database at {options.database}")
+    async with SQLiteLog(options.database) as log:
+        yield log
 
 
 @asynccontextmanager

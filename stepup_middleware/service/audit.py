@@ -8,10 +8,28 @@ from datetime import datetime
 from stepup_middleware.core.chain import ChainFault, ChainState, verify_chains
 from stepup_middleware.core.clusters import ClusterFinder, ClusterRule, FailureCluster
 from stepup_middleware.core.events import AuditRecord, EventName
-from stepup_middleware.stores.base import AuditFilter, AuditPage, Store
+from stepup_middleware.stores.base import AuditFilter, AuditLog, AuditPage, Store
 
 _BATCH = 500
 _POLL_SECONDS = 0.25  # how soon what another process wrote is seen, where the store cannot tell
+
+
+async def batches(
+    log: AuditLog, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int = 0
+) -> AsyncIterator[Sequence[AuditRecord]]:
+    """Yield the records of a workspace (None: of all), oldest first, some hundred at a time.
+
+    Ends at the end that the log has now.
+    """
+    last = await log.last_seq()
+    while after < last:
+        batch = await log.audit_after(workspace_id, wanted or AuditFilter(), after=after, limit=_BATCH)
+        if not batch:
+            return
+        after = batch[-1].seq
+        yield batch if after <= last else [record for record in batch if record.seq <= last]
+        if len(batch) < _BATCH:
+            return
 
 
 class AuditService:
@@ -41,23 +59,9 @@ class AuditService:
         self, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int = 0
     ) -> AsyncIterator[AuditRecord]:
         """Yield the records of a workspace (None: of all), oldest first, up to the end that the log has now."""
-        async for batch in self.batches(workspace_id, wanted, after=after):
+        async for batch in batches(self._store, workspace_id, wanted, after=after):
             for record in batch:
                 yield record
-
-    async def batches(
-        self, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int = 0
-    ) -> AsyncIterator[Sequence[AuditRecord]]:
-        """Yield the records of ``stream`` some hundred at a time."""
-        last = await self._store.last_seq()
-        while after < last:
-            batch = await self._store.audit_after(workspace_id, wanted or AuditFilter(), after=after, limit=_BATCH)
-            if not batch:
-                return
-            after = batch[-1].seq
-            yield batch if after <= last else [record for record in batch if record.seq <= last]
-            if len(batch) < _BATCH:
-                return
 
     async def follow(
         self, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int | None = None

@@ -15,7 +15,7 @@ from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.core.verification import Report, verify_bundle
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.base import AuditFilter, Store
+from stepup_middleware.stores.base import AuditFilter, AuditLog
 
 from .heads import HeadKeeper
 
@@ -54,7 +54,7 @@ def judge(bundle: object, trust: Trust) -> Report:
 class EvidenceService:
     """Makes bundles. ``keeper`` signs a fresh head first, where there is one."""
 
-    def __init__(self, *, store: Store, keeper: HeadKeeper | None = None) -> None:
+    def __init__(self, *, store: AuditLog, keeper: HeadKeeper | None = None) -> None:
         self._store = store
         self._keeper = keeper
         evidence_schema()  # read now: no request waits for the disk

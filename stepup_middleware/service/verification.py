@@ -14,9 +14,9 @@ from stepup_middleware.core.moments import iso
 from stepup_middleware.core.proofs import check_proof
 from stepup_middleware.core.sequence import check_events, is_canonical
 from stepup_middleware.core.trust import Trust
-from stepup_middleware.stores.base import AuditFilter, Store
+from stepup_middleware.stores.base import AuditFilter, AuditLog
 
-from .audit import AuditService
+from .audit import batches
 from .evidence import signature_holds
 
 _REMEMBERED = 1000  # prompts, and enrolments, kept in memory; others are looked up in the log
@@ -68,14 +68,14 @@ class _Memory:
 
 
 class LogVerifier:
-    """One pass over the log of a store. ``tally`` tells how far it came and what it could not tell.
+    """One pass over a log. ``tally`` tells how far it came and what it could not tell.
 
     ``proofs`` False judges chains and heads alone, which is several times faster.
     """
 
-    def __init__(self, store: Store, trust: Trust, *, proofs: bool = True) -> None:
+    def __init__(self, log: AuditLog, trust: Trust, *, proofs: bool = True) -> None:
         self.tally = Tally()
-        self._store = store
+        self._log = log
         self._trust = trust
         self._proofs = proofs
         self._prompts = _Memory()
@@ -87,19 +87,19 @@ class LogVerifier:
 
     async def run(self, *, told: Callable[[int], None] | None = None) -> AsyncIterator[LogFault]:
         """Yield every fault, in the order of the log. ``told`` is called with the number of records judged so far."""
-        starts = await self._store.chain_starts()
+        starts = await self._log.chain_starts()
         self._purged = frozenset(start.chain for start in starts)
         self._states = {start.chain: ChainState(link=start.link, hash=start.hash) for start in starts}
         self._headed = {start.chain: start.link for start in starts}
-        for chain in await self._store.signed_chains():
+        for chain in await self._log.signed_chains():
             await self._look_ahead(chain, self._headed.get(chain, 0) + 1)
-        async for batch in AuditService(store=self._store).batches(None):
+        async for batch in batches(self._log, None):
             for record in batch:
                 for fault in await self._judge(record):
                     yield fault
             if told is not None:
                 told(self.tally.records)
-        for fault in self._ends():
+        for fault in await self._ends():
             yield fault
 
     async def _judge(self, record: AuditRecord) -> Sequence[LogFault]:
@@ -137,7 +137,7 @@ class LogVerifier:
     # heads
 
     async def _look_ahead(self, chain: str, from_link: int) -> None:
-        self._ahead[chain] = deque(await self._store.heads(chain, from_link=from_link, limit=_HEADS))
+        self._ahead[chain] = deque(await self._log.heads(chain, from_link=from_link, limit=_HEADS))
 
     async def _judge_heads(self, record: AuditRecord) -> list[LogFault]:
         found: list[LogFault] = []
@@ -173,19 +173,24 @@ class LogVerifier:
         ):
             yield "the head's signature does not hold"
 
-    def _ends(self) -> Iterator[LogFault]:
-        """A head beyond the end of its chain: the newest records were cut off."""
-        beyond = {chain: ahead[-1].link for chain, ahead in self._ahead.items() if ahead}
-        for chain, link in self._trust.witnessed:
-            if link > self._states.get(chain, ChainState()).link:
-                beyond[chain] = max(link, beyond.get(chain, 0))
-        for chain, link in sorted(beyond.items()):
+    async def _ends(self) -> list[LogFault]:
+        """Return a fault for each head beyond the end of its chain: the newest records were cut off."""
+        found = []
+        beyond = {chain: (ahead[-1].link, ahead[-1].hash) for chain, ahead in self._ahead.items() if ahead}
+        for (chain, link), hash_ in self._trust.witnessed.items():
+            if link > max(self._states.get(chain, ChainState()).link, beyond.get(chain, (0, b""))[0]):
+                beyond[chain] = (link, hash_)
+        for chain, (link, hash_) in sorted(beyond.items()):
+            now_there = await self._log.audit_segment(chain, link, link)
+            if now_there and now_there[0].hash == hash_:
+                continue  # written and signed since this pass began
             end = self._states.get(chain, ChainState()).link
             self.tally.faults += 1
             problem = f"a signed head is for link {link}, but the chain ends at {end}: records were cut off"
-            yield LogFault(chain=chain, link=end, seq=None, check=Check.HEAD, field="link", problem=problem)
+            found.append(LogFault(chain=chain, link=end, seq=None, check=Check.HEAD, field="link", problem=problem))
         for chain, state in self._states.items():
             self.tally.beyond_heads += max(0, state.link - self._headed.get(chain, 0))
+        return found
 
     # events and proofs
 
@@ -217,7 +222,7 @@ class LogVerifier:
         if kept is None:
             if record.event is EventName.CHALLENGE_REQUESTED:
                 return []
-            found = await self._store.audit_after(None, AuditFilter(prompt=record.prompt_id), after=0, limit=500)
+            found = await self._log.audit_after(None, AuditFilter(prompt=record.prompt_id), after=0, limit=500)
             kept = [each for each in found if each.event in _SPINE and each.seq < record.seq]
             for each in kept:
                 self._prompts.add(record.prompt_id, each)
@@ -247,7 +252,7 @@ class LogVerifier:
         wanted = AuditFilter(event=EventName.FACTOR_ENROLLED, subject=verified.subject_id)
         after = 0
         while True:
-            batch = await self._store.audit_after(verified.workspace_id, wanted, after=after, limit=500)
+            batch = await self._log.audit_after(verified.workspace_id, wanted, after=after, limit=500)
             for record in batch:
                 if record.factor_id == verified.factor_id and record.seq < verified.seq:
                     self._enrolments.add(record.factor_id, record)

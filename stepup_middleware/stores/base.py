@@ -159,7 +159,41 @@ class Purged:
     anomalies: tuple[str, ...] = field(default=())
 
 
-class Store(ABC):
+class AuditLog(ABC):
+    """The log, for whoever only reads it: to verify it, to export it, to make evidence of it."""
+
+    @abstractmethod
+    async def audit_after(
+        self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
+    ) -> tuple[AuditRecord, ...]:
+        """Return up to ``limit`` records with ``seq`` above ``after``, oldest first; None: every workspace."""
+
+    @abstractmethod
+    async def last_seq(self) -> int:
+        """Return the highest sequence number of the log, 0 when it is empty."""
+
+    @abstractmethod
+    async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
+        """Return the records of a chain from link ``first`` to ``last``, both included."""
+
+    @abstractmethod
+    async def chain_heads(self) -> tuple[AuditRecord, ...]:
+        """Return the newest record of every chain."""
+
+    @abstractmethod
+    async def chain_starts(self) -> tuple[ChainStart, ...]:
+        """Return where purged chains begin."""
+
+    @abstractmethod
+    async def heads(self, chain: str, *, from_link: int = 0, limit: int = 100) -> tuple[SignedHead, ...]:
+        """Return signed heads of a chain at or after a link, oldest first."""
+
+    @abstractmethod
+    async def signed_chains(self) -> tuple[str, ...]:
+        """Return the names of all chains that have a signed head, those without a record among them."""
+
+
+class Store(AuditLog):
     """Keeps everything that must outlive a request. See the module for what holds for every method."""
 
     @abstractmethod
@@ -290,38 +324,8 @@ class Store(ABC):
         """Return up to ``limit`` records with ``seq`` below ``before``, newest first; None: every workspace."""
 
     @abstractmethod
-    async def audit_after(
-        self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
-    ) -> tuple[AuditRecord, ...]:
-        """Return up to ``limit`` records with ``seq`` above ``after``, oldest first; None: every workspace."""
-
-    @abstractmethod
-    async def last_seq(self) -> int:
-        """Return the highest sequence number of the log, 0 when it is empty."""
-
-    @abstractmethod
-    async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
-        """Return the records of a chain from link ``first`` to ``last``, both included."""
-
-    @abstractmethod
-    async def chain_heads(self) -> tuple[AuditRecord, ...]:
-        """Return the newest record of every chain."""
-
-    @abstractmethod
-    async def chain_starts(self) -> tuple[ChainStart, ...]:
-        """Return where purged chains begin."""
-
-    @abstractmethod
     async def add_head(self, head: SignedHead) -> None:
         """Keep a signed head."""
-
-    @abstractmethod
-    async def heads(self, chain: str, *, from_link: int = 0, limit: int = 100) -> tuple[SignedHead, ...]:
-        """Return signed heads of a chain at or after a link, oldest first."""
-
-    @abstractmethod
-    async def signed_chains(self) -> tuple[str, ...]:
-        """Return the names of all chains that have a signed head, those without a record among them."""
 
     @abstractmethod
     async def wait_for_audit(self, after: int, *, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .reading import SQLiteLog
 from .store import SQLiteStore
 
-__all__ = ["SQLiteStore"]
+__all__ = ["SQLiteLog", "SQLiteStore"]

@@ -38,12 +38,15 @@ class Reader:
     """One connection for reading, opened when it is first needed and again after an error.
 
     ``prove`` returns the file that the writer has opened and found to be the right one; with True it makes
-    the writer look again.
+    the writer look again. ``mode`` are the parameters of the URI by which SQLite opens the file.
     """
 
-    def __init__(self, path: Path, prove: Callable[[bool], Awaitable[Identity]], *, seconds: float) -> None:
+    def __init__(
+        self, path: Path, prove: Callable[[bool], Awaitable[Identity]], *, seconds: float, mode: str = "mode=rw"
+    ) -> None:
         self._path = path
         self._prove = prove
+        self._mode = mode
         self._seconds = seconds
         self._connection: aiosqlite.Connection | None = None
         self._raw: WatchedConnection | None = None
@@ -78,7 +81,7 @@ class Reader:
             return connection
 
         connection = await aiosqlite.connect(
-            f"{self._path.as_uri()}?mode=rw",
+            f"{self._path.as_uri()}?{self._mode}",
             uri=True,
             timeout=self._seconds,
             isolation_level=None,

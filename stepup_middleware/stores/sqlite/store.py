@@ -11,7 +11,7 @@ from typing import Any
 
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, IssuedToken, Presentation, Redemption, Verdict
-from stepup_middleware.core.events import AuditEvent, AuditRecord
+from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.policy import StoredPolicy
@@ -24,7 +24,6 @@ from stepup_middleware.stores.base import (
     AttemptLimit,
     AuditFilter,
     AuditPage,
-    ChainStart,
     Enrolment,
     GrantRefused,
     Purged,
@@ -34,26 +33,24 @@ from stepup_middleware.stores.base import (
     TooMany,
 )
 from stepup_middleware.stores.rows import (
-    chain_start_of,
     enrolment_of,
     factor_of,
-    head_of,
     policy_of,
     prompt_of,
-    record_of,
 )
 from stepup_middleware.stores.waiting import Heard
 
 from . import audit, factors, ledger, policies, prompts, tokens
 from .engine import Engine
 from .operations import Operation
+from .reading import SQLiteLogReader
 from .shown import shown_row
 from .transaction import Transaction
 
 _POLL_SECONDS = 0.2  # how often another process's records are looked for
 
 
-class SQLiteStore(Store):
+class SQLiteStore(SQLiteLogReader, Store):
     """The embedded store: one SQLite file for all processes of one machine.
 
     ``path`` is the database file; it is created with mode 0600 in a folder that exists, and has the side
@@ -186,27 +183,6 @@ class SQLiteStore(Store):
         shown = found[:limit]
         return AuditPage(events=shown, next=shown[-1].seq if len(found) > limit and shown else None)
 
-    async def audit_after(
-        self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
-    ) -> tuple[AuditRecord, ...]:
-        return await audit.walk(
-            self._log, self._sql, workspace_id, wanted, audit.Span(first=after + 1), newest_first=False, limit=limit
-        )
-
-    async def last_seq(self) -> int:
-        row = await self._log.row(self._sql["last_seq"])
-        return 0 if row is None else row[0]
-
-    async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
-        rows = await self._log.rows(self._sql["segment"], (chain, first, last))
-        return tuple(record_of(row) for row in rows)
-
-    async def chain_heads(self) -> tuple[AuditRecord, ...]:
-        return tuple(record_of(row) for row in await self._log.rows(self._sql["chain_heads"]))
-
-    async def chain_starts(self) -> tuple[ChainStart, ...]:
-        return tuple(chain_start_of(row) for row in await self._log.rows(self._sql["chain_starts"]))
-
     async def add_head(self, head: SignedHead) -> None:
         row = (head.chain, head.link, head.hash, to_micros(head.at), head.key_id, head.signature)
 
@@ -214,13 +190,6 @@ class SQLiteStore(Store):
             transaction.run("add_head", row)
 
         await self._write(run)
-
-    async def heads(self, chain: str, *, from_link: int = 0, limit: int = 100) -> tuple[SignedHead, ...]:
-        rows = await self._log.rows(self._sql["heads"], (chain, from_link, limit))
-        return tuple(head_of(row) for row in rows)
-
-    async def signed_chains(self) -> tuple[str, ...]:
-        return tuple(chain for (chain,) in await self._log.rows(self._sql["signed_chains"]))
 
     async def wait_for_audit(self, after: int, *, seconds: float) -> None:
         loop = asyncio.get_running_loop()

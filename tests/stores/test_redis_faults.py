@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
+import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from importlib.resources import files
 
 import asyncpg
 import pytest
 from redis.asyncio import Redis
+from redis.crc import key_slot
 
 from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.events import EventName
-from stepup_middleware.core.prompts import Prompt
+from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
-from stepup_middleware.stores.redis.codec import prompt_key, token_key
+from stepup_middleware.stores.redis.codec import prompt_key, session_keys, token_key
 
 from .servers import PATIENCE_SECONDS, ValkeyServer, need
 from .support import TTL, Held, all_records, ask, assert_chains_hold, event, grant_for, hold, hold_many, names_of
@@ -226,19 +231,29 @@ async def test_a_server_that_took_over_an_older_copy_while_it_ran_repeats_none(
 # when the store behind fails
 
 
+@asynccontextmanager
+async def refusing_events(dsn: str) -> AsyncIterator[None]:
+    """Let the database refuse every record of the log meanwhile."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(
+            "CREATE TRIGGER disk_full BEFORE INSERT ON stepup.audit EXECUTE FUNCTION stepup.refuse('the disk is full')"
+        )
+        yield
+        await connection.execute("DROP TRIGGER disk_full ON stepup.audit")
+    finally:
+        await connection.close()
+
+
 async def test_a_token_that_was_consumed_and_not_logged_is_spent_and_never_runs(
     postgres_dsn: str, valkey_url: str
 ) -> None:
-    behind = PostgresStore(postgres_dsn, timeout=QUICK)  # A03
-    async with RedisHotStore(valkey_url, behind=behind) as store:
-        held = await hold(store)
+    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as store:
+        held = await hold(store)  # A03
         shown = held.shown()
-        connection = await asyncpg.connect(postgres_dsn)
-        async with connection.transaction():
-            await connection.execute("LOCK TABLE stepup.audit IN ACCESS EXCLUSIVE MODE")
-            with pytest.raises(StoreError):
+        async with refusing_events(postgres_dsn):
+            with pytest.raises(StoreError, match="disk is full"):
                 await store.redeem(shown)
-        await connection.close()
         with pytest.raises(StoreError):
             await store.redeem(shown)
         assert (await store.redeem(held.shown())).decision.verdict is Verdict.REUSED
@@ -247,19 +262,42 @@ async def test_a_token_that_was_consumed_and_not_logged_is_spent_and_never_runs(
 
 
 async def test_a_prompt_whose_proof_could_not_be_logged_is_open_for_another(postgres_dsn: str, valkey_url: str) -> None:
-    behind = PostgresStore(postgres_dsn, timeout=QUICK)  # W33
-    async with RedisHotStore(valkey_url, behind=behind) as store:
-        held = await hold(store)
+    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as store:
+        held = await hold(store)  # W33
         prompt = await ask(store)
-        assert isinstance(prompt, Prompt)
-        connection = await asyncpg.connect(postgres_dsn)
-        async with connection.transaction():
-            await connection.execute("LOCK TABLE stepup.audit IN ACCESS EXCLUSIVE MODE")
-            with pytest.raises(StoreError):
-                await store.issue_token(grant_for(prompt, held.factor, expected_sign_count=6, sign_count=7))
-        await connection.close()
-        again = await store.issue_token(grant_for(prompt, held.factor, expected_sign_count=6, sign_count=7))
-        assert again != held.reference
+        grant = grant_for(prompt, held.factor, expected_sign_count=6, sign_count=7)
+        async with refusing_events(postgres_dsn):
+            with pytest.raises(StoreError, match="disk is full"):
+                await store.issue_token(grant)
+        assert isinstance(await store.issue_token(grant), TokenReference)
+
+
+async def test_a_server_that_stands_still_is_an_error_in_time_and_what_it_took_late_never_runs(
+    postgres_dsn: str, own_server: ValkeyServer
+) -> None:
+    async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn), timeout=QUICK) as store:
+        held = await hold(store)  # S02, X07
+        assert own_server.process is not None
+        own_server.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(StoreError):
+            await store.redeem(held.shown())
+        own_server.process.send_signal(signal.SIGCONT)
+        await own_server.until_ready()
+        answer = await store.redeem(held.shown())
+        names = await names_of(store)
+        # the script that was sent ran, or never arrived: spent without a record, or good for once
+        assert answer.decision.verdict in (Verdict.REUSED, Verdict.REDEEMED)
+        assert names.count(EventName.ACTION_AUTHORIZED) == (answer.decision.verdict is Verdict.REDEEMED)
+        assert await works(store)
+
+
+def test_all_keys_that_a_script_is_given_lie_in_one_hash_slot() -> None:
+    for text in ("w-1", "{w}", "w{}", "\ud800"):  # S32
+        assert len({key_slot(key.encode()) for key in session_keys(text, text, text)}) == 1
+    for script in files("stepup_middleware.stores.redis").joinpath("lua").iterdir():
+        keys = set(re.findall(r"KEYS\[(\d)\]", script.read_text(encoding="utf-8")))
+        assert keys in ({"1"}, {"1", "2"}), script.name
+        assert keys == {"1"} or script.name == "admit.lua"  # whose two keys are a session's
 
 
 async def test_a_new_epoch_by_one_node_is_known_to_all(postgres_dsn: str, valkey_url: str) -> None:

@@ -160,15 +160,15 @@ class Server:
             raise Elsewhere(f"the connection to the hot store was lost: {error}") from error
         except (*SERVER_ERRORS, TimeoutError) as error:
             raise as_store_error(error) from error
-        for answer in answers[:3]:
+        for answer in answers[:_INTRODUCTION]:
             if isinstance(answer, Exception):
                 raise as_store_error(answer)
         place, noted = _who(answers)
         if place != self._place or noted != self.epoch:
             raise Elsewhere("the hot store is not the one that served the epoch")
-        if any(isinstance(answer, NoScriptError) for answer in answers[3:]):
+        if any(isinstance(answer, NoScriptError) for answer in answers[_INTRODUCTION:]):
             raise Elsewhere("the hot store lost its scripts")
-        return list(answers[3:])
+        return list(answers[_INTRODUCTION:])
 
     async def ask(self, *commands: Command) -> list[Any]:
         """Run commands; where the epoch is over or the connection was lost, enter the current epoch and repeat them.
@@ -187,14 +187,16 @@ class Server:
         await self._client.aclose()
 
 
+_INTRODUCTION = 2  # answers to what each pipeline begins with
+
+
 def _introduce(pipeline: Pipeline) -> None:
-    pipeline.info("server")
-    pipeline.info("replication")
+    pipeline.info("server", "replication")
     pipeline.get(EPOCH_KEY)
 
 
 def _who(answers: Sequence[Any]) -> tuple[str, int | None]:
-    server, replication, noted = answers[:3]
-    if replication.get("role") != "master":
+    server, noted = answers[:_INTRODUCTION]
+    if server.get("role") != "master":
         raise StoreError("the hot store is a replica")
-    return f"{server['run_id']}/{replication['master_replid']}", None if noted is None else int(noted)
+    return f"{server['run_id']}/{server['master_replid']}", None if noted is None else int(noted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -19,14 +20,15 @@ def static_dir() -> Traversable:
 
 
 class Asset:
-    """One file: its bytes, its media type and its hashed name such as ``stepup.1a2b3c4d5e.js``."""
+    """One file: its bytes, plain and by gzip, its media type and its hashed name such as ``stepup.1a2b3c4d5e.js``."""
 
-    __slots__ = ("content", "hashed_name", "media_type", "name")
+    __slots__ = ("content", "gzipped", "hashed_name", "media_type", "name")
 
     def __init__(self, name: str, content: bytes) -> None:
         stem, _, suffix = name.rpartition(".")
         self.name = name
         self.content = content
+        self.gzipped = gzip.compress(content, mtime=0)
         self.media_type = _MEDIA_TYPES[suffix]
         self.hashed_name = f"{stem}.{sha256(content).hexdigest()[:16]}.{suffix}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from time import perf_counter
+from time import thread_time
 
 from stepup_middleware import StepUp, StepUpMiddleware
 from stepup_middleware.exchange import ASGIApp, Message, Receive, Scope, Send
@@ -50,10 +50,10 @@ async def _send(message: Message) -> None:
 
 async def _requests(app: ASGIApp, count: int) -> Sample:
     scopes = [scope_of("GET", "/open") for _ in range(count)]
-    began = perf_counter()
+    began = thread_time()
     for scope in scopes:
         await app(scope, _receive, _send)
-    return {"seconds": (perf_counter() - began) / count}
+    return {"seconds": (thread_time() - began) / count}
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ _STARLETTE = (
     "starlette.endpoints, starlette.websockets, starlette.concurrency, starlette.middleware, starlette.staticfiles; "
 )
 _TAIL = (
-    "began = time.perf_counter(); {added}took = time.perf_counter() - began; "
+    "began = time.process_time(); {added}took = time.process_time() - began; "
     "print(took * 1e3, *(name for name in {heavy} if name in sys.modules))"
 )
 

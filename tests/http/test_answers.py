@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import html
 import re
 from datetime import timedelta
@@ -19,7 +20,7 @@ from stepup_middleware import require_step_up
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
-from tests.support import ELSEWHERE, HTML, KEY, ROTATE, TRANSMIT, Browser, House
+from tests.support import ELSEWHERE, HTML, KEY, ROTATE, TRANSMIT, Browser, House, call, scope_of
 
 HTMX = {"hx-request": "true", "accept": "text/html"}
 
@@ -423,6 +424,30 @@ async def test_the_assets_are_named_by_their_content_and_kept_for_ever(house: Ho
         assert answer.status_code == 200
         assert "immutable" in answer.headers["cache-control"]
         assert re.search(r"\.[0-9a-f]{16}\.(js|css)$", url)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "compressed"),
+    [
+        ("gzip, deflate, br", True),
+        ("br;q=1.0, GZIP;q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000, br", False),
+        ("x-gzipped", False),
+        ("identity", False),
+        ("", False),
+    ],
+)
+async def test_an_asset_is_compressed_for_those_who_say_that_they_can_read_it(
+    house: House, accepted: str, compressed: bool
+) -> None:
+    url = re.findall(r'src="([^"]+)"', house.stepup.head)[0]
+    whole = (await Browser(house, None).send("GET", url, headers={"accept-encoding": "identity"})).content
+    answer = await call(house.app, scope_of("GET", url, headers=[("accept-encoding", accepted)]))
+    assert answer.headers("vary") == ["Accept-Encoding"]
+    assert answer.headers("content-encoding") == (["gzip"] if compressed else [])
+    assert (gzip.decompress(answer.body) if compressed else answer.body) == whole
+    assert answer.headers("content-length") == [str(len(answer.body))]
 
 
 async def test_head_is_answered_like_get_without_a_body(ada: Browser) -> None:

@@ -67,9 +67,12 @@ class RuleTable:
         parts, end = [], 0
         normal = path.rstrip("/") or "/"
         for found in _PARAMETER.finditer(normal):
-            parts.append(re.escape(normal[end : found.start()]))
-            parts.append(f"(?P<{found.group(1)}>{'.+' if found.group(2) else '[^/]+'})")
-            end = found.end()
+            before, end = normal[end : found.start()], found.end()
+            if found.group(2):  # a router takes nothing for a {x:path} as well, so the slash before it may be missing
+                slash = "/" if before.endswith("/") else ""
+                parts.append(f"{re.escape(before.removesuffix('/'))}(?:{slash}(?P<{found.group(1)}>.*))?")
+            else:
+                parts.append(f"{re.escape(before)}(?P<{found.group(1)}>[^/]+)")
         parts.append(re.escape(normal[end:]))
         return re.compile("".join(parts), re.DOTALL | re.IGNORECASE)
 
@@ -83,7 +86,7 @@ class RuleTable:
             for spelling in spellings:
                 found = pattern.fullmatch(spelling)
                 if found:
-                    return rule, found.groupdict()
+                    return rule, found.groupdict(default="")
         return None
 
 

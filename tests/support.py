@@ -11,10 +11,10 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from http.cookies import SimpleCookie
+from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +95,10 @@ class House:
         """Return whom the session cookie signs in."""
         for name, value in scope["headers"]:
             if name == b"cookie":
-                morsel = SimpleCookie(value.decode("latin-1")).get("session")
-                if morsel is not None:
-                    return self.sessions.get(morsel.value)
+                with suppress(CookieError):
+                    morsel = SimpleCookie(value.decode("latin-1")).get("session")
+                    if morsel is not None:
+                        return self.sessions.get(morsel.value)
         return None
 
     def sign_in(self, name: str, *, workspace: str = "axis", is_admin: bool = False, ago: float = 0) -> Subject:

@@ -15,6 +15,7 @@ from starlette.routing import Route, Router
 
 from stepup_middleware import assets
 from stepup_middleware.body import BodyTooLarge, BodyTooSlow, read_body
+from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.proof import Proof
@@ -30,6 +31,7 @@ from .answers import SAFE_HEADERS, Fields, answer, exchange_of
 from .pages import base_of, factor_view, prompt_view, purpose_view, render, repeat_view
 from .receipt import NO_EVIDENCE, NO_RECEIPT, receipt_view
 
+ID_LENGTH = 64  # characters; ours have 22
 BODY_LIMIT = 64 * 1024  # bytes; a registration is about 1 kB
 FOREVER = "public, max-age=31536000, immutable"
 DELIVER_HEADER = "stepup-deliver"
@@ -60,7 +62,11 @@ class Call:
 
     @property
     def prompt_id(self) -> str:
-        return str(self.request.path_params["prompt_id"])
+        return self.parameter("prompt_id")
+
+    def parameter(self, name: str) -> str:
+        """Return what the path has in the place of an id, as text that a store can be asked for."""
+        return storable(str(self.request.path_params[name]), ID_LENGTH)
 
     async def body(self) -> bytes:
         """Return the body, at most 64 KiB. Raises ``BadRequest``."""
@@ -340,7 +346,7 @@ async def totp_begin(call: Call) -> Response:
 async def totp_confirm(call: Call) -> Response:
     """Confirm an authenticator app by a code of it."""
     body = await call.json()
-    enrolment_id = str(call.request.path_params["factor_id"])
+    enrolment_id = call.parameter("factor_id")
     factor = await call.stepup.factors.confirm_totp(call.visitor, enrolment_id, body.get("code"), body.get("name"))
     return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor))
 
@@ -350,13 +356,13 @@ async def rename_factor(call: Call) -> Response:
     body = await call.json()
     if not isinstance(body.get("name"), str) or not body["name"].strip():
         raise BadRequest
-    factor = await call.stepup.factors.rename(call.visitor, str(call.request.path_params["factor_id"]), body["name"])
+    factor = await call.stepup.factors.rename(call.visitor, call.parameter("factor_id"), body["name"])
     return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor))
 
 
 async def remove_factor(call: Call) -> Response:
     """Remove a factor, after a step-up."""
-    factor_id = str(call.request.path_params["factor_id"])
+    factor_id = call.parameter("factor_id")
     factor = await call.stepup.factors.removable(call.visitor.subject, factor_id)
     if isinstance(factor, Refusal):
         return call.refuse(factor)

@@ -13,10 +13,16 @@ def main() -> None:
     with atheris.instrument_imports(include=["stepup_middleware"]):
         from tests.fuzz.requests import Site
         from tests.fuzz.targets import TARGETS
-    check = Site().check if name == "request" else TARGETS[name]
+    site = Site() if name == "request" else None
+    check = TARGETS[name] if site is None else site.check
 
     def one(data: bytes) -> None:
-        check(bytes(data))
+        try:
+            check(bytes(data))
+        except BaseException:
+            if site is not None:
+                site.close()  # its threads would keep the process
+            raise
 
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()

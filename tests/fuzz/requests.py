@@ -28,7 +28,7 @@ def scope_from(head: str) -> Scope:
         name, _, value = line.partition(":")
         headers.append((name.strip().lower(), value.strip().encode("utf-8", "surrogateescape")))
     scope = scope_of(
-        method.upper() or "GET",
+        method.encode("ascii", "ignore").decode().upper() or "GET",  # RFC 9110 §9.1: a server takes a token alone
         unquote(path) or "/",
         query_string=query.encode("utf-8", "surrogateescape"),
         raw_path=path.encode("utf-8", "surrogateescape"),

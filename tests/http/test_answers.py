@@ -468,3 +468,10 @@ def test_the_codes_of_the_contract_are_all_there() -> None:
         "STEPUP_UNAVAILABLE",
         "STEPUP_NOT_SIGNED_IN",
     } <= {code.value for code in RefusalCode}
+
+
+@pytest.mark.parametrize("odd", ["\udcff" * 40, "\ud800", "x" * 5000, "%00", "\0", "é"])
+async def test_an_id_that_none_of_ours_can_be_is_not_found(ada: Browser, house: House, odd: str) -> None:
+    for method, path in (("GET", f"/stepup/prompts/{odd}"), ("DELETE", f"/stepup/factors/{odd}")):
+        answer = await call(house.app, scope_of(method, path, subject=ada.subject))
+        assert answer.status == 404

@@ -120,6 +120,16 @@ async def test_a_parameter_of_a_rule_may_be_anything_between_two_slashes(given: 
         assert table.match(scope_of("POST", prefix + given + tail)) is not None
 
 
+# H04
+@pytest.mark.parametrize("path", ["/f", "/f/", "/f//", "/f/a", "/f/a/b/", "/f/\n", "/F/;", "/f/./"])
+async def test_what_a_parameter_of_any_length_stands_for_may_be_nothing(path: str) -> None:
+    table = RuleTable([Rule("POST", "/f/{rest:path}", purpose="audit_log_export")])
+    found = table.match(scope_of("POST", path))
+    assert found is not None
+    assert set(found[1]) == {"rest"}
+    assert table.match(scope_of("POST", "/fa")) is None
+
+
 # H02
 async def test_a_rule_reads_the_raw_path_as_well_as_the_decoded_one() -> None:
     table = RuleTable([Rule("POST", "/x/{id}/act", purpose="audit_log_export")])

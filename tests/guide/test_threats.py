@@ -1,0 +1,81 @@
+"""The threat model says of each case what the tests and the code say of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from demo_app.guide_pages import FOLDER
+from stepup_middleware.core.events import EventName, Severity
+from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
+from stepup_middleware.service.factors import FRESH_SIGN_IN
+from stepup_middleware.service.stepup import WEBAUTHN_LIMIT
+from stepup_middleware.stores.base import AttemptLimit
+from tests import catalogue
+from tests.support import TRANSMIT, Browser, House, code_of, house_in
+
+TEXT = (FOLDER / "threats.md").read_text(encoding="utf-8")
+ROWS = dict(re.findall(r"^\| ([A-Z][0-9]{2}) \|(.*)$", TEXT, re.MULTILINE))
+
+
+def test_each_case_of_the_page_is_a_case_of_the_catalogue_and_each_exempt_one_is_on_it() -> None:
+    listed = {case.id: case for case in catalogue.listed()}
+    assert set(ROWS) <= set(listed)
+    assert {case.id for case in listed.values() if case.exempt} <= set(ROWS)
+    for id_ in ROWS:
+        assert listed[id_].exempt or catalogue.tests_by_case()[id_]
+
+
+def test_the_commands_of_the_page_are_there() -> None:
+    commands = re.findall(r"`python -m (tests\.[a-z]+)[ `]", TEXT)
+    assert len(commands) == 4
+    for name in commands:
+        assert importlib.util.find_spec(name) is not None
+
+
+def test_the_figures_of_the_page_are_those_of_the_code() -> None:
+    assert f"ask for {OPEN_PROMPTS_PER_SESSION} prompts" in TEXT
+    assert (AttemptLimit().failures, AttemptLimit().disable_at, AttemptLimit().longest.total_seconds()) == (
+        5,
+        100,
+        3600,
+    )
+    assert WEBAUTHN_LIMIT.disable_at is None
+    assert FRESH_SIGN_IN.total_seconds() == 600
+    assert EventName.BLOCKED.severity is Severity.WARNING
+    assert [name for name in EventName if name.severity is Severity.CRITICAL] == [EventName.REUSED]
+
+
+# C03
+async def test_a_token_is_bound_to_the_session_and_not_to_the_time_of_its_sign_in(tmp_path: Path) -> None:
+    async with house_in(tmp_path) as house:
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        token = await ada.token("POST", TRANSMIT, "passkey")
+        await _signs_in_again(house, ada, new_id=False)
+        assert (await ada.post(TRANSMIT, token=token)).status_code == 200
+        token = await ada.token("POST", TRANSMIT, "passkey")
+        again = await _signs_in_again(house, ada, new_id=True)
+        assert code_of(await again.post(TRANSMIT, token=token)) == "STEPUP_REQUIRED"
+
+
+async def _signs_in_again(house: House, ada: Browser, *, new_id: bool) -> Browser:
+    if new_id:
+        return ada.signed_in_again()
+    assert ada.subject is not None
+    house.clock.advance(1)
+    house.sessions[ada.subject.session_id] = replace(ada.subject, signed_in_at=house.clock())
+    return ada
+
+
+@pytest.mark.parametrize("spoilt", ["", ".", "x" * 72, "x" * 71, "=" * 72])
+async def test_the_log_has_one_reason_for_a_token_that_is_none_of_ours(tmp_path: Path, spoilt: str) -> None:
+    async with house_in(tmp_path) as house:
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        await ada.post(TRANSMIT, token=spoilt)
+        assert (await house.events(EventName.BLOCKED))[-1].reason == "malformed_token"

@@ -36,7 +36,7 @@ async def measured(name: str, folder: Path) -> Table:
 
 def printed(table: Table) -> str:
     """Return the outcomes as a table of Markdown."""
-    lines = ["| | " + " | ".join(SERVERS) + " |", "|---" * (len(SERVERS) + 1) + "|"]
+    lines = ["| Framework | " + " | ".join(SERVERS) + " |", "|---" * (len(SERVERS) + 1) + "|"]
     for framework in FRAMEWORKS:
         cells = [str(table[framework, server]) for server in SERVERS]
         lines.append(f"| {titled(framework)} | " + " | ".join(cells) + " |")
@@ -45,7 +45,7 @@ def printed(table: Table) -> str:
 
 def block_of(text: str) -> str:
     """Return the table in a page."""
-    found = re.search(r"^\| \| uvicorn.*\n(?:\|.*\n)+", text, re.MULTILINE)
+    found = re.search(r"^\| Framework \| uvicorn.*\n(?:\|.*\n)+", text, re.MULTILINE)
     assert found, "there is no table"
     return found.group(0)
 

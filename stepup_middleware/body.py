@@ -64,6 +64,53 @@ def replaying(body: bytes, receive: Receive) -> Receive:
     return again
 
 
+class Arriving:
+    """The ``receive`` of a request with a body, which notes that the app has begun to read it.
+
+    The body is kept as it passes only where ``keeps`` says so when it begins, and up to ``limit`` bytes: that of a
+    form which a page of ours may have to repeat, whatever framework has read it by then.
+    """
+
+    __slots__ = ("_keeps", "_kept", "_limit", "_reading", "_receive", "_whole", "taken")
+
+    def __init__(self, receive: Receive, *, keeps: Callable[[], bool], limit: int) -> None:
+        self._receive = receive
+        self._keeps = keeps
+        self._limit = limit
+        self._kept: bytearray | None = None
+        self._reading = self._whole = self.taken = False
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        self._reading = True
+        message = await self._receive()
+        self._reading = False
+        if message["type"] == "http.request":
+            if not self.taken:
+                self.taken = True
+                self._kept = bytearray() if self._keeps() else None
+            if self._kept is not None:
+                self._kept += message.get("body", b"")
+                if len(self._kept) > self._limit:
+                    self._kept = None
+            self._whole = not message.get("more_body", False)
+        return message
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body: what was kept of it, and what is still to come.
+
+        Raises ``BodyTooLarge`` when it was not kept, ``BodyTooSlow`` when somebody else is still reading it.
+        """
+        if self.taken:
+            if self._kept is None:
+                raise BodyTooLarge
+            yield bytes(self._kept)
+        if not self._whole:
+            if self._reading:
+                raise BodyTooSlow
+            async for chunk in chunks_of(self._receive):
+                yield chunk
+
+
 async def body_digest(body: bytes, content_type: bytes, *, ignored: frozenset[str]) -> str:
     """Return the digest that a token is bound to: of the fields of a form, of the bytes of anything else.
 

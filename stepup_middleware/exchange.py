@@ -12,7 +12,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
-from stepup_middleware.body import BodyTooLarge, BodyTooSlow, body_digest
+from stepup_middleware.body import Arriving, BodyTooLarge, BodyTooSlow, body_digest
 from stepup_middleware.core.binding import Details, RequestLine, check_details
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.proof import Proof
@@ -59,19 +59,19 @@ class Passage(partial[Awaitable[None]]):
     """What the middleware places in each scope: the server's ``send``, and room for an exchange.
 
     The app is given it as its ``send``. Until a gate asks there is no exchange, and nothing is looked at: a
-    ``partial`` is the cheapest callable whose target can be exchanged afterwards. ``body_taken`` when the app
-    has begun to read the body (not noted for a GET, whose body nobody repeats), ``accepted`` when it has accepted
-    the WebSocket; ``over`` when the request has ended: from then on nothing is admitted, also where a task of the
-    request lives on.
+    ``partial`` is the cheapest callable whose target can be exchanged afterwards. ``arriving`` is the body on its way
+    (None for a GET, whose body nobody repeats), ``accepted`` says that the app has accepted the WebSocket, ``path`` is
+    the path as it came. ``over`` when the request has ended: from then on nothing is admitted, also where a task of
+    the request lives on.
     """
 
-    __slots__ = ("accepted", "body_taken", "exchange", "framework", "over", "path", "stepup")
+    __slots__ = ("accepted", "arriving", "exchange", "framework", "over", "path", "stepup")
 
     stepup: StepUp
     path: str
     framework: str | None
     exchange: Exchange | None
-    body_taken: bool
+    arriving: Arriving | None
     accepted: bool
     over: bool
 
@@ -145,9 +145,9 @@ class Exchange:
         passage.hand_to(self.send)
 
     @property
-    def body_taken(self) -> bool:
-        """Whether the app has begun to read the body."""
-        return self._passage.body_taken
+    def arriving(self) -> Arriving | None:
+        """The body on its way through the app, if there can be one."""
+        return self._passage.arriving
 
     @property
     def accepted(self) -> bool:

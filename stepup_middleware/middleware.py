@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from stepup_middleware.body import Arriving
 from stepup_middleware.errors import StepUpRequired, StoreError
 from stepup_middleware.exchange import (
     KEY,
@@ -24,7 +25,7 @@ from stepup_middleware.gate import run_guarded
 from stepup_middleware.inspection import check_tags
 from stepup_middleware.rules import Rule, RuleTable
 from stepup_middleware.service.stepup import StepUp
-from stepup_middleware.web.answers import nothing_more, send_refusal
+from stepup_middleware.web.answers import REPEATED_FORM_LIMIT, may_be_repeated, replace_page
 from stepup_middleware.web.pages import prepare
 from stepup_middleware.web.routes import library_router
 
@@ -53,12 +54,12 @@ class StepUpMiddleware:
         if KEY in scope and self._is_inner(scope):
             await self.app(scope, receive, send)  # installed twice: the outer one does the work
             return
-        app, passage = self._guarded, Passage(send)
+        app, passage, arriving = self._guarded, Passage(send), None
         if scope["type"] == "http":
             if self._prefix in scope["path"] and self._is_ours(scope):
                 app = self._library
             if scope["method"] != "GET":
-                receive = _noticed(receive, passage)
+                receive = arriving = Arriving(receive, keeps=lambda: may_be_repeated(scope), limit=REPEATED_FORM_LIMIT)
         elif scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
@@ -68,7 +69,8 @@ class StepUpMiddleware:
             raise RuntimeError(f"StepUpMiddleware does not know the ASGI scope type {scope['type']!r} and refuses it")
         passage.stepup, passage.framework, passage.path = self.stepup, self._framework, scope["path"]
         passage.exchange = None
-        passage.over = passage.body_taken = passage.accepted = False
+        passage.arriving = arriving
+        passage.over = passage.accepted = False
         scope[KEY] = passage
         if by_context:
             current.set(scope)
@@ -77,11 +79,11 @@ class StepUpMiddleware:
             await app(scope, receive, passage)
         except StepUpRequired as required:
             error = required
-            if not await self._answered(passage, receive):
+            if not await self._answered(passage):
                 raise
         except Exception as raised:
             error = raised
-            await self._answered(passage, receive)  # where a framework failed over our refusal
+            await self._answered(passage)  # where a framework failed over our refusal
             raise
         except BaseException as raised:
             error = raised
@@ -112,18 +114,12 @@ class StepUpMiddleware:
         return path.startswith(self._prefix)
 
     @staticmethod
-    async def _answered(passage: Passage, receive: Receive) -> bool:
+    async def _answered(passage: Passage) -> bool:
         """Answer a refusal of which no framework in between made an answer; False where one began."""
         exchange = passage.exchange
         if exchange is None or exchange.refusal is None or exchange.answered or exchange.status is not None:
             return False
-        await send_refusal(
-            exchange,
-            exchange.refusal,
-            exchange.scope,
-            nothing_more if passage.body_taken else receive,
-            exchange.send_plain,
-        )
+        await replace_page(exchange)
         return True
 
     def _ended(self, exchange: Exchange, error: BaseException | None) -> None:
@@ -171,18 +167,6 @@ class StepUpMiddleware:
             await self.stepup.start()
         except StoreError:
             logger.exception("the store cannot be opened; tagged routes answer 503 until it can")
-
-
-def _noticed(receive: Receive, passage: Passage) -> Receive:
-    """Return a ``receive`` that notes when the app begins to read the body."""
-
-    async def noticing() -> Message:
-        message = await receive()
-        if message["type"] == "http.request":
-            passage.body_taken = True
-        return message
-
-    return noticing
 
 
 def _noticed_accept(send: Send, passage: Passage) -> Send:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -195,20 +195,6 @@ async def _answer_with_form(refusal: Refusal, stepup: StepUp, scope: Scope, chun
     return answer(refusal, stepup, scope, fields=fields, files_lost=files_lost)
 
 
-async def _form_of_request(request: Request, exchange: Exchange) -> tuple[Fields, bool]:
-    """Return the form of a request that the handler may have read before it asked for a proof."""
-    form = getattr(request, "_form", None)  # where Starlette keeps a form that was parsed
-    if form is not None:
-        pairs = list(form.multi_items())
-        fields = [(name, value) for name, value in pairs if isinstance(value, str)]
-        if sum(len(name) + len(value) for name, value in fields) > REPEATED_FORM_LIMIT:
-            return [], True
-        return fields, len(fields) < len(pairs)
-    if exchange.body_taken and not hasattr(request, "_body"):
-        return [], True
-    return await form_of(request.scope, request.stream())
-
-
 async def send_refusal(exchange: Exchange, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """Send a refusal through ``send``: over HTTP, or before a WebSocket is accepted."""
     exchange.answered = True
@@ -220,9 +206,25 @@ async def send_refusal(exchange: Exchange, refusal: Refusal, scope: Scope, recei
 
 
 async def replace_page(exchange: Exchange) -> None:
-    """Send the library's answer in place of a page that a framework made of our refusal."""
-    refusal = exchange.refusal or Refusal(code=RefusalCode.UNAVAILABLE)
-    await send_refusal(exchange, refusal, exchange.scope, nothing_more, exchange.send_plain)
+    """Send the library's answer in place of a page that a framework made of our refusal, or of none."""
+    exchange.answered = True
+    refusal, scope = exchange.refusal or Refusal(code=RefusalCode.UNAVAILABLE), exchange.scope
+    if scope["type"] == "websocket":
+        await _deny_websocket(exchange, refusal, scope, nothing_more, exchange.send_plain)
+        return
+    response = await _answer_with_form(refusal, exchange.stepup, scope, _body_of(exchange))
+    await response(scope, nothing_more, exchange.send_plain)
+
+
+def _body_of(exchange: Exchange) -> AsyncIterator[bytes]:
+    """Return the body of a request in chunks, whoever has read it by now."""
+    return chunks_of(nothing_more) if exchange.arriving is None else exchange.arriving.chunks()
+
+
+def may_be_repeated(scope: Scope) -> bool:
+    """Whether a request is a native form, which a page of ours would have to repeat."""
+    kind = (header(scope, b"content-type") or b"").partition(b";")[0].strip().lower()
+    return kind in (b"application/x-www-form-urlencoded", b"multipart/form-data") and is_navigation(scope)
 
 
 async def nothing_more() -> Message:
@@ -248,11 +250,7 @@ async def starlette_handler(connection: Request | WebSocket, error: Exception) -
     exchange = exchange_of(connection.scope)
     exchange.answered = True
     if isinstance(connection, Request):
-        fields: Fields = []
-        lost = False
-        if _repeats_form(error.refusal, connection.scope):
-            fields, lost = await _form_of_request(connection, exchange)
-        return answer(error.refusal, exchange.stepup, connection.scope, fields=fields, files_lost=lost)
+        return await _answer_with_form(error.refusal, exchange.stepup, connection.scope, _body_of(exchange))
     await _deny_websocket(
         exchange,
         error.refusal,

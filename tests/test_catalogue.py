@@ -8,7 +8,7 @@ import pytest
 
 from tests import catalogue
 
-FINISHED = "TPOWRCHIFEDKY"
+FINISHED = "TPOWRCHIFEDKYASX"
 
 
 def test_each_case_of_a_finished_section_is_named_by_a_test() -> None:

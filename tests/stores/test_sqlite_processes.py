@@ -20,7 +20,7 @@ SPAWN = get_context("spawn")
 
 @pytest.mark.slow
 async def test_eight_processes_share_each_token(tmp_path: Path) -> None:
-    path = tmp_path / "stepup.db"
+    path = tmp_path / "stepup.db"  # S17: no worker is told that the database was busy, none redeems twice
     async with SQLiteStore(path) as store:
         held = await hold_many(store, 60)
     shown = [one.shown() for one in held]

@@ -12,14 +12,14 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-import rfc8785
+from .canonical import canonical_json
 
 NONCE_BYTES = 32
 
 
 def describe(description: dict[str, Any]) -> bytes:
     """Return the RFC 8785 bytes of a prompt's description."""
-    return rfc8785.dumps(description)
+    return canonical_json(description).encode()
 
 
 def commit(nonce: bytes, description: bytes) -> bytes:

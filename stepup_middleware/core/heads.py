@@ -15,9 +15,6 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
 from stepup_middleware.errors import ConfigurationError
 
 from .canonical import canonical_json
@@ -81,6 +78,8 @@ class HeadKey:
             raise ConfigurationError(
                 "head_key is 32 random bytes, raw or in base64: make one with `stepup keygen --head`"
             )
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
         self._private = Ed25519PrivateKey.from_private_bytes(raw)
         self.public_key = self._private.public_key().public_bytes_raw()
         self.key_id = key_id_of(self.public_key)
@@ -97,6 +96,9 @@ def head_holds(
     public_key: bytes, *, chain: str, link: int, hash_: bytes, at: str, key_id: str, signature: bytes
 ) -> bool:
     """Tell whether a head was signed by this key. ``at`` is the text that was signed. Never raises."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     if key_id != key_id_of(public_key):
         return False
     try:

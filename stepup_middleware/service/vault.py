@@ -5,17 +5,18 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-
 from stepup_middleware.errors import StoreError
 
 
 class Vault:
     """Encrypts one-time-password secrets with keys derived for this use alone."""
 
-    __slots__ = ("_fernet",)
+    __slots__ = ("_fernet", "_invalid")
 
     def __init__(self, keys: Sequence[bytes]) -> None:
+        from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+        self._invalid = InvalidToken
         self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in keys])
 
     def seal(self, secret: str) -> bytes:
@@ -26,14 +27,14 @@ class Vault:
         """Return the secret. Raises ``StoreError`` when no key of the ring opens it."""
         try:
             return self._fernet.decrypt(sealed).decode()
-        except InvalidToken as error:
+        except self._invalid as error:
             raise StoreError("a stored secret cannot be read with any of the keys") from error
 
     def reseal(self, sealed: bytes) -> bytes:
         """Return the same secret encrypted under the first key. Raises ``StoreError`` as ``open`` does."""
         try:
             return self._fernet.rotate(sealed)
-        except InvalidToken as error:
+        except self._invalid as error:
             raise StoreError("a stored secret cannot be read with any of the keys") from error
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Where a command reads from: a SQLite file, or the store of an app."""
+"""Where a command reads from: a SQLite file, a PostgreSQL database, or the store of an app."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any
 
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.middleware import StepUpMiddleware
+from stepup_middleware.stores import open_store
 from stepup_middleware.stores.base import AuditLog, Store
-from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
+from stepup_middleware.stores.sqlite import SQLiteLog
 
 
 def add_source(command: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add ``--database`` and ``--app`` to a command."""
     source = command.add_mutually_exclusive_group(required=required)
-    source.add_argument("--database", type=Path, help="a SQLite file of the library")
+    source.add_argument("--database", help="a SQLite file of the library, or a postgresql:// address")
     source.add_argument("--app", metavar="MODULE:APP", help="the app whose store to use")
 
 
@@ -42,19 +43,28 @@ def load_middleware(target: str) -> StepUpMiddleware:
     return app
 
 
+def _file(database: str) -> Path | None:
+    """Return the path of a SQLite file, None for an address. Raises ``ConfigurationError`` for a file not there."""
+    if "://" in database:
+        return None
+    path = Path(database)
+    if not path.exists():
+        raise ConfigurationError(f"there is no database at {path}")
+    return path
+
+
 @asynccontextmanager
 async def opened_log(options: argparse.Namespace) -> AsyncIterator[AuditLog]:
     """Open the log that ``--database`` or ``--app`` names, to read it. A file is not written to.
 
     Raises ``ConfigurationError`` for none there.
     """
-    if options.database is None:
+    path = None if options.database is None else _file(options.database)
+    if path is None:
         async with opened_store(options) as store:
             yield store
         return
-    if not options.database.exists():
-        raise ConfigurationError(f"there is no database at {options.database}")
-    async with SQLiteLog(options.database) as log:
+    async with SQLiteLog(path) as log:
         yield log
 
 
@@ -62,9 +72,7 @@ async def opened_log(options: argparse.Namespace) -> AsyncIterator[AuditLog]:
 async def opened_store(options: argparse.Namespace) -> AsyncIterator[Store]:
     """Open the store that ``--database`` or ``--app`` names. Raises ``ConfigurationError`` for none there."""
     if options.database is not None:
-        if not options.database.exists():
-            raise ConfigurationError(f"there is no database at {options.database}")
-        store: Store = SQLiteStore(options.database)
+        store = open_store(_file(options.database) or options.database)
     else:
         store = load_middleware(options.app).stepup.store
     async with store:

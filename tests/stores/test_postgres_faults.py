@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -187,6 +188,20 @@ async def test_the_documented_grants_are_enough_for_the_app_and_for_the_purge_an
             await store.purge(now=NOW + MINUTE, limit=10)
     async with PostgresStore(postgres_server.dsn(database_of(postgres_dsn), purger)) as store:
         assert (await store.purge(now=NOW + MINUTE, limit=10)).anomalies == ()
+
+
+async def test_the_command_line_works_on_an_address(postgres_dsn: str) -> None:
+    async def stepup(*arguments: str) -> int:
+        command = [sys.executable, "-m", "stepup_middleware", *arguments, "--database", postgres_dsn]
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+        return await process.wait()
+
+    async with PostgresStore(postgres_dsn) as store:
+        held = await hold(store)  # S13
+        assert await stepup("revoke-all") == 0
+        over = await store.redeem(held.shown())
+        assert (over.decision.verdict, over.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
+    assert await stepup("audit", "verify", "--all", "--chains-only") == 0
 
 
 # what is held up, and what breaks

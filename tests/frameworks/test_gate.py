@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from django.views import View
 from fastapi import Body, FastAPI
+from quart import Quart
 from quart.views import MethodView
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
@@ -198,3 +199,19 @@ def test_a_tag_above_the_decorator_that_registers_the_function_stops_the_start(t
     site = Site(str(tmp_path / "stepup.db"), frameworks=())
     with pytest.raises(ConfigurationError, match="below the decorator"):
         StepUpMiddleware(app, stepup=site.stepup)
+
+
+# T21
+async def test_a_body_that_cannot_be_bound_is_a_fault_of_the_set_up_that_says_what_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Quart("unbindable")
+
+    @app.post("/x")
+    @requires_step_up(PURPOSE, bind_body=True)
+    async def act() -> str:
+        raise AssertionError("ran")
+
+    assert (await asked(app, tmp_path, "/x", content=b"body")).status_code == 500
+    assert "use RequireStepUp or a Rule with bind_body=True" in caplog.text
+    assert "ran" not in caplog.text

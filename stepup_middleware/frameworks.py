@@ -55,7 +55,11 @@ def scope_among(values: Iterable[Any]) -> Scope | None:
 
 def is_handed_a_request(endpoint: Callable[..., Any]) -> bool:
     """Whether an endpoint has a parameter that will be its request or scope, judged by name and annotation."""
-    for parameter in inspect.signature(endpoint).parameters.values():
+    try:
+        parameters = inspect.signature(endpoint).parameters
+    except (TypeError, ValueError):  # compiled code may have none that can be read
+        return False
+    for parameter in parameters.values():
         annotation = parameter.annotation
         if annotation is parameter.empty:
             if parameter.name in _NAMES:

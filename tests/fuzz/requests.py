@@ -10,7 +10,7 @@ import asyncio
 import tempfile
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from stepup_middleware.exchange import Scope
 from tests.support import ROTATE, TRANSMIT, Browser, House, call, scope_of
@@ -29,7 +29,7 @@ def scope_from(head: str) -> Scope:
         headers.append((name.strip().lower(), value.strip().encode("utf-8", "surrogateescape")))
     scope = scope_of(
         method.encode("ascii", "ignore").decode().upper() or "GET",  # RFC 9110 §9.1: a server takes a token alone
-        unquote(path) or "/",
+        unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode("utf-8", "replace") or "/",
         query_string=query.encode("utf-8", "surrogateescape"),
         raw_path=path.encode("utf-8", "surrogateescape"),
     )

@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.rows import grant_row
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.statements import load_statements
-from tests.stores.support import OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
+from tests.stores.support import OWNER, TRANSMIT, TTL, ask, enrol, grant_for, passkey, shown_for
 
 PATIENT = timedelta(seconds=30)
 SQL = load_statements("stepup_middleware.stores.sqlite")
@@ -35,10 +35,13 @@ class Mint:
         self._prompt = prompt
         self._factor = factor
 
-    def tokens(self, count: int) -> list[TokenReference]:
-        """Issue so many tokens."""
+    def tokens(self, count: int, *, issued_at: datetime | None = None) -> list[TokenReference]:
+        """Issue so many tokens, a second after the prompt was asked or at another moment."""
+        at = issued_at or self._prompt.created_at + timedelta(seconds=1)
+        times = {"issued_at": at, "expires_at": at + TTL}
         grants = [
-            grant_for(self._prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16)) for _ in range(count)
+            grant_for(self._prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16), **times)
+            for _ in range(count)
         ]
         with connected(self.path) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -46,6 +49,7 @@ class Mint:
             connection.executemany(SQL["insert_token"], [(epoch, *grant_row(grant)) for grant in grants])
             (last,) = connection.execute("SELECT max(id) FROM tokens").fetchone()
             connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # now, and not while something is measured
         return [TokenReference(last - count + place, grant.nonce) for place, grant in enumerate(grants, 1)]
 
     def presentations(self, count: int) -> list[Presentation]:

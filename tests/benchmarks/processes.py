@@ -76,7 +76,7 @@ async def _together(mint: Mint, *, turns: bool, seconds: float, each: int) -> Sa
 async def _sides(scale: Scale) -> AsyncIterator[Sides]:
     with scratch() as folder:
         turns, busy = await mint_in(folder / "turns.db"), await mint_in(folder / "busy.db")
-        seconds, each = scale.seconds(2.0), scale.of(20_000)
+        seconds, each = scale.seconds(2.5), scale.of(20_000)
 
         async def taking_turns() -> Sample:
             return await _together(turns, turns=True, seconds=seconds, each=each)
@@ -99,6 +99,7 @@ BENCHMARKS = (
             Figure(f"{_WHAT}: worst p99", _BUSY, at_most(0.1), "p99 ms", "turns", "busy_timeout"),
             Figure(f"{_WHAT}: total", _BUSY, at_least(1.0), "redemptions/s", "turns", "busy_timeout"),
         ),
+        rounds=3,
     ),
 )
 

@@ -101,7 +101,7 @@ async def _minting(path: Path) -> Callable[[int], list[bytes]]:
     mint: Mint = await mint_in(path, person, now=datetime.now(UTC), ip="127.0.0.1", request=request, details=DETAILS)
 
     def requests(count: int) -> list[bytes]:
-        return [request_bytes(token=write(reference)) for reference in mint.tokens(count)]
+        return [request_bytes(token=write(reference)) for reference in mint.tokens(count, issued_at=datetime.now(UTC))]
 
     return requests
 

@@ -168,7 +168,7 @@ def _callers(callers: int, count: int) -> Open:
                     return {"redemptions/s": rate}
 
                 async def commits() -> Sample:
-                    shown = each.presentations(scale.of(1000))
+                    shown = each.presentations(scale.of(500))
                     async with commit_each(each.path, f"each{next(round_number)}") as naive:
                         return await by_callers(callers, shown, naive.redeem)
 
@@ -263,7 +263,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     ),
     Benchmark(
         name="sqlite-1",
-        sides=_callers(1, 2_000),
+        sides=_callers(1, 500),
         figures=(Figure(f"{_WHAT}, 1 caller", _EACH, at_least(1.8), _RATE, "store", "aiosqlite"),),
     ),
     Benchmark(

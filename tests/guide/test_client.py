@@ -275,3 +275,19 @@ async def test_the_page_hears_of_the_modal_and_gives_it_its_colour(
         await expect(page.get_by_role("button", name="Use passkey")).to_have_css("background-color", "rgb(20, 104, 58)")
         await page.keyboard.press("Escape")
         await expect(page.locator("body")).to_have_attribute("data-answered", "cancelled")
+
+
+async def test_an_abort_signal_of_the_page_closes_the_modal(browser: Browser, tmp_path: Path) -> None:
+    async with served(tmp_path, htmx=False) as site, visiting(browser, site) as page:
+        await page.evaluate(
+            """() => {
+                window.mine = new AbortController();
+                window.stepup.fetch("/webhooks/orders/rotate", { method: "POST", signal: window.mine.signal })
+                    .catch((error) => { document.querySelector("h1").textContent = error.name; });
+            }"""
+        )
+        await expect(page.locator("dialog[open]")).to_be_visible()
+        await page.evaluate("window.mine.abort()")
+        await expect(page.locator("dialog[open]")).to_have_count(0)
+        await expect(page.get_by_role("heading", level=1)).to_have_text("AbortError")
+        assert site.ran == []

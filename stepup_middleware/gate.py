@@ -185,7 +185,9 @@ def _guarded_class(endpoint: type[Any], tag: Tag) -> type[Any]:
             super(endpoint, cls).__init_subclass__(**settings)
         else:
             own.__func__(cls, **settings)
-        for name, way in _guarded_ways(cls, tag, [name for name in _ways_in(cls) if name in vars(cls)]).items():
+        # its own, and those of another base that come before ours
+        brought = [name for name in _ways_in(cls) if name in vars(cls) or not _is_behind(getattr(cls, name, None), tag)]
+        for name, way in _guarded_ways(cls, tag, brought).items():
             setattr(cls, name, way)
 
     for name, way in {**ways, "__init_subclass__": classmethod(derived), TAG_ATTRIBUTE: tag}.items():
@@ -207,12 +209,16 @@ def _ways_in(endpoint: type[Any]) -> list[str]:
         return ["guards"]
     if framework == "blacksheep":
         return []  # its routes keep the functions themselves
-    functions = [name for name in dir(endpoint) if inspect.isfunction(getattr(endpoint, name))]
+    members = [name for name in dir(endpoint) if callable(getattr(endpoint, name, None))]
     if framework == "django":
-        return [name for name in functions if name in endpoint.http_method_names and name != "options"]
-    if "dispatch_request" in functions:
+        return [name for name in members if name in endpoint.http_method_names and name != "options"]
+    if "dispatch_request" in members:
         return ["dispatch_request"]
-    return [name for name in functions if name.startswith("on_")] or [name for name in functions if name == "__call__"]
+    return [name for name in members if name.startswith("on_") or name == "__call__"]
+
+
+def _is_behind(way: Any, tag: Tag) -> bool:
+    return any(getattr(each, TAG_ATTRIBUTE, None) is tag for each in (way if isinstance(way, list | tuple) else [way]))
 
 
 def _guarded_ways(endpoint: type[Any], tag: Tag, names: Iterable[str]) -> dict[str, Any]:
@@ -223,6 +229,8 @@ def _guarded_ways(endpoint: type[Any], tag: Tag, names: Iterable[str]) -> dict[s
             guarded[name] = [*(way if isinstance(way, list | tuple) else ()), _litestar_guard(tag)]
         elif name == "dispatch" and way is not None:
             guarded[name] = _guarded_dispatch(way, tag)
+        elif way is not None and not inspect.isfunction(inspect.getattr_static(endpoint, name)):
+            raise ConfigurationError(f"{endpoint.__qualname__}.{name} is no plain method, which alone can be guarded")
         elif way is not None:
             guarded[name] = _guarded_function(way, tag)
     return guarded
@@ -236,6 +244,7 @@ def _guarded_dispatch(dispatch: Callable[..., Any], tag: Tag) -> Callable[..., A
 
         await run_guarded(inner, tag, self.scope, self.receive, self.send)
 
+    setattr(guarded, TAG_ATTRIBUTE, tag)
     return guarded
 
 

@@ -52,7 +52,7 @@ class StepUpMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # every untagged request comes this way: no header is read and no coroutine put around send
         if KEY in scope and self._is_inner(scope):
-            await self.app(scope, receive, send)  # installed twice: the outer one does the work
+            await self._guarded(scope, receive, send)  # installed twice: the outer one does all but our rules
             return
         app, passage, arriving = self._guarded, Passage(send), None
         if scope["type"] == "http":

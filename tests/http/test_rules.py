@@ -266,3 +266,14 @@ def test_a_path_of_fifty_thousand_characters_is_judged_at_once(piece: str) -> No
     began = time.perf_counter()
     table.match(scope_of("POST", path))
     assert time.perf_counter() - began < 1
+
+
+async def test_the_rules_of_a_middleware_inside_another_count(tmp_path: Path) -> None:
+    async with house_in(tmp_path) as house:
+        app = Legacy()
+        inner = StepUpMiddleware(app, stepup=house.stepup, rules=RULES)
+        house.app = StepUpMiddleware(inner, stepup=house.stepup)
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        assert (await call(house.app, scope_of("POST", "/admin/delete", subject=ada.subject))).status == 401
+        assert app.reached == []

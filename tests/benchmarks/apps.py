@@ -26,6 +26,7 @@ from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.exchange import ASGIApp, Scope
 from stepup_middleware.stores.sqlite import SQLiteStore
 
+from .minted import PATIENT
 from .sqlite import commit_each
 
 SECRET = b"a key of the benchmarks, of no other use"
@@ -72,9 +73,10 @@ def bare() -> ASGIApp:
 def _stepup(origin: str = "http://localhost:8000") -> StepUp:
     return StepUp(
         secret_key=SECRET,
-        store=SQLiteStore(os.environ["BENCHMARK_DATABASE"], timeout=timedelta(seconds=30)),
+        store=SQLiteStore(os.environ["BENCHMARK_DATABASE"], timeout=PATIENT),
         relying_party=RelyingParty(id="localhost", name="Benchmark", origins=[origin]),
         identify=identify,
+        store_timeout=PATIENT,  # a disk that is busy makes it slow, not refused
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    audit_pages,
     ceremonies,
     memory,
     pages,
@@ -29,6 +30,7 @@ SUITE: tuple[Benchmark, ...] = (
     *tokens.BENCHMARKS,
     *starting.BENCHMARKS,
     *pages.BENCHMARKS,
+    *audit_pages.BENCHMARKS,
     *memory.BENCHMARKS,
     *verification.BENCHMARKS,
 )

@@ -32,6 +32,10 @@ async def test_the_log_is_filtered_and_paged_and_a_step_up_is_told_from_beginnin
     await person.go("/audit")
     rows = person.page.locator("table.audit tbody tr")
     await expect(rows).to_have_count(50)
+    for width in (360, 700, 1000, 1100, 1280):
+        await person.page.set_viewport_size({"width": width, "height": 800})
+        wide = await person.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+        assert not wide, f"the log scrolls sideways at {width} px"
     times = await rows.locator("time").evaluate_all("all => all.map((each) => each.dateTime)")
     assert times == sorted(times, reverse=True)
     await person.page.get_by_role("link", name="Older events").click()

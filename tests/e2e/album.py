@@ -1,0 +1,168 @@
+"""Every page of the demo and each state of the modal, in the order in which a person could meet them.
+
+Pictures are made of them (``tests.screenshots``), and each is looked at for what keeps people out (axe).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from playwright.async_api import Browser, Route, expect
+
+from .conftest import ANALYST, COSIGNER, OWNER, Demo, Person, open_person, totp_now
+
+Look = Callable[[Person, str, bool], Awaitable[None]]  # at a person's browser: the state's name, and whether it is long
+View = dict[str, Any]
+
+PAGES = {
+    "overview": "/",
+    "payroll": "/payroll",
+    "equity": "/equity",
+    "year-end": "/year-end",
+    "privacy": "/privacy",
+    "developers": "/developers",
+    "identity": "/identity",
+    "domains": "/domains",
+    "exports": "/exports",
+    "security-settings": "/settings/security",
+    "policy": "/settings/step-up-policy",
+    "audit": "/audit",
+    "audit-empty": "/audit?prompt=none",
+    "audit-problem": "/audit?since=yesterday",
+    "console": "/security",
+    "guide": "/guide",
+    "factors": "/stepup/factors",
+    "not-found": "/nowhere",
+    "prompt-over": "/stepup/prompts/over",
+}
+TRANSMIT = '[data-stepup-purpose="payroll_ach_transmit"]'
+ROTATE = '[data-stepup-purpose="webhook_secret_rotation"]'
+
+
+async def history(person: Person, failing: Person) -> None:
+    """Do what makes the pages tell something: an action, its replay, and failures of somebody else in a row."""
+    tokens: list[tuple[str, str]] = []
+
+    async def watch(route: Route) -> None:
+        if token := route.request.headers.get("stepup-token"):
+            tokens.append((route.request.url, token))
+        await route.continue_()
+
+    await person.page.route("**/transmit", watch)
+    await person.go("/payroll")
+    await person.page.locator(TRANSMIT).first.click()
+    await person.dialog.locator('[data-stepup-kind="passkey"]').click()
+    await expect(person.page.locator('a[href$="/file"]').first).to_be_visible()
+    await person.page.unroute("**/transmit")
+    url, token = tokens[-1]
+    again = {"StepUp-Token": token, "Origin": person.demo.url, "User-Agent": "curl/8.11"}
+    await person.context.request.post(url, headers=again)
+    origin = {"Origin": person.demo.url}
+    for _ in range(5):
+        asked = await failing.context.request.put(f"{person.demo.url}/identity/attestation/direct", headers=origin)
+        prompt = (await asked.json())["prompt"]["url"]
+        await failing.context.request.post(f"{person.demo.url}{prompt}/totp", data={"code": "000000"}, headers=origin)
+
+
+async def modal_states(person: Person, look: Look) -> None:
+    """Take the modal as it opens, after a wrong code, and while it waits."""
+    await person.go("/payroll")
+    await person.page.locator(TRANSMIT).first.click()
+    await expect(person.dialog).to_be_visible()
+    await look(person, "modal-passkey", False)
+    await person.page.keyboard.press("Escape")
+    await person.go("/developers")
+    await person.page.locator(ROTATE).first.click()
+    code = person.dialog.get_by_label("Code from your authenticator app")
+    await expect(code).to_be_visible()
+    await look(person, "modal-any", False)
+    await code.fill("000000")
+    await person.dialog.get_by_role("button", name="Authorize").click()
+    await expect(person.dialog.get_by_role("alert")).not_to_be_empty()
+    await look(person, "modal-wrong-code", False)
+    await person.page.keyboard.press("Escape")
+    held = asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        await held.wait()
+        await route.continue_()
+
+    await person.page.route("**/webauthn/options", wait)
+    await person.page.locator(ROTATE).first.click()
+    await person.dialog.locator('[data-stepup-kind="passkey"]').click()
+    await look(person, "modal-waiting", False)
+    held.set()
+    await expect(person.dialog).to_have_count(0)
+    await person.page.unroute("**/webauthn/options")
+    await look(person, "modal-done", False)
+
+
+async def pages(person: Person, look: Look) -> None:
+    """Take every page, the step-up page with its receipt, and the page that answers a navigation."""
+    for name, path in PAGES.items():
+        await person.go(path)
+        await look(person, name, True)
+    await person.go("/audit?event=ACTION_AUTHORIZED")
+    await person.page.locator("table.audit a").first.click()
+    await look(person, "step-up", True)
+    await person.page.get_by_role("link", name="Receipt").click()
+    await look(person, "receipt", True)
+    await person.go("/exports/X-1/download")
+    await look(person, "modal-page", True)
+
+
+async def strangers(browser: Browser, demo: Demo, view: View, look: Look) -> None:
+    """Take the sign-in page, its refusal, and what somebody without a factor meets."""
+    person = await open_person(browser, demo, **view)
+    await person.go("/sign-in")
+    await look(person, "sign-in", True)
+    await person.page.get_by_label("Email").fill(OWNER)
+    await person.page.get_by_label("Password").fill("wrong")
+    await person.page.get_by_role("button", name="Sign in").click()
+    await look(person, "sign-in-refused", True)
+    await person.sign_in(ANALYST)
+    await look(person, "overview-no-factor", True)
+    await person.go("/stepup/factors")
+    await look(person, "factors-none", True)
+    await person.page.get_by_role("button", name="Add authenticator app").click()
+    await expect(person.page.locator("[data-stepup-secret]")).not_to_be_empty()
+    await look(person, "factors-totp", False)
+    await person.go("/payroll")
+    await person.page.locator(TRANSMIT).first.click()
+    await expect(person.dialog).to_be_visible()
+    await look(person, "modal-no-factor", False)
+    await person.go("/settings/step-up-policy")
+    await look(person, "policy-read-only", True)
+    await person.context.close()
+
+
+async def album(browser: Browser, demo: Demo, views: Mapping[str, View], look_as: Callable[[str], Look]) -> None:
+    """Meet every page and state once a view; ``look_as`` returns what looks at them under the view's name."""
+    first = await open_person(browser, demo)
+    await first.plug_in("internal")
+    await first.sign_in()
+    await first.enrol("passkey", name="Laptop")
+    await first.page.get_by_role("button", name="Add authenticator app").click()
+    await first.dialog.locator('[data-stepup-kind="passkey"]').click()
+    shown = first.page.locator("[data-stepup-secret]")
+    await expect(shown).not_to_be_empty()
+    secret = "".join((await shown.inner_text()).split())
+    await first.page.get_by_label("Code from the app").fill(totp_now(secret))
+    await first.page.get_by_role("button", name="Confirm").click()
+    await expect(first.page.locator("[data-stepup-factor]")).to_have_count(2)
+    second = await open_person(browser, demo)
+    await second.sign_in(COSIGNER)
+    await second.enrol_totp()
+    await history(first, second)
+    await second.context.close()
+    for name, view in views.items():
+        look = look_as(name)
+        await first.page.set_viewport_size(view["viewport"])
+        await first.page.emulate_media(color_scheme=view["color_scheme"])
+        await pages(first, look)
+        await modal_states(first, look)
+        await strangers(browser, demo, view, look)
+    await first.context.close()
+    assert first.faults == []

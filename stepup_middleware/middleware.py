@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from stepup_middleware.body import Arriving
+from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired, StoreError
 from stepup_middleware.exchange import (
     KEY,
@@ -23,9 +24,9 @@ from stepup_middleware.exchange import (
 from stepup_middleware.frameworks import framework_around
 from stepup_middleware.gate import run_guarded
 from stepup_middleware.inspection import check_tags
-from stepup_middleware.rules import Rule, RuleTable
+from stepup_middleware.rules import AmbiguousPath, Rule, RuleTable
 from stepup_middleware.service.stepup import StepUp
-from stepup_middleware.web.answers import REPEATED_FORM_LIMIT, may_be_repeated, replace_page
+from stepup_middleware.web.answers import REPEATED_FORM_LIMIT, exchange_of, may_be_repeated, replace_page, send_refusal
 from stepup_middleware.web.pages import prepare
 from stepup_middleware.web.routes import library_router
 
@@ -94,7 +95,13 @@ class StepUpMiddleware:
                 self._ended(passage.exchange, error)  # type: ignore[unreachable] # a gate has set it meanwhile
 
     async def _ruled(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self.rules.match(scope)
+        try:
+            found = self.rules.match(scope)
+        except AmbiguousPath:
+            exchange = exchange_of(scope)
+            exchange.refusal = Refusal(code=RefusalCode.UNAVAILABLE)
+            await send_refusal(exchange, exchange.refusal, scope, receive, send)
+            return
         if found is None:
             await self.app(scope, receive, send)
             return

@@ -50,6 +50,10 @@ class Rule:
         return Tag(purpose=self.purpose, details=self.details, bind_body=self.bind_body)
 
 
+class AmbiguousPath(Exception):
+    """The path can be read in ways that fall under rules which ask for different proofs."""
+
+
 class RuleTable:
     """The rules of an app, compiled."""
 
@@ -77,17 +81,28 @@ class RuleTable:
         return re.compile("".join(parts), re.DOTALL | re.IGNORECASE)
 
     def match(self, scope: Mapping[str, Any]) -> tuple[Rule, dict[str, str]] | None:
-        """Return the first rule that a request may be meant by, with its path parameters."""
+        """Return the first rule that a request may be meant by, with its path parameters.
+
+        Raises ``AmbiguousPath`` when one spelling of the path falls under one rule and another spelling under a
+        rule that asks for something else: which of them the app takes is not known here.
+        """
         methods = _methods(scope)
-        spellings = _spellings(scope)
-        for rule, pattern in self._rules:
-            if rule.method != "*" and methods is not None and rule.method.upper() not in methods:
-                continue
-            for spelling in spellings:
+        rules = [
+            (rule, pattern)
+            for rule, pattern in self._rules
+            if rule.method == "*" or methods is None or rule.method.upper() in methods
+        ]
+        meant: tuple[Rule, dict[str, str]] | None = None
+        for spelling in _spellings(scope):
+            for rule, pattern in rules:
                 found = pattern.fullmatch(spelling)
                 if found:
-                    return rule, found.groupdict(default="")
-        return None
+                    if meant is None:
+                        meant = rule, found.groupdict(default="")
+                    elif meant[0].tag != rule.tag:
+                        raise AmbiguousPath
+                    break
+        return meant
 
 
 def _methods(scope: Mapping[str, Any]) -> set[str] | None:

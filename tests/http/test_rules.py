@@ -277,3 +277,20 @@ async def test_the_rules_of_a_middleware_inside_another_count(tmp_path: Path) ->
         await ada.enrol("passkey")
         assert (await call(house.app, scope_of("POST", "/admin/delete", subject=ada.subject))).status == 401
         assert app.reached == []
+
+
+# H04
+async def test_a_path_that_falls_under_different_rules_by_its_spellings_runs_under_none(tmp_path: Path) -> None:
+    async with house_in(tmp_path) as house:
+        app = Legacy()
+        rules = [
+            Rule("POST", "/hooks/rotate", "webhook_secret_rotation"),
+            Rule("POST", "/files/{rest:path}", "account_erasure_finalize"),
+        ]
+        house.app = StepUpMiddleware(app, stepup=house.stepup, rules=rules)
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        for path in ("/files/../hooks/rotate", "/files/%2e%2e/hooks/rotate"):
+            assert (await call(house.app, scope_of("POST", path, subject=ada.subject))).status == 503
+        assert (await call(house.app, scope_of("POST", "/files/a", subject=ada.subject))).status == 401
+        assert app.reached == []

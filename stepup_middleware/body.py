@@ -12,6 +12,7 @@ from stepup_middleware.core.binding import form_digest, raw_body_digest
 
 BODY_SECONDS = 15.0  # from the first to the last byte of a body that we read ourselves
 MAX_FORM_FIELDS = 1000
+_URL_ENCODED = b"application/x-www-form-urlencoded"
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -35,13 +36,18 @@ async def chunks_of(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
+def check_declared(declared: bytes | None, limit: int) -> None:
+    """Raise ``BodyTooLarge`` for a ``Content-Length`` that is above ``limit`` bytes."""
+    if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+        raise BodyTooLarge
+
+
 async def read_body(chunks: AsyncIterator[bytes], *, declared: bytes | None, limit: int) -> bytes:
     """Return a whole body of at most ``limit`` bytes; ``declared`` is its ``Content-Length``, if any.
 
     A body declared too long is refused unread. Raises ``BodyTooLarge`` or ``BodyTooSlow``.
     """
-    if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
-        raise BodyTooLarge
+    check_declared(declared, limit)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -127,19 +133,25 @@ async def body_digest(body: bytes, content_type: bytes, *, ignored: frozenset[st
     return form_digest(((name, file, sha256(value).hexdigest()) for name, file, value in fields), ignored)
 
 
+def form_kind(content_type: bytes) -> bytes | None:
+    """Return the media type of a form that browsers send, None for any other content."""
+    kind = content_type.partition(b";")[0].strip().lower()
+    return kind if kind in (_URL_ENCODED, b"multipart/form-data") else None
+
+
 async def form_fields(body: bytes, content_type: bytes) -> list[tuple[str, str, bytes]] | None:
     """Return ``(name, file name or "", value)`` of a form body in order; None when it is no form.
 
     Raises ``ValueError`` for a form that cannot be parsed.
     """
-    kind = content_type.partition(b";")[0].strip().lower()
-    if kind == b"application/x-www-form-urlencoded":
+    kind = form_kind(content_type)
+    if kind is None:
+        return None
+    if kind == _URL_ENCODED:
         pairs = parse_qsl(
             body.decode("utf-8"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=MAX_FORM_FIELDS
         )
         return [(name, "", value.encode()) for name, value in pairs]
-    if kind != b"multipart/form-data":
-        return None
 
     from starlette.datastructures import Headers, UploadFile
     from starlette.formparsers import MultiPartException, MultiPartParser

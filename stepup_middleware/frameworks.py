@@ -18,7 +18,7 @@ from uuid import UUID
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from stepup_middleware.body import BodyTooLarge, read_body
+from stepup_middleware.body import BodyTooLarge, check_declared, read_body
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.errors import ConfigurationError, StepUpRequired
 from stepup_middleware.exchange import KEY, Passage, Scope
@@ -161,8 +161,7 @@ async def body_among(values: Iterable[Any], scope: Scope, *, limit: int) -> byte
     Raises ``BodyTooLarge`` or ``BodyTooSlow``, and ``ConfigurationError`` where it cannot be read within bounds.
     """
     declared = header(scope, b"content-length")
-    if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
-        raise BodyTooLarge
+    check_declared(declared, limit)
     for value in values:
         if isinstance(value, Request):
             body = await read_body(value.stream(), declared=declared, limit=limit)

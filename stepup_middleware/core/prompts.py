@@ -17,6 +17,7 @@ from .subject import Subject
 
 PROMPT_LIFETIME = timedelta(minutes=5)
 OPEN_PROMPTS_PER_SESSION = 32  # a page that asks for more at once is a flood, not a person
+ONE_FLOOD_EVENT_PER = timedelta(minutes=1)  # and session, whatever the number of its refusals
 
 
 class PromptState(StrEnum):
@@ -41,6 +42,11 @@ class Asked:
     locale: str
     now: datetime
     also: tuple[AuditEvent, ...] = ()  # what the log must tell besides, such as the refusal of a bad token
+
+    @property
+    def asker(self) -> tuple[str, str, str]:
+        """Who asks: workspace, subject and session. Places for open prompts are counted by it."""
+        return self.subject.workspace_id, self.subject.id, self.subject.session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenSta
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.heads import SignedHead
-from stepup_middleware.core.moments import from_micros, to_micros
+from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
@@ -112,6 +112,29 @@ def facts_of(token: IssuedToken) -> Facts:
     )
 
 
+def presentation_row(shown: Presentation, user_agent: str) -> tuple[Any, ...]:
+    """Return a presentation in the order in which redeeming statements read it, the time last.
+
+    ``user_agent`` is the presentation's, as the database can hold it.
+    """
+    return (
+        shown.reference.id,
+        shown.reference.nonce,
+        shown.attempt,
+        shown.workspace_id,
+        shown.subject_id,
+        shown.session,
+        shown.ip,
+        user_agent,
+        shown.purpose,
+        span_micros(shown.ttl),
+        shown.minimum.strength,
+        shown.request_digest,
+        shown.details_digest,
+        to_micros(shown.now),
+    )
+
+
 def grant_row(grant: TokenGrant) -> tuple[Any, ...]:
     """Return the row of the token that a grant brings, but for its epoch."""
     prompt = grant.prompt
@@ -134,9 +157,9 @@ def grant_row(grant: TokenGrant) -> tuple[Any, ...]:
     )
 
 
-def prompt_row(prompt: Prompt) -> tuple[Any, ...]:
-    """Return the row of a new prompt, but for its epoch."""
-    body = {
+def prompt_body(prompt: Prompt) -> dict[str, Any]:
+    """Return what is kept of a prompt as JSON, beside what stores look it up by."""
+    return {
         "subject_name": prompt.subject_name,
         "ip": prompt.ip,
         "user_agent": prompt.user_agent,
@@ -149,6 +172,10 @@ def prompt_row(prompt: Prompt) -> tuple[Any, ...]:
         "details": [list(pair) for pair in prompt.details],
         "locale": prompt.locale,
     }
+
+
+def prompt_row(prompt: Prompt) -> tuple[Any, ...]:
+    """Return the row of a new prompt, but for its epoch."""
     return (
         prompt.id,
         prompt.workspace_id,
@@ -156,19 +183,32 @@ def prompt_row(prompt: Prompt) -> tuple[Any, ...]:
         prompt.session,
         to_micros(prompt.created_at),
         to_micros(prompt.expires_at),
-        canonical_json(body),
+        canonical_json(prompt_body(prompt)),
     )
 
 
 def prompt_of(row: Row) -> StoredPrompt:
     """Return the prompt of a row of ``get_prompt``."""
-    id_, workspace, subject, session, state, created_at, expires_at, text = row
-    body = json.loads(text)
+    *place, text = row
+    return stored_prompt(json.loads(text), *place)
+
+
+def stored_prompt(
+    body: dict[str, Any],
+    id_: str,
+    workspace_id: str,
+    subject_id: str,
+    session: str,
+    state: str,
+    created_at: int,
+    expires_at: int,
+) -> StoredPrompt:
+    """Return the prompt of its ``prompt_body`` and what is kept beside that; times are in microseconds."""
     request = body["request"]
     prompt = Prompt(
         id=id_,
-        workspace_id=workspace,
-        subject_id=subject,
+        workspace_id=workspace_id,
+        subject_id=subject_id,
         subject_name=body["subject_name"],
         session=session,
         ip=body["ip"],

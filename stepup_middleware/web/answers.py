@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, form_fields, read_body
+from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, form_fields, form_kind, read_body
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired
@@ -223,8 +223,7 @@ def _body_of(exchange: Exchange) -> AsyncIterator[bytes]:
 
 def may_be_repeated(scope: Scope) -> bool:
     """Whether a request is a native form, which a page of ours would have to repeat."""
-    kind = (header(scope, b"content-type") or b"").partition(b";")[0].strip().lower()
-    return kind in (b"application/x-www-form-urlencoded", b"multipart/form-data") and is_navigation(scope)
+    return form_kind(header(scope, b"content-type") or b"") is not None and is_navigation(scope)
 
 
 async def nothing_more() -> Message:

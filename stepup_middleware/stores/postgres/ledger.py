@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from stepup_middleware.core.decisions import Decision, IssuedToken, presentation_event
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import to_micros
-from stepup_middleware.core.policy import StoredPolicy
-from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, asking_event
-from stepup_middleware.core.prompts import ask as decide_prompt
+from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import REDEEMED, Ready
 from stepup_middleware.stores.base import GrantRefused, TokenGrant
@@ -18,6 +16,7 @@ from stepup_middleware.stores.proofs import factor_refusal
 from stepup_middleware.stores.rows import facts_of
 
 from .factors import factors_of, policies_of
+from .prompts import decide
 from .tokens import advance_steps, authorized_entry, owned, person_of
 from .transaction import Transaction
 
@@ -40,15 +39,10 @@ async def ask(transaction: Transaction, asked: Asked, epoch: int) -> Prompt | No
     """Decide a prompt and write its events; None when the epoch is over."""
     if (await read(transaction))[0] != epoch:
         return None
-    subject = asked.subject
-    person = (subject.workspace_id, subject.id)
-    policies = await policies_of(transaction, [subject.workspace_id])
-    factors = await factors_of(transaction, [person])
-    result = decide_prompt(asked, policies.get(subject.workspace_id, StoredPolicy()), factors.get(person, []))
-    for event in asked.also:
-        transaction.append(event)
-    transaction.append(asking_event(asked, result))
-    return result
+    workspace, subject, _ = asked.asker
+    policies = await policies_of(transaction, [workspace])
+    factors = await factors_of(transaction, [(workspace, subject)])
+    return decide(transaction, asked, policies, factors)
 
 
 async def prove(transaction: Transaction, grant: TokenGrant, epoch: int) -> GrantRefused | None:

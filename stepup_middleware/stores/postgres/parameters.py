@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepup_middleware.core.decisions import Presentation
-from stepup_middleware.core.moments import span_micros, to_micros
-from stepup_middleware.stores.rows import Row
+from stepup_middleware.stores.rows import Row, presentation_row
 
 
 def storable(*texts: str | None) -> bool:
@@ -23,22 +22,7 @@ def shown_row(shown: Presentation) -> tuple[Any, ...] | None:
     """Return a presentation in the order of the parameters of ``redeem``, None when it can match no row."""
     if not storable(shown.workspace_id + shown.subject_id + shown.session + shown.ip + shown.purpose):
         return None
-    return (
-        shown.reference.id,
-        shown.reference.nonce,
-        shown.attempt,
-        shown.workspace_id,
-        shown.subject_id,
-        shown.session,
-        shown.ip,
-        shown.user_agent.replace("\0", "\ufffd"),
-        shown.purpose,
-        span_micros(shown.ttl),
-        shown.minimum.strength,
-        shown.request_digest,
-        shown.details_digest,
-        to_micros(shown.now),
-    )
+    return presentation_row(shown, shown.user_agent.replace("\0", "\ufffd"))
 
 
 def columns(rows: Sequence[Row], count: int) -> list[list[Any]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from binascii import crc32
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.factors import EnrolledFactor
 from stepup_middleware.core.moments import from_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import (
+    ONE_FLOOD_EVENT_PER,
     PROMPT_LIFETIME,
     Asked,
     NoFactor,
@@ -29,13 +31,7 @@ from .factors import factors_of, policies_of
 from .parameters import columns
 from .transaction import Transaction
 
-_ONE_EVENT_PER = timedelta(minutes=1)
-
 Session = tuple[str, str, str]
-
-
-def _session(asked: Asked) -> Session:
-    return asked.subject.workspace_id, asked.subject.id, asked.subject.session
 
 
 def _lock_key(session: Session) -> int:
@@ -44,14 +40,29 @@ def _lock_key(session: Session) -> int:
     return key - 2**32 if key >= 2**31 else key
 
 
+def decide(
+    transaction: Transaction,
+    asked: Asked,
+    policies: Mapping[str, StoredPolicy],
+    factors: Mapping[tuple[str, str], Sequence[EnrolledFactor]],
+) -> Prompt | NoFactor:
+    """Decide a prompt and write the events of asking, not the prompt."""
+    workspace, subject, _ = asked.asker
+    result = decide_prompt(asked, policies.get(workspace, StoredPolicy()), factors.get((workspace, subject), ()))
+    for event in asked.also:
+        transaction.append(event)
+    transaction.append(asking_event(asked, result))
+    return result
+
+
 async def ask_all(transaction: Transaction, batch: Sequence[tuple[Asked, int]]) -> list[Prompt | NoFactor | TooMany]:
     """Decide the prompts of a batch from the policies and the factors of this transaction, and write them.
 
     Each comes with the limit of open prompts. Sessions are locked, so that no two nodes count the same.
     """
-    sessions = [_session(asked) for asked, _ in batch]
+    sessions = [asked.asker for asked, _ in batch]
     await transaction.rows("lock_sessions", sorted({_lock_key(session) for session in sessions}))
-    counting = columns([(*_session(asked), to_micros(asked.now)) for asked, _ in batch], 4)
+    counting = columns([(*asked.asker, to_micros(asked.now)) for asked, _ in batch], 4)
     found = await transaction.rows("open_prompts", *counting)
     policies = await policies_of(transaction, sorted({session[0] for session in sessions}))
     factors = await factors_of(transaction, sorted({session[:2] for session in sessions}))
@@ -59,25 +70,22 @@ async def ask_all(transaction: Transaction, batch: Sequence[tuple[Asked, int]]) 
     written: list[Prompt] = []
     answers: list[Prompt | NoFactor | TooMany] = []
     for (asked, open_limit), (_, count, soonest) in zip(batch, found, strict=True):
-        session = _session(asked)
+        session = asked.asker
         ends = added.setdefault(session, [])
         if count + len(ends) >= open_limit:
             await _tell_refusal(transaction, asked)
             first = min((end for end in (soonest, *ends) if end is not None), default=None)
             # a limit of zero has no prompt whose end could be waited for
-            retry_after = _ONE_EVENT_PER if first is None else from_micros(first) - asked.now
+            retry_after = ONE_FLOOD_EVENT_PER if first is None else from_micros(first) - asked.now
             answers.append(TooMany(retry_after=retry_after))
             continue
-        result = decide_prompt(asked, policies.get(session[0], StoredPolicy()), factors.get(session[:2], []))
+        result = decide(transaction, asked, policies, factors)
         until = to_micros(asked.now + PROMPT_LIFETIME)
         ends.append(until)
         if isinstance(result, Prompt):
             written.append(result)
         else:
             await transaction.changed("count_blocked_request", *session, to_micros(asked.now), until)
-        for event in asked.also:
-            transaction.append(event)
-        transaction.append(asking_event(asked, result))
         answers.append(result)
     await transaction.many("insert_prompts", [prompt_row(prompt) for prompt in written])
     return answers
@@ -85,9 +93,9 @@ async def ask_all(transaction: Transaction, batch: Sequence[tuple[Asked, int]]) 
 
 async def _tell_refusal(transaction: Transaction, asked: Asked) -> None:
     # D01, D02: a flood leaves one event a minute, with the number of those it stands for
-    key = _session(asked)
+    key = asked.asker
     logged_at, unlogged = await transaction.row("read_refused_session", *key) or (None, 0)
-    if logged_at is not None and abs(asked.now - from_micros(logged_at)) < _ONE_EVENT_PER:
+    if logged_at is not None and abs(asked.now - from_micros(logged_at)) < ONE_FLOOD_EVENT_PER:
         await transaction.changed("note_refused_session", *key, logged_at, unlogged + 1)
         return
     await transaction.changed("note_refused_session", *key, to_micros(asked.now), 0)

@@ -6,15 +6,15 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from stepup_middleware.core.binding import RequestLine, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import CLOCK_SKEW, IssuedToken, Presentation, TokenState
-from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.stores import rows
 from stepup_middleware.stores.base import TokenGrant
+from stepup_middleware.stores.rows import Facts, grant_row, prompt_body, stored_prompt
 
 _SKEW = span_micros(CLOCK_SKEW)
 
@@ -44,21 +44,11 @@ def session_keys(workspace_id: str, subject_id: str, session: str) -> tuple[str,
 def prompt_fields(prompt: Prompt, epoch: int) -> dict[str, Any]:
     """Return the hash of a new prompt."""
     body = {
+        **prompt_body(prompt),
         "id": prompt.id,
         "workspace": prompt.workspace_id,
         "subject": prompt.subject_id,
-        "subject_name": prompt.subject_name,
         "session": prompt.session,
-        "ip": prompt.ip,
-        "user_agent": prompt.user_agent,
-        "purpose": prompt.purpose,
-        "requirement": prompt.requirement,
-        "policy_version": prompt.policy_version,
-        "factor_ids": list(prompt.factor_ids),
-        "factor_kinds": list(prompt.factor_kinds),
-        "request": prompt.request.as_dict(),
-        "details": [list(pair) for pair in prompt.details],
-        "locale": prompt.locale,
         "created_at": to_micros(prompt.created_at),
     }
     return {
@@ -72,32 +62,8 @@ def prompt_fields(prompt: Prompt, epoch: int) -> dict[str, Any]:
 def prompt_of(state: bytes, expires_at: bytes, text: bytes) -> StoredPrompt:
     """Return the prompt of a hash."""
     body = json.loads(text)
-    request = body["request"]
-    prompt = Prompt(
-        id=body["id"],
-        workspace_id=body["workspace"],
-        subject_id=body["subject"],
-        subject_name=body["subject_name"],
-        session=body["session"],
-        ip=body["ip"],
-        user_agent=body["user_agent"],
-        purpose=body["purpose"],
-        requirement=FactorRequirement(body["requirement"]),
-        policy_version=body["policy_version"],
-        factor_ids=tuple(body["factor_ids"]),
-        factor_kinds=tuple(FactorKind(kind) for kind in body["factor_kinds"]),
-        request=RequestLine(
-            method=request["method"],
-            path=request["path"],
-            query=request["query"],
-            body_digest=request["body_sha256"],
-        ),
-        details=tuple((label, text) for label, text in body["details"]),
-        locale=body["locale"],
-        created_at=from_micros(body["created_at"]),
-        expires_at=from_micros(int(expires_at)),
-    )
-    return StoredPrompt(prompt=prompt, state=PromptState(state.decode()))
+    holder = body["id"], body["workspace"], body["subject"], body["session"]
+    return stored_prompt(body, *holder, state.decode(), body["created_at"], int(expires_at))
 
 
 def challenge_text(challenge: PendingChallenge) -> str:
@@ -116,24 +82,9 @@ def challenge_of(text: bytes) -> PendingChallenge:
 def token_fields(grant: TokenGrant, epoch: int) -> dict[str, Any]:
     """Return the hash of the token that a grant brings."""
     prompt = grant.prompt
-    request, details = prompt.request.digest().hex(), details_digest(prompt.details).hex()
-    issued_at, expires_at = to_micros(grant.issued_at), to_micros(grant.expires_at)
-    body = [
-        prompt.id,
-        prompt.workspace_id,
-        prompt.subject_id,
-        prompt.session,
-        prompt.ip,
-        prompt.purpose,
-        prompt.requirement,
-        prompt.policy_version,
-        request,
-        details,
-        grant.factor_id,
-        grant.factor_kind,
-        issued_at,
-        expires_at,
-    ]
+    _, *row = grant_row(grant)
+    body = [value.hex() if isinstance(value, bytes) else value for value in row]
+    request, details, _, kind, issued_at, expires_at = body[8:]
     return {
         "state": TokenState.ISSUED.value,
         "epoch": epoch,
@@ -144,7 +95,7 @@ def token_fields(grant: TokenGrant, epoch: int) -> dict[str, Any]:
         "purpose": utf8(prompt.purpose),
         "request": request,
         "details": details,
-        "kind": grant.factor_kind.value,
+        "kind": kind,
         "issued_at": issued_at,
         "expires_at": expires_at,
         "body": json.dumps(body),
@@ -160,68 +111,30 @@ def token_of(
     replays: bytes | None,
 ) -> IssuedToken:
     """Return the token of the fields of a hash."""
-    redeemed_at, redeemed_ip, redeemed_user_agent = json.loads(redeemed) if redeemed else (None, "", "")
-    return _token_of(
-        reference,
-        state,
-        text,
-        attempt=bytes.fromhex(attempt.decode()) if attempt else None,
-        redeemed_at=None if redeemed_at is None else from_micros(redeemed_at),
-        redeemed_ip=redeemed_ip,
-        redeemed_user_agent=redeemed_user_agent,
-        replays=int(replays or 0),
+    *bound, request, details, factor, kind, issued_at, expires_at = json.loads(text)
+    return rows.token_of(
+        (
+            reference.id,
+            reference.nonce,
+            state.value,
+            *bound,
+            bytes.fromhex(request),
+            bytes.fromhex(details),
+            factor,
+            kind,
+            issued_at,
+            expires_at,
+            bytes.fromhex(attempt.decode()) if attempt else None,
+            *(json.loads(redeemed) if redeemed else (None, "", "")),
+            int(replays or 0),
+        )
     )
 
 
 def redeemed_token(shown: Presentation, text: bytes) -> IssuedToken:
     """Return the token that a presentation redeemed, of the body of its hash."""
-    return _token_of(
-        shown.reference,
-        TokenState.REDEEMED,
-        text,
-        attempt=shown.attempt,
-        redeemed_at=shown.now,
-        redeemed_ip=shown.ip,
-        redeemed_user_agent=shown.user_agent,
-    )
-
-
-def _token_of(reference: TokenReference, state: TokenState, text: bytes, **fields: Any) -> IssuedToken:
-    (
-        prompt_id,
-        workspace,
-        subject,
-        session,
-        ip,
-        purpose,
-        requirement,
-        version,
-        request,
-        details,
-        factor,
-        kind,
-        issued_at,
-        expires_at,
-    ) = json.loads(text)
-    return IssuedToken(
-        reference=reference,
-        state=state,
-        prompt_id=prompt_id,
-        workspace_id=workspace,
-        subject_id=subject,
-        session=session,
-        ip=ip,
-        purpose=purpose,
-        requirement=FactorRequirement(requirement),
-        policy_version=version,
-        request_digest=bytes.fromhex(request),
-        details_digest=bytes.fromhex(details),
-        factor_id=factor,
-        factor_kind=FactorKind(kind),
-        issued_at=from_micros(issued_at),
-        expires_at=from_micros(expires_at),
-        **fields,
-    )
+    prompt, *_, requirement, policy_version, _, _, factor, kind, issued_at, expires_at = json.loads(text)
+    return rows.redeemed_token(shown, Facts(prompt, factor, kind, requirement, policy_version, issued_at, expires_at))
 
 
 def redeemed_text(shown: Presentation) -> str:

@@ -17,6 +17,7 @@ from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAu
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import (
+    ONE_FLOOD_EVENT_PER,
     PROMPT_LIFETIME,
     Asked,
     NoFactor,
@@ -57,7 +58,6 @@ from .codec import (
 
 _ASKING = "asking"  # a prompt's key that is taken, before the prompt is there
 _LOOK_AGAIN_SECONDS = 0.01  # while another proof of the same prompt is judged
-_ONE_EVENT_PER = timedelta(minutes=1)
 _OPEN, _PROVED, _CANCELLED = PromptState.OPEN.value, PromptState.PROVED.value, PromptState.CANCELLED.value
 
 
@@ -153,16 +153,16 @@ class RedisHotStore(Store):
         finally:
             # what was refused for want of a factor keeps its place: else who asks for it asks without end
             if not isinstance(answer, Prompt):
-                commands = [("DEL", key)] if answer else [("DEL", key), ("ZREM", _opened(asked), key)]
+                commands = [("DEL", key)] if answer else [("DEL", key), ("ZREM", session_keys(*asked.asker)[0], key)]
                 with suppress(StoreError):
                     await self._server.ask(*commands)
 
     async def _admit(self, asked: Asked, open_limit: int) -> Prompt | NoFactor | TooMany:
         """Decide on a prompt whose key is taken, and open it."""
-        subject, now, key = asked.subject, to_micros(asked.now), prompt_key(asked.prompt_id)
-        opened, _, refused = session_keys(subject.workspace_id, subject.id, subject.session)
+        now, key = to_micros(asked.now), prompt_key(asked.prompt_id)
+        opened, _, refused = session_keys(*asked.asker)
         stay = _milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
-        limits = (open_limit, stay, span_micros(_ONE_EVENT_PER))
+        limits = (open_limit, stay, span_micros(ONE_FLOOD_EVENT_PER))
         end = now + span_micros(PROMPT_LIFETIME)
         admitted = await self._script("admit", [opened, refused], key, end, now, *limits)
         if not admitted[0]:
@@ -170,7 +170,7 @@ class RedisHotStore(Store):
             if log:
                 await self._behind.append([flood_event(asked, also_refused_before=unlogged)])
             # a limit of zero has no prompt whose end could be waited for
-            return TooMany(retry_after=from_micros(int(float(soonest))) - asked.now if soonest else _ONE_EVENT_PER)
+            return TooMany(retry_after=from_micros(int(float(soonest))) - asked.now if soonest else ONE_FLOOD_EVENT_PER)
         epoch = self._server.epoch
         result = await self._ledger.ask_hot(asked, epoch=epoch)
         if result is None:
@@ -434,11 +434,6 @@ class RedisHotStore(Store):
 
     async def reencrypt_secrets(self, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
         return await self._behind.reencrypt_secrets(limit, after, rewrite)
-
-
-def _opened(asked: Asked) -> str:
-    subject = asked.subject
-    return session_keys(subject.workspace_id, subject.id, subject.session)[0]
 
 
 def _milliseconds(span: timedelta) -> int:

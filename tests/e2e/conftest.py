@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright, expect
+
+from tests.machine import free_port
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -87,13 +88,6 @@ async def start_demo(folder: Path, *, database: Path | None = None, arguments: t
                 await _listening(port)
                 return Demo(url=found.group().decode(), database=database, process=process, log=log)
     raise AssertionError(f"the demo did not start: {log.read_text()}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _listening(port: int) -> None:

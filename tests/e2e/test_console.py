@@ -13,7 +13,9 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Page, Route, expect
 
-from .conftest import COSIGNER, Demo, Person, free_port, open_person, start_demo, stop_demo
+from tests.machine import free_port
+
+from .conftest import COSIGNER, Demo, Person, open_person, start_demo, stop_demo
 from .test_main_flow import TRANSMIT, authorize
 
 ALERT = "#panel article.critical"

@@ -19,6 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from tests.guide.person import Person
+from tests.machine import free_port
 
 from .site import ORIGIN
 
@@ -120,14 +121,6 @@ async def _ends_with_its_headers(request: httpx2.Request) -> None:
     """Send no empty body: hypercorn 0.18 loses an HTTP/2 connection whose stream is answered before it ends."""
     if request.headers.get("content-length") == "0":
         del request.headers["content-length"]
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

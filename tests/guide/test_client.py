@@ -22,7 +22,8 @@ from starlette.routing import Route
 
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
 from stepup_middleware.stores.sqlite import SQLiteStore
-from tests.e2e.conftest import browser, free_port
+from tests.e2e.conftest import browser
+from tests.machine import free_port
 
 from .harness import serving
 from .person import plug_in_passkey

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,22 +15,14 @@ import httpx2
 import pytest
 
 from stepup_middleware.testing import VirtualAuthenticator
+from tests.machine import free_port, program
 from tests.served.nginx import in_front, trusting
-from tests.served.processes import Server, free_port, serving
+from tests.served.processes import Server, serving
 from tests.support import TRANSMIT, Browser, code_of, house_in
 
 from .harness import KEY, blocks_of, shell
 
 ROTATE = "/webhooks/orders/rotate"
-
-
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 @pytest.fixture

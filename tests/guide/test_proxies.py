@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from stepup_middleware import ConfigurationError, StepUp, StepUpMiddleware
 from stepup_middleware.service.visitor import Visitor
-from tests.e2e.conftest import free_port
+from tests.machine import free_port
 
 from .harness import Ran, serving
 from .person import Person

@@ -15,7 +15,8 @@ import httpx2
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.e2e.conftest import OWNER, browser, free_port
+from tests.e2e.conftest import OWNER, browser
+from tests.machine import free_port
 
 from .harness import KEY, Ran, blocks_of
 from .person import NAVIGATION, Person, plug_in_passkey

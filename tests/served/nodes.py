@@ -22,10 +22,11 @@ import httpx2
 from demo_app.guide_pages import FOLDER
 from demo_app.seed import DEMO_PASSWORD
 from stepup_middleware.testing import VirtualAuthenticator
+from tests.machine import free_port
 from tests.stores.servers import PostgresServer
 
 from .nginx import in_front, trusting
-from .processes import SECONDS, free_port, serving
+from .processes import SECONDS, serving
 
 NODES = 3
 DATABASE = "axis"

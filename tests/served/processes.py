@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,6 +14,7 @@ from typing import Self
 import httpx2
 
 from stepup_middleware.testing import VirtualAuthenticator
+from tests.machine import free_port
 
 from .app import ORIGIN, POLL_SECONDS, there
 
@@ -41,14 +41,6 @@ class Server:
         """Return its exit status, once it has ended by itself."""
         async with asyncio.timeout(SECONDS):
             return await self.process.wait()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
 
 
 @asynccontextmanager

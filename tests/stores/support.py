@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -232,6 +232,15 @@ async def hold_many(store: Store, count: int, subject: Subject = OWNER) -> list[
         assert isinstance(reference, TokenReference)
         held.append(Held(prompt=prompt, factor=factor, reference=reference))
     return held
+
+
+async def assert_each_ran_once(store: Store, held: Sequence[Held], ran: Sequence[Sequence[int]]) -> None:
+    """Assert that of eight processes one ran each token, and that the log tells of each and of its first replay."""
+    assert sorted(id_ for ids in ran for id_ in ids) == sorted(one.reference.id for one in held)
+    names = [record.event for record in await all_records(store)]
+    assert names.count(EventName.ACTION_AUTHORIZED) == len(held)
+    assert names.count(EventName.REUSED) == len(held)  # the other six are counted
+    await assert_chains_hold(store)
 
 
 async def all_records(store: Store) -> list[AuditRecord]:

@@ -18,14 +18,16 @@ import pytest
 from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.base import AuditFilter
+from stepup_middleware.stores.base import AuditFilter, Store
 from stepup_middleware.stores.postgres import PostgresStore
+from tests.machine import free_port
 
-from .servers import PATIENCE_SECONDS, PostgresServer, free_port, need, pgbouncer
+from .servers import PATIENCE_SECONDS, PostgresServer, need, pgbouncer
 from .support import (
     MINUTE,
     NOW,
     OWNER,
+    Held,
     all_records,
     assert_chains_hold,
     event,
@@ -358,12 +360,17 @@ async def test_a_replica_that_was_promoted_without_the_redemption_repeats_none(o
         await replica.start()
         await asyncio.to_thread(replica.run, "pg_ctl", "promote", "-D", str(replica.data))
         async with PostgresStore(there) as store:
-            again = await store.redeem(held.shown())
-            assert (again.decision.verdict, again.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
-            fresh = await hold(store)
-            assert (await store.redeem(fresh.shown())).decision.verdict is Verdict.REDEEMED
+            await assert_its_time_is_over(store, held)
     finally:
         replica.stop()
+
+
+async def assert_its_time_is_over(store: Store, held: Held) -> None:
+    """Assert that a token from before a loss is worth nothing, and that a new one runs."""
+    again = await store.redeem(held.shown())
+    assert (again.decision.verdict, again.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
+    fresh = await hold(store)
+    assert (await store.redeem(fresh.shown())).decision.verdict is Verdict.REDEEMED
 
 
 @pytest.mark.parametrize("running", [True, False])
@@ -386,10 +393,7 @@ async def test_a_dump_read_back_ends_the_tokens_of_its_time(
     if not running:
         store = PostgresStore(postgres_dsn)
         await store.start()
-    again = await store.redeem(held.shown())
-    assert (again.decision.verdict, again.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
-    fresh = await hold(store)
-    assert (await store.redeem(fresh.shown())).decision.verdict is Verdict.REDEEMED
+    await assert_its_time_is_over(store, held)
     await assert_chains_hold(store)
     await store.close()
 
@@ -414,10 +418,7 @@ async def test_a_data_directory_put_back_ends_the_tokens_of_its_time(own_server:
     if not running:
         store = PostgresStore(dsn)
         await store.start()
-    again = await store.redeem(held.shown())
-    assert (again.decision.verdict, again.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
-    fresh = await hold(store)
-    assert (await store.redeem(fresh.shown())).decision.verdict is Verdict.REDEEMED
+    await assert_its_time_is_over(store, held)
     await assert_chains_hold(store)
     await store.close()
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stepup_middleware.core.decisions import IssuedToken, Verdict
+from stepup_middleware.core.decisions import IssuedToken
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import to_micros
-from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.transaction import Transaction
 from stepup_middleware.stores.rows import token_of
 
 from .servers import DATABASE, PostgresServer
 from .support import IP, NOW, TTL, event, passkey
-from .test_sqlite_guard import HONEST, ISSUED_AT, ONE_OFF, Case, cases, judged, presentation
+from .test_sqlite_guard import ISSUED_AT, ONE_OFF, Case, assert_agreement, cases
 
 _ROW = (
     b"n" * 16,
@@ -62,25 +60,7 @@ async def run_cases(server: PostgresServer, batch: list[Case]) -> None:
         await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
         rows = [dict(row) for row, _ in batch]
         ids = await store._engine.write(lambda transaction: mint(transaction, rows))
-        for row, id_ in zip(rows, ids, strict=True):
-            if row["state"] == "redeemed":
-                before = replace(
-                    presentation(HONEST, id_, b"before".ljust(16)), reference=TokenReference(id_, row["nonce"])
-                )
-                if (await store.redeem(before)).decision.verdict is not Verdict.REDEEMED:
-                    # another nonce or an old epoch left the row alone; a factor that is gone revoked it
-                    row["state"] = "issued" if row["epoch"] or row["factor_live"] else "revoked"
-        shown = [
-            presentation(fields, id_, index.to_bytes(16, "big"))
-            for index, ((_, fields), id_) in enumerate(zip(batch, ids, strict=True))
-        ]
-        answers = await asyncio.gather(*map(store.redeem, shown))
-        verdicts = [answer.decision.verdict for answer in answers]
-        assert verdicts == [judged(row, one) for row, one in zip(rows, shown, strict=True)]
-        for answer in answers:
-            if answer.decision.verdict is Verdict.REDEEMED:
-                assert answer.row is not None
-                assert answer.row == await stored_token(store, answer.row.reference.id)
+        await assert_agreement(store, batch, rows, ids, lambda id_: stored_token(store, id_))
 
 
 async def stored_token(store: PostgresStore, id_: int) -> IssuedToken:

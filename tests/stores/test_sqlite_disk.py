@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -21,21 +20,12 @@ import pytest
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.sqlite import SQLiteStore
+from tests.machine import program
 
 from .crashes import Siege
 from .support import all_records, assert_chains_hold, event, hold_many, won
 
 PAGE = 4096
-
-
-def program(name: str) -> str:
-    """Return the path of a program; without it the test is skipped, except in CI."""
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 async def present(siege: Siege, shown: Sequence[Presentation], fault: str, *, seconds: float) -> None:

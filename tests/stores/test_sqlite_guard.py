@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.authorized import REDEEMED, authorized_body, make_ready
+from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.rows import token_of
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.transaction import Transaction
@@ -181,26 +182,37 @@ async def run_cases(path: Path, batch: list[Case]) -> None:
         await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
         rows = [dict(row) for row, _ in batch]
         ids = await store._engine.write(lambda transaction: mint(transaction, rows))
-        for row, id_ in zip(rows, ids, strict=True):
-            if row["state"] == "redeemed":
-                before = replace(
-                    presentation(HONEST, id_, b"before".ljust(16)), reference=TokenReference(id_, row["nonce"])
-                )
-                if (await store.redeem(before)).decision.verdict is not Verdict.REDEEMED:
-                    # another nonce or an old epoch left the row alone; a factor that is gone revoked it
-                    alone = row["epoch"] or row["factor_live"]
-                    row["state"] = "issued" if alone else "revoked"
-        shown = [
-            presentation(fields, id_, index.to_bytes(16, "big"))
-            for index, ((_, fields), id_) in enumerate(zip(batch, ids, strict=True))
-        ]
-        answers = await asyncio.gather(*map(store.redeem, shown))
-        verdicts = [answer.decision.verdict for answer in answers]
-        assert verdicts == [judged(row, one) for row, one in zip(rows, shown, strict=True)]
-        for answer in answers:
-            if answer.decision.verdict is Verdict.REDEEMED:
-                assert answer.row is not None
-                assert answer.row == await stored_token(store, answer.row.reference.id)
+        await assert_agreement(store, batch, rows, ids, lambda id_: stored_token(store, id_))
+
+
+async def assert_agreement(
+    store: Store,
+    batch: list[Case],
+    rows: list[dict[str, Any]],
+    ids: list[int],
+    stored: Callable[[int], Awaitable[IssuedToken]],
+) -> None:
+    """Present each case of a batch whose rows were minted, and assert what the table of decisions says of it."""
+    for row, id_ in zip(rows, ids, strict=True):
+        if row["state"] == "redeemed":
+            before = replace(
+                presentation(HONEST, id_, b"before".ljust(16)), reference=TokenReference(id_, row["nonce"])
+            )
+            if (await store.redeem(before)).decision.verdict is not Verdict.REDEEMED:
+                # another nonce or an old epoch left the row alone; a factor that is gone revoked it
+                alone = row["epoch"] or row["factor_live"]
+                row["state"] = "issued" if alone else "revoked"
+    shown = [
+        presentation(fields, id_, index.to_bytes(16, "big"))
+        for index, ((_, fields), id_) in enumerate(zip(batch, ids, strict=True))
+    ]
+    answers = await asyncio.gather(*map(store.redeem, shown))
+    verdicts = [answer.decision.verdict for answer in answers]
+    assert verdicts == [judged(row, one) for row, one in zip(rows, shown, strict=True)]
+    for answer in answers:
+        if answer.decision.verdict is Verdict.REDEEMED:
+            assert answer.row is not None
+            assert answer.row == await stored(answer.row.reference.id)
 
 
 async def stored_token(store: SQLiteStore, id_: int) -> IssuedToken:

@@ -11,27 +11,55 @@ from datetime import timedelta
 from pathlib import Path
 
 from stepup_middleware.core.decisions import Presentation, Verdict
+from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.sqlite import SQLiteStore
 
 PATIENT = timedelta(seconds=30)
+AT_ONCE = 8  # presentations that a worker has under way
 
 
-async def _ran(store: SQLiteStore, shown: Presentation) -> bool:
+async def _ran(store: Store, shown: Presentation) -> bool:
     answer = await store.redeem(replace(shown, attempt=os.urandom(16)))
     return answer.decision.verdict is Verdict.REDEEMED
 
 
+async def won_by(store: Store, shown: Sequence[Presentation], seed: int) -> list[int]:
+    """Redeem all tokens at once, in an order of one's own; return the ids of those that ran here."""
+    mine = list(shown)
+    random.Random(seed).shuffle(mine)  # noqa: S311 - an order, no secret
+    ran = await asyncio.gather(*(_ran(store, one) for one in mine))
+    return [one.reference.id for one, won in zip(mine, ran, strict=True) if won]
+
+
 def race(path: Path, shown: Sequence[Presentation], seed: int) -> list[int]:
-    """Redeem all tokens at once, in an order of its own; return the ids of those that ran here."""
+    """Open the store and redeem all tokens at once; return the ids of those that ran here."""
 
     async def run() -> list[int]:
-        mine = list(shown)
-        random.Random(seed).shuffle(mine)  # noqa: S311 - an order, no secret
         async with SQLiteStore(path, timeout=PATIENT) as store:
-            ran = await asyncio.gather(*(_ran(store, one) for one in mine))
-        return [one.reference.id for one, won in zip(mine, ran, strict=True) if won]
+            return await won_by(store, shown, seed)
 
     return asyncio.run(run())
+
+
+async def present(store: Store, shown: Sequence[Presentation], seed: int, ledger: Path) -> None:
+    """Present every token, in an order of one's own; write down each answer, and each run at once."""
+    file = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    waiting = list(shown)
+    random.Random(seed).shuffle(waiting)  # noqa: S311 - an order, no secret
+
+    async def one_after_another() -> None:
+        while waiting:
+            one = waiting.pop()
+            try:
+                ran = await _ran(store, one)
+            except StoreError:
+                os.write(file, b"unavailable 0\n")
+                continue
+            # from here the action runs
+            os.write(file, b"%s %d\n" % (b"ran" if ran else b"refused", one.reference.id))
+
+    await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
 
 
 def redeem_over_a_fork(path: Path, shown: Sequence[Presentation]) -> tuple[list[int], list[int]]:

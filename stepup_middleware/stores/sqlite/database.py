@@ -179,7 +179,7 @@ class Database:
             "recursive_triggers = ON",  # so that no REPLACE gets round the triggers that guard the log
             "trusted_schema = OFF",
             "temp_store = MEMORY",
-            "cache_size = -32768",  # KiB; the rest is cached by the system, once for all processes
+            "cache_size = -8192",  # KiB; the rest is cached by the system, once for all processes
             "journal_size_limit = 67108864",  # bytes
         ):
             pragma(setting)

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.frameworks.apps import FRAMEWORKS
+from tests.support import Answer
 
 from . import spellings
-from .requests import Site
+from .requests import Site, hands_out_a_token
 from .targets import CORPUS, TARGETS
 
 
@@ -45,6 +46,24 @@ def test_no_edit_of_a_seed_and_no_bytes_at_all_break_a_promise(target: str) -> N
         TARGETS[target](data)
 
     holds()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "handed_out"),
+    [
+        ({"content-type": "application/json"}, b'{"token": "x", "expires_at": ""}', True),
+        ({"content-type": "text/html"}, b'<input type="hidden" name="token" value="2">', False),
+        ({"content-type": "application/problem+json"}, b'{"code": "STEPUP_REQUIRED"}', False),
+        ({"set-cookie": "stepup-token=x; Path=/bound; HttpOnly"}, b"", True),
+        ({"set-cookie": "stepup-token=; Path=/bound; Max-Age=0"}, b"", False),
+    ],
+)
+def test_a_token_is_told_from_a_field_that_the_client_sent(
+    headers: dict[str, str], body: bytes, handed_out: bool
+) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    answer = Answer([{"status": 200, "headers": raw}, {"body": body}])
+    assert hands_out_a_token(answer) is handed_out
 
 
 @pytest.fixture

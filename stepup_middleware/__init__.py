@@ -4,11 +4,10 @@ A tagged route runs only with a fresh, single-use proof that is bound to its pur
 session, the address and the very request. See the README for the first five minutes.
 """
 
-from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, FailureCluster
-from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
-from stepup_middleware.core.factors import FactorKind, FactorRequirement
-from stepup_middleware.core.heads import SignedHead
-from stepup_middleware.core.policy import PurposePolicy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from stepup_middleware.core.kinds import FactorKind, FactorRequirement
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Deprecation, Purpose
 from stepup_middleware.core.relying_party import RelyingParty
@@ -26,7 +25,13 @@ from stepup_middleware.gate import RequireStepUp, require_step_up, requires_step
 from stepup_middleware.middleware import StepUpMiddleware
 from stepup_middleware.rules import Rule
 from stepup_middleware.service.stepup import StepUp
-from stepup_middleware.stores.base import AttemptLimit, AuditFilter, AuditPage
+
+if TYPE_CHECKING:
+    from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, FailureCluster
+    from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
+    from stepup_middleware.core.heads import SignedHead
+    from stepup_middleware.core.policy import PurposePolicy
+    from stepup_middleware.stores.base import AttemptLimit, AuditFilter, AuditPage
 
 __all__ = [
     "FAILURE_CLUSTER",
@@ -64,3 +69,32 @@ __all__ = [
     "require_step_up",
     "requires_step_up",
 ]
+
+# names of settings and of the log, each loaded with its first use: tagging routes needs none of them
+_HOMES = {
+    "FAILURE_CLUSTER": "core.clusters",
+    "AttemptLimit": "stores.base",
+    "AuditEvent": "core.events",
+    "AuditFilter": "stores.base",
+    "AuditPage": "stores.base",
+    "AuditRecord": "core.events",
+    "ClusterRule": "core.clusters",
+    "EventName": "core.events",
+    "FailureCluster": "core.clusters",
+    "Outcome": "core.events",
+    "PurposePolicy": "core.policy",
+    "Severity": "core.events",
+    "SignedHead": "core.heads",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name with its first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

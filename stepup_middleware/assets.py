@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
+import zlib
 from functools import cache
 from hashlib import sha256
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 NAMES = ("htmx.min.js", "stepup.js", "stepup.css", "factors.js", "receipt.css")
 _MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
@@ -14,6 +16,8 @@ _MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charse
 
 def static_dir() -> Traversable:
     """Return the folder of the assets: inside the installed package, or at the top of a checkout."""
+    from importlib.resources import files
+
     package = files("stepup_middleware")
     inside = package.joinpath("static")
     return inside if inside.is_dir() else package.joinpath("..", "static")
@@ -28,7 +32,7 @@ class Asset:
         stem, _, suffix = name.rpartition(".")
         self.name = name
         self.content = content
-        self.gzipped = gzip.compress(content, mtime=0)
+        self.gzipped = zlib.compress(content, level=9, wbits=31)  # in the format of gzip, without a time
         self.media_type = _MEDIA_TYPES[suffix]
         self.hashed_name = f"{stem}.{sha256(content).hexdigest()[:16]}.{suffix}"
 

@@ -6,22 +6,24 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from stepup_middleware.body import Arriving, BodyTooLarge, BodyTooSlow, body_digest
+from stepup_middleware.core.application import Application
 from stepup_middleware.core.binding import Details, RequestLine, check_details
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.proof import Proof
-from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.service.admission import Application
-from stepup_middleware.service.stepup import StepUp
-from stepup_middleware.service.visitor import Visitor, header, headers
+from stepup_middleware.headers import header, headers
+
+if TYPE_CHECKING:
+    from stepup_middleware.core.purposes import Purpose
+    from stepup_middleware.service.stepup import StepUp
+    from stepup_middleware.service.visitor import Visitor
 
 logger = logging.getLogger("stepup_middleware")
 
@@ -46,8 +48,7 @@ current: ContextVar[Scope | None] = ContextVar("stepup_middleware_scope", defaul
 by_context: set[str] = set()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tag:
+class Tag(NamedTuple):
     """What a route is tagged with. ``details`` is a value or a callable of the scope, sync or async."""
 
     purpose: str

@@ -22,7 +22,7 @@ from stepup_middleware.body import BodyTooLarge, check_declared, read_body
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.errors import ConfigurationError, StepUpRequired
 from stepup_middleware.exchange import KEY, Passage, Scope
-from stepup_middleware.service.visitor import header
+from stepup_middleware.headers import header
 
 # the exception that each framework answers without taking it for a fault; each can be built without arguments
 _QUIET = {

@@ -32,7 +32,7 @@ from stepup_middleware.frameworks import (
     refusing,
     scope_among,
 )
-from stepup_middleware.service.visitor import header
+from stepup_middleware.headers import header
 from stepup_middleware.web.answers import exchange_of, send_refusal, starlette_handler
 
 TAG_ATTRIBUTE = "__stepup_tag__"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.exchange import Tag, logger
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 _DEPTH = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundRoute:
+class FoundRoute(NamedTuple):
     """A route as the app has it. ``tag`` is None for an untagged one; ``readable`` False for an app without a list."""
 
     path: str

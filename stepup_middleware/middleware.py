@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from stepup_middleware.body import Arriving
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -25,10 +26,10 @@ from stepup_middleware.frameworks import framework_around
 from stepup_middleware.gate import run_guarded
 from stepup_middleware.inspection import check_tags
 from stepup_middleware.rules import AmbiguousPath, Rule, RuleTable
-from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.web.answers import REPEATED_FORM_LIMIT, exchange_of, may_be_repeated, replace_page, send_refusal
-from stepup_middleware.web.pages import prepare
-from stepup_middleware.web.routes import library_router
+
+if TYPE_CHECKING:
+    from stepup_middleware.service.stepup import StepUp
 
 
 class StepUpMiddleware:
@@ -40,6 +41,9 @@ class StepUpMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, stepup: StepUp, rules: Iterable[Rule] = ()) -> None:
+        from stepup_middleware.web.pages import prepare  # loads the ceremonies' pages where an app is built
+        from stepup_middleware.web.routes import library_router
+
         self.app = app
         self.stepup = stepup
         self.rules = RuleTable(rules)

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.exchange import DetailsSource, Tag
-from stepup_middleware.service.visitor import headers
+from stepup_middleware.headers import headers
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
 _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from .binding import Details
-from .decisions import IssuedToken, Presentation
-from .factors import FactorKind, FactorRequirement
+if TYPE_CHECKING:
+    from .binding import Details
+    from .decisions import IssuedToken, Presentation
+    from .kinds import FactorKind, FactorRequirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from .factors import FactorRequirement
-from .prompts import Prompt
-from .purposes import Purpose
+if TYPE_CHECKING:
+    from .kinds import FactorRequirement
+    from .prompts import Prompt
+    from .purposes import Purpose
 
 
 class RefusalCode(StrEnum):

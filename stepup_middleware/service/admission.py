@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 
-from stepup_middleware.core.binding import Details, RequestLine, details_digest
+from stepup_middleware.core.application import Application
+from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import FactorRequirement
@@ -22,21 +22,6 @@ from .floods import Floods
 from .visitor import Visitor
 
 LOCALE = "en"  # the language in which titles and consequences are shown
-
-
-@dataclass(slots=True, kw_only=True)  # one a request
-class Application:
-    """A request that wants to run: for which purpose, what it is, and the tokens that came with it.
-
-    ``tokens`` are the raw values of every ``StepUp-Token`` header, or the one of the library's own cookie
-    on a navigation. ``quiet``: a prefetch, which is refused without asking anybody.
-    """
-
-    purpose: Purpose
-    request: RequestLine
-    details: Details
-    tokens: Sequence[bytes] = field(repr=False)
-    quiet: bool = False
 
 
 class Admission:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from stepup_middleware.core.heads import HeadKey, SignedHead
+from stepup_middleware.core.heads import HeadKey, SignedHead, public_text
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.base import Store
 
@@ -51,6 +51,11 @@ class HeadKeeper:
         self._lock = asyncio.Lock()
         self._queue: asyncio.Queue[SignedHead] = asyncio.Queue(_WAITING)
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def public_key(self) -> str:
+        """The public key of what is signed here, as ``stepup audit verify --head-key`` reads it."""
+        return public_text(self.key.public_key)
 
     def start(self) -> None:
         """Start signing on the running loop."""

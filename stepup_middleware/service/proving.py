@@ -31,6 +31,9 @@ from .visitor import Visitor
 CEREMONY_TIMEOUT = timedelta(minutes=2)
 TOTP_BUCKET = "totp"
 WEBAUTHN_BUCKET = "webauthn"
+# Nobody guesses a signature: this bounds what false ones cost us. It never closes for good, or whoever holds
+# the session could take a person's keys from them.
+WEBAUTHN_LIMIT = AttemptLimit(failures=20, pause=timedelta(seconds=30), longest=timedelta(minutes=5), disable_at=None)
 
 _FAILED = Refusal(code=RefusalCode.VERIFICATION_FAILED)
 _NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)

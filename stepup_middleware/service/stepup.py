@@ -8,45 +8,30 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from stepup_middleware import assets
-from stepup_middleware.core.client_ip import trusted_networks
-from stepup_middleware.core.clusters import ClusterRule
-from stepup_middleware.core.events import EventName
-from stepup_middleware.core.heads import HeadKey, public_text
-from stepup_middleware.core.keys import KeyRing
-from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
-from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
-from stepup_middleware.core.relying_party import RelyingParty
-from stepup_middleware.core.subject import Subject
-from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.base import AttemptLimit, Store
 
-from .admission import Admission
-from .audit import AuditService
-from .evidence import EvidenceService
-from .factors import FactorService
-from .floods import Floods
-from .heads import HeadKeeper, HeadSink
-from .policy import PolicyService
-from .proving import Proving
-from .sinks import Dispatcher, Sink
-from .vault import Vault
-from .visitor import ClientAddress, Identify, Reception, Visitor
-from .watch import ClusterWatch
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from stepup_middleware.core.clusters import ClusterRule
+    from stepup_middleware.core.proof import Proof
+    from stepup_middleware.core.relying_party import RelyingParty
+    from stepup_middleware.core.subject import Subject
+    from stepup_middleware.stores.base import AttemptLimit, Store
+
+    from .heads import HeadSink
+    from .sinks import Sink
+    from .visitor import ClientAddress, Identify, Visitor
 
 logger = logging.getLogger("stepup_middleware")
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
 _PAGE = re.compile(r"(https?://[^/\\\s]+|/(?![/\\]))[^\\\s]*")  # a URL, or a path of the app itself
 _SECRETS_AT_ONCE = 200  # rows a transaction
-# Nobody guesses a signature: this bounds what false ones cost us. It never closes for good, or whoever holds
-# the session could take a person's keys from them.
-WEBAUTHN_LIMIT = AttemptLimit(failures=20, pause=timedelta(seconds=30), longest=timedelta(minutes=5), disable_at=None)
 ANTI_FORGERY_FIELDS = frozenset(
     {
         "csrfmiddlewaretoken",
@@ -111,7 +96,7 @@ class StepUp:
         enroll_url: str | None = None,
         home_url: str | None = None,
         bundle_htmx: bool = True,
-        open_prompts_per_session: int = OPEN_PROMPTS_PER_SESSION,
+        open_prompts_per_session: int | None = None,
         totp_limit: AttemptLimit | None = None,
         webauthn_limit: AttemptLimit | None = None,
         failure_cluster: ClusterRule | None = None,
@@ -120,9 +105,31 @@ class StepUp:
         head_interval: timedelta = timedelta(minutes=1),
         store_timeout: timedelta = timedelta(seconds=1.5),
     ) -> None:
+        # what only a running app needs is loaded where one is built, not by each module that tags a route
+        from stepup_middleware.core.client_ip import trusted_networks
+        from stepup_middleware.core.clusters import ClusterRule
+        from stepup_middleware.core.heads import HeadKey
+        from stepup_middleware.core.keys import KeyRing
+        from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
+        from stepup_middleware.core.tokens import TokenCodec
+        from stepup_middleware.stores.base import AttemptLimit, Store
+
+        from .admission import Admission
+        from .audit import AuditService
+        from .evidence import EvidenceService
+        from .factors import FactorService
+        from .floods import Floods
+        from .heads import HeadKeeper
+        from .policy import PolicyService
+        from .proving import WEBAUTHN_LIMIT, Proving
+        from .sinks import Dispatcher
+        from .vault import Vault
+        from .visitor import Reception
+        from .watch import ClusterWatch
+
         if not _PREFIX.fullmatch(prefix):
             raise ConfigurationError(f"prefix is a path without a slash at its end, such as /stepup: {prefix!r}")
-        if max_bound_body < 1 or open_prompts_per_session < 1:
+        if max_bound_body < 1 or (open_prompts_per_session is not None and open_prompts_per_session < 1):
             raise ConfigurationError("max_bound_body and open_prompts_per_session must be positive")
         if home_url is not None and not _PAGE.fullmatch(home_url):
             raise ConfigurationError(f"home_url is a path such as /, or an http(s) URL: {home_url!r}")
@@ -152,7 +159,12 @@ class StepUp:
             trusted=trusted_networks(trusted_proxies),
         )
         floods = Floods(store)
-        self.admission = Admission(store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session)
+        self.admission = Admission(
+            store=store,
+            codec=codec,
+            floods=floods,
+            open_limit=open_prompts_per_session or OPEN_PROMPTS_PER_SESSION,
+        )
         self.proving = Proving(
             store=store,
             codec=codec,
@@ -268,7 +280,7 @@ class StepUp:
     @property
     def head_public_key(self) -> str | None:
         """The public key of the signed heads, as ``stepup audit verify --head-key`` reads it; None without one."""
-        return None if self._keeper is None else public_text(self._keeper.key.public_key)
+        return None if self._keeper is None else self._keeper.public_key
 
     async def reencrypt_secrets(self) -> None:
         """Encrypt every stored secret under the first key, so that the later ones can be taken from the ring.
@@ -294,19 +306,7 @@ class StepUp:
             logger.exception("the clock failed; the end of the action is logged at its beginning")
             now = visitor.now
         self.store.append_soon(
-            visitor.event(
-                EventName.ACTION_COMPLETED,
-                at=now,
-                purpose=proof.purpose,
-                prompt_id=proof.prompt_id,
-                factor_kind=proof.factor_kind,
-                factor_id=proof.factor_id,
-                requirement=proof.requirement,
-                policy_version=proof.policy_version,
-                details=proof.details,
-                retention_years=purpose.retention_years,
-                data=outcome,
-            )
+            visitor.completed(proof, at=now, retention_years=purpose.retention_years, outcome=outcome)
         )
 
     async def usable(self) -> bool:

@@ -11,8 +11,10 @@ from typing import Any
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.client_ip import Network, canonical_ip, client_behind
 from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
+from stepup_middleware.headers import header, headers
 
 Scope = MutableMapping[str, Any]
 Identify = Callable[[Scope], Awaitable[Subject | None]]
@@ -46,18 +48,23 @@ class Visitor:
         }
         return AuditEvent(name=name, **(values | fields))
 
-
-def header(scope: Mapping[str, Any], name: bytes) -> bytes | None:
-    """Return the first value of a header (lower-case name), or None."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return None
-
-
-def headers(scope: Mapping[str, Any], name: bytes) -> list[bytes]:
-    """Return every value of a header (lower-case name)."""
-    return [value for key, value in scope["headers"] if key == name]
+    def completed(
+        self, proof: Proof, *, at: datetime, retention_years: int, outcome: Mapping[str, object]
+    ) -> AuditEvent:
+        """Return the audit event of how the action that ``proof`` authorized has ended."""
+        return self.event(
+            EventName.ACTION_COMPLETED,
+            at=at,
+            purpose=proof.purpose,
+            prompt_id=proof.prompt_id,
+            factor_kind=proof.factor_kind,
+            factor_id=proof.factor_id,
+            requirement=proof.requirement,
+            policy_version=proof.policy_version,
+            details=proof.details,
+            retention_years=retention_years,
+            data=outcome,
+        )
 
 
 class Reception:

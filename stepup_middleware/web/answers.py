@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -15,10 +15,12 @@ from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired
 from stepup_middleware.exchange import Exchange, Message, Receive, Scope, Send, exchange_at, is_navigation
-from stepup_middleware.service.stepup import StepUp
-from stepup_middleware.service.visitor import header
+from stepup_middleware.headers import header
 
 from .pages import base_of, enroll_url, problem_view, prompt_url, prompt_view, purpose_view, render, repeat_view
+
+if TYPE_CHECKING:
+    from stepup_middleware.service.stepup import StepUp
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

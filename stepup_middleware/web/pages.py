@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from stepup_middleware.assets import asset_urls, by_hashed_name
-from stepup_middleware.core.factors import Factor, FactorKind
 from stepup_middleware.core.moments import iso
-from stepup_middleware.core.prompts import Prompt
-from stepup_middleware.core.purposes import Purpose
-from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.exchange import quote_path
-from stepup_middleware.service.stepup import StepUp
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from stepup_middleware.core.factors import Factor, FactorKind
+    from stepup_middleware.core.prompts import Prompt
+    from stepup_middleware.core.purposes import Purpose
+    from stepup_middleware.core.refusals import Refusal
+    from stepup_middleware.service.stepup import StepUp
 
 
 @cache

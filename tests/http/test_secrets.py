@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stepup_middleware.core.application import Application
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.service.admission import Application
 from stepup_middleware.service.proving import Issued
 from stepup_middleware.testing import totp_code
 from tests.support import ELSEWHERE, KEY, ROTATE, TRANSMIT, Browser, House, house_in

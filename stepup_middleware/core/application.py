@@ -1,0 +1,26 @@
+"""What a gate asks for: that a request may run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .binding import Details, RequestLine
+    from .purposes import Purpose
+
+
+@dataclass(slots=True, kw_only=True)  # one a request
+class Application:
+    """A request that wants to run: for which purpose, what it is, and the tokens that came with it.
+
+    ``tokens`` are the raw values of every ``StepUp-Token`` header, or the one of the library's own cookie
+    on a navigation. ``quiet``: a prefetch, which is refused without asking anybody.
+    """
+
+    purpose: Purpose
+    request: RequestLine
+    details: Details
+    tokens: Sequence[bytes] = field(repr=False)
+    quiet: bool = False

@@ -37,9 +37,19 @@ _SENTENCES = {
 }
 
 
+class TwoHistories(Exception):
+    """The kept heads contradict each other: whoever signed them has shown two logs."""
+
+
 async def verify(options: argparse.Namespace) -> int:
     """Verify a bundle with nothing but it and the trusted keys, or the whole log of a store."""
-    trust = _trust(options)
+    try:
+        trust = _trust(options)
+    except TwoHistories as error:
+        print(
+            json.dumps({"verdict": Verdict.FAILED.value, "problem": str(error)}) if options.json else f"FAILED: {error}"
+        )
+        return _CODES[Verdict.FAILED]
     with_store = options.database is not None or options.app is not None
     if (options.bundle is None) is not with_store or (options.all and not with_store):
         raise ConfigurationError("name either a BUNDLE, or the log by --database or --app")
@@ -58,7 +68,10 @@ def _trust(options: argparse.Namespace) -> Trust:
 
 
 def read_witnessed(path: Path) -> dict[tuple[str, int], bytes]:
-    """Return the hashes of witnessed heads by chain and link: JSON, one a line. Raises ``ConfigurationError``."""
+    """Return the hashes of witnessed heads by chain and link: JSON, one a line.
+
+    Raises ``ConfigurationError`` for what is no head, ``TwoHistories`` for two that cannot both be true.
+    """
     witnessed: dict[tuple[str, int], bytes] = {}
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
@@ -70,7 +83,9 @@ def read_witnessed(path: Path) -> dict[tuple[str, int], bytes]:
             except (ValueError, KeyError, TypeError):
                 raise ConfigurationError(f"{path}, line {number}: not a head") from None
             if witnessed.setdefault(place, hash_) != hash_:
-                raise ConfigurationError(f"{path}, line {number}: another head was signed for this link before")
+                raise TwoHistories(
+                    f"{path}, line {number}: another head was kept for this link: there are two histories"
+                )
     return witnessed
 
 

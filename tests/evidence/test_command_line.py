@@ -278,6 +278,22 @@ def test_a_log_that_lost_its_heads_too_is_found_by_the_witnessed_ones(
     assert "there are two histories" in out
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_kept_heads_that_contradict_each_other_are_two_histories(
+    scene: Scene, capsys: pytest.CaptureFixture[str], tmp_path: Path, as_json: bool
+) -> None:
+    kept = Path(scene.witness.path).read_text(encoding="utf-8")
+    other = {**json.loads(kept.splitlines()[0]), "hash": "00" * 32}
+    heads = tmp_path / "heads.ndjson"
+    heads.write_text(kept + json.dumps(other) + "\n", encoding="utf-8")
+    arguments = ["audit", "verify", "--database", scene.database, "--heads", heads]
+    code, out, err = run(capsys, *arguments, *["--json"] * as_json)
+    assert (code, err) == (1, "")
+    assert "there are two histories" in (json.loads(out)["problem"] if as_json else out)
+    heads.write_text("no head\n", encoding="utf-8")
+    assert run(capsys, *arguments)[0] == 2
+
+
 def test_a_log_that_was_cut_off_is_found_by_its_heads(
     scene: Scene, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -27,11 +27,12 @@ ROTATE = "/webhooks/orders/rotate"
 
 @pytest.fixture
 def srv(tmp_path: Path) -> Path:
-    """The folder of the app: ``main.py``, ``deployed.py`` and a key."""
-    for page in ("start", "deploy"):
-        for block in blocks_of(page):
-            if block.name.endswith(".py"):
-                (tmp_path / block.name).write_text(block.text, encoding="utf-8")
+    """The folder of the app: ``main.py`` with the end that the page gives it, and a key."""
+    beginning = next(block.text for block in blocks_of("start") if block.name == "main.py")
+    end = next(block.text for block in blocks_of("deploy") if block.name == "end")
+    before, found, _ = beginning.partition("stepup = StepUp(")
+    assert found
+    (tmp_path / "main.py").write_text(before + end, encoding="utf-8")
     (tmp_path / "secret.key").write_text(KEY, encoding="utf-8")
     return tmp_path
 
@@ -80,11 +81,13 @@ async def test_systemd_accepts_the_units(blocks: dict[str, str], tmp_path: Path)
     assert "Normalized form" in await shell(f"systemd-analyze calendar {when[1]!r}", tmp_path)
 
 
-@pytest.mark.block("payday@.service", "payday-purge.service")
+@pytest.mark.block("end", "payday@.service", "payday-purge.service")
 async def test_the_commands_of_the_units_serve_and_purge(blocks: dict[str, str], srv: Path) -> None:
-    port, state = free_port(), srv / "state"
+    port, state, credentials = free_port(), srv / "state", srv / "credentials"
     state.mkdir()
-    systemd = {"CREDENTIALS_DIRECTORY": str(srv), "STATE_DIRECTORY": str(state)}
+    credentials.mkdir()
+    (srv / "secret.key").rename(credentials / "secret.key")  # the service finds none in its own folder
+    systemd = {"CREDENTIALS_DIRECTORY": str(credentials), "STATE_DIRECTORY": str(state)}
     command = command_of(blocks["payday@.service"]).replace("%i", str(port))
     async with served(srv, command, port, **systemd) as server, httpx2.AsyncClient(timeout=60) as http:
         assert (await http.get(f"{server.url}/health")).json() == {"stepup": True}
@@ -102,12 +105,35 @@ async def test_the_commands_of_the_units_serve_and_purge(blocks: dict[str, str],
     assert said == "purged 0 events, 0 prompts, 0 tokens\n"
 
 
+@pytest.mark.block("install", "units", "nginx", "database", "environment", "reencrypt", "image", "payday@.service")
+def test_the_commands_name_what_the_page_has_and_the_units_say(blocks: dict[str, str]) -> None:
+    files = {block.name for block in blocks_of("deploy")} | {"main.py"}
+    installed = [name for name in ("install", "units", "nginx") for name in _copied(blocks[name])]
+    assert sorted(installed) == sorted(name for name in files if name == "main.py" or name.startswith("payday"))
+    unit = dict(line.split("=", 1) for line in blocks["payday@.service"].splitlines() if "=" in line)
+    for path in (unit["EnvironmentFile"].removeprefix("-"), unit["LoadCredential"].partition(":")[2]):
+        assert f"install -m 600 /dev/null {path}\n" in blocks["install"]
+    assert f"useradd --system --home-dir {unit['WorkingDirectory']} " in blocks["install"]
+    assert blocks["install"].splitlines()[0].split()[-1] == unit["User"]
+    given = dict(each.split("=", 1) for each in re.findall(r"--property (\S+)", blocks["reencrypt"]))
+    assert given == {name: unit[name].removeprefix("-") for name in given}
+    assert {"User", "WorkingDirectory", "EnvironmentFile", "LoadCredential", "StateDirectory"} == set(given)
+    user, name = blocks["database"].split()[-2:]
+    assert f"postgresql://{user}@db.internal/{name}'" in blocks["environment"]
+    assert "--format docker" in blocks["image"]  # without it podman drops the health check
+    assert "--secret payday-key,target=secret.key" in blocks["image"]
+
+
+def _copied(commands: str) -> list[str]:
+    return [name for line in re.findall(r"^install -m 644 (.*)$", commands, re.MULTILINE) for name in line.split()[:-1]]
+
+
 @pytest.mark.block("Containerfile")
 async def test_the_container_has_what_it_copies_and_its_commands_run(blocks: dict[str, str], srv: Path) -> None:
     lines = [line.split(" ", 1) for line in blocks["Containerfile"].splitlines()]
     steps = {word: rest for word, rest in lines if word != "COPY"}
     copied = [name for word, rest in lines if word == "COPY" for name in rest.split()[:-1]]
-    assert copied == ["stepup_middleware", "main.py", "deployed.py"]
+    assert copied == ["stepup_middleware", "main.py"]
     port = free_port()
     environment = dict(pair.split("=", 1) for pair in shlex.split(steps["ENV"]))
     assert environment.keys() == {"STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"}
@@ -131,12 +157,10 @@ async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blo
 
     systemctl = 'systemctl() { echo "systemctl $*"; }\n'  # no service manager runs here
     said = await shell(systemctl + here(blocks["environment"]), srv)
-    assert said.split()[:3] == ["systemctl", "enable", "--now"]
+    said_of = [line.split()[1] for line in said.splitlines()]
+    assert said_of == ["enable", "restart"]  # a node that runs already takes up the new settings
     environment = dict(line.split("=", 1) for line in (srv / "environment").read_text().splitlines())
-    assert environment == {
-        "PAYDAY_DATABASE": "postgresql://payday@db.internal/payday",
-        "PAYDAY_ORIGIN": "https://example.com",
-    }
+    assert environment == {"PAYDAY_DATABASE": "postgresql://payday@db.internal/payday"}
     async with AsyncExitStack() as stack:
         outer = free_port()
         origin = f"https://localhost:{outer}"

@@ -161,16 +161,23 @@ async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blo
     assert said_of == ["enable", "restart"]  # a node that runs already takes up the new settings
     environment = dict(line.split("=", 1) for line in (srv / "environment").read_text().splitlines())
     assert environment == {"PAYDAY_DATABASE": "postgresql://payday@db.internal/payday"}
+    nodes: list[tuple[str, Server]] = []
     async with AsyncExitStack() as stack:
         outer = free_port()
         origin = f"https://localhost:{outer}"
         for port in ports:
             command = command_of(blocks["payday@.service"]).replace("%i", str(port))
-            await stack.enter_async_context(served(srv, command, port, PAYDAY_ORIGIN=origin))
+            nodes.append((command, await stack.enter_async_context(served(srv, command, port, PAYDAY_ORIGIN=origin))))
         await stack.enter_async_context(in_front(srv, here(blocks["payday.conf"]), outer))
         async with trusting(srv) as http:
             assert (await step_up(origin, http, origin)).status_code == 200
             assert "stepup_events_total" in (await http.get(f"{origin}/metrics")).text
+            for port, (command, node) in zip(ports, nodes, strict=True):
+                node.terminate()
+                await node.stopped()
+                answers = [(await http.get(f"{origin}/")).status_code for _ in range(6)]  # each node's turn, twice
+                assert set(answers) == {200}, "nginx has given up nodes that are back"
+                await stack.enter_async_context(served(srv, command, port, PAYDAY_ORIGIN=origin))
         said = await shell(systemctl + here(blocks["rolling"]), srv)
     assert said.count('{"stepup":true}') == 3
     assert [line.split()[-1] for line in said.splitlines() if "restart" in line] == [f"payday@{port}" for port in ports]

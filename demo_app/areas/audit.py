@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
@@ -15,7 +14,7 @@ from demo_app.accounts import WORKSPACE
 from demo_app.areas.audit_exports import FORMATS, recent
 from demo_app.audit_filters import audit_filter, chosen
 from demo_app.axis import axis_of, current
-from demo_app.pages import download, page
+from demo_app.pages import page
 from demo_app.seed import ACCOUNTS
 from stepup_middleware import (
     PLATFORM_PURPOSES,
@@ -99,26 +98,7 @@ async def one_step_up(request: Request) -> Response:
     )
 
 
-async def evidence(request: Request) -> Response:
-    """Download the evidence of a step-up, to be verified offline. Others tried the same prompt: for admins alone."""
-    subject = await current(request)
-    if not subject.is_admin:
-        raise HTTPException(403, "The evidence of a step-up is for admins. Ask one to hand it to you.")
-    prompt_id = request.path_params["prompt"]
-    bundle = await axis_of(request.scope).stepup.evidence(WORKSPACE, prompt_id)
-    if bundle is None:
-        raise HTTPException(404, "The log has no step-up with this number.")
-    content = json.dumps(bundle, ensure_ascii=False, indent=1).encode()
-    return download(content, f"evidence-{events_name(prompt_id)}.json", "application/json")
-
-
-def events_name(prompt_id: str) -> str:
-    """Return a prompt id as a part of a file's name: plain ASCII."""
-    return "".join(letter for letter in prompt_id if letter.isascii() and (letter.isalnum() or letter in "-_"))
-
-
 routes = [
     Route("/audit", show),
     Route("/audit/prompts/{prompt}", one_step_up),
-    Route("/audit/prompts/{prompt}/evidence.json", evidence),
 ]

@@ -409,15 +409,17 @@ async def test_the_evidence_is_for_admins_and_the_receipt_for_its_person(signed_
     assert found
     page = f"/audit/prompts/{found[1]}"
     assert f"/stepup/receipts/{found[1]}" in (await cosigner.page(page)).text
-    assert "evidence.json" not in (await cosigner.page(page)).text
-    assert (await cosigner.page(f"{page}/evidence.json")).status_code == 403
-    bundle = await owner.page(f"{page}/evidence.json")
+    evidence = f"/stepup/receipts/{found[1]}/evidence"
+    assert evidence not in (await cosigner.page(page)).text
+    assert (await cosigner.page(evidence)).status_code == 404
+    assert f'href="{evidence}" download' in (await owner.page(page)).text
+    bundle = await owner.page(evidence)
     assert bundle.headers["content-disposition"].startswith("attachment")
     assert (bundle.json()["format"], bundle.json()["prompt_id"]) == ("stepup-evidence", found[1])
     assert "Receipt" in (await owner.page(f"/stepup/receipts/{found[1]}")).text
     analyst = await signed_in("analyst", ip="192.0.2.12")
     assert "/stepup/receipts/" not in (await analyst.page(page)).text
-    assert (await owner.page("/audit/prompts/none/evidence.json")).status_code == 404
+    assert (await owner.page("/stepup/receipts/none/evidence")).status_code == 404
 
 
 @pytest.mark.parametrize("query", ["format=pdf", "format=csv&since=yesterday", "format=csv&event=NOTHING"])

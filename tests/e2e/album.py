@@ -97,6 +97,26 @@ async def modal_states(person: Person, look: Look) -> None:
     await expect(person.dialog).to_have_count(0)
     await person.page.unroute("**/webauthn/options")
     await look(person, "modal-done", False)
+    await person.go("/stepup/factors")
+    await person.page.get_by_role("button", name="Remove").first.click()
+    await expect(person.dialog).to_be_visible()
+    await look(person, "factors-remove", False)
+    await person.dialog.get_by_role("button", name="Keep it").click()
+    await expect(person.dialog).to_have_count(0)
+
+
+async def too_late(browser: Browser, demo: Demo, view: View, look: Look) -> None:
+    """Take the modal that has waited until its question expired, by a browser's clock that is put forward."""
+    person = await open_person(browser, demo, **view)
+    await person.page.clock.install()
+    await person.sign_in()
+    await person.go("/payroll")
+    await person.page.locator(TRANSMIT).first.click()
+    await expect(person.dialog).to_be_visible()
+    await person.page.clock.fast_forward("05:01")
+    await expect(person.dialog.get_by_role("button", name="Ask again")).to_be_focused()
+    await look(person, "modal-expired", False)
+    await person.context.close()
 
 
 async def pages(person: Person, look: Look) -> None:
@@ -163,6 +183,7 @@ async def album(browser: Browser, demo: Demo, views: Mapping[str, View], look_as
         await first.page.emulate_media(color_scheme=view["color_scheme"])
         await pages(first, look)
         await modal_states(first, look)
+        await too_late(browser, demo, view, look)
         await strangers(browser, demo, view, look)
     await first.context.close()
     assert first.faults == []

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from random import Random
 from time import perf_counter
 
 import httpx2
@@ -15,43 +16,82 @@ import httpx2
 from demo_app.accounts import WORKSPACE
 from demo_app.seed import ACCOUNTS, DEMO_PASSWORD
 from demo_app.settings import Settings
-from stepup_middleware import PLATFORM_PURPOSES, AuditEvent, EventName, FactorKind
+from stepup_middleware import PLATFORM_PURPOSES, AuditEvent, EventName, FactorKind, Outcome
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.e2e.conftest import start_demo, stop_demo
 
-from .harness import Benchmark, Figure, Sample, Scale, Sides, at_most, scratch
+from .harness import Benchmark, Figure, Sample, Scale, Side, Sides, at_most, scratch
 
 _AT_ONCE = 500  # events a transaction
 _REQUESTS = 15  # a page and round
+_AWKWARD_REQUESTS = 5
 _STEPS = (
     EventName.CHALLENGE_REQUESTED,
     EventName.VERIFIED,
     EventName.ACTION_AUTHORIZED,
     EventName.ACTION_COMPLETED,
 )
+_WEIGHTS = (850, 149, 1)  # of the accounts
+_NEVER_WRONG = "analyst"
 _PAGES = {
     "first": "/audit",
     "filtered": "/audit?purpose=holds_override&event=ACTION_AUTHORIZED&person=owner",
     "rare": "/audit?purpose=payroll_ach_transmit&outcome=denied",
     "range": "/audit?since={since}&until={until}&outcome=success",
 }
+# What an index over one field, or over each, does not answer by itself.
+_AWKWARD = (
+    "/audit?person=nobody",
+    "/audit?person=nobody&purpose=holds_override&event=ACTION_AUTHORIZED&outcome=success",
+    "/audit?person=analyst&outcome=failure",  # a person who seldom comes, and is never wrong
+    "/audit?person=owner&event=POLICY_CHANGED",  # two that are there, never together
+    "/audit?event=ACTION_AUTHORIZED&outcome=failure",  # two that are everywhere, never together
+    "/audit?event=ACTION_AUTHORIZED&outcome=denied",  # two that are everywhere, hardly ever together
+    "/audit?outcome=denied",
+    "/audit?event=ACCOUNT_STEPUP_REUSED&purpose=holds_override",
+    "/audit?purpose=offer_letter_send",  # no such purpose
+    "/audit?outcome=success",
+    "/audit?person=owner&outcome=success",
+    "/audit?event=ACTION_COMPLETED&until={until}",
+    "/audit?event=ACCOUNT_STEPUP_REUSED&since={since}&until={until}",
+    "/audit?person=analyst&event=ACTION_COMPLETED&since={since}&until={until}",
+    "/audit?person=owner&since={since}",
+    "/audit?since={future}",
+    "/audit?until={long_ago}&outcome=success",
+    "/audit?before={middle}",
+    "/audit?before={middle}&event=ACTION_AUTHORIZED&outcome=denied&person=owner",
+    "/audit?before={middle}&purpose=holds_override&since={since}",
+    "/audit?prompt=0000000000000000000000000000002a",
+    "/audit?prompt=0000000000000000000000000000002a&outcome=failure&person=owner",
+)
 
 
 def _events(count: int, now: datetime) -> Iterator[AuditEvent]:
-    """Make a year of step-ups; one in a hundred fails, one in ten thousand events is a replay."""
+    """Make a year of step-ups, by chance.
+
+    Most are the owner's, one in a thousand the analyst's. One proof in a hundred fails, one action in a thousand is
+    denied, one event in ten thousand is a replay, one in twenty thousand changes the policy.
+    """
+    chance = Random(7)  # noqa: S311 - events, no secret
     step = timedelta(days=365) / max(count, 1)
     for number in range(count):
         prompt, place = divmod(number, len(_STEPS))
-        purpose = PLATFORM_PURPOSES[prompt % len(PLATFORM_PURPOSES)]
-        account, _, name, _ = ACCOUNTS[prompt % len(ACCOUNTS)]
-        kind = _STEPS[place]
-        if place == 1 and prompt % 100 == 7:
+        if place == 0:
+            purpose = chance.choice(PLATFORM_PURPOSES)
+            account, _, name, _ = chance.choices(ACCOUNTS, _WEIGHTS)[0]
+        kind, outcome = _STEPS[place], None
+        if kind is EventName.VERIFIED and account != _NEVER_WRONG and chance.random() < 0.01:
             kind = EventName.FAILED
-        if number % 10_000 == 9_999:
-            kind = EventName.REUSED
+        if kind is EventName.ACTION_AUTHORIZED and chance.random() < 0.001:
+            outcome = Outcome.DENIED
+        if chance.random() < 0.0001:
+            kind, outcome = EventName.REUSED, None
+        elif account != ACCOUNTS[0][0] and chance.random() < 0.0003:
+            kind, outcome = EventName.POLICY_CHANGED, None
         yield AuditEvent(
             at=now - timedelta(days=365) + step * number,
             name=kind,
+            outcome=outcome,
             workspace_id=WORKSPACE,
             subject_id=account,
             subject_name=name,
@@ -102,24 +142,30 @@ async def _seconds(client: httpx2.AsyncClient, path: str, requests: int) -> floa
 @asynccontextmanager
 async def _paging(scale: Scale) -> AsyncIterator[Sides]:
     now = datetime.now(UTC)
-    until, since = now - timedelta(days=182), now - timedelta(days=183)
-    span = {"since": since.strftime("%Y-%m-%dT%H:%M"), "until": until.strftime("%Y-%m-%dT%H:%M")}
+    moments = {
+        "since": now - timedelta(days=183),
+        "until": now - timedelta(days=182),
+        "long_ago": now - timedelta(days=400),
+        "future": now + timedelta(days=1),
+    }
+    span = {name: at.strftime("%Y-%m-%dT%H:%M") for name, at in moments.items()}
+    counts = {"thousand": 1_000, "million": scale.of(1_000_000)}
     async with AsyncExitStack() as stack:
-        small_folder, large_folder = stack.enter_context(scratch()), stack.enter_context(scratch())
-        thousand = await stack.enter_async_context(_demo_with(small_folder, 1_000))
-        million = await stack.enter_async_context(_demo_with(large_folder, scale.of(1_000_000)))
 
-        async def measured(client: httpx2.AsyncClient) -> Sample:
-            requests = scale.of(_REQUESTS)
-            return {name: await _seconds(client, path.format(**span), requests) for name, path in _PAGES.items()}
+        async def opened(count: int) -> Side:
+            folder = stack.enter_context(scratch())
+            client = await stack.enter_async_context(_demo_with(folder, count))
 
-        async def small() -> Sample:
-            return await measured(thousand)
+            async def measured() -> Sample:
+                async def took(path: str, requests: int) -> float:
+                    return await _seconds(client, path.format(**span, middle=count // 2), scale.of(requests))
 
-        async def large() -> Sample:
-            return await measured(million)
+                pages = {name: await took(path, _REQUESTS) for name, path in _PAGES.items()}
+                return pages | {"awkward": max([await took(path, _AWKWARD_REQUESTS) for path in _AWKWARD])}
 
-        yield {"thousand": small, "million": large}
+            return measured
+
+        yield {name: await opened(count) for name, count in counts.items()}
 
 
 BENCHMARKS = (
@@ -140,6 +186,7 @@ BENCHMARKS = (
                 ("filtered", "page filtered by purpose, event and person"),
                 ("rare", "page of a rare outcome of one purpose"),
                 ("range", "page of one day half a year ago"),
+                ("awkward", f"the slowest page of {len(_AWKWARD)} awkward combinations of filters"),
             )
         ),
         rounds=3,

@@ -17,9 +17,9 @@ from stepup_middleware.stores.base import AuditFilter, AuditLog, ChainStart
 from stepup_middleware.stores.rows import chain_start_of, head_of, record_of
 from stepup_middleware.stores.statements import load_statements
 
-from . import audit
 from .database import APPLICATION_ID, Identity, identity_of
 from .reader import Reader
+from .walk import walk
 
 
 class SQLiteLogReader(AuditLog):
@@ -31,9 +31,7 @@ class SQLiteLogReader(AuditLog):
     async def audit_after(
         self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
     ) -> tuple[AuditRecord, ...]:
-        return await audit.walk(
-            self._log, self._sql, workspace_id, wanted, audit.Span(first=after + 1), newest_first=False, limit=limit
-        )
+        return await walk(self._log, workspace_id, wanted, first=after + 1, newest_first=False, limit=limit)
 
     async def last_seq(self) -> int:
         row = await self._log.row(self._sql["last_seq"])

@@ -46,6 +46,7 @@ from .operations import Operation
 from .reading import SQLiteLogReader
 from .shown import shown_row
 from .transaction import Transaction
+from .walk import walk
 
 _POLL_SECONDS = 0.2  # how often another process's records are looked for
 
@@ -177,9 +178,7 @@ class SQLiteStore(SQLiteLogReader, Store):
     async def audit_page(
         self, workspace_id: str | None, wanted: AuditFilter, *, before: int | None, limit: int
     ) -> AuditPage:
-        found = await audit.walk(
-            self._log, self._sql, workspace_id, wanted, audit.Span(end=before), newest_first=True, limit=limit + 1
-        )
+        found = await walk(self._log, workspace_id, wanted, end=before, newest_first=True, limit=limit + 1)
         shown = found[:limit]
         return AuditPage(events=shown, next=shown[-1].seq if len(found) > limit and shown else None)
 

@@ -71,20 +71,6 @@ WITH RECURSIVE names (chain) AS (
 )
 SELECT chain FROM names WHERE chain IS NOT NULL;
 
--- name: workspaces
--- Skips from workspace to workspace along the index.
-WITH RECURSIVE names (workspace) AS (
-    SELECT min(workspace) FROM audit
-    UNION ALL
-    SELECT (SELECT min(a.workspace) FROM audit AS a WHERE a.workspace > names.workspace)
-    FROM names WHERE names.workspace IS NOT NULL
-)
-SELECT workspace FROM names WHERE workspace IS NOT NULL;
-
--- name: first_since
--- `high` grows with seq, so that all records from here on, and none before, have a `high` of at least the time.
-SELECT min(seq) FROM (SELECT seq FROM audit WHERE high >= ? ORDER BY high, seq LIMIT 1);
-
 -- name: claim_alerts
 -- Oldest first; whoever takes them has them until the lease is over.
 UPDATE alerts SET held_until = :until

@@ -15,7 +15,7 @@ from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
-from stepup_middleware.stores.redis.codec import token_key
+from stepup_middleware.stores.redis.codec import bound_digest, token_key
 
 from .servers import DATABASE, PostgresServer, ValkeyServer
 from .support import IP, TTL, event, passkey, row_of
@@ -32,13 +32,7 @@ def fields_of(row: dict[str, Any], epoch: int) -> dict[str, Any]:
     return {
         "state": row["state"],
         "epoch": epoch + row["epoch"],
-        "workspace": "w",
-        "subject": "u",
-        "session": "s",
-        "ip": IP,
-        "purpose": "p",
-        "request": request,
-        "details": details,
+        "bound": bound_digest("w", "u", "s", IP, "p", request, details),
         "kind": kind.value,
         "issued_at": issued_at,
         "expires_at": expires_at,

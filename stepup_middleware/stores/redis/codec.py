@@ -79,22 +79,23 @@ def challenge_of(text: bytes) -> PendingChallenge:
     )
 
 
+def bound_digest(*parts: str) -> bytes:
+    """Return the SHA-256 of all that a token is bound to: workspace, subject, session, IP, purpose, request, details.
+
+    The script compares one digest; what of it differs, ``core.decisions`` finds in the token's body.
+    """
+    return sha256(utf8(canonical_json(parts))).digest()
+
+
 def token_fields(grant: TokenGrant, epoch: int) -> dict[str, Any]:
     """Return the hash of the token that a grant brings."""
-    prompt = grant.prompt
     _, *row = grant_row(grant)
     body = [value.hex() if isinstance(value, bytes) else value for value in row]
-    request, details, _, kind, issued_at, expires_at = body[8:]
+    workspace, subject, session, ip, purpose, _, _, request, details, _, kind, issued_at, expires_at = body[1:]
     return {
         "state": TokenState.ISSUED.value,
         "epoch": epoch,
-        "workspace": utf8(prompt.workspace_id),
-        "subject": utf8(prompt.subject_id),
-        "session": utf8(prompt.session),
-        "ip": utf8(prompt.ip),
-        "purpose": utf8(prompt.purpose),
-        "request": request,
-        "details": details,
+        "bound": bound_digest(workspace, subject, session, ip, purpose, request, details),
         "kind": kind,
         "issued_at": issued_at,
         "expires_at": expires_at,
@@ -125,7 +126,7 @@ def token_of(
             issued_at,
             expires_at,
             bytes.fromhex(attempt.decode()) if attempt else None,
-            *(json.loads(redeemed) if redeemed else (None, "", "")),
+            *(json.loads(redeemed.decode("utf-8", "surrogatepass")) if redeemed else (None, "", "")),
             int(replays or 0),
         )
     )
@@ -133,30 +134,20 @@ def token_of(
 
 def redeemed_token(shown: Presentation, text: bytes) -> IssuedToken:
     """Return the token that a presentation redeemed, of the body of its hash."""
-    prompt, *_, requirement, policy_version, _, _, factor, kind, issued_at, expires_at = json.loads(text)
+    prompt, *_, requirement, policy_version, _, _, factor, kind, issued_at, expires_at = json.loads(text.decode())
     return rows.redeemed_token(shown, Facts(prompt, factor, kind, requirement, policy_version, issued_at, expires_at))
-
-
-def redeemed_text(shown: Presentation) -> str:
-    """Return when, from where and with what a presentation redeemed."""
-    return json.dumps([to_micros(shown.now), shown.ip, shown.user_agent])
 
 
 def shown_arguments(shown: Presentation, epoch: int) -> tuple[Any, ...]:
     """Return a presentation as the redeeming script reads it."""
+    now, request, details = to_micros(shown.now), shown.request_digest.hex(), shown.details_digest.hex()
     return (
         epoch,
         shown.attempt.hex(),
-        utf8(shown.workspace_id),
-        utf8(shown.subject_id),
-        utf8(shown.session),
-        utf8(shown.ip),
-        utf8(shown.purpose),
-        shown.request_digest.hex(),
-        shown.details_digest.hex(),
-        redeemed_text(shown),
+        bound_digest(shown.workspace_id, shown.subject_id, shown.session, shown.ip, shown.purpose, request, details),
+        utf8(canonical_json([now, shown.ip, shown.user_agent])),
         span_micros(shown.ttl),
         shown.minimum.strength,
-        to_micros(shown.now),
+        now,
         _SKEW,
     )

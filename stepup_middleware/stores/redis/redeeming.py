@@ -28,6 +28,7 @@ from .codec import redeemed_token, shown_arguments, token_key, token_of
 from .server import Elsewhere, Server, as_store_error
 
 MOST_TOGETHER = 512  # presentations in one pipeline
+LEAST_APART = 32  # fewer presentations are not divided
 MOST_WAITING = 10_000  # presentations that nobody has begun
 MOST_REMEMBERED = 2_000  # successes of this process that a repeated presentation is recognised by
 
@@ -100,11 +101,17 @@ class Redeemer:
             await asyncio.sleep(0)  # who presents in the same turn of the loop comes along
             while self._queue:
                 # what was cancelled or has timed out before it was begun never happens
-                batch = [one for one in self._queue[:MOST_TOGETHER] if not one[1].done()]
-                del self._queue[:MOST_TOGETHER]
+                most = self._share()
+                batch = [one for one in self._queue[:most] if not one[1].done()]
+                del self._queue[:most]
                 await self._run(batch)
         finally:
             self._task = None
+
+    def _share(self) -> int:
+        """Return how many to take: all, or the half if the ledger has nothing to do, so that both work at once."""
+        waiting = len(self._queue)
+        return min(MOST_TOGETHER, waiting if self._finishing or waiting < LEAST_APART else (waiting + 1) // 2)
 
     async def _run(self, batch: list[Waiting]) -> None:
         visit = self._server.visit

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, NoScriptError, RedisError
+from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError
+from redis.utils import str_if_bytes
 
 from stepup_middleware.errors import ConfigurationError, StepUpError, StoreError, StoreTimeoutError
 from stepup_middleware.stores.ledger import Ledger
@@ -63,18 +65,19 @@ class Server:
         self._ledger = ledger
         self._seconds = seconds
         try:
-            # no driver retries: a script that was sent may have run (S04)
-            pool = BlockingConnectionPool.from_url(
+            # no driver retries: a script that was sent may have run (S04); each pipeline here has a time limit of
+            # its own, where the driver sets a timer for each answer
+            self._pool = BlockingConnectionPool.from_url(
                 url,
                 max_connections=CONNECTIONS,
                 timeout=seconds,
-                socket_timeout=seconds,
+                socket_timeout=None,
                 socket_connect_timeout=seconds,
                 retry=Retry(NoBackoff(), 0),
             )
         except ValueError as error:
             raise ConfigurationError(f"the address of the hot store cannot be used: {error}") from error
-        self._client = Redis.from_pool(pool)
+        self._client = Redis.from_pool(self._pool)
         self._scripts = load_scripts()
         self._hashes: dict[str, str] = {}
         self._locating = asyncio.Lock()
@@ -117,9 +120,7 @@ class Server:
                 raise as_store_error(error) from error
 
     async def _locate(self) -> None:
-        asking = self._client.pipeline(transaction=False)
-        _introduce(asking)
-        place, noted = _who(await asking.execute())
+        place, noted = _who(await self._exchange(()))
         for name, text in self._scripts.items():
             self._hashes[name] = await self._client.script_load(text)
         number, where = await self._ledger.hot_epoch()
@@ -148,27 +149,36 @@ class Server:
         Raises ``Elsewhere`` when the epoch is not this server's (some may have taken effect there, where it
         counts for nothing), ``StoreError`` for any other fault.
         """
-        pipeline = self._client.pipeline(transaction=False)
-        _introduce(pipeline)
-        for command in commands:
-            pipeline.execute_command(*command)
         try:
             async with asyncio.timeout(self._seconds):
-                answers = await pipeline.execute(raise_on_error=False)
+                answers = await self._exchange(commands)
         except (ConnectionError, EOFError, OSError) as error:
             # likely a connection that had died while nobody used it: look who is there now
             raise Elsewhere(f"the connection to the hot store was lost: {error}") from error
         except (*SERVER_ERRORS, TimeoutError) as error:
             raise as_store_error(error) from error
-        for answer in answers[:_INTRODUCTION]:
-            if isinstance(answer, Exception):
-                raise as_store_error(answer)
         place, noted = _who(answers)
         if place != self._place or noted != self.epoch:
             raise Elsewhere("the hot store is not the one that served the epoch")
-        if any(isinstance(answer, NoScriptError) for answer in answers[_INTRODUCTION:]):
+        if any(isinstance(answer, NoScriptError) for answer in answers[len(_INTRODUCTION) :]):
             raise Elsewhere("the hot store lost its scripts")
-        return list(answers[_INTRODUCTION:])
+        return list(answers[len(_INTRODUCTION) :])
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send one pipeline and return the answer or the error of each of its commands, the introduction first."""
+        sent = [*_INTRODUCTION, *commands]
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            await connection.send_packed_command(b"".join(map(pack_command, sent)))
+            answers: list[Any] = []
+            for _ in sent:
+                try:
+                    answers.append(await connection.read_response())
+                except ResponseError as error:  # any other, a cancellation too, closes the connection
+                    answers.append(error)
+            return answers
+        finally:
+            await self._pool.release(connection)
 
     async def ask(self, *commands: Command) -> list[Any]:
         """Run commands; where the epoch is over or the connection was lost, enter the current epoch and repeat them.
@@ -187,16 +197,16 @@ class Server:
         await self._client.aclose()
 
 
-_INTRODUCTION = 2  # answers to what each pipeline begins with
-
-
-def _introduce(pipeline: Pipeline) -> None:
-    pipeline.info("server", "replication")
-    pipeline.get(EPOCH_KEY)
+_INTRODUCTION: Sequence[Command] = (("INFO", "server", "replication"), ("GET", EPOCH_KEY))
+_WHO = re.compile(r"^(role|run_id|master_replid):(\w+)", re.MULTILINE)
 
 
 def _who(answers: Sequence[Any]) -> tuple[str, int | None]:
-    server, noted = answers[:_INTRODUCTION]
-    if server.get("role") != "master":
+    server, noted = answers[: len(_INTRODUCTION)]
+    for answer in (server, noted):
+        if isinstance(answer, Exception):
+            raise as_store_error(answer)
+    who = dict(_WHO.findall(str_if_bytes(server)))
+    if who.get("role") != "master":
         raise StoreError("the hot store is a replica")
-    return f"{server['run_id']}/{server['master_replid']}", None if noted is None else int(noted)
+    return f"{who['run_id']}/{who['master_replid']}", None if noted is None else int(noted)

@@ -125,26 +125,6 @@ async def test_a_process_that_closed_leaves_its_chains_to_the_next(postgres_dsn:
         await assert_chains_hold(store)
 
 
-@pytest.mark.parametrize(("oldest", "welcome"), [(1, True), (2, False)])
-async def test_an_older_node_goes_on_beside_a_newer_schema_if_that_allows_it(
-    postgres_dsn: str, oldest: int, welcome: bool
-) -> None:
-    async with PostgresStore(postgres_dsn) as running:  # S33
-        held = await hold_many(running, 2)
-        async with connected(postgres_dsn) as connection:
-            await connection.execute("ALTER TABLE stepup.tokens ADD COLUMN later text NOT NULL DEFAULT ''")
-            await connection.execute("UPDATE stepup.schema_version SET version = 2, oldest = $1", oldest)
-        assert (await running.redeem(held[0].shown())).decision.verdict is Verdict.REDEEMED
-        other = PostgresStore(postgres_dsn)
-        if welcome:
-            async with other:
-                assert (await other.redeem(held[0].shown())).decision.verdict is Verdict.REUSED
-                assert (await other.redeem(held[1].shown())).decision.verdict is Verdict.REDEEMED
-        else:
-            with pytest.raises(ConfigurationError, match="newer version"):
-                await other.start()
-
-
 # who may change the log
 
 

@@ -154,7 +154,7 @@ class Database:
                 version, oldest = await self._read_version(connection)
                 if version < known:
                     await self._run_scripts(connection, version)
-                    version, oldest = known, known
+                    version, oldest = await self._read_version(connection)
         if oldest > known:
             raise ConfigurationError(f"the database was changed by a newer version (schema {version}): upgrade first")
 
@@ -171,8 +171,7 @@ class Database:
             await connection.execute(self.sql["create_version"])
         for script in self._migrations[version:]:
             await connection.execute(script)
-        known = len(self._migrations)
-        await connection.execute(self.sql["set_version"], known, known)
+        await connection.execute(self.sql["set_version"], len(self._migrations))
 
     async def locate(self, connection: Connection) -> None:
         """Note where the database is. Begins a new epoch if it was elsewhere before, or is a copy from before.
@@ -200,11 +199,15 @@ class Database:
 
     def begin_text(self) -> str:
         """Return the message that begins a transaction which writes."""
-        place, seq = self.place.replace("'", "''"), int(self.seen_seq)
+        known = {
+            "place": self.place.replace("'", "''"),
+            "seq": int(self.seen_seq),
+            "schema": len(self._migrations),
+        }
         if not self._pooled:
-            return self.sql["begin"].format(place=place, seq=seq)
+            return self.sql["begin"].format(**known)
         settings = ";\n".join(f"SET LOCAL {name} = '{value}'" for name, value in _writing(self._seconds).items())
-        return self.sql["begin_pooled"].format(settings=settings, place=place, seq=seq)
+        return self.sql["begin_pooled"].format(settings=settings, **known)
 
     async def new_writer(self, connection: Connection) -> str:
         """Return a name for the chains of this process: one that a closed process left, or a new one."""

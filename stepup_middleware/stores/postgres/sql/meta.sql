@@ -1,12 +1,12 @@
 -- name: begin
 BEGIN;
-SELECT stepup.check_writer('{place}', {seq});
+SELECT stepup.check_writer('{place}', {seq}, {schema});
 
 -- name: begin_pooled
 -- One message. No setting outlives the transaction, so that a pooler may hand the session to others.
 BEGIN;
 {settings};
-SELECT stepup.check_writer('{place}', {seq});
+SELECT stepup.check_writer('{place}', {seq}, {schema});
 
 -- name: version_exists
 -- From the tables: to_regclass answers from a cache that is stale after waiting for the turn to migrate.
@@ -28,13 +28,14 @@ CREATE TABLE stepup.schema_version (
     version integer NOT NULL,
     oldest integer NOT NULL
 );
+INSERT INTO stepup.schema_version (id, version, oldest) VALUES (1, 0, 1);
 
 -- name: read_version
 SELECT version, oldest FROM stepup.schema_version;
 
 -- name: set_version
-INSERT INTO stepup.schema_version (id, version, oldest) VALUES (1, $1, $2)
-ON CONFLICT (id) DO UPDATE SET version = excluded.version, oldest = excluded.oldest;
+-- What the scripts said of the oldest version stays said.
+UPDATE stepup.schema_version SET version = $1;
 
 -- name: migration_turn
 SELECT pg_advisory_xact_lock(hashtextextended('stepup migration', 0));

@@ -1,0 +1,183 @@
+"""Every schema that ever was becomes the present one, and two versions of the library work on one database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stepup_middleware.core.decisions import Verdict
+from stepup_middleware.core.factors import FactorRequirement
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.statements import load_migrations
+
+from .servers import PostgresServer
+from .support import COSIGNER, OWNER, all_records, assert_chains_hold, event, hold, hold_many, shown_for, won
+
+if TYPE_CHECKING:
+    import asyncpg
+
+MIGRATIONS = load_migrations("stepup_middleware.stores.postgres")
+DUMPS = sorted(Path(__file__).parent.joinpath("schemas").glob("postgres-*.sql"))
+ADDS = "CREATE TABLE stepup.later (x integer); ALTER TABLE stepup.tokens ADD COLUMN later text NOT NULL DEFAULT '';"
+BREAKS = (
+    "ALTER TABLE stepup.tokens RENAME COLUMN attempt TO presentation;"
+    f"UPDATE stepup.schema_version SET oldest = {len(MIGRATIONS) + 1};"  # noqa: S608 - a number of the test's own
+)
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    import asyncpg
+
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def restore(dump: Path, dsn: str) -> dict[str, tuple[str, TokenReference]]:
+    """Fill a database from a dump; return its tokens by their state, with the prompts behind them."""
+    async with connected(dsn) as connection:
+        await connection.execute(await asyncio.to_thread(dump.read_text, encoding="utf-8"))
+        rows = await connection.fetch("SELECT state, replays, prompt, id, nonce FROM stepup.tokens")
+    return {f"{state}{replays}": (prompt, TokenReference(id_, nonce)) for state, replays, prompt, id_, nonce in rows}
+
+
+def newer(dsn: str, script: str) -> PostgresStore:
+    """Return the store as a later version has it, with one more migration."""
+    store = PostgresStore(dsn)
+    store._engine.database._migrations = (*store._engine.database._migrations, script)
+    return store
+
+
+async def schema_of(dsn: str) -> list[tuple[str, ...]]:
+    """Return every column, index, trigger, constraint and function of the schema."""
+    async with connected(dsn) as connection:
+        rows = await connection.fetch("""
+            SELECT c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod) || a.attnotnull
+                || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+            FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+            LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
+            WHERE c.relnamespace = 'stepup'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+            UNION ALL SELECT 'index', indexdef FROM pg_indexes WHERE schemaname = 'stepup'
+            UNION ALL SELECT 'trigger', pg_get_triggerdef(t.oid) FROM pg_trigger AS t JOIN pg_class AS c
+                ON c.oid = t.tgrelid WHERE c.relnamespace = 'stepup'::regnamespace AND NOT t.tgisinternal
+            UNION ALL SELECT 'constraint', conname || pg_get_constraintdef(oid) FROM pg_constraint
+                WHERE connamespace = 'stepup'::regnamespace
+            UNION ALL SELECT 'function', pg_get_functiondef(oid) FROM pg_proc
+                WHERE pronamespace = 'stepup'::regnamespace
+        """)
+    return sorted(tuple(row) for row in rows)
+
+
+async def version_of(dsn: str) -> tuple[int, int]:
+    """Return the version of the schema, and the oldest whose code may use it."""
+    async with connected(dsn) as connection:
+        row = await connection.fetchrow("SELECT version, oldest FROM stepup.schema_version")
+        assert row is not None
+        return row[0], row[1]
+
+
+def test_there_is_a_dump_of_every_schema_before_the_present_one() -> None:
+    assert [dump.stem for dump in DUMPS] == [f"postgres-{version:04}" for version in range(1, len(MIGRATIONS))]
+
+
+@pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
+async def test_an_earlier_schema_becomes_the_present_one_and_nothing_is_lost(
+    dump: Path, postgres_dsn: str, postgres_server: PostgresServer
+) -> None:
+    async with PostgresStore(postgres_dsn):
+        fresh = await schema_of(postgres_dsn)
+    await postgres_server.execute("DROP SCHEMA stepup CASCADE", postgres_dsn.rpartition("/")[2])
+    tokens = await restore(dump, postgres_dsn)
+    async with PostgresStore(postgres_dsn) as store:
+        assert (await version_of(postgres_dsn))[0] == len(MIGRATIONS)
+        assert await schema_of(postgres_dsn) == fresh
+        await assert_chains_hold(store)
+        records = await all_records(store)
+        assert len(records) == 20
+        requests = {record.prompt_id: record for record in records if record.request is not None}
+        for state, verdict in (
+            ("issued0", Verdict.REQUIRED),  # a database that was read back is another one: its epoch is over
+            ("redeemed0", Verdict.REUSED),
+            ("redeemed1", Verdict.REUSED),
+            ("revoked0", Verdict.REQUIRED),
+        ):
+            prompt_id, reference = tokens[state]
+            assert prompt_id in requests
+            other = await hold(store)
+            answer = await store.redeem(shown_for(other.prompt, reference))
+            assert answer.decision.verdict is verdict
+        assert {factor.kind.value for factor in await store.list_factors(COSIGNER.workspace_id, COSIGNER.id)} == {
+            "totp"
+        }
+        policy = await store.get_policy(OWNER.workspace_id)
+        assert dict(policy.values) == {"webhook_secret_rotation": FactorRequirement.PHISHING_RESISTANT.value}
+        await assert_chains_hold(store)
+
+
+@pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
+async def test_nodes_that_start_at_once_migrate_once(dump: Path, postgres_dsn: str) -> None:
+    await restore(dump, postgres_dsn)
+    stores = [newer(postgres_dsn, ADDS) for _ in range(4)]  # a second run of it would fail
+    await asyncio.gather(*(store.start() for store in stores))
+    assert await version_of(postgres_dsn) == (len(MIGRATIONS) + 1, 1)
+    await asyncio.gather(*(store.append([event()]) for store in stores))
+    await assert_chains_hold(stores[0])
+    await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_the_version_before_goes_on_while_a_newer_one_adds_to_the_schema(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn) as before:  # S33
+        held = await hold_many(before, 40)
+        async with newer(postgres_dsn, ADDS) as after:
+            answers = await asyncio.gather(*(store.redeem(one.shown()) for one in held for store in (before, after)))
+            assert won(answers) == 40
+            assert sum(answer.decision.verdict is Verdict.REUSED for answer in answers) == 40
+            async with PostgresStore(postgres_dsn) as restarted:
+                assert won([await restarted.redeem((await hold(restarted)).shown())]) == 1
+            await assert_chains_hold(after)
+
+
+async def test_the_version_before_stops_where_a_newer_one_says_so(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn) as before:  # S33
+        held = await hold(before)
+        async with newer(postgres_dsn, BREAKS):
+            for _ in range(2):
+                with pytest.raises(StoreError, match="newer version"):  # never a second run
+                    await before.redeem(held.shown())
+            with pytest.raises(StoreError, match="newer version"):  # also where it would still work
+                await before.append([event()])
+            with pytest.raises(ConfigurationError, match="newer version"):
+                await PostgresStore(postgres_dsn).start()
+
+
+async def test_a_migration_that_fails_midway_leaves_everything_as_it_was(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn) as store:
+        held = await hold(store)
+        schema, version = await schema_of(postgres_dsn), await version_of(postgres_dsn)
+        for script in (f"{ADDS}{BREAKS}CREATE TABLE stepup.audit (x integer);", f"{ADDS}SELECT 1/0;"):
+            with pytest.raises(StoreError):
+                await newer(postgres_dsn, script).start()
+            assert await schema_of(postgres_dsn) == schema
+            assert await version_of(postgres_dsn) == version
+        assert won([await store.redeem(held.shown())]) == 1
+        async with newer(postgres_dsn, ADDS):
+            assert await version_of(postgres_dsn) == (len(MIGRATIONS) + 1, 1)
+
+
+async def test_a_new_database_that_a_migration_fails_on_stays_empty(postgres_dsn: str) -> None:
+    with pytest.raises(StoreError):
+        await newer(postgres_dsn, "SELECT 1/0;").start()
+    async with connected(postgres_dsn) as connection:
+        assert not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'stepup')")
+    async with PostgresStore(postgres_dsn):
+        assert await version_of(postgres_dsn) == (len(MIGRATIONS), 1)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from .minted import connected
 
-_SUBJECTS = 10_000
-_WORKSPACES = 100
+SUBJECTS = 10_000
+WORKSPACES = 100
 
 _TOKENS = """
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
@@ -34,7 +34,7 @@ def grow(path: Path, rows: int) -> None:
 
     The indexes of the log are made anew at the end, which takes a fraction of the time.
     """
-    values = {"rows": rows, "workspaces": _WORKSPACES, "subjects": _SUBJECTS}
+    values = {"rows": rows, "workspaces": WORKSPACES, "subjects": SUBJECTS}
     with connected(path) as connection:
         connection.execute("PRAGMA journal_mode = OFF")  # of a database that nobody else has open
         connection.execute("PRAGMA synchronous = OFF")

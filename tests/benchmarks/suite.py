@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     audit_pages,
     ceremonies,
+    growth,
     memory,
     pages,
     passthrough,
@@ -26,6 +27,7 @@ SUITE: tuple[Benchmark, ...] = (
     *processes.BENCHMARKS,
     *postgres.BENCHMARKS,
     *redis.BENCHMARKS,
+    *growth.BENCHMARKS,
     *ceremonies.BENCHMARKS,
     *tokens.BENCHMARKS,
     *starting.BENCHMARKS,

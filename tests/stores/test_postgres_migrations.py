@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 MIGRATIONS = load_migrations("stepup_middleware.stores.postgres")
 DUMPS = sorted(Path(__file__).parent.joinpath("schemas").glob("postgres-*.sql"))
 ADDS = "CREATE TABLE stepup.later (x integer); ALTER TABLE stepup.tokens ADD COLUMN later text NOT NULL DEFAULT '';"
-BREAKS = (
-    "ALTER TABLE stepup.tokens RENAME COLUMN attempt TO presentation;"
-    f"UPDATE stepup.schema_version SET oldest = {len(MIGRATIONS) + 1};"  # noqa: S608 - a number of the test's own
-)
+NEXT = len(MIGRATIONS) + 1
+BREAKS = f"""
+ALTER TABLE stepup.tokens RENAME COLUMN attempt TO presentation;
+UPDATE stepup.schema_version SET oldest = {NEXT};
+"""  # noqa: S608 - a number of the test's own
 
 
 @asynccontextmanager
@@ -129,7 +130,7 @@ async def test_nodes_that_start_at_once_migrate_once(dump: Path, postgres_dsn: s
     await restore(dump, postgres_dsn)
     stores = [newer(postgres_dsn, ADDS) for _ in range(4)]  # a second run of it would fail
     await asyncio.gather(*(store.start() for store in stores))
-    assert await version_of(postgres_dsn) == (len(MIGRATIONS) + 1, 1)
+    assert await version_of(postgres_dsn) == (NEXT, 1)
     await asyncio.gather(*(store.append([event()]) for store in stores))
     await assert_chains_hold(stores[0])
     await asyncio.gather(*(store.close() for store in stores))
@@ -171,7 +172,7 @@ async def test_a_migration_that_fails_midway_leaves_everything_as_it_was(postgre
             assert await version_of(postgres_dsn) == version
         assert won([await store.redeem(held.shown())]) == 1
         async with newer(postgres_dsn, ADDS):
-            assert await version_of(postgres_dsn) == (len(MIGRATIONS) + 1, 1)
+            assert await version_of(postgres_dsn) == (NEXT, 1)
 
 
 async def test_a_new_database_that_a_migration_fails_on_stays_empty(postgres_dsn: str) -> None:

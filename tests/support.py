@@ -47,6 +47,7 @@ from stepup_middleware.testing import FixedClock, VirtualAuthenticator, totp_cod
 ORIGIN = "https://example.com"
 RP = RelyingParty(id="example.com", name="AxisSynapse", origins=[ORIGIN])
 KEY = secrets.token_bytes(32)
+PATIENT = timedelta(seconds=30)  # what a busy machine takes is no fault of the store
 HOME = "192.0.2.7"
 ELSEWHERE = "198.51.100.9"
 TRANSMIT = "/payroll/2026-06/transmit"  # phishing-resistant, with details
@@ -70,7 +71,7 @@ class House:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.clock = FixedClock()
         self.path = folder / "stepup.db"
-        self.store = settings.pop("store", None) or SQLiteStore(self.path)
+        self.store = settings.pop("store", None) or SQLiteStore(self.path, timeout=PATIENT)
         self.runs: Counter[str] = Counter()
         self.bodies: list[Any] = []
         self.sessions: dict[str, Subject] = {}
@@ -85,6 +86,7 @@ class House:
                 "relying_party": RP,
                 "identify": self.identify,
                 "clock": self.clock,
+                "store_timeout": PATIENT,
                 **settings,
             }
         )

@@ -14,6 +14,7 @@ BODY_SECONDS = 15.0  # from the first to the last byte of a body that we read ou
 MAX_FORM_FIELDS = 1000
 _URL_ENCODED = b"application/x-www-form-urlencoded"
 
+Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
@@ -77,10 +78,11 @@ class Arriving:
     form which a page of ours may have to repeat, whatever framework has read it by then.
     """
 
-    __slots__ = ("_keeps", "_kept", "_limit", "_reading", "_receive", "_whole", "taken")
+    __slots__ = ("_keeps", "_kept", "_limit", "_reading", "_receive", "_scope", "_whole", "taken")
 
-    def __init__(self, receive: Receive, *, keeps: Callable[[], bool], limit: int) -> None:
+    def __init__(self, receive: Receive, scope: Scope, keeps: Callable[[Scope], bool], limit: int) -> None:
         self._receive = receive
+        self._scope = scope
         self._keeps = keeps
         self._limit = limit
         self._kept: bytearray | None = None
@@ -93,7 +95,7 @@ class Arriving:
         if message["type"] == "http.request":
             if not self.taken:
                 self.taken = True
-                self._kept = bytearray() if self._keeps() else None
+                self._kept = bytearray() if self._keeps(self._scope) else None
             if self._kept is not None:
                 self._kept += message.get("body", b"")
                 if len(self._kept) > self._limit:

@@ -56,30 +56,53 @@ class Tag(NamedTuple):
     bind_body: bool = False
 
 
+class Installation(NamedTuple):
+    """What is the same for every request that comes through one ``StepUpMiddleware``."""
+
+    stepup: StepUp
+    framework: str | None
+
+
 class Passage(partial[Awaitable[None]]):
     """What the middleware places in each scope: the server's ``send``, and room for an exchange.
 
     The app is given it as its ``send``. Until a gate asks there is no exchange, and nothing is looked at: a
-    ``partial`` is the cheapest callable whose target can be exchanged afterwards. ``arriving`` is the body on its way
-    (None for a GET, whose body nobody repeats), ``accepted`` says that the app has accepted the WebSocket, ``path`` is
-    the path as it came. ``over`` when the request has ended: from then on nothing is admitted, also where a task of
-    the request lives on.
+    ``partial`` is the cheapest callable whose target can be exchanged afterwards. ``path`` is the path as it came,
+    ``arriving`` the body on its way (None for a GET, whose body nobody repeats), ``accepted`` says that the app has
+    accepted the WebSocket. ``installation`` is None when the request has ended: from then on nothing is admitted,
+    also where a task of the request lives on with a copy of the scope.
     """
 
-    __slots__ = ("accepted", "arriving", "exchange", "framework", "over", "path", "stepup")
+    __slots__ = ("installation", "path")  # set for each request, the others for few
 
-    stepup: StepUp
+    installation: Installation | None
     path: str
-    framework: str | None
-    exchange: Exchange | None
-    arriving: Arriving | None
-    accepted: bool
-    over: bool
+    exchange: Exchange | None = None
+    arriving: Arriving | None = None
+    accepted: bool = False
 
     def hand_to(self, send: Send) -> None:
         """Let every later message go to another ``send``."""
-        self.__setstate__((send, (), {}, None))  # type: ignore[attr-defined] # what unpickling uses to set the target
+        # what unpickling uses to set the target; the last part is what else is kept here
+        self.__setstate__((send, (), {}, self.__dict__))  # type: ignore[attr-defined]
 
+    def part(self) -> None:
+        """Let the exchange go when the request has ended.
+
+        Left in a ring, they and the server's request would wait for the garbage collector, on which a busy server
+        then spends a third of its time.
+        """
+        if self.exchange is not None:
+            self.hand_to(self.exchange.onward)
+            self.exchange = None
+
+
+async def _nowhere(message: Message) -> None:
+    """Send a message to nobody."""
+
+
+ENDED = Passage(_nowhere)  # in the scope of a request that has ended
+ENDED.installation = None
 
 Render = Callable[["Exchange"], Awaitable[None]]
 
@@ -96,10 +119,10 @@ def exchange_at(scope: Scope | None, render: Render) -> Exchange:
         raise ConfigurationError(
             "a tagged endpoint was reached without StepUpMiddleware around the app; it does not run"
         )
-    if passage.over:
+    if passage.installation is None:
         raise ConfigurationError("a tagged endpoint was called after its request had ended; it does not run")
     if passage.exchange is None:
-        passage.exchange = Exchange(passage, scope, render)
+        passage.exchange = Exchange(passage, passage.installation.stepup, scope, render)
     return passage.exchange
 
 
@@ -107,15 +130,16 @@ class Exchange:
     """The state of one request that a gate has asked about.
 
     ``proof`` is set once redeemed, ``refusal`` once refused; ``answered`` when our own answer goes out.
-    ``render`` sends our answer in place of a page that a framework made of the refusal.
+    ``render`` sends our answer in place of a page that a framework made of the refusal, ``onward`` is the server's
+    own ``send``.
     """
 
     __slots__ = (
         "_asked",
         "_passage",
-        "_send",
         "_spent_cookie",
         "answered",
+        "onward",
         "proof",
         "purpose",
         "refusal",
@@ -127,11 +151,11 @@ class Exchange:
         "visitor",
     )
 
-    def __init__(self, passage: Passage, scope: Scope, render: Render) -> None:
+    def __init__(self, passage: Passage, stepup: StepUp, scope: Scope, render: Render) -> None:
         self._passage = passage
         # all of its parts: where the server's send is a partial itself (daphne), the passage has taken it apart
-        self._send: Send = partial(passage.func, *passage.args, **passage.keywords)
-        self.stepup = passage.stepup
+        self.onward: Send = partial(passage.func, *passage.args, **passage.keywords)
+        self.stepup = stepup
         self.scope = scope
         self.render = render
         self.proof: Proof | None = None
@@ -171,13 +195,13 @@ class Exchange:
                 self.status = message["status"]
             if self.proof is not None or self._spent_cookie is not None:
                 message = self._marked(message)
-        await self._send(message)
+        await self.onward(message)
 
     async def send_plain(self, message: Message) -> None:
         """Pass a message of the library's own answer on."""
         if message["type"] == "http.response.start" and self._spent_cookie is not None:
             message = self._marked(message)
-        await self._send(message)
+        await self.onward(message)
 
     def _marked(self, message: Message) -> Message:
         """The answer of an authorized action is nobody's to cache, and the one-time cookie goes with it."""

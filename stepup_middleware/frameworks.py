@@ -106,7 +106,8 @@ def _framework(scope: Scope, values: Iterable[Any]) -> str | None:
     if "starlette.exception_handlers" in scope:
         return None
     passage = scope.get(KEY)
-    return passage.framework if isinstance(passage, Passage) else None
+    installation = passage.installation if isinstance(passage, Passage) else None
+    return None if installation is None else installation.framework
 
 
 @functools.cache

@@ -10,9 +10,11 @@ from stepup_middleware.body import Arriving
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired, StoreError
 from stepup_middleware.exchange import (
+    ENDED,
     KEY,
     ASGIApp,
     Exchange,
+    Installation,
     Message,
     Passage,
     Receive,
@@ -50,7 +52,7 @@ class StepUpMiddleware:
         self._guarded = self._ruled if self.rules else app
         self._library = library_router(stepup.prefix)
         self._prefix = stepup.prefix + "/"
-        self._framework = framework_around(app)
+        self._installation = Installation(stepup, framework_around(app))
         check_tags(self)
         prepare()
 
@@ -59,12 +61,13 @@ class StepUpMiddleware:
         if KEY in scope and self._is_inner(scope):
             await self._guarded(scope, receive, send)  # installed twice: the outer one does all but our rules
             return
-        app, passage, arriving = self._guarded, Passage(send), None
+        app = self._guarded
+        passage = Passage(send)
         if scope["type"] == "http":
             if self._prefix in scope["path"] and self._is_ours(scope):
                 app = self._library
             if scope["method"] != "GET":
-                receive = arriving = Arriving(receive, keeps=lambda: may_be_repeated(scope), limit=REPEATED_FORM_LIMIT)
+                receive = passage.arriving = Arriving(receive, scope, may_be_repeated, REPEATED_FORM_LIMIT)
         elif scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
@@ -72,10 +75,8 @@ class StepUpMiddleware:
             passage.hand_to(_noticed_accept(send, passage))
         else:
             raise RuntimeError(f"StepUpMiddleware does not know the ASGI scope type {scope['type']!r} and refuses it")
-        passage.stepup, passage.framework, passage.path = self.stepup, self._framework, scope["path"]
-        passage.exchange = None
-        passage.arriving = arriving
-        passage.over = passage.accepted = False
+        passage.installation = self._installation
+        passage.path = scope["path"]
         scope[KEY] = passage
         if by_context:
             current.set(scope)
@@ -94,9 +95,12 @@ class StepUpMiddleware:
             error = raised
             raise
         finally:
-            passage.over = True
+            passage.installation = None
+            scope[KEY] = ENDED  # the passage kept there would close a ring: scope, passage, the server's request, scope
             if passage.exchange is not None:
-                self._ended(passage.exchange, error)  # type: ignore[unreachable] # a gate has set it meanwhile
+                self._ended(passage.exchange, error)
+                passage.part()
+            error = None  # and this one: the exception, its traceback, this frame, the exception
 
     async def _ruled(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -115,7 +119,8 @@ class StepUpMiddleware:
 
     def _is_inner(self, scope: Scope) -> bool:
         present = scope[KEY]
-        return isinstance(present, Passage) and present.stepup is self.stepup
+        installation = present.installation if isinstance(present, Passage) else None
+        return installation is not None and installation.stepup is self.stepup
 
     def _is_ours(self, scope: Scope) -> bool:
         path: str = scope["path"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -141,13 +142,21 @@ async def test_a_client_that_leaves_within_its_body_runs_nothing_and_harms_nobod
 async def test_a_body_of_a_gigabyte_is_refused_unread_where_the_guide_says_so(
     served: Served, framework: str, path: str
 ) -> None:
-    sent, answer = await _upload(served, framework, path)
+    for _ in range(10):
+        with suppress(ConnectionError):  # closing over unread bytes can take an answer back: RFC 9112 §9.6
+            sent, answer = await _upload(served, framework, path)
+            break
+    else:
+        raise AssertionError("no answer arrived before the connection was reset, ten times")
     assert answer.startswith(b"HTTP/1.1 403 ")  # nobody has a factor yet
     assert sent < 64 * 1024 * 1024  # what sockets and servers hold, of the gigabyte that was declared
 
 
 async def _upload(served: Served, framework: str, path: str) -> tuple[int, bytes]:
-    """Send a gigabyte until an answer comes; return how many bytes went out before it, and the answer."""
+    """Send a gigabyte until an answer comes; return how many bytes went out before it, and the answer.
+
+    Raises ``ConnectionError`` when the connection was reset before an answer arrived.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     head = _request("POST", path, framework).replace(b"Content-Length: 0", b"Content-Length: %d" % BODY_OF_A_GIGABYTE)
     writer.write(head.replace(b"mallory", b"uploader"))
@@ -161,7 +170,10 @@ async def _upload(served: Served, framework: str, path: str) -> tuple[int, bytes
             await asyncio.wait([draining, answering], timeout=60, return_when=asyncio.FIRST_COMPLETED)
             if draining.done() and draining.exception() is not None:
                 break
-        return sent, await asyncio.wait_for(answering, 60)
+        answer = await asyncio.wait_for(answering, 60)
+        if not answer:
+            raise ConnectionResetError
+        return sent, answer
     finally:
         writer.transport.abort()
 

@@ -86,15 +86,14 @@ class Passage(partial[Awaitable[None]]):
         # what unpickling uses to set the target; the last part is what else is kept here
         self.__setstate__((send, (), {}, self.__dict__))  # type: ignore[attr-defined]
 
-    def part(self) -> None:
-        """Let the exchange go when the request has ended.
+    def part(self, exchange: Exchange) -> None:
+        """Let the exchange of a request that has ended go.
 
         Left in a ring, they and the server's request would wait for the garbage collector, on which a busy server
         then spends a third of its time.
         """
-        if self.exchange is not None:
-            self.hand_to(self.exchange.onward)
-            self.exchange = None
+        self.hand_to(exchange.onward)
+        self.exchange = None
 
 
 async def _nowhere(message: Message) -> None:

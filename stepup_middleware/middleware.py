@@ -99,7 +99,7 @@ class StepUpMiddleware:
             scope[KEY] = ENDED  # the passage kept there would close a ring: scope, passage, the server's request, scope
             if passage.exchange is not None:
                 self._ended(passage.exchange, error)
-                passage.part()
+                passage.part(passage.exchange)
             error = None  # and this one: the exception, its traceback, this frame, the exception
 
     async def _ruled(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -129,7 +129,9 @@ class StepUp:
 
         if not _PREFIX.fullmatch(prefix):
             raise ConfigurationError(f"prefix is a path without a slash at its end, such as /stepup: {prefix!r}")
-        if max_bound_body < 1 or (open_prompts_per_session is not None and open_prompts_per_session < 1):
+        if open_prompts_per_session is None:
+            open_prompts_per_session = OPEN_PROMPTS_PER_SESSION
+        if max_bound_body < 1 or open_prompts_per_session < 1:
             raise ConfigurationError("max_bound_body and open_prompts_per_session must be positive")
         if home_url is not None and not _PAGE.fullmatch(home_url):
             raise ConfigurationError(f"home_url is a path such as /, or an http(s) URL: {home_url!r}")
@@ -159,12 +161,7 @@ class StepUp:
             trusted=trusted_networks(trusted_proxies),
         )
         floods = Floods(store)
-        self.admission = Admission(
-            store=store,
-            codec=codec,
-            floods=floods,
-            open_limit=open_prompts_per_session or OPEN_PROMPTS_PER_SESSION,
-        )
+        self.admission = Admission(store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session)
         self.proving = Proving(
             store=store,
             codec=codec,

@@ -11,36 +11,17 @@ from typing import Any
 import pytest
 
 import stepup_middleware
+from tests.smallest import SMALLEST_APP
 
-ROOT = Path(__file__).parent.parent
 NAMES = """
 import sys
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
 print(sorted(sys.modules))
 """
-APP = """
-import secrets, sys
-from datetime import UTC, datetime
-from starlette.applications import Starlette
-from starlette.responses import JSONResponse
-from starlette.routing import Route
-from starlette.testclient import TestClient
-from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
-from stepup_middleware.stores.sqlite import SQLiteStore
-
-@requires_step_up("webhook_secret_rotation", details=[("Hook", "W-1")])
-async def rotate(request):
-    return JSONResponse({"ok": True})
-
-async def identify(scope):
-    return Subject(id="u", session_id="s", workspace_id="w", name="U", signed_in_at=datetime.now(UTC))
-
-stepup = StepUp(secret_key=[secrets.token_urlsafe(48)], store=SQLiteStore("stepup.db"), identify=identify,
-    relying_party=RelyingParty(id="localhost", name="X", origins=["http://localhost"]),
-    client_address=lambda scope: "192.0.2.1")
-app = StepUpMiddleware(Starlette(routes=[Route("/rotate", rotate, methods=["POST"])]), stepup=stepup)
-with TestClient(app, base_url="http://localhost") as http:
-    before = set(sys.modules)
+APP = (
+    "import sys\n"
+    + SMALLEST_APP
+    + """    before = set(sys.modules)
     from stepup_middleware.testing import VirtualAuthenticator  # loads nothing that the app had to load
     key = VirtualAuthenticator.passkey()
     options = http.post("/stepup/factors/webauthn/options", json={"kind": "passkey"}).json()
@@ -53,6 +34,7 @@ with TestClient(app, base_url="http://localhost") as http:
     assert http.post("/rotate", headers={"StepUp-Token": proved["token"]}).status_code == 200
     print(sorted(set(sys.modules) - before))
 """
+)
 
 
 def printed(code: str, folder: Path) -> list[Any]:

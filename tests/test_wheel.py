@@ -9,31 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.smallest import SMALLEST_APP
+
 ROOT = Path(__file__).parent.parent
-APP = """
-import re, secrets
-from starlette.applications import Starlette
-from starlette.responses import JSONResponse
-from starlette.routing import Route
-from starlette.testclient import TestClient
-from datetime import datetime, UTC
-from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
-from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing import VirtualAuthenticator
-
-@requires_step_up("webhook_secret_rotation", details=[("Hook", "W-1")])
-async def rotate(request):
-    return JSONResponse({"ok": True})
-
-async def identify(scope):
-    return Subject(id="u", session_id="s", workspace_id="w", name="U", signed_in_at=datetime.now(UTC))
-
-stepup = StepUp(secret_key=[secrets.token_urlsafe(48)], store=SQLiteStore("stepup.db"), identify=identify,
-    relying_party=RelyingParty(id="localhost", name="X", origins=["http://localhost"]),
-    client_address=lambda scope: "192.0.2.1")
-app = StepUpMiddleware(Starlette(routes=[Route("/rotate", rotate, methods=["POST"])]), stepup=stepup)
-with TestClient(app, base_url="http://localhost") as http:
-    key = VirtualAuthenticator.passkey()
+APP = (
+    "import re\nfrom stepup_middleware.testing import VirtualAuthenticator\n"
+    + SMALLEST_APP
+    + """    key = VirtualAuthenticator.passkey()
     options = http.post("/stepup/factors/webauthn/options", json={"kind": "passkey"}).json()
     done = http.post("/stepup/factors/webauthn", json={"credential": key.create(options, origin="http://localhost")})
     assert done.status_code == 201, done.text
@@ -46,6 +28,7 @@ import stepup_middleware
 assert "site-packages" in stepup_middleware.__file__
 print("served")
 """
+)
 
 
 def run(*command: str, cwd: Path) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from stepup_middleware.core.decisions import Verdict
-from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.statements import load_migrations
 
-from .support import COSIGNER, NOW, OWNER, all_records, assert_chains_hold, event, hold, hold_many, shown_for, won
+from .migrated import assert_all_write, assert_kept, assert_side_by_side
+from .support import NOW, all_records, assert_chains_hold, hold, shown_for, won
 
 MIGRATIONS = load_migrations("stepup_middleware.stores.sqlite")
 DUMPS = sorted(Path(__file__).parent.joinpath("schemas").glob("sqlite-*.sql"))
@@ -89,12 +89,7 @@ async def test_an_earlier_schema_becomes_the_present_one_and_nothing_is_lost(
             assert stored is not None
             answer = await store.redeem(shown_for(stored.prompt, reference))
             assert answer.decision.verdict is verdict
-        assert {factor.kind.value for factor in await store.list_factors(COSIGNER.workspace_id, COSIGNER.id)} == {
-            "totp"
-        }
-        policy = await store.get_policy(OWNER.workspace_id)
-        assert dict(policy.values) == {"webhook_secret_rotation": FactorRequirement.PHISHING_RESISTANT.value}
-        await assert_chains_hold(store)
+        await assert_kept(store)
 
 
 @pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
@@ -102,23 +97,12 @@ async def test_nodes_that_start_at_once_migrate_once(dump: Path, path: Path) -> 
     restore(dump, path)
     stores = [SQLiteStore(path) for _ in range(4)]
     await asyncio.gather(*(store.start() for store in stores))
-    await asyncio.gather(*(store.append([event()]) for store in stores))
-    await assert_chains_hold(stores[0])
-    await asyncio.gather(*(store.close() for store in stores))
+    await assert_all_write(stores)
 
 
 async def test_the_version_before_goes_on_while_a_newer_one_adds_to_the_schema(path: Path) -> None:
     async with SQLiteStore(path) as before:  # S33
-        held = await hold_many(before, 40)
-        async with newer(path, ADDS) as after:
-            answers = await asyncio.gather(
-                *(store.redeem(one.shown()) for one in held for store in (before, after)),
-            )
-            assert won(answers) == 40
-            assert sum(answer.decision.verdict is Verdict.REUSED for answer in answers) == 40
-            async with SQLiteStore(path) as restarted:
-                assert won([await restarted.redeem((await hold(restarted)).shown())]) == 1
-            await assert_chains_hold(after)
+        await assert_side_by_side(before, newer(path, ADDS), lambda: SQLiteStore(path))
 
 
 async def test_the_version_before_stops_where_a_newer_one_says_so(path: Path) -> None:

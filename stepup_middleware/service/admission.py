@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 from ssl import RAND_bytes
@@ -12,7 +11,7 @@ from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import FactorRequirement
-from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION, Asked, NoFactor
+from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION, Asked, NoFactor, prompt_id
 from stepup_middleware.core.proof import Proof, proof_of
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -104,7 +103,7 @@ class Admission:
         if wanted.quiet:
             return Refusal(code=code, purpose=wanted.purpose, requirement=wanted.purpose.minimum)
         asked = Asked(
-            prompt_id=secrets.token_hex(16),  # hexadecimal: no command line takes it for an option
+            prompt_id=prompt_id(visitor.now, RAND_bytes(16)),
             subject=visitor.subject,
             ip=visitor.ip,
             user_agent=visitor.user_agent,

@@ -15,16 +15,16 @@ INSERT INTO tokens (
     nonce, epoch, state, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
     request_digest, details_digest, factor, factor_kind, issued_at, expires_at, batch, attempt, redeemed_at
 )
-SELECT randomblob(16), t.epoch, 'redeemed', hex(randomblob(11)), 'w-' || (i % :workspaces), 'u-' || (i % :subjects),
-    t.session, t.ip, t.purpose, t.requirement, t.policy_version, t.request_digest, t.details_digest, t.factor,
-    t.factor_kind, t.issued_at, t.expires_at, 1, randomblob(16), t.issued_at
+SELECT randomblob(16), t.epoch, 'redeemed', printf('%012x', i) || lower(hex(randomblob(16))),
+    'w-' || (i % :workspaces), 'u-' || (i % :subjects), t.session, t.ip, t.purpose, t.requirement,
+    t.policy_version, t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, 1, randomblob(16), t.issued_at
 FROM n, (SELECT * FROM tokens ORDER BY id LIMIT 1) AS t
 """
 _AUDIT = """
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
 INSERT INTO audit (chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, high, body)
 SELECT 'years/P1Y', i, randomblob(32), randomblob(32), 'w-' || (i % :workspaces), 'u-' || (i % :subjects),
-    a.event, a.outcome, a.purpose, hex(randomblob(11)), a.at, a.high, a.body
+    a.event, a.outcome, a.purpose, printf('%012x', i) || lower(hex(randomblob(16))), a.at, a.high, a.body
 FROM n, (SELECT * FROM audit WHERE prompt <> '' ORDER BY seq LIMIT 1) AS a
 """
 

@@ -30,9 +30,9 @@ INSERT INTO stepup.tokens (
     nonce, epoch, state, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
     request_digest, details_digest, factor, factor_kind, issued_at, expires_at, attempt, redeemed_at
 )
-SELECT decode(md5(i::text), 'hex'), t.epoch, 'redeemed', left(md5('p' || i), 22), 'w-' || (i % {WORKSPACES}),
-    'u-' || (i % {SUBJECTS}), t.session, t.ip, t.purpose, t.requirement, t.policy_version, t.request_digest,
-    t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, decode(md5('a' || i), 'hex'), t.issued_at
+SELECT decode(md5(i::text), 'hex'), t.epoch, 'redeemed', lpad(to_hex(i), 12, '0') || md5('p' || i),
+    'w-' || (i % {WORKSPACES}), 'u-' || (i % {SUBJECTS}), t.session, t.ip, t.purpose, t.requirement,
+    t.policy_version, t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, decode(md5('a' || i), 'hex'), t.issued_at
 FROM generate_series(1, $1::bigint) AS i, (SELECT * FROM stepup.tokens ORDER BY id LIMIT 1) AS t
 """  # noqa: S608 - constants
 _AUDIT = f"""
@@ -40,7 +40,7 @@ INSERT INTO stepup.audit (
     chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, body
 )
 SELECT 'years/P1Y', i, sha256(int8send(i)), sha256(int8send(-i)), 'w-' || (i % {WORKSPACES}),
-    'u-' || (i % {SUBJECTS}), a.event, a.outcome, a.purpose, left(md5('p' || i), 22), a.at + i, a.body
+    'u-' || (i % {SUBJECTS}), a.event, a.outcome, a.purpose, lpad(to_hex(i), 12, '0') || md5('p' || i), a.at + i, a.body
 FROM generate_series(1, $1::bigint) AS i,
     (SELECT * FROM stepup.audit WHERE prompt <> '' ORDER BY seq LIMIT 1) AS a
 """  # noqa: S608 - constants

@@ -9,13 +9,14 @@ import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.factors import WebAuthnFactor
-from stepup_middleware.core.prompts import Prompt
+from stepup_middleware.core.prompts import Prompt, prompt_id
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.rows import grant_row
@@ -27,8 +28,15 @@ PATIENT = timedelta(seconds=30)
 SQL = load_statements("stepup_middleware.stores.sqlite")
 
 
+def prompts_like(prompt: Prompt, count: int) -> Iterator[Prompt]:
+    """Yield so many prompts like one, with ids as if they were asked for a millisecond apart."""
+    began = datetime.now(UTC)
+    for place in range(count):
+        yield replace(prompt, id=prompt_id(began + timedelta(milliseconds=place), secrets.token_bytes(16)))
+
+
 class Mint:
-    """Tokens of one person for one prompt, in the database at ``path``."""
+    """Tokens of one person, a prompt each, in the database at ``path``."""
 
     def __init__(self, path: Path, prompt: Prompt, factor: WebAuthnFactor) -> None:
         self.path = path
@@ -40,8 +48,8 @@ class Mint:
         at = issued_at or self._prompt.created_at + timedelta(seconds=1)
         times = {"issued_at": at, "expires_at": at + TTL}
         grants = [
-            grant_for(self._prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16), **times)
-            for _ in range(count)
+            grant_for(prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16), **times)
+            for prompt in prompts_like(self._prompt, count)
         ]
         with connected(self.path) as connection:
             connection.execute("BEGIN IMMEDIATE")

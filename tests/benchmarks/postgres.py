@@ -24,7 +24,7 @@ from tests.stores.servers import PostgresServer
 from tests.stores.support import OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, Unavailable, at_least
-from .minted import PATIENT
+from .minted import PATIENT, prompts_like
 from .sqlite import by_callers, redeeming
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class Naive:
     async def presentations(self, count: int) -> list[Presentation]:
         """Issue so many tokens, and return how their holder shows them."""
         grants = [
-            grant_for(self._prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16)) for _ in range(count)
+            grant_for(prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16))
+            for prompt in prompts_like(self._prompt, count)
         ]
         rows = await self._pool.fetch(SQL["insert_tokens"], *columns([grant_row(grant) for grant in grants], 0))
         minted = sorted(row["id"] for row in rows)

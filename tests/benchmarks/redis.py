@@ -18,7 +18,7 @@ from tests.stores.servers import ValkeyServer
 from tests.stores.support import grant_for, shown_for
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, at_least
-from .minted import PATIENT
+from .minted import PATIENT, prompts_like
 from .postgres import CALLERS, naive, person, server_of
 from .sqlite import by_callers, redeeming
 
@@ -35,7 +35,7 @@ async def hot_server(**settings: str) -> AsyncIterator[ValkeyServer]:
 
 
 class HotMint:
-    """Tokens of one person for one prompt, written straight into a hot server as the store writes them."""
+    """Tokens of one person, a prompt each, written straight into a hot server as the store writes them."""
 
     def __init__(self, store: RedisHotStore, factor: WebAuthnFactor, prompt: Prompt) -> None:
         self.store, self.factor, self.prompt = store, factor, prompt
@@ -44,7 +44,8 @@ class HotMint:
         """Issue so many tokens, and return how their holder shows them."""
         server = self.store._server
         grants = [
-            grant_for(self.prompt, self.factor, sign_count=0, nonce=secrets.token_bytes(16)) for _ in range(count)
+            grant_for(prompt, self.factor, sign_count=0, nonce=secrets.token_bytes(16))
+            for prompt in prompts_like(self.prompt, count)
         ]
         references = [TokenReference(secrets.randbelow(2**56), grant.nonce) for grant in grants]
         commands = []

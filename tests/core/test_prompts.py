@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stepup_middleware.core.events import EventName, Severity
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind, FactorRequirement
+from stepup_middleware.core.moments import from_micros
 from stepup_middleware.core.policy import StoredPolicy, effective_requirement
 from stepup_middleware.core.prompts import (
     PROMPT_LIFETIME,
@@ -20,6 +21,7 @@ from stepup_middleware.core.prompts import (
     ask,
     asking_event,
     prompt_event,
+    prompt_id,
     requirement_for,
 )
 from stepup_middleware.core.purposes import FACTOR_CHANGE, PLATFORM_PURPOSES, Purpose
@@ -43,6 +45,21 @@ def prompt(**changes: Any) -> Prompt:
     made = ask(asked(**changes), StoredPolicy(version=4), [PASSKEY])
     assert isinstance(made, Prompt)
     return made
+
+
+@given(
+    st.lists(st.integers(0, 10**16).map(from_micros), min_size=2, max_size=2),
+    st.lists(st.binary(min_size=16, max_size=16), min_size=2, max_size=2, unique=True),
+)
+def test_ids_of_prompts_are_in_the_order_of_their_milliseconds_and_never_the_same(
+    moments: list[datetime], chances: list[bytes]
+) -> None:
+    first, second = map(prompt_id, moments, chances)
+    assert first != second
+    assert all(len(each) == 44 and set(each) <= set("0123456789abcdef") for each in (first, second))
+    earlier, later = (moment.replace(microsecond=moment.microsecond // 1000 * 1000) for moment in moments)
+    if earlier != later:
+        assert (first < second) is (earlier < later)
 
 
 @given(st.sampled_from(PLATFORM_PURPOSES), policies, factor_lists)

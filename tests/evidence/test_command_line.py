@@ -87,7 +87,7 @@ def test_the_bundle_of_a_real_ceremony_verifies_offline_with_the_head_key_alone(
 
 def test_a_prompt_id_is_never_taken_for_an_option(scene: Scene) -> None:
     for prompt in (scene.passkey, scene.hardware, scene.totp, scene.unredeemed, scene.override):
-        assert re.fullmatch("[0-9a-f]{32}", prompt)
+        assert re.fullmatch("[0-9a-f]{44}", prompt)
 
 
 def test_every_retention_has_its_own_segment_up_to_a_head(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,8 @@ INSERT INTO tokens (
 )
 SELECT randomblob(16), t.epoch, 'redeemed', printf('%012x', i) || lower(hex(randomblob(16))),
     'w-' || (i % :workspaces), 'u-' || (i % :subjects), t.session, t.ip, t.purpose, t.requirement,
-    t.policy_version, t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, 1, randomblob(16), t.issued_at
+    t.policy_version, t.request_digest, t.details_digest, t.factor, t.factor_kind,
+    t.issued_at, t.expires_at, 1, randomblob(16), t.issued_at
 FROM n, (SELECT * FROM tokens ORDER BY id LIMIT 1) AS t
 """
 _AUDIT = """

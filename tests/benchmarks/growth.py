@@ -32,7 +32,8 @@ INSERT INTO stepup.tokens (
 )
 SELECT decode(md5(i::text), 'hex'), t.epoch, 'redeemed', lpad(to_hex(i), 12, '0') || md5('p' || i),
     'w-' || (i % {WORKSPACES}), 'u-' || (i % {SUBJECTS}), t.session, t.ip, t.purpose, t.requirement,
-    t.policy_version, t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, decode(md5('a' || i), 'hex'), t.issued_at
+    t.policy_version, t.request_digest, t.details_digest, t.factor, t.factor_kind,
+    t.issued_at, t.expires_at, decode(md5('a' || i), 'hex'), t.issued_at
 FROM generate_series(1, $1::bigint) AS i, (SELECT * FROM stepup.tokens ORDER BY id LIMIT 1) AS t
 """  # noqa: S608 - constants
 _AUDIT = f"""

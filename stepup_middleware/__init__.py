@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
     from stepup_middleware.core.heads import SignedHead
     from stepup_middleware.core.policy import PurposePolicy
-    from stepup_middleware.stores.base import AttemptLimit, AuditFilter, AuditPage
+    from stepup_middleware.stores.base import AttemptLimit, AuditFilter, AuditPage, EventCounts
 
 __all__ = [
     "FAILURE_CLUSTER",
@@ -45,6 +45,7 @@ __all__ = [
     "ClusterRule",
     "ConfigurationError",
     "Deprecation",
+    "EventCounts",
     "EventName",
     "FactorKind",
     "FactorRequirement",
@@ -79,6 +80,7 @@ _HOMES = {
     "AuditPage": "stores.base",
     "AuditRecord": "core.events",
     "ClusterRule": "core.clusters",
+    "EventCounts": "stores.base",
     "EventName": "core.events",
     "FailureCluster": "core.clusters",
     "Outcome": "core.events",

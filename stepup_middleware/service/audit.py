@@ -8,7 +8,7 @@ from datetime import datetime
 from stepup_middleware.core.chain import ChainFault, ChainState, verify_chains
 from stepup_middleware.core.clusters import ClusterFinder, ClusterRule, FailureCluster
 from stepup_middleware.core.events import AuditRecord, EventName
-from stepup_middleware.stores.base import AuditFilter, AuditLog, AuditPage, Store
+from stepup_middleware.stores.base import AuditFilter, AuditLog, AuditPage, EventCounts, Store
 
 _BATCH = 500
 _POLL_SECONDS = 0.25  # how soon what another process wrote is seen, where the store cannot tell
@@ -50,6 +50,13 @@ class AuditService:
         """Return one page, newest first. ``before`` is the ``next`` of the page before; ``limit`` at most 500."""
         size = max(1, min(limit, _BATCH))
         return await self._store.audit_page(workspace_id, wanted or AuditFilter(), before=before, limit=size)
+
+    async def counts(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
+        """Return how many records of a time there are by hour and event, counted by the database.
+
+        ``last_seq`` of the answer is the ``after`` for reading on from there.
+        """
+        return await self._store.count_events(workspace_id, since=since, until=until)
 
     async def of_prompt(self, workspace_id: str, prompt_id: str) -> tuple[AuditRecord, ...]:
         """Return the events of one step-up, in order."""

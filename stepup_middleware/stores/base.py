@@ -13,7 +13,7 @@ What holds for all methods:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -128,6 +128,17 @@ class AuditPage:
 
     events: tuple[AuditRecord, ...]
     next: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventCounts:
+    """How many records there are of each hour and event, of those up to ``last_seq``: nothing is still to come there.
+
+    ``by_hour`` has the pairs that occur; an hour is told by its start, in UTC.
+    """
+
+    by_hour: Mapping[tuple[datetime, EventName], int]
+    last_seq: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,6 +333,10 @@ class Store(AuditLog):
         self, workspace_id: str | None, wanted: AuditFilter, *, before: int | None, limit: int
     ) -> AuditPage:
         """Return up to ``limit`` records with ``seq`` below ``before``, newest first; None: every workspace."""
+
+    @abstractmethod
+    async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
+        """Count the records of a workspace, ``since`` inclusive, ``until`` not, where they are: none is read out."""
 
     @abstractmethod
     async def add_head(self, head: SignedHead) -> None:

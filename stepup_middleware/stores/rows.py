@@ -6,14 +6,16 @@ The tables of all SQL stores have the same columns in the same order.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from stepup_middleware.core.binding import RequestLine, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.chain import read_record
 from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState
-from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
@@ -21,13 +23,14 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
 
-from .base import ChainStart, Enrolment, TokenGrant
+from .base import ChainStart, Enrolment, EventCounts, TokenGrant
 
 Row = Sequence[Any]
 
 _STATES = {state.value: state for state in TokenState}
 _REQUIREMENTS = {requirement.value: requirement for requirement in FactorRequirement}
 _KINDS = {kind.value: kind for kind in FactorKind}
+_HOUR = span_micros(timedelta(hours=1))
 
 
 def token_of(row: Row) -> IssuedToken:
@@ -318,6 +321,14 @@ def policy_of(rows: Sequence[Row]) -> StoredPolicy:
 def record_of(row: Row) -> AuditRecord:
     """Return the audit record of a row: sequence number, chain, link, hash before, hash, body."""
     return read_record(*row)
+
+
+def counts_of(rows: Iterable[Row], last_seq: int) -> EventCounts:
+    """Return the counts of rows of ``count_events``: hours since 1970, event, number. Rows of one pair are added up."""
+    by_hour = Counter[tuple[datetime, EventName]]()
+    for hour, event, number in rows:
+        by_hour[from_micros(hour * _HOUR), EventName(event)] += number
+    return EventCounts(by_hour=by_hour, last_seq=last_seq)
 
 
 def chain_start_of(row: Row) -> ChainStart:

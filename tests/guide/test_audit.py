@@ -34,6 +34,7 @@ async def test_the_page_exports_verifies_and_purges(ran: Ran) -> None:
     assert "every chain holds" in verified
     assert purged == vouched == "purged 0 events, 0 prompts, 0 tokens\n"
     assert ran.names["replays"].events == ()
+    assert (ran.names["day"].by_hour, ran.names["day"].last_seq) == ({}, 0)
     assert (
         next(purpose for purpose in ran.names["purposes"] if purpose.id == "payroll_ach_transmit").retention_years == 7
     )

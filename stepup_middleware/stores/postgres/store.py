@@ -23,6 +23,7 @@ from stepup_middleware.stores.base import (
     AuditPage,
     ChainStart,
     Enrolment,
+    EventCounts,
     GrantRefused,
     Purged,
     SignedHead,
@@ -32,6 +33,7 @@ from stepup_middleware.stores.base import (
 )
 from stepup_middleware.stores.rows import (
     chain_start_of,
+    counts_of,
     enrolment_of,
     factor_of,
     head_of,
@@ -206,6 +208,13 @@ class PostgresStore(Store):
         found = [record_of(row) for row in await self._read.fetch(text, *parameters)]
         shown = tuple(found[:limit])
         return AuditPage(events=shown, next=shown[-1].seq if len(found) > limit and shown else None)
+
+    async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
+        last = await self._engine.settled()
+        if not storable(workspace_id):
+            return counts_of((), last)
+        end = None if until is None else to_micros(until)
+        return counts_of(await self._read.rows("count_events", workspace_id, to_micros(since), end, last), last)
 
     async def audit_after(
         self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int

@@ -36,6 +36,7 @@ from stepup_middleware.stores.base import (
     AuditPage,
     ChainStart,
     Enrolment,
+    EventCounts,
     GrantRefused,
     Purged,
     SignedHead,
@@ -323,6 +324,9 @@ class RedisHotStore(Store):
         self, workspace_id: str | None, wanted: AuditFilter, *, before: int | None, limit: int
     ) -> AuditPage:
         return await self._behind.audit_page(workspace_id, wanted, before=before, limit=limit)
+
+    async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
+        return await self._behind.count_events(workspace_id, since=since, until=until)
 
     async def audit_after(
         self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int

@@ -25,6 +25,7 @@ from stepup_middleware.stores.base import (
     AuditFilter,
     AuditPage,
     Enrolment,
+    EventCounts,
     GrantRefused,
     Purged,
     SignedHead,
@@ -41,6 +42,7 @@ from stepup_middleware.stores.rows import (
 from stepup_middleware.stores.waiting import Heard
 
 from . import audit, factors, ledger, policies, prompts, tokens
+from .counting import count_events
 from .engine import Engine
 from .operations import Operation
 from .reading import SQLiteLogReader
@@ -181,6 +183,9 @@ class SQLiteStore(SQLiteLogReader, Store):
         found = await walk(self._log, workspace_id, wanted, end=before, newest_first=True, limit=limit + 1)
         shown = found[:limit]
         return AuditPage(events=shown, next=shown[-1].seq if len(found) > limit and shown else None)
+
+    async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
+        return await count_events(self._log, self._sql, workspace_id, since, until)
 
     async def add_head(self, head: SignedHead) -> None:
         row = (head.chain, head.link, head.hash, to_micros(head.at), head.key_id, head.signature)

@@ -32,6 +32,12 @@ SELECT stepup.settled();
 -- name: last_seq
 SELECT coalesce((SELECT max(a.seq) FROM stepup.audit AS a WHERE a.seq <= $1), 0);
 
+-- name: count_events
+SELECT a.at / 3600000000 AS hour, a.event, count(*)
+FROM stepup.audit AS a
+WHERE a.workspace = $1 AND a.at >= $2 AND a.at < coalesce($3, 9223372036854775807) AND a.seq <= $4
+GROUP BY hour, a.event;
+
 -- name: newest
 SELECT at FROM stepup.audit ORDER BY seq DESC LIMIT 1;
 

@@ -12,6 +12,24 @@ SELECT at FROM audit ORDER BY seq LIMIT 1;
 -- name: last_seq
 SELECT seq FROM sqlite_sequence WHERE name = 'audit';
 
+-- name: span
+-- The records of a time lie from the first of the two on and before the second, where there is one; and the last.
+-- `high` grows with seq, and no time lies further before it than `back`.
+SELECT
+    (SELECT h.seq FROM audit AS h WHERE h.high >= :since ORDER BY h.high, h.seq LIMIT 1),
+    (
+        SELECT h.seq FROM audit AS h
+        WHERE h.high >= :until + (SELECT m.back FROM meta AS m) ORDER BY h.high, h.seq LIMIT 1
+    ),
+    (SELECT s.seq FROM sqlite_sequence AS s WHERE s.name = 'audit');
+
+-- name: count_events
+SELECT a.at / 3600000000 AS hour, a.event, count(*)
+FROM audit AS a INDEXED BY audit_workspace
+WHERE a.workspace = :workspace AND a.seq >= :first AND a.seq < :end
+AND a.at >= :since AND (:until IS NULL OR a.at < :until)
+GROUP BY hour, a.event;
+
 -- name: chain_head
 SELECT link, hash FROM audit WHERE chain = ? ORDER BY link DESC LIMIT 1;
 

@@ -88,25 +88,49 @@ class AuditService:
                 await self._store.wait_for_audit(position, seconds=_POLL_SECONDS)
 
     async def clusters(
-        self, workspace_id: str | None, *, since: datetime, until: datetime | None = None
+        self,
+        workspace_id: str | None,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        newest: int | None = None,
     ) -> tuple[FailureCluster, ...]:
         """Return the clusters of failures in a time, the one with the newest failure first.
 
         A failure is ``ACCOUNT_STEPUP_FAILED`` or ``ACCOUNT_STEPUP_BLOCKED`` on a purpose, unless the person
         cancelled. How many within how long are a cluster says ``StepUp(failure_cluster=)``. The same events are
-        handed to ``on_event`` with the flag ``failure_cluster``.
+        handed to ``on_event`` with the flag ``failure_cluster``. ``newest`` bounds how many records of each event
+        are looked at: where there are more, the time before those of either event is left out. None: all are.
         """
         finder = ClusterFinder(self._rule)
-        kinds = (EventName.FAILED, EventName.BLOCKED)
-        walks = [self.stream(workspace_id, AuditFilter(event=kind, since=since, until=until)) for kind in kinds]
+        wishes = [AuditFilter(event=kind, since=since, until=until) for kind in (EventName.FAILED, EventName.BLOCKED)]
+        if newest is None:
+            async for record in self._merged(workspace_id, wishes):
+                finder.add(record)
+        else:
+            for record in await self._newest(workspace_id, wishes, newest):
+                finder.add(record)
+        return finder.found()
+
+    async def _merged(self, workspace_id: str | None, wishes: Sequence[AuditFilter]) -> AsyncIterator[AuditRecord]:
+        """Yield what any of the filters lets through, in the order of the log."""
+        walks = [self.stream(workspace_id, wish) for wish in wishes]
         heads = [await anext(walk, None) for walk in walks]
-        while any(heads):  # two walks, merged in the order of the log
+        while any(heads):
             place, record = min(
                 ((place, head) for place, head in enumerate(heads) if head is not None), key=lambda each: each[1].seq
             )
-            finder.add(record)
+            yield record
             heads[place] = await anext(walks[place], None)
-        return finder.found()
+
+    async def _newest(
+        self, workspace_id: str | None, wishes: Sequence[AuditFilter], limit: int
+    ) -> Sequence[AuditRecord]:
+        """Return the newest of what the filters let through, at most so many each, without a gap, in order."""
+        pages = [await self._store.audit_page(workspace_id, wish, before=None, limit=limit) for wish in wishes]
+        complete = max(page.next or 0 for page in pages)  # before it, records of one filter may be missing
+        records = (record for page in pages for record in page.events if record.seq >= complete)
+        return sorted(records, key=lambda record: record.seq)
 
     async def verify(self, *, seen: Callable[[AuditRecord], None] | None = None) -> AsyncIterator[ChainFault]:
         """Follow every chain of the log from its start and yield each fault. Streams: memory stays flat.

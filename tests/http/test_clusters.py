@@ -69,6 +69,22 @@ async def test_the_third_failure_and_each_after_it_are_flagged_and_the_log_tells
         assert all(FAILURE_CLUSTER not in record.flags for record in await house.events(EventName.FAILED))
 
 
+async def test_of_more_failures_than_are_wanted_the_newest_are_looked_at_without_a_gap(tmp_path: Path) -> None:
+    async with house_in(tmp_path, failure_cluster=RULE) as house:
+        since = house.clock()
+        names = [EventName.FAILED] * 3 + [EventName.BLOCKED] * 2 + [EventName.FAILED] * 3
+        failure = AuditEvent(at=since, name=EventName.FAILED, workspace_id="axis", subject_id="u", purpose="any")
+        await house.store.append([replace(failure, name=name) for name in names])
+
+        async def failures(newest: int | None) -> list[int]:
+            return [each.failures for each in await house.stepup.audit.clusters("axis", since=since, newest=newest)]
+
+        assert await failures(None) == await failures(6) == await failures(1_000) == [8]
+        assert await failures(5) == [7]
+        assert await failures(3) == [3]  # the refusals before them are whole, and the failures before those are not
+        assert await failures(2) == []
+
+
 async def test_failures_that_processes_saw_apart_are_flagged_together(tmp_path: Path) -> None:
     alerts = [Alerts(), Alerts()]
     async with AsyncExitStack() as stack:

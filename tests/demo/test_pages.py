@@ -6,17 +6,21 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from html import unescape
 from itertools import pairwise
 
 import pytest
 from starlette.types import ASGIApp, Message
 
+from demo_app.accounts import WORKSPACE
 from demo_app.app import create_app
 from demo_app.guide_pages import guide
 from demo_app.protection import CONTENT_SECURITY_POLICY
 from demo_app.settings import Settings
-from stepup_middleware import PLATFORM_PURPOSES
+from demo_app.tally import FAILURES
+from stepup_middleware import PLATFORM_PURPOSES, AuditEvent, EventName
+from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import FixedClock
 
 from .conftest import SignedIn
@@ -351,6 +355,25 @@ async def test_many_failures_on_one_purpose_are_flagged(signed_in: SignedIn, clo
     assert "A cluster of 5 failures on Webhook secret rotation, from" in html
     await owner.page("/security")
     assert '<li class="failed"><strong>5</strong>' in (await owner.page("/security")).text, "each is counted once"
+
+
+async def test_more_failures_than_clusters_are_looked_for_among_are_counted_and_the_console_says_so(
+    signed_in: SignedIn, settings: Settings, clock: FixedClock
+) -> None:
+    owner = await signed_in("owner")
+    failure = AuditEvent(
+        at=clock(), name=EventName.FAILED, workspace_id=WORKSPACE, subject_id="owner", purpose="holds_override"
+    )
+    limit = "Clusters are looked for among the newest failures only."
+    async with SQLiteStore(settings.step_up_database, timeout=timedelta(seconds=30)) as store:
+        await store.append([failure] * FAILURES)
+        html = (await owner.page("/security")).text
+        assert '<li class="failed"><strong>500</strong>' in html
+        assert limit not in html
+        await store.append([failure])
+        html = (await owner.page("/security")).text
+        assert '<li class="failed"><strong>501</strong>' in html
+        assert limit in html
 
 
 # the guide

@@ -80,7 +80,8 @@ _NEEDS = {
     EventName.VERIFIED: EventName.CHALLENGE_REQUESTED,
     EventName.ACTION_AUTHORIZED: EventName.VERIFIED,
     EventName.ACTION_COMPLETED: EventName.ACTION_AUTHORIZED,
-    EventName.REUSED: EventName.ACTION_AUTHORIZED,
+    # of two nodes with hot state one may log a replay while the other still logs the redemption
+    EventName.REUSED: EventName.VERIFIED,
 }
 _ONCE = frozenset({*_SPINE, EventName.ACTION_COMPLETED})
 _OF_A_STEP_UP = frozenset({*_ONCE, EventName.FAILED, EventName.BLOCKED, EventName.REUSED})

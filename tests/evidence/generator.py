@@ -222,11 +222,13 @@ class Generator:
             "origins": list(ORIGINS),
         }
 
-    def step_up(self, *, key: Key | None = None, plain: bool = False, **deviations: Any) -> tuple[Log, dict[str, Any]]:
+    def step_up(
+        self, *, key: Key | None = None, plain: bool = False, overtaken: bool = False, **deviations: Any
+    ) -> tuple[Log, dict[str, Any]]:
         """Return a log and the bundle of one step-up in it.
 
         ``plain``: a WebAuthn proof, an action that ran and ended, signed heads. Otherwise all sorts: no
-        proof, no action, a one-time password, no head.
+        proof, no action, a one-time password, no head. ``overtaken``: another node logged a replay first.
         """
         roll = self.random.random
         key = key or self.random.choice(self.keys)
@@ -263,12 +265,15 @@ class Generator:
             proved: dict[str, Any] = {"factor_kind": kind, "factor_id": factor_id}
             data = {"acr": "phr", "amr": list(kind.amr), "factor_name": "Key", "proof": proof}
             add(EventName.VERIFIED, **proved, data=data)
+            replay: dict[str, Any] = {"reason": "redeemed_before", "flags": ("redeemed_before",)}
+            if overtaken:
+                add(EventName.REUSED, **proved, **replay)
             if plain or roll() > 0.05:
                 add(EventName.ACTION_AUTHORIZED, **proved)
                 if plain or roll() < 0.8:
                     add(EventName.ACTION_COMPLETED, **proved, request=None, data={"status": 200, "outcome": "returned"})
                 if roll() < 0.1:
-                    add(EventName.REUSED, **proved, reason="redeemed_before", flags=("redeemed_before",))
+                    add(EventName.REUSED, **proved, **replay)
         else:
             enrolment = None
         self._noise(log, years)

@@ -153,7 +153,7 @@ def judge(bundle: dict[str, Any], keys: dict[str, bytes]) -> None:
     events, enrolled = [json.loads(entry["body"]) for entry in entries], json.loads(place["body"]) if place else None
     names, first = [event["event"] for event in events], {event["event"]: event for event in reversed(events)}
     need(names[0] == ASKED and all(names.count(name) <= 1 for name in (ASKED, PROVED, RAN, ENDED)), "asked first, once")
-    for name, before in ((RAN, PROVED), (ENDED, RAN), (REUSED, RAN)):
+    for name, before in ((RAN, PROVED), (ENDED, RAN), (REUSED, PROVED)):
         need(name not in names or before in names[: names.index(name)], f"{name} after {before}")
     asked, proved, action = first[ASKED], first.get(PROVED), first.get(RAN)
     for event in filter(None, (proved, action, first.get(ENDED))):

@@ -11,6 +11,8 @@ import pytest
 
 from stepup_middleware.core.heads import public_text
 from stepup_middleware.core.trust import Trust
+from stepup_middleware.core.verification import Verdict
+from stepup_middleware.service.evidence import judge
 
 from . import independent_verifier
 from .counting import count
@@ -45,6 +47,14 @@ def test_both_verifiers_agree_on_every_single_alteration(generator: Generator, k
         for tampered in every_alteration(bundle):
             other, why = independent_verifier.verdict(tampered.bundle, head_keys)
             assert other != "verified", (tampered.how, tampered.text, why)
+
+
+def test_a_replay_that_was_logged_before_the_redemption_takes_nothing_from_the_proof(
+    generator: Generator, trust: Trust
+) -> None:
+    _, bundle = generator.step_up(plain=True, overtaken=True)
+    assert independent_verifier.verdict(bundle, list(trust.head_keys.values())) == ("verified", "")
+    assert judge(bundle, trust).verdict is Verdict.VERIFIED
 
 
 def test_the_independent_verifier_runs_alone(generator: Generator, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from .support import (
     Held,
     all_records,
     assert_chains_hold,
+    assert_each_ran_once,
     event,
     hold,
     hold_many,
@@ -37,6 +38,7 @@ from .support import (
 )
 
 QUICK = timedelta(seconds=1)
+PATIENT = timedelta(seconds=30)
 
 
 def database_of(dsn: str) -> str:
@@ -201,6 +203,35 @@ async def test_a_lock_that_somebody_holds_is_an_error_in_time_and_the_token_work
             assert loop.time() - began < 2 * QUICK.total_seconds()
         assert (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED
         assert (await store.redeem(held.shown())).decision.verdict is Verdict.REUSED
+
+
+async def test_who_is_held_up_by_a_lock_does_not_hold_up_the_others(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn, timeout=PATIENT) as store, connected(postgres_dsn) as connection:
+        blocked, *others = await hold_many(store, 9)
+        async with connection.transaction():
+            await connection.execute("SELECT FROM stepup.tokens WHERE id = $1 FOR UPDATE", blocked.reference.id)
+            held_up = asyncio.create_task(store.redeem(blocked.shown()))
+            await asyncio.sleep(0.1)  # until it waits for the lock
+            answers = await asyncio.gather(*(store.redeem(held.shown()) for held in others))
+            assert {answer.decision.verdict for answer in answers} == {Verdict.REDEEMED}
+            assert not held_up.done()
+        assert (await held_up).decision.verdict is Verdict.REDEEMED
+        await assert_chains_hold(store)
+
+
+async def test_a_crowd_shows_each_token_often_and_each_runs_once_with_one_alert(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn, timeout=PATIENT) as store:
+        tokens = await hold_many(store, 60)
+        # half goes to each lane: some tokens are shown in one of them, some in both
+        shown = [(held, held.shown()) for some in (tokens[:40], tokens[20:]) for _ in range(3) for held in some]
+        answers = await asyncio.gather(*(store.redeem(presentation) for _, presentation in shown))
+        ran = [
+            held.reference.id
+            for (held, _), answer in zip(shown, answers, strict=True)
+            if answer.decision.verdict is Verdict.REDEEMED
+        ]
+        await assert_each_ran_once(store, tokens, [ran])
+        assert len(await store.chain_heads()) == 2
 
 
 async def test_a_backend_killed_inside_the_transaction_leaves_the_token_issued(postgres_dsn: str) -> None:

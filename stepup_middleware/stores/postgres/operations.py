@@ -18,6 +18,9 @@ class Kind(IntEnum):
     AUTHORIZE = 4  # presentations that redeemed tokens kept elsewhere, the tokens, and their epoch
 
 
+BY_ROWS = frozenset({Kind.ASK, Kind.ISSUE, Kind.REDEEM})  # rows that each locks decide, and no order among them
+
+
 class Operation:
     """Something to be done in a transaction, and the future that waits for it.
 

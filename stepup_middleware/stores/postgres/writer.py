@@ -1,10 +1,11 @@
-"""Group commit: one task drains what callers hand over into one durable transaction after another."""
+"""Group commit: what callers hand over is drained into durable transactions, on one connection, or two under load."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,11 +17,12 @@ from stepup_middleware.stores.waiting import Audience
 
 from .database import Database
 from .lane import Lane
-from .operations import Kind, Operation
+from .operations import BY_ROWS, Kind, Operation
 
 logger = logging.getLogger("stepup_middleware.stores.postgres")
 
 MOST_TOGETHER = 512  # operations in one transaction
+WORTH_SHARING = 8  # operations: fewer go into one transaction although both lanes are free
 MOST_WAITING = 10_000  # operations that nobody has begun
 MOST_SOON = 10_000  # events handed over without a waiter
 SOON_SECONDS = 0.05  # how long such an event waits for company
@@ -28,13 +30,19 @@ _CLOSE_SECONDS = 5.0  # at least; a database that does not answer does not hold 
 
 
 class Writer:
-    """The queue of one store in one process, and the task that empties it."""
+    """What waits in one store of one process, and the task that hands it to two lanes.
+
+    Whatever has an order among its like is done by the first lane, one batch after another. The second joins under
+    load, for what is decided by rows that it locks: while the server works for one lane, this process prepares and
+    answers the other. The log of a quiet process is one chain a retention.
+    """
 
     def __init__(self, database: Database, audience: Audience, *, seconds: float) -> None:
         self._database = database
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[Operation] = deque()
+        self._queue: deque[Operation] = deque()  # for either lane
+        self._ordered: deque[Operation] = deque()  # for the first
         self._deadlines = Deadlines(self._loop, seconds)
         self._soon: deque[AuditEvent] = deque()
         self._soon_since = 0.0
@@ -42,7 +50,8 @@ class Writer:
         self._grown = asyncio.Event()
         self._closing = False
         self.lost = 0
-        self._lane = Lane(database, audience, self._lose, seconds=seconds)
+        self._first, self._second = (Lane(database, audience, self._lose, seconds=seconds) for _ in range(2))
+        self._writing: dict[Lane, asyncio.Task[None]] = {}
         self._task = self._loop.create_task(self._serve(), name="stepup-postgres-writer")
         self._notifier = self._loop.create_task(self._notify(), name="stepup-postgres-notifier")
 
@@ -56,9 +65,9 @@ class Writer:
             raise StoreError("the store is used in another event loop than the one that started it")
         if self._closing:
             raise StoreError("the store is closed")
-        if len(self._queue) >= MOST_WAITING:
+        if len(self._queue) + len(self._ordered) >= MOST_WAITING:
             raise StoreError("too many operations wait for the database")
-        self._queue.append(operation)
+        (self._queue if operation.kind in BY_ROWS else self._ordered).append(operation)
         self._deadlines.watch(operation.future)
         self._news.set()
         try:
@@ -89,32 +98,69 @@ class Writer:
     async def _serve(self) -> None:
         try:
             while True:
-                operations, events = await self._take()
+                lane = await self._ready()
+                operations, events = self._take_all() if lane is self._first else (self._take(MOST_TOGETHER), [])
                 if operations or events:
-                    if await self._lane.write(operations, events):
-                        self._grown.set()
+                    self._writing[lane] = self._loop.create_task(self._write(lane, operations, events))
                 elif self._closing:
-                    break
+                    if not self._writing:
+                        break
+                    await asyncio.wait(self._writing.values())  # what they do may leave events
         finally:
-            await self._lane.close()
+            for task in self._writing.values():
+                task.cancel()
+            await asyncio.gather(*self._writing.values(), return_exceptions=True)
+            await self._first.close()
+            await self._second.close()
 
-    async def _take(self) -> tuple[list[Operation], list[AuditEvent]]:
-        """Wait for something to do and return what can be done together."""
-        while not self._queue and not self._closing:
+    async def _write(self, lane: Lane, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> None:
+        try:
+            if await lane.write(operations, events):
+                self._grown.set()
+        finally:
+            del self._writing[lane]
+            self._news.set()
+
+    async def _ready(self) -> Lane:
+        """Wait until a lane is free and has something to do, or the end has come, and return it."""
+        while True:
+            pause = None
+            if self._first not in self._writing:
+                pause = self._pause()
+                if pause == 0:
+                    return self._first
+            elif self._queue and self._second not in self._writing:
+                return self._second
             self._news.clear()
-            if not self._soon:
-                await self._news.wait()
-                continue
-            left = self._soon_since + SOON_SECONDS - self._loop.time()
-            if left <= 0:
-                break
             with suppress(TimeoutError):
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(pause):
                     await self._news.wait()
+
+    def _pause(self) -> float | None:
+        """Return how many seconds the first lane waits for company, None where there is nothing to do."""
+        if self._queue or self._ordered or self._closing:
+            return 0
+        return max(0, self._soon_since + SOON_SECONDS - self._loop.time()) if self._soon else None
+
+    def _take_all(self) -> tuple[list[Operation], list[AuditEvent]]:
+        """Return what the first lane can do together; it leaves the second, if that is free, half of what both can."""
+        operations: list[Operation] = []
+        while self._ordered and len(operations) < MOST_TOGETHER:
+            operation = self._ordered.popleft()
+            if not operation.future.done():
+                operations.append(operation)
+        shared = len(self._queue) >= WORTH_SHARING and self._second not in self._writing
+        operations += self._take(len(self._queue) // 2 if shared else MOST_TOGETHER - len(operations))
+        events = list(self._soon)
+        self._soon.clear()
+        return operations, events
+
+    def _take(self, most: int) -> list[Operation]:
+        """Return what either lane can do together, so many at most."""
         taken: list[Operation] = []
         deferred: list[Operation] = []
         people: set[tuple[str, str]] = set()
-        while self._queue and len(taken) < MOST_TOGETHER:
+        while self._queue and len(taken) < most:
             operation = self._queue.popleft()
             # what was cancelled or has timed out before it was begun never happens
             if operation.future.done():
@@ -128,9 +174,7 @@ class Writer:
                 people.add(person)
             taken.append(operation)
         self._queue.extendleft(reversed(deferred))
-        events = list(self._soon)
-        self._soon.clear()
-        return taken, events
+        return taken
 
     async def _notify(self) -> None:
         """Tell other processes that the log has grown, a few times a second at most.
@@ -158,6 +202,7 @@ class Writer:
         if self._soon:
             self._lose(len(self._soon), "the store was closed")
             self._soon.clear()
-        for operation in self._queue:
+        for operation in (*self._queue, *self._ordered):
             operation.fail(StoreError("the store is closed"))
         self._queue.clear()
+        self._ordered.clear()

@@ -18,7 +18,8 @@ class Kind(IntEnum):
     AUTHORIZE = 4  # presentations that redeemed tokens kept elsewhere, the tokens, and their epoch
 
 
-BY_ROWS = frozenset({Kind.ASK, Kind.ISSUE, Kind.REDEEM})  # rows that each locks decide, and no order among them
+# decided by rows, wherever they are done, and with no order among them
+BY_ROWS = frozenset({Kind.ASK, Kind.ISSUE, Kind.REDEEM, Kind.AUTHORIZE})
 
 
 class Operation:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib.resources import files
@@ -16,12 +16,16 @@ import asyncpg
 import pytest
 
 from stepup_middleware.core.decisions import Flag, Verdict
-from stepup_middleware.core.events import EventName
+from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.base import AuditFilter, Store
 from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.postgres.lane import Lane
+from stepup_middleware.stores.postgres.operations import Operation
+from stepup_middleware.stores.postgres.writer import MOST_TOGETHER
 from tests.machine import free_port
 
+from .conftest import PATIENT
 from .servers import PATIENCE_SECONDS, PostgresServer, need, pgbouncer
 from .support import (
     MINUTE,
@@ -29,6 +33,7 @@ from .support import (
     OWNER,
     Held,
     all_records,
+    asked,
     assert_chains_hold,
     assert_each_ran_once,
     event,
@@ -38,7 +43,6 @@ from .support import (
 )
 
 QUICK = timedelta(seconds=1)
-PATIENT = timedelta(seconds=30)
 
 
 def database_of(dsn: str) -> str:
@@ -232,6 +236,24 @@ async def test_a_crowd_shows_each_token_often_and_each_runs_once_with_one_alert(
         ]
         await assert_each_ran_once(store, tokens, [ran])
         assert len(await store.chain_heads()) == 2
+
+
+async def test_a_crowd_is_served_in_transactions_of_a_bounded_length(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    write = Lane.write
+
+    async def noting(self: Lane, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> bool:
+        sizes.append(len(operations))
+        return await write(self, operations, events)
+
+    monkeypatch.setattr(Lane, "write", noting)
+    async with PostgresStore(postgres_dsn, timeout=PATIENT) as store:
+        crowd = 3 * MOST_TOGETHER
+        await asyncio.gather(*(store.ask(asked(), open_limit=2 * crowd) for _ in range(crowd)))
+    assert sum(sizes) >= crowd
+    assert max(sizes) == MOST_TOGETHER
 
 
 async def test_a_backend_killed_inside_the_transaction_leaves_the_token_issued(postgres_dsn: str) -> None:

@@ -99,7 +99,9 @@ class Writer:
         try:
             while True:
                 lane = await self._ready()
-                operations, events = self._take_all() if lane is self._first else (self._take(MOST_TOGETHER), [])
+                operations, events = (
+                    self._take_all() if lane is self._first else (self._take(self._queue, MOST_TOGETHER), [])
+                )
                 if operations or events:
                     self._writing[lane] = self._loop.create_task(self._write(lane, operations, events))
                 elif self._closing:
@@ -144,24 +146,22 @@ class Writer:
 
     def _take_all(self) -> tuple[list[Operation], list[AuditEvent]]:
         """Return what the first lane can do together; it leaves the second, if that is free, half of what both can."""
-        operations: list[Operation] = []
-        while self._ordered and len(operations) < MOST_TOGETHER:
-            operation = self._ordered.popleft()
-            if not operation.future.done():
-                operations.append(operation)
-        shared = len(self._queue) >= WORTH_SHARING and self._second not in self._writing
-        operations += self._take(len(self._queue) // 2 if shared else MOST_TOGETHER - len(operations))
+        operations = self._take(self._ordered, MOST_TOGETHER)
+        most = MOST_TOGETHER - len(operations)
+        if len(self._queue) >= WORTH_SHARING and self._second not in self._writing:
+            most = min(most, len(self._queue) // 2)
+        operations += self._take(self._queue, most)
         events = list(self._soon)
         self._soon.clear()
         return operations, events
 
-    def _take(self, most: int) -> list[Operation]:
-        """Return what either lane can do together, so many at most."""
+    def _take(self, queue: deque[Operation], most: int) -> list[Operation]:
+        """Return what can be done together of a queue, so many at most."""
         taken: list[Operation] = []
         deferred: list[Operation] = []
         people: set[tuple[str, str]] = set()
-        while self._queue and len(taken) < most:
-            operation = self._queue.popleft()
+        while queue and len(taken) < most:
+            operation = queue.popleft()
             # what was cancelled or has timed out before it was begun never happens
             if operation.future.done():
                 continue
@@ -173,7 +173,7 @@ class Writer:
                     continue
                 people.add(person)
             taken.append(operation)
-        self._queue.extendleft(reversed(deferred))
+        queue.extendleft(reversed(deferred))
         return taken
 
     async def _notify(self) -> None:

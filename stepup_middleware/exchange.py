@@ -11,7 +11,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from stepup_middleware.body import Arriving, BodyTooLarge, BodyTooSlow, body_digest
+from stepup_middleware.body import Arriving, BodyTooLarge, BodyTooSlow, body_digest, form_kind
 from stepup_middleware.core.application import Application
 from stepup_middleware.core.binding import Details, RequestLine, check_details
 from stepup_middleware.core.canonical import storable
@@ -41,6 +41,7 @@ DetailsSource = Details | Sequence[tuple[str, str]] | Mapping[str, str] | Callab
 KEY = "stepup_middleware"  # where the middleware places the passage; clients set headers, never scope keys
 TOKEN_HEADER = b"stepup-token"
 PATH_LENGTH = 8192  # characters of a path, and of a query, that a proof can be bound to
+REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours carries over to its repetition
 
 # The scope of the request in hand, for endpoints that are handed nothing to find it by. Setting it costs a
 # third of an empty request: the middleware does so only once there are such endpoints, by their names.
@@ -67,19 +68,33 @@ class Passage(partial[Awaitable[None]]):
     """What the middleware places in each scope: the server's ``send``, and room for an exchange.
 
     The app is given it as its ``send``. Until a gate asks there is no exchange, and nothing is looked at: a
-    ``partial`` is the cheapest callable whose target can be exchanged afterwards. ``path`` is the path as it came,
-    ``arriving`` the body on its way (None for a GET, whose body nobody repeats), ``accepted`` says that the app has
-    accepted the WebSocket. ``installation`` is None when the request has ended: from then on nothing is admitted,
-    also where a task of the request lives on with a copy of the scope.
+    ``partial`` is the cheapest callable whose target can be exchanged afterwards. ``path`` is the path as it came;
+    ``receive`` is the server's own where a body may have to be repeated, with its ``scope``, and None for a GET;
+    ``accepted`` says that the app has accepted the WebSocket. ``installation`` is None when the request has ended:
+    from then on nothing is admitted, also where a task of the request lives on with a copy of the scope.
     """
 
-    __slots__ = ("installation", "path")  # set for each request, the others for few
+    __slots__ = ("installation", "path", "receive", "scope")  # the others are set for few requests
 
     installation: Installation | None
     path: str
+    receive: Receive | None
+    scope: Scope
     exchange: Exchange | None = None
-    arriving: Arriving | None = None
     accepted: bool = False
+    _arriving: Arriving | None = None
+
+    @property
+    def arriving(self) -> Arriving | None:
+        """The body on its way through the app, if there can be one."""
+        if self._arriving is None and self.receive is not None:
+            self._arriving = Arriving(self.receive, self.scope, may_be_repeated, REPEATED_FORM_LIMIT)
+        return self._arriving
+
+    async def arrive(self) -> Message:
+        """Receive the next message, for the app: what it may have to repeat is kept from its first one on."""
+        assert self.arriving is not None  # noqa: S101 - the app is given this one where there can be a body
+        return await self.arriving()
 
     def hand_to(self, send: Send) -> None:
         """Let every later message go to another ``send``."""
@@ -344,6 +359,11 @@ def is_navigation(scope: Mapping[str, Any]) -> bool:
     if mode is not None:
         return mode == b"navigate"
     return b"text/html" in (header(scope, b"accept") or b"")
+
+
+def may_be_repeated(scope: Mapping[str, Any]) -> bool:
+    """Whether a request is a native form, which a page of ours would have to repeat."""
+    return form_kind(header(scope, b"content-type") or b"") is not None and is_navigation(scope)
 
 
 def cookie_name(*, secure: bool) -> str:

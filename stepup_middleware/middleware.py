@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from stepup_middleware.body import Arriving
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired, StoreError
 from stepup_middleware.exchange import (
@@ -28,7 +27,7 @@ from stepup_middleware.frameworks import framework_around
 from stepup_middleware.gate import run_guarded
 from stepup_middleware.inspection import check_tags
 from stepup_middleware.rules import AmbiguousPath, Rule, RuleTable
-from stepup_middleware.web.answers import REPEATED_FORM_LIMIT, exchange_of, may_be_repeated, replace_page, send_refusal
+from stepup_middleware.web.answers import exchange_of, replace_page, send_refusal
 
 if TYPE_CHECKING:
     from stepup_middleware.service.stepup import StepUp
@@ -63,11 +62,13 @@ class StepUpMiddleware:
             return
         app = self._guarded
         passage = Passage(send)
+        passage.receive = None
         if scope["type"] == "http":
             if self._prefix in scope["path"] and self._is_ours(scope):
                 app = self._library
             if scope["method"] != "GET":
-                receive = passage.arriving = Arriving(receive, scope, may_be_repeated, REPEATED_FORM_LIMIT)
+                passage.receive, passage.scope = receive, scope
+                receive = passage.arrive
         elif scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return

@@ -10,11 +10,20 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, form_fields, form_kind, read_body
+from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, form_fields, read_body
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired
-from stepup_middleware.exchange import Exchange, Message, Receive, Scope, Send, exchange_at, is_navigation
+from stepup_middleware.exchange import (
+    REPEATED_FORM_LIMIT,
+    Exchange,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    exchange_at,
+    is_navigation,
+)
 from stepup_middleware.headers import header
 
 from .pages import base_of, enroll_url, problem_view, prompt_url, prompt_view, purpose_view, render, repeat_view
@@ -35,7 +44,6 @@ SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours carries over to its repetition
 WS_POLICY_VIOLATION = 1008
 
 Fields = list[tuple[str, str]]
@@ -221,11 +229,6 @@ async def replace_page(exchange: Exchange) -> None:
 def _body_of(exchange: Exchange) -> AsyncIterator[bytes]:
     """Return the body of a request in chunks, whoever has read it by now."""
     return chunks_of(nothing_more) if exchange.arriving is None else exchange.arriving.chunks()
-
-
-def may_be_repeated(scope: Scope) -> bool:
-    """Whether a request is a native form, which a page of ours would have to repeat."""
-    return form_kind(header(scope, b"content-type") or b"") is not None and is_navigation(scope)
 
 
 async def nothing_more() -> Message:

@@ -23,7 +23,6 @@ from stepup_middleware.errors import (
 )
 from stepup_middleware.gate import RequireStepUp, require_step_up, requires_step_up
 from stepup_middleware.middleware import StepUpMiddleware
-from stepup_middleware.rules import Rule
 from stepup_middleware.service.stepup import StepUp
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
     from stepup_middleware.core.heads import SignedHead
     from stepup_middleware.core.policy import PurposePolicy
+    from stepup_middleware.rules import Rule
     from stepup_middleware.stores.base import AttemptLimit, AuditFilter, AuditPage, EventCounts
 
 __all__ = [
@@ -71,7 +71,7 @@ __all__ = [
     "requires_step_up",
 ]
 
-# names of settings and of the log, each loaded with its first use: tagging routes needs none of them
+# names of settings, of rules and of the log, each loaded with its first use: tagging routes needs none of them
 _HOMES = {
     "FAILURE_CLUSTER": "core.clusters",
     "AttemptLimit": "stores.base",
@@ -85,6 +85,7 @@ _HOMES = {
     "FailureCluster": "core.clusters",
     "Outcome": "core.events",
     "PurposePolicy": "core.policy",
+    "Rule": "rules",
     "Severity": "core.events",
     "SignedHead": "core.heads",
 }

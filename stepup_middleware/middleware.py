@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired, StoreError
 from stepup_middleware.exchange import (
     ENDED,
@@ -24,12 +23,10 @@ from stepup_middleware.exchange import (
     logger,
 )
 from stepup_middleware.frameworks import framework_around
-from stepup_middleware.gate import run_guarded
-from stepup_middleware.inspection import check_tags
-from stepup_middleware.rules import AmbiguousPath, Rule, RuleTable
-from stepup_middleware.web.answers import exchange_of, replace_page, send_refusal
+from stepup_middleware.web.answers import replace_page
 
 if TYPE_CHECKING:
+    from stepup_middleware.rules import Rule
     from stepup_middleware.service.stepup import StepUp
 
 
@@ -42,13 +39,16 @@ class StepUpMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, stepup: StepUp, rules: Iterable[Rule] = ()) -> None:
-        from stepup_middleware.web.pages import prepare  # loads the ceremonies' pages where an app is built
+        # what only a built app needs is loaded here, not by each module that tags a route
+        from stepup_middleware.inspection import check_tags
+        from stepup_middleware.rules import Ruled
+        from stepup_middleware.web.pages import prepare
         from stepup_middleware.web.routes import library_router
 
         self.app = app
         self.stepup = stepup
-        self.rules = RuleTable(rules)
-        self._guarded = self._ruled if self.rules else app
+        self.rules = tuple(rules)
+        self._guarded: ASGIApp = Ruled(app, self.rules) if self.rules else app
         self._library = library_router(stepup.prefix)
         self._prefix = stepup.prefix + "/"
         self._installation = Installation(stepup, framework_around(app))
@@ -102,21 +102,6 @@ class StepUpMiddleware:
                 self._ended(passage.exchange, error)
                 passage.part(passage.exchange)
             error = None  # and this one: the exception, its traceback, this frame, the exception
-
-    async def _ruled(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            found = self.rules.match(scope)
-        except AmbiguousPath:
-            exchange = exchange_of(scope)
-            exchange.refusal = Refusal(code=RefusalCode.UNAVAILABLE)
-            await send_refusal(exchange, exchange.refusal, scope, receive, send)
-            return
-        if found is None:
-            await self.app(scope, receive, send)
-            return
-        rule, parameters = found
-        scope.setdefault("path_params", parameters)
-        await run_guarded(self.app, rule.tag, scope, receive, send)
 
     def _is_inner(self, scope: Scope) -> bool:
         present = scope[KEY]
@@ -179,6 +164,8 @@ class StepUpMiddleware:
                 await self.stepup.close()
 
     async def _start(self) -> None:
+        from stepup_middleware.inspection import check_tags
+
         check_tags(self)  # once more: routes may have been added since
         try:
             await self.stepup.start()

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stepup_middleware")
 
-_PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
-_PAGE = re.compile(r"(https?://[^/\\\s]+|/(?![/\\]))[^\\\s]*")  # a URL, or a path of the app itself
+_PREFIX = r"(/[A-Za-z0-9_-]+)+"
+_PAGE = r"(https?://[^/\\\s]+|/(?![/\\]))[^\\\s]*"  # a URL, or a path of the app itself
 _SECRETS_AT_ONCE = 200  # rows a transaction
 ANTI_FORGERY_FIELDS = frozenset(
     {
@@ -127,13 +127,13 @@ class StepUp:
         from .visitor import Reception
         from .watch import ClusterWatch
 
-        if not _PREFIX.fullmatch(prefix):
+        if not re.fullmatch(_PREFIX, prefix):
             raise ConfigurationError(f"prefix is a path without a slash at its end, such as /stepup: {prefix!r}")
         if open_prompts_per_session is None:
             open_prompts_per_session = OPEN_PROMPTS_PER_SESSION
         if max_bound_body < 1 or open_prompts_per_session < 1:
             raise ConfigurationError("max_bound_body and open_prompts_per_session must be positive")
-        if home_url is not None and not _PAGE.fullmatch(home_url):
+        if home_url is not None and not re.fullmatch(_PAGE, home_url):
             raise ConfigurationError(f"home_url is a path such as /, or an http(s) URL: {home_url!r}")
         if not isinstance(store, Store):
             raise ConfigurationError("store must be one of stepup_middleware.stores")

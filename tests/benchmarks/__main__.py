@@ -62,6 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="tell the names and end")
     parser.add_argument("--rounds", type=int, help="how often each side is measured")
     parser.add_argument("--json", type=Path, help="write everything to this file")
+    parser.add_argument(
+        "--of",
+        nargs="+",
+        type=Path,
+        metavar="JSON",
+        help="measure nothing: the medians of runs that were written there",
+    )
     parser.add_argument("--readme", action="store_true", help="write the table into the README")
     parser.add_argument("--smoke", action="store_true", help="tiny counts: shows that it runs, measures nothing")
     given = parser.parse_args(arguments)
@@ -69,7 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for benchmark in SUITE:
             sys.stdout.write(f"{benchmark.name}: {'; '.join(figure.what for figure in benchmark.figures)}\n")
         return 0
-    results, missing = asyncio.run(_measure(_chosen(given.names), given.rounds, Scale(smoke=given.smoke)))
+    if given.of:
+        written = [path.read_text(encoding="utf-8") for path in given.of]
+        results, missing = report.medians_of(written, _chosen(given.names)), {}
+    else:
+        results, missing = asyncio.run(_measure(_chosen(given.names), given.rounds, Scale(smoke=given.smoke)))
     sys.stdout.write(report.table(results) + "\n\n" + report.machine() + "\n")
     if given.json is not None:
         given.json.write_text(report.as_json(results, missing), encoding="utf-8")

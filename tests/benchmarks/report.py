@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .harness import TIMES, Result
+from .harness import TIMES, Benchmark, Result
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- benchmarks: written by `python -m tests.benchmarks --readme` -->", "<!-- /benchmarks -->"
@@ -78,6 +78,28 @@ def as_json(results: Sequence[Result], missing: dict[str, str]) -> str:
     ]
     head = {"machine": machine(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
     return json.dumps({**head, "figures": entries, "missing": missing}, indent=2, ensure_ascii=False) + "\n"
+
+
+def medians_of(written: Sequence[str], suite: Sequence[Benchmark]) -> list[Result]:
+    """Return the figures of a suite over several runs, each given by its ``as_json``: the median of each run.
+
+    Raises ``ValueError`` for a figure that one of them lacks.
+    """
+    runs = [
+        {
+            (entry["benchmark"], entry["what"], entry["baseline"]): entry["median"]
+            for entry in json.loads(text)["figures"]
+        }
+        for text in written
+    ]
+    results = []
+    for benchmark in suite:
+        for figure in benchmark.figures:
+            name = (benchmark.name, figure.what, figure.baseline)
+            if not all(name in run for run in runs):
+                raise ValueError(f"not every run has the figure {figure.what!r} of {benchmark.name}")
+            results.append(Result(benchmark.name, figure, [run[name] for run in runs]))
+    return results
 
 
 def write_readme(results: Sequence[Result], path: Path = README) -> None:

@@ -38,6 +38,11 @@ def _result(values: list[float], goal: float = 2.0) -> Result:
     return Result("act", figure, values, {"ours": 2.0, "theirs": 1.0})
 
 
+@asynccontextmanager
+async def _nothing(scale: Scale) -> AsyncIterator[Sides]:
+    yield {}
+
+
 def test_the_median_is_what_counts() -> None:
     assert _result([1.0, 9.0, 2.0]).met
     assert not _result([3.0, 9.0, 2.0]).met
@@ -69,6 +74,15 @@ def test_everything_is_in_the_json() -> None:
     written = json.loads(report.as_json([_result([1.0, 2.0, 4.0])], {"browser": "no Chromium"}))
     assert written["figures"][0]["rounds"] == [1.0, 2.0, 4.0] and written["missing"] == {"browser": "no Chromium"}
     assert written["figures"][0]["goal"] == {"at_most": 2.0}
+
+
+def test_several_runs_count_by_the_median_of_their_medians() -> None:
+    runs = [report.as_json([_result(values)], {}) for values in ([1.0, 1.0, 9.0], [4.0], [2.0, 3.0, 3.0])]
+    act = Benchmark(name="act", sides=_nothing, figures=(_result([]).figure,))
+    (result,) = report.medians_of(runs, [act])
+    assert result.values == [1.0, 4.0, 3.0] and result.median == 3.0
+    with pytest.raises(ValueError, match="an act"):
+        report.medians_of([*runs, report.as_json([], {})], [act])
 
 
 async def test_sides_are_measured_in_turning_order() -> None:

@@ -76,9 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for benchmark in SUITE:
             sys.stdout.write(f"{benchmark.name}: {'; '.join(figure.what for figure in benchmark.figures)}\n")
         return 0
+    results: list[Result]
+    missing: dict[str, str] = {}
     if given.of:
         written = [path.read_text(encoding="utf-8") for path in given.of]
-        results, missing = report.medians_of(written, _chosen(given.names)), {}
+        results = report.medians_of(written, _chosen(given.names))
     else:
         results, missing = asyncio.run(_measure(_chosen(given.names), given.rounds, Scale(smoke=given.smoke)))
     sys.stdout.write(report.table(results) + "\n\n" + report.machine() + "\n")

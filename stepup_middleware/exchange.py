@@ -93,8 +93,9 @@ class Passage(partial[Awaitable[None]]):
 
     async def arrive(self) -> Message:
         """Receive the next message, for the app: what it may have to repeat is kept from its first one on."""
-        assert self.arriving is not None  # noqa: S101 - the app is given this one where there can be a body
-        return await self.arriving()
+        arriving = self.arriving
+        assert arriving is not None  # noqa: S101 - the app is given this one where there can be a body
+        return await arriving()
 
     def hand_to(self, send: Send) -> None:
         """Let every later message go to another ``send``."""

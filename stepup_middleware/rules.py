@@ -21,8 +21,8 @@ from stepup_middleware.gate import run_guarded
 from stepup_middleware.headers import headers
 from stepup_middleware.web.answers import exchange_of, send_refusal
 
-_PARAMETER = r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}"  # compiled where there are rules
-_SIMPLE = r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+"  # paths that everybody reads alike
+_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
+_SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike
 _DECODINGS = 3
 _READINGS = tuple(product((True, False), repeat=3))
 _OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
@@ -41,8 +41,8 @@ class Rule:
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or not self.purpose:
             raise ConfigurationError(f"a rule has a path that begins with / and a purpose: {self!r}")
-        long = sum(bool(found.group(2)) for found in re.finditer(_PARAMETER, self.path))
-        if long > 1 or any(len(re.findall(_PARAMETER, segment)) > 1 for segment in self.path.split("/")):
+        long = sum(bool(found.group(2)) for found in _PARAMETER.finditer(self.path))
+        if long > 1 or any(len(_PARAMETER.findall(segment)) > 1 for segment in self.path.split("/")):
             # with more, the time to match grows faster than the path, and the path is the client's
             raise ConfigurationError(
                 f"a rule has at most one parameter between two slashes, and one of the kind {{x:path}}: {self.path!r}"
@@ -67,7 +67,7 @@ class RuleTable:
     def _compiled(path: str) -> re.Pattern[str]:
         parts, end = [], 0
         normal = path.rstrip("/") or "/"
-        for found in re.finditer(_PARAMETER, normal):
+        for found in _PARAMETER.finditer(normal):
             before, end = normal[end : found.start()], found.end()
             if found.group(2):  # a router takes nothing for a {x:path} as well, so the slash before it may be missing
                 slash = "/" if before.endswith("/") else ""
@@ -141,7 +141,7 @@ def _spellings(scope: Mapping[str, Any]) -> list[str]:
     """Return every path that some router or proxy may take the path of a request for."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     raw = bytes(scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
-    if not root and raw in ("", path) and re.fullmatch(_SIMPLE, path):
+    if not root and raw in ("", path) and _SIMPLE.fullmatch(path):
         return [path]
     given = {path: None, raw: None}
     for each in (path, raw):

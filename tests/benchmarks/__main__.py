@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json is not None:
         given.json.write_text(report.as_json(results, missing), encoding="utf-8")
     if given.readme:
-        report.write_readme(results)
+        report.write_readme(results, runs=len(given.of) if given.of else 1)
     return 1 if missing else 0
 
 

@@ -102,13 +102,15 @@ def medians_of(written: Sequence[str], suite: Sequence[Benchmark]) -> list[Resul
     return results
 
 
-def write_readme(results: Sequence[Result], path: Path = README) -> None:
-    """Put the table between the marks of the README. Raises ``ValueError`` when there are none."""
+def write_readme(results: Sequence[Result], path: Path = README, *, runs: int = 1) -> None:
+    """Put the table of so many runs between the marks of the README. Raises ``ValueError`` when there are none."""
     text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{path} has no marks for the table")
     today = datetime.now(UTC).date().isoformat()
-    written = f"\n\n{table(results)}\n\nMeasured on {today}: {machine()}. Medians of alternating rounds.\n\n"
+    of_runs = f", and of {runs} runs of the suite" if runs > 1 else ""
+    said = f"Measured on {today}: {machine()}. Medians of alternating rounds{of_runs}."
+    written = f"\n\n{table(results)}\n\n{said}\n\n"
     path.write_text(before + begin + written + end + after, encoding="utf-8")

@@ -106,18 +106,17 @@ async def _minting(path: Path) -> Callable[[int], list[bytes]]:
     return requests
 
 
+async def _plain(port: int, scale: Scale) -> Sample:
+    return await load(port, [request_bytes()], seconds=scale.seconds(SECONDS), status=200, repeat=True)
+
+
 @asynccontextmanager
 async def _untagged(scale: Scale) -> AsyncIterator[Sides]:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(scratch())
         await mint_in(folder / "around.db")
         ports = {app: await stack.enter_async_context(serving(app, folder / f"{app}.db")) for app in ("bare", "around")}
-
-        async def measured(app: str) -> Sample:
-            seconds = scale.seconds(SECONDS)
-            return await load(ports[app], [request_bytes()], seconds=seconds, status=200, repeat=True)
-
-        yield {"bare": lambda: measured("bare"), "around": lambda: measured("around")}
+        yield {"bare": lambda: _plain(ports["bare"], scale), "around": lambda: _plain(ports["around"], scale)}
 
 
 @asynccontextmanager
@@ -132,9 +131,6 @@ async def _serving(scale: Scale) -> AsyncIterator[Sides]:
             for app, database in (("bare", folder / "bare.db"), ("tagged", ours), ("naive", theirs))
         }
 
-        async def bare() -> Sample:
-            return await load(ports["bare"], [request_bytes()], seconds=seconds, status=200, repeat=True)
-
         async def required() -> Sample:
             # a person each: a session with many open prompts is a flood
             asking = [request_bytes(session=secrets.token_hex(8)) for _ in range(scale.of(60_000))]
@@ -145,7 +141,7 @@ async def _serving(scale: Scale) -> AsyncIterator[Sides]:
             return await load(ports[app], carrying, seconds=seconds, status=200, repeat=False)
 
         yield {
-            "bare": bare,
+            "bare": lambda: _plain(ports["bare"], scale),
             "required": required,
             "redeemed": lambda: redeemed("tagged", tokens, 40_000),
             "naive": lambda: redeemed("naive", naive_tokens, 8_000),

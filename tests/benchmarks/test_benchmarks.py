@@ -65,6 +65,15 @@ def test_the_table_goes_between_the_marks_and_again_in_the_same_place(tmp_path: 
     assert f"| an act | a bare act | ≤ 2{TIMES} | 3{TIMES} (short) |" in text and report.machine() in text
 
 
+def test_the_readme_says_of_how_many_runs_the_table_is(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"{report.BEGIN}{report.END}", encoding="utf-8")
+    report.write_readme([_result([1.5])], path)
+    assert "Medians of alternating rounds." in path.read_text(encoding="utf-8")
+    report.write_readme([_result([1.5, 1.5, 1.5])], path, runs=3)
+    assert "Medians of alternating rounds, and of 3 runs of the suite." in path.read_text(encoding="utf-8")
+
+
 def test_the_readme_has_the_marks() -> None:
     text = report.README.read_text(encoding="utf-8")
     assert text.index(report.BEGIN) < text.index(report.END)

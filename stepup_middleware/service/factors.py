@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import ModuleType
 from typing import Any
 
+from stepup_middleware.ceremonies import totp, webauthn
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import (
@@ -91,10 +91,6 @@ class FactorService:
         totp_limit: AttemptLimit,
         floods: Floods,
     ) -> None:
-        from stepup_middleware.ceremonies import totp, webauthn  # loaded when StepUp is built
-
-        self._totp: ModuleType = totp
-        self._webauthn: ModuleType = webauthn
         self._store = store
         self._vault = vault
         self._relying_party = relying_party
@@ -143,7 +139,7 @@ class FactorService:
         challenge = secrets.token_bytes(32)
         enrolment = self._enrolment(visitor, kind, challenge=challenge)
         await self._store.begin_enrolment(enrolment, now=visitor.now)
-        options: dict[str, Any] = self._webauthn.begin_registration(
+        options: dict[str, Any] = webauthn.begin_registration(
             self._relying_party,
             user_handle=handle,
             user_name=subject.name or subject.id,
@@ -173,7 +169,7 @@ class FactorService:
             if pending is None:
                 raise CeremonyError(FailureReason.CHALLENGE_USED)
             first = self._begun_as_first(pending, await self.list(subject))
-            new = self._webauthn.finish_registration(
+            new = webauthn.finish_registration(
                 self._relying_party, challenge=pending.challenge, kind=pending.kind, response=credential
             )
         except CeremonyError as error:
@@ -229,10 +225,10 @@ class FactorService:
         subject = visitor.subject
         if len(await self.list(subject)) >= MAX_FACTORS:
             return _too_many()
-        secret = self._totp.new_secret(secrets.token_bytes(20))
+        secret = totp.new_secret(secrets.token_bytes(20))
         enrolment = self._enrolment(visitor, FactorKind.TOTP, encrypted_secret=self._vault.seal(secret))
         await self._store.begin_enrolment(enrolment, now=visitor.now)
-        uri = self._totp.provisioning_uri(secret, account=subject.name or subject.id, issuer=self._relying_party.name)
+        uri = totp.provisioning_uri(secret, account=subject.name or subject.id, issuer=self._relying_party.name)
         return NewSecret(id=enrolment.id, secret=secret, uri=uri, qr_svg=_qr_svg(uri))
 
     async def confirm_totp(
@@ -258,7 +254,7 @@ class FactorService:
         try:
             first = self._begun_as_first(pending, await self.list(subject))
             secret = self._vault.open(pending.encrypted_secret)
-            step = self._totp.matched_step(secret, code, now=visitor.now, last_step=last_step)
+            step = totp.matched_step(secret, code, now=visitor.now, last_step=last_step)
         except CeremonyError as error:
             return await self._failed(visitor, error.reason, FactorKind.TOTP)
         factor = TOTPFactor(

@@ -8,9 +8,9 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from types import ModuleType
 from typing import Any
 
+from stepup_middleware.ceremonies import totp, webauthn
 from stepup_middleware.core.challenge import NONCE_BYTES, PendingChallenge, commit, describe
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor, stricter
@@ -63,11 +63,6 @@ class Proving:
         webauthn_limit: AttemptLimit,
         floods: Floods,
     ) -> None:
-        # loaded when StepUp is built: neither at import nor on the first request
-        from stepup_middleware.ceremonies import totp, webauthn
-
-        self._totp: ModuleType = totp
-        self._webauthn: ModuleType = webauthn
         self._store = store
         self._codec = codec
         self._vault = vault
@@ -128,7 +123,7 @@ class Proving:
         )
         if not await self._store.set_challenge(prompt.id, pending, now=visitor.now):
             return _NOT_FOUND
-        options: dict[str, Any] = self._webauthn.begin_authentication(
+        options: dict[str, Any] = webauthn.begin_authentication(
             self._relying_party,
             credentials=credentials,
             challenge=commit(nonce, describe(prompt.description())),
@@ -163,7 +158,7 @@ class Proving:
                 raise CeremonyError(FailureReason.FACTOR_REMOVED)
             tried = _named(credentials, response)
             description = describe(prompt.description())
-            verified = self._webauthn.finish_authentication(
+            verified = webauthn.finish_authentication(
                 self._relying_party,
                 challenge=commit(pending.nonce, description),
                 credentials=credentials,
@@ -244,7 +239,7 @@ class Proving:
         for factor in factors:
             try:
                 secret = self._vault.open(factor.encrypted_secret)
-                return factor, self._totp.matched_step(secret, code, now=now, last_step=last_step)
+                return factor, totp.matched_step(secret, code, now=now, last_step=last_step)
             except CeremonyError as error:
                 failure = error
         raise failure

@@ -10,13 +10,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from anyascii import anyascii
+
 _RECORD = 94
 _BLOCKING = 10
 _CREDITS_ONLY = "220"
 _CREDIT_CODE = {"checking": "22", "savings": "32"}
 _HASH_MODULUS = 10**10  # the entry hash keeps its ten rightmost digits
 _WEIGHTS = (3, 7, 1, 3, 7, 1, 3, 7)
-_SATURDAY = 5
+_SATURDAY, _SUNDAY = 5, 6
+_FIXED_HOLIDAYS = ((1, 1), (6, 19), (7, 4), (11, 11), (12, 25))  # month and day
+_MONDAY, _THURSDAY = 0, 3
+_FLOATING_HOLIDAYS = (  # month, weekday and which one of the month; -1 is the last
+    (1, _MONDAY, 3),  # Martin Luther King
+    (2, _MONDAY, 3),  # Washington
+    (5, _MONDAY, -1),  # Memorial Day
+    (9, _MONDAY, 1),  # Labor Day
+    (10, _MONDAY, 2),  # Columbus
+    (11, _THURSDAY, 4),  # Thanksgiving
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +59,29 @@ def check_digit(first_eight: str) -> str:
     return str(-total % 10)
 
 
+def is_banking_day(day: date) -> bool:
+    """Whether the Federal Reserve Banks are open, and ACH credits can settle.
+
+    They close on Saturdays, Sundays and eleven holidays (Regulation CC, 12 CFR 229.2(g)). A holiday on a Sunday is
+    kept on the Monday after it; one on a Saturday closes no other day.
+    """
+    if day.weekday() >= _SATURDAY or (day.month, day.day) in _FIXED_HOLIDAYS:
+        return False
+    before = day - timedelta(days=1)
+    if before.weekday() == _SUNDAY and (before.month, before.day) in _FIXED_HOLIDAYS:
+        return False
+    from_start = (day.day - 1) // 7 + 1
+    is_last = (day + timedelta(days=7)).month != day.month
+    return not any(
+        (day.month, day.weekday()) == (month, weekday) and (from_start == which or (which == -1 and is_last))
+        for month, weekday, which in _FLOATING_HOLIDAYS
+    )
+
+
 def next_banking_day(after: date) -> date:
-    """Return the next weekday after a date, the earliest day on which ACH credits settle."""
+    """Return the first banking day after a date, the earliest on which ACH credits settle."""
     day = after + timedelta(days=1)
-    while day.weekday() >= _SATURDAY:
+    while not is_banking_day(day):
         day += timedelta(days=1)
     return day
 
@@ -131,7 +162,7 @@ def _entry(credit: Credit, odfi: str, sequence: int) -> str:
         + _text(credit.account_number, 17)
         + _number(credit.cents, 10)
         + _text(credit.identification, 15)
-        + _text(credit.name, 22)
+        + (_text(credit.name, 22) if _text(credit.name, 1).strip() else _text(credit.identification, 22))
         + "  0"
         + odfi
         + _number(sequence, 7)
@@ -152,5 +183,6 @@ def _number(value: int, width: int) -> str:
 
 
 def _text(value: str, width: int) -> str:
-    plain = "".join(letter if " " <= letter <= "~" else " " for letter in value.upper())
-    return plain[:width].ljust(width)
+    """Return a text as a file of ASCII can carry it: letters of any script are written in Latin ones."""
+    latin = "".join(letter if " " <= letter <= "~" else " " for letter in anyascii(value).upper())
+    return " ".join(latin.split())[:width].ljust(width)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -56,7 +56,9 @@ async def transmit_run(database: Database, run_id: str, actor: Actor) -> str:
             )
             for row in payments
         ]
-        effective = max(next_banking_day(actor.at.date()), date.fromisoformat(run["pay_date"]))
+        pay_date = date.fromisoformat(run["pay_date"])
+        # on the pay date, or on the next day on which banks settle
+        effective = next_banking_day(max(actor.at.date(), pay_date - timedelta(days=1)))
         content = nacha_file(ORIGINATOR, credits, description="PAYROLL", effective=effective, now=actor.at)
         await change.run(
             "UPDATE payroll_run SET state = 'transmitted', transmitted_at = ?, transmitted_by = ?,"

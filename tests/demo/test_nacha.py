@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from demo_app.areas.payroll import ORIGINATOR, transmit_run
 from demo_app.axis import Actor
 from demo_app.db import Database
-from demo_app.nacha import Credit, check_digit, nacha_file, next_banking_day
+from demo_app.nacha import Credit, check_digit, is_banking_day, nacha_file, next_banking_day
 
 NOW = datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
 
@@ -152,8 +152,22 @@ def test_the_entry_hash_keeps_its_ten_rightmost_digits() -> None:
     assert len(parse(written(*(credit() for _ in range(150)))).entries) == 150  # 150 x 99100001 has eleven digits
 
 
-def test_a_name_with_letters_outside_ascii_does_not_shift_the_fields() -> None:
-    assert parse(written(credit(name="Zoë\r\nß" + "x" * 40))).entries[0].name == "ZO   SS" + "X" * 15
+@pytest.mark.parametrize(
+    ("name", "in_the_file"),
+    [
+        ("José Muñoz", "JOSE MUNOZ"),
+        ("李小龍", "LIXIAOLONG"),
+        ("Zoë\r\nß" + "x" * 40, "ZOE SS" + "X" * 16),
+        ("Kateřina  Černá", "KATERINA CERNA"),
+    ],
+)
+def test_a_name_in_letters_outside_ascii_can_still_be_read_by_the_receiving_bank(name: str, in_the_file: str) -> None:
+    assert parse(written(credit(name=name))).entries[0].name == in_the_file
+
+
+@pytest.mark.parametrize("name", ["", "\x00\x1b", "\u200b"])
+def test_an_entry_without_a_name_that_can_be_written_has_the_identification_in_its_place(name: str) -> None:
+    assert parse(written(credit(name=name))).entries[0].name == "EMP0001"
 
 
 @pytest.mark.parametrize("cents", [0, -1, 10**10])
@@ -183,7 +197,45 @@ def test_a_run_without_employees_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("day", "settles"),
-    [(date(2026, 11, 24), date(2026, 11, 25)), (date(2026, 11, 27), date(2026, 11, 30))],
+    [
+        (date(2026, 11, 24), date(2026, 11, 25)),
+        (date(2026, 11, 25), date(2026, 11, 27)),  # over Thanksgiving
+        (date(2026, 11, 27), date(2026, 11, 30)),
+        (date(2026, 12, 24), date(2026, 12, 28)),
+        (date(2027, 7, 2), date(2027, 7, 6)),  # the 4th of July is a Sunday, kept on Monday
+        (date(2026, 7, 2), date(2026, 7, 3)),  # a Saturday closes no other day
+        (date(2027, 5, 28), date(2027, 6, 1)),  # Memorial Day is the last Monday, here the fifth
+        (date(2026, 5, 22), date(2026, 5, 26)),
+    ],
 )
-def test_credits_settle_on_the_next_weekday(day: date, settles: date) -> None:
+def test_credits_settle_on_the_next_banking_day(day: date, settles: date) -> None:
     assert next_banking_day(day) == settles
+
+
+# Holiday schedule of the Federal Reserve Banks: https://www.frbservices.org/about/holiday-schedules
+@pytest.mark.parametrize(
+    ("year", "closed"),
+    [
+        (2026, "01-01 01-19 02-16 05-25 06-19 09-07 10-12 11-11 11-26 12-25"),
+        (2027, "01-01 01-18 02-15 05-31 07-05 09-06 10-11 11-11 11-25"),
+        (2028, "01-17 02-21 05-29 06-19 07-04 09-04 10-09 11-23 12-25"),
+    ],
+)
+def test_the_weekdays_without_settlement_are_those_of_the_federal_reserve(year: int, closed: str) -> None:
+    days = [date(year, 1, 1) + timedelta(days=count) for count in range(365)]
+    weekdays = [day for day in days if day.weekday() < 5]
+    assert [f"{day:%m-%d}" for day in weekdays if not is_banking_day(day)] == closed.split()
+
+
+@pytest.mark.parametrize(
+    ("pay_date", "settles"), [("2026-11-26", "261127"), ("2026-12-31", "261231"), ("2026-01-05", "261125")]
+)
+async def test_a_run_settles_on_its_pay_date_or_on_the_next_day_on_which_banks_do(
+    database: Database, pay_date: str, settles: str
+) -> None:
+    async with database.write() as change:
+        await change.run("UPDATE payroll_run SET pay_date = ? WHERE id = '2026-06'", pay_date)
+    await transmit_run(database, "2026-06", Actor(account_id="owner", at=NOW, proof=None))
+    row = await database.one("SELECT file FROM payroll_run WHERE id = '2026-06'")
+    assert row is not None
+    assert parse(row["file"]).effective == settles

@@ -41,7 +41,7 @@ from demo_app.areas import (
 from demo_app.axis import Axis, SignInNeeded
 from demo_app.db import Database
 from demo_app.pages import fragment, page, wants_fragment
-from demo_app.protection import ByName, SameOrigin, SecurityHeaders
+from demo_app.protection import ByName, PlainCookies, SameOrigin, SecurityHeaders
 from demo_app.secrets_at_rest import Vault, derived_key
 from demo_app.seed import seed
 from demo_app.settings import Settings, from_arguments
@@ -141,6 +141,7 @@ def create_app(
         same_site="lax",
         https_only=settings.secure,
     )
+    app = PlainCookies(app)
     app = SameOrigin(app, origin=settings.origin)
     app = ByName(app, origin=settings.origin)
     return SecurityHeaders(app)

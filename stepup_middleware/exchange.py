@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from functools import partial
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -15,6 +14,7 @@ from stepup_middleware.body import Arriving, BodyTooLarge, BodyTooSlow, body_dig
 from stepup_middleware.core.application import Application
 from stepup_middleware.core.binding import Details, RequestLine, check_details
 from stepup_middleware.core.canonical import storable
+from stepup_middleware.core.cookies import chosen_value
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError, StoreError
@@ -330,19 +330,13 @@ class Exchange:
         given = headers(scope, TOKEN_HEADER)
         if given or not is_navigation(scope) or not self._same_origin(scope):
             return given
-        name = cookie_name(secure=self.stepup.relying_party.secure)
-        values = [
-            morsel.value
-            for raw in headers(scope, b"cookie")
-            for key, morsel in _cookies(raw).items()
-            if key == name and morsel.value
-        ]
-        if not values:
+        secure = self.stepup.relying_party.secure
+        name = cookie_name(secure=secure).encode()
+        value = chosen_value(headers(scope, b"cookie"), name, self.stepup.admission.has_signed)
+        if not value:
             return []
-        self._spent_cookie = token_cookie(
-            "", path=self._passage.path, seconds=0, secure=self.stepup.relying_party.secure
-        )
-        return [value.encode("latin-1", "replace") for value in values]
+        self._spent_cookie = token_cookie("", path=self._passage.path, seconds=0, secure=secure)
+        return [value]
 
     def _same_origin(self, scope: Scope) -> bool:
         site = header(scope, b"sec-fetch-site")
@@ -389,10 +383,3 @@ def token_cookie(token: str, *, path: str, seconds: int, secure: bool) -> bytes:
 def quote_path(path: str) -> str:
     """Return a decoded path as browsers write it."""
     return quote(path, safe="/!$&'()*+,:=@~-._")
-
-
-def _cookies(raw: bytes) -> SimpleCookie:
-    try:
-        return SimpleCookie(raw.decode("latin-1"))
-    except CookieError:
-        return SimpleCookie()

@@ -11,10 +11,9 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from stepup_middleware import (
     require_step_up,
     requires_step_up,
 )
+from stepup_middleware.core.cookies import cookie_values
 from stepup_middleware.exchange import ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import FixedClock, VirtualAuthenticator, totp_code
@@ -95,13 +95,9 @@ class House:
 
     async def identify(self, scope: Scope) -> Subject | None:
         """Return whom the session cookie signs in."""
-        for name, value in scope["headers"]:
-            if name == b"cookie":
-                with suppress(CookieError):
-                    morsel = SimpleCookie(value.decode("latin-1")).get("session")
-                    if morsel is not None:
-                        return self.sessions.get(morsel.value)
-        return None
+        lines = [value for name, value in scope["headers"] if name == b"cookie"]
+        found = (self.sessions.get(value.decode("latin-1")) for value in cookie_values(lines, b"session"))
+        return next(found, None)
 
     def sign_in(self, name: str, *, workspace: str = "axis", is_admin: bool = False, ago: float = 0) -> Subject:
         """Begin a session that is ``ago`` seconds old."""

@@ -63,6 +63,10 @@ class Admission:
             case _:
                 return await self._ask(visitor, wanted)
 
+    def has_signed(self, token: bytes) -> bool:
+        """Whether this text is a token that one of our keys has signed, whatever has become of it."""
+        return self._codec.read(token) is not None
+
     def _read(self, tokens: Sequence[bytes]) -> tuple[TokenReference | None, str]:
         if len(tokens) != 1 or b"," in tokens[0]:
             return None, "ambiguous_token"

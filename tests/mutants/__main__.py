@@ -1,8 +1,6 @@
-"""Deliberate faults that the tests must notice: ``python -m tests.mutants [--jobs N] [WORD ...]``.
+"""Judge the deliberate faults: each is put into a copy of the project, and its tests must fail.
 
-``mutants.toml`` lists them: a text of one file of the package, what stands there in its place, and the
-tests that must then fail. Each fault is put into a copy of the project; those that no test notices are
-printed, and the exit status is 1. Words pick the faults whose name has one of them.
+Those that no test notices are printed, and the exit status is 1. Words pick the faults whose name has one of them.
 
 The tests run in forks of this process, which has loaded the libraries already: most of what a short test
 run takes is the import of them.
@@ -19,7 +17,6 @@ import signal
 import sys
 import tempfile
 import time
-import tomllib
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,8 +26,8 @@ from py_compile import PycInvalidationMode
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-LIST = Path(__file__).with_suffix(".toml")
+from .faults import ROOT, Mutant, listed
+
 COPIED = ("stepup_middleware", "demo_app", "tests", "static", "pyproject.toml", "README.md")
 LOADED = (
     "aiosqlite",
@@ -57,35 +54,12 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mutant:
-    """A fault: ``old`` stands once in ``file`` (below ``stepup_middleware/``) and is replaced by ``new``."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
-    def applied_to(self, text: str) -> str:
-        """Return the file with the fault. Raises ``ValueError`` when its place is not there, or not one."""
-        if text.count(self.old) != 1:
-            raise ValueError(f"{self.name}: {self.file} has its text {text.count(self.old)} times, not once")
-        return text.replace(self.old, self.new)
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of a fault, and what the tests printed."""
 
     mutant: Mutant
     outcome: Outcome
     told: str
-
-
-def listed(path: Path = LIST) -> list[Mutant]:
-    """Return the faults of a list."""
-    entries = tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]
-    return [Mutant(**{**entry, "tests": tuple(entry["tests"])}) for entry in entries]
 
 
 def copy_of_project(folder: Path) -> Path:
@@ -116,10 +90,13 @@ def _run_tests(folder: Path, tests: Sequence[str], log: Path) -> int:
     return int(pytest.main([*options, *tests]))
 
 
-def _begin(mutant: Mutant, folder: Path) -> int:
-    """Put a fault into a copy and start its tests. Raises ``ValueError`` when it cannot be put there."""
-    path = folder / "stepup_middleware" / mutant.file
-    path.write_text(mutant.applied_to(path.read_text("utf-8")), "utf-8")
+def _begin(mutant: Mutant, folder: Path) -> tuple[int, Path]:
+    """Put a fault into a copy and start its tests; return their process and the changed file.
+
+    Raises ``ValueError`` when it cannot be put there.
+    """
+    path, text = mutant.applied_to(folder / "stepup_middleware")
+    path.write_text(text, "utf-8")
     pid = os.fork()
     if pid == 0:
         status = 70
@@ -131,7 +108,7 @@ def _begin(mutant: Mutant, folder: Path) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
-    return pid
+    return pid, path.relative_to(folder)
 
 
 def _ended(pid: int, deadline: float) -> Outcome | None:
@@ -151,7 +128,7 @@ def judge(mutants: Sequence[Mutant], *, jobs: int) -> Iterator[Verdict]:
     for name in LOADED:
         importlib.import_module(name)
     waiting = list(reversed(mutants))
-    running: dict[int, tuple[Mutant, Path, float]] = {}
+    running: dict[int, tuple[Mutant, Path, Path, float]] = {}
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         sound = copy_of_project(Path(scratch) / "sound")
         free = [shutil.copytree(sound, Path(scratch) / str(number)) for number in range(jobs)]
@@ -159,15 +136,15 @@ def judge(mutants: Sequence[Mutant], *, jobs: int) -> Iterator[Verdict]:
             while waiting and free:
                 mutant, folder = waiting.pop(), free.pop()
                 try:
-                    running[_begin(mutant, folder)] = mutant, folder, time.monotonic() + SECONDS
+                    pid, changed = _begin(mutant, folder)
+                    running[pid] = mutant, folder, changed, time.monotonic() + SECONDS
                 except ValueError as error:
                     free.append(folder)
                     yield Verdict(mutant, Outcome.INVALID, str(error))
-            for pid, (mutant, folder, deadline) in list(running.items()):
+            for pid, (mutant, folder, changed, deadline) in list(running.items()):
                 if (outcome := _ended(pid, deadline)) is not None:
                     del running[pid]
                     told = (folder / "log").read_text("utf-8", "replace")
-                    changed = Path("stepup_middleware") / mutant.file
                     shutil.copy(sound / changed, folder / changed)
                     free.append(folder)
                     yield Verdict(mutant, outcome, told)
@@ -178,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Judge the faults, print what became of each that was not noticed, and the count."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Are deliberate faults noticed?")
     parser.add_argument("words", nargs="*", help="judge only the faults whose name has one of these")
-    parser.add_argument("--list", type=Path, default=LIST, help="the list to judge")
+    parser.add_argument("--list", type=Path, action="append", help="a list to judge (default: all below tests/)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
     mutants = [one for one in listed(given.list) if not given.words or any(word in one.name for word in given.words)]
@@ -187,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if verdict.outcome is Outcome.KILLED:
             killed += 1
             continue
-        print(f"{verdict.outcome}: {verdict.mutant.name} ({verdict.mutant.file})", flush=True)  # noqa: T201
+        print(f"{verdict.outcome}: {verdict.mutant.name} ({verdict.mutant.at})", flush=True)  # noqa: T201
         if verdict.outcome is Outcome.INVALID:
             print(verdict.told[-2000:], flush=True)  # noqa: T201
     print(f"{killed} of {len(mutants)} mutants killed")  # noqa: T201 - this is the command

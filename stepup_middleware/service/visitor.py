@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from stepup_middleware.core.canonical import storable
-from stepup_middleware.core.client_ip import Network, canonical_ip, client_behind
+from stepup_middleware.core.client_ip import Network, address_of_hop, client_behind, hops_from_the_right
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -126,9 +126,9 @@ class Reception:
             except Exception:
                 logger.exception("client_address failed")
                 return None
-            return None if not isinstance(given, str) else canonical_ip(given)
+            return None if not isinstance(given, str) else address_of_hop(given)
         client = scope.get("client")
-        peer = canonical_ip(client[0]) if client and isinstance(client[0], str) else None
+        peer = address_of_hop(client[0]) if client and isinstance(client[0], str) else None
         if client is None or peer is None:
             return None
         forwarded = [value.decode("latin-1") for value in headers(scope, b"x-forwarded-for")]
@@ -141,8 +141,8 @@ class Reception:
 
         uvicorn sets port 0 where the address is out of ``X-Forwarded-For``: the first entry where it trusts ``*``.
         """
-        hops = [hop.strip() for value in forwarded for hop in value.split(",")]
-        if len(hops) > 1 and canonical_ip(hops[0]) == peer:
+        hops = [hop for hop in hops_from_the_right(forwarded) if hop]
+        if len(hops) > 1 and address_of_hop(hops[-1]) == peer:
             self._warned = True
             logger.warning(
                 "the server believes the first entry of X-Forwarded-For, which the client itself may have written: "

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepup_middleware.core.client_ip import canonical_ip, client_behind, trusted_networks
+from stepup_middleware.core.client_ip import (
+    address_of_hop,
+    canonical_ip,
+    client_behind,
+    hops_from_the_right,
+    trusted_networks,
+)
 from stepup_middleware.errors import ConfigurationError
 
 LOCAL = trusted_networks(["127.0.0.1"])
@@ -62,6 +70,8 @@ def test_tunnelled_and_translated_forms_are_not_the_ipv4_address(address: str) -
         "0x7f.0.0.1",
         "2130706433",
         "1.2.3.4\n",
+        "1.2.3.4%eth0",
+        "fe80::1%",
         " 1.2.3.4",
         "1.2.3.4, 5.6.7.8",
         "\u0661.\u0662.\u0663.\u0664",
@@ -117,13 +127,111 @@ def test_a_hop_is_brought_to_its_one_spelling() -> None:
     assert client_behind("127.0.0.1", ["2001:DB8:0::1"], LOCAL) == "2001:db8::1"
 
 
+# what load balancers are known to write for a client's address
+def spelt(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> list[str]:
+    if address.version == 4:
+        return [f"{address}", f"{address}:{port}", f"::ffff:{address}", f"[::ffff:{address}]:{port}", f'"{address}"']
+    forms = [f"{address}", address.exploded, str(address).upper(), f"{address}%eth0"]
+    bracketed = [f"[{form}]{end}" for form in forms for end in ("", f":{port}")]
+    return [*forms, *bracketed, *(f'"{form}"' for form in bracketed), f"[{address}%25eth0]:{port}"]
+
+
+@given(
+    st.ip_addresses(),
+    st.integers(0, 65535),
+    st.lists(st.sampled_from(["", " ", "\t", "10.0.0.9", "10.0.0.9:443", "[fd00::7]:80"]), max_size=6),
+    st.lists(st.text(st.characters(codec="latin-1"), max_size=20), max_size=4),
+    st.data(),
+)
+def test_an_address_counts_in_every_spelling_whatever_stands_left_and_what_is_empty(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+    port: int,
+    right: list[str],
+    left: list[str],
+    data: st.DataObject,
+) -> None:
+    one = canonical_ip(str(address))
+    assert one is not None
+    if any(ipaddress.ip_address(one) in network for network in INNER if network.version == address.version):
+        return
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return
+    spelling = data.draw(st.sampled_from(spelt(address, port)))
+    blank = data.draw(st.sampled_from(["", " ", "  ", "\t"]))
+    hops = [*left, f"{blank}{spelling}{blank}", *right]
+    cut = data.draw(st.integers(0, len(hops) - 1))
+    lines = [",".join(hops[:cut]), ", ".join(hops[cut:])] if cut else [",".join(hops)]
+    assert client_behind("127.0.0.1", lines, INNER) == one
+
+
+@given(st.text("0123456789abcdefABCDEF.:[]%\"' _", max_size=40))
+def test_what_is_read_out_of_a_hop_is_an_address_that_stands_in_it(text: str) -> None:
+    address = address_of_hop(text)
+    if address is not None:
+        assert canonical_ip(address) == address
+        inside = re.sub(r'^\s*"?\[?|\]?(:\d+)?"?\s*$', "", text)
+        assert address in {canonical_ip(inside), canonical_ip(text.strip(" \t").strip('"'))}
+
+
 # I07
 @pytest.mark.parametrize(
-    "claims",
-    [[""], ["a"], ["<script>"], ["1.2.3.4:80"], ["6.6.6.6,"], ["6.6.6.6", ""], ["1.2.3.4, unknown"], [","]],
+    "hop",
+    [
+        "a",
+        "<script>",
+        "unknown",
+        "_hidden",
+        "_SEVKISEK:80",
+        "1.2.3.4:",
+        "1.2.3.4:65536",
+        "1.2.3.4:080800",
+        "1.2.3.4:http",
+        "1.2.3.4:\u0661",
+        "1.2.3.4:80:80",
+        "[1.2.3.4]",
+        "[1.2.3.4]:80",
+        "[::1",
+        "::1]",
+        "[::1]80",
+        "[[::1]]",
+        "[]",
+        "[]:80",
+        ":80",
+        '"',
+        '""',
+        '"1.2.3.4',
+        "'1.2.3.4'",
+        "for=1.2.3.4",
+        "1.2.3.4;proto=https",
+        "1.2.3.4/32",
+        "2001:db8:0:0:0:0:0:1:443",
+        "1" * 200,
+    ],
 )
-def test_a_hop_that_is_no_address_closes(claims: list[str]) -> None:
-    assert client_behind("127.0.0.1", claims, LOCAL) is None
+def test_a_hop_that_is_no_address_closes_where_it_counts(hop: str) -> None:
+    assert client_behind("127.0.0.1", [hop], LOCAL) is None
+    assert client_behind("127.0.0.1", [f"6.6.6.6, {hop}"], LOCAL) is None
+    assert client_behind("127.0.0.1", [f"6.6.6.6, {hop}, 10.0.0.1, ,"], INNER) is None
+    assert client_behind("127.0.0.1", [f"{hop}, 6.6.6.6"], LOCAL) == "6.6.6.6"
+
+
+# RFC 9110 §5.6.1.2: a recipient ignores empty elements
+@pytest.mark.parametrize(
+    "claims", [["6.6.6.6,"], ["6.6.6.6", ""], [", 6.6.6.6"], [",,6.6.6.6, ,"], ["", "", "6.6.6.6"]]
+)
+def test_an_empty_element_says_nothing(claims: list[str]) -> None:
+    assert client_behind("127.0.0.1", claims, LOCAL) == "6.6.6.6"
+
+
+@pytest.mark.parametrize("claims", [[""], [","], [" , ,\t"], ["", ""]])
+def test_a_list_of_nothing_is_no_list(claims: list[str]) -> None:
+    assert client_behind("127.0.0.1", claims, LOCAL) == "127.0.0.1"
+
+
+@given(st.lists(st.lists(st.text("1,. ", max_size=30), max_size=3).map(",".join), max_size=40))
+def test_at_most_32_elements_are_looked_at_from_the_right(lines: list[str]) -> None:
+    everything = [hop.strip(" ") for line in lines for hop in line.split(",")]
+    assert list(hops_from_the_right(lines)) == everything[::-1][:32]
 
 
 # I07
@@ -147,6 +255,41 @@ def test_the_client_is_the_peer_or_one_of_the_hops(
 ) -> None:
     client = client_behind("127.0.0.1", [", ".join(map(str, hops))] if hops else [], INNER)
     assert client in {"127.0.0.1", *(canonical_ip(str(hop)) for hop in hops)}
+
+
+@given(st.ip_addresses(v=4), st.integers(8, 32))
+def test_a_network_of_ipv4_mapped_addresses_is_the_ipv4_network(address: ipaddress.IPv4Address, bits: int) -> None:
+    network = ipaddress.ip_network((address, bits), strict=False)
+    mapped = f"::ffff:{network.network_address}/{96 + bits}"
+    assert trusted_networks([mapped]) == trusted_networks([str(network)]) == (network,)
+
+
+def test_a_proxy_named_as_an_ipv4_mapped_address_or_with_a_zone_is_trusted() -> None:
+    mapped = trusted_networks(["::ffff:10.0.0.1"])
+    assert client_behind("10.0.0.1", ["7.7.7.7"], mapped) == "7.7.7.7"
+    assert client_behind("10.0.0.1", ["7.7.7.7, ::ffff:10.0.0.1"], mapped) == "7.7.7.7"
+    assert client_behind("10.0.0.2", ["7.7.7.7"], mapped) == "10.0.0.2"
+    assert client_behind("fe80::1", ["7.7.7.7"], trusted_networks(["fe80::1%eth0"])) == "7.7.7.7"
+
+
+@pytest.mark.parametrize(
+    ("proxies", "advice"),
+    [
+        ("10.0.0.1", r"write \['10.0.0.1'\]"),
+        (b"10.0.0.1", "a list"),
+        ([10], "as text"),
+        ([None], "as text"),
+        (["10.0.0.1/8"], "write '10.0.0.0/8'"),
+        (["10.0.0.1, 10.0.0.2"], "by address or network"),
+        (["*"], "by address or network"),
+        (["0.0.0.0/1", "128.0.0.0/1"], "name your own"),
+        (["::ffff:0:0/96"], "name your own"),
+        (["2000::/3"], "name your own"),
+    ],
+)
+def test_what_is_wrong_with_a_list_of_proxies_is_said_with_what_to_write(proxies: Any, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=advice):
+        trusted_networks(proxies)
 
 
 # I06 I09

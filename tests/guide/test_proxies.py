@@ -45,8 +45,36 @@ async def test_proxies_that_are_named_vouch_for_the_address_they_append(ran: Ran
     stepup = ran.names["configured"](trusted_proxies=["127.0.0.1", "10.20.0.0/24"])
     assert await address(stepup, scope_from("127.0.0.1", "1.2.3.4, 192.0.2.7, 10.20.0.9")) == "192.0.2.7"
     assert await address(stepup, scope_from("198.51.100.1", "192.0.2.7")) == "198.51.100.1"
-    assert await address(stepup, scope_from("127.0.0.1", "192.0.2.7:5070")) is None
+    assert await address(stepup, scope_from("127.0.0.1", "1.2.3.4, unknown")) is None
     assert await address(stepup, scope_from(None, "192.0.2.7")) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("192.0.2.7:5070", "192.0.2.7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("[2001:db8::7]:443", "2001:db8::7"),
+        ('"[2001:db8::7]:443"', "2001:db8::7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("fe80::7%eth0", "fe80::7"),
+        ("192.0.2.7, ", "192.0.2.7"),
+        (", 192.0.2.7", "192.0.2.7"),
+    ],
+)
+async def test_a_load_balancer_may_spell_the_address_as_it_does(ran: Ran, written: str, meant: str) -> None:
+    stepup = ran.names["configured"](trusted_proxies=["::ffff:127.0.0.1"])
+    assert await address(stepup, scope_from("127.0.0.1", written)) == meant
+    # a server that has read the header itself hands over what stood there
+    if "," not in written and '"' not in written:
+        assert await address(ran.names["configured"](), scope_from(written)) == meant
+    stepup = ran.names["configured"](client_address=lambda _: written.strip(", "))
+    assert await address(stepup, scope_from("10.20.0.9")) == meant
+
+
+async def test_the_header_forwarded_is_not_read(ran: Ran) -> None:
+    stepup = ran.names["configured"](trusted_proxies=["127.0.0.1"])
+    assert await address(stepup, scope_from("127.0.0.1", forwarded="for=192.0.2.7")) == "127.0.0.1"
 
 
 async def test_without_named_proxies_the_header_does_not_count(ran: Ran) -> None:
@@ -54,7 +82,7 @@ async def test_without_named_proxies_the_header_does_not_count(ran: Ran) -> None
     assert await address(ran.names["configured"](), scope_from("::ffff:192.0.2.7")) == "192.0.2.7"
 
 
-@pytest.mark.parametrize("everybody", ["*", "0.0.0.0/0", "::/0"])
+@pytest.mark.parametrize("everybody", ["*", "0.0.0.0/0", "::/0", "0.0.0.0/7", "fc00::/6"])
 async def test_whoever_trusts_everybody_does_not_start(ran: Ran, everybody: str) -> None:
     with pytest.raises(ConfigurationError):
         ran.names["configured"](trusted_proxies=[everybody])

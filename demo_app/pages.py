@@ -106,6 +106,7 @@ async def page(request: Request, name: str, /, *, status: int = 200, **context: 
         "subject": subject,
         "head": Markup(axis.stepup.head),  # noqa: S704 - the library's own tags
         "said": request.session.pop("said", None),
+        "trouble": request.session.pop("trouble", None),
         "lockout": await axis.accounts.lockout_of(subject.id) if subject else None,
     }
     return fragment(name, status=status, **layout, **context)
@@ -120,6 +121,16 @@ def say_and_show(request: Request, sentence: str, path: str) -> Response:
 def wants_fragment(request: Request) -> bool:
     """Whether htmx asks and takes a part of the page."""
     return request.headers.get("hx-request") == "true"
+
+
+def done(
+    request: Request, card: str, path: str, /, *, said: str | None = None, problem: str | None = None, **context: Any
+) -> Response:
+    """Answer an action: htmx is given the new card, a plain form the page at ``path`` with what was done or not."""
+    if wants_fragment(request):
+        return fragment(card, status=409 if problem else 200, said=said, problem=problem, **context)
+    request.session.update({"trouble": problem} if problem else {"said": said})
+    return RedirectResponse(path, status_code=303)
 
 
 def download(content: bytes, name: str, media_type: str) -> Response:

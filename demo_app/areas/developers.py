@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Scope
 
 from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
-from demo_app.pages import fragment, page, say_and_show
+from demo_app.pages import fragment, page, say_and_show, wants_fragment
 from demo_app.secrets_at_rest import Vault, new_token, token_hash
 from stepup_middleware import requires_step_up
 
@@ -149,10 +151,12 @@ async def token_details(scope: Scope) -> list[tuple[str, str]]:
 async def overview(request: Request) -> Response:
     """Show webhooks, access tokens and the SCIM token."""
     await current(request)
-    return await _overview(request, issued=None)
+    return await _overview(request)
 
 
-async def _overview(request: Request, *, issued: str | None) -> Response:
+async def _overview(
+    request: Request, *, issued: str | None = None, shown: Mapping[str, Mapping[str, str | None]] = MappingProxyType({})
+) -> Response:
     database = axis_of(request.scope).database
     return await page(
         request,
@@ -162,6 +166,7 @@ async def _overview(request: Request, *, issued: str | None) -> Response:
         scim_tokens=await database.all(_SCIM, ""),
         scopes=SCOPES,
         issued=issued,
+        shown=shown,
     )
 
 
@@ -173,8 +178,7 @@ async def rotate(request: Request) -> Response:
         said, secret = await rotate_secret(axis.database, axis.vault, webhook_id, await actor_of(request))
     except Conflict as conflict:
         raise HTTPException(404, str(conflict)) from conflict
-    webhook = await _one(request.scope, _WEBHOOKS, webhook_id, "There is no such webhook.")
-    return fragment("developers_webhook.html", webhook=webhook, said=said, secret=secret, signature=None)
+    return await _webhook(request, webhook_id, said=said, secret=secret)
 
 
 async def test_delivery(request: Request) -> Response:
@@ -183,19 +187,34 @@ async def test_delivery(request: Request) -> Response:
     axis, webhook_id = axis_of(request.scope), request.path_params["webhook"]
     webhook = await _one(request.scope, _WEBHOOKS, webhook_id, "There is no such webhook.")
     signature = sample_signature(axis.vault.decrypt(webhook["encrypted_secret"]))
-    return fragment("developers_webhook.html", webhook=webhook, said=None, secret=None, signature=signature)
+    return await _webhook(request, webhook_id, signature=signature)
+
+
+async def _webhook(
+    request: Request,
+    webhook_id: str,
+    *,
+    said: str | None = None,
+    secret: str | None = None,
+    signature: str | None = None,
+) -> Response:
+    """Answer with a webhook's card, or with the whole page, and what is shown this once: never after a redirect."""
+    webhook = await _one(request.scope, _WEBHOOKS, webhook_id, "There is no such webhook.")
+    if not wants_fragment(request):
+        shown = {"said": said, "secret": secret, "signature": signature}
+        return await _overview(request, shown={webhook_id: shown})
+    return fragment("developers_webhook.html", webhook=webhook, said=said, secret=secret, signature=signature)
 
 
 @requires_step_up("scim_token_revocation", details=scim_details)
 async def revoke(request: Request) -> Response:
-    """Revoke the SCIM token; asked for by ``fetch``, answered in JSON."""
+    """Revoke the SCIM token; asked for by ``fetch`` and answered in JSON, or by a plain form."""
     database = axis_of(request.scope).database
     try:
         said = await revoke_scim_token(database, request.path_params["token"], await actor_of(request))
     except Conflict as conflict:
-        return JSONResponse({"detail": str(conflict)}, status_code=409)
-    request.session["said"] = said  # the script loads the page anew
-    return JSONResponse({"said": said})
+        return _changed(request, problem=str(conflict))
+    return _changed(request, said=said)
 
 
 async def issue(request: Request) -> Response:
@@ -209,13 +228,23 @@ async def issue(request: Request) -> Response:
 
 @requires_step_up("personal_access_token_elevation", details=token_details)
 async def elevate(request: Request) -> Response:
-    """Raise an access token's scope; asked for by ``fetch``, answered in JSON."""
+    """Raise an access token's scope; asked for by ``fetch`` and answered in JSON, or by a plain form."""
     database, wanted = axis_of(request.scope).database, request.path_params
     try:
         said = await elevate_token(database, wanted["token"], wanted["scope"], await actor_of(request))
     except Conflict as conflict:
-        return JSONResponse({"detail": str(conflict)}, status_code=409)
-    request.session["said"] = said  # the script loads the page anew
+        return _changed(request, problem=str(conflict))
+    return _changed(request, said=said)
+
+
+def _changed(request: Request, *, said: str | None = None, problem: str | None = None) -> Response:
+    """Answer a script in JSON, after which it loads the page anew, and a plain form (POST) with the page."""
+    if request.method == "POST":
+        request.session.update({"trouble": problem} if problem else {"said": said})
+        return RedirectResponse("/developers", status_code=303)
+    if problem:
+        return JSONResponse({"detail": problem}, status_code=409)
+    request.session["said"] = said
     return JSONResponse({"said": said})
 
 
@@ -233,7 +262,7 @@ routes = [
     Route("/developers/webhooks/{webhook}/rotate", rotate, methods=["POST"]),
     Route("/developers/webhooks/{webhook}/test", test_delivery, methods=["POST"]),
     Route("/developers/scim", issue, methods=["POST"]),
-    Route("/developers/scim/{token}", revoke, methods=["DELETE"]),
-    Route("/developers/tokens/{token}/scope/{scope}", elevate, methods=["PUT"]),
+    Route("/developers/scim/{token}", revoke, methods=["DELETE", "POST"]),
+    Route("/developers/tokens/{token}/scope/{scope}", elevate, methods=["PUT", "POST"]),
     Route("/developers/tokens/{token}/lower", lower, methods=["POST"]),
 ]

@@ -11,7 +11,7 @@ from starlette.types import Scope
 from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
 from demo_app.certificates import issue_certificate
 from demo_app.db import Database, Row
-from demo_app.pages import download, fragment, page, say_and_show
+from demo_app.pages import done, download, page, say_and_show
 from stepup_middleware import requires_step_up
 
 EDGE = "edge.axis.example"  # where branded subdomains point
@@ -131,8 +131,7 @@ async def issue(request: Request) -> Response:
     except Conflict as conflict:
         said, problem = None, str(conflict)
     branding = await _branding(database, branding_id)
-    status = 409 if problem else 200
-    return fragment("domains_branding.html", status=status, branding=branding, edge=EDGE, said=said, problem=problem)
+    return done(request, "domains_branding.html", "/domains", branding=branding, edge=EDGE, said=said, problem=problem)
 
 
 async def certificate(request: Request) -> Response:

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
-from demo_app.pages import fragment, page
+from demo_app.pages import done, page
 from stepup_middleware import requires_step_up
 
 # WebAuthn L3 §5.4.7, attestation conveyance, loosest first; each with what it asks of a new key.
@@ -113,8 +113,7 @@ async def _context(request: Request) -> dict[str, Any]:
 
 
 async def _panel(request: Request, name: str, said: str | None, problem: str | None) -> Response:
-    context = await _context(request)
-    return fragment(name, status=409 if problem else 200, said=said, problem=problem, **context)
+    return done(request, name, "/identity", said=said, problem=problem, **await _context(request))
 
 
 async def overview(request: Request) -> Response:
@@ -183,10 +182,10 @@ async def tighten(request: Request) -> Response:
 
 routes = [
     Route("/identity", overview),
-    Route("/identity/saml/{provider}", delete, methods=["DELETE"]),
+    Route("/identity/saml/{provider}", delete, methods=["DELETE", "POST"]),
     Route("/identity/mfa/disable", disable_mfa, methods=["POST"]),
     Route("/identity/mfa/enable", enable_mfa, methods=["POST"]),
     Route("/identity/network/disable", disable_network, methods=["POST"]),
     Route("/identity/network/enable", enable_network, methods=["POST"]),
-    Route("/identity/attestation/{mode}", tighten, methods=["PUT"]),
+    Route("/identity/attestation/{mode}", tighten, methods=["PUT", "POST"]),
 ]

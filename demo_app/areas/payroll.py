@@ -13,7 +13,7 @@ from starlette.types import Scope
 from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
 from demo_app.nacha import Credit, Originator, check_digit, nacha_file, next_banking_day
-from demo_app.pages import download, fragment, money, page
+from demo_app.pages import done, download, money, page
 from stepup_middleware import requires_step_up
 
 _BANK = "99000001"  # no bank has a number that begins with 99
@@ -103,14 +103,14 @@ async def overview(request: Request) -> Response:
 
 @requires_step_up("payroll_ach_transmit", details=run_details)
 async def transmit(request: Request) -> Response:
-    """Transmit a run and answer with its card."""
+    """Transmit a run."""
     database, run_id = axis_of(request.scope).database, request.path_params["run"]
     try:
         said, problem = await transmit_run(database, run_id, await actor_of(request)), None
     except Conflict as conflict:
         said, problem = None, str(conflict)
     run = await _run(database, run_id)
-    return fragment("payroll_run.html", status=409 if problem else 200, run=run, said=said, problem=problem)
+    return done(request, "payroll_run.html", "/payroll", run=run, said=said, problem=problem)
 
 
 async def nacha(request: Request) -> Response:

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row, Transaction
-from demo_app.pages import fragment, page
+from demo_app.pages import done, page
 from stepup_middleware import requires_step_up
 
 OVERRIDE_REASONS = (
@@ -148,8 +148,7 @@ async def hold_details(scope: Scope) -> list[tuple[str, str]]:
 
 async def _card(request: Request, erasure_id: str, said: str | None, problem: str | None) -> Response:
     context = await _context(request, erasure_id)
-    status = 409 if problem else 200
-    return fragment("privacy_erasure.html", status=status, said=said, problem=problem, **context)
+    return done(request, "privacy_erasure.html", "/privacy", said=said, problem=problem, **context)
 
 
 async def _context(request: Request, erasure_id: str) -> dict[str, Any]:

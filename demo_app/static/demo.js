@@ -29,7 +29,9 @@ async function act(button) {
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-url]");
-  if (button) act(button);
+  if (!button) return;
+  event.preventDefault(); // without this script the form around it is sent
+  act(button);
 });
 
 // After htmx has put a new card in place: say what happened, and keep the keyboard where it was.

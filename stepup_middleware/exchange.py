@@ -61,7 +61,7 @@ class Installation(NamedTuple):
     """What is the same for every request that comes through one ``StepUpMiddleware``."""
 
     stepup: StepUp
-    framework: str | None
+    framework: Any  # one of ``stepup_middleware.frameworks``, or None
 
 
 class Passage(partial[Awaitable[None]]):

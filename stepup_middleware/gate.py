@@ -13,9 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
-from weakref import WeakSet
-
-from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 
 from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, read_body, replaying
 from stepup_middleware.core.proof import Proof
@@ -23,6 +20,7 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError, StepUpRequired
 from stepup_middleware.exchange import ASGIApp, DetailsSource, Receive, Scope, Send, Tag, by_context
 from stepup_middleware.frameworks import (
+    ANY,
     body_among,
     framework_of,
     in_a_thread,
@@ -32,11 +30,10 @@ from stepup_middleware.frameworks import (
     refusing,
     scope_among,
 )
+from stepup_middleware.frameworks.base import TAG_ATTRIBUTE, Framework, bare
 from stepup_middleware.headers import header
 from stepup_middleware.web.answers import exchange_of, send_refusal, starlette_handler
 
-TAG_ATTRIBUTE = "__stepup_tag__"
-bare: WeakSet[Any] = WeakSet()  # the functions that were tagged, as they are without their tags
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -167,12 +164,29 @@ async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] 
     return _through(await exchange.admit(tag.purpose, scope=scope, details=tag.details, body=body), scope, values)
 
 
+class _ClassGuard:
+    """A tag as its framework puts it at the ways into a class."""
+
+    def __init__(self, tag: Tag) -> None:
+        self.tag = tag
+
+    def function(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
+        return _guarded_function(endpoint, self.tag)
+
+    async def admit(self, *values: Any) -> None:
+        await _admitted(self.tag, values)
+
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        await run_guarded(app, self.tag, scope, receive, send)
+
+
 def _guarded_class(endpoint: type[Any], tag: Tag) -> type[Any]:
     """Guard the ways into a class in place, and into whatever is derived from it.
 
     In place, because a framework may have registered the class as soon as it was there.
     """
-    ways = _guarded_ways(endpoint, tag, _ways_in(endpoint))
+    framework = framework_of(endpoint) or ANY
+    ways = _guarded_ways(endpoint, tag, framework.ways_in(endpoint), framework)
     if not ways:
         raise ConfigurationError(
             f"{endpoint.__qualname__} is no endpoint class that can be guarded as a whole: tag its methods, below the "
@@ -186,8 +200,9 @@ def _guarded_class(endpoint: type[Any], tag: Tag) -> type[Any]:
         else:
             own.__func__(cls, **settings)
         # its own, and those of another base that come before ours
-        brought = [name for name in _ways_in(cls) if name in vars(cls) or not _is_behind(getattr(cls, name, None), tag)]
-        for name, way in _guarded_ways(cls, tag, brought).items():
+        ways_in = framework.ways_in(cls)
+        brought = [name for name in ways_in if name in vars(cls) or not _is_behind(getattr(cls, name, None), tag)]
+        for name, way in _guarded_ways(cls, tag, brought, framework).items():
             setattr(cls, name, way)
 
     for name, way in {**ways, "__init_subclass__": classmethod(derived), TAG_ATTRIBUTE: tag}.items():
@@ -195,67 +210,19 @@ def _guarded_class(endpoint: type[Any], tag: Tag) -> type[Any]:
     return endpoint
 
 
-def _ways_in(endpoint: type[Any]) -> list[str]:
-    """Return the members of a class through which its framework reaches the handlers.
-
-    ``dispatch`` of Starlette, ``guards`` of Litestar, ``dispatch_request`` of Quart and Sanic, ``get``, ``post``
-    and so on of Django, ``on_post`` and so on of Falcon, ``__call__`` of an object that is an endpoint. A class of
-    any other kind may be reached in another way: it has none.
-    """
-    if issubclass(endpoint, HTTPEndpoint | WebSocketEndpoint):
-        return ["dispatch"]
-    framework = framework_of(endpoint)
-    if framework == "litestar":
-        return ["guards"]
-    if framework == "blacksheep":
-        return []  # its routes keep the functions themselves
-    members = [name for name in dir(endpoint) if callable(getattr(endpoint, name, None))]
-    if framework == "django":
-        return [name for name in members if name in endpoint.http_method_names and name != "options"]
-    if "dispatch_request" in members:
-        return ["dispatch_request"]
-    return [name for name in members if name.startswith("on_") or name == "__call__"]
-
-
 def _is_behind(way: Any, tag: Tag) -> bool:
     return any(getattr(each, TAG_ATTRIBUTE, None) is tag for each in (way if isinstance(way, list | tuple) else [way]))
 
 
-def _guarded_ways(endpoint: type[Any], tag: Tag, names: Iterable[str]) -> dict[str, Any]:
+def _guarded_ways(endpoint: type[Any], tag: Tag, names: Iterable[str], framework: Framework) -> dict[str, Any]:
     guarded: dict[str, Any] = {}
     for name in names:
         way = getattr(endpoint, name, None)
-        if name == "guards":
-            guarded[name] = [*(way if isinstance(way, list | tuple) else ()), _litestar_guard(tag)]
-        elif name == "dispatch" and way is not None:
-            guarded[name] = _guarded_dispatch(way, tag)
-        elif way is not None and not inspect.isfunction(inspect.getattr_static(endpoint, name)):
+        if callable(way) and not inspect.isfunction(inspect.getattr_static(endpoint, name)):
             raise ConfigurationError(f"{endpoint.__qualname__}.{name} is no plain method, which alone can be guarded")
-        elif way is not None:
-            guarded[name] = _guarded_function(way, tag)
+        if way is not None or name == "guards":
+            guarded[name] = framework.guarded(endpoint, name, _ClassGuard(tag))
     return guarded
-
-
-def _guarded_dispatch(dispatch: Callable[..., Any], tag: Tag) -> Callable[..., Any]:
-    async def guarded(self: Any) -> None:
-        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
-            self.scope, self.receive, self.send = scope, receive, send
-            await dispatch(self)
-
-        await run_guarded(inner, tag, self.scope, self.receive, self.send)
-
-    setattr(guarded, TAG_ATTRIBUTE, tag)
-    return guarded
-
-
-def _litestar_guard(tag: Tag) -> Callable[..., Any]:
-    """Return a guard of Litestar, which is asked before the body is read."""
-
-    async def guard(connection: Any, handler: Any) -> None:
-        await _admitted(tag, (connection,))
-
-    setattr(guard, TAG_ATTRIBUTE, tag)
-    return guard
 
 
 def _name(endpoint: Any) -> str:

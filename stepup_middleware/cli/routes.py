@@ -6,7 +6,8 @@ import argparse
 import asyncio
 
 from stepup_middleware.core.policy import StoredPolicy, effective_requirement
-from stepup_middleware.inspection import FoundRoute, routes_of
+from stepup_middleware.frameworks.base import FoundRoute
+from stepup_middleware.inspection import routes_of
 
 from .output import table
 from .sources import load_middleware

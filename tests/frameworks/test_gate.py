@@ -24,7 +24,7 @@ from starlette.websockets import WebSocket
 from stepup_middleware import ConfigurationError, StepUpMiddleware, require_step_up, requires_step_up
 from stepup_middleware.exchange import by_context
 from stepup_middleware.frameworks import is_handed_a_request
-from stepup_middleware.gate import TAG_ATTRIBUTE
+from stepup_middleware.frameworks.base import TAG_ATTRIBUTE
 from tests.support import scope_of
 
 from .apps import PURPOSE

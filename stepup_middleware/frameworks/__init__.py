@@ -1,0 +1,192 @@
+"""What the gates know of frameworks. Each is one file of this package; ``base.py`` has the protocol.
+
+No framework is imported here that the app has not imported itself. What is not listed works too: the scope
+is found by the context of the request, and the middleware replaces whatever page the framework makes of
+``StepUpRequired``. It is only that such a framework may log the refusal as a fault of the app.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
+from uuid import UUID
+
+from stepup_middleware.body import BodyTooLarge, check_declared
+from stepup_middleware.core.refusals import Refusal
+from stepup_middleware.errors import ConfigurationError, StepUpRequired
+from stepup_middleware.exchange import KEY, Passage, Scope
+from stepup_middleware.headers import header
+
+from .base import Framework, Reached
+
+KNOWN = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"))
+ANY = Framework()  # of which nothing is known
+_NAMES = frozenset({"request", "req", "scope", "connection", "websocket", "socket", "ws"})
+_TYPES = frozenset(
+    {"Request", "HTTPConnection", "WebSocket", "Websocket", "Scope", "ASGIConnection", "HttpRequest", "ASGIRequest"}
+)
+
+
+@functools.cache
+def framework(name: str) -> Framework:
+    """Return a known framework by its name."""
+    found = importlib.import_module(f"{__name__}.{name}").FRAMEWORK
+    assert isinstance(found, Framework)  # noqa: S101 - the protocol of this package
+    return found
+
+
+def framework_of(kind: type[Any]) -> Framework | None:
+    """Return the framework that a class is of or derived from, if it is a known one."""
+    for each in kind.__mro__:
+        name = each.__module__.partition(".")[0]
+        if name in KNOWN:
+            return framework(name)
+    return None
+
+
+def framework_around(app: Any) -> Framework | None:
+    """Return the framework of an app, through whatever middleware is put around it."""
+    while app is not None:
+        found = framework_of(type(app))
+        if found is not None:
+            return found
+        app = getattr(app, "app", None)
+    return None
+
+
+def in_use() -> Iterator[Framework]:
+    """Yield the known frameworks that the app has imported."""
+    return (framework(name) for name in KNOWN if name in sys.modules)
+
+
+def framework_in_hand(scope: Scope, values: Iterable[Any] = ()) -> Framework:
+    """Return the framework that handles a request: that of a request object among the values, if there is one."""
+    for value in values:
+        found = framework_of(type(value))
+        if found is not None:
+            return found
+    for each in in_use():
+        if each.in_hand(scope):
+            return each
+    passage = scope.get(KEY)
+    installation = passage.installation if isinstance(passage, Passage) else None
+    around = None if installation is None else installation.framework
+    return around if isinstance(around, Framework) else ANY
+
+
+def scope_among(values: Iterable[Any]) -> Scope | None:
+    """Return the ASGI scope among an endpoint's arguments: that of a request object, or a scope itself.
+
+    A mapping is a scope only if the middleware was there: another one may be a body that the client wrote.
+    """
+    for value in values:
+        if isinstance(value, MutableMapping) and isinstance(value.get(KEY), Passage):
+            return value
+        scope = getattr(value, "scope", None)
+        if isinstance(scope, MutableMapping) and "type" in scope and "headers" in scope:
+            return scope
+    return None
+
+
+def reached(values: Iterable[Any], scope: Scope) -> Reached:
+    """Return by which method and path an endpoint was reached, as the framework's own request object has them.
+
+    The path begins with the ``root_path``. It is in the framework's own spelling: Sanic and BlackSheep keep it as it
+    came on the wire, percent-encoded, the others decoded.
+    """
+    values = tuple(values)
+    for value in values:
+        found = framework_of(type(value))
+        there = None if found is None else found.reached(value, scope)
+        if there is not None:
+            return there
+    there = framework_in_hand(scope, values).reached(None, scope)
+    if there is not None:
+        return there
+    root, path = str(scope.get("root_path", "")), str(scope["path"])
+    return Reached(str(scope.get("method", "GET")), path if path.startswith(root) else root + path)
+
+
+def is_handed_a_request(endpoint: Callable[..., Any]) -> bool:
+    """Whether an endpoint has a parameter that will be its request or scope, judged by name and annotation."""
+    try:
+        parameters = inspect.signature(endpoint).parameters
+    except (TypeError, ValueError):  # compiled code may have none that can be read
+        return False
+    for parameter in parameters.values():
+        annotation = parameter.annotation
+        if annotation is parameter.empty:
+            if parameter.name in _NAMES:
+                return True
+            continue
+        name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+        if name.strip("'\"").partition("[")[0].rpartition(".")[2] in _TYPES:
+            return True
+    return False
+
+
+def refusing(refusal: Refusal, scope: Scope, values: Iterable[Any] = ()) -> StepUpRequired:
+    """Return the exception that the framework in hand answers without logging a fault of the app."""
+    quiet = framework_in_hand(scope, values).quiet
+    return StepUpRequired(refusal) if quiet is None else _quiet(*quiet)(refusal)
+
+
+@functools.cache
+def _quiet(module: str, name: str) -> type[StepUpRequired]:
+    native: type[Exception] = getattr(importlib.import_module(module), name)
+
+    def begin(self: StepUpRequired, refusal: Refusal) -> None:
+        native.__init__(self)
+        self.refusal = refusal
+
+    return type(StepUpRequired.__name__, (StepUpRequired, native), {"__init__": begin, "__module__": __name__})
+
+
+def keep_path_parameters(scope: Scope, values: Iterable[Any], named: Mapping[str, Any]) -> None:
+    """Put the path parameters where ``details`` look for them, if the framework hands them to the endpoint alone."""
+    of = framework_in_hand(scope, values)
+    if of.keeps_path_parameters or of is ANY:
+        return
+    found = {name: value for name, value in named.items() if isinstance(value, str | int | UUID)}
+    for value in values:
+        found |= of.path_parameters(value)
+    scope["path_params"] = {**found, **(scope.get("path_params") or {})}
+
+
+def plain_page(refusal: Refusal, values: Iterable[Any]) -> Any:
+    """Return what an endpoint answers, in place of raising, where that is quieter; the middleware replaces it.
+
+    None: raise.
+    """
+    found = (framework_of(type(value)) for value in values)
+    return next((page for each in found if each is not None and (page := each.page(refusal)) is not None), None)
+
+
+async def in_a_thread(endpoint: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Run a sync endpoint where it does not block the loop, and where its framework wants it."""
+    found = (framework_of(type(value)) for value in args[:2])
+    return await next((each for each in found if each is not None), ANY).run_sync(endpoint, args, kwargs)
+
+
+async def body_among(values: Iterable[Any], scope: Scope, *, limit: int) -> bytes:
+    """Return the body of the request among an endpoint's arguments, and leave it readable for the endpoint.
+
+    Raises ``BodyTooLarge`` or ``BodyTooSlow``, and ``ConfigurationError`` where it cannot be read within bounds.
+    """
+    check_declared(header(scope, b"content-length"), limit)
+    for value in values:
+        found = framework_of(type(value))
+        body = None if found is None else await found.body(value, limit)
+        if body is not None:
+            if len(body) > limit:
+                raise BodyTooLarge
+            return body
+    raise ConfigurationError(
+        "bind_body reads the body of a Starlette, FastAPI, Litestar, Django or Sanic request among the endpoint's "
+        "arguments; elsewhere use RequireStepUp or a Rule with bind_body=True"
+    )

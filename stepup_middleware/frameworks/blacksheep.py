@@ -1,0 +1,41 @@
+"""BlackSheep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stepup_middleware.exchange import Scope
+
+from .base import Below, FoundRoute, Framework, Reached, tag_of
+
+
+class BlackSheepFramework(Framework):
+    """BlackSheep, whose routes keep the functions of a controller themselves."""
+
+    name = "blacksheep"
+    quiet = ("blacksheep.exceptions", "Unauthorized")
+
+    def reached(self, request: Any, scope: Scope) -> Reached | None:
+        if not hasattr(request, "route_values"):
+            return None
+        return Reached(str(request.method), str(request.path))
+
+    def path_parameters(self, request: Any) -> Mapping[str, Any]:
+        return getattr(request, "route_values", None) or {}
+
+    def ways_in(self, kind: type[Any]) -> list[str]:
+        return []
+
+    def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
+        found = [(method, route) for method, route in app.router.registered_routes]
+        found += [(route.method, route) for route in app.controllers_router.routes]
+        for method, route in found:
+            pattern = route.pattern.decode() if isinstance(route.pattern, bytes) else str(route.pattern)
+            methods = ("WEBSOCKET" if str(method) == "GET_WS" else str(method),)
+            name = str(getattr(route.handler, "__name__", ""))
+            handler = route.handler
+            yield FoundRoute(path=prefix + pattern, methods=methods, name=name, tag=tag_of(handler), endpoint=handler)
+
+
+FRAMEWORK = BlackSheepFramework()

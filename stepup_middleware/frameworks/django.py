@@ -1,0 +1,61 @@
+"""Django."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from stepup_middleware.core.refusals import Refusal
+from stepup_middleware.exchange import Scope
+
+from .base import Below, FoundRoute, Framework, Reached, tag_of
+
+
+class DjangoFramework(Framework):
+    """Django, which logs every exception with its traceback, and an answer with its path."""
+
+    name = "django"
+    quiet = ("django.core.exceptions", "PermissionDenied")
+
+    def reached(self, request: Any, scope: Scope) -> Reached | None:
+        if not hasattr(request, "path_info"):
+            return None
+        return Reached(str(request.method), f"{getattr(request, 'script_name', '')}{request.path_info}")
+
+    def page(self, refusal: Refusal) -> Any:
+        from django.http import HttpResponse
+
+        return HttpResponse(status=refusal.status)
+
+    async def run_sync(self, endpoint: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Run a sync view in the one thread that Django wants."""
+        from asgiref.sync import sync_to_async
+
+        return await sync_to_async(endpoint, thread_sensitive=True)(*args, **kwargs)
+
+    async def body(self, request: Any, limit: int) -> bytes | None:
+        body = getattr(request, "body", None)  # read before the view by Django, within its own bound
+        return body if isinstance(body, bytes) else None
+
+    def ways_in(self, kind: type[Any]) -> list[str]:
+        members = [name for name in dir(kind) if callable(getattr(kind, name, None))]
+        return [name for name in members if name in kind.http_method_names and name != "options"]
+
+    def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
+        from django.urls import get_resolver
+
+        yield from _below(get_resolver().url_patterns, prefix + "/")
+
+
+def _below(patterns: Any, path: str) -> Iterator[FoundRoute]:
+    for pattern in patterns:
+        here = path + str(pattern.pattern)
+        if hasattr(pattern, "url_patterns"):
+            yield from _below(pattern.url_patterns, here)
+        else:
+            name = str(pattern.name or pattern.lookup_str)
+            view = pattern.callback
+            yield FoundRoute(path=here, methods=("*",), name=name, tag=tag_of(view), endpoint=view)
+
+
+FRAMEWORK = DjangoFramework()

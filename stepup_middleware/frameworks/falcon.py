@@ -1,0 +1,40 @@
+"""Falcon, whose resources are classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from stepup_middleware.exchange import Scope
+
+from .base import Below, FoundRoute, Framework, Reached, tag_of
+
+
+class FalconFramework(Framework):
+    """Falcon."""
+
+    name = "falcon"
+    quiet = ("falcon", "HTTPUnauthorized")
+
+    def reached(self, request: Any, scope: Scope) -> Reached | None:
+        if not hasattr(request, "uri_template"):
+            return None
+        return Reached(str(request.method), f"{request.root_path}{request.path}")
+
+    def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
+        yield from _below(app._router._roots, prefix)
+
+
+def _below(nodes: Any, prefix: str) -> Iterator[FoundRoute]:
+    for node in nodes:
+        if node.uri_template:
+            for method, responder in sorted(node.method_map.items()):
+                if str(responder.__module__).startswith("falcon."):
+                    continue  # its answers for methods that the resource has not
+                name = type(node.resource).__name__
+                path = prefix + node.uri_template
+                yield FoundRoute(path=path, methods=(method,), name=name, tag=tag_of(responder))
+        yield from _below(node.children, prefix)
+
+
+FRAMEWORK = FalconFramework()

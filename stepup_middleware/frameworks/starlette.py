@@ -1,0 +1,91 @@
+"""Starlette, and FastAPI, which is derived from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+from starlette.requests import Request
+
+from stepup_middleware.body import read_body
+from stepup_middleware.exchange import Receive, Scope, Send
+from stepup_middleware.headers import header
+
+from .base import DEPTH, TAG_ATTRIBUTE, Below, FoundRoute, Framework, Guard, tag_around, tag_of
+
+
+class StarletteFramework(Framework):
+    """Starlette and FastAPI."""
+
+    name = "starlette"
+    keeps_path_parameters = True
+
+    def in_hand(self, scope: Scope) -> bool:
+        return "starlette.exception_handlers" in scope
+
+    async def body(self, request: Any, limit: int) -> bytes | None:
+        if not isinstance(request, Request):
+            return None
+        declared = header(request.scope, b"content-length")
+        body = await read_body(request.stream(), declared=declared, limit=limit)
+        request._body = body  # where Starlette keeps a body that was read, so that form() and json() find it
+        return body
+
+    def ways_in(self, kind: type[Any]) -> list[str]:
+        return ["dispatch"] if issubclass(kind, HTTPEndpoint | WebSocketEndpoint) else super().ways_in(kind)
+
+    def guarded(self, kind: type[Any], name: str, guard: Guard) -> Any:
+        if name != "dispatch":
+            return super().guarded(kind, name, guard)
+        return _guarded_dispatch(kind.dispatch, guard)
+
+    def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
+        for route in app.routes:
+            yield from _route(route, prefix, below)
+
+
+def _guarded_dispatch(dispatch: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+    async def guarded(self: Any) -> None:
+        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+            self.scope, self.receive, self.send = scope, receive, send
+            await dispatch(self)
+
+        await guard.run(inner, self.scope, self.receive, self.send)
+
+    setattr(guarded, TAG_ATTRIBUTE, guard.tag)
+    return guarded
+
+
+def _route(route: Any, prefix: str, below: Below, depth: int = 0) -> Iterator[FoundRoute]:
+    """Yield what a route is or holds."""
+    if depth > DEPTH:
+        return
+    path = prefix + str(getattr(route, "path", ""))
+    endpoint = getattr(route, "endpoint", None)
+    if endpoint is not None:
+        tag = tag_of(endpoint) or tag_around(getattr(route, "app", None))
+        methods = tuple(sorted(getattr(route, "methods", None) or ("WEBSOCKET",)))
+        name = str(getattr(route, "name", ""))
+        yield FoundRoute(path=path, methods=methods, name=name, tag=tag, endpoint=endpoint)
+        return
+    included = getattr(route, "original_router", None)  # FastAPI keeps an included router and how it was included
+    if included is not None:
+        path = prefix + str(getattr(getattr(route, "include_context", None), "prefix", ""))
+        for child in included.routes:
+            yield from _route(child, path, below, depth + 1)
+        return
+    mounted = getattr(route, "app", None)
+    tag = tag_around(mounted)
+    if tag is not None:
+        yield FoundRoute(path=path + "/*", methods=("*",), name=str(getattr(route, "name", "")), tag=tag)
+    if mounted is not None:
+        for found in below(mounted, path):
+            if tag is None or found.readable:
+                yield found._replace(tag=found.tag or tag)
+        return
+    for child in getattr(route, "routes", None) or ():
+        yield from _route(child, path, below, depth + 1)
+
+
+FRAMEWORK = StarletteFramework()

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
+from stepup_middleware import RelyingParty, Rule, StepUp, StepUpMiddleware, Subject, requires_step_up
 from stepup_middleware.core.binding import RequestLine, details_digest
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.factors import FactorRequirement
@@ -56,7 +56,7 @@ async def identify(scope: Scope) -> Subject | None:
     """Return the person in the session that the cookie names, as an app with a table of sessions does."""
     for name, value in scope["headers"]:
         if name == b"cookie":
-            return subject(value.partition(b"session=")[2].decode())
+            return subject(value.rpartition(b"session=")[2].decode())
     return None
 
 
@@ -90,6 +90,19 @@ def tagged() -> StepUpMiddleware:
     endpoint = requires_step_up(PURPOSE, details=DETAILS)(transmit)
     app = Starlette(routes=[Route("/payroll/{run}/transmit", endpoint, methods=["POST"])])
     return StepUpMiddleware(app, stepup=_stepup())
+
+
+async def ping(request: Request) -> PlainTextResponse:
+    """Answer at once."""
+    return PlainTextResponse("pong")
+
+
+def bothered() -> StepUpMiddleware:
+    """A tagged endpoint, forty rules, and an endpoint that others ask for meanwhile."""
+    endpoint = requires_step_up(PURPOSE, details=DETAILS)(transmit)
+    routes = [Route("/payroll/{run}/transmit", endpoint, methods=["POST"]), Route("/ping", ping)]
+    rules = [Rule("*", f"/ruled/{number}/{{a}}/{{b:path}}", purpose=PURPOSE) for number in range(40)]
+    return StepUpMiddleware(Starlette(routes=routes), stepup=_stepup(), rules=rules)
 
 
 def naive() -> ASGIApp:

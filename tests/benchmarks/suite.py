@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     audit_pages,
+    bystanders,
     ceremonies,
     growth,
     memory,
@@ -23,6 +24,7 @@ from .harness import Benchmark
 SUITE: tuple[Benchmark, ...] = (
     *passthrough.BENCHMARKS,
     *served.BENCHMARKS,
+    *bystanders.BENCHMARKS,
     *sqlite.BENCHMARKS,
     *processes.BENCHMARKS,
     *postgres.BENCHMARKS,

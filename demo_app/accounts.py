@@ -106,7 +106,7 @@ class Accounts:
         if not isinstance(session_id, str):
             return None
         row = await self._database.one(
-            "SELECT session.id AS session_id, signed_in_at, account.id, name, is_admin"
+            "SELECT session.id AS session_id, signed_in_at, account.id, name, email, is_admin"
             " FROM session JOIN account ON account.id = account_id WHERE session.id = ? AND ended_at IS NULL",
             _kept(session_id),
         )
@@ -120,6 +120,7 @@ class Accounts:
             session_id=row["session_id"],
             workspace_id=WORKSPACE,
             name=row["name"],
+            login=row["email"],
             is_admin=bool(row["is_admin"]),
             signed_in_at=signed_in_at,
         )

@@ -38,9 +38,12 @@ def new_secret(random: bytes) -> str:
 def provisioning_uri(secret: str, *, account: str, issuer: str) -> str:
     """Return the ``otpauth://totp/`` URI that an authenticator app reads from a QR code.
 
-    Raises ``ValueError`` for a secret under 128 bits or one that is not base32, and for an empty account
-    or issuer. The URI contains the secret: it is shown once and logged never.
+    A colon separates the two in the label (Key URI format, *Label*), so neither may have one: strict apps refuse
+    such a URI. It is written as a space. Raises ``ValueError`` for a secret under 128 bits or one that is not base32,
+    and for an account or issuer of which nothing is left. The URI contains the secret: it is shown once and logged
+    never.
     """
+    account, issuer = (" ".join(label.replace(":", " ").split()) for label in (account, issuer))
     if not account or not issuer:
         raise ValueError("an account and an issuer are needed to tell one entry from another")
     return _generator(secret).provisioning_uri(name=account, issuer_name=issuer)

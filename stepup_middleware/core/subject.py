@@ -17,7 +17,9 @@ class Subject:
     ``id``, ``session_id`` and ``workspace_id`` are compared as exact text: no case folding, no Unicode
     normalisation, and never a number. Give one stable id per person (not an e-mail address typed in
     another case), for failed attempts are counted by it. ``signed_in_at`` is when the session began
-    (aware UTC); without it, the first factor cannot be enrolled.
+    (aware UTC); without it, the first factor cannot be enrolled. ``login`` is what the person signs in with, such as
+    an e-mail address: passkeys and authenticator apps list the account under it (WebAuthn L3 §5.4.3,
+    ``user.name``). Empty, the name stands for it.
 
     Raises ``TypeError`` or ``ValueError`` for anything that could match another person by accident.
     """
@@ -28,19 +30,25 @@ class Subject:
     name: str
     is_admin: bool = False
     signed_in_at: datetime | None = None
+    login: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("id", "session_id", "workspace_id", "name"):
+        for name in ("id", "session_id", "workspace_id", "name", "login"):
             value = getattr(self, name)
             if type(value) is not str:
                 raise TypeError(f"Subject.{name} must be a str, not {type(value).__name__}")
-            if (not value and name != "name") or len(value) > _MAX_LENGTH:
+            if (not value and name not in ("name", "login")) or len(value) > _MAX_LENGTH:
                 raise ValueError(f"Subject.{name} must have 1 to {_MAX_LENGTH} characters")
             value.encode("utf-8")  # a lone surrogate raises UnicodeEncodeError, a ValueError
         if type(self.is_admin) is not bool:
             raise TypeError("Subject.is_admin must be a bool")
         if self.signed_in_at is not None and self.signed_in_at.tzinfo is None:
             raise ValueError("Subject.signed_in_at must be aware")
+
+    @property
+    def account(self) -> str:
+        """The account's name among others of the person: the login, else the name, else the id."""
+        return self.login or self.name or self.id
 
     @property
     def session(self) -> str:

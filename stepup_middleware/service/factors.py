@@ -142,7 +142,7 @@ class FactorService:
         options: dict[str, Any] = webauthn.begin_registration(
             self._relying_party,
             user_handle=handle,
-            user_name=subject.name or subject.id,
+            user_name=subject.account,
             display_name=subject.name or subject.id,
             kind=kind,
             exclude=[factor.credential_id for factor in enrolled if isinstance(factor, WebAuthnFactor)],
@@ -228,7 +228,7 @@ class FactorService:
         secret = totp.new_secret(secrets.token_bytes(20))
         enrolment = self._enrolment(visitor, FactorKind.TOTP, encrypted_secret=self._vault.seal(secret))
         await self._store.begin_enrolment(enrolment, now=visitor.now)
-        uri = totp.provisioning_uri(secret, account=subject.name or subject.id, issuer=self._relying_party.name)
+        uri = totp.provisioning_uri(secret, account=subject.account, issuer=self._relying_party.name)
         return NewSecret(id=enrolment.id, secret=secret, uri=uri, qr_svg=_qr_svg(uri))
 
     async def confirm_totp(

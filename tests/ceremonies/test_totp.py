@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyotp
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stepup_middleware.ceremonies.totp import matched_step, new_secret, provisioning_uri
@@ -252,15 +252,25 @@ def test_the_uri_is_read_back_by_an_authenticator_app() -> None:
     uri = provisioning_uri(SECRET, account="owner@axis.example", issuer="Axis & Synapse: Näher?")
     parsed = urlsplit(uri)
     assert (parsed.scheme, parsed.netloc) == ("otpauth", "totp")
-    assert unquote(parsed.path) == "/Axis & Synapse: Näher?:owner@axis.example"
+    assert unquote(parsed.path) == "/Axis & Synapse Näher?:owner@axis.example"
     assert parse_qs(parsed.query)["secret"] == [SECRET]
-    assert parse_qs(parsed.query)["issuer"] == ["Axis & Synapse: Näher?"]
+    assert parse_qs(parsed.query)["issuer"] == ["Axis & Synapse Näher?"]
     app = pyotp.parse_uri(provisioning_uri(SECRET, account="owner@axis.example", issuer="AxisSynapse"))
     assert isinstance(app, pyotp.TOTP)
     assert matched_step(SECRET, app.at(NOW), now=NOW, last_step=-1) == STEP
 
 
-@pytest.mark.parametrize(("account", "issuer"), [("", "AxisSynapse"), ("owner@axis.example", "")])
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_a_colon_parts_issuer_and_account_and_stands_nowhere_else_in_the_label(account: str, issuer: str) -> None:
+    assume(account.replace(":", " ").strip() and issuer.replace(":", " ").strip())
+    label = unquote(urlsplit(provisioning_uri(SECRET, account=account, issuer=issuer)).path)
+    assert label.count(":") == 1
+    assert label.partition(":")[0] == "/" + " ".join(issuer.replace(":", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("account", "issuer"), [("", "AxisSynapse"), ("owner@axis.example", ""), (":", "A"), ("a", ": ")]
+)
 def test_a_uri_without_account_or_issuer_is_not_made(account: str, issuer: str) -> None:
     with pytest.raises(ValueError, match="account"):
         provisioning_uri(SECRET, account=account, issuer=issuer)

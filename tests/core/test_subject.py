@@ -57,6 +57,15 @@ def test_case_and_unicode_form_make_different_people() -> None:
     assert len({person.id for person in people}) == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "login", "account"), [("Ada", "ada@axis.example", "ada@axis.example"), ("Ada", "", "Ada"), ("", "", "u-1")]
+)
+def test_the_account_is_listed_under_the_login_and_without_one_under_the_name(
+    name: str, login: str, account: str
+) -> None:
+    assert subject(id="u-1", name=name, login=login).account == account
+
+
 @pytest.mark.parametrize("value", [1, "yes", None])
 def test_is_admin_is_a_bool_and_nothing_truthy(value: object) -> None:
     with pytest.raises(TypeError, match="is_admin"):

@@ -57,7 +57,9 @@ async def test_identify_of_the_page_finds_the_person_and_the_sink_tells(
     ran: Ran, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session = {"person": "p-1", "id": "s-1", "name": "Owner", "admin": True, "since": 1_795_000_000}
+    session["email"] = "owner@axis.example"
     subject = await ran.names["identify"]({"session": session})
+    assert subject.account == "owner@axis.example"
     assert (subject.id, subject.is_admin, subject.signed_in_at.tzinfo) == ("p-1", True, UTC)
     assert await ran.names["identify"]({"session": {}}) is None
     now = datetime.now(UTC)

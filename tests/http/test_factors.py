@@ -363,3 +363,12 @@ async def test_the_bundled_pages_lead_back_to_the_app_where_it_says_so(tmp_path:
 def test_a_way_back_is_a_path_or_a_url(url: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="home_url"):
         House(tmp_path, home_url=url)
+
+
+async def test_passkeys_and_authenticator_apps_list_the_account_under_the_login(house: House) -> None:
+    subject = replace(house.sign_in("new"), login="new@axis.example")
+    house.sessions[subject.session_id] = subject
+    person = Browser(house, subject)
+    user = (await person.post(OPTIONS, json={"kind": "passkey"})).json()["user"]
+    assert (user["name"], user["displayName"]) == ("new@axis.example", subject.name)
+    assert "new%40axis.example" in (await person.post(TOTP, json={})).json()["uri"]

@@ -1,19 +1,26 @@
-"""Published test vectors: the one-time password tables, and W3C's WebAuthn pairs where they lie at hand.
+"""Published test vectors: one-time passwords; W3C's WebAuthn pairs and Merkle proofs where they lie at hand.
 
-The WebAuthn file is not part of this project. It is read from ``shared/vectors`` beside the checkout; its
-tests are skipped, and say why, where it is absent.
+The files are not part of this project. They are read from ``shared/vectors`` in a folder above; their
+tests are skipped, and say why, where they are absent.
 """
 
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-WEBAUTHN_FILE = Path(__file__).resolve().parents[2] / "shared" / "vectors" / "webauthn-l3-spec.json"
+_FOLDERS = (
+    Path(__file__).resolve().parents[2],
+    Path(__file__).resolve().parents[3],
+)  # a checkout, or a work tree in it
+_SHARED = next((at / "shared" / "vectors" for at in _FOLDERS if (at / "shared" / "vectors").is_dir()), Path("absent"))
+WEBAUTHN_FILE = _SHARED / "webauthn-l3-spec.json"
+MERKLE_FILE = _SHARED / "merkle-rfc6962.json"
 
 # RFC 4226 appendix D: secret in ASCII, six digits, counters 0 to 9.
 HOTP_SECRET = b"12345678901234567890"
@@ -105,4 +112,72 @@ def _vector(entry: dict[str, Any], rp_id: str, origin: str) -> WebAuthnVector:
 requires_webauthn_vectors = pytest.mark.skipif(
     not WEBAUTHN_FILE.is_file(),
     reason="W3C's WebAuthn test vectors are not beside the checkout (shared/vectors/webauthn-l3-spec.json)",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InclusionVector:
+    """A proof of inclusion, and whether it must be refused. From the tests of transparency-dev/merkle."""
+
+    name: str
+    index: int
+    size: int
+    root: bytes
+    leaf_hash: bytes
+    proof: list[bytes]
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsistencyVector:
+    """A proof of consistency, likewise."""
+
+    name: str
+    old: int
+    size: int
+    old_root: bytes
+    root: bytes
+    proof: list[bytes]
+    refused: bool
+
+
+def load_merkle_vectors() -> tuple[list[InclusionVector], list[ConsistencyVector]]:
+    """Read the proofs of both kinds; empty where the file is absent."""
+    if not MERKLE_FILE.is_file():
+        return [], []
+    document: dict[str, Any] = json.loads(MERKLE_FILE.read_text(encoding="utf-8"))
+    inclusion = [
+        InclusionVector(
+            name=entry["name"],
+            index=entry["leafIdx"],
+            size=entry["treeSize"],
+            root=_bytes(entry["root"]),
+            leaf_hash=_bytes(entry["leafHash"]),
+            proof=[_bytes(each) for each in entry["proof"] or []],
+            refused=entry["wantErr"],
+        )
+        for entry in document["inclusion"]
+    ]
+    consistency = [
+        ConsistencyVector(
+            name=entry["name"],
+            old=entry["size1"],
+            size=entry["size2"],
+            old_root=_bytes(entry["root1"]),
+            root=_bytes(entry["root2"]),
+            proof=[_bytes(each) for each in entry["proof"] or []],
+            refused=entry["wantErr"],
+        )
+        for entry in document["consistency"]
+    ]
+    return inclusion, consistency
+
+
+def _bytes(text: str | None) -> bytes:
+    return b64decode(text or "")
+
+
+requires_merkle_vectors = pytest.mark.skipif(
+    not MERKLE_FILE.is_file(),
+    reason="the Merkle proofs of transparency-dev are not beside the checkout (shared/vectors/merkle-rfc6962.json)",
 )

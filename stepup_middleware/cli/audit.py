@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from stepup_middleware.core.canonical import strict_json
 from stepup_middleware.core.events import EventName
-from stepup_middleware.core.evidence import strict_json
 from stepup_middleware.core.exports import CSV_COLUMNS, csv_row, ocsf_event, record_as_dict
 from stepup_middleware.core.findings import Check
 from stepup_middleware.core.heads import read_public_keys

@@ -6,9 +6,10 @@ standard library's sorted, compact form is byte for byte the one of RFC 8785 (a 
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from json import encoder as json_encoder
-from typing import Any
+from typing import Any, NoReturn
 
 _standard = json_encoder.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
@@ -41,3 +42,22 @@ def storable(text: str, limit: int = 2048) -> str:
     """Return text that UTF-8 can carry, at most ``limit`` characters: lone surrogates become ``?``."""
     text = text[:limit]
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def strict_json(text: str) -> Any:
+    """Parse JSON that has one reading: no duplicate members, no NaN. Raises ``ValueError`` for all else."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is named twice")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

@@ -7,10 +7,9 @@ hashes that lead from them to a signed head. ``schemas/evidence-1.json`` describ
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from .chain import leaf_hash
 from .events import AuditRecord, EventName
@@ -118,22 +117,3 @@ def _segment(segment: Segment, shown: set[tuple[str, int]]) -> dict[str, Any]:
         ],
         "head": None if segment.head is None else segment.head.as_dict(),
     }
-
-
-def strict_json(text: str) -> Any:
-    """Parse JSON that has one reading: no duplicate members, no NaN. Raises ``ValueError`` for all else."""
-    try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member is named twice")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")

@@ -16,11 +16,10 @@ from typing import Any
 
 from stepup_middleware.errors import ConfigurationError
 
-from .canonical import canonical_json
+from .canonical import canonical_json, strict_json
 from .challenge import NONCE_BYTES, commit
 from .decisions import CLOCK_SKEW
 from .events import EventName
-from .evidence import strict_json
 from .factors import FactorKind
 from .findings import Check, Finding, Placed
 from .relying_party import RelyingParty

@@ -70,7 +70,7 @@ class Report:
 def verify_bundle(
     bundle: object, trust: Trust, *, schema: Mapping[str, Any], signature_holds: SignatureHolds
 ) -> Report:
-    """Judge a bundle, parsed by ``evidence.strict_json``. Never raises for anything that a bundle may hold.
+    """Judge a bundle, parsed by ``canonical.strict_json``. Never raises for anything that a bundle may hold.
 
     ``schema`` is ``schemas/evidence-1.json``. Hashes at most one link per leaf and runs one signature
     verification per head and proof.

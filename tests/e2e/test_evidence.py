@@ -15,7 +15,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 from pypdf import PdfReader
 
-from stepup_middleware.core.evidence import strict_json
+from stepup_middleware.core.canonical import strict_json
 from stepup_middleware.core.heads import HeadKey, read_public_keys
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.core.verification import Verdict

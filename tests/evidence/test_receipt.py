@@ -11,7 +11,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from stepup_middleware.cli.audit import read_witnessed
-from stepup_middleware.core.evidence import strict_json
+from stepup_middleware.core.canonical import strict_json
 from stepup_middleware.core.heads import read_public_keys
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.core.verification import Verdict

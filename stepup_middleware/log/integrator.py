@@ -1,0 +1,184 @@
+"""From record to leaf: the one step that gives records their places in the tree.
+
+A step takes the records that have no leaf yet, never those above some number: serial numbers commit out of order. It
+checks before it extends: the state that the database keeps has a MAC, the tiles at the right edge must give its root,
+and the tree must have grown from the one that this process saw last. Where that fails, nothing is written and nothing
+may be signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from .merkle import EMPTY_ROOT, is_consistent
+from .records import RECORD, TREE_STATE, Entry, RowMacs, read_entry
+from .tiles import TiledTree, TileError, TileId, TileReader, prove_consistency
+
+BATCH = 4096  # records in one step
+
+
+class Fault(StrEnum):
+    """What a step found wrong."""
+
+    RECORD_MAC = "a record has no MAC of this installation: somebody else wrote it, or altered it"
+    RECORD_ENTRY = "the entry of a record is not that of its body"
+    STATE_MAC = "the size and root of the tree have no MAC of this installation"
+    STATE_TILES = "the tiles do not give the root that was kept: the tree was changed"
+    TREE_SHRANK = "the tree is smaller than it was: an older copy of the database, or leaves were removed"
+    TREE_DIFFERS = "the tree is another than it was"
+    TREE_OF_ANOTHER_LOG = "the tree is that of a log with another origin"
+    TREE_MISSING = "the tree that this installation had is gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingRecord:
+    """A record that has no leaf. ``seq`` is its serial number: of one prompt's records, the later has the higher."""
+
+    seq: int
+    id: str
+    body: str
+    entry: str
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeState:
+    """How far the tree of a log has grown, as the database keeps it."""
+
+    origin: str
+    size: int
+    root: bytes
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTree:
+    """The tree as somebody outside the database saw it: this process at its last step, or a checkpoint."""
+
+    size: int = 0
+    root: bytes = EMPTY_ROOT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a step writes in one transaction: the state, whole tiles, each record's index, what was refused."""
+
+    state: TreeState | None = None
+    tiles: Mapping[TileId, bytes] = field(default_factory=dict)
+    indexes: Mapping[str, int] = field(default_factory=dict)  # by record id
+    refused: Mapping[str, Fault] = field(default_factory=dict)  # records that get no leaf, by id
+    alarm: Fault | None = None  # of the tree; nothing else is in the step then
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return self.state is None and not self.refused
+
+
+class IntegrationStore(TileReader, Protocol):
+    """What a step needs of a store, all within one transaction that only one process has at a time."""
+
+    async def read_tree_state(self) -> TreeState | None:
+        """Return the state of the tree, None before the first step."""
+        ...
+
+    async def pending_records(self, limit: int) -> Sequence[PendingRecord]:
+        """Return records that have no leaf and were not refused, those of the lowest serial numbers."""
+        ...
+
+    async def write_step(self, step: Step) -> None:
+        """Write the state, the tiles, and each record's index; mark what was refused, so that it waits no longer.
+
+        No record ever gets two indexes, and no index two records: a constraint, whose violation is an alarm.
+        """
+        ...
+
+
+def state_of(origin: str, tree: TiledTree, macs: RowMacs) -> TreeState:
+    """Return the state of a tree, with its MAC."""
+    size, root = tree.size, tree.root()
+    mac = macs.make(TREE_STATE, {"origin": origin, "size": size, "root": root})
+    return TreeState(origin=origin, size=size, root=root, mac=mac)
+
+
+def integrate(state: TreeState, tree: TiledTree, pending: Sequence[PendingRecord], macs: RowMacs) -> Step:
+    """Return the step that gives records their leaves. ``tree`` is the one of the state, and was checked.
+
+    A record whose MAC or entry does not hold gets no leaf: it is refused, and does not hold up the others.
+    """
+    indexes: dict[str, int] = {}
+    leaf_hashes: list[bytes] = []
+    refused: dict[str, Fault] = {}
+    for record in sorted(pending, key=lambda each: each.seq):
+        entry = _entry_to_add(record, macs)
+        if isinstance(entry, Fault):
+            refused[record.id] = entry
+        else:
+            indexes[record.id] = tree.size + len(leaf_hashes)
+            leaf_hashes.append(entry.leaf_hash)
+    if not leaf_hashes:
+        return Step(refused=refused)
+    grown, tiles = tree.append(leaf_hashes)
+    return Step(state=state_of(state.origin, grown, macs), tiles=tiles, indexes=indexes, refused=refused)
+
+
+def _entry_to_add(record: PendingRecord, macs: RowMacs) -> Entry | Fault:
+    if not macs.holds(RECORD, {"id": record.id, "entry": record.entry}, record.mac):
+        return Fault.RECORD_MAC
+    try:
+        entry = read_entry(record.entry)
+    except ValueError:
+        return Fault.RECORD_ENTRY
+    return entry if entry.is_of(record.body) else Fault.RECORD_ENTRY
+
+
+async def check_tree(
+    store: TileReader, state: TreeState | None, *, origin: str, seen: SeenTree, macs: RowMacs
+) -> TiledTree | Fault:
+    """Return the tree that the database has, or why it is not the one that was seen, grown."""
+    if state is None:
+        return Fault.TREE_MISSING if seen.size else TiledTree()
+    if not macs.holds(TREE_STATE, {"origin": state.origin, "size": state.size, "root": state.root}, state.mac):
+        return Fault.STATE_MAC
+    if state.origin != origin:
+        return Fault.TREE_OF_ANOTHER_LOG
+    try:
+        tree = TiledTree.from_tiles(state.size, await store.read_tiles(TiledTree.edge_tiles(state.size)))
+        if tree.root() != state.root:
+            return Fault.STATE_TILES
+        if state.size < seen.size:
+            return Fault.TREE_SHRANK
+        if not await _grew_from(store, state, seen):
+            return Fault.TREE_DIFFERS
+    except TileError:
+        return Fault.STATE_TILES
+    return tree
+
+
+async def _grew_from(store: TileReader, state: TreeState, seen: SeenTree) -> bool:
+    if seen.size == 0:
+        return True
+    proof = await prove_consistency(store, seen.size, state.size)
+    return is_consistent(old=seen.size, old_root=seen.root, size=state.size, root=state.root, proof=proof)
+
+
+async def take_step(
+    store: IntegrationStore, *, origin: str, seen: SeenTree, macs: RowMacs, limit: int = BATCH
+) -> tuple[Step, SeenTree]:
+    """Take one step within the store's transaction, and return it with the tree as it is now.
+
+    The caller repeats it while it got as many records as it asked for. After an alarm nothing was written.
+    """
+    state = await store.read_tree_state()
+    tree = await check_tree(store, state, origin=origin, seen=seen, macs=macs)
+    if isinstance(tree, Fault):
+        return Step(alarm=tree), seen
+    state = state or state_of(origin, tree, macs)
+    step = integrate(state, tree, await store.pending_records(limit), macs)
+    if not step.is_empty:
+        await store.write_step(step)
+    after = step.state or state
+    return step, SeenTree(after.size, after.root)

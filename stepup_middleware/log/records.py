@@ -1,0 +1,156 @@
+"""What the tree has of a record, and the MAC without which no row of the database counts.
+
+An *entry* is all that stays of a record after a purge: when it was written, the hash of its body, and how long the
+body is to be kept. It names no person and no workspace, so proofs over it can be shown to anybody. The body has a
+random salt, so that nobody can guess a purged body and confirm the guess by its hash.
+
+A *MAC* covers every field of a row that decides something. Nobody can make one by writing to the database alone.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from hashlib import sha256
+
+from stepup_middleware.core.canonical import canonical_json, strict_json
+from stepup_middleware.core.keys import KeyRing
+from stepup_middleware.core.moments import iso
+from stepup_middleware.core.retention import later_by_years
+
+from .merkle import hash_leaf
+
+SALT_BYTES = 16
+ENTRY_VERSION = 1
+LARGEST_ENTRY = 256  # bytes
+MAC_BYTES = 36  # 4 of the key's id, 32 of HMAC-SHA-256
+_KEY_ID_BYTES = 4
+
+Scalar = str | int | bool | bytes | datetime | date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A leaf of the tree. ``at`` is aware, ``body_sha256`` has 32 bytes, the body is kept through ``keep_until``."""
+
+    at: datetime
+    body_sha256: bytes
+    keep_until: date
+
+    @property
+    def text(self) -> str:
+        """The entry as RFC 8785 JSON: the bytes that the leaf hash covers, about 150 of them."""
+        return (
+            f'{{"at":"{iso(self.at)}","body_sha256":"{self.body_sha256.hex()}",'
+            f'"keep_until":"{self.keep_until.isoformat()}","v":{ENTRY_VERSION}}}'
+        )
+
+    @property
+    def leaf_hash(self) -> bytes:
+        """The hash of the leaf: SHA-256 of a zero byte and the text (RFC 9162 §2.1)."""
+        return hash_leaf(self.text.encode())
+
+    def is_of(self, body: str) -> bool:
+        """Tell whether this is the entry of a body."""
+        return sha256(body.encode()).digest() == self.body_sha256
+
+    def body_may_go(self, today: date) -> bool:
+        """Tell whether the time of the body is over on this day (UTC)."""
+        return self.keep_until < today
+
+
+def entry_of(body: str, *, at: datetime, retention_years: int) -> Entry:
+    """Return the entry of a body that was written at this time."""
+    until = later_by_years(at.astimezone(UTC), retention_years).date()
+    return Entry(at, sha256(body.encode()).digest(), until)
+
+
+def read_entry(text: str) -> Entry:
+    """Parse an entry. Raises ``ValueError`` for everything but its one spelling."""
+    problem = "no entry of the log: RFC 8785 JSON of at, body_sha256, keep_until and v"
+    if len(text) > LARGEST_ENTRY:
+        raise ValueError(problem)
+    try:
+        members = strict_json(text)
+        at = datetime.fromisoformat(members["at"])
+        entry = Entry(at, bytes.fromhex(members["body_sha256"]), date.fromisoformat(members["keep_until"]))
+        one_spelling = at.utcoffset() is not None and entry.text == text
+    except (ValueError, KeyError, TypeError, OverflowError):
+        raise ValueError(problem) from None
+    if not one_spelling or len(entry.body_sha256) != 32:
+        raise ValueError(problem)
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
+class RowKind:
+    """A kind of row that has a MAC, with the names of all its fields that decide something."""
+
+    name: str
+    fields: frozenset[str]
+
+    def text(self, values: Mapping[str, Scalar]) -> str:
+        """Return the one text of a row. Raises ``ValueError`` unless it has exactly the fields of its kind."""
+        if values.keys() != self.fields:
+            differing = ", ".join(sorted(values.keys() ^ self.fields))
+            raise ValueError(f"the MAC of {self.name} covers exactly its fields; missing or too many: {differing}")
+        return canonical_json({"kind": self.name, "row": {name: _typed(value) for name, value in values.items()}})
+
+
+RECORD = RowKind("record", frozenset({"id", "entry"}))
+TREE_STATE = RowKind("tree_state", frozenset({"origin", "size", "root"}))
+
+
+class RowMacs:
+    """Makes and checks the MACs of rows, under keys that are derived from the secret keys.
+
+    The first key makes them, all check them. A MAC begins with 4 bytes that name its key, so a database can be asked
+    which keys are still in use.
+    """
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._keys = {sha256(b"stepup-row-mac\0" + key).digest()[:_KEY_ID_BYTES]: key for key in ring.derive("row-mac")}
+
+    @property
+    def key_ids(self) -> tuple[bytes, ...]:
+        """The ids of the keys, the first key first."""
+        return tuple(self._keys)
+
+    def make(self, kind: RowKind, values: Mapping[str, Scalar]) -> bytes:
+        """Return the 36 bytes for a row, under the first key."""
+        return self._made(self.key_ids[0], kind.text(values))
+
+    def holds(self, kind: RowKind, values: Mapping[str, Scalar], mac: bytes | None) -> bool:
+        """Tell whether a row is as it was written by somebody who had one of the keys."""
+        if mac is None or len(mac) != MAC_BYTES or mac[:_KEY_ID_BYTES] not in self._keys:
+            return False
+        return hmac.compare_digest(mac, self._made(mac[:_KEY_ID_BYTES], kind.text(values)))
+
+    def is_current(self, mac: bytes) -> bool:
+        """Tell whether a MAC was made under the first key."""
+        return mac[:_KEY_ID_BYTES] == self.key_ids[0]
+
+    def missing(self, in_use: Sequence[bytes]) -> list[bytes]:
+        """Return those of the key ids in use in a database that no key of the ring has: a reason not to start."""
+        return [key_id for key_id in in_use if key_id not in self._keys]
+
+    def _made(self, key_id: bytes, text: str) -> bytes:
+        return key_id + hmac.digest(self._keys[key_id], text.encode(), "sha256")
+
+    def __repr__(self) -> str:
+        return f"<RowMacs of {len(self._keys)}>"
+
+
+def _typed(value: Scalar) -> object:
+    """Return a JSON value such that no two values of different types share one."""
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    if isinstance(value, datetime):
+        return {"at": iso(value)}
+    if isinstance(value, date):
+        return {"date": value.isoformat()}
+    return value

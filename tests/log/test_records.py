@@ -1,0 +1,145 @@
+"""Entries and MACs: one spelling, one meaning, and nothing without a key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepup_middleware.core.keys import KeyRing
+from stepup_middleware.core.moments import from_micros
+from stepup_middleware.log.records import (
+    LARGEST_ENTRY,
+    MAC_BYTES,
+    RECORD,
+    TREE_STATE,
+    Entry,
+    RowKind,
+    RowMacs,
+    Scalar,
+    entry_of,
+    read_entry,
+)
+
+MOMENTS = st.integers(0, 2**53).map(from_micros)
+ENTRIES = st.builds(Entry, MOMENTS, st.binary(min_size=32, max_size=32), st.dates(date(2000, 1, 1), date(2300, 1, 1)))
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**50), 2**50)
+    | st.text(max_size=9)
+    | st.binary(max_size=9)
+    | MOMENTS
+    | st.dates()
+)
+KIND = RowKind("thing", frozenset({"one", "other"}))
+OLD, NEW = "an-0ld-k3y-0nly-f0r-the-tests-7c1d9e5b2a", "a-n3w-k3y-0nly-f0r-the-tests-4b8a6c0d1f"
+MACS = RowMacs(KeyRing([NEW]))
+
+
+@given(ENTRIES)
+def test_an_entry_is_canonical_json_and_read_back(entry: Entry) -> None:
+    text = entry.text
+    assert rfc8785.dumps(json.loads(text)).decode() == text
+    assert read_entry(text) == entry
+    assert len(text) <= LARGEST_ENTRY
+    assert entry.leaf_hash == hashlib.sha256(b"\0" + text.encode()).digest()
+
+
+@given(ENTRIES, st.data())
+def test_an_entry_has_one_spelling(entry: Entry, data: st.DataObject) -> None:
+    text = entry.text
+    place = data.draw(st.integers(0, len(text)))
+    added = data.draw(st.sampled_from(' 0aZz",:\n+'))
+    replaced = data.draw(st.integers(0, 2))
+    changed = text[:place] + added + text[place + replaced :]
+    try:
+        read = read_entry(changed)
+    except ValueError:
+        return
+    assert read.text == changed  # another entry, whose leaf is another
+    assert (read == entry) is (changed == text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        "1" * 300,
+        '{"at":"2026-11-28T03:00:00Z","body_sha256":"' + "A" * 64 + '","keep_until":"2027-11-28","v":1}',
+        '{"at":"2026-11-28T03:00:00+00:00","body_sha256":"' + "a" * 64 + '","keep_until":"2027-11-28","v":1}',
+        '{"at":"2026-11-28T03:00:00","body_sha256":"' + "a" * 64 + '","keep_until":"2027-11-28","v":1}',
+        '{"at":"2026-11-28T03:00:00Z","body_sha256":"' + "a" * 62 + '","keep_until":"2027-11-28","v":1}',
+        '{"at":"2026-11-28T03:00:00Z","body_sha256":"' + "a" * 64 + '","keep_until":"2027-11-28","v":2}',
+        '{"at":"2026-11-28T03:00:00Z","at":"2026-11-28T03:00:00Z","body_sha256":"' + "a" * 64
+        + '","keep_until":"2027-11-28","v":1}',
+    ],
+)  # fmt: skip
+def test_what_is_no_entry_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no entry of the log"):
+        read_entry(text)
+
+
+def test_a_body_is_kept_through_the_day_of_its_retention_in_utc() -> None:
+    at = datetime(2028, 2, 29, 23, 30, tzinfo=timezone(timedelta(hours=-5)))  # 1 March in UTC
+    entry = entry_of("body", at=at, retention_years=10)
+    assert entry.keep_until == date(2038, 3, 1)
+    assert not entry.body_may_go(date(2038, 3, 1))
+    assert entry.body_may_go(date(2038, 3, 2))
+    assert entry.is_of("body")
+    assert not entry.is_of("another")
+
+
+@given(SCALARS, SCALARS, SCALARS, SCALARS)
+def test_no_two_rows_share_a_text(one: Scalar, other: Scalar, third: Scalar, fourth: Scalar) -> None:
+    first, second = {"one": one, "other": other}, {"other": fourth, "one": third}
+    same = (type(one), one, type(other), other) == (type(third), third, type(fourth), fourth)
+    assert (KIND.text(first) == KIND.text(second)) is same
+    assert KIND.text(first) != RowKind("thin", KIND.fields).text(first)
+    assert MACS.holds(KIND, first, MACS.make(KIND, first))
+    assert MACS.holds(KIND, second, MACS.make(KIND, first)) is same
+
+
+def test_a_mac_covers_exactly_the_fields_of_its_kind() -> None:
+    for row in ({}, {"one": 1}, {"one": 1, "other": 2, "third": 3}):
+        with pytest.raises(ValueError, match="covers exactly its fields"):
+            MACS.make(KIND, row)
+    record: dict[str, Scalar] = {"id": "a", "entry": "b"}
+    assert not MACS.holds(RowKind("other", RECORD.fields), record, MACS.make(RECORD, record))
+    assert RECORD.name != TREE_STATE.name
+
+
+def test_nothing_holds_without_a_key() -> None:
+    row: dict[str, Scalar] = {"one": 1, "other": "x"}
+    mac = MACS.make(KIND, row)
+    assert len(mac) == MAC_BYTES
+    for place in range(MAC_BYTES):
+        altered = bytearray(mac)
+        altered[place] ^= 1
+        assert not MACS.holds(KIND, row, bytes(altered))
+    for other in (None, b"", mac[:-1], mac + b"\0", b"\0" * MAC_BYTES):
+        assert not MACS.holds(KIND, row, other)
+    assert not RowMacs(KeyRing([OLD])).holds(KIND, row, mac)
+
+
+def test_a_ring_checks_with_all_keys_and_says_which_are_missing() -> None:
+    row: dict[str, Scalar] = {"one": 1, "other": "x"}
+    before = RowMacs(KeyRing([OLD])).make(KIND, row)
+    both = RowMacs(KeyRing([NEW, OLD]))
+    assert both.holds(KIND, row, before)
+    assert not both.is_current(before)
+    renewed = both.make(KIND, row)
+    assert both.is_current(renewed)
+    assert MACS.holds(KIND, row, renewed)
+    in_use = [before[:4], renewed[:4]]
+    assert both.missing(in_use) == []
+    assert MACS.missing(in_use) == [before[:4]]
+    assert NEW not in repr(both)

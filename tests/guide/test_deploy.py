@@ -27,13 +27,14 @@ ROTATE = "/webhooks/orders/rotate"
 
 @pytest.fixture
 def srv(tmp_path: Path) -> Path:
-    """The folder of the app: ``main.py`` with the end that the page gives it, and a key."""
+    """The folder of the app: ``main.py`` with the end that the page gives it, and its keys."""
     beginning = next(block.text for block in blocks_of("start") if block.name == "main.py")
     end = next(block.text for block in blocks_of("deploy") if block.name == "end")
     before, found, _ = beginning.partition("stepup = StepUp(")
     assert found
     (tmp_path / "main.py").write_text(before + end, encoding="utf-8")
     (tmp_path / "secret.key").write_text(KEY, encoding="utf-8")
+    (tmp_path / "session.key").write_text("a key of the sessions of this test, " + KEY[:8], encoding="utf-8")
     return tmp_path
 
 
@@ -86,7 +87,8 @@ async def test_the_commands_of_the_units_serve_and_purge(blocks: dict[str, str],
     port, state, credentials = free_port(), srv / "state", srv / "credentials"
     state.mkdir()
     credentials.mkdir()
-    (srv / "secret.key").rename(credentials / "secret.key")  # the service finds none in its own folder
+    for name in ("secret.key", "session.key"):
+        (srv / name).rename(credentials / name)  # the service finds none in its own folder
     systemd = {"CREDENTIALS_DIRECTORY": str(credentials), "STATE_DIRECTORY": str(state)}
     command = command_of(blocks["payday@.service"]).replace("%i", str(port))
     async with served(srv, command, port, **systemd) as server, httpx2.AsyncClient(timeout=60) as http:
@@ -110,18 +112,29 @@ def test_the_commands_name_what_the_page_has_and_the_units_say(blocks: dict[str,
     files = {block.name for block in blocks_of("deploy")} | {"main.py"}
     installed = [name for name in ("install", "units", "nginx") for name in _copied(blocks[name])]
     assert sorted(installed) == sorted(name for name in files if name == "main.py" or name.startswith("payday"))
-    unit = dict(line.split("=", 1) for line in blocks["payday@.service"].splitlines() if "=" in line)
-    for path in (unit["EnvironmentFile"].removeprefix("-"), unit["LoadCredential"].partition(":")[2]):
+    settings = [
+        (name, value)
+        for name, found, value in (line.partition("=") for line in blocks["payday@.service"].splitlines())
+        if found
+    ]
+    unit = dict(settings)
+    keys = [value for name, value in settings if name == "LoadCredential"]
+    for path in (unit["EnvironmentFile"].removeprefix("-"), *(key.partition(":")[2] for key in keys)):
         assert f"install -m 600 /dev/null {path}\n" in blocks["install"]
     assert f"useradd --system --home-dir {unit['WorkingDirectory']} " in blocks["install"]
     assert blocks["install"].splitlines()[0].split()[-1] == unit["User"]
-    given = dict(each.split("=", 1) for each in re.findall(r"--property (\S+)", blocks["reencrypt"]))
-    assert given == {name: unit[name].removeprefix("-") for name in given}
-    assert {"User", "WorkingDirectory", "EnvironmentFile", "LoadCredential", "StateDirectory"} == set(given)
+    given = [
+        (name, value)
+        for name, _, value in (each.partition("=") for each in re.findall(r"--property (\S+)", blocks["reencrypt"]))
+    ]
+    needed = {"User", "WorkingDirectory", "EnvironmentFile", "LoadCredential", "StateDirectory"}
+    assert given == [(name, value.removeprefix("-")) for name, value in settings if name in needed]
     user, name = blocks["database"].split()[-2:]
     assert f"postgresql://{user}@db.internal/{name}'" in blocks["environment"]
     assert "--format docker" in blocks["image"]  # without it podman drops the health check
-    assert "--secret payday-key,target=secret.key" in blocks["image"]
+    for name, key in (("payday-key", "secret.key"), ("payday-session-key", "session.key")):
+        assert f"podman secret create {name} {key}\n" in blocks["image"]
+        assert f"--secret {name},target={key} " in blocks["image"]
 
 
 def _copied(commands: str) -> list[str]:
@@ -183,13 +196,30 @@ async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blo
     assert [line.split()[-1] for line in said.splitlines() if "restart" in line] == [f"payday@{port}" for port in ports]
 
 
+@pytest.mark.block("end", "payday@.service")
+async def test_three_rounds_of_a_rotation_sign_nobody_out(blocks: dict[str, str], srv: Path) -> None:
+    old, new = KEY.strip(), KEY.strip()[::-1]
+    port = free_port()
+    command = command_of(blocks["payday@.service"]).replace("%i", str(port))
+    async with httpx2.AsyncClient(timeout=60) as http:
+        for keys in ([old], [old, new], [new, old], [new]):
+            (srv / "secret.key").write_text("\n".join(keys), encoding="utf-8")
+            async with served(srv, command, port) as server:
+                if keys == [old]:
+                    assert (await step_up(server.url, http, "http://localhost:8000")).status_code == 200
+                assert (await http.post(server.url + ROTATE)).headers.get("stepup-prompt"), "signed out"
+                server.terminate()
+                await server.stopped()
+
+
 @pytest.mark.block("backup", "restore")
 async def test_a_backup_that_is_put_back_revives_no_token(blocks: dict[str, str], tmp_path: Path) -> None:
     async with house_in(tmp_path) as house:  # S13
         ada = Browser(house, house.sign_in("ada"))
         await ada.enrol("passkey")
         token = await ada.token("POST", TRANSMIT, "passkey")
-        await shell(blocks["backup"], tmp_path)
+        for _ in range(2):  # tonight's, and tomorrow's
+            await shell(blocks["backup"], tmp_path)
         assert (await ada.post(TRANSMIT, token=token)).status_code == 200
     said = await shell(blocks["restore"], tmp_path)
     assert "every outstanding prompt and token is worthless now" in said

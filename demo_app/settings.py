@@ -58,7 +58,7 @@ def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
     ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_TABLES``, ``AXIS_ORIGIN``, ``AXIS_HEAD_KEY``,
     ``AXIS_SECRET_KEYS`` (separated by commas, newest first) and ``AXIS_TRUSTED_PROXIES`` (likewise).
     """
-    parser = argparse.ArgumentParser(prog="stepup-demo", description="AxisSynapse, a demo of step-up.")
+    parser = argparse.ArgumentParser(prog="python -m demo_app", description="AxisSynapse, a demo of step-up.")
     parser.add_argument("--host", default=os.environ.get("AXIS_HOST", "localhost"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("AXIS_PORT", "8000")))
     parser.add_argument(

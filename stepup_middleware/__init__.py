@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from stepup_middleware.rules import Rule
     from stepup_middleware.stores.base import AttemptLimit, AuditFilter, AuditPage, EventCounts
 
+__version__ = "0.1.0"
+
 __all__ = [
     "FAILURE_CLUSTER",
     "PLATFORM_PURPOSES",
@@ -67,6 +69,7 @@ __all__ = [
     "StoreError",
     "StoreTimeoutError",
     "Subject",
+    "__version__",
     "require_step_up",
     "requires_step_up",
 ]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
+from playwright.async_api import Browser, expect
 
 from stepup_middleware.cli import main
+from tests.e2e.conftest import browser, listening
+from tests.guide.person import plug_in_passkey
+from tests.machine import free_port
+from tests.mutants.__main__ import copy_of_project
+from tests.terminal import output_of, said, typed
 
+__all__ = ["browser"]  # a fixture
+
+FIVE_MINUTES = "Five minutes in your own app"
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -22,30 +31,70 @@ def section(title: str) -> str:
     return found.group(1)
 
 
-@pytest.mark.parametrize(("title", "program"), [("Try it", "stepup-demo"), ("Test it", "pytest")])
+@pytest.mark.parametrize(("title", "program"), [("Try it", "-m demo_app"), ("Test it", "pytest")])
 def test_each_command_section_holds_one_line_of_one_block(title: str, program: str) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", section(title), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 1
-    assert len(blocks[0].strip().splitlines()) == 1
-    assert blocks[0].strip().endswith(program)
+    (block,) = blocks(title, "sh")
+    (line,) = block.splitlines()
+    assert line.endswith(program)
 
 
-async def test_the_example_of_the_first_five_minutes_refuses_whoever_is_not_signed_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def blocks(title: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", section(title), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_stranger_types_the_five_minutes_in_an_empty_folder_and_steps_up(
+    browser: Browser, tmp_path: Path
 ) -> None:
-    code = re.search(r"^```python\n(.*?)^```$", section("Five minutes in your own app"), re.MULTILINE | re.DOTALL)
-    assert code
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec(code.group(1), names)  # noqa: S102 - it is what a reader would run
-    async with names["stepup"]:
-        transport = httpx2.ASGITransport(app=names["app"], client=("192.0.2.1", 1))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8000") as http:
-            answer = await http.post("/payroll/2026-06/transmit")
-            asset = re.findall(r'(?:src|href)="([^"]+)"', names["stepup"].head)
-            assets = [await http.get(url) for url in asset]
-    assert (answer.status_code, answer.json()["code"]) == (401, "STEPUP_NOT_SIGNED_IN")
-    assert [found.status_code for found in assets] == [200, 200, 200]
+    port = str(free_port())  # 8000 may be taken where the tests run
+    (tmp_path / "stepup_middleware").symlink_to(ROOT)
+    folder = tmp_path / "payday"
+    folder.mkdir()
+    install, serve = blocks(FIVE_MINUTES, "sh")
+    (main,) = blocks(FIVE_MINUTES, "python")
+    async with asyncio.timeout(300):
+        await output_of(install, folder)
+        (folder / "main.py").write_text(main.replace("8000", port), encoding="utf-8")
+        async with typed(f"exec {serve.strip()} --port {port}", folder, PYTHONUNBUFFERED="1") as server:
+            await said(server, rb"running on http://localhost:")
+            page = await browser.new_page()
+            await plug_in_passkey(page)
+            url = f"http://localhost:{port}"
+            transmit = f"{url}/payroll/2026-06/transmit"
+            asked = await page.context.request.post(transmit)
+            assert (asked.status, (await asked.json())["code"]) == (401, "STEPUP_NOT_SIGNED_IN")
+            await page.goto(url)
+            await page.get_by_role("link", name="Your factors").click()
+            await page.get_by_role("button", name="Add passkey").click()
+            await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
+            await page.goto(url)
+            await page.get_by_role("button", name="Transmit").click()
+            await expect(page.locator("dialog[open]")).to_contain_text("214")
+            await page.get_by_role("button", name="Use passkey").click()
+            await expect(page.locator("body")).to_have_text("Sent, proved with a passkey.")
+            again = await page.context.request.post(transmit, headers={"origin": url})
+            assert (again.status, (await again.json())["code"]) == (401, "STEPUP_REQUIRED")
+            await page.context.close()
+        listed = await output_of(".venv/bin/stepup routes main:app", folder)
+        assert re.search(r"POST +/payroll/\{run\}/transmit +payroll_ach_transmit", listed)
+
+
+@pytest.mark.slow
+async def test_a_stranger_types_the_one_line_of_the_demo_in_a_fresh_clone(tmp_path: Path) -> None:
+    port = str(free_port())
+    folder = copy_of_project(tmp_path / "clone")
+    (line,) = blocks("Try it", "sh")
+    async with typed(f"{line.strip()} --port {port}", folder, PYTHONUNBUFFERED="1") as demo, asyncio.timeout(300):
+        await said(demo, rb"AxisSynapse is at http://localhost:" + port.encode())
+        await listening(int(port))
+        async with httpx2.AsyncClient(base_url=f"http://localhost:{port}", follow_redirects=True) as http:
+            form = {"email": "owner@axis.example", "password": "axis-demo"}
+            signed_in = await http.post("/sign-in", data=form, headers={"sec-fetch-site": "same-origin"})
+            guide = await http.get("/guide")
+    assert (signed_in.status_code, guide.status_code) == (200, 200)
+    assert "Sign out" in signed_in.text
 
 
 def test_the_picture_of_the_house_names_every_floor_that_the_linter_keeps() -> None:

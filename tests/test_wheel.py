@@ -1,14 +1,18 @@
-"""The wheel works without the checkout: a small app with one tagged route serves its modal and assets."""
+"""The wheel: what it has, what its metadata says, its types, and that it works without the checkout."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
+from stepup_middleware import __version__
 from tests.smallest import SMALLEST_APP
 
 ROOT = Path(__file__).parent.parent
@@ -38,12 +42,63 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built as an index would get it."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT), cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with the wheel, its extras and nothing else."""
+    folder = tmp_path_factory.mktemp("venv")
+    run(sys.executable, "-m", "venv", str(folder), cwd=folder)
+    extras = "[opentelemetry,postgres,prometheus,redis]"
+    run(str(folder / "bin" / "pip"), "install", "-q", f"{wheel}{extras}", "httpx2", cwd=folder)
+    return folder
+
+
 @pytest.mark.slow
-def test_the_wheel_serves_modal_and_assets_without_the_checkout(tmp_path: Path) -> None:
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path / "dist"), str(ROOT), cwd=tmp_path)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
-    run(sys.executable, "-m", "venv", str(tmp_path / "venv"), cwd=tmp_path)
-    python = str(tmp_path / "venv" / "bin" / "python")
-    run(python, "-m", "pip", "install", "-q", str(wheel), "httpx2", cwd=tmp_path)
-    (tmp_path / "app.py").write_text(APP)
-    assert run(python, "app.py", cwd=tmp_path).strip() == "served"
+def test_the_wheel_has_the_library_alone_and_its_metadata_names_no_tool_of_the_tests(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
+        told = message_from_bytes(archive.read(metadata))
+    tops = {name.partition("/")[0] for name in names}
+    assert tops == {"stepup_middleware", f"stepup_middleware-{__version__}.dist-info"}
+    shipped = {name for name in names if not name.startswith(f"stepup_middleware-{__version__}")}
+    sources = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "stepup_middleware").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    static = {
+        f"stepup_middleware/{path.relative_to(ROOT).as_posix()}"
+        for path in (ROOT / "static").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert shipped == sources | static
+    assert told["Version"] == __version__
+    assert set(told.get_all("Provides-Extra", [])) == {"opentelemetry", "postgres", "prometheus", "redis"}
+    required = {re.split(r"[^A-Za-z0-9-]", each)[0] for each in told.get_all("Requires-Dist", [])}
+    assert len(required) <= 15
+    assert not required & {"pytest", "mypy", "ruff", "uvicorn", "fastapi", "griffe", "hypothesis", "playwright"}
+
+
+@pytest.mark.slow
+def test_what_an_index_shows_links_to_nothing_that_it_does_not_have(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        shown = archive.read(metadata).decode()
+    assert "## Five minutes in your own app" in shown
+    assert [link for link in re.findall(r"\]\(([^)]*)\)", shown) if not link.startswith("https://")] == []
+
+
+@pytest.mark.slow
+def test_the_wheel_serves_modal_and_assets_without_the_checkout(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP, encoding="utf-8")
+    assert run(str(installed / "bin" / "python"), "app.py", cwd=tmp_path).strip() == "served"
+    assert run(str(installed / "bin" / "stepup"), "--version", cwd=tmp_path).strip() == __version__

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from stepup_middleware import __version__
 from stepup_middleware.errors import StepUpError
 
 from .audit import evidence, export, verify
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="stepup", description="Step-up authentication: checks and upkeep.")
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     listing = commands.add_parser("routes", help="list every route with its purpose and what is wrong with it")

@@ -85,12 +85,12 @@ async def start_demo(folder: Path, *, database: Path | None = None, arguments: t
     async with asyncio.timeout(60):
         while line := await process.stdout.readline():
             if found := re.search(rb"http://localhost:\d+", line):
-                await _listening(port)
+                await listening(port)
                 return Demo(url=found.group().decode(), database=database, process=process, log=log)
     raise AssertionError(f"the demo did not start: {log.read_text()}")
 
 
-async def _listening(port: int) -> None:
+async def listening(port: int) -> None:
     """Return once the server takes connections; its address is printed a moment before."""
     while True:
         try:

@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     targets = given.targets or [*NAMES, SPELLINGS]
     engine = [target for target in targets if target != SPELLINGS]
     if engine and importlib.util.find_spec("atheris") is None:
-        parser.error("atheris is not installed: pip install -e '.[fuzz]'")
+        parser.error("atheris is not installed: pip install --group fuzz")
     each = max(1, given.seconds * given.jobs // len(targets))
     results = []
     with ThreadPoolExecutor(given.jobs) as pool:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -17,6 +12,7 @@ from playwright.async_api import Browser, expect
 
 from tests.e2e.conftest import OWNER, browser
 from tests.machine import free_port
+from tests.terminal import output_of, said, typed
 
 from .harness import KEY, Ran, blocks_of
 from .person import NAVIGATION, Person, plug_in_passkey
@@ -51,29 +47,6 @@ async def test_the_route_runs_once_for_one_proof_with_either_factor(ran: Ran, ki
 async def test_nobody_gets_through_without_a_factor_or_without_a_session(ran: Ran) -> None:
     assert (await Person(ran.names["app"]).http.post(ROTATE)).json()["code"] == "STEPUP_FACTOR_INSUFFICIENT"
     assert (await Person(ran.names["app"], None).http.post(ROTATE)).json()["code"] == "STEPUP_NOT_SIGNED_IN"
-
-
-@asynccontextmanager
-async def typed(commands: str, folder: Path, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Type commands into a shell in a folder; what is still running in the end is ended."""
-    clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    process = await asyncio.create_subprocess_exec(
-        "bash", "-euo", "pipefail", "-c", commands, cwd=folder, env={**clean, **environment}, start_new_session=True,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            await process.communicate()
-
-
-async def output_of(commands: str, folder: Path) -> str:
-    async with typed(commands, folder) as process, asyncio.timeout(600):
-        out, _ = await process.communicate()
-        assert process.returncode == 0, out.decode()
-        return out.decode()
 
 
 def write_main(folder: Path, port: str) -> None:
@@ -127,17 +100,6 @@ async def test_a_stranger_types_the_commands_in_an_empty_folder(blocks: dict[str
     assert "0 faults: every chain holds" in verified
     words = ("CHALLENGE_REQUESTED", "STEPUP_VERIFIED", "ACTION_AUTHORIZED", "ACTION_COMPLETED")
     assert [word for word in words if word not in exported] == []
-
-
-async def said(process: asyncio.subprocess.Process, words: bytes) -> None:
-    """Return once a program has said something."""
-    assert process.stdout is not None
-    async with asyncio.timeout(120):
-        heard = b""
-        while not re.search(words, heard):
-            line = await process.stdout.readline()
-            assert line, heard.decode()
-            heard += line
 
 
 async def as_a_person(url: str) -> None:

@@ -28,7 +28,7 @@ import pytest
 
 from .faults import ROOT, Mutant, listed
 
-COPIED = ("stepup_middleware", "demo_app", "tests", "static", "pyproject.toml", "README.md")
+COPIED = ("stepup_middleware", "demo_app", "tests", "static", "pyproject.toml", "README.md", "LICENSE")
 LOADED = (
     "aiosqlite",
     "blockbuster",
@@ -64,6 +64,7 @@ class Verdict:
 
 def copy_of_project(folder: Path) -> Path:
     """Copy what the tests need into a folder, compiled so that a changed file is known by its content."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():

@@ -22,7 +22,7 @@ from .decisions import CLOCK_SKEW
 from .events import EventName
 from .factors import FactorKind
 from .findings import Check, Finding, Placed
-from .relying_party import RelyingParty
+from .relying_party import check_domain, check_origins
 
 _UP, _UV, _BE, _BS = 0x01, 0x04, 0x08, 0x10  # WebAuthn L3 §6.1
 _FLAGS_AT = 32
@@ -176,8 +176,9 @@ def _check_relying_party(kept: Kept, client: Mapping[str, Any], field: str, rp_i
 @lru_cache(maxsize=64)
 def _within(rp_id: str, origins: tuple[str, ...]) -> bool:
     try:
-        RelyingParty(id=rp_id, name="", origins=origins)
-    except (ConfigurationError, ValueError):
+        check_domain(rp_id)
+        check_origins(rp_id, origins)
+    except ConfigurationError:
         return False
     return True
 

@@ -1,0 +1,129 @@
+"""What ``StepUp`` is built from, checked where it is built: each fault says what to write instead."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from stepup_middleware.core.purposes import Purpose
+from stepup_middleware.errors import ConfigurationError
+
+_PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
+_PAGE = re.compile(r"(https?://[^/\\\s]+|/(?![/\\]))[^\\\s]*")  # a URL, or a path of the app itself
+
+
+def is_async(value: object) -> bool:
+    """Whether calling this returns an awaitable, as far as can be known: partials, methods and wrappers included."""
+    while isinstance(value, partial):
+        value = value.func
+    for each in (value, inspect.unwrap(value) if callable(value) else None, getattr(type(value), "__call__", None)):  # noqa: B004 - its own, not whether there is one
+        if inspect.iscoroutinefunction(each):
+            return True
+    return False
+
+
+def check_identify(identify: object) -> None:
+    """Raise ``ConfigurationError`` unless ``identify`` is an async callable."""
+    if is_async(identify):
+        return
+    if not callable(identify):
+        raise ConfigurationError(
+            f"identify tells who is signed in: write `async def identify(scope) -> Subject | None`, not {identify!r}"
+        )
+    raise ConfigurationError(
+        f"identify must be async: write `async def {getattr(identify, '__name__', 'identify')}(scope)`, and inside it "
+        "`return await ...` what asks elsewhere, or `await asyncio.to_thread(...)` what blocks"
+    )
+
+
+def check_sinks(name: str, sinks: object) -> None:
+    """Raise ``ConfigurationError`` unless a setting is a list of async callables of one argument."""
+    if callable(sinks):
+        raise ConfigurationError(f"{name} is a list of async callables: write {name}=[{_named(sinks)}]")
+    if isinstance(sinks, str | bytes) or not isinstance(sinks, Iterable):
+        raise ConfigurationError(f"{name} is a list of async callables: {sinks!r}")
+    for sink in sinks:
+        if not is_async(sink):
+            raise ConfigurationError(f"{name} has async callables: write `async def` for {_named(sink)}")
+
+
+def check_clock(clock: object) -> None:
+    """Raise ``ConfigurationError`` for what cannot be called. What it returns is looked at when the app starts."""
+    if not callable(clock) or is_async(clock):
+        raise ConfigurationError(
+            f"clock is a plain function that returns an aware datetime, such as lambda: datetime.now(UTC): {clock!r}"
+        )
+
+
+def check_moment(moment: object) -> None:
+    """Raise ``ConfigurationError`` unless the clock returned an aware datetime."""
+    if not isinstance(moment, datetime):
+        raise ConfigurationError(f"clock must return an aware datetime, not {moment!r}: write datetime.now(UTC)")
+    if moment.utcoffset() is None:
+        raise ConfigurationError("clock returns a naive datetime, in no zone: write datetime.now(UTC)")
+
+
+def check_client_address(look_up: object) -> None:
+    """Raise ``ConfigurationError`` unless ``client_address`` is None or a plain function."""
+    if look_up is not None and (not callable(look_up) or is_async(look_up)):
+        raise ConfigurationError(
+            "client_address is a plain function of the scope that returns an address or None, not async: "
+            f"{_named(look_up)}"
+        )
+
+
+def check_prefix(prefix: object) -> None:
+    """Raise ``ConfigurationError`` unless this is a path under which the library can serve its pages."""
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError(f"prefix is a path without a slash at its end, such as /stepup: {prefix!r}")
+
+
+def check_page(name: str, url: object) -> None:
+    """Raise ``ConfigurationError`` unless a setting is None, a path of the app or an http(s) URL."""
+    if url is not None and not (isinstance(url, str) and _PAGE.fullmatch(url)):
+        raise ConfigurationError(f"{name} is a path such as /, or an http(s) URL: {url!r}")
+
+
+def check_positive(**numbers: object) -> None:
+    """Raise ``ConfigurationError`` for a setting that is no whole number above zero."""
+    for name, number in numbers.items():
+        if type(number) is not int or number < 1:
+            raise ConfigurationError(f"{name} must be a positive whole number: {number!r}")
+
+
+def check_spans(**spans: object) -> None:
+    """Raise ``ConfigurationError`` for a setting that is no ``timedelta`` above zero."""
+    for name, span in spans.items():
+        if not isinstance(span, timedelta) or span <= timedelta(0):
+            raise ConfigurationError(f"{name} must be a positive timedelta, such as timedelta(seconds=2): {span!r}")
+
+
+def checked_purposes(purposes: object) -> Sequence[Purpose]:
+    """Return the purposes of a setting as a list. Raises ``ConfigurationError`` for anything else."""
+    if isinstance(purposes, Purpose):
+        raise ConfigurationError("purposes is a list: write purposes=[...]")
+    if isinstance(purposes, str | bytes) or not isinstance(purposes, Iterable):
+        raise ConfigurationError(f"purposes is a list of Purpose, such as PLATFORM_PURPOSES: {purposes!r}")
+    listed: list[Any] = list(purposes.values() if isinstance(purposes, dict) else purposes)
+    for purpose in listed:
+        if not isinstance(purpose, Purpose):
+            raise ConfigurationError(f"purposes is a list of Purpose: {purpose!r} is none")
+    return listed
+
+
+def check_instances(**values: tuple[object, type, str]) -> None:
+    """Raise ``ConfigurationError`` for a setting that is not of its class; each with the class and how to write one."""
+    for name, (value, kind, written) in values.items():
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"{name} must be {written}, not {value!r}")
+
+
+def _named(value: object) -> str:
+    return str(getattr(value, "__qualname__", None) or repr(value))
+
+
+Clock = Callable[[], datetime]

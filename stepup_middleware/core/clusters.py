@@ -25,6 +25,8 @@ class ClusterRule:
     within: timedelta = timedelta(minutes=10)
 
     def __post_init__(self) -> None:
+        if type(self.failures) is not int or not isinstance(self.within, timedelta):
+            raise ConfigurationError("ClusterRule: failures is a whole number, within a timedelta")
         if self.failures < 2 or self.within <= timedelta(0):
             raise ConfigurationError("a cluster is at least two failures within a positive time")
 

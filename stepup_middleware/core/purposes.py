@@ -61,9 +61,12 @@ class Purpose:
         # A14: a ratchet; no setting of an app lowers what the regulator expects
         if self.retention_years < (least := LEAST_RETENTION_YEARS.get(self.id, 1)):
             raise ConfigurationError(f"purpose {self.id}: retention_years cannot be lowered below {least}")
-        for field in ("title", "authorize_title", "consequence"):
-            if not getattr(self, field):
-                raise ConfigurationError(f"purpose {self.id}: {field} must not be empty")
+        for field in ("title", "authorize_title", "consequence", "description"):
+            text = getattr(self, field)
+            if not isinstance(text, str) or (not text.strip() and field != "description"):
+                raise ConfigurationError(f"purpose {self.id}: {field} must be text, and not be empty: {text!r}")
+        if self.deprecated is not None and not isinstance(self.deprecated, Deprecation):
+            raise ConfigurationError(f"purpose {self.id}: deprecated must be a Deprecation(on=date(...), text=...)")
 
 
 class Catalogue(Mapping[str, Purpose]):
@@ -77,8 +80,10 @@ class Catalogue(Mapping[str, Purpose]):
     def __init__(self, purposes: Iterable[Purpose]) -> None:
         self._by_id: dict[str, Purpose] = {}
         for purpose in purposes:
-            if purpose.id in self._by_id or purpose.id == FACTOR_CHANGE.id:
-                raise ConfigurationError(f"purpose id {purpose.id} is taken")
+            if purpose.id == FACTOR_CHANGE.id:
+                raise ConfigurationError(f"purpose id {purpose.id} is taken by the library itself: choose another")
+            if purpose.id in self._by_id:
+                raise ConfigurationError(f"purpose id {purpose.id} is listed twice")
             self._by_id[purpose.id] = purpose
         if not self._by_id:
             raise ConfigurationError("the catalogue has no purpose")

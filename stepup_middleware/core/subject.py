@@ -36,14 +36,16 @@ class Subject:
         for name in ("id", "session_id", "workspace_id", "name", "login"):
             value = getattr(self, name)
             if type(value) is not str:
-                raise TypeError(f"Subject.{name} must be a str, not {type(value).__name__}")
+                raise TypeError(f"Subject.{name} must be a str, not {type(value).__name__}: write str(...) around it")
             if (not value and name not in ("name", "login")) or len(value) > _MAX_LENGTH:
                 raise ValueError(f"Subject.{name} must have 1 to {_MAX_LENGTH} characters")
             value.encode("utf-8")  # a lone surrogate raises UnicodeEncodeError, a ValueError
         if type(self.is_admin) is not bool:
-            raise TypeError("Subject.is_admin must be a bool")
-        if self.signed_in_at is not None and self.signed_in_at.tzinfo is None:
-            raise ValueError("Subject.signed_in_at must be aware")
+            raise TypeError("Subject.is_admin must be a bool: write bool(...) around what is one by meaning")
+        if self.signed_in_at is not None and not isinstance(self.signed_in_at, datetime):
+            raise TypeError("Subject.signed_in_at must be an aware datetime, such as datetime.fromtimestamp(..., UTC)")
+        if self.signed_in_at is not None and self.signed_in_at.utcoffset() is None:
+            raise ValueError("Subject.signed_in_at must be aware: write datetime.fromtimestamp(..., UTC)")
 
     @property
     def account(self) -> str:

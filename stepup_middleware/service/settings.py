@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -40,15 +40,17 @@ def check_identify(identify: object) -> None:
     )
 
 
-def check_sinks(name: str, sinks: object) -> None:
-    """Raise ``ConfigurationError`` unless a setting is a list of async callables of one argument."""
+def checked_sinks(name: str, sinks: Any) -> tuple[Any, ...]:
+    """Return the async callables of a setting. Raises ``ConfigurationError`` for anything but a list of them."""
     if callable(sinks):
         raise ConfigurationError(f"{name} is a list of async callables: write {name}=[{_named(sinks)}]")
     if isinstance(sinks, str | bytes) or not isinstance(sinks, Iterable):
         raise ConfigurationError(f"{name} is a list of async callables: {sinks!r}")
-    for sink in sinks:
+    listed = tuple(sinks)
+    for sink in listed:
         if not is_async(sink):
             raise ConfigurationError(f"{name} has async callables: write `async def` for {_named(sink)}")
+    return listed
 
 
 def check_clock(clock: object) -> None:
@@ -115,15 +117,5 @@ def checked_purposes(purposes: object) -> Sequence[Purpose]:
     return listed
 
 
-def check_instances(**values: tuple[object, type, str]) -> None:
-    """Raise ``ConfigurationError`` for a setting that is not of its class; each with the class and how to write one."""
-    for name, (value, kind, written) in values.items():
-        if not isinstance(value, kind):
-            raise ConfigurationError(f"{name} must be {written}, not {value!r}")
-
-
 def _named(value: object) -> str:
     return str(getattr(value, "__qualname__", None) or repr(value))
-
-
-Clock = Callable[[], datetime]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 from stepup_middleware import assets
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
 from stepup_middleware.errors import ConfigurationError, StoreError
+
+from . import settings
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stepup_middleware")
 
-_PREFIX = r"(/[A-Za-z0-9_-]+)+"
-_PAGE = r"(https?://[^/\\\s]+|/(?![/\\]))[^\\\s]*"  # a URL, or a path of the app itself
 _SECRETS_AT_ONCE = 200  # rows a transaction
 ANTI_FORGERY_FIELDS = frozenset(
     {
@@ -111,6 +110,7 @@ class StepUp:
         from stepup_middleware.core.heads import HeadKey
         from stepup_middleware.core.keys import KeyRing
         from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
+        from stepup_middleware.core.relying_party import RelyingParty
         from stepup_middleware.core.tokens import TokenCodec
         from stepup_middleware.stores.base import AttemptLimit, Store
 
@@ -127,27 +127,33 @@ class StepUp:
         from .visitor import Reception
         from .watch import ClusterWatch
 
-        if not re.fullmatch(_PREFIX, prefix):
-            raise ConfigurationError(f"prefix is a path without a slash at its end, such as /stepup: {prefix!r}")
         if open_prompts_per_session is None:
             open_prompts_per_session = OPEN_PROMPTS_PER_SESSION
-        if max_bound_body < 1 or open_prompts_per_session < 1:
-            raise ConfigurationError("max_bound_body and open_prompts_per_session must be positive")
-        if home_url is not None and not re.fullmatch(_PAGE, home_url):
-            raise ConfigurationError(f"home_url is a path such as /, or an http(s) URL: {home_url!r}")
         if not isinstance(store, Store):
-            raise ConfigurationError("store must be one of stepup_middleware.stores")
-        if store_timeout <= timedelta(0):
-            raise ConfigurationError("store_timeout must be positive")
+            raise ConfigurationError("store must be one of stepup_middleware.stores, such as SQLiteStore(...)")
+        if not isinstance(relying_party, RelyingParty):
+            raise ConfigurationError("relying_party must be a RelyingParty(id=..., name=..., origins=[...])")
+        settings.check_identify(identify)
+        on_event = settings.checked_sinks("on_event", on_event)
+        on_head = settings.checked_sinks("on_head", on_head)
+        settings.check_clock(clock)
+        settings.check_client_address(client_address)
+        settings.check_prefix(prefix)
+        settings.check_page("home_url", home_url)
+        settings.check_page("enroll_url", enroll_url)
+        settings.check_positive(max_bound_body=max_bound_body, open_prompts_per_session=open_prompts_per_session)
+        settings.check_spans(store_timeout=store_timeout, head_interval=head_interval)
         if on_head and head_key is None:
             raise ConfigurationError("on_head needs a head_key: make one with `stepup keygen --head`")
-        keys = KeyRing([secret_key] if isinstance(secret_key, str | bytes) else secret_key)
+        keys = KeyRing(secret_key)
+        if head_key is not None and head_key in keys:
+            raise ConfigurationError("head_key is one of secret_key: make one of its own with `stepup keygen --head`")
         codec = TokenCodec(keys.derive("token"))
         vault = Vault(keys.derive("totp-secret"))
         totp_limit = totp_limit or AttemptLimit()
         self.store = store
         self.relying_party = relying_party
-        self.purposes = Catalogue(purposes)
+        self.purposes = Catalogue(settings.checked_purposes(purposes))
         self.prefix = prefix
         self.bundle_htmx = bundle_htmx
         self.enroll_url = enroll_url or f"{prefix}/factors"
@@ -216,6 +222,7 @@ class StepUp:
         await asyncio.shield(self._starting)  # who gives up waiting ends it for nobody else
 
     async def _open(self) -> None:
+        settings.check_moment(self._clock())
         await self.store.start()
         self._dispatcher.start()
         if self._keeper is not None:

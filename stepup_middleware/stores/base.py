@@ -28,6 +28,7 @@ from stepup_middleware.core.heads import SignedHead as SignedHead  # stores and 
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +38,21 @@ class AttemptLimit:
     After ``failures`` consecutive failures each further one closes the bucket for ``pause``, doubled with
     every failure up to ``longest``; at ``disable_at`` failures it stays closed (NIST SP 800-63B-4 §3.2.2:
     at most 100) until the factor is enrolled anew. None: never for good, for a proof that no guessing finds.
+    Raises ``ConfigurationError`` for numbers and times that bound nothing.
     """
 
     failures: int = 5
     pause: timedelta = timedelta(minutes=1)
     longest: timedelta = timedelta(hours=1)
     disable_at: int | None = 100
+
+    def __post_init__(self) -> None:
+        numbers = [self.failures] if self.disable_at is None else [self.failures, self.disable_at]
+        spans = (self.pause, self.longest)
+        if any(type(number) is not int or number < 1 for number in numbers):
+            raise ConfigurationError("AttemptLimit: failures and disable_at are whole numbers from 1 on")
+        if any(not isinstance(span, timedelta) or span <= timedelta(0) for span in spans) or self.longest < self.pause:
+            raise ConfigurationError("AttemptLimit: pause and longest are positive timedeltas, longest the longer one")
 
     def closed_for(self, failed: int) -> timedelta | None:
         """Return the pause after the n-th failure in a row: zero, a time, or None for closed for good."""

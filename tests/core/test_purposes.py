@@ -198,12 +198,12 @@ def test_an_empty_catalogue_stops_the_start() -> None:
 
 
 def test_an_id_given_twice_stops_the_start() -> None:
-    with pytest.raises(ConfigurationError, match="taken"):
+    with pytest.raises(ConfigurationError, match="listed twice"):
         Catalogue([PAYROLL, WEBHOOK, PAYROLL])
 
 
 def test_no_app_takes_the_id_of_the_librarys_own_purpose() -> None:
-    with pytest.raises(ConfigurationError, match="taken"):
+    with pytest.raises(ConfigurationError, match="taken by the library itself"):
         Catalogue([purpose(id=FACTOR_CHANGE.id)])
 
 

@@ -72,6 +72,12 @@ def test_is_admin_is_a_bool_and_nothing_truthy(value: object) -> None:
         subject(is_admin=value)
 
 
+@pytest.mark.parametrize("value", [1_795_000_000, "2026-11-24T12:00:00Z"])
+def test_a_sign_in_that_is_no_moment_is_refused_with_what_to_write(value: object) -> None:
+    with pytest.raises(TypeError, match=r"datetime\.fromtimestamp"):
+        subject(signed_in_at=value)
+
+
 def test_a_sign_in_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="aware"):
         subject(signed_in_at=datetime(2026, 11, 24))  # noqa: DTZ001 - this is what must be refused

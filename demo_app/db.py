@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -63,6 +64,7 @@ class Database:
         Workers that start together do it once: the schema is idempotent, and the first to insert the mark
         ``seeded`` writes the rows in the same transaction.
         """
+        await asyncio.to_thread(_make, self._path)
         self._writer = await _connect(self._path)
         await self._writer.execute_fetchall("PRAGMA journal_mode=WAL")
         script = await asyncio.to_thread(_SCHEMA.read_text, encoding="utf-8")
@@ -105,6 +107,11 @@ class Database:
             except BaseException:
                 await self._writer.rollback()
                 raise
+
+
+def _make(path: Path) -> None:
+    """Make the file where there is none, for its owner alone; SQLite gives the files beside it the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 async def _connect(path: Path) -> aiosqlite.Connection:

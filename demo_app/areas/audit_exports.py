@@ -21,9 +21,8 @@ from demo_app.audit_filters import audit_filter, chosen
 from demo_app.axis import Actor, Axis, actor_of, axis_of, current
 from demo_app.db import Row
 from demo_app.pages import fragment
-from demo_app.tables import csv_line
 from stepup_middleware import AuditFilter, AuditRecord, requires_step_up
-from stepup_middleware.exports import CSV_COLUMNS, csv_row, ocsf_event, record_as_dict
+from stepup_middleware.exports import CSV_COLUMNS, csv_line, csv_row, ocsf_event, record_as_dict
 
 PRODUCT = "AxisSynapse"
 _SHOWN = 5  # exports

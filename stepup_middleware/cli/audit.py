@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from stepup_middleware.core.canonical import strict_json
-from stepup_middleware.core.events import EventName
+from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.exports import CSV_COLUMNS, csv_row, ocsf_event, record_as_dict
 from stepup_middleware.core.findings import Check
 from stepup_middleware.core.heads import read_public_keys
+from stepup_middleware.core.spreadsheets import csv_line
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.core.verification import Report, Verdict
 from stepup_middleware.errors import ConfigurationError
@@ -227,16 +228,11 @@ async def export(options: argparse.Namespace) -> int:
     async with opened_log(options) as log:
         total, count = await log.last_seq(), 0
         with _output(options.output) as out:
-            writer = csv.writer(out) if options.format == "csv" else None
-            if writer is not None:
-                writer.writerow(CSV_COLUMNS)
+            if options.format == "csv":
+                out.write(csv_line(CSV_COLUMNS))
             async for batch in batches(log, options.workspace):
                 for record in batch:
-                    if writer is not None:
-                        writer.writerow(csv_row(record))
-                    else:
-                        line = ocsf_event(record) if options.format == "ocsf" else record_as_dict(record)
-                        out.write(json.dumps(line, ensure_ascii=False) + "\n")
+                    out.write(_export_line(record, options.format))
                 count += len(batch)
                 if options.output is not None:
                     progress("exported", count, total)
@@ -244,10 +240,19 @@ async def export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _export_line(record: AuditRecord, form: str) -> str:
+    if form == "csv":
+        return csv_line(csv_row(record))
+    line = ocsf_event(record) if form == "ocsf" else record_as_dict(record)
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
 @contextmanager
 def _output(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    with path.open("w", encoding="utf-8", newline="") as out:
+    # a new file is its owner's alone (names, addresses); one that is there keeps its mode
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8", newline="") as out:
         yield out

@@ -8,6 +8,7 @@ from typing import Any
 from .events import AuditRecord, EventName, Outcome, Severity
 from .factors import FactorKind
 from .moments import to_micros
+from .spreadsheets import defused
 
 CSV_COLUMNS = (
     "seq", "at", "event", "severity", "outcome", "workspace", "subject", "subject_name", "session", "ip",
@@ -15,8 +16,6 @@ CSV_COLUMNS = (
 )  # fmt: skip
 OCSF_VERSION = "1.8.0"
 CAEP_ASSURANCE_LEVEL_CHANGE = "https://schemas.openid.net/secevent/caep/event-type/assurance-level-change"
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def record_as_dict(record: AuditRecord) -> dict[str, Any]:
@@ -33,11 +32,6 @@ def csv_row(record: AuditRecord) -> list[str]:
     fields["details"] = "; ".join(f"{label}: {text}" for label, text in fields["details"])
     fields["flags"] = " ".join(fields["flags"])
     return [defused("" if fields[column] is None else str(fields[column])) for column in CSV_COLUMNS]
-
-
-def defused(cell: str) -> str:
-    """Return a cell with an apostrophe before anything that a spreadsheet would run."""
-    return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
 
 
 # OCSF, class Authentication (3002) of category Identity and Access Management (3)

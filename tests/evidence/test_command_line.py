@@ -6,8 +6,10 @@ import asyncio
 import csv
 import io
 import json
+import os
 import re
 import sqlite3
+import stat
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -375,6 +377,27 @@ def test_the_log_is_exported_as_ndjson_csv_and_ocsf(scene: Scene, capsys: pytest
     assert [fault for event in events for fault in faults(event)] == []
     alerts = [event for event in events if event["is_alert"]]
     assert [event["metadata"]["event_code"] for event in alerts] == ["ACCOUNT_STEPUP_REUSED"]
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_a_file_that_a_command_writes_is_its_owners_alone_and_one_that_is_there_keeps_its_mode(
+    scene: Scene, capsys: pytest.CaptureFixture[str], tmp_path: Path, form: str
+) -> None:
+    export = ["audit", "export", "--database", scene.database, "--format", form, "--output"]
+    evidence = ["audit", "evidence", scene.passkey, "--database", scene.database, "--output"]
+    shared = tmp_path / "shared"
+    shared.write_text("longer than what is written, or not", encoding="utf-8")
+    shared.chmod(0o640)
+    before = os.umask(0)
+    try:
+        for place, command in enumerate((export, evidence)):
+            new = tmp_path / f"new-{place}"
+            assert run(capsys, *command, new)[0] == run(capsys, *command, shared)[0] == 0
+            assert stat.S_IMODE(new.stat().st_mode) == 0o600
+            assert stat.S_IMODE(shared.stat().st_mode) == 0o640
+            assert new.read_bytes() == shared.read_bytes()
+    finally:
+        os.umask(before)
 
 
 def test_keygen_makes_a_pair_that_fits_and_a_file_that_is_refused_whole(capsys: pytest.CaptureFixture[str]) -> None:

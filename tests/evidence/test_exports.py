@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +19,8 @@ from stepup_middleware.core.binding import RequestLine
 from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash, read_record
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
-from stepup_middleware.exports import CSV_COLUMNS, caep_event, csv_row, ocsf_event, record_as_dict
+from stepup_middleware.core.spreadsheets import FORMULA_SIGNS, defused
+from stepup_middleware.exports import CSV_COLUMNS, caep_event, csv_line, csv_row, ocsf_event, record_as_dict
 
 AT = datetime(2026, 11, 24, 12, 0, 0, 250_000, tzinfo=UTC)
 
@@ -180,8 +185,42 @@ def test_ndjson_has_the_whole_event_and_its_place() -> None:
     assert fields["details"] == [["Run", "2026-06"]]
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.sampled_from("=+-@\t\r\n"))
-def test_no_cell_of_the_csv_begins_like_a_formula(text: str, start: str) -> None:
-    row = csv_row(record(subject_name=start + text, user_agent=text, reason=start))
+cells = st.lists(
+    st.text(
+        st.one_of(
+            st.sampled_from("=+-@;,|\t\r\n\"' \ufeff\u3000\uff1d\uff0b\uff0d\uff20a1"),
+            st.characters(exclude_categories=["Cs"]),
+        )
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(cells)
+def test_however_a_spreadsheet_splits_the_csv_no_cell_of_it_begins_like_a_formula(row: list[str]) -> None:
+    line = csv_line(row)
+    for separator in ",;|\t":
+        read = [cell for found in csv.reader(io.StringIO(line, newline=""), delimiter=separator) for cell in found]
+        split = re.split(f"[{re.escape(separator)}\r\n]", line)
+        for cell in (*read, *split):
+            shown = cell.lstrip('\ufeff \u3000"\t\r\n')
+            assert not shown or unicodedata.normalize("NFKC", shown[0])[0] not in "=+-@"
+
+
+@given(cells)
+def test_a_line_of_csv_has_every_cell_and_nothing_but_apostrophes_besides(row: list[str]) -> None:
+    (read,) = csv.reader(io.StringIO(csv_line(row), newline="")) if row != [""] else [row]
+    assert [cell.replace("'", "") for cell in read] == [cell.replace("'", "") for cell in row]
+    assert [defused(cell) for cell in read] == read
+
+
+def test_every_character_that_is_read_as_a_formula_sign_is_known() -> None:
+    alike = {chr(code) for code in range(0x110000) if unicodedata.normalize("NFKC", chr(code))[:1] in set("=+-@")}
+    assert alike == set(FORMULA_SIGNS) - {"\u2212", "\u207b", "\u208b"}  # minus signs, which are none by NFKC
+
+
+def test_a_record_in_csv_has_its_cells_treated_already() -> None:
+    row = csv_row(record(subject_name="=1+1", user_agent="a;=1+1", reason="\u00a0\uff1d1+1"))
     assert len(row) == len(CSV_COLUMNS)
-    assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))]
+    assert {"'=1+1", "a;'=1+1", "'\u00a0\uff1d1+1"} <= set(row)

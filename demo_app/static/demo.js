@@ -10,16 +10,16 @@ async function act(button) {
       method: button.dataset.method,
       headers: { Accept: "application/json" },
     });
-    const body = await answer.json();
+    const body = await answer.json().catch(() => ({})); // a proxy's own page is none of ours
     if (answer.ok) {
       location.reload();
       return;
     }
-    problem.textContent = body.detail;
+    problem.textContent = body.detail ?? "It may have been done. Look before you try again.";
     problem.hidden = false;
   } catch (error) {
     if (error.name !== "StepUpCancelled") {
-      problem.textContent = "The server could not be reached. Nothing was changed; try again.";
+      problem.textContent = error.message; // of the library: whether anything can have happened
       problem.hidden = false;
     }
   }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -68,12 +70,20 @@ def prompt_view(
         "authorize_title": purpose.authorize_title,
         "consequence": purpose.consequence,
         "details": prompt.details,
+        "subject_name": prompt.subject_name or prompt.subject_id,
+        "account": _account(prompt),
         "requirement": prompt.requirement.value,
         "factors": [
             {"kind": kind.value, "label": kind.label} for kind in (prompt.factor_kinds if kinds is None else kinds)
         ],
         "error": error,
     }
+
+
+def _account(prompt: Prompt) -> str:
+    """Return what tells a page whether two prompts are the same person's: no id, and nothing to look anybody up by."""
+    named = json.dumps([prompt.workspace_id, prompt.subject_id], ensure_ascii=True)
+    return sha256(b"stepup-account\0" + named.encode()).hexdigest()[:16]
 
 
 def purpose_view(purpose: Purpose) -> dict[str, Any]:

@@ -183,7 +183,9 @@ async def show_prompt(call: Call) -> Response:
         return call.refuse(insufficient_for(purpose, prompt))
     view = prompt_view(prompt, purpose, call.base, kinds=kinds)
     if call.request.headers.get("hx-request") is not None:
-        return call.html_response(render("modal.html", call.stepup, call.base, prompt=view))
+        response = call.html_response(render("modal.html", call.stepup, call.base, prompt=view))
+        response.headers["StepUp-Prompt"] = view["url"]  # page.js believes no fragment that does not name itself here
+        return response
     if is_navigation(call.request.scope):
         if prompt.request.method != "GET":
             return call.refuse(Refusal(code=RefusalCode.PROMPT_NOT_FOUND))  # its form is on another page

@@ -1,44 +1,50 @@
 /*
- * factors.js: enrol, rename and remove factors on the library's factors page.
+ * factors.js: enrol, rename and remove factors on the library's factors page. No page of an app loads it.
  *
- * Adding or removing a factor may need a proof with one that is there already: stepup.fetch asks for it.
+ * Adding or removing a factor may need a proof with one that is there already: stepupFetch asks for it.
  * The server renders the list; after a change the list is taken from the page again.
  */
-(() => {
-  "use strict";
-  const page = document.querySelector("[data-stepup-factors-url]");
-  if (!page) return;
-  const base = page.dataset.stepupFactorsUrl;
-  const one = (name, root = page) => root.querySelector(`[data-stepup-${name}]`);
-  const WAITING = { passkey: "Waiting for your passkey…", hardware_key: "Waiting for your hardware key…", totp: "" };
+import { ownAddress } from "./addresses.js";
+import { Refused } from "./answers.js";
+import { codeOf } from "./codes.js";
+import { finder, parse } from "./elements.js";
+import { StepUpCancelled, stepupFetch, StepUpUnknown } from "./send.js";
+import { TEXTS } from "./texts.js";
+import { createCredential } from "./webauthn.js";
 
-  /** A refusal with its RFC 9457 problem. */
-  class Refused extends Error {
-    constructor(problem) {
-      super(problem.detail ?? problem.title ?? "The server gave an answer that this page does not understand. Reload the page and try again.");
-      this.name = "Refused";
-    }
-  }
+/** @param {HTMLElement} page */
+function bindFactors(page) {
+  const base = ownAddress(page.dataset.stepupFactorsUrl);
+  if (base === null) return;
+  /** @param {string} name @param {ParentNode} [root] */
+  const one = (name, root = page) => /** @type {HTMLElement} */ (finder(root)(name));
+  /** @param {string} name @param {ParentNode} [root] */
+  const dialogOf = (name, root = page) => /** @type {HTMLDialogElement} */ (one(name, root));
+  /** @param {string} name @param {ParentNode} root */
+  const formOf = (name, root) => /** @type {HTMLFormElement} */ (one(name, root));
+  /** @param {HTMLFormElement} form @param {string} name */
+  const field = (form, name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
 
-  async function call(path, method, body) {
+  /**
+   * @param {string} path
+   * @param {string} method
+   * @param {unknown} [body]
+   */
+  async function change(path, method, body) {
     const headers = { Accept: "application/json", "Content-Type": "application/json" };
-    let response;
-    try {
-      response = await window.stepup.fetch(base + path, { method, headers, body: body && JSON.stringify(body) });
-    } catch (error) {
-      if (error instanceof window.stepup.StepUpCancelled) throw error;
-      throw new Refused({ detail: "The server could not be reached. Check your connection and try again." });
-    }
-    if (!response.ok) throw new Refused(await response.json().catch(() => ({})));
+    const response = await stepupFetch(base + path, { method, headers, body: body ? JSON.stringify(body) : undefined });
+    if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
     return response.status === 204 ? null : response.json().catch(() => null);
   }
 
-  /** Say what went wrong in a ceremony, and what to do next. */
+  /**
+   * Say what went wrong in a ceremony, and what to do next.
+   * @param {unknown} error
+   */
   function sentenceFor(error) {
-    if (error instanceof window.stepup.StepUpCancelled) return "Cancelled. Nothing has changed.";
-    switch (error.name) {
-      case "Refused":
-        return error.message;
+    if (error instanceof StepUpCancelled) return "Cancelled. Nothing has changed.";
+    if (error instanceof Refused || error instanceof StepUpUnknown) return error.message;
+    switch (error instanceof Error ? error.name : "") {
       case "InvalidStateError":
         return "This device or key is already among your factors. Use it as it is, or add a different one.";
       case "NotAllowedError":
@@ -47,20 +53,29 @@
         return "This browser or key cannot be used here. Update the browser, or try a different one.";
       case "ConstraintError":
         return "This key has no PIN or fingerprint set up. Set one in your system's settings, then try again.";
+      case "TypeError": // a lost connection: stepupFetch gives its sentence
+        return TEXTS.network;
       case "SecurityError":
         return "Passkeys do not work at this address. Open the site at its usual address and try again.";
       default:
-        return "That did not work and nothing has changed. Reload the page and try again.";
+        return "That did not work. Reload the page to see how things are, then try again.";
     }
   }
 
-  const say = (text) => (one("page-status").textContent = text);
-  const complain = (text) => (one("page-error").textContent = text);
+  /** @param {string} text */
+  const say = (text) => void (one("page-status").textContent = text);
+  /** @param {string} text */
+  const complain = (text) => void (one("page-error").textContent = text);
 
   let busy = false;
 
-  /** Run one change at a time, and tell how it ended. */
-  async function change(button, waiting, work) {
+  /**
+   * Run one change at a time, and tell how it ended.
+   * @param {HTMLElement} button
+   * @param {string} waiting
+   * @param {() => Promise<string>} work
+   */
+  async function run(button, waiting, work) {
     if (busy) return;
     busy = true;
     button.setAttribute("aria-disabled", "true");
@@ -77,15 +92,14 @@
     }
   }
 
-  // ---- The list ----------------------------------------------------------------------------------
-
   async function refresh() {
-    const response = await window.stepup.fetch(base, { headers: { Accept: "text/html", "HX-Request": "true" } });
-    const next = one("list", new DOMParser().parseFromString(await response.text(), "text/html"));
+    const response = await stepupFetch(/** @type {string} */ (base), { headers: { Accept: "text/html", "HX-Request": "true" } });
+    const next = parse(await response.text()).querySelector("[data-stepup-list]");
     if (!response.ok || !next) return location.reload();
     one("list").replaceWith(document.adoptNode(next));
     wireList();
-    document.getElementById("stepup-yours").focus();
+    document.getElementById("stepup-yours")?.focus();
+    return undefined;
   }
 
   function wireList() {
@@ -95,48 +109,54 @@
       const at = new Date(time.dateTime);
       if (!Number.isNaN(at.valueOf())) time.textContent = format.format(at);
     }
-    for (const item of list.querySelectorAll("[data-stepup-factor]")) wireItem(item);
+    for (const item of list.querySelectorAll("[data-stepup-factor]")) if (item instanceof HTMLElement) wireItem(item);
   }
 
+  /** @param {HTMLElement} item */
   function wireItem(item) {
-    const path = `/${encodeURIComponent(item.dataset.stepupFactor)}`;
-    const name = item.dataset.stepupName;
-    const form = one("rename-form", item);
+    const path = `/${encodeURIComponent(item.dataset.stepupFactor ?? "")}`;
+    const name = item.dataset.stepupName ?? "";
+    const form = formOf("rename-form", item);
     const rename = one("rename", item);
     const remove = one("remove", item);
+    /** @param {boolean} yes */
     const open = (yes) => {
       form.hidden = !yes;
       rename.setAttribute("aria-expanded", String(yes));
-      (yes ? form.elements.name : rename).focus();
+      (yes ? field(form, "name") : rename).focus();
     };
     rename.hidden = remove.hidden = false;
-    rename.addEventListener("click", () => open(form.hidden));
+    rename.addEventListener("click", () => open(form.hidden !== false));
     one("rename-cancel", form).addEventListener("click", () => {
       form.reset();
       open(false);
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      change(event.submitter ?? rename, "Saving…", async () => {
-        const to = form.elements.name.value.trim();
-        await call(path, "PATCH", { name: to });
+      run(event.submitter ?? rename, "Saving…", async () => {
+        const to = field(form, "name").value.trim();
+        await change(path, "PATCH", { name: to });
         await refresh();
         return `Renamed to ${to}.`;
       });
     });
     remove.addEventListener("click", async () => {
       if (busy || !(await confirmRemoval(name))) return;
-      change(remove, "Removing…", async () => {
-        await call(path, "DELETE");
+      run(remove, "Removing…", async () => {
+        await change(path, "DELETE");
         await refresh();
         return `${name} is removed and cannot be used any more.`;
       });
     });
   }
 
+  /**
+   * @param {string} name
+   * @returns {Promise<boolean>}
+   */
   function confirmRemoval(name) {
-    const dialog = one("remove-dialog");
-    document.getElementById("stepup-remove-text").textContent =
+    const dialog = dialogOf("remove-dialog");
+    /** @type {HTMLElement} */ (dialog.querySelector("#stepup-remove-text")).textContent =
       `${name} will no longer confirm your actions. You can add it again later.`;
     return new Promise((resolve) => {
       const listening = new AbortController();
@@ -155,25 +175,22 @@
     });
   }
 
-  // ---- Enrolment ---------------------------------------------------------------------------------
-
+  /** @param {string} kind @param {string} name */
   async function enrolKey(kind, name) {
-    if (!window.PublicKeyCredential?.parseCreationOptionsFromJSON) throw new DOMException("", "NotSupportedError");
-    const options = await call("/webauthn/options", "POST", { kind });
-    const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
-    const credential = await navigator.credentials.create({ publicKey });
-    await call("/webauthn", "POST", { name, credential: credential.toJSON() });
+    const options = await change("/webauthn/options", "POST", { kind });
+    await change("/webauthn", "POST", { name, credential: await createCredential(options) });
     await refresh();
     return `${name} is added. You can use it from your next action on.`;
   }
 
+  /** @param {string} name */
   async function enrolTotp(name) {
-    const { id, secret, qr_svg: picture } = await call("/totp", "POST", {});
-    const dialog = one("totp-dialog");
-    const form = one("confirm", dialog);
+    const { id, secret, qr_svg: picture } = await change("/totp", "POST", {});
+    const dialog = dialogOf("totp-dialog");
+    const form = formOf("confirm", dialog);
     const key = one("secret", dialog);
     // As HTML, for an inline SVG may come without its XML namespace. Scripts in it stay inert.
-    const svg = new DOMParser().parseFromString(picture, "text/html").querySelector("svg");
+    const svg = parse(picture).querySelector("svg");
     const status = one("totp-status", dialog);
     const failure = one("totp-error", dialog);
     svg?.setAttribute("role", "img");
@@ -193,7 +210,7 @@
           await navigator.clipboard.writeText(secret);
           status.textContent = "Copied.";
         } catch {
-          window.getSelection().selectAllChildren(key); // no permission: the person can copy the selection
+          window.getSelection()?.selectAllChildren(key); // no permission: the person can copy the selection
           status.textContent = "Selected. Copy it with your keyboard.";
         }
       }, { signal });
@@ -201,14 +218,14 @@
         event.preventDefault();
         if (checking) return;
         checking = true;
-        const code = form.elements.code;
+        const code = field(form, "code");
         failure.textContent = "";
         code.removeAttribute("aria-invalid");
-        status.textContent = "Checking…";
+        status.textContent = TEXTS.checking;
         try {
-          const digits = code.value.replace(/\s/g, "");
-          if (!/^[0-9]{6}$/.test(digits)) throw new Refused({ detail: "Type the six digits that the app shows now." });
-          await call(`/totp/${encodeURIComponent(id)}/confirm`, "POST", { code: digits, name });
+          const digits = codeOf(code.value);
+          if (digits === null) throw new Refused(400, { detail: TEXTS.noCode });
+          await change(`/totp/${encodeURIComponent(id)}/confirm`, "POST", { code: digits, name });
           confirmed = true;
           dialog.close();
         } catch (error) {
@@ -229,20 +246,23 @@
         resolve(confirmed);
       }, { signal });
       dialog.showModal();
-      form.elements.code.focus();
+      field(form, "code").focus();
     });
     if (!done) return "Cancelled. No authenticator app was added.";
     await refresh();
     return `${name} is added. You can use it from your next action on.`;
   }
 
-  for (const form of page.querySelectorAll("[data-stepup-enrol]")) {
-    const kind = form.dataset.stepupEnrol;
+  /** @type {NodeListOf<HTMLFormElement>} */
+  const choices = page.querySelectorAll("form[data-stepup-enrol]");
+  for (const form of choices) {
+    const kind = form.dataset.stepupEnrol ?? "";
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const button = event.submitter ?? form.querySelector("button");
-      const name = form.elements.name.value.trim();
-      change(button, WAITING[kind], async () => {
+      const button = event.submitter ?? form;
+      const name = field(form, "name").value.trim();
+      const waiting = kind === "totp" ? "" : TEXTS.waiting[kind === "passkey" ? "passkey" : "hardware_key"];
+      run(button, waiting, async () => {
         const sentence = await (kind === "totp" ? enrolTotp(name) : enrolKey(kind, name));
         form.reset();
         return sentence;
@@ -251,4 +271,7 @@
   }
   one("add").hidden = false;
   wireList();
-})();
+}
+
+const factorsPage = document.querySelector("[data-stepup-factors-url]");
+if (factorsPage instanceof HTMLElement) bindFactors(factorsPage);

@@ -1,0 +1,171 @@
+import { fragmentOf, problemFrom, promptOf, Refused } from "./answers.js";
+import { announce, enrolLink, focusKeeper, make } from "./elements.js";
+import { markChanges, wirePrompt, withdraw } from "./prompt.js";
+import { OTHER_ACCOUNT, TEXTS } from "./texts.js";
+
+/**
+ * @typedef {import("./answers.js").Answer} Answer
+ * @typedef {{ token?: string, response?: Answer, problem?: import("./texts.js").Problem, asked?: HTMLElement }} Outcome
+ */
+
+/** @type {Promise<unknown>} */
+let queue = Promise.resolve();
+
+/**
+ * Run tasks one after another: one dialog at a time, however many requests wait.
+ * @template Result
+ * @param {() => Promise<Result>} task
+ */
+function inTurn(task) {
+  const turn = queue.then(task);
+  queue = turn.catch(() => {});
+  return turn;
+}
+
+/**
+ * Open a modal dialog with `content`, at its title. `closed` is called once, whoever closes it.
+ * @param {HTMLElement} content
+ * @param {Element | null | undefined} opener
+ * @param {() => void} closed
+ */
+function openDialog(content, opener, closed) {
+  const dialog = make("dialog", { className: "stepup-dialog" }, content);
+  const giveFocusBack = focusKeeper(opener);
+  const page = document.documentElement;
+  dialog.setAttribute("aria-labelledby", "stepup-title");
+  dialog.setAttribute("aria-describedby", "stepup-description");
+  document.body.append(dialog);
+  // The page behind stands still, and keeps the room of its scroll bar.
+  page.classList.toggle("stepup-gutter", window.innerWidth > page.clientWidth);
+  page.classList.add("stepup-behind");
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    page.classList.remove("stepup-behind", "stepup-gutter");
+    closed();
+    giveFocusBack();
+  });
+  dialog.showModal();
+  focusTitle(dialog);
+  return dialog;
+}
+
+/**
+ * Put the focus on the title: it is read first, and Enter on it authorizes nothing.
+ * @param {HTMLElement} dialog
+ */
+function focusTitle(dialog) {
+  /** @type {HTMLElement | null} */
+  const title = dialog.querySelector(".stepup-title");
+  if (title) title.tabIndex = -1;
+  title?.focus({ preventScroll: true });
+  dialog.scrollTop = 0;
+  dialog.style.scrollPaddingBlockStart = `${title?.offsetHeight ?? 0}px`; // it stays at the top: nothing scrolls under it
+}
+
+/** @param {string} name @param {unknown} detail */
+const emit = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+
+/**
+ * Ask the person about one refused request. `renew()` sends the request again without a token.
+ * Resolves with a token when proved, a response when a renewed request was answered otherwise, null when cancelled.
+ * @param {Answer} refused
+ * @param {{ renew: () => Promise<Answer>, cookie?: boolean, opener?: Element | null, signal?: AbortSignal | null,
+ *   note?: string, asked?: HTMLElement }} options `asked`: the fragment that was proved before
+ * @returns {Promise<Outcome | null>}
+ */
+export function authorize(refused, { renew, cookie = false, opener, signal, note = "", asked }) {
+  return inTurn(async () => {
+    if (signal?.aborted) return null;
+    /** @type {import("./answers.js").Fragment} */
+    let fragment;
+    try {
+      fragment = await fragmentOf(refused);
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 404) throw error;
+      const response = await renew(); // it expired while others were being answered
+      if (!promptOf(response)) return { response };
+      fragment = await fragmentOf(response);
+    }
+    if (signal?.aborted) return null;
+    return new Promise((resolve) => {
+      /** @type {Outcome | null} */
+      let outcome = null;
+      let stop = () => {};
+      const cancel = () => dialog.close();
+      /** @param {Outcome} result */
+      const settle = (result) => {
+        outcome = result;
+        dialog.close();
+      };
+      /** @param {import("./answers.js").Fragment} next @param {string} words @param {HTMLElement} [before] */
+      const show = (next, words, before) => {
+        stop();
+        fragment = next;
+        if (before && before.dataset.stepupAccount !== next.root.dataset.stepupAccount) {
+          settle({ problem: OTHER_ACCOUNT });
+          return;
+        }
+        const changed = before !== undefined && markChanges(before, next.root);
+        dialog.replaceChildren(next.root);
+        stop = wirePrompt(next, {
+          cookie,
+          note: changed ? TEXTS.changed : words,
+          cancel,
+          proved: (token) => settle({ token, asked: next.root }),
+          gone: replace,
+        });
+        focusTitle(dialog);
+      };
+      /** @param {string} why */
+      const replace = async (why) => {
+        try {
+          const response = await renew();
+          const next = promptOf(response) ? await fragmentOf(response) : null;
+          if (next === null) settle({ response });
+          else if (dialog.open) show(next, why, fragment.root);
+        } catch (error) {
+          const place = fragment.root.querySelector("[data-stepup-error]");
+          if (place) place.textContent = problemFrom(error).detail ?? TEXTS.answer;
+          const button = fragment.root.querySelector("[data-stepup-renew]");
+          if (button instanceof HTMLElement) button.hidden = false;
+        }
+      };
+      const dialog = openDialog(fragment.root, opener, () => {
+        stop();
+        signal?.removeEventListener("abort", cancel);
+        if (!outcome) {
+          withdraw(fragment.url);
+          announce(TEXTS.cancelled);
+        }
+        emit("stepup:close", { prompt: fragment.url, outcome: outcome ? "answered" : "cancelled" });
+        resolve(outcome);
+      });
+      signal?.addEventListener("abort", cancel);
+      show(fragment, note, asked);
+      emit("stepup:open", { prompt: fragment.url, purpose: fragment.root.dataset.stepupFor });
+    });
+  });
+}
+
+/**
+ * Show a refusal that no proof can answer. `problem` is RFC 9457, or the library's own fragment.
+ * @param {import("./texts.js").Problem | HTMLElement} problem
+ * @param {Element | null | undefined} opener
+ */
+export function showProblem(problem, opener) {
+  const content = problem instanceof HTMLElement ? problem : make("section", { className: "stepup-problem" },
+    make("h2", { id: "stepup-title", className: "stepup-title" }, problem.title ?? "That did not work"),
+    make("p", { id: "stepup-description" }, problem.detail ?? TEXTS.answer),
+    ...enrolLink(problem, "stepup-button stepup-primary"));
+  return inTurn(() => new Promise((/** @type {(_: void) => void} */ resolve) => {
+    const dialog = openDialog(content, opener, resolve);
+    if (!(problem instanceof HTMLElement) && problem.reload) {
+      const reload = make("button", { type: "button", className: "stepup-button stepup-primary" }, "Reload the page");
+      reload.addEventListener("click", () => location.reload());
+      dialog.append(reload);
+    }
+    const close = make("button", { type: "button", className: "stepup-button stepup-quiet" }, "Close");
+    close.addEventListener("click", () => dialog.close());
+    dialog.append(close);
+  }));
+}

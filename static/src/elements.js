@@ -1,0 +1,89 @@
+import { ownAddress } from "./addresses.js";
+
+/**
+ * Make an element with properties and children; text is never taken for markup.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Partial<HTMLElementTagNameMap[Tag]>} properties
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function make(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+/**
+ * Return a finder of the elements that the library's templates mark with `data-stepup-NAME`.
+ * @param {ParentNode} root
+ */
+export const finder = (root) => {
+  /**
+   * @param {string} name
+   * @returns {HTMLElement | null}
+   */
+  return (name) => root.querySelector(`[data-stepup-${name}]`);
+};
+
+/**
+ * The way to enrol, if a problem carries one.
+ * @param {import("./texts.js").Problem} problem
+ * @param {string} className
+ */
+export function enrolLink({ enroll_url: address }, className) {
+  const href = ownAddress(address);
+  return href ? [make("a", { href, className }, "Add a factor")] : [];
+}
+
+/** @param {string} html */
+export const parse = (html) => new DOMParser().parseFromString(html, "text/html");
+
+/** @type {HTMLElement | undefined} */
+let announcer;
+
+/**
+ * Have a sentence read out, outside any dialog.
+ * @param {string} text
+ */
+export function announce(text) {
+  announcer ??= make("div", { className: "stepup-announcer" });
+  const region = announcer;
+  region.setAttribute("role", "status");
+  if (!region.isConnected) document.body.append(region);
+  region.textContent = "";
+  setTimeout(() => (region.textContent = text), 100); // a live region speaks only of what changes while it is there
+}
+
+/**
+ * Show on an element that its action is under way. Returns what ends it.
+ * @param {Element | null | undefined} opener
+ */
+export function working(opener) {
+  opener?.classList.add("stepup-working");
+  opener?.setAttribute("aria-busy", "true");
+  return () => {
+    opener?.classList.remove("stepup-working");
+    opener?.removeAttribute("aria-busy");
+  };
+}
+
+/**
+ * Return what gives the focus back to the opener or, when an answer has replaced it, to what took its place.
+ * @param {Element | null | undefined} opener
+ */
+export function focusKeeper(opener) {
+  /** @type {HTMLElement[]} */
+  const trail = [];
+  for (let node = opener; node && node !== document.body; node = node.parentElement) {
+    if (node instanceof HTMLElement) trail.push(node);
+  }
+  return () => {
+    if (document.activeElement && document.activeElement !== document.body) return;
+    const again = opener?.id && !opener.isConnected ? document.getElementById(opener.id) : null;
+    const place = again ?? trail.find((node) => node.isConnected);
+    if (!place) return;
+    if (place !== opener && place !== again && !place.hasAttribute("tabindex")) place.tabIndex = -1;
+    place.focus({ preventScroll: true });
+  };
+}

@@ -1,0 +1,89 @@
+/*
+ * page.js: the library's own page that a navigation meets. No page of an app loads it.
+ *
+ * Even so the page is not believed: the prompt is fetched anew from the library, and every address must be this
+ * origin's. What the page alone tells is the form to repeat, and that is bound to what was proved.
+ */
+import { ownAddress } from "./addresses.js";
+import { fetchFragment, problemFrom } from "./answers.js";
+import { finder, make } from "./elements.js";
+import { wirePrompt, withdraw } from "./prompt.js";
+import { TEXTS } from "./texts.js";
+
+/** @param {HTMLElement} page */
+async function bindPage(page) {
+  const find = finder(page);
+  const shown = find("prompt");
+  const url = ownAddress(shown?.dataset.stepupPrompt);
+  if (!shown || url === null) return;
+  const repeat = repetitionOf(page);
+  /** @type {import("./answers.js").Fragment} */
+  let fragment;
+  try {
+    fragment = await fetchFragment(url);
+  } catch (error) {
+    const place = find("error");
+    const again = find("renew");
+    if (place) place.textContent = problemFrom(error).detail ?? TEXTS.answer;
+    if (again) {
+      again.hidden = false;
+      again.addEventListener("click", () => (repeat ? repeat() : location.reload()), { once: true });
+    }
+    return;
+  }
+  const { root } = fragment;
+  const heading = root.querySelector("h2.stepup-title");
+  heading?.replaceWith(make("h1", { id: "stepup-title", className: "stepup-title" }, heading.textContent ?? ""));
+  shown.replaceWith(root);
+  const inside = finder(root);
+  const say = (/** @type {string} */ text) => {
+    const status = inside("status");
+    if (status) status.textContent = text;
+  };
+  const back = () => (history.length > 1 ? history.back() : say(TEXTS.cancelledPage));
+  wirePrompt(fragment, {
+    cookie: true,
+    cancel: () => {
+      withdraw(url);
+      back();
+    },
+    proved: () => {
+      window.addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // come back to: spent
+      if (repeat) return repeat();
+      const button = make("button", { type: "button", className: "stepup-button stepup-primary" }, "Go back");
+      for (const name of ["factors", "cancel", "other"]) inside(name)?.remove();
+      root.append(button);
+      say("Authorized. Now go back and send it again straight away.");
+      button.addEventListener("click", back);
+      button.focus();
+      return undefined;
+    },
+    gone: () => (repeat ? repeat() : back()),
+  });
+}
+
+/**
+ * Return what repeats the request that the page was the answer to, or null where it must be sent again by hand.
+ * @param {HTMLElement} page
+ */
+function repetitionOf(page) {
+  const form = page.querySelector("form[data-stepup-repeat]");
+  if (form instanceof HTMLFormElement) {
+    // By attribute and prototype: fields of the form may be called action or submit.
+    return ownAddress(form.getAttribute("action")) ? () => HTMLFormElement.prototype.submit.call(form) : null;
+  }
+  const target = page.dataset.stepupMethod === "GET" ? ownAddress(page.dataset.stepupUrl) : null;
+  return target ? () => location.replace(target) : null;
+}
+
+function onReady() {
+  const page = document.querySelector("[data-stepup-page]");
+  if (page instanceof HTMLElement) bindPage(page);
+  for (const button of document.querySelectorAll("[data-stepup-back]")) {
+    if (button instanceof HTMLElement) button.hidden = history.length < 2;
+    button.addEventListener("click", () => history.back());
+  }
+}
+
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", onReady);
+else onReady();

@@ -1,0 +1,252 @@
+import { call, Refused } from "./answers.js";
+import { codeOf } from "./codes.js";
+import { enrolLink, finder } from "./elements.js";
+import { pauseOf, TEXTS } from "./texts.js";
+import { getCredential } from "./webauthn.js";
+
+/**
+ * @typedef {object} Listeners what becomes of a prompt
+ * @property {boolean} [cookie] whether the token goes into the one-time cookie, for a native form or link
+ * @property {(token: string) => void} proved called once after a passed ceremony ("" when the token is in the cookie)
+ * @property {(why: string) => void} gone the prompt is no longer there, or the person wants it renewed
+ * @property {() => void} cancel
+ * @property {string} [note] what to say once it is shown
+ */
+
+/**
+ * Say what a failed ceremony means to the person, and what to do next.
+ * @param {unknown} error
+ * @param {boolean} others whether there is another method
+ */
+function sentenceFor(error, others) {
+  if (error instanceof Refused) return error.message;
+  const name = error instanceof Error ? error.name : "";
+  // cancelled, timed out, no such key: browsers do not tell them apart
+  if (name === "NotAllowedError" || name === "AbortError") return others ? TEXTS.notAllowed : TEXTS.onlyOne;
+  return /^(NotSupported|Security)Error$/.test(name) ? TEXTS.noWebAuthn : TEXTS.answer;
+}
+
+/**
+ * Wire a prompt's fragment, in a dialog or in a page. Returns a function that ends it.
+ * @param {import("./answers.js").Fragment} fragment
+ * @param {Listeners} on
+ * @returns {() => void}
+ */
+export function wirePrompt({ url, root, lifetime }, on) {
+  const find = finder(root);
+  const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (find(name));
+  /** @type {HTMLElement[]} */
+  const keys = [...root.querySelectorAll("[data-stepup-kind]")].filter((each) => each instanceof HTMLElement);
+  const form = /** @type {HTMLFormElement | null} */ (find("totp"));
+  const code = /** @type {HTMLInputElement | null} */ (form?.querySelector("input[name=code]") ?? null);
+  const submit = form?.querySelector("button") ?? null;
+  const other = find("other");
+  const several = keys.length + (form ? 1 : 0) > 1;
+  const wired = new AbortController(); // of every listener
+  const timers = new Set();
+  const paused = new Set(); // what takes no attempt for a while: "webauthn", "totp"
+  /** @type {AbortController | null} */
+  let current = null; // of the attempt under way
+  /** @type {Promise<unknown>} */
+  let ended = Promise.resolve(); // once the attempt before has let go of the authenticator
+  let judging = false; // a proof is at the server: nothing else begins until it is judged
+  let over = false;
+
+  /** @param {number} milliseconds @param {() => void} task */
+  const later = (milliseconds, task) => {
+    if (milliseconds < 2 ** 31) timers.add(setTimeout(task, Math.max(0, milliseconds)));
+  };
+  /** @param {string} text */
+  const say = (text) => void (part("status").textContent = text);
+  /**
+   * Say what went wrong, beside what it is about: `near` stays in view with it.
+   * @param {string} text
+   * @param {import("./texts.js").Problem} [problem]
+   * @param {Element | null} [near]
+   */
+  const complain = (text, problem = {}, near = null) => {
+    const error = part("error");
+    if (near && near === submit) form?.before(error);
+    else if (near) near.after(error);
+    error.replaceChildren(text, " ", ...enrolLink(problem, "stepup-link"));
+    for (const element of [error, near]) element?.scrollIntoView({ block: "nearest" });
+  };
+  /** @param {string} path @param {unknown} body @param {AbortSignal} signal */
+  const post = async (path, body, signal) => {
+    /** @type {Record<string, string>} */
+    const headers = { "Content-Type": "application/json", Accept: "application/json" };
+    if (on.cookie) headers["StepUp-Deliver"] = "cookie";
+    return (await call(url + path, { method: "POST", headers, body: JSON.stringify(body), signal })).json();
+  };
+  // aria-disabled and not disabled: a disabled button would lose the keyboard's focus.
+  const enable = () => {
+    root.setAttribute("aria-busy", String(current !== null));
+    for (const key of keys) key.setAttribute("aria-disabled", String(judging || paused.has("webauthn")));
+    submit?.setAttribute("aria-disabled", String(judging || paused.has("totp")));
+    other?.classList.toggle("stepup-absent", !current || judging);
+  };
+  const judge = () => {
+    judging = true;
+    say(TEXTS.checking);
+    enable();
+  };
+
+  /**
+   * Make an attempt, in the place of one that still waits for a key.
+   * @param {"webauthn" | "totp"} bucket
+   * @param {Element | null} control
+   * @param {string} waiting
+   * @param {(signal: AbortSignal) => Promise<{ token?: string }>} prove
+   * @returns {Promise<unknown>} the error, if it failed
+   */
+  async function attempt(bucket, control, waiting, prove) {
+    if (over || judging || paused.has(bucket)) return undefined;
+    current?.abort();
+    const mine = new AbortController();
+    current = mine;
+    part("error").replaceChildren();
+    code?.removeAttribute("aria-invalid");
+    say(waiting);
+    enable();
+    await ended;
+    if (current !== mine) return undefined;
+    const proof = prove(mine.signal);
+    ended = proof.catch(() => {});
+    try {
+      const { token = "" } = await proof;
+      if (current !== mine || over) return undefined;
+      stop();
+      say(TEXTS.working);
+      on.proved(token);
+    } catch (error) {
+      if (current !== mine || over) return undefined;
+      current = null;
+      judging = false;
+      say("");
+      if (error instanceof Refused && error.status === 404) return void on.gone(TEXTS.renewed);
+      if (error instanceof Refused && error.status === 429) pause(bucket, error.retryAfter);
+      complain(sentenceFor(error, several), error instanceof Refused ? error.problem : {}, control);
+      enable();
+      return error;
+    }
+    return undefined;
+  }
+
+  /** @param {"webauthn" | "totp"} bucket @param {number} seconds */
+  function pause(bucket, seconds) {
+    paused.add(bucket);
+    say(`You can try again in ${pauseOf(seconds)}. ${form && keys.length ? TEXTS.otherWorks : ""}`);
+    later(seconds * 1000, () => {
+      paused.delete(bucket);
+      enable();
+      if (!current) say(TEXTS.retry);
+    });
+  }
+
+  for (const key of keys) {
+    const kind = key.dataset.stepupKind === "hardware_key" ? "hardware_key" : "passkey";
+    key.hidden = false;
+    key.addEventListener("click", () => {
+      attempt("webauthn", key, TEXTS.waiting[kind], async (signal) => {
+        const credential = await getCredential(await post("/webauthn/options", { kind }, signal), signal);
+        judge();
+        return post("/webauthn", credential, signal);
+      });
+    }, { signal: wired.signal });
+  }
+  if (form && code) {
+    form.noValidate = true; // its own sentence is said
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      const digits = codeOf(code.value);
+      const error = await attempt("totp", submit, TEXTS.checking, async (signal) => {
+        if (digits === null) throw new Refused(400, { detail: TEXTS.noCode });
+        judge();
+        return post("/totp", { code: digits }, signal);
+      });
+      if (!(error instanceof Refused) || error.status !== 400) return;
+      code.setAttribute("aria-invalid", "true");
+      code.focus({ preventScroll: true });
+      code.select();
+    }, { signal: wired.signal });
+  }
+  other?.addEventListener("click", () => {
+    current?.abort();
+    current = null;
+    say("");
+    enable();
+    (code ?? part("factors")).focus();
+  }, { signal: wired.signal });
+  for (const name of ["or", "cancel", "other"]) if (find(name)) part(name).hidden = name === "other" && !several;
+  part("cancel").addEventListener("click", on.cancel, { signal: wired.signal });
+  part("renew").addEventListener("click", () => on.gone(""), { signal: wired.signal });
+  unfold(root, wired.signal);
+
+  // WCAG 2.2.1: the end is announced, and the question can be renewed. Nothing renews itself unattended.
+  later(lifetime, () => {
+    if (judging) return; // the server's word on the proof comes first
+    over = true;
+    current?.abort();
+    say("");
+    complain(TEXTS.expired);
+    part("factors").classList.add("stepup-lapsed");
+    part("renew").hidden = false;
+    part("renew").focus();
+  });
+  if (on.note) later(100, () => current || say(on.note ?? "")); // a live region speaks only of what changes after it is there
+  enable();
+
+  function stop() {
+    over = true;
+    for (const timer of timers) clearTimeout(timer);
+    current?.abort();
+    wired.abort();
+  }
+  return stop;
+}
+
+/**
+ * Let long values of the details be opened and closed; closed, they scroll in a box of their own.
+ * @param {HTMLElement} root
+ * @param {AbortSignal} signal
+ */
+function unfold(root, signal) {
+  for (const button of root.querySelectorAll("[data-stepup-unfold]")) {
+    const value = button.previousElementSibling;
+    if (!(button instanceof HTMLElement) || !value) continue;
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const open = value.classList.toggle("stepup-unfolded");
+      button.setAttribute("aria-expanded", String(open));
+    }, { signal });
+  }
+}
+
+/**
+ * Mark what has changed between two fragments' details. Returns whether anything has.
+ * @param {HTMLElement} before
+ * @param {HTMLElement} after
+ */
+export function markChanges(before, after) {
+  const values = (/** @type {HTMLElement} */ root) => [...root.querySelectorAll("dt")].map((term) => {
+    const value = term.parentElement?.querySelector("dd");
+    return /** @type {const} */ ([term.textContent, value?.textContent, term.parentElement]);
+  });
+  const old = new Map(values(before).map(([label, text]) => [label, text]));
+  let changed = values(before).length !== values(after).length;
+  for (const [label, text, row] of values(after)) {
+    if (old.get(label) === text) continue;
+    changed = true;
+    row?.classList.add("stepup-changed");
+  }
+  return changed;
+}
+
+/**
+ * Tell the server that the person will not answer. Best effort: the prompt expires anyway.
+ * @param {string} url
+ */
+export function withdraw(url) {
+  call(url, { method: "DELETE", keepalive: true, headers: { "Content-Type": "application/json" } }).catch(() => {});
+}

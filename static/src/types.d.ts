@@ -1,0 +1,35 @@
+/* What the modules share with the page around them. */
+
+interface HtmxContext {
+  fetch?: typeof fetch;
+  request: { submitter?: HTMLElement | null; [name: string]: unknown };
+  sourceElement: HTMLElement;
+  target?: Element | null;
+  requestTimeout?: ReturnType<typeof setTimeout>;
+  status?: string;
+  response?: { raw: Response; status: number };
+}
+
+interface StepUpClient {
+  /** Like `fetch`; resolves with the final response, or rejects with `StepUpCancelled` or `StepUpUnknown`. */
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  StepUpCancelled: new () => Error;
+  StepUpUnknown: new (cause?: unknown) => TypeError;
+}
+
+interface Window {
+  stepup?: StepUpClient;
+  htmx?: { process(element: Element): void };
+  XMLHttpRequest: typeof XMLHttpRequest;
+}
+
+interface DocumentEventMap {
+  "htmx:config:request": CustomEvent<{ ctx: HtmxContext }>;
+  "htmx:before:response": CustomEvent<{ ctx: HtmxContext }>;
+  "htmx:finally:request": CustomEvent<{ ctx: HtmxContext }>;
+  "htmx:error": CustomEvent<{ ctx?: HtmxContext; error?: unknown }>;
+  "htmx:beforeSend": CustomEvent<{ xhr: XMLHttpRequest; elt: HTMLElement; requestConfig: { triggeringEvent?: Event } }>;
+  "htmx:beforeOnLoad": CustomEvent<{ xhr: XMLHttpRequest; elt: HTMLElement }>;
+  "htmx:afterRequest": CustomEvent<{ xhr: XMLHttpRequest; elt: HTMLElement; target?: Element | null; successful?: boolean }>;
+  "htmx:sendError": CustomEvent<{ xhr: XMLHttpRequest; elt: HTMLElement }>;
+}

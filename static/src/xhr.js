@@ -1,0 +1,341 @@
+import { ownAddress } from "./addresses.js";
+import { isUnknown, problemFrom, promptOf } from "./answers.js";
+import { authorize, showProblem } from "./dialog.js";
+import { announce, working } from "./elements.js";
+import { MAX_PROMPTS, noteFor } from "./send.js";
+import { LOOP, TEXTS, UNKNOWN } from "./texts.js";
+
+/*
+ * XMLHttpRequest steps up within itself: the refused answer is held back, the same object is opened and sent again with
+ * the token, and its listeners hear one request with one answer. Synchronous ones and other origins are left alone.
+ *
+ *   first    sent without a token; its events pass, unless the answer turns out to be a prompt's refusal
+ *   held     the refusal, or a renewed one, arrives unseen
+ *   asking   the person is asked; to the app the request is still on its way
+ *   renew    sent anew without a token for a new prompt, unseen until it is answered otherwise
+ *   again    sent with the token: what the app has heard already (its start, its upload) is not told twice
+ */
+
+/** @typedef {"first" | "held" | "asking" | "renew" | "again" | "ending"} Phase */
+/** @typedef {import("./answers.js").Answer} Answer */
+/** @typedef {{ method: string, url: string, rest: (string | null | undefined)[], headers: [string, string][], body: any }} Sent */
+
+const EVENTS = ["readystatechange", "loadstart", "progress", "load", "error", "abort", "timeout", "loadend"];
+const UNSEEN = new Set(["held", "asking", "renew", "ending"]);
+
+/** Who started a request, where that is not the element with the focus. @type {WeakMap<XMLHttpRequest, Element>} */
+export const openerOf = new WeakMap();
+/** Requests that a token has left with. @type {WeakSet<XMLHttpRequest>} */
+export const sentToken = new WeakSet();
+
+/**
+ * Read an XMLHttpRequest as an answer of fetch. Its body is read only where it is text.
+ * @param {XMLHttpRequest} xhr
+ * @returns {Answer}
+ */
+export function answerOf(xhr) {
+  const headers = new Headers();
+  for (const name of ["Content-Type", "Date", "StepUp-Prompt", "StepUp-Error"]) {
+    const value = xhr.getResponseHeader(name);
+    if (value !== null) headers.set(name, value);
+  }
+  const text = /^(text)?$/.test(xhr.responseType) && xhr.readyState === 4 ? xhr.responseText : "";
+  /** @type {Answer} */
+  const answer = { url: xhr.responseURL, status: xhr.status, headers, text: async () => text, clone: () => answer };
+  return answer;
+}
+
+/**
+ * Copy a body that the app may change while the person is asked.
+ * @param {any} body
+ */
+function copyOf(body) {
+  if (body instanceof FormData) {
+    const copy = new FormData();
+    for (const [name, value] of body) copy.append(name, value);
+    return copy;
+  }
+  if (body instanceof URLSearchParams) return new URLSearchParams(body);
+  if (body instanceof ArrayBuffer) return body.slice(0);
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice();
+  return body;
+}
+
+/** Put a subclass that steps up in the place of `XMLHttpRequest`. */
+export function installXHR() {
+  const Native = window.XMLHttpRequest;
+
+  class SteppingXMLHttpRequest extends Native {
+    /** @type {Sent | null} null: not ours to step up */
+    #sent = null;
+    /** @type {Phase} */
+    #phase = "first";
+    #prompts = 0;
+    #life = new AbortController(); // of the person's part
+    /** @type {((answer: Answer) => void) | null} */
+    #renewed = null;
+    /** @type {((error: unknown) => void) | null} */
+    #failed = null;
+    /** @type {(() => void) | null} what ends the opener's look of being at work */
+    #done = null;
+    /** @type {HTMLElement | undefined} */
+    #asked;
+    #token = "";
+    #asGet = false;
+    #opener = /** @type {Element | null} */ (null);
+    #gate = (/** @type {Event} */ event) => this.#pass(event) || event.stopImmediatePropagation();
+
+    constructor() {
+      super();
+      for (const type of EVENTS) this.addEventListener(type, this.#gate, true);
+    }
+
+    /**
+     * @param {string} method
+     * @param {string | URL} url
+     * @param {boolean} [async]
+     * @param {...(string | null | undefined)} rest
+     */
+    open(method, url, async = true, ...rest) {
+      this.#life.abort();
+      this.#life = new AbortController();
+      this.#phase = "first";
+      this.#prompts = 0;
+      this.#asGet = false;
+      this.#asked = undefined;
+      sentToken.delete(this);
+      const own = async ? ownAddress(url) : null;
+      this.#sent = own === null ? null : { method, url: own, rest, headers: [], body: null };
+      // A listener of an upload makes other origins be asked first: only our own requests get one.
+      for (const type of EVENTS.slice(1)) {
+        if (own === null) this.upload.removeEventListener(type, this.#gate, true);
+        else this.upload.addEventListener(type, this.#gate, true);
+      }
+      // The user and the password are left out where they are: undefined is not the same as absent.
+      if (rest.length) super.open(method, url, async, ...rest);
+      else super.open(method, url, async);
+    }
+
+    /** @param {string} name @param {string} value */
+    setRequestHeader(name, value) {
+      super.setRequestHeader(name, value);
+      this.#sent?.headers.push([name, value]);
+    }
+
+    /** @param {any} [body] */
+    send(body = null) {
+      if (this.#sent) {
+        this.#sent.body = copyOf(body);
+        this.#opener = openerOf.get(this) ?? document.activeElement;
+      }
+      super.send(body);
+    }
+
+    abort() {
+      if (this.#unseen) this.#cancel();
+      else super.abort();
+    }
+
+    get #unseen() {
+      return UNSEEN.has(this.#phase);
+    }
+
+    get readyState() {
+      if (!this.#unseen) return super.readyState;
+      return this.#phase === "ending" ? 4 : 1;
+    }
+
+    get status() {
+      return this.#unseen ? 0 : super.status;
+    }
+
+    get statusText() {
+      return this.#unseen ? "" : super.statusText;
+    }
+
+    get responseURL() {
+      return this.#unseen ? "" : super.responseURL;
+    }
+
+    get response() {
+      if (!this.#unseen) return super.response;
+      return /^(text)?$/.test(this.responseType) ? "" : null;
+    }
+
+    get responseText() {
+      return this.#unseen && /^(text)?$/.test(this.responseType) ? "" : super.responseText;
+    }
+
+    get responseXML() {
+      return this.#unseen && /^(document)?$/.test(this.responseType) ? null : super.responseXML;
+    }
+
+    /** @param {string} name */
+    getResponseHeader(name) {
+      return this.#unseen ? null : super.getResponseHeader(name);
+    }
+
+    getAllResponseHeaders() {
+      return this.#unseen ? "" : super.getAllResponseHeaders();
+    }
+
+    /** The answer as it came, whatever the app may see of it. */
+    #answer() {
+      const phase = this.#phase;
+      this.#phase = "first";
+      try {
+        return answerOf(this);
+      } finally {
+        this.#phase = phase;
+      }
+    }
+
+    /**
+     * Decide whether the app hears an event.
+     * @param {Event} event
+     */
+    #pass(event) {
+      if (!this.#sent || !event.isTrusted) return true; // what we dispatch ourselves is not trusted
+      const { type } = event;
+      const headers = type === "readystatechange" && super.readyState === 2;
+      if (headers && this.#phase !== "held") this.#judge();
+      switch (this.#phase) {
+        case "held":
+          if (type === "loadend") queueMicrotask(() => this.#arrived());
+          return false;
+        case "renew":
+          if (/^(error|timeout)$/.test(type)) {
+            this.#phase = "asking";
+            this.#failed?.(new TypeError(type));
+          }
+          return false;
+        case "asking":
+        case "ending":
+          return false;
+        case "again":
+          if (event.currentTarget === this.upload || type === "loadstart") return false;
+          if (type === "readystatechange" && super.readyState === 1) return false;
+          if (/^(error|timeout|abort|load)$/.test(type)) this.#finish(type);
+          return true;
+        default:
+          return true;
+      }
+    }
+
+    /** The headers of an answer are here: hold it back, or let it through. */
+    #judge() {
+      const answer = this.#answer();
+      const redirected = this.#sent !== null && answer.url !== "" && answer.url !== this.#sent.url.replace(/#.*/, "");
+      if (answer.status === 405 && this.#phase === "again" && !this.#asGet && this.#redirected) {
+        this.#asGet = true; // after a 303 the guarded request was a GET; its router said so before a token was spent
+        this.#phase = "held";
+        return;
+      }
+      if (promptOf(answer)) {
+        if (redirected) this.#redirected = answer.url; // the token is for where the redirect led
+        if (this.#prompts < MAX_PROMPTS || this.#phase === "renew") {
+          this.#phase = "held";
+          return;
+        }
+        showProblem(LOOP, this.#opener);
+      }
+      if (this.#phase !== "renew") return;
+      this.#phase = "again"; // answered otherwise: the app hears it as the answer to its request
+      sentToken.delete(this);
+      this.#renewed?.(answer);
+    }
+
+    #redirected = "";
+
+    /** What was held back is here in full. */
+    #arrived() {
+      const answer = this.#answer();
+      if (!promptOf(answer)) return this.#sendAgain(this.#token);
+      this.#phase = "asking";
+      this.#done?.();
+      if (this.#renewed) {
+        const renewed = this.#renewed;
+        this.#renewed = null;
+        return renewed(answer);
+      }
+      return void this.#ask(answer);
+    }
+
+    /** @param {Answer} refused */
+    async #ask(refused) {
+      const { signal } = this.#life;
+      let outcome;
+      try {
+        outcome = await authorize(refused, {
+          renew: () => new Promise((resolve, reject) => {
+            this.#renewed = resolve;
+            this.#failed = reject;
+            this.#phase = "renew";
+            this.#resend();
+          }),
+          opener: this.#opener,
+          signal,
+          note: noteFor(refused, this.#prompts),
+          asked: this.#asked,
+        });
+      } catch (error) {
+        if (!signal.aborted) showProblem(problemFrom(error), this.#opener);
+      }
+      this.#renewed = this.#failed = null;
+      if (signal.aborted || outcome?.response) return;
+      if (outcome?.problem) showProblem(outcome.problem, this.#opener);
+      if (!outcome || outcome.problem) {
+        this.#cancel();
+        return;
+      }
+      this.#asked = outcome.asked;
+      this.#prompts += 1;
+      announce(TEXTS.working);
+      this.#done = working(this.#opener);
+      this.#sendAgain(outcome.token ?? "");
+    }
+
+    /** @param {string} token */
+    #sendAgain(token) {
+      this.#token = token;
+      this.#phase = "again";
+      sentToken.add(this);
+      this.#resend(token);
+    }
+
+    /** @param {string} [token] */
+    #resend(token) {
+      const { method, url, rest, headers, body } = /** @type {Sent} */ (this.#sent);
+      const target = /** @type {[string, string, boolean]} */ ([this.#asGet ? "GET" : method, this.#redirected || url, true]);
+      if (rest.length) super.open(...target, ...rest);
+      else super.open(...target);
+      for (const [name, value] of headers) super.setRequestHeader(name, value);
+      if (token) super.setRequestHeader("StepUp-Token", token);
+      super.send(this.#asGet ? null : copyOf(body));
+    }
+
+    /**
+     * The request with the token has ended.
+     * @param {string} type of the event
+     */
+    #finish(type) {
+      this.#done?.();
+      if (sentToken.has(this) && (type === "load" ? isUnknown(this.#answer()) : type !== "abort")) {
+        showProblem(UNKNOWN, this.#opener);
+      }
+    }
+
+    /** End as an aborted request ends: by the app's abort(), or because the person cancelled. */
+    #cancel() {
+      this.#phase = "ending";
+      this.#life.abort();
+      super.abort();
+      this.dispatchEvent(new Event("readystatechange"));
+      for (const type of ["abort", "loadend"]) this.dispatchEvent(new ProgressEvent(type));
+      if (this.#phase === "ending") this.#phase = "first"; // unless a listener has opened it anew
+    }
+  }
+
+  Object.defineProperty(SteppingXMLHttpRequest, "name", { value: "XMLHttpRequest" });
+  window.XMLHttpRequest = SteppingXMLHttpRequest;
+}

@@ -7,12 +7,11 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from stepup_middleware import assets
+from stepup_middleware import __version__, assets
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "static"
@@ -98,8 +97,7 @@ def test_the_pure_parts_pass_under_node() -> None:
 
 def test_the_folder_can_be_published_as_it_is() -> None:
     package = json.loads((STATIC / "package.json").read_text(encoding="utf-8"))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert (package["type"], package["version"]) == ("module", project["version"])
+    assert (package["type"], package["version"]) == ("module", __version__)
     assert "dependencies" not in package
     for target in package["exports"].values():
         assert (STATIC / target).is_file()

@@ -17,6 +17,7 @@ from .audit import evidence, export, verify
 from .routes import routes
 from .sources import add_source, load_middleware
 from .upkeep import keygen, purge, reencrypt, revoke_all
+from .witness import witness
 
 __all__ = ["load_middleware", "main"]
 
@@ -58,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     add_source(bundle)
     bundle.set_defaults(command=_running(evidence))
 
+    _add_witness(audit.add_parser("witness", help="serve a witness, which cosigns the checkpoints of logs"))
+
     exporting = audit.add_parser("export", help="write the log as NDJSON, CSV or OCSF")
     exporting.add_argument("--format", choices=("ndjson", "csv", "ocsf"), default="ndjson")
     exporting.add_argument("--output", type=Path, help="a file; without it, standard output")
@@ -84,8 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     reencrypting.add_argument("app", metavar="MODULE:APP")
     reencrypting.set_defaults(command=_running(reencrypt))
 
-    generating = commands.add_parser("keygen", help="print a new secret key")
-    generating.add_argument("--head", action="store_true", help="a key pair for the signed heads of the audit log")
+    generating = commands.add_parser("keygen", help="print a new secret key, or make the keys of a log or a witness")
+    what = generating.add_mutually_exclusive_group()
+    what.add_argument("--head", action="store_true", help="a key pair for the signed heads of the audit log")
+    what.add_argument("--log", metavar="NAME", help="the keys of a transparency log, like example.com/stepup")
+    what.add_argument("--witness", metavar="NAME", help="the keys of a witness, like witness.example.com")
+    generating.add_argument("--output", type=Path, metavar="FILE", help="where those of a log or a witness go")
     generating.set_defaults(command=keygen)
     return parser
 
@@ -104,6 +111,18 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="for machines")
     add_source(command, required=False)
     command.set_defaults(command=_running(verify))
+
+
+def _add_witness(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--listen", required=True, metavar="HOST:PORT")
+    command.add_argument("--key", required=True, type=Path, metavar="FILE", help="as `stepup keygen --witness` made it")
+    command.add_argument(
+        "--log", required=True, action="append", metavar="VKEY", help="a log's vkey, or a file of them; can be repeated"
+    )
+    command.add_argument(
+        "--state", type=Path, metavar="FILE", help="what the witness remembers (default: beside the key, FILE.state)"
+    )
+    command.set_defaults(command=witness)
 
 
 def _running(command: Callable[[argparse.Namespace], Coroutine[Any, Any, int]]) -> Callable[[argparse.Namespace], int]:

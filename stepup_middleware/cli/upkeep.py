@@ -13,6 +13,7 @@ from stepup_middleware.errors import ConfigurationError
 
 from .output import progress_line
 from .sources import load_middleware, opened_store
+from .witness import generate_keys
 
 
 async def purge(options: argparse.Namespace) -> int:
@@ -56,7 +57,15 @@ async def reencrypt(options: argparse.Namespace) -> int:
 
 
 def keygen(options: argparse.Namespace) -> int:
-    """Print a new secret key, or with ``--head`` a new pair of keys for the heads of the audit log."""
+    """Print a new secret key or a pair for heads, or write the keys of a log or a witness to a file."""
+    name = options.log or options.witness
+    if name is not None:
+        if options.output is None:
+            raise ConfigurationError("name the file of the new keys by --output FILE")
+        generate_keys(name, options.output, is_witness=options.witness is not None)
+        return 0
+    if options.output is not None:
+        raise ConfigurationError("--output goes with --log or --witness; other keys are printed")
     if not options.head:
         print(secrets.token_urlsafe(48))
         return 0

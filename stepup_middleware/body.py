@@ -1,14 +1,11 @@
-"""Reading a body within bounds, and the digest that a token is bound to."""
+"""Reading a body within bounds."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
-from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl
-
-from stepup_middleware.core.binding import form_digest, raw_body_digest
 
 BODY_SECONDS = 15.0  # from the first to the last byte of a body that we read ourselves
 MAX_FORM_FIELDS = 1000
@@ -117,22 +114,6 @@ class Arriving:
                 raise BodyTooSlow
             async for chunk in chunks_of(self._receive):
                 yield chunk
-
-
-async def body_digest(body: bytes, content_type: bytes, *, ignored: frozenset[str]) -> str:
-    """Return the digest that a token is bound to: of the fields of a form, of the bytes of anything else.
-
-    Browsers write a multipart form with a new boundary each time, and pages renew their anti-forgery
-    field (``ignored``); a form is therefore bound by its fields. A body that claims to be a form and is
-    none is bound by its bytes.
-    """
-    try:
-        fields = await form_fields(body, content_type)
-    except ValueError:
-        fields = None
-    if fields is None:
-        return raw_body_digest(body)
-    return form_digest(((name, file, sha256(value).hexdigest()) for name, file, value in fields), ignored)
 
 
 def form_kind(content_type: bytes) -> bytes | None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
 
-from stepup_middleware.body import Arriving, BodyTooLarge, BodyTooSlow, body_digest, form_kind
+from stepup_middleware.asgi import Message, Receive, Scope, Send
+from stepup_middleware.body import Arriving, form_kind
 from stepup_middleware.core.application import Application
-from stepup_middleware.core.binding import Details, RequestLine, check_details
-from stepup_middleware.core.canonical import storable
+from stepup_middleware.core.binding import BoundRequest, Details, check_details
 from stepup_middleware.core.cookies import chosen_value
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.headers import header, headers
+from stepup_middleware.request.bound import BodyDigest, Unbindable, Wire, bound_request
 
 if TYPE_CHECKING:
     from stepup_middleware.core.purposes import Purpose
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stepup_middleware")
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 # with one of these messages an app answers a request, or a handshake that it may not accept
 _BEGINNINGS = frozenset({"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"})
 
@@ -40,7 +34,6 @@ DetailsSource = Details | Sequence[tuple[str, str]] | Mapping[str, str] | Callab
 
 KEY = "stepup_middleware"  # where the middleware places the passage; clients set headers, never scope keys
 TOKEN_HEADER = b"stepup-token"
-PATH_LENGTH = 8192  # characters of a path, and of a query, that a proof can be bound to
 REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours carries over to its repetition
 
 # The scope of the request in hand, for endpoints that are handed nothing to find it by. Setting it costs a
@@ -68,16 +61,16 @@ class Passage(partial[Awaitable[None]]):
     """What the middleware places in each scope: the server's ``send``, and room for an exchange.
 
     The app is given it as its ``send``. Until a gate asks there is no exchange, and nothing is looked at: a
-    ``partial`` is the cheapest callable whose target can be exchanged afterwards. ``path`` is the path as it came;
+    ``partial`` is the cheapest callable whose target can be exchanged afterwards. ``wire`` is the request as it came;
     ``receive`` is the server's own where a body may have to be repeated, with its ``scope``, and None for a GET;
     ``accepted`` says that the app has accepted the WebSocket. ``installation`` is None when the request has ended:
     from then on nothing is admitted, also where a task of the request lives on with a copy of the scope.
     """
 
-    __slots__ = ("installation", "path", "receive", "scope")  # the others are set for few requests
+    __slots__ = ("installation", "receive", "scope", "wire")  # the others are set for few requests
 
     installation: Installation | None
-    path: str
+    wire: Wire
     receive: Receive | None
     scope: Scope
     exchange: Exchange | None = None
@@ -180,7 +173,7 @@ class Exchange:
         self.answered = False
         self.swapped = False
         self.status: int | None = None
-        self._asked: RequestLine | None = None
+        self._asked: BoundRequest | None = None
         self._spent_cookie: bytes | None = None
         passage.hand_to(self.send)
 
@@ -269,7 +262,7 @@ class Exchange:
         shown = await self._details(details, scope)
         quiet = b"prefetch" in (header(scope, b"sec-purpose") or header(scope, b"purpose") or b"")
         try:
-            request = await self._request(scope, body)
+            request = self._request(scope, body)
             if self.proof is not None:
                 return self._same_again(known, request, shown)
             self.visitor, self.purpose, self._asked = visitor, known, request
@@ -282,10 +275,8 @@ class Exchange:
             )
             async with stepup.in_time():
                 return await stepup.admission.admit(visitor, application)
-        except BodyTooLarge:
-            return Refusal(code=RefusalCode.BODY_TOO_LARGE)
-        except BodyTooSlow:
-            return Refusal(code=RefusalCode.BODY_TIMEOUT)
+        except Unbindable as error:
+            return Refusal(code=error.code)
         except StoreError as error:
             logger.error("the store cannot be used, the request is refused: %s", error)
             return Refusal(code=RefusalCode.UNAVAILABLE)
@@ -296,7 +287,7 @@ class Exchange:
             logger.exception("the decision failed; the request is refused")
             return Refusal(code=RefusalCode.UNAVAILABLE)
 
-    def _same_again(self, purpose: Purpose, request: RequestLine, details: Details) -> Proof | Refusal:
+    def _same_again(self, purpose: Purpose, request: BoundRequest, details: Details) -> Proof | Refusal:
         """A second tag on the same request: the same question is answered, another one cannot be."""
         proof = self.proof
         if proof is not None and (proof.purpose, proof.details, self._asked) == (purpose.id, details, request):
@@ -313,17 +304,12 @@ class Exchange:
                 value = await value
         return () if value is None else check_details(value)
 
-    async def _request(self, scope: Scope, body: bytes | None) -> RequestLine:
+    def _request(self, scope: Scope, body: bytes | None) -> BoundRequest:
         digest = None
         if body is not None:
-            digest = await body_digest(
-                body, header(scope, b"content-type") or b"", ignored=self.stepup.anti_forgery_fields
-            )
-        # the path as it came: an app below may be handed a shorter one, and be mounted twice
-        path, query = self._passage.path, bytes(scope.get("query_string", b"")).decode("latin-1")
-        if storable(path, PATH_LENGTH) != path or len(query) > PATH_LENGTH:
-            raise BodyTooLarge  # what is cut off would not be bound
-        return RequestLine(method=str(scope.get("method", "WEBSOCKET")), path=path, query=query, body_digest=digest)
+            digest = BodyDigest(headers(scope, b"content-type"))
+            digest.feed(body)
+        return bound_request(self._passage.wire, scope, digest)
 
     def _tokens(self, scope: Scope) -> list[bytes]:
         """Return the token headers; on a same-origin navigation without one, the library's one-time cookie."""
@@ -335,7 +321,8 @@ class Exchange:
         value = chosen_value(headers(scope, b"cookie"), name, self.stepup.admission.has_signed)
         if not value:
             return []
-        self._spent_cookie = token_cookie("", path=self._passage.path, seconds=0, secure=secure)
+        assert self._asked is not None  # noqa: S101 - what is asked is known before its token is looked for
+        self._spent_cookie = token_cookie("", path=self._asked.path, seconds=0, secure=secure)
         return [value]
 
     def _same_origin(self, scope: Scope) -> bool:
@@ -368,9 +355,11 @@ def cookie_name(*, secure: bool) -> str:
 
 def token_cookie(token: str, *, path: str, seconds: int, secure: bool) -> bytes:
     """Return the ``Set-Cookie`` value of the one-time cookie: for this path, this site and this long only."""
+    if ";" in path:  # which would end the attribute: the folder above it (RFC 6265 §5.1.4)
+        path = path.partition(";")[0].rpartition("/")[0] or "/"
     parts = [
         f"{cookie_name(secure=secure)}={token}",
-        f"Path={quote_path(path)}",
+        f"Path={path}",
         f"Max-Age={seconds}",
         "HttpOnly",
         "SameSite=Strict",
@@ -378,8 +367,3 @@ def token_cookie(token: str, *, path: str, seconds: int, secure: bool) -> bytes:
     if secure:
         parts.append("Secure")
     return "; ".join(parts).encode("latin-1")
-
-
-def quote_path(path: str) -> str:
-    """Return a decoded path as browsers write it."""
-    return quote(path, safe="/!$&'()*+,:=@~-._")

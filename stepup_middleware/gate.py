@@ -14,11 +14,12 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
+from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
 from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, read_body, replaying
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError, StepUpRequired
-from stepup_middleware.exchange import ASGIApp, DetailsSource, Receive, Scope, Send, Tag, by_context
+from stepup_middleware.exchange import DetailsSource, Tag, by_context
 from stepup_middleware.frameworks import (
     ANY,
     body_among,

@@ -6,23 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.errors import StepUpRequired, StoreError
-from stepup_middleware.exchange import (
-    ENDED,
-    KEY,
-    ASGIApp,
-    Exchange,
-    Installation,
-    Message,
-    Passage,
-    Receive,
-    Scope,
-    Send,
-    by_context,
-    current,
-    logger,
-)
+from stepup_middleware.exchange import ENDED, KEY, Exchange, Installation, Passage, by_context, current, logger
 from stepup_middleware.frameworks import framework_around
+from stepup_middleware.request.bound import wire_of
 from stepup_middleware.web.answers import replace_page
 
 if TYPE_CHECKING:
@@ -77,7 +65,7 @@ class StepUpMiddleware:
         else:
             raise RuntimeError(f"StepUpMiddleware does not know the ASGI scope type {scope['type']!r} and refuses it")
         passage.installation = self._installation
-        passage.path = scope["path"]
+        passage.wire = wire_of(scope)
         scope[KEY] = passage
         if by_context:
             current.set(scope)

@@ -14,9 +14,10 @@ from itertools import product
 from typing import Any
 from urllib.parse import unquote
 
+from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.exchange import ASGIApp, DetailsSource, Receive, Scope, Send, Tag
+from stepup_middleware.exchange import DetailsSource, Tag
 from stepup_middleware.gate import run_guarded
 from stepup_middleware.headers import headers
 from stepup_middleware.web.answers import exchange_of, send_refusal

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no type information
 
-from stepup_middleware.exchange import Scope
+from stepup_middleware.asgi import Scope
 from tests.support import TRANSMIT, Browser, House, call, house_in, scope_of
 
 ROOT = Path(__file__).parent.parent

@@ -39,8 +39,8 @@ from stepup_middleware import (
     require_step_up,
     requires_step_up,
 )
+from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.core.cookies import cookie_values
-from stepup_middleware.exchange import ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import FixedClock, VirtualAuthenticator, totp_code
 

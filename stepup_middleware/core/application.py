@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .binding import Details, RequestLine
+    from .binding import BoundRequest, Details
     from .purposes import Purpose
 
 
@@ -20,7 +20,7 @@ class Application:
     """
 
     purpose: Purpose
-    request: RequestLine
+    request: BoundRequest
     details: Details
     tokens: Sequence[bytes] = field(repr=False)
     quiet: bool = False

@@ -1,10 +1,12 @@
-"""What a proof is bound to: the request and the details shown."""
+"""What a proof is bound to: the request as it came, in the words of RFC 9421, and the details shown."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any, NamedTuple
 
 from .canonical import canonical_json, canonical_string, digest
 
@@ -13,37 +15,82 @@ MAX_DETAILS = 64
 MAX_DETAIL_LENGTH = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLine:
-    """The request that a prompt is for.
-
-    ``path`` is the decoded path as the server gave it, ``query`` the raw query string, ``body_digest``
-    hexadecimal SHA-256 where the tag binds the body, else None.
-    """
+class Reached(NamedTuple):
+    """The method, path and query at which an endpoint was reached, where something inside the app changed them."""
 
     method: str
     path: str
     query: str
-    body_digest: str | None = None
 
-    def as_dict(self) -> dict[str, str | None]:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundRequest:
+    """The request that a prompt is for: everything by which a framework routes and reads it.
+
+    Nothing is normalised. ``authority`` has every ``Host`` line, ``path`` and ``query`` are those of the wire, as
+    Latin-1 text; ``fields`` has every line of the headers that decide how a request is read, in their order, names
+    in lower case. ``content_digest`` is the ``Content-Digest`` of the body (RFC 9530, ``sha-256=:…:``), None where
+    the tag does not bind it. ``boundary_replaced``: the body is a multipart form that everybody reads alike, and
+    digest and ``content-type`` are those of the form with a boundary of our own in place of the browser's, which
+    is a new one each time. ``reached`` is None where the endpoint was reached by what the wire said.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    authority: tuple[str, ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
+    content_digest: str | None = None
+    boundary_replaced: bool = False
+    reached: Reached | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the components by their names (RFC 9421 §2.2; ``@query`` with its question mark, §2.2.7)."""
         return {
-            "method": self.method,
-            "path": self.path,
-            "query": self.query,
-            "body_sha256": self.body_digest,
+            "@method": self.method,
+            "@authority": list(self.authority),
+            "@path": self.path,
+            "@query": "?" + self.query,
+            "content-digest": self.content_digest,
+            "fields": [list(field) for field in self.fields],
+            "boundary_replaced": self.boundary_replaced,
+            "reached": None if self.reached is None else self.reached._asdict(),
         }
 
     def text(self) -> str:
-        """Return the canonical text of ``as_dict``."""
+        """Return the canonical text of ``as_dict``; a test compares the two."""
         text = canonical_string
-        body = "null" if self.body_digest is None else text(self.body_digest)
         return (
-            f'{{"body_sha256":{body},"method":{text(self.method)},"path":{text(self.path)},"query":{text(self.query)}}}'
+            f'{{"@authority":{canonical_json(self.authority)},"@method":{text(self.method)},"@path":{text(self.path)}'
+            f',"@query":{text("?" + self.query)},"boundary_replaced":{"true" if self.boundary_replaced else "false"}'
+            f',"content-digest":{"null" if self.content_digest is None else text(self.content_digest)}'
+            f',"fields":{canonical_json(self.fields)}'
+            f',"reached":{"null" if self.reached is None else canonical_json(self.reached._asdict())}}}'
         )
 
     def digest(self) -> bytes:
-        return digest("stepup-request-v1", [self.method, self.path, self.query, self.body_digest])
+        """Return the 32-byte digest that a token is bound to: of the canonical text."""
+        return sha256(b"stepup-request-v2\0" + self.text().encode()).digest()
+
+
+def bound_request_from(components: Mapping[str, Any]) -> BoundRequest:
+    """Return the request of its ``as_dict``. Raises ``KeyError`` or ``TypeError`` for anything else."""
+    reached = components["reached"]
+    return BoundRequest(
+        method=components["@method"],
+        authority=tuple(components["@authority"]),
+        path=components["@path"],
+        query=components["@query"][1:],
+        content_digest=components["content-digest"],
+        fields=tuple((name, value) for name, value in components["fields"]),
+        boundary_replaced=components["boundary_replaced"],
+        reached=None if reached is None else Reached(**reached),
+    )
+
+
+def content_digest(sha256_digest: bytes) -> str:
+    """Return a ``Content-Digest`` of the SHA-256 of a body (RFC 9530 §2)."""
+    return f"sha-256=:{b64encode(sha256_digest).decode()}:"
 
 
 def details_digest(details: Details) -> bytes:
@@ -79,19 +126,3 @@ def check_details(value: object) -> Details:
     if len(pairs) > MAX_DETAILS:
         raise TypeError(f"at most {MAX_DETAILS} details")
     return tuple(pairs)
-
-
-def raw_body_digest(body: bytes) -> str:
-    """Return the digest of a body that is bound byte for byte."""
-    return sha256(b"stepup-body-v1\0" + body).hexdigest()
-
-
-def form_digest(fields: Iterable[tuple[str, str, str]], ignored: frozenset[str]) -> str:
-    """Return the digest of a form: ``(name, file name or "", hexadecimal SHA-256 of the value)`` in order.
-
-    A browser that repeats a multipart form writes a new boundary, and a page that was rendered anew has
-    a new anti-forgery field: neither is what the person agreed to, so the digest covers the fields and
-    leaves out the ``ignored`` names.
-    """
-    kept = [list(entry) for entry in fields if entry[0] not in ignored]
-    return sha256(b"stepup-form-v1\0" + canonical_json(kept).encode()).hexdigest()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from .binding import RequestLine
+from .binding import bound_request_from
 from .events import AuditRecord, EventName, Outcome, Severity
 from .factors import FactorKind, FactorRequirement
 
@@ -113,14 +113,7 @@ def read_record(seq: int, chain: str, link: int, previous: bytes, hash_: bytes, 
         factor_id=fields["factor_id"],
         requirement=None if fields["requirement"] is None else FactorRequirement(fields["requirement"]),
         policy_version=fields["policy_version"],
-        request=None
-        if request is None
-        else RequestLine(
-            method=request["method"],
-            path=request["path"],
-            query=request["query"],
-            body_digest=request["body_sha256"],
-        ),
+        request=None if request is None else bound_request_from(request),
         details=tuple((label, text) for label, text in fields["details"]),
         reason=fields["reason"],
         flags=tuple(fields["flags"]),

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from .binding import Details, RequestLine
+from .binding import BoundRequest, Details
 from .events import AuditEvent, EventName
 from .factors import FactorKind, FactorRequirement
 from .moments import iso
@@ -92,7 +92,7 @@ class Presentation:
     ttl: timedelta
     minimum: FactorRequirement
     retention_years: int
-    request: RequestLine
+    request: BoundRequest
     request_digest: bytes
     details: Details
     details_digest: bytes

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from .binding import Details, RequestLine
+from .binding import BoundRequest, Details
 from .canonical import canonical_json, canonical_string
 from .factors import FactorKind, FactorRequirement
 from .moments import iso
@@ -88,7 +88,7 @@ class AuditEvent:
     factor_id: str = ""
     requirement: FactorRequirement | None = None
     policy_version: int | None = None
-    request: RequestLine | None = None
+    request: BoundRequest | None = None
     details: Details = ()
     reason: str = ""
     flags: tuple[str, ...] = ()
@@ -186,7 +186,7 @@ class AuditRecord:
     factor_id: str
     requirement: FactorRequirement | None
     policy_version: int | None
-    request: RequestLine | None
+    request: BoundRequest | None
     details: Details
     reason: str
     flags: tuple[str, ...]

@@ -28,7 +28,7 @@ def csv_row(record: AuditRecord) -> list[str]:
     """Return a record as CSV cells in the order of ``CSV_COLUMNS``, none of which a spreadsheet takes for a formula."""
     fields = record_as_dict(record)
     request = fields["request"]
-    fields["request"] = f"{request['method']} {request['path']}" if request else ""
+    fields["request"] = f"{request['@method']} {request['@path']}" if request else ""
     fields["details"] = "; ".join(f"{label}: {text}" for label, text in fields["details"])
     fields["flags"] = " ".join(fields["flags"])
     return [defused("" if fields[column] is None else str(fields[column])) for column in CSV_COLUMNS]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from .binding import Details, RequestLine
+from .binding import BoundRequest, Details
 from .events import AuditEvent, EventName
 from .factors import EnrolledFactor, FactorKind, FactorRequirement
 from .moments import to_micros
@@ -48,7 +48,7 @@ class Asked:
     ip: str
     user_agent: str
     purpose: Purpose
-    request: RequestLine
+    request: BoundRequest
     details: Details
     locale: str
     now: datetime
@@ -80,7 +80,7 @@ class Prompt:
     policy_version: int
     factor_ids: tuple[str, ...]
     factor_kinds: tuple[FactorKind, ...]
-    request: RequestLine
+    request: BoundRequest
     details: Details
     locale: str
     created_at: datetime

@@ -29,6 +29,8 @@ class RefusalCode(StrEnum):
     BAD_REQUEST = "STEPUP_BAD_REQUEST"
     BODY_TOO_LARGE = "STEPUP_BODY_TOO_LARGE"
     BODY_TIMEOUT = "STEPUP_BODY_TIMEOUT"
+    TARGET_TOO_LONG = "STEPUP_TARGET_TOO_LONG"
+    HEADERS_TOO_LONG = "STEPUP_HEADERS_TOO_LONG"
     EARLY_DATA = "STEPUP_EARLY_DATA"
     FACTOR_CONFLICT = "STEPUP_FACTOR_CONFLICT"
     FACTOR_NOT_FOUND = "STEPUP_FACTOR_NOT_FOUND"
@@ -111,6 +113,18 @@ _ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
         408,
         "The request took too long to arrive",
         "Check your connection and try again.",
+    ),
+    RefusalCode.TARGET_TOO_LONG: (
+        414,
+        "The address is too long",
+        "An authorization is bound to the whole address, path and query, of at most 8192 characters each. Send what "
+        "is longer in the body, then try again.",
+    ),
+    RefusalCode.HEADERS_TOO_LONG: (
+        431,
+        "The headers are too long",
+        "An authorization is bound to the headers that say how the request is read, of at most 16384 characters "
+        "together. Send shorter ones and try again.",
     ),
     RefusalCode.EARLY_DATA: (425, "Too early", "Send the request again once the connection is established."),
     RefusalCode.FACTOR_CONFLICT: (

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from typing import Any
 from uuid import UUID
 
+from stepup_middleware.asgi import Scope
 from stepup_middleware.body import BodyTooLarge, check_declared
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.errors import ConfigurationError, StepUpRequired
-from stepup_middleware.exchange import KEY, Passage, Scope
+from stepup_middleware.exchange import KEY, Passage
 from stepup_middleware.headers import header
 
 from .base import Framework, Reached

@@ -13,8 +13,9 @@ from weakref import WeakSet
 
 from starlette.concurrency import run_in_threadpool
 
+from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
 from stepup_middleware.core.refusals import Refusal
-from stepup_middleware.exchange import ASGIApp, Receive, Scope, Send, Tag
+from stepup_middleware.exchange import Tag
 
 TAG_ATTRIBUTE = "__stepup_tag__"
 DEPTH = 20  # wrappers, partials and mounts that are looked through

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from stepup_middleware.asgi import Scope
 from stepup_middleware.core.refusals import Refusal
-from stepup_middleware.exchange import Scope
 
 from .base import Below, FoundRoute, Framework, Reached, tag_of
 

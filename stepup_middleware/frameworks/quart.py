@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from stepup_middleware.exchange import Scope
+from stepup_middleware.asgi import Scope
 
 from .base import Below, FoundRoute, Framework, Reached, tag_of
 

@@ -8,8 +8,8 @@ from typing import Any
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import Request
 
+from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.body import read_body
-from stepup_middleware.exchange import Receive, Scope, Send
 from stepup_middleware.headers import header
 
 from .base import DEPTH, TAG_ATTRIBUTE, Below, FoundRoute, Framework, Guard, tag_around, tag_of

@@ -31,16 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("stepup_middleware")
 
 _SECRETS_AT_ONCE = 200  # rows a transaction
-ANTI_FORGERY_FIELDS = frozenset(
-    {
-        "csrfmiddlewaretoken",
-        "csrf_token",
-        "_csrf",
-        "_csrf_token",
-        "authenticity_token",
-        "__RequestVerificationToken",
-    }
-)
 
 
 def utcnow() -> datetime:
@@ -59,9 +49,8 @@ class StepUp:
 
     ``prefix`` is where the middleware serves its own pages. ``trusted_proxies`` names, by address or
     network, the proxies whose ``X-Forwarded-For`` counts; ``client_address`` replaces the whole look-up.
-    ``max_bound_body`` bounds a body that a tag binds, in bytes; ``anti_forgery_fields`` are form fields that
-    a page renders anew each time and no binding covers. ``enroll_url`` is where people enrol factors, if not
-    on the bundled page; ``home_url``, a path or an http(s) URL, is where the bundled pages lead back to. With
+    ``max_bound_body`` bounds a body that a tag binds, in bytes. ``enroll_url`` is where people enrol factors, if
+    not on the bundled page; ``home_url``, a path or an http(s) URL, is where the bundled pages lead back to. With
     ``bundle_htmx=False`` the ``head`` leaves htmx out, for pages that bring their own or need none. ``totp_limit``
     and ``webauthn_limit`` bound wrong attempts per person. ``failure_cluster`` says how many failures on one
     purpose within how long are flagged to ``on_event`` and found by ``audit.clusters``.
@@ -91,7 +80,6 @@ class StepUp:
         trusted_proxies: Sequence[str] = (),
         client_address: ClientAddress | None = None,
         max_bound_body: int = 1024 * 1024,
-        anti_forgery_fields: Iterable[str] = ANTI_FORGERY_FIELDS,
         enroll_url: str | None = None,
         home_url: str | None = None,
         bundle_htmx: bool = True,
@@ -159,7 +147,6 @@ class StepUp:
         self.enroll_url = enroll_url or f"{prefix}/factors"
         self.home_url = home_url
         self.max_bound_body = max_bound_body
-        self.anti_forgery_fields = frozenset(anti_forgery_fields)
         self.reception = Reception(
             identify=identify,
             clock=clock,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from stepup_middleware.core.binding import RequestLine, details_digest
+from stepup_middleware.core.binding import bound_request_from, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.chain import read_record
 from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState
@@ -207,7 +207,6 @@ def stored_prompt(
     expires_at: int,
 ) -> StoredPrompt:
     """Return the prompt of its ``prompt_body`` and what is kept beside that; times are in microseconds."""
-    request = body["request"]
     prompt = Prompt(
         id=id_,
         workspace_id=workspace_id,
@@ -221,12 +220,7 @@ def stored_prompt(
         policy_version=body["policy_version"],
         factor_ids=tuple(body["factor_ids"]),
         factor_kinds=tuple(FactorKind(kind) for kind in body["factor_kinds"]),
-        request=RequestLine(
-            method=request["method"],
-            path=request["path"],
-            query=request["query"],
-            body_digest=request["body_sha256"],
-        ),
+        request=bound_request_from(body["request"]),
         details=tuple((label, text) for label, text in body["details"]),
         locale=body["locale"],
         created_at=from_micros(created_at),

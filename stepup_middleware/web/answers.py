@@ -10,20 +10,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.websockets import WebSocket
 
+from stepup_middleware.asgi import Message, Receive, Scope, Send
 from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, form_fields, read_body
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired
-from stepup_middleware.exchange import (
-    REPEATED_FORM_LIMIT,
-    Exchange,
-    Message,
-    Receive,
-    Scope,
-    Send,
-    exchange_at,
-    is_navigation,
-)
+from stepup_middleware.exchange import REPEATED_FORM_LIMIT, Exchange, exchange_at, is_navigation
 from stepup_middleware.headers import header
 
 from .pages import base_of, enroll_url, problem_view, prompt_url, prompt_view, purpose_view, render, repeat_view

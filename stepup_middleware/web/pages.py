@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from stepup_middleware.assets import asset_urls, by_hashed_name
 from stepup_middleware.core.moments import iso
-from stepup_middleware.exchange import quote_path
+from stepup_middleware.request.bound import quote_path
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -101,7 +101,7 @@ def purpose_view(purpose: Purpose) -> dict[str, Any]:
 
 def repeat_view(prompt: Prompt, fields: Sequence[tuple[str, str]], *, files_lost: bool) -> dict[str, Any]:
     """Return how a page repeats the original request after the proof."""
-    url = quote_path(prompt.request.path)
+    url = prompt.request.path
     if url.startswith("//"):
         url = "/." + url  # as it stands it would be read as another host (RFC 3986 §4.2, §6.2.2.3)
     if prompt.request.query:

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, Router
 
 from stepup_middleware import assets
+from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.body import BodyTooLarge, BodyTooSlow, read_body
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.factors import FactorKind
@@ -22,7 +23,7 @@ from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import FACTOR_CHANGE
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
-from stepup_middleware.exchange import Receive, Scope, Send, is_navigation, logger, token_cookie
+from stepup_middleware.exchange import is_navigation, logger, token_cookie
 from stepup_middleware.service.proving import Issued, insufficient_for
 from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.service.visitor import Visitor

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from time import thread_time
 
 from stepup_middleware import StepUp, StepUpMiddleware
-from stepup_middleware.exchange import ASGIApp, Message, Receive, Scope, Send
+from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.support import KEY, RP, scope_of
 

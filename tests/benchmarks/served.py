@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stepup_middleware.core.binding import RequestLine
+from stepup_middleware.core.binding import BoundRequest
 
 from .apps import DETAILS, PATH, SESSION, codec, subject
 from .harness import Benchmark, Figure, Sample, Scale, Sides, at_least, scratch
@@ -97,7 +97,7 @@ async def _minting(path: Path) -> Callable[[int], list[bytes]]:
     """Return what writes so many requests, each with a token of its own."""
     write = codec().write
     person = subject(SESSION)
-    request = RequestLine(method="POST", path=PATH, query="")
+    request = BoundRequest(method="POST", path=PATH, query="")
     mint: Mint = await mint_in(path, person, now=datetime.now(UTC), ip="127.0.0.1", request=request, details=DETAILS)
 
     def requests(count: int) -> list[bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stepup_middleware.core.binding import RequestLine, details_digest
+from stepup_middleware.core.binding import BoundRequest, Reached, content_digest, details_digest
 from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.prompts import Asked
@@ -19,7 +19,7 @@ from stepup_middleware.core.tokens import TokenReference
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TTL = timedelta(seconds=60)
 REFERENCE = TokenReference(7, bytes(range(16)))
-REQUEST = RequestLine(method="POST", path="/hcm/payroll/7/transmit", query="a=1", body_digest=None)
+REQUEST = BoundRequest(method="POST", path="/hcm/payroll/7/transmit", query="a=1")
 DETAILS = (("Run", "2026-06"), ("Employees", "214"))
 SUBJECT = Subject(id="ada", session_id="session-1", workspace_id="axis", name="Ada")
 PURPOSES = {purpose.id: purpose for purpose in PLATFORM_PURPOSES}
@@ -96,12 +96,17 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(ascii_keys, inner, max_size=5),
     max_leaves=20,
 )
-request_lines = st.builds(
-    RequestLine,
-    method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET"]),
+methods = st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET"])
+bound_requests = st.builds(
+    BoundRequest,
+    method=methods,
     path=texts,
     query=texts,
-    body_digest=st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex),
+    authority=st.lists(texts, max_size=2).map(tuple),
+    fields=st.lists(st.tuples(names, texts), max_size=3).map(tuple),
+    content_digest=st.none() | st.binary(min_size=32, max_size=32).map(content_digest),
+    boundary_replaced=st.booleans(),
+    reached=st.none() | st.builds(Reached, method=methods, path=texts, query=texts),
 )
 details_values = st.lists(st.tuples(texts, texts), max_size=6).map(tuple)
 

@@ -23,7 +23,7 @@ from stepup_middleware.core.chain import (
 )
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
-from tests.core.support import NOW, details_values, instants, json_values, request_lines, texts
+from tests.core.support import NOW, bound_requests, details_values, instants, json_values, texts
 
 events = st.builds(
     AuditEvent,
@@ -41,7 +41,7 @@ events = st.builds(
     factor_id=texts,
     requirement=st.none() | st.sampled_from(FactorRequirement),
     policy_version=st.none() | st.integers(0, 1000),
-    request=st.none() | request_lines,
+    request=st.none() | bound_requests,
     details=details_values,
     reason=texts,
     flags=st.lists(texts, max_size=3).map(tuple),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepup_middleware.core.binding import content_digest
 from stepup_middleware.core.events import EventName, Severity
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind, FactorRequirement
 from stepup_middleware.core.moments import from_micros
@@ -184,7 +185,7 @@ def test_an_event_about_a_prompt_knows_all_that_the_prompt_knows_and_the_address
     [
         {"prompt_id": "prompt-2"},
         {"request": replace(REQUEST, method="DELETE")},
-        {"request": replace(REQUEST, body_digest="00" * 32)},
+        {"request": replace(REQUEST, content_digest=content_digest(bytes(32)))},
         {"details": (("Run", "2026-07"), ("Employees", "214"))},
         {"details": tuple(reversed(DETAILS))},
         {"subject": replace(SUBJECT, id="bob")},

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stepup_middleware.core.binding import Details, RequestLine
+from stepup_middleware.core.binding import BoundRequest, Details, content_digest
 from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash, read_record
 from stepup_middleware.core.challenge import commit, describe
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
@@ -163,11 +163,11 @@ class Generator:
         purpose = choose(PLATFORM_PURPOSES)
         number = self.random.randrange(1000)
         details: Details = tuple((choose(WORDS), choose(WORDS)) for _ in range(self.random.randrange(4)))
-        request = RequestLine(
+        request = BoundRequest(
             method=choose(("POST", "DELETE", "PUT")),
             path=choose(("/hcm/payroll/7/transmit", "/x/é", "/a b")),
             query=choose(("", "a=1&b=%2F")),
-            body_digest=choose((None, "ab" * 32)),
+            content_digest=choose((None, content_digest(b"a" * 32))),
         )
         subject = Subject(id=f"user-{number}", session_id=f"session-{number}", workspace_id="axis", name="Ada Ünal")
         asked = Asked(

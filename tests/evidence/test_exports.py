@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from stepup_middleware.core.binding import RequestLine
+from stepup_middleware.core.binding import BoundRequest
 from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash, read_record
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
@@ -32,7 +32,7 @@ def record(name: EventName = EventName.VERIFIED, **fields: Any) -> AuditRecord:
             "session": "5e55", "ip": "192.0.2.7", "user_agent": "Browser/1", "purpose": "payroll_ach_transmit",
             "prompt_id": "prompt-1", "factor_kind": FactorKind.PASSKEY, "factor_id": "factor-1",
             "requirement": FactorRequirement.PHISHING_RESISTANT, "policy_version": 3,
-            "request": RequestLine(method="POST", path="/x", query="a=1"), "details": (("Run", "2026-06"),),
+            "request": BoundRequest(method="POST", path="/x", query="a=1"), "details": (("Run", "2026-06"),),
             **fields,
         }
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stepup_middleware import EventName, FactorKind, Outcome
-from stepup_middleware.core.binding import RequestLine
+from stepup_middleware.core.binding import BoundRequest, content_digest
 from stepup_middleware.exports import ocsf_event
 
 from .ocsf import VERSION, faults, published
@@ -26,7 +26,7 @@ def exported(name: EventName, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", EventName)
 def test_every_event_is_valid_under_the_published_schema(name: EventName) -> None:
-    requests = (None, RequestLine(method="POST", path="/x", query="a=1", body_digest="ab" * 32))
+    requests = (None, BoundRequest(method="POST", path="/x", query="a=1", content_digest=content_digest(b"a" * 32)))
     for kind, outcome, request, text in product((None, *FactorKind), (None, *Outcome), requests, ("", "é\x1b\n")):
         event = exported(
             name, factor_kind=kind, outcome=outcome, request=request, reason=text, user_agent=text,

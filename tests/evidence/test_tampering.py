@@ -196,7 +196,7 @@ STEP_UP = (
 def other_member(name: str, value: Any) -> Any:
     match name:
         case "request":
-            return None if value is None else {**value, "path": value["path"] + "x"}
+            return None if value is None else {**value, "@path": value["@path"] + "x"}
         case "details":
             return [*value, ["Amount", "1"]]
         case "policy_version":

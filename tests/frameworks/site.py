@@ -13,7 +13,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 from stepup_middleware import RelyingParty, Rule, StepUp, StepUpMiddleware, Subject
-from stepup_middleware.exchange import ASGIApp, Message, Receive, Scope, Send
+from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.stores.sqlite import SQLiteStore
 
 from .apps import FRAMEWORKS, PURPOSE, shown

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stepup_middleware import ConfigurationError, EventName
-from stepup_middleware.exchange import Message, Scope
+from stepup_middleware.asgi import Message, Scope
 from tests.support import scope_of
 
 from .apps import FRAMEWORKS, PIECES, PURPOSE

@@ -15,7 +15,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.routing import Mount
 
 from stepup_middleware import EventName, RelyingParty, StepUp, StepUpMiddleware, Subject
-from stepup_middleware.exchange import ASGIApp, Receive, Scope, Send
+from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.guide.person import Person
 

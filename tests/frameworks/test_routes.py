@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from stepup_middleware import ConfigurationError, RelyingParty, StepUp, StepUpMiddleware, requires_step_up
+from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.cli import main
-from stepup_middleware.exchange import Receive, Scope, Send
 from stepup_middleware.inspection import routes_of
 from stepup_middleware.stores.sqlite import SQLiteStore
 

@@ -14,7 +14,7 @@ from stepup_middleware.core.keys import MIN_KEY_BYTES
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.errors import FailureReason
-from stepup_middleware.exchange import PATH_LENGTH
+from stepup_middleware.request.bound import LONGEST_PATH
 
 from .harness import Ran
 from .person import Person
@@ -82,7 +82,7 @@ def test_what_is_quoted_is_what_the_program_says() -> None:
 
 def test_the_figures_are_those_of_the_code() -> None:
     assert OPEN_PROMPTS_PER_SESSION == 32
-    assert PATH_LENGTH == 8192
+    assert LONGEST_PATH == 8192
 
 
 async def test_the_function_of_the_page_finds_what_went_wrong(ran: Ran) -> None:

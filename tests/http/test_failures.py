@@ -27,8 +27,8 @@ from stepup_middleware import (
     require_step_up,
     requires_step_up,
 )
+from stepup_middleware.asgi import Scope
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.exchange import Scope
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.support import KEY, ROTATE, RP, TRANSMIT, Browser, House, call, code_of, house_in, scope_of
 

@@ -7,7 +7,7 @@ from weakref import ref
 
 import pytest
 
-from stepup_middleware.exchange import Message, Scope
+from stepup_middleware.asgi import Message, Scope
 from tests.support import TRANSMIT, Browser, House, scope_of
 
 

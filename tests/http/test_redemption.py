@@ -274,7 +274,7 @@ async def test_an_address_too_long_to_be_bound_as_a_whole_is_refused(ada: Browse
         return f"/mounted/{long}" if where == "path" else f"/export?q={long}"
 
     answer = await ada.send("GET", url("a"))
-    assert (answer.status_code, code_of(answer)) == (413, "STEPUP_BODY_TOO_LARGE")
+    assert (answer.status_code, code_of(answer)) == (414, "STEPUP_TARGET_TOO_LONG")
     assert house.total == 0
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware
-from stepup_middleware.exchange import Receive, Scope, Send
+from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.rules import RuleTable
 from tests.support import Browser, House, call, house_in, scope_of
 

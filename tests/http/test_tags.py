@@ -28,7 +28,7 @@ from stepup_middleware import (
     require_step_up,
     requires_step_up,
 )
-from stepup_middleware.exchange import Receive, Scope, Send
+from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.support import KEY, ORIGIN, ROTATE, RP, TRANSMIT, Answer, Browser, House, call, house_in, scope_of
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stepup_middleware.core.binding import Details, RequestLine, details_digest
+from stepup_middleware.core.binding import BoundRequest, Details, details_digest
 from stepup_middleware.core.chain import ChainState, verify_chains
 from stepup_middleware.core.decisions import IssuedToken, Presentation, Redemption, Verdict
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
@@ -38,7 +38,7 @@ OVERRIDE = replace(TRANSMIT, id="holds_override", retention_years=10)
 OWNER = Subject(id="u-owner", session_id="s-owner", workspace_id="w-1", name="owner@axis.example")
 COSIGNER = Subject(id="u-cosigner", session_id="s-cosigner", workspace_id="w-1", name="cosigner@axis.example")
 
-REQUEST = RequestLine(method="POST", path="/payroll/2026-06/transmit", query="")
+REQUEST = BoundRequest(method="POST", path="/payroll/2026-06/transmit", query="")
 DETAILS: Details = (("Run", "2026-06"), ("Employees", "214"))
 IP = "192.0.2.7"
 USER_AGENT = "Firefox"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stepup_middleware.core.binding import RequestLine
+from stepup_middleware.core.binding import BoundRequest, content_digest
 from stepup_middleware.core.decisions import (
     CLOCK_SKEW,
     IssuedToken,
@@ -115,7 +115,7 @@ def presentation(fields: dict[str, Any], id_: int, attempt: bytes) -> Presentati
         "subject_name": "",
         "user_agent": "Firefox",
         "retention_years": 1,
-        "request": RequestLine(method="GET", path="/", query=""),
+        "request": BoundRequest(method="GET", path="/", query=""),
         "details": (),
     }
     return Presentation(**{**values, **fields})
@@ -237,7 +237,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 @given(
     texts=st.lists(TEXTS, min_size=11, max_size=11),
     details=st.lists(st.tuples(TEXTS, TEXTS), max_size=4),
-    digest=st.none() | st.just("ab" * 32),
+    digest=st.none() | st.just(content_digest(bytes(32))),
     years=st.integers(1, 100),
     micros=st.integers(0, 10**9),
     kind=st.sampled_from(list(FactorKind)),
@@ -266,7 +266,7 @@ def test_the_text_of_an_authorization_is_that_of_its_event(
         ttl=TTL,
         minimum=FactorRequirement.ANY,
         retention_years=years,
-        request=RequestLine(method="POST", path=path, query=query, body_digest=digest),
+        request=BoundRequest(method="POST", path=path, query=query, content_digest=digest),
         request_digest=b"r" * 32,
         details=tuple(details),
         details_digest=b"d" * 32,

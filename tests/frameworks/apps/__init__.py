@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stepup_middleware.exchange import Scope
+from stepup_middleware.asgi import Scope
 
 FRAMEWORKS = ("starlette", "fastapi", "litestar", "quart", "django", "falcon", "blacksheep", "sanic")
 PURPOSE = "webhook_secret_rotation"

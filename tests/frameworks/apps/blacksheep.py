@@ -12,7 +12,7 @@ from blacksheep.server.responses import ok
 from blacksheep.server.routing import RoutesRegistry
 
 from stepup_middleware import require_step_up, requires_step_up
-from stepup_middleware.exchange import ASGIApp
+from stepup_middleware.asgi import ASGIApp
 
 from . import PIECES, PURPOSE, STRICT, Ran, kind_of, shown
 

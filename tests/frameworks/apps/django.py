@@ -14,7 +14,7 @@ from django.urls import clear_url_caches, path
 from django.views import View
 
 from stepup_middleware import require_step_up, requires_step_up
-from stepup_middleware.exchange import ASGIApp
+from stepup_middleware.asgi import ASGIApp
 
 from . import PIECES, PURPOSE, STRICT, Ran, kind_of, shown
 

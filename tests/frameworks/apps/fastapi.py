@@ -9,7 +9,7 @@ from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, Request,
 from fastapi.responses import Response, StreamingResponse
 
 from stepup_middleware import require_step_up, requires_step_up
-from stepup_middleware.exchange import ASGIApp
+from stepup_middleware.asgi import ASGIApp
 
 from . import PIECES, PURPOSE, STRICT, Ran, kind_of, shown
 

@@ -10,7 +10,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.response import Response, Stream
 
 from stepup_middleware import require_step_up, requires_step_up
-from stepup_middleware.exchange import ASGIApp
+from stepup_middleware.asgi import ASGIApp
 
 from . import PIECES, PURPOSE, STRICT, Ran, kind_of, shown
 

@@ -13,7 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from stepup_middleware import require_step_up, requires_step_up
-from stepup_middleware.exchange import ASGIApp
+from stepup_middleware.asgi import ASGIApp
 
 from . import PIECES, PURPOSE, STRICT, Ran, kind_of, shown
 

@@ -1,0 +1,1 @@
+"""One guarded request: what came, what of it is bound, and what is decided."""

@@ -1,0 +1,192 @@
+"""Makes the bound request of what came and of where a gate stands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from hashlib import sha256
+from typing import NamedTuple
+from urllib.parse import quote
+
+from stepup_middleware.asgi import Scope
+from stepup_middleware.core.binding import BoundRequest, Reached, content_digest
+from stepup_middleware.core.canonical import storable
+from stepup_middleware.core.multipart import REPLACED, StrictForm, boundary_of
+from stepup_middleware.core.refusals import RefusalCode
+from stepup_middleware.headers import headers
+
+LONGEST_PATH = 8192  # characters of a path, and of a query
+LONGEST_FIELDS = 16_384  # characters of all bound header lines together
+METHOD_OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+# what decides how a request is routed or its body read, besides the target
+READ_BY = frozenset(
+    {
+        b"content-type",
+        b"content-encoding",
+        b"content-length",
+        b"transfer-encoding",
+        *METHOD_OVERRIDES,
+        b"x-forwarded-host",
+        b"x-forwarded-prefix",
+        b"x-original-url",
+        b"x-rewrite-url",
+    }
+)
+COUNTED = "the length of the body"  # in place of a Content-Length, which is checked: only its presence is bound
+
+
+class Unbindable(Exception):
+    """A part of the request is longer than what a proof is bound to; ``code`` is the refusal's."""
+
+    def __init__(self, code: RefusalCode) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Wire(NamedTuple):
+    """What the server said of a request, before anything in the app could change it."""
+
+    method: str
+    path: str
+    raw_path: bytes
+    root_path: str
+    query: bytes
+
+
+def wire_of(scope: Scope) -> Wire:
+    """Return what the server said of a request."""
+    get = scope.get
+    return Wire(
+        get("method", "WEBSOCKET"),
+        scope["path"],
+        get("raw_path") or b"",
+        get("root_path", ""),
+        get("query_string", b""),
+    )
+
+
+class BodyDigest:
+    """The digest of a body, taken while it passes; of a strict multipart form with our boundary besides."""
+
+    __slots__ = ("_form", "_hash", "content_types", "length")
+
+    def __init__(self, content_types: list[bytes]) -> None:
+        self.content_types = content_types
+        self.length = 0
+        self._hash = sha256()
+        boundary = boundary_of(content_types[0]) if len(content_types) == 1 else None
+        self._form = None if boundary is None else StrictForm(boundary)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body."""
+        self.length += len(chunk)
+        self._hash.update(chunk)
+        if self._form is not None:
+            self._form.feed(chunk)
+
+    def plain(self) -> bytes:
+        """Return the SHA-256 of the bytes as they came."""
+        return self._hash.digest()
+
+    def canonical(self) -> bytes | None:
+        """Return the SHA-256 of a strict multipart form with our boundary, None for any other body."""
+        return None if self._form is None else self._form.digest()
+
+
+def bound_request(
+    wire: Wire,
+    scope: Scope,
+    body: BodyDigest | None,
+    *,
+    bind_headers: Collection[bytes] = (),
+    framework: tuple[str, str] | None = None,
+) -> BoundRequest:
+    """Return what a proof for a request is bound to.
+
+    ``wire`` is what came, ``scope`` the one in which the gate stands; ``body`` is None where the tag does not bind
+    it; ``bind_headers`` are further names of headers, in lower case; ``framework`` is the method and the path as the
+    framework's own request object has them, if it has one. Raises ``Unbindable``.
+    """
+    names = READ_BY.union(bind_headers) if bind_headers else READ_BY
+    path = wire.raw_path.partition(b"?")[0].decode("latin-1") or quote_path(wire.path)
+    query = wire.query.decode("latin-1")
+    if len(path) > LONGEST_PATH or len(query) > LONGEST_PATH:
+        raise Unbindable(RefusalCode.TARGET_TOO_LONG)
+    canonical = None
+    if body is not None and body.content_types == headers(scope, b"content-type"):
+        canonical = body.canonical()
+    authority: list[str] = []
+    fields: list[tuple[str, str]] = []
+    length = 0
+    for name, value in scope["headers"]:
+        if name == b"host":
+            authority.append(value.decode("latin-1"))
+        elif name in names:
+            if name == b"content-length":
+                if body is None:
+                    continue
+                fields.append(("content-length", COUNTED))
+                continue
+            if name == b"content-type" and canonical is not None:
+                value = REPLACED
+            fields.append((name.decode("latin-1"), value.decode("latin-1")))
+        else:
+            continue
+        length += len(name) + len(value)
+    if length > LONGEST_FIELDS:
+        raise Unbindable(RefusalCode.HEADERS_TOO_LONG)
+    return BoundRequest(
+        method=wire.method,
+        authority=tuple(authority),
+        path=path,
+        query=query,
+        fields=tuple(fields),
+        content_digest=None if body is None else content_digest(canonical or body.plain()),
+        boundary_replaced=canonical is not None,
+        reached=_reached(wire, path, scope, framework),
+    )
+
+
+def bound_request_of(
+    scope: Scope, body: bytes | None, *, bind_headers: Collection[bytes] = (), reached_in: Scope | None = None
+) -> BoundRequest:
+    """Return what a proof for a whole request is bound to, by the code that the gates use.
+
+    ``scope`` is the server's, ``reached_in`` the one in which the gate stands, if another.
+    """
+    digest = None
+    if body is not None:
+        digest = BodyDigest(headers(scope, b"content-type"))
+        digest.feed(body)
+    return bound_request(wire_of(scope), reached_in or scope, digest, bind_headers=bind_headers)
+
+
+def _reached(wire: Wire, path: str, scope: Scope, framework: tuple[str, str] | None) -> Reached | None:
+    """Return the method, path and query at which the gate stands, None where they are those of the wire.
+
+    A framework that hands what it mounts the rest of the path leaves root path and path together as they were.
+    """
+    method, at, query = scope.get("method", "WEBSOCKET"), _whole_path(scope), scope.get("query_string", b"")
+    if framework is not None and (
+        framework[0] != wire.method or framework[1] not in (path, wire.path, scope["path"], at)
+    ):
+        method, at = framework
+    elif method == wire.method and query == wire.query and at == _joined(wire.root_path, wire.path):
+        return None
+    if len(at) > LONGEST_PATH or len(query) > LONGEST_PATH:
+        raise Unbindable(RefusalCode.TARGET_TOO_LONG)
+    if storable(at, LONGEST_PATH) != at:
+        raise Unbindable(RefusalCode.BAD_REQUEST)  # what UTF-8 cannot carry would not be bound
+    return Reached(str(method), at, query.decode("latin-1"))
+
+
+def _whole_path(scope: Scope) -> str:
+    return _joined(scope.get("root_path", ""), scope["path"])
+
+
+def _joined(root: str, path: str) -> str:
+    return path if not root or path.startswith(root) else root + path
+
+
+def quote_path(path: str) -> str:
+    """Return a decoded path as browsers write it."""
+    return quote(path, safe="/!$&'()*+,:=@~-._", errors="surrogatepass")

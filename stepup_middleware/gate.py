@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
 from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
 from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, read_body, replaying
@@ -24,6 +26,7 @@ from stepup_middleware.frameworks import (
     ANY,
     body_among,
     framework_of,
+    identity_of_request,
     in_a_thread,
     is_handed_a_request,
     keep_path_parameters,
@@ -31,7 +34,9 @@ from stepup_middleware.frameworks import (
     refusing,
     scope_among,
 )
-from stepup_middleware.frameworks.base import TAG_ATTRIBUTE, Framework, bare
+from stepup_middleware.frameworks.base import bare
+from stepup_middleware.frameworks.classes import guard_class
+from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async
 from stepup_middleware.headers import header
 from stepup_middleware.web.answers import exchange_of, send_refusal, starlette_handler
 
@@ -72,7 +77,8 @@ def requires_step_up(
 
     def decorate(endpoint: Endpoint) -> Endpoint:
         if inspect.isclass(endpoint):
-            return cast(Endpoint, _guarded_class(endpoint, tag))
+            guard_class(endpoint, _ClassGuard(tag), framework_of(endpoint) or ANY)
+            return endpoint
         if not callable(endpoint):
             raise ConfigurationError(
                 f"{type(endpoint).__name__} is no function: put requires_step_up below the framework's own decorator"
@@ -117,35 +123,45 @@ async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, se
         await send_refusal(exchange, verdict, scope, receive, send)
 
 
-def _guarded_function(endpoint: Callable[..., Any], tag: Tag) -> Callable[..., Any]:
-    called = getattr(endpoint, "__call__", None)  # noqa: B004 - an object whose __call__ is async
+def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard | None = None) -> Callable[..., Any]:
+    """Return an endpoint behind its tag; with a guard, that of a class, which asks once for a request."""
+    called = getattr(endpoint, "__call__", None)  # noqa: B004 - an object whose __call__ is a generator
     for kind in (endpoint, called):
         if inspect.isasyncgenfunction(kind) or inspect.isgeneratorfunction(kind):
             raise ConfigurationError(
                 f"{_name(endpoint)} is a generator, which runs after it was called: tag an endpoint that returns a "
                 "streaming response around it"
             )
-    is_async = inspect.iscoroutinefunction(endpoint) or inspect.iscoroutinefunction(called)
+    awaited = is_async(endpoint)
     if not is_handed_a_request(endpoint):
         by_context.add(_name(endpoint))
+
+    async def run(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if awaited:
+            return await endpoint(*args, **kwargs)
+        answer = await in_a_thread(endpoint, args, kwargs)
+        return await answer if inspect.isawaitable(answer) else answer  # a sync way to an async handler
 
     @functools.wraps(endpoint)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         values = (*args, *kwargs.values())
+        if guard is not None and guard.passed(*values):
+            return await run(args, kwargs)
         try:
             await _admitted(tag, values, kwargs)
         except StepUpRequired as required:
             if (page := plain_page(required.refusal, values)) is None:
                 raise
             return page
-        if is_async:
-            return await endpoint(*args, **kwargs)
-        answer = await in_a_thread(endpoint, args, kwargs)
-        return await answer if inspect.isawaitable(answer) else answer  # a sync way to an async handler
+        if guard is None:
+            return await run(args, kwargs)
+        with guard.passing(values):
+            return await run(args, kwargs)
 
     setattr(guarded, TAG_ATTRIBUTE, tag)
-    with suppress(TypeError):
-        bare.add(endpoint)
+    if guard is None:
+        with suppress(TypeError):
+            bare.add(endpoint)
     return guarded
 
 
@@ -165,65 +181,42 @@ async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] 
     return _through(await exchange.admit(tag.purpose, scope=scope, details=tag.details, body=body), scope, values)
 
 
+_passing: ContextVar[tuple[tuple[Any, ...], ...]] = ContextVar("stepup_middleware_passing", default=())
+
+
 class _ClassGuard:
-    """A tag as its framework puts it at the ways into a class."""
+    """A tag as its framework puts it at the entries of a class."""
 
     def __init__(self, tag: Tag) -> None:
         self.tag = tag
+        self._made: WeakSet[Any] = WeakSet()
 
     def function(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
-        return _guarded_function(endpoint, self.tag)
+        made = _guarded_function(endpoint, self.tag, self)
+        self._made.add(made)
+        return made
+
+    def made(self, value: Any) -> bool:
+        return value in self._made
+
+    def passed(self, *values: Any) -> bool:
+        request, *line = identity_of_request(values)
+        return any(guard is self and passing is request and rest == line for guard, passing, *rest in _passing.get())
+
+    @contextmanager
+    def passing(self, values: tuple[Any, ...]) -> Iterator[None]:
+        """Let the entries of the class know, while the request is at work, that it was let through."""
+        token = _passing.set((*_passing.get(), (self, *identity_of_request(values))))
+        try:
+            yield
+        finally:
+            _passing.reset(token)
 
     async def admit(self, *values: Any) -> None:
         await _admitted(self.tag, values)
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         await run_guarded(app, self.tag, scope, receive, send)
-
-
-def _guarded_class(endpoint: type[Any], tag: Tag) -> type[Any]:
-    """Guard the ways into a class in place, and into whatever is derived from it.
-
-    In place, because a framework may have registered the class as soon as it was there.
-    """
-    framework = framework_of(endpoint) or ANY
-    ways = _guarded_ways(endpoint, tag, framework.ways_in(endpoint), framework)
-    if not ways:
-        raise ConfigurationError(
-            f"{endpoint.__qualname__} is no endpoint class that can be guarded as a whole: tag its methods, below the "
-            "framework's own decorator, or wrap the app in RequireStepUp"
-        )
-    own = vars(endpoint).get("__init_subclass__")
-
-    def derived(cls: type[Any], /, **settings: Any) -> None:
-        if own is None:
-            super(endpoint, cls).__init_subclass__(**settings)
-        else:
-            own.__func__(cls, **settings)
-        # its own, and those of another base that come before ours
-        ways_in = framework.ways_in(cls)
-        brought = [name for name in ways_in if name in vars(cls) or not _is_behind(getattr(cls, name, None), tag)]
-        for name, way in _guarded_ways(cls, tag, brought, framework).items():
-            setattr(cls, name, way)
-
-    for name, way in {**ways, "__init_subclass__": classmethod(derived), TAG_ATTRIBUTE: tag}.items():
-        setattr(endpoint, name, way)
-    return endpoint
-
-
-def _is_behind(way: Any, tag: Tag) -> bool:
-    return any(getattr(each, TAG_ATTRIBUTE, None) is tag for each in (way if isinstance(way, list | tuple) else [way]))
-
-
-def _guarded_ways(endpoint: type[Any], tag: Tag, names: Iterable[str], framework: Framework) -> dict[str, Any]:
-    guarded: dict[str, Any] = {}
-    for name in names:
-        way = getattr(endpoint, name, None)
-        if callable(way) and not inspect.isfunction(inspect.getattr_static(endpoint, name)):
-            raise ConfigurationError(f"{endpoint.__qualname__}.{name} is no plain method, which alone can be guarded")
-        if way is not None or name == "guards":
-            guarded[name] = framework.guarded(endpoint, name, _ClassGuard(tag))
-    return guarded
 
 
 def _name(endpoint: Any) -> str:

@@ -6,13 +6,15 @@ checked when it is met, at the endpoint.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.exchange import logger
-from stepup_middleware.frameworks import framework, framework_of
+from stepup_middleware.frameworks import ANY, framework, framework_of
 from stepup_middleware.frameworks.base import DEPTH, FoundRoute, tag_of
+from stepup_middleware.frameworks.classes import belongs_to, judged
 
 if TYPE_CHECKING:
     from stepup_middleware.middleware import StepUpMiddleware
@@ -34,12 +36,19 @@ def routes_of(app: Any, prefix: str = "", *, depth: int = 0) -> Iterator[FoundRo
         found = None
     if found is not None:
         try:
-            yield from list(found.routes(app, prefix, lambda inner, path: routes_of(inner, path, depth=depth + 1)))
+            below = functools.partial(routes_of, depth=depth + 1)
+            listed = list(found.routes(app, prefix, below))
+            yield from listed if depth else map(_judged, listed)  # once the tags of mounts are known
         except Exception:
             logger.warning("the routes of %s cannot be read", type(app).__name__, exc_info=True)
             yield _unreadable(app, prefix)
     elif tag_of(app) is None:
         yield _unreadable(app, prefix)
+
+
+def _judged(route: FoundRoute) -> FoundRoute:
+    kind = belongs_to(route.endpoint)
+    return judged(route, (framework_of(kind) if kind else None) or ANY)
 
 
 def _unreadable(app: Any, prefix: str) -> FoundRoute:
@@ -56,8 +65,5 @@ def check_tags(middleware: StepUpMiddleware) -> None:
     for route in routes_of(middleware):
         if route.tag is not None and route.tag.purpose not in purposes:
             raise ConfigurationError(f"the route {route.path} names the unknown purpose {route.tag.purpose!r}")
-        if route.lost_its_tag:
-            raise ConfigurationError(
-                f"the route {route.path} has its function without the tag: put requires_step_up below the decorator "
-                "that registers the function"
-            )
+        if route.fault:
+            raise ConfigurationError(f"the route {route.path} {route.fault}")

@@ -20,12 +20,13 @@ from stepup_middleware.asgi import Scope
 from stepup_middleware.body import BodyTooLarge, check_declared
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.errors import ConfigurationError, StepUpRequired
-from stepup_middleware.exchange import KEY, Passage
+from stepup_middleware.exchange import KEY, Passage, current
 from stepup_middleware.headers import header
 
 from .base import Framework, Reached
 
-KNOWN = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"))
+_SHARED = ("base", "classes", "entries")
+KNOWN = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED))
 ANY = Framework()  # of which nothing is known
 _NAMES = frozenset({"request", "req", "scope", "connection", "websocket", "socket", "ws"})
 _TYPES = frozenset(
@@ -94,6 +95,24 @@ def scope_among(values: Iterable[Any]) -> Scope | None:
     return None
 
 
+def identity_of_request(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return what makes a request the very same one: its object, and its line where that object may be used again."""
+    for value in values:
+        if isinstance(value, MutableMapping) and isinstance(value.get(KEY), Passage):
+            return _with_line(value)
+        if isinstance(getattr(value, "scope", None), MutableMapping):
+            return (value,)
+    for each in in_use():
+        if (request := each.request_in_hand()) is not None:
+            return (request,)
+    scope = current.get()
+    return (None,) if scope is None else _with_line(scope)
+
+
+def _with_line(scope: Scope) -> tuple[Any, ...]:
+    return (scope, *(scope.get(name) for name in ("method", "path", "raw_path", "query_string")))
+
+
 def reached(values: Iterable[Any], scope: Scope) -> Reached:
     """Return by which method and path an endpoint was reached, as the framework's own request object has them.
 
@@ -106,7 +125,9 @@ def reached(values: Iterable[Any], scope: Scope) -> Reached:
         there = None if found is None else found.reached(value, scope)
         if there is not None:
             return there
-    there = framework_in_hand(scope, values).reached(None, scope)
+    of = framework_in_hand(scope, values)
+    request = of.request_in_hand()
+    there = None if request is None else of.reached(request, scope)
     if there is not None:
         return there
     root, path = str(scope.get("root_path", "")), str(scope["path"])

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakSet
 
 from starlette.concurrency import run_in_threadpool
 
-from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
+from stepup_middleware.asgi import Scope
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.exchange import Tag
 
-TAG_ATTRIBUTE = "__stepup_tag__"
+from .entries import TAG_ATTRIBUTE, Entry, resource_entries
+
 DEPTH = 20  # wrappers, partials and mounts that are looked through
 bare: WeakSet[Any] = WeakSet()  # the functions that were tagged, as they are without their tags
 
 
 class FoundRoute(NamedTuple):
-    """A route as the app has it. ``tag`` is None for an untagged one; ``readable`` False for an app without a list."""
+    """A route as the app has it.
+
+    ``tag`` is None for an untagged one, ``readable`` False for an app without a list; ``fault`` says what stops the
+    start.
+    """
 
     path: str
     methods: tuple[str, ...]
@@ -31,11 +36,7 @@ class FoundRoute(NamedTuple):
     tag: Tag | None
     readable: bool = True
     endpoint: Any = None
-
-    @property
-    def lost_its_tag(self) -> bool:
-        """Whether the router has the function without the tag, which was put above the route's own decorator."""
-        return self.tag is None and inspect.isfunction(self.endpoint) and self.endpoint in bare
+    fault: str = ""
 
 
 class Reached(NamedTuple):
@@ -43,21 +44,6 @@ class Reached(NamedTuple):
 
     method: str
     path: str
-
-
-class Guard(Protocol):
-    """A tag as a framework puts it at the ways into a class."""
-
-    tag: Tag
-
-    def function(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
-        """Return an async function that runs the endpoint with a proof alone."""
-
-    async def admit(self, *values: Any) -> None:
-        """Return if the request among the values may run; raises ``StepUpRequired``."""
-
-    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run an ASGI app, or send the refusal."""
 
 
 Below = Callable[[Any, str], Iterator[FoundRoute]]
@@ -76,6 +62,10 @@ class Framework:
     def in_hand(self, scope: Scope) -> bool:
         """Whether this framework handles the request, where no request object of its own says so."""
         return False
+
+    def request_in_hand(self) -> Any:
+        """Return the request object of the context, where a framework hands its endpoints none. None: there is none."""
+        return None
 
     def reached(self, request: Any, scope: Scope) -> Reached | None:
         """Return by which method and path the endpoint was reached; None where the request object reads the scope."""
@@ -97,13 +87,16 @@ class Framework:
         """Return the body of a request, and leave it readable; None where it cannot be read within bounds."""
         return None
 
-    def ways_in(self, kind: type[Any]) -> list[str]:
-        """Return the members of a class through which the framework reaches what it does."""
-        return [name for name in dir(kind) if name.startswith("on_") or name == "__call__"]
+    def entries(self, kind: type[Any]) -> dict[str, Entry]:
+        """Return the members of a class through which the framework must come, each with how it is guarded.
 
-    def guarded(self, kind: type[Any], name: str, guard: Guard) -> Any:
-        """Return what takes the place of a way in."""
-        return guard.function(getattr(kind, name))
+        None: such a class cannot be guarded as a whole.
+        """
+        return resource_entries(kind)
+
+    def guards_inside(self, kind: type[Any]) -> bool:
+        """Whether a view that was made of a class before it was tagged runs nothing of the class without the guard."""
+        return False
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         """Yield the routes of an app of the framework; ``below`` yields those of an app that is mounted in it."""
@@ -122,8 +115,6 @@ def tag_of(value: Any) -> Tag | None:
     tag = getattr(value, TAG_ATTRIBUTE, None)
     if tag is None and inspect.ismethod(value):
         tag = getattr(value.__func__, TAG_ATTRIBUTE, None)
-    if tag is None and isinstance(getattr(value, "view_class", None), type):
-        tag = getattr(value.view_class, TAG_ATTRIBUTE, None)  # what as_view() made of a class
     return tag if isinstance(tag, Tag) else None
 
 

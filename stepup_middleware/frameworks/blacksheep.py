@@ -8,6 +8,7 @@ from typing import Any
 from stepup_middleware.asgi import Scope
 
 from .base import Below, FoundRoute, Framework, Reached, tag_of
+from .entries import Entry
 
 
 class BlackSheepFramework(Framework):
@@ -24,8 +25,9 @@ class BlackSheepFramework(Framework):
     def path_parameters(self, request: Any) -> Mapping[str, Any]:
         return getattr(request, "route_values", None) or {}
 
-    def ways_in(self, kind: type[Any]) -> list[str]:
-        return []
+    def entries(self, kind: type[Any]) -> dict[str, Entry]:
+        """None: the routes keep the functions of a controller themselves, from before the class is there."""
+        return {}
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         found = [(method, route) for method, route in app.router.registered_routes]

@@ -9,6 +9,7 @@ from stepup_middleware.asgi import Scope
 from stepup_middleware.core.refusals import Refusal
 
 from .base import Below, FoundRoute, Framework, Reached, tag_of
+from .entries import Entry, checked, generic_entries, maker
 
 
 class DjangoFramework(Framework):
@@ -37,14 +38,21 @@ class DjangoFramework(Framework):
         body = getattr(request, "body", None)  # read before the view by Django, within its own bound
         return body if isinstance(body, bytes) else None
 
-    def ways_in(self, kind: type[Any]) -> list[str]:
-        members = [name for name in dir(kind) if callable(getattr(kind, name, None))]
-        return [name for name in members if name in kind.http_method_names and name != "options"]
+    def entries(self, kind: type[Any]) -> dict[str, Entry]:
+        """``as_view`` makes what a URL leads to; ``setup`` and ``dispatch`` are what an earlier one would call."""
+        found = generic_entries(kind)
+        return {"as_view": maker, "setup": checked, "dispatch": checked, **found} if _is_view(kind) else found
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         from django.urls import get_resolver
 
         yield from _below(get_resolver().url_patterns, prefix + "/")
+
+
+def _is_view(kind: type[Any]) -> bool:
+    from django.views import View
+
+    return issubclass(kind, View)
 
 
 def _below(patterns: Any, path: str) -> Iterator[FoundRoute]:

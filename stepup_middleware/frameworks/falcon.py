@@ -23,6 +23,9 @@ class FalconFramework(Framework):
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         yield from _below(app._router._roots, prefix)
+        for pattern, sink, _ in app._sinks:
+            path, name = prefix + pattern.pattern, str(getattr(sink, "__qualname__", type(sink).__qualname__))
+            yield FoundRoute(path=path, methods=("*",), name=name, tag=tag_of(sink), endpoint=sink)
 
 
 def _below(nodes: Any, prefix: str) -> Iterator[FoundRoute]:
@@ -33,7 +36,7 @@ def _below(nodes: Any, prefix: str) -> Iterator[FoundRoute]:
                     continue  # its answers for methods that the resource has not
                 name = type(node.resource).__name__
                 path = prefix + node.uri_template
-                yield FoundRoute(path=path, methods=(method,), name=name, tag=tag_of(responder))
+                yield FoundRoute(path=path, methods=(method,), name=name, tag=tag_of(responder), endpoint=responder)
         yield from _below(node.children, prefix)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+import inspect
+from collections.abc import Iterator
 from typing import Any
 
 from stepup_middleware.asgi import Scope
+from stepup_middleware.errors import ConfigurationError
 
-from .base import TAG_ATTRIBUTE, Below, FoundRoute, Framework, Guard, tag_of
+from .base import Below, FoundRoute, Framework, tag_of
+from .entries import TAG_ATTRIBUTE, Entry, Guard, generic_entries
 
 
 class LitestarFramework(Framework):
@@ -24,12 +28,10 @@ class LitestarFramework(Framework):
         body: bytes = await request.body()  # bounded by Litestar's request_max_body_size
         return body
 
-    def ways_in(self, kind: type[Any]) -> list[str]:
-        return ["guards"]
-
-    def guarded(self, kind: type[Any], name: str, guard: Guard) -> Any:
-        present = getattr(kind, name, None)
-        return [*(present if isinstance(present, list | tuple) else ()), _guard(guard)]
+    def entries(self, kind: type[Any]) -> dict[str, Entry]:
+        """``as_router`` of a controller and ``to_handler`` of a listener make what the app registers."""
+        found = generic_entries(kind)
+        return found | {name: _guarding for name in ("as_router", "to_handler") if hasattr(kind, name)}
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         for route in app.routes:
@@ -47,12 +49,33 @@ class LitestarFramework(Framework):
                 yield FoundRoute(path=path, methods=methods, name=str(handler), tag=tag, endpoint=places[0])
 
 
-def _guard(guard: Guard) -> Callable[..., Any]:
+def _guarding(kind: type[Any], name: str, present: Any, guard: Guard) -> Any:
+    """Put a guard of Litestar, which is asked before anything else of a handler, on every handler that is made."""
+    if not inspect.isfunction(present):
+        raise ConfigurationError(f"{kind.__qualname__}.{name} is no plain method, which alone can be guarded")
+
     async def asked(connection: Any, handler: Any) -> None:
         await guard.admit(connection)
 
     setattr(asked, TAG_ATTRIBUTE, guard.tag)
-    return asked
+
+    @functools.wraps(present)
+    def making(self: Any) -> Any:
+        made = present(self)
+        for handler in _handlers(made):
+            if asked not in (handler.guards or ()):
+                handler.guards = [asked, *(handler.guards or ())]
+        return made
+
+    return making
+
+
+def _handlers(made: Any) -> Iterator[Any]:
+    """Yield the handlers of a router, or a handler itself."""
+    for route in getattr(made, "routes", ()):
+        yield from getattr(route, "route_handlers", None) or [route.route_handler]
+    if not hasattr(made, "routes"):
+        yield made
 
 
 FRAMEWORK = LitestarFramework()

@@ -8,6 +8,7 @@ from typing import Any
 from stepup_middleware.asgi import Scope
 
 from .base import Below, FoundRoute, Framework, Reached, tag_of
+from .entries import Entry, builds_nothing, view_entries
 
 
 class QuartFramework(Framework):
@@ -21,17 +22,21 @@ class QuartFramework(Framework):
 
         return quart.has_request_context() or quart.has_websocket_context()
 
-    def reached(self, request: Any, scope: Scope) -> Reached | None:
+    def request_in_hand(self) -> Any:
         import quart
 
-        if request is None and quart.has_request_context():
-            request = quart.request
-        if request is None and quart.has_websocket_context():
-            request = quart.websocket
-        return None if request is None else Reached(str(request.method), f"{request.root_path}{request.path}")
+        proxy: Any = quart.request if quart.has_request_context() else quart.websocket
+        return proxy._get_current_object() if proxy else None
 
-    def ways_in(self, kind: type[Any]) -> list[str]:
-        return ["dispatch_request"] if hasattr(kind, "dispatch_request") else super().ways_in(kind)
+    def reached(self, request: Any, scope: Scope) -> Reached | None:
+        return Reached(str(request.method), f"{request.root_path}{request.path}")
+
+    def entries(self, kind: type[Any]) -> dict[str, Entry]:
+        """``as_view`` makes what a route leads to; ``dispatch_request`` is what an earlier one calls."""
+        return view_entries(kind)
+
+    def guards_inside(self, kind: type[Any]) -> bool:
+        return builds_nothing(kind)
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         for rule in app.url_map.iter_rules():

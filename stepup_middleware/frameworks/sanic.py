@@ -8,6 +8,7 @@ from typing import Any
 from stepup_middleware.asgi import Scope
 
 from .base import Below, FoundRoute, Framework, Reached, tag_of
+from .entries import Entry, builds_nothing, view_entries
 
 
 class SanicFramework(Framework):
@@ -25,8 +26,12 @@ class SanicFramework(Framework):
         body = getattr(request, "body", None)  # read before the handler by Sanic, within its own bound
         return body if isinstance(body, bytes) else None
 
-    def ways_in(self, kind: type[Any]) -> list[str]:
-        return ["dispatch_request"] if hasattr(kind, "dispatch_request") else super().ways_in(kind)
+    def entries(self, kind: type[Any]) -> dict[str, Entry]:
+        """``as_view`` makes what a route leads to; ``dispatch_request`` is what an earlier one calls."""
+        return view_entries(kind)
+
+    def guards_inside(self, kind: type[Any]) -> bool:
+        return builds_nothing(kind)
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         for route in app.router.routes_all.values():

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import Request
 
-from stepup_middleware.asgi import Receive, Scope, Send
+from stepup_middleware.asgi import Scope
 from stepup_middleware.body import read_body
 from stepup_middleware.headers import header
 
-from .base import DEPTH, TAG_ATTRIBUTE, Below, FoundRoute, Framework, Guard, tag_around, tag_of
+from .base import DEPTH, Below, FoundRoute, Framework, tag_around, tag_of
 
 
 class StarletteFramework(Framework):
@@ -32,29 +31,9 @@ class StarletteFramework(Framework):
         request._body = body  # where Starlette keeps a body that was read, so that form() and json() find it
         return body
 
-    def ways_in(self, kind: type[Any]) -> list[str]:
-        return ["dispatch"] if issubclass(kind, HTTPEndpoint | WebSocketEndpoint) else super().ways_in(kind)
-
-    def guarded(self, kind: type[Any], name: str, guard: Guard) -> Any:
-        if name != "dispatch":
-            return super().guarded(kind, name, guard)
-        return _guarded_dispatch(kind.dispatch, guard)
-
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         for route in app.routes:
             yield from _route(route, prefix, below)
-
-
-def _guarded_dispatch(dispatch: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
-    async def guarded(self: Any) -> None:
-        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
-            self.scope, self.receive, self.send = scope, receive, send
-            await dispatch(self)
-
-        await guard.run(inner, self.scope, self.receive, self.send)
-
-    setattr(guarded, TAG_ATTRIBUTE, guard.tag)
-    return guarded
 
 
 def _route(route: Any, prefix: str, below: Below, depth: int = 0) -> Iterator[FoundRoute]:

@@ -10,10 +10,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from django.views import View
 from fastapi import Body, FastAPI
 from quart import Quart
-from quart.views import MethodView
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
@@ -24,7 +22,7 @@ from starlette.websockets import WebSocket
 from stepup_middleware import ConfigurationError, StepUpMiddleware, require_step_up, requires_step_up
 from stepup_middleware.exchange import by_context
 from stepup_middleware.frameworks import is_handed_a_request
-from stepup_middleware.frameworks.base import TAG_ATTRIBUTE
+from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE
 from tests.support import scope_of
 
 from .apps import PURPOSE
@@ -62,45 +60,6 @@ async def test_a_class_that_is_derived_from_a_tagged_one_is_behind_the_tag(kind:
 
     routes = [Route("/x", Derived if kind == "method" else Wilful)]
     assert (await asked(Starlette(routes=routes), tmp_path, "/x")).status_code == 403
-
-
-def test_a_class_of_handlers_guards_those_that_a_derived_class_brings() -> None:
-    for base, name in ((View, "post"), (MethodView, "dispatch_request"), (object, "on_post")):
-
-        async def way(self: Any, request: Any) -> None:
-            raise AssertionError("ran")
-
-        first = tagged(type("First", (base,), {name: way, "__module__": __name__}))
-        second = type("Second", (first,), {name: way})
-        assert getattr(second, name) is not way
-        assert getattr(second, name).__wrapped__ is way
-
-
-# H08
-async def test_what_another_base_brings_into_a_derived_class_is_behind_the_tag(tmp_path: Path) -> None:
-    async def way(self: Any, request: Any = None) -> None:
-        raise AssertionError("ran")
-
-    for base, name in ((View, "post"), (MethodView, "dispatch_request"), (object, "on_post")):
-        first = tagged(type("First", (base,), {name: way, "__module__": __name__}))
-        second = type("Second", (type("Mixin", (), {name: way}), first), {})
-        assert getattr(second, name) is not way
-        assert getattr(second, name).__wrapped__ is way
-
-    first = tagged(type("First", (HTTPEndpoint,), {"__module__": __name__}))
-    second = type("Second", (type("Mixin", (), {"dispatch": way}), first), {})
-    assert (await asked(Starlette(routes=[Route("/x", second)]), tmp_path, "/x")).status_code == 403
-
-
-# H08
-def test_a_way_in_that_is_no_plain_method_is_refused_where_it_is_tagged() -> None:
-    async def way(self: Any, request: Any) -> None:
-        raise AssertionError("ran")
-
-    for other in (classmethod(way), staticmethod(way), functools.partialmethod(way), functools.partial(way, None)):
-        for base, name in ((View, "post"), (object, "on_post")):
-            with pytest.raises(ConfigurationError, match="no plain method"):
-                tagged(type("Odd", (base,), {name: other, "on_get": way, "__module__": __name__}))
 
 
 # H08

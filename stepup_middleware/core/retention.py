@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 PROMPTS_STAY = timedelta(hours=1)  # after they expired
 TOKENS_STAY = timedelta(days=30)  # likewise: until then a replay is known for what it is
 ALERTS_STAY = timedelta(days=30)  # how long a critical alert waits for its sinks
+ALERT_LEASE = timedelta(minutes=1)  # how long the process that wrote an alert has to hand it over, before another may
 
 CLOCKS_DIFFER = timedelta(minutes=5)  # how far the clocks of honest nodes may lie apart
 LONGEST_LEAP = timedelta(days=45)  # from one purge to the next without a word from a person: a month, and some

@@ -8,7 +8,7 @@ and what the row knows is added in it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.canonical import canonical_string as quote
@@ -28,14 +28,14 @@ class Ready(NamedTuple):
     """A presentation as a batch needs it: its row, and the parts of the text around the facts of the token."""
 
     shown: Presentation
-    row: Any  # as the store's statement reads it
+    row: Row | None  # as a statement reads it; None when it can match no row
     before_factor: str
     before_version: str
     before_requirement: str
     before_end: str
 
 
-def make_ready(shown: Presentation, row: Any = None) -> Ready:
+def make_ready(shown: Presentation, row: Row | None = None) -> Ready:
     """Prepare a presentation before its batch begins."""
     return Ready(
         shown,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from stepup_middleware.core.binding import bound_request_from, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.chain import read_record
-from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState
+from stepup_middleware.core.decisions import CLOCK_SKEW, IssuedToken, Presentation, TokenState
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.heads import SignedHead
@@ -31,6 +31,8 @@ _STATES = {state.value: state for state in TokenState}
 _REQUIREMENTS = {requirement.value: requirement for requirement in FactorRequirement}
 _KINDS = {kind.value: kind for kind in FactorKind}
 _HOUR = span_micros(timedelta(hours=1))
+_SKEW = span_micros(CLOCK_SKEW)
+MAX_ID = 2**63 - 1  # of a row
 
 
 def token_of(row: Row) -> IssuedToken:
@@ -115,11 +117,14 @@ def facts_of(token: IssuedToken) -> Facts:
     )
 
 
-def presentation_row(shown: Presentation, user_agent: str) -> tuple[Any, ...]:
-    """Return a presentation in the order in which redeeming statements read it, the time last.
+def presentation_row(shown: Presentation, user_agent: str) -> Row | None:
+    """Return a presentation as redeeming statements read it, None when no row can have its id.
 
     ``user_agent`` is the presentation's, as the database can hold it.
     """
+    if shown.reference.id > MAX_ID:
+        return None
+    now = to_micros(shown.now)
     return (
         shown.reference.id,
         shown.reference.nonce,
@@ -134,7 +139,8 @@ def presentation_row(shown: Presentation, user_agent: str) -> tuple[Any, ...]:
         shown.minimum.strength,
         shown.request_digest,
         shown.details_digest,
-        to_micros(shown.now),
+        now,
+        now + _SKEW,
     )
 
 

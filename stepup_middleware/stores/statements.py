@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from importlib.resources import files
 
 _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _MIGRATION = re.compile(r"\d{4}\.sql")
+_COMMENT = re.compile(r"--.*$", re.MULTILINE)
 
 
-def load_statements(package: str) -> Mapping[str, str]:
-    """Return the statements of a package's ``sql/*.sql`` by the name in the line above each."""
+def load_statements(package: str) -> dict[str, str]:
+    """Return the statements of a package's ``statements/*.sql`` by the name in the line above each.
+
+    What stands before the first name of a file is a comment on all of it.
+    """
     statements: dict[str, str] = {}
-    for file in files(package).joinpath("sql").iterdir():
+    for file in files(package).joinpath("statements").iterdir():
         if not file.name.endswith(".sql"):
             continue
         _, *parts = _HEADING.split(file.read_text(encoding="utf-8"))
@@ -24,8 +29,26 @@ def load_statements(package: str) -> Mapping[str, str]:
     return statements
 
 
+def joined(*sets: Mapping[str, str]) -> Mapping[str, str]:
+    """Return several sets of statements as one. Raises ``ValueError`` when two have the same name."""
+    statements: dict[str, str] = {}
+    for some in sets:
+        if twice := statements.keys() & some.keys():
+            raise ValueError(f"two statements are called {min(twice)}")
+        statements |= some
+    return statements
+
+
 def load_migrations(package: str) -> tuple[str, ...]:
     """Return the numbered scripts of a package's ``schema`` in their order: the n-th leads to version n."""
     folder = files(package).joinpath("schema")
     names = sorted(file.name for file in folder.iterdir() if _MIGRATION.fullmatch(file.name))
     return tuple(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+
+
+def foundation_of(migrations: tuple[str, ...]) -> str:
+    """Return what a database notes of the script that made it: one that was made by another is of no use.
+
+    Comments and spaces do not count. The scripts after the first are known by their number.
+    """
+    return sha256(" ".join(_COMMENT.sub("", migrations[0]).split()).encode()).hexdigest()[:16]

@@ -21,11 +21,11 @@ from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.rows import grant_row
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.stores.statements import load_statements
+from stepup_middleware.stores.sqlite.log_reader import load_sql
 from tests.stores.support import OWNER, TRANSMIT, TTL, ask, enrol, grant_for, passkey, shown_for
 
 PATIENT = timedelta(seconds=30)
-SQL = load_statements("stepup_middleware.stores.sqlite")
+SQL = load_sql()
 
 
 def prompts_like(prompt: Prompt, count: int) -> Iterator[Prompt]:
@@ -53,8 +53,8 @@ class Mint:
         ]
         with connected(self.path) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            (epoch,) = connection.execute("SELECT epoch FROM meta").fetchone()
-            connection.executemany(SQL["insert_token"], [(epoch, *grant_row(grant)) for grant in grants])
+            insert = SQL["insert_tokens"].removesuffix("RETURNING prompt, id")
+            connection.executemany(insert, map(grant_row, grants))
             (last,) = connection.execute("SELECT max(id) FROM tokens").fetchone()
             connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # now, and not while something is measured

@@ -17,8 +17,8 @@ from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.postgres import PostgresStore
-from stepup_middleware.stores.postgres.parameters import columns, shown_row
-from stepup_middleware.stores.rows import grant_row, redeemed_token
+from stepup_middleware.stores.postgres.transaction import columns
+from stepup_middleware.stores.rows import grant_row, presentation_row, redeemed_token
 from stepup_middleware.stores.statements import load_statements
 from tests.stores.servers import PostgresServer
 from tests.stores.support import OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
@@ -72,7 +72,7 @@ class Naive:
             grant_for(prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16))
             for prompt in prompts_like(self._prompt, count)
         ]
-        rows = await self._pool.fetch(SQL["insert_tokens"], *columns([grant_row(grant) for grant in grants], 0))
+        rows = await self._pool.fetch(SQL["insert_tokens"], *columns([grant_row(grant) for grant in grants]))
         minted = sorted(row["id"] for row in rows)
         return [
             shown_for(self._prompt, TokenReference(id_, grant.nonce)) for id_, grant in zip(minted, grants, strict=True)
@@ -80,10 +80,10 @@ class Naive:
 
     async def redeem(self, shown: Presentation) -> bool:
         """Redeem one token and write its event, durably."""
-        row = shown_row(shown)
+        row = presentation_row(shown, shown.user_agent)
         assert row is not None
         async with self._pool.acquire() as connection, connection.transaction():
-            found = await connection.fetch(SQL["redeem"], *([value] for value in row), 5_000_000)
+            found = await connection.fetch(SQL["redeem"], *([value] for value in row))
             if not found:
                 return False
             event = presentation_event(shown, REDEEMED, redeemed_token(shown, tuple(found[0])[2:]))

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 from stepup_middleware.core.decisions import Presentation, Verdict
-from stepup_middleware.stores.sqlite import SQLiteStore, fence
+from stepup_middleware.stores.sqlite import SQLiteStore, fencing
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, at_least, at_most, scratch
 from .minted import PATIENT, Mint, mint_in
@@ -107,5 +107,5 @@ BENCHMARKS = (
 if __name__ == "__main__":
     path, shown, seconds, turns = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by the benchmark
     if not turns:
-        setattr(fence, "fcntl", None)  # noqa: B010 - as on a platform without flock: SQLite's own lock decides
+        setattr(fencing, "fcntl", None)  # noqa: B010 - as on a platform without flock: SQLite's own lock decides
     sys.stdout.write(json.dumps(asyncio.run(work(path, shown, seconds))))

@@ -16,15 +16,13 @@ from stepup_middleware.core.decisions import Decision, Presentation, Verdict, pr
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.authorized import make_ready
 from stepup_middleware.stores.base import Store
-from stepup_middleware.stores.rows import redeemed_token
+from stepup_middleware.stores.rows import Row, presentation_row, redeemed_token
+from stepup_middleware.stores.sql.tokens import redeem_all
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.stores.sqlite.chunks import chunked
 from stepup_middleware.stores.sqlite.database import Database
-from stepup_middleware.stores.sqlite.shown import shown_row
-from stepup_middleware.stores.sqlite.statements import chunked
-from stepup_middleware.stores.sqlite.tokens import redeem_all
-from stepup_middleware.stores.sqlite.transaction import Transaction
+from stepup_middleware.stores.sqlite.transaction import SQLiteTransaction, run_to_end
 from stepup_middleware.stores.statements import load_migrations
-from stepup_middleware.stores.waiting import Audience
 
 from .grown import grow
 from .harness import Benchmark, Figure, Open, Sample, Scale, Sides, at_least, at_most, scratch
@@ -34,6 +32,13 @@ MIGRATIONS = load_migrations("stepup_middleware.stores.sqlite")
 REDEEMED = Decision(verdict=Verdict.REDEEMED)
 _FACTS = "prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at"
 ONE = f"{SQL['redeem']}\nRETURNING {_FACTS}"
+
+
+def row_of(shown: Presentation) -> Row:
+    """Return a presentation as the redeeming statement reads it, but for its batch."""
+    row = presentation_row(shown, shown.user_agent)
+    assert row is not None
+    return row
 
 
 class ByHand:
@@ -63,7 +68,7 @@ def plain_loop(path: Path, shown: Sequence[Presentation], size: int, name: str) 
         for batch in batches(shown, size):
             connection.execute("BEGIN IMMEDIATE")
             for one in batch:
-                facts = connection.execute(ONE, (0, *shown_row(one))).fetchall()[0]
+                facts = connection.execute(ONE, (*row_of(one), 0)).fetchall()[0]
                 connection.execute(SQL["append"], by_hand.audit_row(one, facts))
             connection.execute("COMMIT")
         return len(shown) / (perf_counter() - began)
@@ -80,7 +85,7 @@ def statements_alone(path: Path, shown: Sequence[Presentation], size: int, name:
         number: int = connection.execute("SELECT batch FROM meta").fetchone()[0]
         made = [
             (
-                [(number + place, *shown_row(one)) for one in batch],
+                [(*row_of(one), number + place) for one in batch],
                 json.dumps([one.reference.id for one in batch]),
                 [by_hand.audit_row(one, facts) for one in batch],
             )
@@ -92,7 +97,7 @@ def statements_alone(path: Path, shown: Sequence[Presentation], size: int, name:
             connection.execute(SQL["number_batch"]).fetchall()
             for text, parameters in chunked(SQL["redeem"], tokens):
                 connection.execute(text, parameters)
-            (found,) = connection.execute(SQL["redeemed_in_batch"], (ids, tokens[0][0])).fetchone()
+            (found,) = connection.execute(SQL["redeemed_in_batch"], (ids, tokens[0][-1])).fetchone()
             for text, parameters in chunked(SQL["append"], events):
                 connection.execute(text, parameters)
             connection.execute("COMMIT")
@@ -113,7 +118,7 @@ class CommitEach:
     async def redeem(self, shown: Presentation) -> bool:
         async with self._turn:
             await self._connection.execute("BEGIN IMMEDIATE")
-            facts = list(await self._connection.execute_fetchall(ONE, (0, *shown_row(shown))))
+            facts = list(await self._connection.execute_fetchall(ONE, (*row_of(shown), 0)))
             if facts:
                 await self._connection.execute(SQL["append"], self._by_hand.audit_row(shown, facts[0]))
             await self._connection.execute("COMMIT")
@@ -212,19 +217,17 @@ async def _chained(scale: Scale) -> AsyncIterator[Sides]:
                     create=False,
                     known=None,
                     busy_seconds=30,
-                    audience=Audience(),
                 )
             )
 
             def batch(shown: Sequence[Presentation], *, logged: bool) -> float:
-                ready = [make_ready(one, shown_row(one)) for one in shown]
+                ready = [make_ready(one, row_of(one)) for one in shown]
                 began = thread_time()
                 database.begin()
-                transaction = Transaction(database)
-                if not logged:
-                    transaction.place = lambda *_: None
-                redeem_all(transaction, ready)
-                database.log.flush()
+                transaction = SQLiteTransaction(database.connection, database.sql, database.batch)
+                run_to_end(redeem_all(transaction, ready))
+                if logged:
+                    database.log.write(transaction.entries)
                 database.commit()
                 return thread_time() - began
 

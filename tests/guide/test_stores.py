@@ -125,4 +125,4 @@ async def test_the_store_of_the_page_is_started_with_nothing_but_a_path(ran: Ran
     async with ran.names["store"] as store:
         await store.append([event()])
     assert (ran.folder / "stepup.db").stat().st_mode & 0o777 == 0o600
-    assert {path.name for path in ran.folder.glob("stepup.db-*")} >= {"stepup.db-turn", "stepup.db-fence"}
+    assert {path.name for path in ran.folder.glob("stepup.db-*")} >= {"stepup.db-lock", "stepup.db-fence"}

@@ -6,18 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from stepup_middleware.core.decisions import Verdict
-from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.stores.base import Store
 
-from .support import COSIGNER, OWNER, assert_chains_hold, event, hold, hold_many, won
-
-
-async def assert_kept(store: Store) -> None:
-    """Check that the factors, the policy and the log of a dump are there."""
-    assert {factor.kind.value for factor in await store.list_factors(COSIGNER.workspace_id, COSIGNER.id)} == {"totp"}
-    policy = await store.get_policy(OWNER.workspace_id)
-    assert dict(policy.values) == {"webhook_secret_rotation": FactorRequirement.PHISHING_RESISTANT.value}
-    await assert_chains_hold(store)
+from .support import assert_chains_hold, event, hold, hold_many, won
 
 
 async def assert_all_write(stores: Sequence[Store]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.stores.base import AuditFilter, Store
-from stepup_middleware.stores.sqlite import counting
+from stepup_middleware.stores.sqlite import log_reader
 
 from .conftest import Opener
 from .support import MICROSECOND, MINUTE, NOW, all_records, event
@@ -43,7 +43,7 @@ def counted(
 
 
 async def test_counts_are_those_of_a_plain_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "_STRETCH", 70)  # of several stretches, the last not whole
+    monkeypatch.setattr(log_reader, "STRETCH", 70)  # of several stretches, the last not whole
     chance, count = Random(11), 400  # noqa: S311 - questions, no secret
     await store.append(log_of(count, chance))
     records = await all_records(store)

@@ -58,7 +58,7 @@ async def test_an_hour_of_a_postgresql_log_is_found_by_an_index(postgres_dsn: st
         await connection.execute("ANALYZE stepup.audit")
         await count_an_hour(store, count)
         since = to_micros(NOW + STEP * (count // 2))
-        text = f"EXPLAIN (ANALYZE, FORMAT JSON) {store._read.sql['count_events']}"
+        text = f"EXPLAIN (ANALYZE, FORMAT JSON) {store._engine.database.sql['count_events']}"
         plan = json.loads(await connection.fetchval(text, "w-1", since, since + IN_AN_HOUR * 10_000_000, count))
         await connection.close()
     nodes = [plan[0]["Plan"]]

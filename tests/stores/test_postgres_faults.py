@@ -20,9 +20,9 @@ from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.base import AuditFilter, Store
 from stepup_middleware.stores.postgres import PostgresStore
-from stepup_middleware.stores.postgres.lane import Lane
-from stepup_middleware.stores.postgres.operations import Operation
+from stepup_middleware.stores.postgres.connection import WriterConnection
 from stepup_middleware.stores.postgres.writer import MOST_TOGETHER
+from stepup_middleware.stores.sql.operations import Operation
 from tests.machine import free_port
 
 from .conftest import PATIENT
@@ -242,13 +242,13 @@ async def test_a_crowd_is_served_in_transactions_of_a_bounded_length(
     postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    write = Lane.write
+    write = WriterConnection.write
 
-    async def noting(self: Lane, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> bool:
+    async def noting(self: WriterConnection, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> bool:
         sizes.append(len(operations))
         return await write(self, operations, events)
 
-    monkeypatch.setattr(Lane, "write", noting)
+    monkeypatch.setattr(WriterConnection, "write", noting)
     async with PostgresStore(postgres_dsn, timeout=PATIENT) as store:
         crowd = 3 * MOST_TOGETHER
         await asyncio.gather(*(store.ask(asked(), open_limit=2 * crowd) for _ in range(crowd)))

@@ -1,30 +1,30 @@
-"""Every schema that ever was becomes the present one, and two versions of the library work on one database."""
+"""A schema of an earlier version is refused, and two versions of the library work on one database from now on."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stepup_middleware.core.decisions import Verdict
-from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.statements import load_migrations
 
-from .migrated import assert_all_write, assert_kept, assert_side_by_side
-from .servers import PostgresServer
-from .support import all_records, assert_chains_hold, event, hold, shown_for, won
+from .migrated import assert_all_write, assert_side_by_side
+from .support import event, hold, won
 
 if TYPE_CHECKING:
     import asyncpg
 
 MIGRATIONS = load_migrations("stepup_middleware.stores.postgres")
-DUMPS = sorted(Path(__file__).parent.joinpath("schemas").glob("postgres-*.sql"))
+EARLIER = """
+CREATE SCHEMA stepup;
+CREATE TABLE stepup.schema_version (id integer PRIMARY KEY, version integer NOT NULL, oldest integer NOT NULL);
+INSERT INTO stepup.schema_version VALUES (1, 2, 1);
+"""
 ADDS = "CREATE TABLE stepup.later (x integer); ALTER TABLE stepup.tokens ADD COLUMN later text NOT NULL DEFAULT '';"
 NEXT = len(MIGRATIONS) + 1
 BREAKS = f"""
@@ -42,14 +42,6 @@ async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection[Any]]:
         yield connection
     finally:
         await connection.close()
-
-
-async def restore(dump: Path, dsn: str) -> dict[str, tuple[str, TokenReference]]:
-    """Fill a database from a dump; return its tokens by their state, with the prompts behind them."""
-    async with connected(dsn) as connection:
-        await connection.execute(await asyncio.to_thread(dump.read_text, encoding="utf-8"))
-        rows = await connection.fetch("SELECT state, replays, prompt, id, nonce FROM stepup.tokens")
-    return {f"{state}{replays}": (prompt, TokenReference(id_, nonce)) for state, replays, prompt, id_, nonce in rows}
 
 
 def newer(dsn: str, script: str) -> PostgresStore:
@@ -87,42 +79,29 @@ async def version_of(dsn: str) -> tuple[int, int]:
         return row[0], row[1]
 
 
-def test_there_is_a_dump_of_every_schema_before_the_present_one() -> None:
-    assert [dump.stem for dump in DUMPS] == [f"postgres-{version:04}" for version in range(1, len(MIGRATIONS))]
-
-
-@pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
-async def test_an_earlier_schema_becomes_the_present_one_and_nothing_is_lost(
-    dump: Path, postgres_dsn: str, postgres_server: PostgresServer
-) -> None:
+async def test_a_schema_of_an_earlier_version_is_refused_with_what_to_do_and_left_as_it_was(postgres_dsn: str) -> None:
+    async with connected(postgres_dsn) as connection:
+        await connection.execute(EARLIER)
+    before = await schema_of(postgres_dsn)
+    with pytest.raises(ConfigurationError, match=r"earlier version.*ALTER SCHEMA stepup RENAME"):
+        await PostgresStore(postgres_dsn).start()
+    assert await schema_of(postgres_dsn) == before
+    async with connected(postgres_dsn) as connection:
+        await connection.execute("ALTER SCHEMA stepup RENAME TO stepup_before")
     async with PostgresStore(postgres_dsn):
-        fresh = await schema_of(postgres_dsn)
-    await postgres_server.execute("DROP SCHEMA stepup CASCADE", postgres_dsn.rpartition("/")[2])
-    tokens = await restore(dump, postgres_dsn)
-    async with PostgresStore(postgres_dsn) as store:
-        assert (await version_of(postgres_dsn))[0] == len(MIGRATIONS)
-        assert await schema_of(postgres_dsn) == fresh
-        await assert_chains_hold(store)
-        records = await all_records(store)
-        assert len(records) == 20
-        requests = {record.prompt_id: record for record in records if record.request is not None}
-        for state, verdict in (
-            ("issued0", Verdict.REQUIRED),  # a database that was read back is another one: its epoch is over
-            ("redeemed0", Verdict.REUSED),
-            ("redeemed1", Verdict.REUSED),
-            ("revoked0", Verdict.REQUIRED),
-        ):
-            prompt_id, reference = tokens[state]
-            assert prompt_id in requests
-            other = await hold(store)
-            answer = await store.redeem(shown_for(other.prompt, reference))
-            assert answer.decision.verdict is verdict
-        await assert_kept(store)
+        assert await version_of(postgres_dsn) == (len(MIGRATIONS), 1)
 
 
-@pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
-async def test_nodes_that_start_at_once_migrate_once(dump: Path, postgres_dsn: str) -> None:
-    await restore(dump, postgres_dsn)
+async def test_a_schema_that_another_script_of_the_same_number_made_is_refused(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn):
+        pass
+    async with connected(postgres_dsn) as connection:
+        await connection.execute("UPDATE stepup.schema_version SET foundation = 'another'")
+    with pytest.raises(ConfigurationError, match="earlier version"):
+        await PostgresStore(postgres_dsn).start()
+
+
+async def test_nodes_that_start_at_once_migrate_once(postgres_dsn: str) -> None:
     stores = [newer(postgres_dsn, ADDS) for _ in range(4)]  # a second run of it would fail
     await asyncio.gather(*(store.start() for store in stores))
     assert await version_of(postgres_dsn) == (NEXT, 1)

@@ -18,9 +18,9 @@ import pytest
 from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.errors import ConfigurationError, StoreError, StoreTimeoutError
+from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.database import network_file_system
-from stepup_middleware.stores.sqlite.transaction import Transaction
 
 from .support import (
     NOW,
@@ -148,7 +148,7 @@ async def test_a_lock_held_by_somebody_else_is_waited_for_no_longer_than_the_tim
 async def test_what_timed_out_before_it_was_begun_never_happens(path: Path) -> None:
     running, finish = threading.Event(), threading.Event()
 
-    def take_long(_: Transaction) -> None:
+    async def take_long(_: Transaction) -> None:
         running.set()
         finish.wait(30)
 

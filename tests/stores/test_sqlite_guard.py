@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.authorized import REDEEMED, authorized_body, make_ready
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.rows import token_of
+from stepup_middleware.stores.sql.store import SQLStore
+from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.stores.sqlite.transaction import Transaction
 
 from .support import IP, MICROSECOND, NOW, TTL, all_records, event, passkey
 
@@ -147,12 +149,11 @@ def judged(row: dict[str, Any], shown: Presentation) -> Verdict:
     return decide(token, shown, factor_live=row["factor_live"]).verdict
 
 
-def mint(transaction: Transaction, rows: list[dict[str, Any]]) -> list[int]:
+async def mint(transaction: Transaction, rows: Sequence[dict[str, Any]]) -> list[int]:
     """Write rows in states that the contract alone could not bring about all at once."""
     ids = []
     for row in rows:
         values = (
-            transaction.epoch + row["epoch"],
             row["nonce"],
             "",
             "w",
@@ -169,20 +170,32 @@ def mint(transaction: Transaction, rows: list[dict[str, Any]]) -> list[int]:
             to_micros(ISSUED_AT),
             to_micros(ISSUED_AT + TTL),
         )
-        id_ = transaction.run("insert_token", values).lastrowid
-        assert id_ is not None
+        ((_, id_),) = await transaction.fetch_many("insert_tokens", [values])
         if row["state"] == "revoked":
-            transaction.run("revoke_token", ("test", id_))
+            await transaction.execute_many("revoke_tokens", [(id_, "test")])
         ids.append(id_)
     return ids
 
 
+async def assert_all_agree(store: SQLStore, batch: list[Case]) -> None:
+    """Mint the rows of cases, those of the epoch before first, and compare what becomes of each."""
+    await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
+    before = [case for case in batch if case[0]["epoch"]]
+    present = [case for case in batch if not case[0]["epoch"]]
+    ids: list[int] = []
+    for some in (before, present):
+        minted = [dict(row) for row, _ in some]
+        ids += await store._write(partial(mint, rows=minted))
+        if some is before:
+            await store.revoke_all(event=None, now=NOW)
+    cases_ = [*before, *present]
+    rows = [dict(row) for row, _ in cases_]
+    await assert_agreement(store, cases_, rows, ids, lambda id_: stored_token(store, id_))
+
+
 async def run_cases(path: Path, batch: list[Case]) -> None:
     async with SQLiteStore(path) as store:
-        await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
-        rows = [dict(row) for row, _ in batch]
-        ids = await store._engine.write(lambda transaction: mint(transaction, rows))
-        await assert_agreement(store, batch, rows, ids, lambda id_: stored_token(store, id_))
+        await assert_all_agree(store, batch)
 
 
 async def assert_agreement(
@@ -215,9 +228,8 @@ async def assert_agreement(
             assert answer.row == await stored(answer.row.reference.id)
 
 
-async def stored_token(store: SQLiteStore, id_: int) -> IssuedToken:
-    row = await store._state.row(store._sql["read_token"], (id_,))
-    assert row is not None
+async def stored_token(store: SQLStore, id_: int) -> IssuedToken:
+    (row,) = await store._write(lambda transaction: transaction.fetch_many("read_tokens", [(id_,)]))
     return token_of(row)
 
 
@@ -308,7 +320,7 @@ async def test_a_shared_attempt_never_leaves_a_redemption_without_its_event(tmp_
     async with SQLiteStore(tmp_path / "stepup.db") as store:
         await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
         rows = [ROW, ROW]
-        ids = await store._engine.write(lambda transaction: mint(transaction, rows))
+        ids = await store._write(partial(mint, rows=rows))
         shown = [presentation(HONEST, id_, b"the same attempt") for id_ in ids]
         answers = await asyncio.gather(*map(store.redeem, shown))
         assert [answer.decision.verdict for answer in answers] == [Verdict.REDEEMED] * 2

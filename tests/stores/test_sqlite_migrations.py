@@ -1,4 +1,4 @@
-"""Every schema that ever was becomes the present one, and two versions of the library work on one file."""
+"""A file of an earlier version is refused, and two versions of the library work on one file from now on."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from stepup_middleware.core.decisions import Verdict
-from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.stores.statements import load_migrations
+from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
+from stepup_middleware.stores.statements import foundation_of, load_migrations
 
-from .migrated import assert_all_write, assert_kept, assert_side_by_side
-from .support import NOW, all_records, assert_chains_hold, hold, shown_for, won
+from .migrated import assert_all_write, assert_side_by_side
+from .support import hold, won
 
 MIGRATIONS = load_migrations("stepup_middleware.stores.sqlite")
-DUMPS = sorted(Path(__file__).parent.joinpath("schemas").glob("sqlite-*.sql"))
+EARLIER = """
+PRAGMA application_id = 1400132976;
+PRAGMA user_version = 4;
+CREATE TABLE meta (id INTEGER PRIMARY KEY, database TEXT, epoch INTEGER, batch INTEGER, oldest INTEGER);
+INSERT INTO meta VALUES (1, 'd3110ce05fc3bb1a42528181c1a0ac5b', 1, 7, 1);
+"""
 ADDS = "CREATE TABLE later (x);"
 BREAKS = "ALTER TABLE tokens RENAME COLUMN attempt TO presentation;\nUPDATE meta SET oldest = 99;"
 
@@ -29,32 +32,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "stepup.db"
 
 
-def restore(dump: Path, path: Path) -> dict[str, tuple[str, TokenReference]]:
-    """Make a database of a dump; return its tokens by their state, with the prompts behind them."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(dump.read_text(encoding="utf-8"))
-        connection.execute("PRAGMA journal_mode = WAL")
-        rows = connection.execute("SELECT state, replays, prompt, id, nonce FROM tokens").fetchall()
-    return {f"{state}{replays}": (prompt, TokenReference(id_, nonce)) for state, replays, prompt, id_, nonce in rows}
-
-
 def newer(path: Path, script: str) -> SQLiteStore:
     """Return the store as a later version has it, with one more migration."""
     store = SQLiteStore(path)
     store._engine._migrations = (*store._engine._migrations, script)
     return store
-
-
-def schema_of(path: Path) -> list[tuple[str, str]]:
-    """Return name and text of everything in the schema, but for the comments and spaces."""
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT type || ' ' || name FROM sqlite_schema ORDER BY 1").fetchall()
-        columns = [
-            (f"{table} {column[1]}", f"{column[2]} {column[3]} {column[4]} {column[5]}")
-            for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
-            for column in connection.execute(f"SELECT * FROM pragma_table_info('{table}')").fetchall()  # noqa: S608
-        ]
-    return sorted([(name, "") for (name,) in rows] + columns)
 
 
 def version_of(path: Path) -> int:
@@ -63,40 +45,51 @@ def version_of(path: Path) -> int:
     return version
 
 
-def test_there_is_a_dump_of_every_schema_before_the_present_one() -> None:
-    assert [dump.stem for dump in DUMPS] == [f"sqlite-{version:04}" for version in range(1, len(MIGRATIONS))]
+@pytest.fixture
+def earlier(path: Path) -> Path:
+    """Return a file as an earlier version left it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(EARLIER)
+        connection.execute("PRAGMA journal_mode = WAL")
+    return path
 
 
-@pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
-async def test_an_earlier_schema_becomes_the_present_one_and_nothing_is_lost(
-    dump: Path, path: Path, tmp_path: Path
-) -> None:
-    tokens = restore(dump, path)
-    async with SQLiteStore(tmp_path / "fresh.db"):
+def rows_of(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+async def test_a_file_of_an_earlier_version_is_refused_with_what_to_do_and_left_as_it_was(earlier: Path) -> None:
+    before = rows_of(earlier)
+    for refused in (SQLiteStore(earlier), SQLiteLog(earlier)):
+        with pytest.raises(ConfigurationError, match=r"earlier version.*move it away.*new file"):
+            async with refused:
+                pass
+    assert rows_of(earlier) == before
+
+
+async def test_a_file_that_another_schema_of_the_same_number_made_is_refused(path: Path) -> None:
+    async with SQLiteStore(path):
         pass
-    async with SQLiteStore(path) as store:
-        assert version_of(path) == len(MIGRATIONS)
-        assert schema_of(path) == schema_of(tmp_path / "fresh.db")
-        await assert_chains_hold(store)
-        assert len(await all_records(store)) >= 15
-        for state, verdict in (
-            ("issued0", Verdict.REDEEMED),
-            ("redeemed0", Verdict.REUSED),
-            ("redeemed1", Verdict.REUSED),
-        ):
-            prompt_id, reference = tokens[state]
-            stored = await store.get_prompt(prompt_id, now=NOW)
-            assert stored is not None
-            answer = await store.redeem(shown_for(stored.prompt, reference))
-            assert answer.decision.verdict is verdict
-        await assert_kept(store)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE meta SET foundation = 'another'")
+        connection.commit()
+    for refused in (SQLiteStore(path), SQLiteLog(path)):
+        with pytest.raises(ConfigurationError, match="earlier version"):
+            async with refused:
+                pass
 
 
-@pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
-async def test_nodes_that_start_at_once_migrate_once(dump: Path, path: Path) -> None:
-    restore(dump, path)
-    stores = [SQLiteStore(path) for _ in range(4)]
+def test_comments_and_spaces_of_a_schema_do_not_tell_it_from_itself() -> None:
+    script, *later = MIGRATIONS
+    assert foundation_of((f"-- another comment\n\n{script}  -- and one more", *later)) == foundation_of(MIGRATIONS)
+    assert foundation_of((script.replace("NOT NULL", "", 1),)) != foundation_of(MIGRATIONS)
+
+
+async def test_nodes_that_start_at_once_migrate_once(path: Path) -> None:
+    stores = [newer(path, ADDS) for _ in range(4)]  # a second run of it would fail
     await asyncio.gather(*(store.start() for store in stores))
+    assert version_of(path) == len(MIGRATIONS) + 1
     await assert_all_write(stores)
 
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from stepup_middleware.errors import ConfigurationError, StepUpError, StoreError, StoreTimeoutError
+from stepup_middleware.stores.rows import Row
+from stepup_middleware.stores.sql.transaction import Value
+from stepup_middleware.stores.statements import foundation_of
 
 logger = logging.getLogger("stepup_middleware.stores.postgres")
 
@@ -74,7 +77,7 @@ class Database:
         self,
         dsn: str,
         sql: Mapping[str, str],
-        migrations: Sequence[str],
+        migrations: tuple[str, ...],
         *,
         seconds: float,
         statement_cache_size: int,
@@ -150,7 +153,7 @@ class Database:
         version, oldest = await self._read_version(connection)
         if version < known:
             async with connection.transaction():
-                await connection.execute(self.sql["migration_turn"])
+                await connection.execute(self.sql["lock_migration"])
                 version, oldest = await self._read_version(connection)
                 if version < known:
                     await self._run_scripts(connection, version)
@@ -162,13 +165,19 @@ class Database:
         if not await connection.fetchval(self.sql["version_exists"]):
             return 0, 0
         row = await connection.fetchrow(self.sql["read_version"])
-        return (0, 0) if row is None else (row[0], row[1])
+        if row is None or row[2] != foundation_of(self._migrations):
+            raise ConfigurationError(
+                "the schema stepup was made by an earlier version, whose data this one does not read: rename or drop "
+                "it (ALTER SCHEMA stepup RENAME TO ...), and start again"
+            )
+        return row[0], row[1]
 
     async def _run_scripts(self, connection: Connection, version: int) -> None:
         if not await connection.fetchval(self.sql["schema_exists"]):
             await connection.execute(self.sql["create_schema"])
         if not await connection.fetchval(self.sql["version_exists"]):
             await connection.execute(self.sql["create_version"])
+            await connection.execute(self.sql["insert_version"], foundation_of(self._migrations))
         for script in self._migrations[version:]:
             await connection.execute(script)
         await connection.execute(self.sql["set_version"], len(self._migrations))
@@ -219,16 +228,16 @@ class Database:
             await connection.execute(self.sql["add_writer"], writer)
             return writer
 
-    async def rows(self, name: str, *parameters: Any) -> Sequence[Sequence[Any]]:
+    async def fetch_all(self, name: str, *parameters: Value) -> Sequence[Row]:
         """Return all rows of a reading statement."""
         return await self.fetch(self.sql[name], *parameters)
 
-    async def row(self, name: str, *parameters: Any) -> Sequence[Any] | None:
+    async def fetch_one(self, name: str, *parameters: Value) -> Row | None:
         """Return the first row of a reading statement, None when there is none."""
         rows = await self.fetch(self.sql[name], *parameters)
         return rows[0] if rows else None
 
-    async def fetch(self, text: str, *parameters: Any) -> Sequence[Sequence[Any]]:
+    async def fetch(self, text: str, *parameters: Value) -> Sequence[Row]:
         """Return all rows of a text of SQL that only reads, on one of the reading connections."""
         try:
             async with asyncio.timeout(self._seconds):
@@ -241,7 +250,7 @@ class Database:
         except (*DRIVER_ERRORS, TimeoutError) as error:
             raise as_store_error(error) from error
 
-    async def _fetch(self, text: str, *parameters: Any) -> Sequence[Sequence[Any]]:
+    async def _fetch(self, text: str, *parameters: Value) -> Sequence[Row]:
         pool = self._readers
         if pool is None:
             # opens no connection yet
@@ -249,7 +258,7 @@ class Database:
             self._readers = pool
         async with pool.acquire() as connection:
             if not self._pooled:
-                found: Sequence[Sequence[Any]] = await connection.fetch(text, *parameters)
+                found: Sequence[Row] = await connection.fetch(text, *parameters)
                 return found
             async with connection.transaction(readonly=True):
                 return await connection.fetch(text, *parameters)

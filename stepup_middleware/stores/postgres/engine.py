@@ -9,42 +9,48 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.statements import load_migrations, load_statements
-from stepup_middleware.stores.waiting import Audience
+from stepup_middleware.stores.rows import Row, presentation_row
+from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
+from stepup_middleware.stores.sql.transaction import Transaction
+from stepup_middleware.stores.statements import joined, load_migrations, load_statements
+from stepup_middleware.stores.waiting import Audience, Heard
 
 from .database import DRIVER_ERRORS, Connection, Database, as_store_error, close
-from .operations import Kind, Operation
-from .transaction import Transaction
+from .log_reader import PostgresLogReader
+from .transaction import PostgresTransaction, storable
 from .writer import Writer
 
 logger = logging.getLogger("stepup_middleware.stores.postgres")
 
 T = TypeVar("T")
+E = TypeVar("E")
+A = TypeVar("A")
 
 _START_SECONDS = 30.0  # starting may wait for another process that migrates
 _POLL_SECONDS = 0.25  # how often the log is looked at, by those who wait for it
 _CHANNEL = "stepup_audit"
 
 
-class Engine:
+class PostgresEngine:
     """The connections of one store in one process."""
 
-    def __init__(
-        self, dsn: str, audience: Audience, *, seconds: float, statement_cache_size: int, options: Mapping[str, Any]
-    ) -> None:
-        self._audience = audience
+    def __init__(self, dsn: str, *, seconds: float, statement_cache_size: int, options: Mapping[str, Any]) -> None:
+        self._audience = Audience()
         self._seconds = seconds
         self._listens = statement_cache_size > 0  # a pooler of transactions has no session that could listen
         self.database = Database(
             dsn,
-            load_statements(__package__),
+            joined(load_statements("stepup_middleware.stores.sql"), load_statements(__package__)),
             load_migrations(__package__),
             seconds=seconds,
             statement_cache_size=statement_cache_size,
             options=options,
         )
+        self.state = self.database
+        self.log = PostgresLogReader(self.database)
         self._writer: Writer | None = None
         self._process = 0
         self._listener: Connection | None = None
@@ -62,7 +68,7 @@ class Engine:
         self._audience.loop = asyncio.get_running_loop()
         writer = Writer(self.database, self._audience, seconds=self._seconds)
         try:
-            await writer.perform(Operation(Kind.RUN, _nothing))
+            await writer.perform(Operation(RUN, _nothing))
         except BaseException:
             await writer.close()
             await self.database.close()
@@ -91,11 +97,13 @@ class Engine:
 
     async def write(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run something in a transaction and return its result once that is durable."""
-        return await self.perform(Operation(Kind.RUN, run))  # type: ignore[no-any-return]
+        answer: T = await self.perform(RUN, run)
+        return answer
 
-    async def perform(self, operation: Operation) -> Any:
-        """Hand over an operation and return its result once it is durable. Raises ``StoreError``."""
-        return await self._running().perform(operation)
+    async def perform(self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None) -> A:
+        """Hand over an entry of a verb and return its answer once that is durable. Raises ``StoreError``."""
+        answer: A = await self._running().perform(Operation(verb, entry, late))
+        return answer
 
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event that nobody waits for."""
@@ -112,22 +120,25 @@ class Engine:
                 connection = await self.database.connect()
             try:
                 async with connection.transaction():
-                    return await run(Transaction(connection, self.database.sql))
+                    return await run(PostgresTransaction(connection, self.database.sql))
             finally:
                 await close(connection)
         except (*DRIVER_ERRORS, TimeoutError) as error:
             raise as_store_error(error) from error
 
-    async def last_seq(self) -> int:
-        """Return the highest sequence number below which no record is still to come."""
-        row = await self.database.row("last_seq", await self.settled())
-        return 0 if row is None else int(row[0])
+    def subscribe(self, heard: Heard) -> None:
+        """Call ``heard`` with what this process wrote."""
+        self._audience.subscribe(heard)
 
-    async def settled(self) -> int:
-        """Return up to which sequence number the log is complete, once it is: waits for commits under way."""
-        self._running()
-        row = await self.database.row("settled")
-        return 0 if row is None else int(row[0])
+    def presentation_row(self, shown: Presentation) -> Row | None:
+        """Return a presentation as the redeeming statement reads it, None when it can match no row."""
+        if not storable(shown.workspace_id + shown.subject_id + shown.session + shown.ip + shown.purpose):
+            return None
+        return presentation_row(shown, shown.user_agent.replace("\0", "\ufffd"))
+
+    def storable(self, *texts: str | None) -> bool:
+        """Whether PostgreSQL can hold the texts. What it cannot hold is in no row."""
+        return storable(*texts)
 
     async def wait(self, after: int, seconds: float) -> None:
         """Return when the log has records above ``after``, or after the time."""
@@ -135,7 +146,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         await self._listen()
-        while await self.last_seq() <= after and (left := end - loop.time()) > 0:
+        while await self.log.last_seq() <= after and (left := end - loop.time()) > 0:
             await self._audience.wait(min(left, _POLL_SECONDS))
 
     async def _listen(self) -> None:

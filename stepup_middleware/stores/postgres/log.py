@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash
-from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.moments import span_micros
+from stepup_middleware.core.retention import ALERT_LEASE
+from stepup_middleware.stores.sql.transaction import Entry
 from stepup_middleware.stores.waiting import Written
 
 if TYPE_CHECKING:
     from asyncpg import Connection
 
-
-class Entry(NamedTuple):
-    """An event on its way into the log: its canonical text, and what the log is indexed by."""
-
-    at: int
-    retention_years: int
-    body: str
-    workspace: str
-    subject: str
-    event: str
-    outcome: str
-    purpose: str
-    prompt: str
-    make: Callable[[], AuditEvent]
-    alerts: bool = False
+_LEASE = span_micros(ALERT_LEASE)
 
 
 def indexed(text: str) -> str:
     """Return a text as a column can hold it; the body, which is the truth, escapes what it cannot."""
     return text.replace("\0", "\ufffd")
-
-
-def entry_of(event: AuditEvent) -> Entry:
-    """Return the entry of an event."""
-    return Entry(
-        to_micros(event.at),
-        event.retention_years,
-        event.body(),
-        indexed(event.workspace_id),
-        indexed(event.subject_id),
-        event.name.value,
-        (event.outcome or event.name.outcome).value,
-        indexed(event.purpose),
-        indexed(event.prompt_id),
-        lambda: event,
-        event.is_alert,
-    )
 
 
 class Log:
@@ -98,16 +68,16 @@ class Log:
             links.append(link)
             before.append(previous)
             hashes.append(hash_)
-            workspaces.append(workspace)
-            subjects.append(subject)
+            workspaces.append(indexed(workspace))
+            subjects.append(indexed(subject))
             events.append(event)
             outcomes.append(outcome)
-            purposes.append(purpose)
-            prompts.append(prompt)
+            purposes.append(indexed(purpose))
+            prompts.append(indexed(prompt))
             times.append(at)
             bodies.append(body)
         rows = await connection.fetch(self._sql["append"], *columns)
-        alerts = [(row[0], entry.at) for row, entry in zip(rows, entries, strict=True) if entry.alerts]
-        if alerts:
-            await connection.execute(self._sql["add_alerts"], *map(list, zip(*alerts, strict=True)))
+        for row, entry in zip(rows, entries, strict=True):
+            if entry.alerts:
+                await connection.execute(self._sql["add_alert"], row[0], entry.at, entry.at + _LEASE)
         return [(row[0], entry.make) for row, entry in zip(rows, entries, strict=True)]

@@ -1,47 +1,68 @@
-"""What a verb sees of the database while it writes."""
+"""The open transaction of a batch, on a connection of asyncpg."""
 
 from __future__ import annotations
 
+from binascii import crc32
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.stores.rows import Row
-
-from .log import Entry, entry_of
-from .parameters import columns
+from stepup_middleware.stores.sql.transaction import Transaction, Value
 
 if TYPE_CHECKING:
     from asyncpg import Connection
 
 
-class Transaction:
-    """The open transaction of a batch. Verbs run in it one after another."""
+def columns(rows: Sequence[Row]) -> list[list[Any]]:
+    """Return rows as columns, which is how ``unnest`` takes them."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
-    __slots__ = ("_connection", "_sql", "entries")
+
+def storable(*texts: str | None) -> bool:
+    """Whether PostgreSQL can hold the texts: it has no NUL, and UTF-8 no lone surrogates. What it cannot hold
+    is in no row, so who looks for it finds nothing."""
+    try:
+        return not any(text is not None and b"\0" in text.encode() for text in texts)
+    except UnicodeEncodeError:
+        return False
+
+
+def lock_key(text: str) -> int:
+    """Return a 32-bit signed key; that two texts share one only makes them wait for each other."""
+    key = crc32(text.encode("utf-8", "surrogatepass"))
+    return key - 2**32 if key >= 2**31 else key
+
+
+class PostgresTransaction(Transaction):
+    """Statements on a connection that has begun a transaction."""
+
+    __slots__ = ("_connection", "_sql")
 
     def __init__(self, connection: Connection[Any], sql: Mapping[str, str]) -> None:
+        super().__init__()
         self._connection = connection
         self._sql = sql
-        self.entries: list[Entry] = []
 
-    async def rows(self, name: str, *parameters: Any) -> Sequence[Row]:
-        """Return all rows of a statement."""
-        return await self._connection.fetch(self._sql[name], *parameters)
-
-    async def row(self, name: str, *parameters: Any) -> Row | None:
-        """Return the first row of a statement, None when there is none."""
-        return await self._connection.fetchrow(self._sql[name], *parameters)
-
-    async def changed(self, name: str, *parameters: Any) -> int:
-        """Run a statement and return how many rows it changed."""
+    async def execute(self, name: str, *parameters: Value) -> int:
         status = await self._connection.execute(self._sql[name], *parameters)
         return int(status.rpartition(" ")[2])
 
-    async def many(self, name: str, rows: Sequence[Row]) -> Sequence[Row]:
-        """Run a statement that unnests columns over rows; does nothing when there are none."""
-        return await self.rows(name, *columns(rows, 0)) if rows else ()
+    async def fetch_one(self, name: str, *parameters: Value) -> Row | None:
+        return await self._connection.fetchrow(self._sql[name], *parameters)
 
-    def append(self, event: AuditEvent) -> None:
-        """Write an event to the log at the end of this transaction."""
-        self.entries.append(entry_of(event))
+    async def fetch_all(self, name: str, *parameters: Value) -> Sequence[Row]:
+        return await self._connection.fetch(self._sql[name], *parameters)
+
+    async def execute_many(self, name: str, rows: Sequence[Row]) -> None:
+        await self.fetch_many(name, rows)
+
+    async def fetch_many(self, name: str, rows: Sequence[Row]) -> Sequence[Row]:
+        return await self._connection.fetch(self._sql[name], *columns(rows)) if rows else ()
+
+    async def redeem(self, rows: Sequence[Row]) -> Sequence[Row]:
+        # in the order of the keys: two nodes never wait for each other crosswise
+        return await self.fetch_many("redeem", sorted(rows, key=itemgetter(0)))
+
+    async def lock(self, keys: Sequence[str]) -> None:
+        await self._connection.fetch(self._sql["lock"], sorted({lock_key(key) for key in keys}))

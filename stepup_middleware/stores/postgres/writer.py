@@ -5,24 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.base import TokenGrant
 from stepup_middleware.stores.deadlines import Deadlines
+from stepup_middleware.stores.sql.operations import RUN, Operation
 from stepup_middleware.stores.waiting import Audience
 
+from .connection import WriterConnection
 from .database import Database
-from .lane import Lane
-from .operations import BY_ROWS, Kind, Operation
 
 logger = logging.getLogger("stepup_middleware.stores.postgres")
 
 MOST_TOGETHER = 512  # operations in one transaction
-WORTH_SHARING = 8  # operations: fewer go into one transaction although both lanes are free
+WORTH_SHARING = 8  # operations: fewer go into one transaction although both connections are free
 MOST_WAITING = 10_000  # operations that nobody has begun
 MOST_SOON = 10_000  # events handed over without a waiter
 SOON_SECONDS = 0.05  # how long such an event waits for company
@@ -30,18 +29,18 @@ _CLOSE_SECONDS = 5.0  # at least; a database that does not answer does not hold 
 
 
 class Writer:
-    """What waits in one store of one process, and the task that hands it to two lanes.
+    """What waits in one store of one process, and the task that hands it to two connections.
 
-    Whatever has an order among its like is done by the first lane, one batch after another. The second joins under
-    load, for what is decided by rows that it locks: while the server works for one lane, this process prepares and
-    answers the other. The log of a quiet process is one chain a retention.
+    Whatever has an order among its like is done by the first, one batch after another. The second joins under load,
+    for what is decided by rows that it locks: while the server works for one, this process prepares and answers the
+    other. The log of a quiet process is one chain a retention.
     """
 
     def __init__(self, database: Database, audience: Audience, *, seconds: float) -> None:
         self._database = database
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[Operation] = deque()  # for either lane
+        self._queue: deque[Operation] = deque()  # for either connection
         self._ordered: deque[Operation] = deque()  # for the first
         self._deadlines = Deadlines(self._loop, seconds)
         self._soon: deque[AuditEvent] = deque()
@@ -50,8 +49,10 @@ class Writer:
         self._grown = asyncio.Event()
         self._closing = False
         self.lost = 0
-        self._first, self._second = (Lane(database, audience, self._lose, seconds=seconds) for _ in range(2))
-        self._writing: dict[Lane, asyncio.Task[None]] = {}
+        self._first, self._second = (
+            WriterConnection(database, audience, self._lose, seconds=seconds) for _ in range(2)
+        )
+        self._writing: dict[WriterConnection, asyncio.Task[None]] = {}
         self._task = self._loop.create_task(self._serve(), name="stepup-postgres-writer")
         self._notifier = self._loop.create_task(self._notify(), name="stepup-postgres-notifier")
 
@@ -67,17 +68,10 @@ class Writer:
             raise StoreError("the store is closed")
         if len(self._queue) + len(self._ordered) >= MOST_WAITING:
             raise StoreError("too many operations wait for the database")
-        (self._queue if operation.kind in BY_ROWS else self._ordered).append(operation)
+        (self._queue if operation.verb is not RUN else self._ordered).append(operation)
         self._deadlines.watch(operation.future)
         self._news.set()
-        try:
-            return await operation.future
-        except asyncio.CancelledError:
-            # the answer may have come in the same moment as the cancellation
-            future = operation.future
-            if operation.late and future.done() and not future.cancelled() and future.exception() is None:
-                operation.late(future.result())
-            raise
+        return await operation.answer()
 
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event for the next batch, or one of its own a moment later."""
@@ -98,12 +92,12 @@ class Writer:
     async def _serve(self) -> None:
         try:
             while True:
-                lane = await self._ready()
+                connection = await self._ready()
                 operations, events = (
-                    self._take_all() if lane is self._first else (self._take(self._queue, MOST_TOGETHER), [])
+                    self._take_all() if connection is self._first else (self._take(self._queue, MOST_TOGETHER), [])
                 )
                 if operations or events:
-                    self._writing[lane] = self._loop.create_task(self._write(lane, operations, events))
+                    self._writing[connection] = self._loop.create_task(self._write(connection, operations, events))
                 elif self._closing:
                     if not self._writing:
                         break
@@ -115,16 +109,18 @@ class Writer:
             await self._first.close()
             await self._second.close()
 
-    async def _write(self, lane: Lane, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> None:
+    async def _write(
+        self, connection: WriterConnection, operations: Sequence[Operation], events: Sequence[AuditEvent]
+    ) -> None:
         try:
-            if await lane.write(operations, events):
+            if await connection.write(operations, events):
                 self._grown.set()
         finally:
-            del self._writing[lane]
+            del self._writing[connection]
             self._news.set()
 
-    async def _ready(self) -> Lane:
-        """Wait until a lane is free and has something to do, or the end has come, and return it."""
+    async def _ready(self) -> WriterConnection:
+        """Wait until a connection is free and has something to do, or the end has come, and return it."""
         while True:
             pause = None
             if self._first not in self._writing:
@@ -139,13 +135,13 @@ class Writer:
                     await self._news.wait()
 
     def _pause(self) -> float | None:
-        """Return how many seconds the first lane waits for company, None where there is nothing to do."""
+        """Return how many seconds the first connection waits for company, None where there is nothing to do."""
         if self._queue or self._ordered or self._closing:
             return 0
         return max(0, self._soon_since + SOON_SECONDS - self._loop.time()) if self._soon else None
 
     def _take_all(self) -> tuple[list[Operation], list[AuditEvent]]:
-        """Return what the first lane can do together; it leaves the second, if that is free, half of what both can."""
+        """Return what the first connection can do together; it leaves a free second one half of what both can."""
         operations = self._take(self._ordered, MOST_TOGETHER)
         most = MOST_TOGETHER - len(operations)
         if len(self._queue) >= WORTH_SHARING and self._second not in self._writing:
@@ -159,19 +155,18 @@ class Writer:
         """Return what can be done together of a queue, so many at most."""
         taken: list[Operation] = []
         deferred: list[Operation] = []
-        people: set[tuple[str, str]] = set()
+        alone: set[Hashable] = set()
         while queue and len(taken) < most:
             operation = queue.popleft()
             # what was cancelled or has timed out before it was begun never happens
             if operation.future.done():
                 continue
-            if operation.kind is Kind.ISSUE:
-                grant: TokenGrant = operation.value
-                person = (grant.prompt.workspace_id, grant.prompt.subject_id)
-                if person in people:
+            if operation.verb.alone is not None:
+                key = operation.verb.alone(operation.entry)
+                if key in alone:
                     deferred.append(operation)
                     continue
-                people.add(person)
+                alone.add(key)
             taken.append(operation)
         queue.extendleft(reversed(deferred))
         return taken
@@ -185,7 +180,7 @@ class Writer:
             await self._grown.wait()
             self._grown.clear()
             with suppress(StoreError):
-                await self._database.rows("notify")
+                await self._database.fetch_all("notify")
             await asyncio.sleep(SOON_SECONDS)
 
     async def close(self) -> None:

@@ -6,17 +6,17 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.waiting import Audience
+from stepup_middleware.stores.statements import foundation_of
 
-from .fence import LOCKS, Fence, Turn, beside
+from .chunks import split_script
+from .fencing import LOCKS, FencingToken, WriteLock, beside
 from .log import Log
-from .statements import split_script
 
 logger = logging.getLogger("stepup_middleware.stores.sqlite")
 
@@ -29,7 +29,7 @@ _MARK_EVERY_SECONDS = 1.0
 Identity = tuple[int, int]
 
 
-class Known(NamedTuple):
+class DatabaseFingerprint(NamedTuple):
     """What a process remembers of the database it had open: name, last batch, file, write-ahead log."""
 
     name: str
@@ -65,7 +65,7 @@ def check_place(path: Path) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
     if not LOCKS and sqlite3.sqlite_version_info < _SAFE_WAL:
-        # S16: two checkpoints at once could corrupt the file; where turns are taken there is only one
+        # S16: two checkpoints at once could corrupt the file; where a lock is taken there is only one
         logger.warning("SQLite before 3.51.3 may corrupt a database that several processes write: use one process")
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
@@ -74,6 +74,14 @@ def check_place(path: Path) -> None:
     kind = network_file_system(path.resolve(), mounts)
     if kind is not None:
         raise ConfigurationError(f"{path} lies on a network file system ({kind}), where SQLite's locks do not hold")
+
+
+def earlier_version(path: Path) -> ConfigurationError:
+    """Return the error for a file that another schema 0001 than that of this version made."""
+    return ConfigurationError(
+        f"{path} was made by an earlier version, whose data this one does not read: move it away together with the "
+        "files beside it, and start with a new file"
+    )
 
 
 class Database:
@@ -91,26 +99,24 @@ class Database:
         self,
         path: Path,
         sql: Mapping[str, str],
-        migrations: Sequence[str],
+        migrations: tuple[str, ...],
         *,
         create: bool,
-        known: Known | None,
+        known: DatabaseFingerprint | None,
         busy_seconds: float,
-        audience: Audience,
     ) -> None:
         self.path = path
-        self._audience = audience
         self.sql = sql
-        self._turn = Turn(beside(path, "turn"))
-        self._fence = Fence(beside(path, "fence"))
+        self.write_lock = WriteLock(beside(path, "lock"))
+        self._token = FencingToken(beside(path, "fence"))
         self._marked_at = monotonic()
         self._connection: sqlite3.Connection | None = None
         self.identity: Identity | None = None
         self._log_identity: Identity | None = None
         self.name = ""
-        self.mark = self.epoch = self.batch = 0
+        self.mark = self.batch = 0
         try:
-            with self._turn:
+            with self.write_lock:
                 self._open(migrations, create=create, known=known, busy_seconds=busy_seconds)
         except BaseException:
             self.close()
@@ -122,9 +128,11 @@ class Database:
             raise StoreError("the database is closed")
         return self._connection
 
-    def _open(self, migrations: Sequence[str], *, create: bool, known: Known | None, busy_seconds: float) -> None:
+    def _open(
+        self, migrations: tuple[str, ...], *, create: bool, known: DatabaseFingerprint | None, busy_seconds: float
+    ) -> None:
         found = identity_of(self.path)
-        marked = self._fence.read()
+        marked = self._token.read()
         if found is None:
             if not create:
                 raise StoreError(f"the database file {self.path} is gone")
@@ -152,7 +160,7 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._migrate(connection, migrations)
-            self.name, self.epoch, self.mark, _ = connection.execute(self.sql["read_meta"]).fetchone()
+            self.name, self.mark, _ = connection.execute(self.sql["read_meta"]).fetchone()
             self._check_mark(connection, known, marked)
             connection.execute("COMMIT")
         except BaseException:
@@ -160,7 +168,7 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
         self._log_identity = identity_of(beside(self.path, "wal"))
-        self.log = Log(connection, self.sql, self.name, self._audience)
+        self.log = Log(connection, self.sql, self.name)
         self._write_mark()
 
     @staticmethod
@@ -184,12 +192,14 @@ class Database:
         ):
             pragma(setting)
 
-    def _migrate(self, connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    def _migrate(self, connection: sqlite3.Connection, migrations: tuple[str, ...]) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         owner = connection.execute("PRAGMA application_id").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         if owner != APPLICATION_ID and (tables or version or owner):
             raise ConfigurationError(f"{self.path} holds another application's data: give the store its own file")
+        if version:
+            self._check_foundation(connection, migrations)
         if version > len(migrations):
             # S33: a newer version is running beside this one, and says whether this one may go on
             (oldest,) = connection.execute(self.sql["oldest_schema"]).fetchone()
@@ -202,17 +212,27 @@ class Database:
             for statement in split_script(script):
                 connection.execute(statement)
         if version == 0:
-            connection.execute(self.sql["create_meta"], (secrets.token_hex(16),))
+            connection.execute(self.sql["create_meta"], (secrets.token_hex(16), foundation_of(migrations)))
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
 
-    def _check_mark(self, connection: sqlite3.Connection, known: Known | None, marked: tuple[str, int] | None) -> None:
+    def _check_foundation(self, connection: sqlite3.Connection, migrations: tuple[str, ...]) -> None:
+        try:
+            row = connection.execute(self.sql["foundation"]).fetchone()
+        except sqlite3.OperationalError as error:  # there was no such column
+            raise earlier_version(self.path) from error
+        if row is None or row[0] != foundation_of(migrations):
+            raise earlier_version(self.path)
+
+    def _check_mark(
+        self, connection: sqlite3.Connection, known: DatabaseFingerprint | None, marked: tuple[str, int] | None
+    ) -> None:
         # S13, S14: what an older copy calls issued may have been redeemed since; the epoch ends it
         if known is not None and known.name != self.name:
             raise StoreError(f"another database has taken the place of {self.path}")
         if marked is not None and marked[0] != self.name:
             logger.warning("database %s is not the one that was here before: its tokens end", self.path)
-            (self.epoch,) = connection.execute(self.sql["bump_epoch"]).fetchone()
+            connection.execute(self.sql["begin_epoch"])
             marked = None
         mark = max(known.mark if known else 0, marked[1] if marked else 0)
         if self.mark < mark:
@@ -220,20 +240,20 @@ class Database:
 
     def _pass(self, connection: sqlite3.Connection, batch: int) -> None:
         logger.warning("database %s is older than it was: restored from a copy? Its tokens end", self.path)
-        (self.epoch,) = connection.execute(self.sql["pass_mark"], (batch,)).fetchone()
+        connection.execute(self.sql["pass_mark"], (batch,))
         self.mark = batch
 
     @property
-    def known(self) -> Known:
+    def fingerprint(self) -> DatabaseFingerprint:
         """What to remember of this database when it is opened again."""
-        return Known(self.name, self.mark, self.identity, self._log_identity)
+        return DatabaseFingerprint(self.name, self.mark, self.identity, self._log_identity)
 
     def begin(self) -> None:
         """Begin the transaction of a batch. Raises ``StoreError`` when the file is not the one opened."""
         self.check_identity()
         connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
-        batch, self.epoch = connection.execute(self.sql["number_batch"]).fetchone()
+        (batch,) = connection.execute(self.sql["number_batch"]).fetchone()
         if batch != self.mark + 1:
             self.log.forget()
         if batch <= self.mark:
@@ -260,16 +280,12 @@ class Database:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
 
-    @property
-    def turn(self) -> Turn:
-        return self._turn
-
     def _write_mark(self) -> None:
         self._marked_at = monotonic()
         try:
-            marked = self._fence.read()
+            marked = self._token.read()
             if self.name and (marked is None or marked < (self.name, self.mark) or marked[0] != self.name):
-                self._fence.write(self.name, self.mark)
+                self._token.write(self.name, self.mark)
         except OSError as error:
             logger.warning("cannot write the mark beside %s: %s", self.path, error)
 
@@ -278,9 +294,9 @@ class Database:
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
-                if self._turn.take_at_once() and identity_of(self.path) == self.identity:
+                if self.write_lock.take_at_once() and identity_of(self.path) == self.identity:
                     self._write_mark()
                 connection.close()
             except (sqlite3.Error, OSError) as error:
                 logger.warning("closing %s: %s", self.path, error)
-        self._turn.close()
+        self.write_lock.close()

@@ -5,34 +5,40 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakSet
 
+from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.statements import load_migrations, load_statements
-from stepup_middleware.stores.waiting import Audience
+from stepup_middleware.stores.rows import Row, presentation_row
+from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
+from stepup_middleware.stores.sql.transaction import Transaction
+from stepup_middleware.stores.statements import load_migrations
+from stepup_middleware.stores.waiting import Audience, Heard
 
-from .database import Database, Identity, Known, check_place
-from .operations import Operation
-from .reader import Reader
-from .transaction import Transaction
+from .database import Database, DatabaseFingerprint, Identity, check_place
+from .log_reader import SQLiteLogReader, load_sql
+from .reader import SQLiteReader
 from .writer import Writer
 
 logger = logging.getLogger("stepup_middleware.stores.sqlite")
 
 T = TypeVar("T")
+E = TypeVar("E")
+A = TypeVar("A")
 
 _START_SECONDS = 30.0  # opening may wait for another process that migrates
 _CLOSE_SECONDS = 5.0  # at least; a database that cannot be written does not hold up a shutdown for longer
+_POLL_SECONDS = 0.2  # how often another process's records are looked for
 _FORK_SECONDS = 2.0  # how long a fork waits for what is under way
 
 
-class Engine:
+class SQLiteEngine:
     """The connections of one store in one process.
 
     ``state`` reads prompts, factors and policies, ``log`` the audit log, so that an export holds nobody up.
@@ -40,7 +46,7 @@ class Engine:
 
     def __init__(self, path: Path, timeout: timedelta) -> None:
         self.path = path
-        self.sql = load_statements(__package__)
+        self.sql = load_sql()
         self.audience = Audience()
         self._seconds = timeout.total_seconds()
         self._migrations = load_migrations(__package__)
@@ -48,8 +54,8 @@ class Engine:
         self._process = os.getpid()
         self._held = False  # the writer is kept from its connection
         self._suspended = False  # nothing at all is open
-        self.state = Reader(path, self._prove, seconds=self._seconds)
-        self.log = Reader(path, self._prove, seconds=self._seconds)
+        self.state = SQLiteReader(path, self.sql, self._prove, seconds=self._seconds)
+        self.log = SQLiteLogReader(path, self.sql, self._prove, seconds=self._seconds)
 
     async def start(self) -> None:
         """Open the database and write to it."""
@@ -60,7 +66,7 @@ class Engine:
         writer = self._make_writer(None)
         try:
             # the number of the batch is written: a durable probe
-            await writer.perform(Operation(_nothing), seconds=_START_SECONDS)
+            await writer.perform(Operation(RUN, _nothing), seconds=_START_SECONDS)
         except BaseException:
             await asyncio.to_thread(writer.close, self._seconds)
             raise
@@ -80,15 +86,15 @@ class Engine:
         await self.log.close()
         with suppress(StoreError, ConfigurationError):
             # when this is answered, so is all before it, and what nobody waited for has left its event
-            await writer.perform(Operation(_nothing))
+            await writer.perform(Operation(RUN, _nothing))
         await asyncio.to_thread(writer.close, max(2 * self._seconds, _CLOSE_SECONDS))
         self._writer = None
         _engines.discard(self)
 
-    def _make_writer(self, known: Known | None) -> Writer:
+    def _make_writer(self, known: DatabaseFingerprint | None) -> Writer:
         return Writer(self._open, self.audience, known=known, seconds=self._seconds)
 
-    def _open(self, known: Known | None) -> Database:
+    def _open(self, known: DatabaseFingerprint | None) -> Database:
         return Database(
             self.path,
             self.sql,
@@ -96,7 +102,6 @@ class Engine:
             create=known is None,
             known=known,
             busy_seconds=self._seconds,
-            audience=self.audience,
         )
 
     def _running(self) -> Writer:
@@ -118,16 +123,22 @@ class Engine:
         self._writer = self._make_writer(inherited.known)
         return self._writer
 
-    async def write(self, run: Callable[[Transaction], T]) -> T:
+    async def write(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run something in a transaction and return its result once that is durable."""
-        return await self.perform(Operation(run))  # type: ignore[no-any-return]
+        answer: T = await self.perform(RUN, run)
+        return answer
 
-    async def perform(self, operation: Operation) -> Any:
-        """Hand over an operation and return its result once it is durable. Raises ``StoreError``."""
+    async def apart(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run something that may take long in a transaction: in turn with all others, who wait for it."""
+        return await self.write(run)
+
+    async def perform(self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None) -> A:
+        """Hand over an entry of a verb and return its answer once that is durable. Raises ``StoreError``."""
         try:
-            return await self._running().perform(operation)
+            answer: A = await self._running().perform(Operation(verb, entry, late))
         except ConfigurationError as error:
             raise StoreError(str(error)) from error
+        return answer
 
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event that nobody waits for."""
@@ -135,6 +146,31 @@ class Engine:
             self._running().append_soon(event)
         except (StoreError, RuntimeError) as error:
             logger.error("an audit event is lost, %s: %s", event.name.value, error)
+
+    def subscribe(self, heard: Heard) -> None:
+        """Call ``heard`` with what this process wrote."""
+        self.audience.subscribe(heard)
+
+    async def wait(self, after: int, seconds: float) -> None:
+        """Return when the log may have records above ``after``, or after the time."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while await self.log.last_seq() <= after and (left := end - loop.time()) > 0:
+            await self.audience.wait(min(left, _POLL_SECONDS))
+
+    def presentation_row(self, shown: Presentation) -> Row | None:
+        """Return a presentation as the redeeming statement reads it, None when no row can have its id."""
+        return presentation_row(shown, shown.user_agent)
+
+    def storable(self, *texts: str | None) -> bool:
+        """Whether SQLite can hold the texts: all but those with a lone surrogate, which UTF-8 has not."""
+        try:
+            for text in texts:
+                if text is not None:
+                    text.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
 
     async def _prove(self, again: bool) -> Identity:
         if again or self._running().identity is None:
@@ -158,11 +194,11 @@ class Engine:
             self._writer.resume()
 
 
-def _nothing(_: Transaction) -> None:
+async def _nothing(_: Transaction) -> None:
     """Do nothing, durably."""
 
 
-_engines: WeakSet[Engine] = WeakSet()
+_engines: WeakSet[SQLiteEngine] = WeakSet()
 
 
 def _suspend_all() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import aiosqlite
 
 from stepup_middleware.errors import StoreError, StoreTimeoutError
 from stepup_middleware.stores.rows import Row
+from stepup_middleware.stores.sql.transaction import Value
 
 from .database import Identity, identity_of
 
@@ -34,7 +35,7 @@ class WatchedConnection(sqlite3.Connection):
         return super().execute(sql, parameters)
 
 
-class Reader:
+class SQLiteReader:
     """One connection for reading, opened when it is first needed and again after an error.
 
     ``prove`` returns the file that the writer has opened and found to be the right one; with True it makes
@@ -42,8 +43,15 @@ class Reader:
     """
 
     def __init__(
-        self, path: Path, prove: Callable[[bool], Awaitable[Identity]], *, seconds: float, mode: str = "mode=rw"
+        self,
+        path: Path,
+        sql: Mapping[str, str],
+        prove: Callable[[bool], Awaitable[Identity]],
+        *,
+        seconds: float,
+        mode: str = "mode=rw",
     ) -> None:
+        self.sql = sql
         self._path = path
         self._prove = prove
         self._mode = mode
@@ -52,8 +60,17 @@ class Reader:
         self._raw: WatchedConnection | None = None
         self._doubtful = False
 
-    async def rows(self, text: str, parameters: Any = ()) -> list[Row]:
+    async def fetch_all(self, name: str, *parameters: Value) -> Sequence[Row]:
         """Return all rows of a statement. Raises ``StoreError``."""
+        return await self.fetch(self.sql[name], parameters)
+
+    async def fetch_one(self, name: str, *parameters: Value) -> Row | None:
+        """Return the first row of a statement, None when there is none. Raises ``StoreError``."""
+        rows = await self.fetch(self.sql[name], parameters)
+        return rows[0] if rows else None
+
+    async def fetch(self, text: str, parameters: Sequence[Value] | Mapping[str, Value] = ()) -> Sequence[Row]:
+        """Return all rows of a text of SQL that only reads. Raises ``StoreError``."""
         try:
             async with asyncio.timeout(self._seconds):
                 connection = self._connection or await self._connect()
@@ -63,11 +80,6 @@ class Reader:
         except (sqlite3.Error, OSError, ValueError) as error:
             await self._drop()
             raise StoreError(f"the database cannot be read: {type(error).__name__}: {error}") from error
-
-    async def row(self, text: str, parameters: Any = ()) -> Row | None:
-        """Return the first row of a statement, None when there is none. Raises ``StoreError``."""
-        rows = await self.rows(text, parameters)
-        return rows[0] if rows else None
 
     async def _connect(self) -> aiosqlite.Connection:
         identity = await self._prove(self._doubtful)

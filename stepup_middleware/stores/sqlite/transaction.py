@@ -1,87 +1,83 @@
-"""What a verb sees of the database while it writes."""
+"""The open transaction of a batch, in the writer's thread."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
-from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.rows import Row
+from stepup_middleware.stores.sql.transaction import Transaction, Value
 
-from .database import Database
-from .statements import chunked
+from .chunks import chunked, takes_rows
 
-Parameters = tuple[Any, ...] | Mapping[str, Any]
+T = TypeVar("T")
 
 
-class Transaction:
-    """The open transaction of a batch. Verbs run in it one after another, in the writer's thread."""
+def run_to_end(verb: Coroutine[Any, Any, T]) -> T:
+    """Run a verb whose every wait is a method of ``SQLiteTransaction``, and so is over at once."""
+    try:
+        verb.send(None)
+    except StopIteration as ended:
+        result: T = ended.value
+        return result
+    verb.close()
+    raise StoreError("a verb of the store waited for something else than the database")
 
-    __slots__ = ("_connection", "_database", "_sql", "place")
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection = database.connection
-        self._sql = database.sql
-        self.place = database.log.place
+class SQLiteTransaction(Transaction):
+    """Statements on the writer's connection. No method waits; see ``run_to_end``."""
 
-    @property
-    def epoch(self) -> int:
-        """The current epoch."""
-        return self._database.epoch
+    __slots__ = ("_batch", "_connection", "_sql")
 
-    @property
-    def batch(self) -> int:
-        """The number of the batch that is being written."""
-        return self._database.batch
+    def __init__(self, connection: sqlite3.Connection, sql: Mapping[str, str], batch: int) -> None:
+        super().__init__()
+        self._connection = connection
+        self._sql = sql
+        self._batch = batch
 
-    def run(self, name: str, parameters: Parameters = ()) -> sqlite3.Cursor:
-        """Run a statement by its name."""
-        return self._connection.execute(self._sql[name], parameters)
+    async def execute(self, name: str, *parameters: Value) -> int:
+        return self._connection.execute(self._sql[name], parameters).rowcount
 
-    def run_many(self, name: str, rows: Iterable[Row]) -> None:
-        """Run a statement once for each row."""
-        self._connection.executemany(self._sql[name], rows)
-
-    def run_rows(self, name: str, rows: Sequence[Row]) -> int:
-        """Run a statement over rows of VALUES, and return how many rows it changed."""
-        changed = 0
-        for text, parameters in chunked(self._sql[name], rows):
-            changed += self._connection.execute(text, parameters).rowcount
-        return changed
-
-    def read_rows(self, name: str, rows: Sequence[Row]) -> list[Any]:
-        """Return the entries that a statement over rows of VALUES gives as one JSON list."""
-        found: list[Any] = []
-        for text, parameters in chunked(self._sql[name], rows):
-            found += json.loads(self._connection.execute(text, parameters).fetchone()[0])
-        return found
-
-    def rows(self, name: str, parameters: Parameters = ()) -> list[Row]:
-        """Return all rows of a statement."""
-        return self._connection.execute(self._sql[name], parameters).fetchall()
-
-    def row(self, name: str, parameters: Parameters = ()) -> Row | None:
-        """Return the first row of a statement, None when there is none."""
+    async def fetch_one(self, name: str, *parameters: Value) -> Row | None:
         row: Row | None = self._connection.execute(self._sql[name], parameters).fetchone()
         return row
 
-    def changed(self, name: str, parameters: Parameters = ()) -> int:
-        """Run a statement and return how many rows it changed."""
-        return self._connection.execute(self._sql[name], parameters).rowcount
+    async def fetch_all(self, name: str, *parameters: Value) -> Sequence[Row]:
+        return self._connection.execute(self._sql[name], parameters).fetchall()
 
-    def append(self, event: AuditEvent) -> None:
-        """Write an event to the log with this transaction."""
-        self._database.log.append(event)
+    async def execute_many(self, name: str, rows: Sequence[Row]) -> None:
+        text = self._sql[name]
+        if takes_rows(text):
+            for some, parameters in chunked(text, rows):
+                self._connection.execute(some, parameters)
+        else:
+            self._connection.executemany(text, rows)
 
-    def flush(self) -> None:
-        """Write what was appended so far, for a verb that reads the log."""
-        self._database.log.flush()
+    async def fetch_many(self, name: str, rows: Sequence[Row]) -> Sequence[Row]:
+        text, found = self._sql[name], list[Row]()
+        if takes_rows(text):
+            for some, parameters in chunked(text, rows):
+                found += json.loads(self._connection.execute(some, parameters).fetchone()[0])
+        else:
+            for row in rows:
+                found += self._connection.execute(text, row).fetchall()
+        return found
 
-    def begin_epoch(self, name: str = "bump_epoch", parameters: Parameters = ()) -> None:
-        """Begin a new epoch by a statement that returns its number, if it began one."""
-        row = self.row(name, parameters)
-        if row is not None:
-            self._database.epoch = row[0]
+    async def redeem(self, rows: Sequence[Row]) -> Sequence[Row]:
+        changed = 0
+        for text, parameters in chunked(self._sql["redeem"], [(*row, self._batch) for row in rows]):
+            changed += self._connection.execute(text, parameters).rowcount
+        if not changed:
+            return ()
+        ids = json.dumps([row[0] for row in rows])
+        found = self._connection.execute(self._sql["redeemed_in_batch"], (ids, self._batch)).fetchone()
+        redeemed = [(entry[0], bytes.fromhex(entry[1]), *entry[2:]) for entry in json.loads(found[0])]
+        if len(redeemed) != changed:
+            raise StoreError("the database redeemed a token that nobody presented")
+        return redeemed
+
+    async def lock(self, keys: Sequence[str]) -> None:
+        """Nothing to wait for: one transaction at a time writes to the file."""

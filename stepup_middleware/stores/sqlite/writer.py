@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -15,11 +15,13 @@ from typing import Any
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.deadlines import Deadlines, expire
-from stepup_middleware.stores.waiting import Audience
+from stepup_middleware.stores.sql.operations import Operation, by_verb
+from stepup_middleware.stores.sql.transaction import entry_of
+from stepup_middleware.stores.waiting import Audience, Written
 
-from .database import Database, Identity, Known
-from .operations import Answer, Operation, Together, resolve
-from .transaction import Transaction
+from .database import Database, DatabaseFingerprint, Identity
+from .delivery import Answer, resolve
+from .transaction import SQLiteTransaction, run_to_end
 
 logger = logging.getLogger("stepup_middleware.stores.sqlite")
 
@@ -55,10 +57,10 @@ class Writer:
 
     def __init__(
         self,
-        open_database: Callable[[Known | None], Database],
+        open_database: Callable[[DatabaseFingerprint | None], Database],
         audience: Audience,
         *,
-        known: Known | None = None,
+        known: DatabaseFingerprint | None = None,
         seconds: float,
     ) -> None:
         self._open_database = open_database
@@ -71,7 +73,6 @@ class Writer:
         self._ended = threading.Event()
         self._database: Database | None = None
         self.known = known
-        self._announced = 0
         self._deadlines: dict[asyncio.AbstractEventLoop, Deadlines] = {}
         self.lost = 0
         self._gate = threading.Lock()  # held while the connection is in use; a fork waits for it
@@ -104,13 +105,7 @@ class Writer:
         else:
             timer = operation.loop.call_later(seconds, expire, operation.future)
         try:
-            return await operation.future
-        except asyncio.CancelledError:
-            # the answer may have come in the same moment as the cancellation
-            result = operation.answered()
-            if result is not None and operation.late is not None:
-                operation.late(result)
-            raise
+            return await operation.answer()
         finally:
             if timer is not None:
                 timer.cancel()
@@ -227,30 +222,30 @@ class Writer:
                 database = self._database
                 if database is None:
                     database = self._database = self._open_database(self.known)
-                    self.known = database.known
-                with database.turn:
-                    answers = self._batch(database, operations, events)
-                self.known = database.known
+                    self.known = database.fingerprint
+                with database.write_lock:
+                    answers, written = self._batch(database, operations, events)
+                self.known = database.fingerprint
             except _OneFailed:
                 raise
             except BaseException as error:
                 if not _spares_connection(error):
                     self._drop()  # what broke the connection must not break the next batch
                 raise
-        if database.log.last_seq > self._announced:
-            self._announced = database.log.last_seq
-            self._audience.tell(database.log.told())
+        if written:
+            self._audience.tell(written)
         return answers
 
-    def _batch(self, database: Database, operations: list[Operation], events: list[AuditEvent]) -> list[Answer]:
+    def _batch(
+        self, database: Database, operations: list[Operation], events: list[AuditEvent]
+    ) -> tuple[list[Answer], list[Written]]:
         try:
             database.begin()
-            transaction = Transaction(database)
             try:
+                transaction = SQLiteTransaction(database.connection, database.sql, database.batch)
                 answers = self._run(transaction, operations)
-                for event in events:
-                    transaction.append(event)
-                database.log.flush()
+                transaction.entries += map(entry_of, events)
+                written = database.log.write(transaction.entries) if transaction.entries else []
             except sqlite3.Error as error:
                 if _code(error) in _SHARED_FAULTS:
                     raise
@@ -261,19 +256,15 @@ class Writer:
         except BaseException:
             database.roll_back()
             raise
-        return answers
+        return answers, written
 
-    def _run(self, transaction: Transaction, operations: list[Operation]) -> list[Answer]:
+    @staticmethod
+    def _run(transaction: SQLiteTransaction, operations: list[Operation]) -> list[Answer]:
         answers: list[Answer] = []
-        alike: dict[Together, list[Operation]] = {}
-        for operation in operations:
-            if operation.together is not None:
-                alike.setdefault(operation.together, []).append(operation)
-            elif operation.run is not None:
-                answers.append((operation, operation.run(transaction), None))
-        for together, some in alike.items():
-            results = together(transaction, [operation.entry for operation in some])
-            answers += [(operation, result, None) for operation, result in zip(some, results, strict=True)]
+        for verb, share in by_verb(operations):
+            for group in [share] if verb.alone is None else [[operation] for operation in share]:
+                results: Sequence[Any] = run_to_end(verb.run(transaction, [operation.entry for operation in group]))
+                answers += [(operation, result, None) for operation, result in zip(group, results, strict=True)]
         return answers
 
     def _drop(self) -> None:

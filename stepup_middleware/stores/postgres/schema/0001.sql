@@ -27,7 +27,7 @@ CREATE TABLE stepup.prompts (
     body text NOT NULL,             -- everything else of the prompt, as JSON
     token bigint,                   -- the token that its proof brought
     challenge_nonce bytea,
-    challenge_factors text[],
+    challenge_factors text,         -- a JSON list of factor ids
     challenge_expires_at bigint
 );
 CREATE INDEX prompts_by_session ON stepup.prompts (workspace, subject, session);
@@ -180,7 +180,7 @@ CREATE TABLE stepup.alerts (
     seq bigint PRIMARY KEY,         -- the record of the log
     at bigint NOT NULL,
     held_until bigint NOT NULL,     -- until then a process is handing it over
-    had text[] NOT NULL             -- the sinks that have had it
+    had text NOT NULL               -- a JSON list of the sinks that have had it
 );
 
 CREATE TABLE stepup.heads (
@@ -236,9 +236,16 @@ $$;
 
 -- Run at the beginning of every transaction that writes. Raises SU001 when the database is not where it was or
 -- has less of the log than was seen before, SU002 when a commit would not be durable, SU003 when it cannot write.
-CREATE FUNCTION stepup.check_writer(known_place text, known_seq bigint) RETURNS void
+-- A node tells the schema it was made for, so that one of a version that a later migration shut out stops where it is
+-- (SU004). Such a migration says so:
+--     UPDATE stepup.schema_version SET oldest = <the oldest schema whose code still works>
+-- One that only adds says nothing, and nodes of the version before go on beside it.
+CREATE FUNCTION stepup.check_writer(known_place text, known_seq bigint, known_schema integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
+    IF known_schema < (SELECT v.oldest FROM stepup.schema_version AS v) THEN
+        RAISE EXCEPTION 'the database was changed by a newer version: upgrade first' USING ERRCODE = 'SU004';
+    END IF;
     IF pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' THEN
         RAISE EXCEPTION 'the database is read-only' USING ERRCODE = 'SU003';
     END IF;

@@ -3,8 +3,12 @@
 CREATE TABLE meta (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     database TEXT NOT NULL,         -- random name of this database; its chains are called after it
+    foundation TEXT NOT NULL,       -- of the script that made it
+    oldest INTEGER NOT NULL DEFAULT 1, -- the oldest schema whose code may use the database
     epoch INTEGER NOT NULL,         -- prompts and tokens of an earlier epoch are worthless
     batch INTEGER NOT NULL,         -- number of the last committed batch: tells a restored backup
+    hot TEXT NOT NULL DEFAULT '',   -- the one server of hot state that may serve the epoch
+    purged_at INTEGER NOT NULL DEFAULT 0, -- when a purge last believed the clock
     back INTEGER NOT NULL DEFAULT 0 -- how far the time of a record ever lay before that of an earlier one
 );
 
@@ -32,6 +36,8 @@ CREATE TABLE refused_sessions (
     session TEXT NOT NULL,
     logged_at INTEGER NOT NULL,
     unlogged INTEGER NOT NULL,      -- refusals since then that the log does not tell
+    blocked INTEGER NOT NULL DEFAULT 0, -- requests refused for want of a factor: they count like prompts …
+    blocked_until INTEGER NOT NULL DEFAULT 0, -- … until then
     PRIMARY KEY (workspace, subject, session)
 ) WITHOUT ROWID;
 
@@ -151,11 +157,19 @@ CREATE TABLE audit (
 CREATE UNIQUE INDEX audit_chain ON audit (chain, link);
 CREATE INDEX audit_high ON audit (high);
 CREATE INDEX audit_workspace ON audit (workspace);
-CREATE INDEX audit_subject ON audit (workspace, subject);
-CREATE INDEX audit_event ON audit (workspace, event);
-CREATE INDEX audit_outcome ON audit (workspace, outcome);
-CREATE INDEX audit_purpose ON audit (workspace, purpose);
+-- These two lead to the records of every combination of facets: see query.py.
+CREATE INDEX audit_subject ON audit (workspace, subject, purpose, event, outcome);
+CREATE INDEX audit_purpose ON audit (workspace, purpose, event, outcome);
 CREATE INDEX audit_prompt ON audit (prompt) WHERE prompt <> '';
+CREATE INDEX audit_unprompted ON audit (workspace) WHERE prompt = '';
+
+-- Critical alerts that not every sink has been handed yet.
+CREATE TABLE alerts (
+    seq INTEGER PRIMARY KEY,        -- the record of the log
+    at INTEGER NOT NULL,
+    held_until INTEGER NOT NULL,    -- until then a process is handing it over
+    had TEXT NOT NULL               -- a JSON list of the sinks that have had it
+);
 
 CREATE TABLE chain_starts (
     chain TEXT PRIMARY KEY,
@@ -165,6 +179,7 @@ CREATE TABLE chain_starts (
 ) WITHOUT ROWID;
 
 CREATE TABLE heads (
+    number INTEGER PRIMARY KEY,
     chain TEXT NOT NULL,
     link INTEGER NOT NULL,
     hash BLOB NOT NULL,

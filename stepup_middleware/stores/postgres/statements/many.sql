@@ -1,0 +1,167 @@
+-- Statements over many rows: each parameter is a column of them. What they change is locked in the order of its keys.
+
+-- name: redeem
+-- Each condition is the opposite of one predicate of core.decisions, in the order of its table. Where two
+-- presentations of a batch show the same token, one of them redeems it: the row's attempt tells which. The
+-- columns that the guard compared are not sent back.
+UPDATE stepup.tokens AS t
+SET state = 'redeemed',
+    attempt = s.attempt,
+    redeemed_at = s.now,
+    redeemed_ip = s.ip,
+    redeemed_user_agent = s.user_agent
+FROM unnest(
+    $1::bigint[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::bigint[], $11::integer[], $12::bytea[], $13::bytea[], $14::bigint[],
+    $15::bigint[]
+) AS s (
+    id, nonce, attempt, workspace, subject, session, ip, user_agent, purpose, ttl, strength, request_digest,
+    details_digest, now, latest_issue
+)
+WHERE t.id = s.id
+  AND t.nonce = s.nonce
+  AND t.state = 'issued'
+  AND t.epoch = (SELECT m.epoch FROM stepup.meta AS m)
+  AND t.subject = s.subject
+  AND t.session = s.session
+  AND t.workspace = s.workspace
+  AND t.ip = s.ip
+  AND s.now < t.expires_at
+  AND s.now < t.issued_at + s.ttl
+  AND t.issued_at <= s.latest_issue
+  AND t.purpose = s.purpose
+  AND t.request_digest = s.request_digest
+  AND t.details_digest = s.details_digest
+  AND EXISTS (
+      SELECT FROM stepup.factors AS f
+      WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
+  )
+  AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'))
+RETURNING
+    t.id, t.attempt, t.prompt, t.factor, t.factor_kind, t.requirement, t.policy_version, t.issued_at, t.expires_at;
+
+-- name: read_tokens
+-- The rows as core.decisions judges them, locked: an unredeemed token of an earlier epoch is a revoked one.
+SELECT
+    t.id, t.nonce,
+    CASE WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM stepup.meta AS m) THEN 'revoked'
+         ELSE t.state END,
+    t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
+    t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, t.attempt,
+    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays,
+    EXISTS (
+        SELECT FROM stepup.factors AS f
+        WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
+    )
+FROM stepup.tokens AS t
+WHERE t.id = ANY ($1::bigint[])
+ORDER BY t.id FOR NO KEY UPDATE OF t;
+
+-- name: revoke_tokens
+UPDATE stepup.tokens AS t SET state = 'revoked', revoked = s.reason
+FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
+WHERE t.id = s.id AND t.state = 'issued';
+
+-- name: count_replays
+UPDATE stepup.tokens AS t SET replays = s.replays
+FROM unnest($1::bigint[], $2::bigint[]) AS s (id, replays)
+WHERE t.id = s.id;
+
+-- name: insert_tokens
+INSERT INTO stepup.tokens (
+    epoch, state, nonce, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
+    request_digest, details_digest, factor, factor_kind, issued_at, expires_at
+)
+SELECT (SELECT m.epoch FROM stepup.meta AS m), 'issued', s.*
+FROM unnest(
+    $1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
+    $10::bytea[], $11::bytea[], $12::text[], $13::text[], $14::bigint[], $15::bigint[]
+) AS s
+RETURNING prompt, id;
+
+-- name: lock_prompts
+SELECT id, expires_at FROM stepup.prompts
+WHERE id = ANY ($1::text[]) AND state = 'open' AND epoch = (SELECT m.epoch FROM stepup.meta AS m)
+ORDER BY id FOR UPDATE;
+
+-- name: prove_prompts
+UPDATE stepup.prompts AS p
+SET state = 'proved', token = s.token, challenge_nonce = NULL, challenge_factors = NULL, challenge_expires_at = NULL
+FROM unnest($1::text[], $2::bigint[]) AS s (id, token)
+WHERE p.id = s.id AND p.state = 'open';
+
+-- name: lock_factors
+SELECT id, workspace, subject, kind, sign_count FROM stepup.factors
+WHERE id = ANY ($1::text[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: use_factors
+UPDATE stepup.factors AS f
+SET sign_count = coalesce(s.sign_count, f.sign_count),
+    backed_up = coalesce(s.backed_up, f.backed_up),
+    last_used_at = s.used_at
+FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::bigint[]) AS s (id, sign_count, backed_up, used_at)
+WHERE f.id = s.id;
+
+-- name: epoch_and_factors
+-- At least one row: the epoch, and the factors of these that are enrolled.
+SELECT m.epoch, f.id, f.workspace, f.subject
+FROM stepup.meta AS m LEFT JOIN stepup.factors AS f ON f.id = ANY ($1::text[]);
+
+-- name: advance_steps
+-- RFC 6238 section 5.2: a time-step is accepted once. No person comes twice in a batch.
+INSERT INTO stepup.people (workspace, subject, last_step)
+SELECT s.workspace, s.subject, s.step FROM unnest($1::text[], $2::text[], $3::bigint[]) AS s (workspace, subject, step)
+ON CONFLICT (workspace, subject) DO UPDATE SET last_step = excluded.last_step
+WHERE excluded.last_step > people.last_step
+RETURNING workspace, subject;
+
+-- name: clear_attempts
+DELETE FROM stepup.attempts AS a
+USING unnest($1::text[], $2::text[], $3::text[]) AS s (workspace, subject, bucket)
+WHERE a.workspace = s.workspace AND a.subject = s.subject AND a.bucket = s.bucket;
+
+-- name: set_requirements
+INSERT INTO stepup.policies (workspace, purpose, requirement)
+SELECT s.workspace, s.purpose, s.requirement
+FROM unnest($1::text[], $2::text[], $3::text[]) AS s (workspace, purpose, requirement)
+ON CONFLICT (workspace, purpose) DO UPDATE SET requirement = excluded.requirement;
+
+-- name: set_secrets
+UPDATE stepup.factors AS f SET encrypted_secret = s.secret
+FROM unnest($1::text[], $2::bytea[]) AS s (id, secret) WHERE f.id = s.id;
+
+-- name: alert_records
+SELECT seq, chain, link, previous, hash, body FROM stepup.audit WHERE seq = ANY ($1::bigint[]) ORDER BY seq;
+
+-- name: insert_prompts
+INSERT INTO stepup.prompts (epoch, state, id, workspace, subject, session, created_at, expires_at, body)
+SELECT (SELECT m.epoch FROM stepup.meta AS m), 'open', s.*
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[]) AS s;
+
+-- name: read_for_asking
+-- All that decides what is asked: place in the batch, the session's places that are taken and by what it was refused,
+-- the workspace's policy, the person's factors.
+-- A cancelled prompt keeps its place until it would have expired: else who asks and cancels asks without end.
+SELECT
+    s.place,
+    (
+        SELECT ARRAY[count(*), min(p.expires_at)] FROM stepup.prompts AS p
+        WHERE p.workspace = s.workspace AND p.subject = s.subject AND p.session = s.session
+          AND p.state <> 'proved' AND p.expires_at > s.now AND p.epoch = (SELECT m.epoch FROM stepup.meta AS m)
+    ),
+    (
+        SELECT ARRAY[r.blocked, r.blocked_until] FROM stepup.refused_sessions AS r
+        WHERE r.workspace = s.workspace AND r.subject = s.subject AND r.session = s.session AND r.blocked_until > s.now
+    ),
+    (SELECT v.version FROM stepup.policy_versions AS v WHERE v.workspace = s.workspace),
+    ARRAY(SELECT ARRAY[o.purpose, o.requirement] FROM stepup.policies AS o WHERE o.workspace = s.workspace),
+    ARRAY(
+        SELECT ARRAY[f.id, f.kind] FROM stepup.factors AS f
+        WHERE f.workspace = s.workspace AND f.subject = s.subject ORDER BY f.created_at, f.id
+    )
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+    AS s (place, workspace, subject, session, now);
+
+-- name: lock
+-- $1 is sorted: two nodes that lock the same keys wait for each other in one order.
+SELECT pg_advisory_xact_lock(1398030678, k) FROM unnest($1::integer[]) AS k;

@@ -1,0 +1,1 @@
+"""One set of verbs for every SQL database: async functions over the open transaction of a driver."""

@@ -1,0 +1,92 @@
+"""What a driver gives to a store of SQL: readers, a writer, and their lives from start to close."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from stepup_middleware.core.decisions import Presentation
+from stepup_middleware.core.events import AuditEvent, AuditRecord
+from stepup_middleware.stores.base import AuditFilter, EventCounts
+from stepup_middleware.stores.rows import Row
+from stepup_middleware.stores.waiting import Heard
+
+from .operations import BatchVerb
+from .transaction import Transaction, Value
+
+T = TypeVar("T")
+E = TypeVar("E", contravariant=False)
+A = TypeVar("A")
+
+
+class Reader(Protocol):
+    """Reads rows beside the writer. Every method raises ``StoreError``."""
+
+    async def fetch_one(self, name: str, *parameters: Value) -> Row | None:
+        """Return the first row of a statement, None when there is none."""
+
+    async def fetch_all(self, name: str, *parameters: Value) -> Sequence[Row]:
+        """Return all rows of a statement."""
+
+
+class LogReader(Reader, Protocol):
+    """Reads the audit log by its indexes, which are not the same in every database."""
+
+    async def query(
+        self, workspace: str | None, wanted: AuditFilter, *, before: int | None, limit: int
+    ) -> tuple[AuditRecord, ...]:
+        """Return up to ``limit`` records with ``seq`` below ``before``, newest first."""
+
+    async def follow(
+        self, workspace: str | None, wanted: AuditFilter, *, after: int, limit: int
+    ) -> tuple[AuditRecord, ...]:
+        """Return up to ``limit`` records above ``after``, oldest first, up to where none is still to come."""
+
+    async def last_seq(self) -> int:
+        """Return the highest sequence number below which no record is still to come."""
+
+    async def count_events(self, workspace: str, since: datetime, until: datetime | None) -> EventCounts:
+        """Count the records of a workspace by hour and event, ``since`` inclusive, ``until`` not."""
+
+
+class Engine(Protocol):
+    """The connections of one store in one process."""
+
+    @property
+    def state(self) -> Reader:
+        """What reads prompts, factors and policies."""
+
+    @property
+    def log(self) -> LogReader:
+        """What reads the audit log, so that an export holds nobody up."""
+
+    async def start(self) -> None:
+        """Open the database and write to it."""
+
+    async def close(self) -> None:
+        """Write what was handed over, then close."""
+
+    async def write(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run something in a transaction and return its result once that is durable."""
+
+    async def apart(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run something that may take long and writes no event, where the database lets others write beside it."""
+
+    async def perform(self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None) -> A:
+        """Hand over an entry of a verb and return its answer once that is durable."""
+
+    def append_soon(self, event: AuditEvent) -> None:
+        """Hand over an event that nobody waits for."""
+
+    def subscribe(self, heard: Heard) -> None:
+        """Call ``heard`` with what this process wrote."""
+
+    async def wait(self, after: int, seconds: float) -> None:
+        """Return when the log may have records above ``after``, or after the time."""
+
+    def presentation_row(self, shown: Presentation) -> Row | None:
+        """Return a presentation as the redeeming statement reads it, None when it can match no row."""
+
+    def storable(self, *texts: str | None) -> bool:
+        """Whether the database can hold the texts. What it cannot hold is in no row."""

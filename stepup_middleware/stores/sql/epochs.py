@@ -1,0 +1,67 @@
+"""The durable half of a hot store: what must be in the database before a token that is kept elsewhere counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stepup_middleware.core.decisions import Decision, IssuedToken, presentation_event
+from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
+from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.authorized import REDEEMED, Ready
+from stepup_middleware.stores.base import GrantRefused, TokenGrant
+from stepup_middleware.stores.ledger import refusal
+from stepup_middleware.stores.rows import facts_of
+
+from .prompts import decide
+from .tokens import spend_proofs
+from .transaction import Transaction
+
+AuthorizedBatch = tuple[Sequence[tuple[Ready, IssuedToken]], int]  # what one pipeline redeemed, and its epoch
+
+
+async def read(transaction: Transaction) -> tuple[int, str]:
+    """Return the current epoch and the place of the hot server that serves it."""
+    row = await transaction.fetch_one("read_hot_epoch")
+    if row is None:
+        raise StoreError("the schema of the store is incomplete")
+    return row[0], row[1]
+
+
+async def begin(transaction: Transaction, place: str, after: int) -> tuple[int, str]:
+    """Begin the epoch after one at a place, if that one is still the current one."""
+    await transaction.execute("begin_hot_epoch", place, after)
+    return await read(transaction)
+
+
+async def ask(transaction: Transaction, asked: Asked, epoch: int) -> Prompt | NoFactor | None:
+    """Decide a prompt and write its events; None when the epoch is over."""
+    current, _ = await read(transaction)
+    return await decide(transaction, asked) if current == epoch else None
+
+
+async def prove(transaction: Transaction, grant: TokenGrant, epoch: int) -> GrantRefused | None:
+    """Spend the proof of a grant and write its event. The prompt was closed before, so that it is spent once."""
+    current, _ = await read(transaction)
+    if current != epoch:
+        return GrantRefused.PROMPT_CLOSED
+    return (await spend_proofs(transaction, [grant]))[grant.prompt.id]
+
+
+async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatch]) -> list[list[Decision]]:
+    """Write ``ACTION_AUTHORIZED`` for tokens of this epoch whose factor is there, or else why it is refused."""
+    factors = sorted({row.factor_id for redeemed, _ in batch for _, row in redeemed})
+    found = await transaction.fetch_many("epoch_and_factors", [(factor,) for factor in factors])
+    current, live = {row[0] for row in found}, {tuple(row)[1:] for row in found}
+    answers = []
+    for redeemed, epoch in batch:
+        decisions = []
+        for ready, row in redeemed:
+            factor_live = (row.factor_id, row.workspace_id, row.subject_id) in live
+            refused = refusal(ready.shown, row, lasts=epoch in current, factor_live=factor_live)
+            if refused is None:
+                transaction.append_authorized(ready, facts_of(row))
+            else:
+                transaction.append(presentation_event(ready.shown, refused, row))
+            decisions.append(refused or REDEEMED)
+        answers.append(decisions)
+    return answers

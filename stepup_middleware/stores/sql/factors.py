@@ -1,0 +1,137 @@
+"""Factors, enrolments and time-steps in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.factors import EnrolledFactor, FactorKind, TOTPFactor, WebAuthnFactor, may_remove
+from stepup_middleware.core.moments import to_micros
+from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.base import Enrolment
+from stepup_middleware.stores.rows import enrolment_of, factor_row
+
+from .transaction import Transaction, Value
+
+
+async def user_handle(transaction: Transaction, workspace_id: str, subject_id: str, fresh: bytes) -> bytes:
+    """Return the person's user handle, ``fresh`` if there was none."""
+    found = await transaction.fetch_one("set_user_handle", workspace_id, subject_id, fresh)
+    if found is None:
+        raise StoreError("the user handle was not kept")
+    handle: bytes = found[0]
+    return handle
+
+
+async def begin_enrolment(transaction: Transaction, enrolment: Enrolment) -> None:
+    """Keep an enrolment in the place of an earlier one of the same session and kind."""
+    await transaction.execute(
+        "begin_enrolment",
+        enrolment.workspace_id,
+        enrolment.subject_id,
+        enrolment.session,
+        enrolment.kind.value,
+        enrolment.id,
+        to_micros(enrolment.expires_at),
+        enrolment.challenge,
+        enrolment.encrypted_secret,
+    )
+
+
+def enrolment_key(
+    workspace_id: str, subject_id: str, session: str, kind: FactorKind, id_: str | None, now: datetime
+) -> tuple[Value, ...]:
+    """Return the parameters of ``read_enrolment`` and ``pop_enrolment``."""
+    return workspace_id, subject_id, session, kind.value, to_micros(now), id_
+
+
+async def pop_enrolment(
+    transaction: Transaction,
+    workspace_id: str,
+    subject_id: str,
+    session: str,
+    kind: FactorKind,
+    id_: str | None,
+    now: datetime,
+) -> Enrolment | None:
+    """Take a pending enrolment."""
+    key = enrolment_key(workspace_id, subject_id, session, kind, id_, now)
+    found = await transaction.fetch_one("pop_enrolment", *key)
+    return None if found is None else enrolment_of(workspace_id, subject_id, session, kind, found)
+
+
+async def enrolled(transaction: Transaction, workspace_id: str, subject_id: str) -> list[EnrolledFactor]:
+    """Return the person's factors as this transaction finds them, oldest first."""
+    rows = await transaction.fetch_all("factor_kinds", workspace_id, subject_id)
+    return [EnrolledFactor(id_, FactorKind(kind)) for id_, kind in rows]
+
+
+async def _locked_factors(transaction: Transaction, workspace_id: str, subject_id: str) -> list[EnrolledFactor]:
+    """Return the person's factors after locking the row of the person: nobody else changes them until the commit."""
+    await transaction.fetch_one("lock_person", workspace_id, subject_id)
+    return await enrolled(transaction, workspace_id, subject_id)
+
+
+async def add_webauthn_factor(
+    transaction: Transaction,
+    workspace_id: str,
+    subject_id: str,
+    factor: WebAuthnFactor,
+    event: AuditEvent,
+    *,
+    first: bool,
+) -> bool:
+    """Add a credential unless anybody has it (WebAuthn L3 §7.1: a credential id is registered once)."""
+    if first and await _locked_factors(transaction, workspace_id, subject_id):
+        return False
+    if await transaction.fetch_one("insert_factor", *factor_row(workspace_id, subject_id, factor)) is None:
+        return False
+    transaction.append(event)
+    return True
+
+
+async def add_totp_factor(
+    transaction: Transaction,
+    workspace_id: str,
+    subject_id: str,
+    factor: TOTPFactor,
+    enrolment_id: str,
+    event: AuditEvent,
+    *,
+    first: bool,
+) -> bool:
+    """Add a confirmed secret for its enrolment, and spend the time-step that confirmed it."""
+    person = (workspace_id, subject_id)
+    if first and await _locked_factors(transaction, *person):
+        return False
+    # one row of the person, locked: a step that is spent meanwhile, on any node, is seen
+    spent = await transaction.fetch_one("lock_person", *person)
+    if spent is not None and spent[0] >= factor.last_step:
+        return False
+    if not await transaction.execute("drop_enrolment", enrolment_id, *person):
+        return False
+    await transaction.execute("advance_step", *person, factor.last_step)
+    await transaction.fetch_one("insert_factor", *factor_row(workspace_id, subject_id, factor))
+    await transaction.execute_many("clear_attempts", [(*person, FactorKind.TOTP.value)])
+    transaction.append(event)
+    return True
+
+
+async def remove_factor(
+    transaction: Transaction, workspace_id: str, subject_id: str, factor_id: str, event: AuditEvent, *, only_spare: bool
+) -> bool:
+    """Remove a factor. Its tokens end with it: redemption asks whether the factor is still there (T31)."""
+    if only_spare and not may_remove(await _locked_factors(transaction, workspace_id, subject_id), factor_id):
+        return False
+    if not await transaction.execute("remove_factor", factor_id, workspace_id, subject_id):
+        return False
+    transaction.append(event)
+    return True
+
+
+async def reencrypt(transaction: Transaction, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
+    """Rewrite the secrets of up to ``limit`` factors in the order of their ids."""
+    found = await transaction.fetch_all("secrets_after", after, limit)
+    await transaction.execute_many("set_secrets", [(id_, rewrite(secret)) for id_, secret in found])
+    return found[-1][0] if found and len(found) == limit else None

@@ -1,0 +1,271 @@
+"""``SQLStore``: the verbs of the contract, each handed to the writer or a reader of a driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from stepup_middleware.core.challenge import PendingChallenge
+from stepup_middleware.core.decisions import Decision, IssuedToken, Presentation, Redemption, Verdict
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.policy import StoredPolicy
+from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.stores.authorized import aborted_event, make_ready
+from stepup_middleware.stores.base import (
+    Alert,
+    AttemptLimit,
+    AuditFilter,
+    AuditPage,
+    Enrolment,
+    EventCounts,
+    GrantRefused,
+    Purged,
+    SignedHead,
+    Store,
+    TokenGrant,
+    TooMany,
+)
+from stepup_middleware.stores.rows import enrolment_of, factor_of, policy_of, prompt_of
+from stepup_middleware.stores.waiting import Heard
+
+from . import alerts, epochs, factors, policies, prompts, tokens
+from .engine import Engine
+from .operations import ASK, AUTHORIZE, ISSUE, REDEEM
+from .purge import purge
+from .reading import SQLLog
+from .transaction import Transaction
+
+
+class SQLStore(SQLLog, Store):
+    """A store over the engine of one database. See the contract for what each verb does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._state = engine.state
+        self._log = engine.log
+        self._write = engine.write
+
+    async def start(self) -> None:
+        await self._engine.start()
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    # prompts and ceremonies
+
+    async def ask(self, asked: Asked, *, open_limit: int) -> Prompt | NoFactor | TooMany:
+        return await self._engine.perform(ASK, (asked, open_limit))
+
+    async def get_prompt(self, prompt_id: str, *, now: datetime) -> StoredPrompt | None:
+        if not self._engine.storable(prompt_id):
+            return None
+        row = await self._state.fetch_one("get_prompt", prompt_id, to_micros(now))
+        return None if row is None else prompt_of(row)
+
+    async def set_challenge(self, prompt_id: str, challenge: PendingChallenge, *, now: datetime) -> bool:
+        if not self._engine.storable(prompt_id):
+            return False
+        return await self._write(lambda transaction: prompts.set_challenge(transaction, prompt_id, challenge, now))
+
+    async def pop_challenge(self, prompt_id: str, *, now: datetime) -> PendingChallenge | None:
+        if not self._engine.storable(prompt_id):
+            return None
+        return await self._write(lambda transaction: prompts.pop_challenge(transaction, prompt_id, now))
+
+    async def issue_token(self, grant: TokenGrant) -> TokenReference | GrantRefused:
+        return await self._engine.perform(ISSUE, grant)
+
+    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent, now: datetime) -> bool:
+        if not self._engine.storable(prompt_id):
+            return False
+        return await self._write(lambda transaction: prompts.cancel(transaction, prompt_id, event, now))
+
+    # redemption
+
+    async def redeem(self, shown: Presentation) -> Redemption:
+        def late(answer: tokens.Redeemed) -> None:
+            redemption = tokens.redemption_of(shown, answer)
+            if redemption.decision.verdict is Verdict.REDEEMED and redemption.row is not None:
+                self._engine.append_soon(aborted_event(shown, redemption.row))
+
+        ready = make_ready(shown, self._engine.presentation_row(shown))
+        return tokens.redemption_of(shown, await self._engine.perform(REDEEM, ready, late))
+
+    async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
+        await self._write(lambda transaction: tokens.revoke_session(transaction, workspace_id, subject_id, session))
+
+    async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:
+        await self._write(lambda transaction: tokens.revoke_all(transaction, event))
+
+    # for a hot store before this one
+
+    async def hot_epoch(self) -> tuple[int, str]:
+        return await self._write(epochs.read)
+
+    async def begin_hot_epoch(self, place: str, *, after: int) -> tuple[int, str]:
+        return await self._write(lambda transaction: epochs.begin(transaction, place, after))
+
+    async def ask_hot(self, asked: Asked, *, epoch: int) -> Prompt | NoFactor | None:
+        return await self._write(lambda transaction: epochs.ask(transaction, asked, epoch))
+
+    async def prove_hot(self, grant: TokenGrant, *, epoch: int) -> GrantRefused | None:
+        return await self._write(lambda transaction: epochs.prove(transaction, grant, epoch))
+
+    async def authorize_hot(
+        self, redeemed: Sequence[tuple[Presentation, IssuedToken]], *, epoch: int
+    ) -> Sequence[Decision]:
+        return await self._engine.perform(AUTHORIZE, ([(make_ready(shown), row) for shown, row in redeemed], epoch))
+
+    # attempts and time-steps
+
+    async def reserve_attempt(
+        self, workspace_id: str, subject_id: str, bucket: str, *, limit: AttemptLimit, now: datetime
+    ) -> TooMany | None:
+        return await self._write(
+            lambda transaction: prompts.reserve_attempt(transaction, workspace_id, subject_id, bucket, limit, now)
+        )
+
+    async def last_time_step(self, workspace_id: str, subject_id: str) -> int:
+        row = await self._state.fetch_one("read_last_step", workspace_id, subject_id)
+        return 0 if row is None else int(row[0])
+
+    async def advance_time_step(self, workspace_id: str, subject_id: str, step: int) -> bool:
+        changed = await self._write(
+            lambda transaction: transaction.execute("advance_step", workspace_id, subject_id, step)
+        )
+        return changed == 1
+
+    # audit
+
+    async def append(self, events: Sequence[AuditEvent]) -> None:
+        async def run(transaction: Transaction) -> None:
+            for event in events:
+                transaction.append(event)
+
+        await self._write(run)
+
+    def append_soon(self, event: AuditEvent) -> None:
+        self._engine.append_soon(event)
+
+    def subscribe(self, heard: Heard) -> None:
+        self._engine.subscribe(heard)
+
+    async def audit_page(
+        self, workspace_id: str | None, wanted: AuditFilter, *, before: int | None, limit: int
+    ) -> AuditPage:
+        found = await self._log.query(workspace_id, wanted, before=before, limit=limit + 1)
+        shown = found[:limit]
+        return AuditPage(events=shown, next=shown[-1].seq if len(found) > limit and shown else None)
+
+    async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
+        return await self._log.count_events(workspace_id, since, until)
+
+    async def add_head(self, head: SignedHead) -> None:
+        row = (head.chain, head.link, head.hash, to_micros(head.at), head.key_id, head.signature)
+        await self._write(lambda transaction: transaction.execute("add_head", *row))
+
+    async def wait_for_audit(self, after: int, *, seconds: float) -> None:
+        await self._engine.wait(after, seconds)
+
+    async def purge(self, *, now: datetime, limit: int, vouched: bool = False) -> Purged:
+        return await self._engine.apart(lambda transaction: purge(transaction, now, limit, vouched=vouched))
+
+    async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
+        return await self._write(lambda transaction: alerts.claim_alerts(transaction, now, until, limit))
+
+    async def settle_alert(self, seq: int, *, had: Sequence[str], over: bool) -> None:
+        await self._write(lambda transaction: alerts.settle_alert(transaction, seq, had, over=over))
+
+    # policy
+
+    async def get_policy(self, workspace_id: str) -> StoredPolicy:
+        return policy_of(await self._state.fetch_all("read_policy", workspace_id))
+
+    async def set_policy(
+        self, workspace_id: str, changes: Sequence[tuple[str, str]], events: Sequence[AuditEvent], *, now: datetime
+    ) -> StoredPolicy:
+        return await self._write(lambda transaction: policies.set_policy(transaction, workspace_id, changes, events))
+
+    # factors
+
+    async def list_factors(self, workspace_id: str, subject_id: str) -> tuple[Factor, ...]:
+        return tuple(factor_of(row) for row in await self._state.fetch_all("list_factors", workspace_id, subject_id))
+
+    async def user_handle(self, workspace_id: str, subject_id: str, *, fresh: bytes) -> bytes:
+        return await self._write(lambda transaction: factors.user_handle(transaction, workspace_id, subject_id, fresh))
+
+    async def begin_enrolment(self, enrolment: Enrolment, *, now: datetime) -> None:
+        await self._write(lambda transaction: factors.begin_enrolment(transaction, enrolment))
+
+    async def pop_enrolment(
+        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str | None, now: datetime
+    ) -> Enrolment | None:
+        if not self._engine.storable(id):
+            return None
+        return await self._write(
+            lambda transaction: factors.pop_enrolment(transaction, workspace_id, subject_id, session, kind, id, now)
+        )
+
+    async def get_enrolment(
+        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str, now: datetime
+    ) -> Enrolment | None:
+        if not self._engine.storable(id):
+            return None
+        key = factors.enrolment_key(workspace_id, subject_id, session, kind, id, now)
+        row = await self._state.fetch_one("read_enrolment", *key)
+        return None if row is None else enrolment_of(workspace_id, subject_id, session, kind, row)
+
+    async def add_webauthn_factor(
+        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent, first: bool = False
+    ) -> bool:
+        return await self._write(
+            lambda transaction: factors.add_webauthn_factor(
+                transaction, workspace_id, subject_id, factor, event, first=first
+            )
+        )
+
+    async def add_totp_factor(
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor: TOTPFactor,
+        *,
+        enrolment_id: str,
+        event: AuditEvent,
+        first: bool = False,
+    ) -> bool:
+        return await self._write(
+            lambda transaction: factors.add_totp_factor(
+                transaction, workspace_id, subject_id, factor, enrolment_id, event, first=first
+            )
+        )
+
+    async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
+        if not self._engine.storable(factor_id):
+            return False
+        key = (name, factor_id, workspace_id, subject_id)
+        return await self._write(lambda transaction: transaction.execute("rename_factor", *key)) == 1
+
+    async def remove_factor(
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor_id: str,
+        *,
+        event: AuditEvent,
+        now: datetime,
+        only_spare: bool = False,
+    ) -> bool:
+        if not self._engine.storable(factor_id):
+            return False
+        return await self._write(
+            lambda transaction: factors.remove_factor(
+                transaction, workspace_id, subject_id, factor_id, event, only_spare=only_spare
+            )
+        )
+
+    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
+        return await self._write(lambda transaction: factors.reencrypt(transaction, limit, after, rewrite))

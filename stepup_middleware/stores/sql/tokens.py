@@ -1,0 +1,179 @@
+"""Tokens in the database: minted, redeemed once, revoked. What is hot serves a whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stepup_middleware.core.decisions import (
+    IssuedToken,
+    Presentation,
+    Redemption,
+    TokenState,
+    Verdict,
+    decide,
+    presentation_event,
+    worth_logging,
+)
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.authorized import REDEEMED, Ready
+from stepup_middleware.stores.base import GrantRefused, TokenGrant
+from stepup_middleware.stores.proofs import factor_refusal
+from stepup_middleware.stores.rows import MAX_ID, Row, grant_row, redeemed_token, token_of
+
+from .transaction import Transaction
+
+Redeemed = Redemption | Row  # a Row has the facts of a token that was redeemed: see redemption_of
+
+
+async def redeem_all(transaction: Transaction, batch: Sequence[Ready]) -> list[Redeemed]:
+    """Redeem what a batch presents with one guarded statement, and say of the rest why not.
+
+    At most one presentation of a token redeems it, also within the batch: the row carries its ``attempt``.
+    A presentation that redeemed is answered with the facts of the row, which ``redemption_of`` reads.
+    """
+    rows = [ready.row for ready in batch if ready.row is not None]
+    won = {(row[0], row[1]): row for row in await transaction.redeem(rows)} if rows else {}
+    answers: list[Redeemed | None] = []
+    for ready in batch:
+        shown = ready.shown
+        row = won.pop((shown.reference.id, shown.attempt), None)
+        if row is None:
+            answers.append(None)
+            continue
+        facts = row[2:]
+        answers.append(facts)
+        transaction.append_authorized(ready, facts)
+    if won:
+        raise StoreError("a token was redeemed that no presentation of its own accounts for")
+    rest = [ready.shown for ready, answer in zip(batch, answers, strict=True) if answer is None]
+    judged = iter(await _judge_all(transaction, rest) if rest else ())
+    return [next(judged) if answer is None else answer for answer in answers]
+
+
+def redemption_of(shown: Presentation, answer: Redeemed) -> Redemption:
+    """Return what the caller is told."""
+    if isinstance(answer, Redemption):
+        return answer
+    return Redemption(decision=REDEEMED, row=redeemed_token(shown, answer))
+
+
+async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) -> list[Redemption]:
+    """Say why the guard let presentations down, and do what follows from it."""
+    ids = sorted({shown.reference.id for shown in batch if shown.reference.id <= MAX_ID})
+    tokens: dict[int, IssuedToken] = {}
+    live: dict[int, bool] = {}
+    for row in await transaction.fetch_many("read_tokens", [(id_,) for id_ in ids]):
+        tokens[row[0]], live[row[0]] = token_of(row), bool(row[22])
+    revoked: dict[int, str] = {}
+    replayed: dict[int, int] = {}
+    answers = []
+    for shown in batch:
+        id_ = shown.reference.id
+        token = tokens.get(id_)
+        if token is not None and token.reference != shown.reference:
+            token = None
+        if token is not None and token.state is TokenState.REDEEMED and token.attempt == shown.attempt:
+            # S04: the answer of this very presentation was lost on its way; its event is written
+            answers.append(Redemption(decision=REDEEMED, row=token))
+            continue
+        decision = decide(token, shown, factor_live=live.get(id_, False))
+        if decision.verdict is Verdict.REDEEMED:
+            raise StoreError("the statement and the decision table disagree on a token")
+        replays = 0
+        if token is not None and decision.revoke and token.state is TokenState.ISSUED:
+            revoked[id_] = decision.revoke
+            tokens[id_] = replace(token, state=TokenState.REVOKED)
+        if token is not None and decision.verdict is Verdict.REUSED:
+            replays = token.replays + 1
+            token = tokens[id_] = replace(token, replays=replays)
+            replayed[id_] = replays
+        answers.append(Redemption(decision=decision, row=token))
+        if decision.verdict is not Verdict.REUSED or worth_logging(replays):
+            transaction.append(presentation_event(shown, decision, token, replays=replays))
+    await transaction.execute_many("revoke_tokens", sorted(revoked.items()))
+    await transaction.execute_many("count_replays", sorted(replayed.items()))
+    return answers
+
+
+async def issue_all(transaction: Transaction, batch: Sequence[TokenGrant]) -> list[TokenReference | GrantRefused]:
+    """Mint tokens where prompt, factor and proof still allow it. No person comes twice in a batch.
+
+    What is judged is locked first, prompts before factors before people, each in the order of their keys.
+    """
+    locked = await transaction.fetch_many("lock_prompts", sorted((grant.prompt.id,) for grant in batch))
+    prompts: dict[str, int] = {row[0]: row[1] for row in locked}
+    refused = {
+        grant.prompt.id: None
+        if prompts.get(grant.prompt.id, 0) > to_micros(grant.issued_at)
+        else GrantRefused.PROMPT_CLOSED
+        for grant in batch
+    }
+    refused |= await spend_proofs(transaction, [grant for grant in batch if refused[grant.prompt.id] is None])
+    granted = [grant for grant in batch if refused[grant.prompt.id] is None]
+    inserted = await transaction.fetch_many("insert_tokens", [grant_row(grant) for grant in granted])
+    minted: dict[str, int] = {row[0]: row[1] for row in inserted}
+    if len(minted) != len(granted):
+        raise StoreError("the database did not mint what was granted")
+    await transaction.execute_many("prove_prompts", sorted(minted.items()))
+    return [refused[grant.prompt.id] or TokenReference(minted[grant.prompt.id], grant.nonce) for grant in batch]
+
+
+async def spend_proofs(transaction: Transaction, batch: Sequence[TokenGrant]) -> dict[str, GrantRefused | None]:
+    """Advance the factors behind grants, clear their buckets and write their events.
+
+    Returns by prompt what stands against its proof. No person comes twice in a batch.
+    """
+    ids = sorted({grant.factor_id for grant in batch})
+    factors = {row[0]: row[1:] for row in await transaction.fetch_many("lock_factors", [(id_,) for id_ in ids])}
+    refused = {grant.prompt.id: factor_refusal(grant, _owned(grant, factors.get(grant.factor_id))) for grant in batch}
+    steps = {
+        person_of(grant): grant.time_step
+        for grant in batch
+        if grant.factor_kind is FactorKind.TOTP and refused[grant.prompt.id] is None
+    }
+    rows = [(*person, step) for person, step in sorted(steps.items())]
+    advanced = {(row[0], row[1]) for row in await transaction.fetch_many("advance_steps", rows)}
+    for grant in batch:
+        if person_of(grant) in steps and person_of(grant) not in advanced and refused[grant.prompt.id] is None:
+            refused[grant.prompt.id] = GrantRefused.STEP_SPENT
+    spent = [grant for grant in batch if refused[grant.prompt.id] is None]
+    await transaction.execute_many(
+        "use_factors",
+        [
+            (grant.factor_id, grant.sign_count, grant.backed_up, to_micros(grant.issued_at))
+            for grant in sorted(spent, key=lambda grant: grant.factor_id)
+        ],
+    )
+    await transaction.execute_many("clear_attempts", sorted((*person_of(grant), grant.bucket) for grant in spent))
+    for grant in spent:
+        transaction.append(grant.event)
+    return refused
+
+
+def person_of(grant: TokenGrant) -> tuple[str, str]:
+    """Return whose grant it is."""
+    return grant.prompt.workspace_id, grant.prompt.subject_id
+
+
+def _owned(grant: TokenGrant, factor: Row | None) -> Row | None:
+    """Return kind and sign count of a row of ``lock_factors``, None when it is not the person's."""
+    return factor[2:] if factor is not None and tuple(factor[:2]) == person_of(grant) else None
+
+
+async def revoke_session(transaction: Transaction, workspace_id: str, subject_id: str, session: str) -> None:
+    """Cancel the prompts of a session and revoke its unredeemed tokens."""
+    rows = await transaction.fetch_all("cancel_prompts_of_session", workspace_id, subject_id, session)
+    tokens = sorted(row[0] for row in rows if row[0] is not None)
+    await transaction.execute_many("revoke_tokens", [(token, "session") for token in tokens])
+
+
+async def revoke_all(transaction: Transaction, event: AuditEvent | None) -> None:
+    """Begin a new epoch: no prompt and no token of an earlier one is worth anything."""
+    await transaction.execute("begin_epoch")
+    if event is not None:
+        transaction.append(event)

@@ -1,0 +1,70 @@
+"""Reading the audit log of a SQLite file, beside its writer or where nobody may write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.moments import to_micros
+from stepup_middleware.stores.base import AuditFilter, EventCounts
+from stepup_middleware.stores.rows import Row, counts_of, record_of
+from stepup_middleware.stores.statements import joined, load_statements
+
+from .chunks import translated
+from .query import statement
+from .reader import SQLiteReader
+
+STRETCH = 50_000  # sequence numbers that one statement counts: about 50 ms, for which other reads wait
+
+
+def load_sql() -> Mapping[str, str]:
+    """Return all statements of the store."""
+    return joined(translated(load_statements("stepup_middleware.stores.sql")), load_statements(__package__))
+
+
+class SQLiteLogReader(SQLiteReader):
+    """A connection that reads the log."""
+
+    async def query(
+        self, workspace: str | None, wanted: AuditFilter, *, before: int | None, limit: int
+    ) -> tuple[AuditRecord, ...]:
+        """Return up to ``limit`` records with ``seq`` below ``before``, newest first."""
+        return await self._query(workspace, wanted, first=None, end=before, newest_first=True, limit=limit)
+
+    async def follow(
+        self, workspace: str | None, wanted: AuditFilter, *, after: int, limit: int
+    ) -> tuple[AuditRecord, ...]:
+        """Return up to ``limit`` records above ``after``, oldest first: they are committed in their order."""
+        return await self._query(workspace, wanted, first=after + 1, end=None, newest_first=False, limit=limit)
+
+    async def _query(
+        self,
+        workspace: str | None,
+        wanted: AuditFilter,
+        *,
+        first: int | None,
+        end: int | None,
+        newest_first: bool,
+        limit: int,
+    ) -> tuple[AuditRecord, ...]:
+        if limit <= 0:
+            return ()
+        text, parameters = statement(workspace, wanted, first=first, end=end, newest_first=newest_first, limit=limit)
+        return tuple(record_of(row) for row in await self.fetch(text, parameters))
+
+    async def last_seq(self) -> int:
+        """Return the highest sequence number of the log, 0 when it is empty."""
+        row = await self.fetch_one("last_seq")
+        return 0 if row is None else int(row[0])
+
+    async def count_events(self, workspace: str, since: datetime, until: datetime | None) -> EventCounts:
+        """Count the records of a workspace by hour and event, a stretch of the log at a time."""
+        start, over = to_micros(since), None if until is None else to_micros(until)
+        first, end, last = await self.fetch_one("span", start, over) or (None, None, None)
+        last = last or 0
+        end = end or last + 1
+        rows: list[Row] = []
+        for at in range(first or end, end, STRETCH):
+            rows += await self.fetch_all("count_events", workspace, at, min(at + STRETCH, end), start, over)
+        return counts_of(rows, last)

@@ -1,0 +1,156 @@
+-- Statements over many rows. Those over VALUES are one text for a whole batch: each further step lets go of the
+-- interpreter's lock and takes it back. Their parameters are bare question marks, as many rows of them as are needed,
+-- the last of them filled with NULL; what they give is one row, a JSON list. The others run once for each row.
+
+-- name: redeem
+-- Each condition is the opposite of one predicate of core.decisions, in the order of its table. Where two
+-- presentations of a batch show the same token, one of them redeems it: the row's attempt tells which.
+UPDATE tokens AS t
+SET state = 'redeemed',
+    batch = s.batch,
+    attempt = s.attempt,
+    redeemed_at = s.now,
+    redeemed_ip = s.ip,
+    redeemed_user_agent = s.user_agent
+FROM (
+    SELECT
+        column1 AS id, column2 AS nonce, column3 AS attempt, column4 AS workspace, column5 AS subject,
+        column6 AS session, column7 AS ip, column8 AS user_agent, column9 AS purpose, column10 AS ttl,
+        column11 AS strength, column12 AS request_digest, column13 AS details_digest, column14 AS now,
+        column15 AS latest_issue, column16 AS batch
+    FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))
+) AS s
+WHERE t.id = s.id
+  AND t.nonce = s.nonce
+  AND t.state = 'issued'
+  AND t.epoch = (SELECT m.epoch FROM meta AS m)
+  AND t.subject = s.subject
+  AND t.session = s.session
+  AND t.workspace = s.workspace
+  AND t.ip = s.ip
+  AND s.now < t.expires_at
+  AND s.now < t.issued_at + s.ttl
+  AND t.issued_at <= s.latest_issue
+  AND t.purpose = s.purpose
+  AND t.request_digest = s.request_digest
+  AND t.details_digest = s.details_digest
+  AND EXISTS (
+      SELECT 1 FROM factors AS f
+      WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
+  )
+  AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'));
+
+-- name: redeemed_in_batch
+-- All in one row: the interpreter's lock is then let go once, not once a token.
+SELECT json_group_array(json_array(
+    id, hex(attempt), prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at
+))
+FROM tokens
+WHERE id IN (SELECT shown.value FROM json_each(?1) AS shown) AND batch = ?2 AND state = 'redeemed';
+
+-- name: read_tokens
+-- A row as core.decisions judges it: an unredeemed token of an earlier epoch is a revoked one.
+SELECT
+    t.id, t.nonce,
+    CASE WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM meta AS m) THEN 'revoked' ELSE t.state END,
+    t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
+    t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, t.attempt,
+    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays,
+    EXISTS (
+        SELECT 1 FROM factors AS f
+        WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
+    )
+FROM tokens AS t
+WHERE t.id = ?1;
+
+-- name: revoke_tokens
+UPDATE tokens SET state = 'revoked', revoked = ?2 WHERE id = ?1 AND state = 'issued';
+
+-- name: count_replays
+UPDATE tokens SET replays = ?2 WHERE id = ?1;
+
+-- name: insert_tokens
+INSERT INTO tokens (
+    epoch, state, nonce, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
+    request_digest, details_digest, factor, factor_kind, issued_at, expires_at
+)
+VALUES (
+    (SELECT m.epoch FROM meta AS m), 'issued', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+)
+RETURNING prompt, id;
+
+-- name: lock_prompts
+SELECT id, expires_at FROM prompts
+WHERE id = ?1 AND state = 'open' AND epoch = (SELECT m.epoch FROM meta AS m);
+
+-- name: prove_prompts
+UPDATE prompts
+SET state = 'proved', token = ?2, challenge_nonce = NULL, challenge_factors = NULL, challenge_expires_at = NULL
+WHERE id = ?1 AND state = 'open';
+
+-- name: lock_factors
+SELECT id, workspace, subject, kind, sign_count FROM factors WHERE id = ?1;
+
+-- name: use_factors
+UPDATE factors
+SET sign_count = coalesce(?2, sign_count), backed_up = coalesce(?3, backed_up), last_used_at = ?4
+WHERE id = ?1;
+
+-- name: epoch_and_factors
+SELECT m.epoch, f.id, f.workspace, f.subject FROM meta AS m LEFT JOIN factors AS f ON f.id = ?1;
+
+-- name: advance_steps
+-- RFC 6238 section 5.2: a time-step is accepted once.
+INSERT INTO people (workspace, subject, last_step) VALUES (?1, ?2, ?3)
+ON CONFLICT (workspace, subject) DO UPDATE SET last_step = excluded.last_step
+WHERE excluded.last_step > people.last_step
+RETURNING workspace, subject;
+
+-- name: clear_attempts
+DELETE FROM attempts WHERE workspace = ?1 AND subject = ?2 AND bucket = ?3;
+
+-- name: set_requirements
+INSERT INTO policies (workspace, purpose, requirement) VALUES (?1, ?2, ?3)
+ON CONFLICT (workspace, purpose) DO UPDATE SET requirement = excluded.requirement;
+
+-- name: set_secrets
+UPDATE factors SET encrypted_secret = ?2 WHERE id = ?1;
+
+-- name: alert_records
+SELECT seq, chain, link, previous, hash, body FROM audit WHERE seq = ?1;
+
+-- name: insert_prompts
+INSERT INTO prompts (epoch, state, id, workspace, subject, session, created_at, expires_at, body)
+SELECT (SELECT m.epoch FROM meta AS m), 'open', s.* FROM (VALUES (?, ?, ?, ?, ?, ?, ?)) AS s WHERE column1 IS NOT NULL;
+
+-- name: read_for_asking
+-- All that decides what is asked: place in the batch, the session's places that are taken and by what it was refused,
+-- the workspace's policy, the person's factors.
+-- A cancelled prompt keeps its place until it would have expired: else who asks and cancels asks without end.
+SELECT json_group_array(json_array(
+    s.place,
+    json((
+        SELECT json_array(count(*), min(p.expires_at)) FROM prompts AS p
+        WHERE p.workspace = s.workspace AND p.subject = s.subject AND p.session = s.session
+          AND p.state <> 'proved' AND p.expires_at > s.now AND p.epoch = (SELECT m.epoch FROM meta AS m)
+    )),
+    json((
+        SELECT json_array(r.blocked, r.blocked_until) FROM refused_sessions AS r
+        WHERE r.workspace = s.workspace AND r.subject = s.subject AND r.session = s.session AND r.blocked_until > s.now
+    )),
+    (SELECT v.version FROM policy_versions AS v WHERE v.workspace = s.workspace),
+    json((
+        SELECT json_group_array(json_array(o.purpose, o.requirement)) FROM policies AS o WHERE o.workspace = s.workspace
+    )),
+    json((
+        SELECT json_group_array(json_array(f.id, f.kind)) FROM (
+            SELECT id, kind FROM factors AS e WHERE e.workspace = s.workspace AND e.subject = s.subject
+            ORDER BY e.created_at, e.id
+        ) AS f
+    ))
+))
+FROM (
+    SELECT column1 AS place, column2 AS workspace, column3 AS subject, column4 AS session, column5 AS now
+    FROM (VALUES (?, ?, ?, ?, ?))
+) AS s
+WHERE s.place IS NOT NULL;

@@ -1,0 +1,49 @@
+"""The verbs and the texts of SQL fit: no name without a text in each database, no text without a use."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+import stepup_middleware.stores
+from stepup_middleware.stores.sqlite.chunks import translated
+from stepup_middleware.stores.sqlite.log_reader import load_sql
+from stepup_middleware.stores.statements import joined, load_statements
+
+STORES = Path(stepup_middleware.stores.__file__).parent
+CALLS = frozenset({"execute", "execute_many", "fetch_one", "fetch_all", "fetch_many"})
+SHARED = load_statements("stepup_middleware.stores.sql")
+POSTGRES = joined(SHARED, load_statements("stepup_middleware.stores.postgres"))
+
+
+def names_in(package: str) -> Iterator[str]:
+    """Yield the names of statements that the modules of a package run."""
+    for path in STORES.joinpath(package).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(attr=method), args=[ast.Constant(value=str(name)), *_]):
+                    if method in CALLS and name.islower():  # texts of SQL are written in capitals
+                        yield name
+                case ast.Subscript(value=ast.Attribute(attr="sql" | "_sql"), slice=ast.Constant(value=str(name))):
+                    yield name
+
+
+@pytest.mark.parametrize(("package", "statements"), [("sqlite", load_sql()), ("postgres", POSTGRES)])
+def test_every_statement_that_is_run_is_there_and_every_one_that_is_there_is_run(
+    package: str, statements: Mapping[str, str]
+) -> None:
+    assert {*names_in("sql"), *names_in(package)} == statements.keys()
+
+
+def test_what_both_databases_read_is_written_once() -> None:
+    own = load_statements("stepup_middleware.stores.sqlite")
+    theirs = translated(load_statements("stepup_middleware.stores.postgres"))
+    assert [name for name in own.keys() & theirs.keys() if own[name] == theirs[name]] == []
+
+
+def test_two_statements_of_one_name_are_a_fault() -> None:
+    with pytest.raises(ValueError, match="called redeem"):
+        joined({"redeem": "SELECT 1"}, {"redeem": "SELECT 2"})

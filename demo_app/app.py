@@ -40,12 +40,12 @@ from demo_app.areas import (
 )
 from demo_app.axis import Axis, SignInNeeded
 from demo_app.db import Database
+from demo_app.event_counters import EventCounters
 from demo_app.pages import fragment, page, wants_fragment
 from demo_app.protection import ByName, PlainCookies, SameOrigin, SecurityHeaders
 from demo_app.secrets_at_rest import Vault, derived_key
 from demo_app.seed import seed
 from demo_app.settings import Settings, from_arguments
-from demo_app.tally import Tally
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.sqlite import SQLiteStore
@@ -128,7 +128,7 @@ def create_app(
         accounts=accounts,
         vault=vault,
         stepup=stepup,
-        tally=Tally(stepup, WORKSPACE, clock),
+        counters=EventCounters(stepup, WORKSPACE, clock),
         clock=clock,
         stopping=stopping or asyncio.Event(),
     )

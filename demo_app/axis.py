@@ -13,9 +13,9 @@ from starlette.types import Scope
 
 from demo_app.accounts import Accounts
 from demo_app.db import Database, Transaction
+from demo_app.event_counters import EventCounters
 from demo_app.secrets_at_rest import Vault
 from demo_app.settings import Settings
-from demo_app.tally import Tally
 from stepup_middleware import Proof, StepUp, Subject
 
 
@@ -36,7 +36,7 @@ class Axis:
     accounts: Accounts
     vault: Vault
     stepup: StepUp
-    tally: Tally
+    counters: EventCounters
     clock: Callable[[], datetime]
     stopping: asyncio.Event
 

@@ -17,8 +17,8 @@ from starlette.routing import Route
 from demo_app.accounts import WORKSPACE
 from demo_app.axis import Axis, actor_of, axis_of, current
 from demo_app.db import Row
+from demo_app.event_counters import KINDS
 from demo_app.pages import fragment, page, rendered
-from demo_app.tally import KINDS
 from stepup_middleware import AuditFilter, AuditRecord, EventName
 
 FEED = 20  # events shown when the page opens
@@ -61,7 +61,7 @@ async def _alert(axis: Axis, replay: AuditRecord) -> Alert:
 
 async def _panel(request: Request) -> dict[str, Any]:
     axis = axis_of(request.scope)
-    return {"day": await axis.tally.day(), "alerts": await alerts(axis), "kinds": KINDS}
+    return {"day": await axis.counters.day(), "alerts": await alerts(axis), "kinds": KINDS}
 
 
 async def show(request: Request) -> Response:

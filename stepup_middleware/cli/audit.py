@@ -23,7 +23,7 @@ from stepup_middleware.core.verification import Report, Verdict
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.service.audit import batches
 from stepup_middleware.service.evidence import EvidenceService, judge
-from stepup_middleware.service.verification import LogFault, LogVerifier, Tally
+from stepup_middleware.service.verification import LogFault, LogVerifier, VerificationSummary
 from stepup_middleware.stores.base import AuditLog
 
 from .output import progress, table
@@ -160,35 +160,35 @@ async def _verify_log(log: AuditLog, trust: Trust, *, as_json: bool, proofs: boo
     heads = await log.chain_heads()
     if as_json:
         chains = [{"chain": head.chain, "link": head.link, "hash": head.hash.hex()} for head in heads]
-        print(json.dumps({"summary": asdict(verifier.tally), "chains": chains}))
+        print(json.dumps({"summary": asdict(verifier.summary), "chains": chains}))
     else:
         for head in heads:
             print(f"chain {head.chain}: {head.link} links, head {head.hash.hex()}")
-        _tally_table(verifier.tally, trust, proofs=proofs)
-    return 1 if verifier.tally.faults else 0
+        _summary_table(verifier.summary, trust, proofs=proofs)
+    return 1 if verifier.summary.faults else 0
 
 
-def _tally_table(tally: Tally, trust: Trust, *, proofs: bool) -> None:
+def _summary_table(summary: VerificationSummary, trust: Trust, *, proofs: bool) -> None:
     heads = "signature not checked: no --head-key" if not trust.head_keys else "signature checked"
-    skipped, covered = "not judged: --chains-only", tally.beyond_heads > 0
+    skipped, covered = "not judged: --chains-only", summary.beyond_heads > 0
     table(
         ("WHAT", "COUNT", "NOTE"),
         [
-            ("records", str(tally.records), ""),
+            ("records", str(summary.records), ""),
             (
                 "WebAuthn proofs",
-                str(tally.proofs),
+                str(summary.proofs),
                 "signature, challenge, origin and key checked" if proofs else skipped,
             ),
-            ("one-time passwords", str(tally.one_time_passwords), "not independently verifiable"),
-            ("signed heads", str(tally.heads), heads),
-            ("under no head yet", str(tally.beyond_heads), "newer than the last head: the operator's word" * covered),
-            ("cannot be told", str(tally.unverifiable), "the records needed were purged"),
-            ("faults", str(tally.faults), ""),
+            ("one-time passwords", str(summary.one_time_passwords), "not independently verifiable"),
+            ("signed heads", str(summary.heads), heads),
+            ("under no head yet", str(summary.beyond_heads), "newer than the last head: the operator's word" * covered),
+            ("cannot be told", str(summary.unverifiable), "the records needed were purged"),
+            ("faults", str(summary.faults), ""),
         ],
     )
-    end = "the log has been altered" if tally.faults else "every chain holds"
-    print(f"{tally.records} records, {tally.faults} faults: {end}")
+    end = "the log has been altered" if summary.faults else "every chain holds"
+    print(f"{summary.records} records, {summary.faults} faults: {end}")
 
 
 def _fault_text(fault: LogFault) -> str:

@@ -42,7 +42,7 @@ class TokenState(StrEnum):
 
 
 @dataclass(slots=True, kw_only=True)  # frozen, it would take twice as long to make
-class IssuedToken:
+class TokenRow:
     """A token's row.
 
     ``request_digest`` and ``details_digest`` are what the person agreed to. ``attempt`` is the id of the
@@ -150,12 +150,12 @@ class Decision:
     revoke: str = ""
 
 
-def token_expiry(row: IssuedToken, ttl: timedelta) -> datetime:
+def token_expiry(row: TokenRow, ttl: timedelta) -> datetime:
     """Return when a token's life ends: the embedded end, or sooner where the purpose's TTL is shorter now."""
     return min(row.expires_at, row.issued_at + ttl)
 
 
-def flags_of(row: IssuedToken | None, shown: Presentation, *, factor_live: bool) -> tuple[Flag, ...]:
+def flags_of(row: TokenRow | None, shown: Presentation, *, factor_live: bool) -> tuple[Flag, ...]:
     """Return every predicate that holds, in the order of the table."""
     if row is None or row.reference != shown.reference:
         return (Flag.STATE_LOST,)
@@ -177,7 +177,7 @@ def flags_of(row: IssuedToken | None, shown: Presentation, *, factor_live: bool)
     return tuple(flag for flag, holds in predicates if holds)
 
 
-def decide(row: IssuedToken | None, shown: Presentation, *, factor_live: bool) -> Decision:
+def decide(row: TokenRow | None, shown: Presentation, *, factor_live: bool) -> Decision:
     """Return the verdict on a presentation. ``factor_live``: the factor behind the token is still enrolled."""
     flags = flags_of(row, shown, factor_live=factor_live)
     for group, verdict, revoke in _TABLE:
@@ -187,7 +187,7 @@ def decide(row: IssuedToken | None, shown: Presentation, *, factor_live: bool) -
 
 
 def presentation_event(
-    shown: Presentation, decision: Decision, row: IssuedToken | None, *, replays: int = 0
+    shown: Presentation, decision: Decision, row: TokenRow | None, *, replays: int = 0
 ) -> AuditEvent:
     """Return the audit event of a presentation, with what the row knows of its prompt and proof.
 
@@ -246,7 +246,7 @@ class Redemption:
     """What a store answers to a presentation: the decision, and the token's row as it was read."""
 
     decision: Decision
-    row: IssuedToken | None
+    row: TokenRow | None
 
 
 def worth_logging(replays: int) -> bool:

@@ -37,7 +37,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class LocatedRecord:
     """An event and where the reader finds it, such as ``events[1]``."""
 
     where: str

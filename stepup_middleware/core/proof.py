@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .binding import Details
-    from .decisions import IssuedToken, Presentation
+    from .decisions import Presentation, TokenRow
     from .kinds import FactorKind, FactorRequirement
 
 
@@ -39,7 +39,7 @@ class Proof:
         return self.factor_kind.amr
 
 
-def proof_of(row: IssuedToken, shown: Presentation) -> Proof:
+def proof_of(row: TokenRow, shown: Presentation) -> Proof:
     """Return the proof of a redemption."""
     return Proof(
         prompt_id=row.prompt_id,

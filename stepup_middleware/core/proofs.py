@@ -21,7 +21,7 @@ from .challenge import NONCE_BYTES, commit
 from .decisions import CLOCK_SKEW
 from .events import EventName
 from .factors import FactorKind
-from .findings import Check, Finding, Placed
+from .findings import Check, Finding, LocatedRecord
 from .relying_party import check_domain, check_origins
 
 _UP, _UV, _BE, _BS = 0x01, 0x04, 0x08, 0x10  # WebAuthn L3 §6.1
@@ -33,10 +33,10 @@ SignatureHolds = Callable[[int, bytes, bytes, bytes, bytes], bool]
 
 
 def check_proof(
-    challenge: Placed,
-    verified: Placed,
-    authorized: Placed | None,
-    enrolment: Placed | None,
+    challenge: LocatedRecord,
+    verified: LocatedRecord,
+    authorized: LocatedRecord | None,
+    enrolment: LocatedRecord | None,
     *,
     signature_holds: SignatureHolds,
     rp_id: str | None = None,
@@ -52,7 +52,7 @@ def check_proof(
         problem = "a one-time password is not independently verifiable"
         yield Finding(check=Check.SIGNATURE, field=field, problem=problem, unverifiable=True)
         return
-    kept = Kept.read(proof)
+    kept = StoredAssertion.read(proof)
     if kept is None:
         yield Finding(check=Check.SIGNATURE, field=field, problem="is not a complete WebAuthn proof")
         return
@@ -71,7 +71,7 @@ def check_proof(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class StoredAssertion:
     """A WebAuthn proof as the log keeps it, decoded. ``description`` is text."""
 
     nonce: bytes
@@ -86,7 +86,7 @@ class Kept:
     origins: tuple[str, ...]
 
     @classmethod
-    def read(cls, proof: object) -> Kept | None:
+    def read(cls, proof: object) -> StoredAssertion | None:
         """Return the decoded proof; None for anything that is not exactly one."""
         if not isinstance(proof, dict) or proof.get("type") != "webauthn":
             return None
@@ -110,7 +110,9 @@ class Kept:
 _RAW = ("nonce", "authenticator_data", "client_data_json", "signature", "credential_id", "public_key")
 
 
-def _check_description(kept: Kept, challenge: Placed, action: Placed, field: str) -> Iterator[Finding]:
+def _check_description(
+    kept: StoredAssertion, challenge: LocatedRecord, action: LocatedRecord, field: str
+) -> Iterator[Finding]:
     """The description that was signed tells the very action that ran."""
     field = f"{field}.description"
     try:
@@ -144,7 +146,7 @@ def _check_description(kept: Kept, challenge: Placed, action: Placed, field: str
         yield Finding(check=Check.DESCRIPTION, field=challenge.field("at"), problem=problem)
 
 
-def _check_challenge(kept: Kept, client: Mapping[str, Any], field: str) -> Iterator[Finding]:
+def _check_challenge(kept: StoredAssertion, client: Mapping[str, Any], field: str) -> Iterator[Finding]:
     """The challenge that was signed is the commitment to nonce and description."""
     expected = urlsafe_b64encode(commit(kept.nonce, kept.description.encode())).rstrip(b"=").decode()
     if client.get("challenge") != expected:
@@ -152,7 +154,9 @@ def _check_challenge(kept: Kept, client: Mapping[str, Any], field: str) -> Itera
         yield Finding(check=Check.CHALLENGE, field=f"{field}.client_data_json", problem=problem)
 
 
-def _check_relying_party(kept: Kept, client: Mapping[str, Any], field: str, rp_id: str | None) -> Iterator[Finding]:
+def _check_relying_party(
+    kept: StoredAssertion, client: Mapping[str, Any], field: str, rp_id: str | None
+) -> Iterator[Finding]:
     """WebAuthn L3 §7.2 steps 10 and 12 to 15, with the origins and the RP ID that the log names."""
 
     def wrong(name: str, problem: str) -> Finding:
@@ -183,7 +187,7 @@ def _within(rp_id: str, origins: tuple[str, ...]) -> bool:
     return True
 
 
-def _check_flags(kept: Kept, field: str) -> Iterator[Finding]:
+def _check_flags(kept: StoredAssertion, field: str) -> Iterator[Finding]:
     """WebAuthn L3 §7.2 steps 16 to 18."""
 
     def wrong(problem: str) -> Finding:
@@ -202,7 +206,11 @@ def _check_flags(kept: Kept, field: str) -> Iterator[Finding]:
 
 
 def _check_enrolment(
-    kept: Kept, challenge: Placed, verified: Placed, enrolment: Placed | None, field: str
+    kept: StoredAssertion,
+    challenge: LocatedRecord,
+    verified: LocatedRecord,
+    enrolment: LocatedRecord | None,
+    field: str,
 ) -> Iterator[Finding]:
     """The key is the one that this person enrolled before they were asked."""
     if enrolment is None:
@@ -235,7 +243,7 @@ def _check_enrolment(
         yield Finding(check=Check.ENROLMENT, field=f"{field}.authenticator_data", problem=problem)
 
 
-def _client_data(kept: Kept) -> Mapping[str, Any]:
+def _client_data(kept: StoredAssertion) -> Mapping[str, Any]:
     """Return the members of the client data; none where it is no JSON object of one reading."""
     try:
         parsed = strict_json(kept.client_data_json.decode("utf-8-sig"))

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from .chain import read_record
 from .events import AuditRecord, EventName
-from .findings import Check, Finding, Placed
+from .findings import Check, Finding, LocatedRecord
 from .prompts import PROMPT_LIFETIME
 from .purposes import MAX_TTL
 
@@ -38,13 +38,13 @@ def is_canonical(record: AuditRecord) -> bool:
         return False
 
 
-def check_events(events: Sequence[Placed]) -> Iterator[Finding]:
+def check_events(events: Sequence[LocatedRecord]) -> Iterator[Finding]:
     """Judge the events of one step-up, in the order of the log: which there are, and whether they agree."""
 
-    def wrong(event: Placed, name: str, problem: str, *, unverifiable: bool = False) -> Finding:
+    def wrong(event: LocatedRecord, name: str, problem: str, *, unverifiable: bool = False) -> Finding:
         return Finding(check=Check.EVENTS, field=event.field(name), problem=problem, unverifiable=unverifiable)
 
-    seen: dict[EventName, Placed] = {}
+    seen: dict[EventName, LocatedRecord] = {}
     for index, event in enumerate(events):
         name = event.record.event
         needed = _NEEDS.get(name)
@@ -93,7 +93,7 @@ _SAME = (
 _same = attrgetter(*(attribute for attribute, _ in _SAME))
 
 
-def _agree(challenge: Placed, event: Placed, wrong: Callable[..., Finding]) -> Iterator[Finding]:
+def _agree(challenge: LocatedRecord, event: LocatedRecord, wrong: Callable[..., Finding]) -> Iterator[Finding]:
     completed = event.record.event is EventName.ACTION_COMPLETED
     differ = _same(event.record) != _same(challenge.record)
     for attribute, name in _SAME if differ else ():
@@ -106,7 +106,7 @@ def _agree(challenge: Placed, event: Placed, wrong: Callable[..., Finding]) -> I
 
 
 def _proved(
-    challenge: Placed, verified: Placed, authorized: Placed | None, wrong: Callable[..., Finding]
+    challenge: LocatedRecord, verified: LocatedRecord, authorized: LocatedRecord | None, wrong: Callable[..., Finding]
 ) -> Iterator[Finding]:
     proof, asked = verified.record, challenge.record
     if proof.factor_kind is None or asked.requirement is None or not asked.requirement.accepts(proof.factor_kind):
@@ -117,7 +117,7 @@ def _proved(
         yield wrong(authorized, "at", "is later than any token's end")
 
 
-def _one_factor(verified: Placed, later: Placed, wrong: Callable[..., Finding]) -> Iterator[Finding]:
+def _one_factor(verified: LocatedRecord, later: LocatedRecord, wrong: Callable[..., Finding]) -> Iterator[Finding]:
     if later.record.factor_kind is not verified.record.factor_kind:
         yield wrong(later, "factor", f"is not the factor of {verified.where}")
     if later.record.factor_id != verified.record.factor_id:

@@ -15,7 +15,7 @@ from typing import Any
 from .canonical import canonical_json
 from .decisions import CLOCK_SKEW
 from .events import AuditRecord, EventName
-from .findings import PROOF_CHECKS, Check, Finding, Placed
+from .findings import PROOF_CHECKS, Check, Finding, LocatedRecord
 from .proofs import SignatureHolds, check_proof
 from .schema import violations
 from .segments import SegmentJudge
@@ -100,12 +100,12 @@ class _Judge:
             self.entries["enrolment"] = bundle["enrolment"]
         self.placed = {where: placed for where in self.entries if (placed := self._read(where)) is not None}
 
-    def _read(self, where: str) -> Placed | None:
+    def _read(self, where: str) -> LocatedRecord | None:
         entry = self.entries[where]
         previous, hash_ = bytes.fromhex(entry["previous"]), bytes.fromhex(entry["hash"])
         record, found = read_event(where, entry["chain"], entry["link"], previous, hash_, entry["body"])
         self.findings += found
-        return None if record is None else Placed(where=where, record=record)
+        return None if record is None else LocatedRecord(where=where, record=record)
 
     def _note(self, check: Check, where: str, problem: str, *, unverifiable: bool = False) -> None:
         self.findings.append(Finding(check=check, field=where, problem=problem, unverifiable=unverifiable))
@@ -125,7 +125,7 @@ class _Judge:
 
     # what was logged, and in which order
 
-    def _members(self, events: Sequence[Placed]) -> None:
+    def _members(self, events: Sequence[LocatedRecord]) -> None:
         """The bundle's own members say what the events say."""
         for placed in events:
             for name, value in (("prompt", placed.record.prompt_id), ("workspace", placed.record.workspace_id)):
@@ -149,7 +149,7 @@ class _Judge:
         if self.bundle["head_key_ids"] != sorted(signers):
             self._note(Check.FORMAT, "head_key_ids", "are not the keys of the heads")
 
-    def _events(self, events: Sequence[Placed]) -> None:
+    def _events(self, events: Sequence[LocatedRecord]) -> None:
         self.made.add(Check.EVENTS)
         for one, other in pairwise(events):
             if one.record.chain == other.record.chain and one.record.link >= other.record.link:

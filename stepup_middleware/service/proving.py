@@ -40,7 +40,7 @@ _NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Issued:
+class IssuedToken:
     """A token fresh from a passed ceremony, and when its life ends."""
 
     token: str = field(repr=False)
@@ -131,7 +131,7 @@ class Proving:
         )
         return options
 
-    async def finish_webauthn(self, visitor: Visitor, prompt_id: str, response: object) -> Issued | Refusal:
+    async def finish_webauthn(self, visitor: Visitor, prompt_id: str, response: object) -> IssuedToken | Refusal:
         """Verify an ``AuthenticationResponseJSON`` and issue the token (WebAuthn L3 §7.2)."""
         prompt = await self.open_prompt(visitor, prompt_id)
         if isinstance(prompt, Refusal):
@@ -193,7 +193,7 @@ class Proving:
         )
         return await self._issue(visitor, prompt, factor, grant)
 
-    async def finish_totp(self, visitor: Visitor, prompt_id: str, code: object) -> Issued | Refusal:
+    async def finish_totp(self, visitor: Visitor, prompt_id: str, code: object) -> IssuedToken | Refusal:
         """Verify a one-time password and issue the token (RFC 6238 §5.2: each time-step once a person)."""
         prompt = await self.open_prompt(visitor, prompt_id)
         if isinstance(prompt, Refusal):
@@ -288,14 +288,16 @@ class Proving:
             **counters,
         )
 
-    async def _issue(self, visitor: Visitor, prompt: Prompt, factor: Factor, grant: TokenGrant) -> Issued | Refusal:
+    async def _issue(
+        self, visitor: Visitor, prompt: Prompt, factor: Factor, grant: TokenGrant
+    ) -> IssuedToken | Refusal:
         reference = await self._store.issue_token(grant)
         match reference:
             case GrantRefused.PROMPT_CLOSED:
                 return _NOT_FOUND
             case GrantRefused():
                 return await self._failed(visitor, prompt, FailureReason(reference.value), factor.kind)
-        return Issued(token=self._codec.write(reference), expires_at=grant.expires_at, prompt=prompt)
+        return IssuedToken(token=self._codec.write(reference), expires_at=grant.expires_at, prompt=prompt)
 
     def _event(self, visitor: Visitor, prompt: Prompt, name: EventName, **fields: object) -> AuditEvent:
         purpose = self.purpose_of(prompt)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from stepup_middleware.core.chain import ChainState, verify_chains
 from stepup_middleware.core.events import AuditRecord, EventName
-from stepup_middleware.core.findings import Check, Finding, Placed
+from stepup_middleware.core.findings import Check, Finding, LocatedRecord
 from stepup_middleware.core.heads import SignedHead, head_holds
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.proofs import check_proof
@@ -38,7 +38,7 @@ class LogFault:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class VerificationSummary:
     """What a pass has judged so far. ``beyond_heads``: records that no signed or witnessed head covers yet."""
 
     records: int = 0
@@ -68,13 +68,13 @@ class _Memory:
 
 
 class LogVerifier:
-    """One pass over a log. ``tally`` tells how far it came and what it could not tell.
+    """One pass over a log. ``summary`` tells how far it came and what it could not tell.
 
     ``proofs`` False judges chains and heads alone, which is several times faster.
     """
 
     def __init__(self, log: AuditLog, trust: Trust, *, proofs: bool = True) -> None:
-        self.tally = Tally()
+        self.summary = VerificationSummary()
         self._log = log
         self._trust = trust
         self._proofs = proofs
@@ -98,12 +98,12 @@ class LogVerifier:
                 for fault in await self._judge(record):
                     yield fault
             if told is not None:
-                told(self.tally.records)
+                told(self.summary.records)
         for fault in await self._ends():
             yield fault
 
     async def _judge(self, record: AuditRecord) -> Sequence[LogFault]:
-        self.tally.records += 1
+        self.summary.records += 1
         found = [
             self._fault(record, Check.CHAIN, fault.field, fault.problem)
             for fault in verify_chains((record,), self._states)
@@ -125,13 +125,13 @@ class LogVerifier:
         elif record.event in _JUDGED:
             for finding in await self._judge_event(record):
                 if finding.unverifiable:
-                    self.tally.unverifiable += 1
+                    self.summary.unverifiable += 1
                 else:
                     found.append(self._fault(record, finding.check, finding.field, finding.problem))
         return found
 
     def _fault(self, record: AuditRecord, check: Check, field: str, problem: str) -> LogFault:
-        self.tally.faults += 1
+        self.summary.faults += 1
         return LogFault(chain=record.chain, link=record.link, seq=record.seq, check=check, field=field, problem=problem)
 
     # heads
@@ -152,14 +152,14 @@ class LogVerifier:
         return found
 
     def _head_problems(self, head: SignedHead, record: AuditRecord) -> Iterator[str]:
-        self.tally.heads += 1
+        self.summary.heads += 1
         if head.link != record.link:
             yield f"a signed head is for link {head.link}, which is not there"
         elif head.hash != record.hash:
             yield "the signed head has another hash: the log was rewritten after it was signed"
         key = self._trust.head_keys.get(head.key_id)
         if not self._trust.head_keys:
-            self.tally.heads_untrusted += 1
+            self.summary.heads_untrusted += 1
         elif key is None:
             yield f"the head is signed by key {head.key_id}, which you do not trust"
         elif not head_holds(
@@ -185,11 +185,11 @@ class LogVerifier:
             if now_there and now_there[0].hash == hash_:
                 continue  # written and signed since this pass began
             end = self._states.get(chain, ChainState()).link
-            self.tally.faults += 1
+            self.summary.faults += 1
             problem = f"a signed head is for link {link}, but the chain ends at {end}: records were cut off"
             found.append(LogFault(chain=chain, link=end, seq=None, check=Check.HEAD, field="link", problem=problem))
         for chain, state in self._states.items():
-            self.tally.beyond_heads += max(0, state.link - self._headed.get(chain, 0))
+            self.summary.beyond_heads += max(0, state.link - self._headed.get(chain, 0))
         return found
 
     # events and proofs
@@ -203,9 +203,9 @@ class LogVerifier:
         if record.event is EventName.CHALLENGE_REQUESTED and not before:
             return ()
         if (not before or before[0].event is not EventName.CHALLENGE_REQUESTED) and self._may_be_purged(record):
-            self.tally.unverifiable += 1
+            self.summary.unverifiable += 1
             return ()
-        placed = [Placed(where=f"seq {event.seq}", record=event) for event in (*before, record)]
+        placed = [LocatedRecord(where=f"seq {event.seq}", record=event) for event in (*before, record)]
         # of this record alone: what is still to come is not missing yet
         here = f"seq {record.seq}."
         found = [each for each in check_events(placed) if not each.unverifiable and each.field.startswith(here)]
@@ -228,9 +228,9 @@ class LogVerifier:
                 self._prompts.add(record.prompt_id, each)
         return list(kept)
 
-    async def _judge_proof(self, challenge: Placed, verified: Placed) -> list[Finding]:
+    async def _judge_proof(self, challenge: LocatedRecord, verified: LocatedRecord) -> list[Finding]:
         enrolled = await self._enrolment(verified.record)
-        enrolment = None if enrolled is None else Placed(where=f"seq {enrolled.seq}", record=enrolled)
+        enrolment = None if enrolled is None else LocatedRecord(where=f"seq {enrolled.seq}", record=enrolled)
         found, one_time = [], False
         for finding in check_proof(
             challenge, verified, None, enrolment, signature_holds=signature_holds, rp_id=self._trust.rp_id
@@ -241,8 +241,8 @@ class LogVerifier:
                 found.append(replace(finding, unverifiable=False))  # nothing was purged: it was removed
             else:
                 found.append(finding)
-        self.tally.one_time_passwords += one_time
-        self.tally.proofs += not one_time
+        self.summary.one_time_passwords += one_time
+        self.summary.proofs += not one_time
         return found
 
     async def _enrolment(self, verified: AuditRecord) -> AuditRecord | None:

@@ -1,7 +1,7 @@
 """``ACTION_AUTHORIZED`` at speed: the one event that is written for every redemption.
 
 The text is that of ``presentation_event(...).body()``, byte for byte (a test compares them over generated
-values), put together from its parts: what the presentation knows is ready before the transaction begins,
+values), put together from its parts: what the presentation knows is prepared before the transaction begins,
 and what the row knows is added in it.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.canonical import canonical_string as quote
-from stepup_middleware.core.decisions import Decision, IssuedToken, Presentation, Verdict, presentation_event
+from stepup_middleware.core.decisions import Decision, Presentation, TokenRow, Verdict, presentation_event
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.moments import iso
 
@@ -24,7 +24,7 @@ OUTCOME = EventName.ACTION_AUTHORIZED.outcome.value
 _SEVERITY = EventName.ACTION_AUTHORIZED.severity.value
 
 
-class Ready(NamedTuple):
+class PreparedRedemption(NamedTuple):
     """A presentation as a batch needs it: its row, and the parts of the text around the facts of the token."""
 
     shown: Presentation
@@ -35,9 +35,9 @@ class Ready(NamedTuple):
     before_end: str
 
 
-def make_ready(shown: Presentation, row: Row | None = None) -> Ready:
+def prepare_redemption(shown: Presentation, row: Row | None = None) -> PreparedRedemption:
     """Prepare a presentation before its batch begins."""
-    return Ready(
+    return PreparedRedemption(
         shown,
         row,
         f'{{"at":"{iso(shown.now)}","data":{{}},"details":{canonical_json(shown.details)},"event":"{NAME}","factor":"',
@@ -49,10 +49,10 @@ def make_ready(shown: Presentation, row: Row | None = None) -> Ready:
     )
 
 
-def authorized_body(ready: Ready, facts: Row) -> str:
+def authorized_body(prepared: PreparedRedemption, facts: Row) -> str:
     """Return the canonical text of the event, with the ``Facts`` of the row."""
     prompt, factor, factor_kind, requirement, policy_version, _, _ = facts
-    _, _, before_factor, before_version, before_requirement, before_end = ready
+    _, _, before_factor, before_version, before_requirement, before_end = prepared
     return (
         f'{before_factor}{factor_kind}","factor_id":{quote(factor)}{before_version}{policy_version}'
         f',"prompt":{quote(prompt)}{before_requirement}{requirement}{before_end}'
@@ -64,7 +64,7 @@ def authorized_event(shown: Presentation, facts: Row) -> AuditEvent:
     return presentation_event(shown, REDEEMED, redeemed_token(shown, facts))
 
 
-def aborted_event(shown: Presentation, row: IssuedToken) -> AuditEvent:
+def aborted_event(shown: Presentation, row: TokenRow) -> AuditEvent:
     """Return the event of a redemption that nobody waited for any more: the action did not run (X04)."""
     authorized = presentation_event(shown, REDEEMED, row)
     return replace(authorized, name=EventName.ACTION_COMPLETED, data={"outcome": "aborted"})

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from stepup_middleware.core.decisions import Decision, IssuedToken, Presentation, TokenState, Verdict, decide
+from stepup_middleware.core.decisions import Decision, Presentation, TokenRow, TokenState, Verdict, decide
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
 from stepup_middleware.errors import StoreError
 
@@ -38,7 +38,7 @@ class Ledger(Protocol):
         """
 
     async def authorize_hot(
-        self, redeemed: Sequence[tuple[Presentation, IssuedToken]], *, epoch: int
+        self, redeemed: Sequence[tuple[Presentation, TokenRow]], *, epoch: int
     ) -> Sequence[Decision]:
         """Write ``ACTION_AUTHORIZED`` for each token that was redeemed, or the refusal and why.
 
@@ -46,7 +46,7 @@ class Ledger(Protocol):
         """
 
 
-def refusal(shown: Presentation, row: IssuedToken, *, lasts: bool, factor_live: bool) -> Decision | None:
+def refusal(shown: Presentation, row: TokenRow, *, lasts: bool, factor_live: bool) -> Decision | None:
     """Return why a token that a hot server redeemed does not count, None when it does.
 
     S27, S29: an epoch ends when the hot server is another one, so what a copy of it revived counts for nothing.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from stepup_middleware.core.binding import bound_request_from, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.chain import read_record
-from stepup_middleware.core.decisions import CLOCK_SKEW, IssuedToken, Presentation, TokenState
+from stepup_middleware.core.decisions import CLOCK_SKEW, Presentation, TokenRow, TokenState
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.heads import SignedHead
@@ -35,9 +35,9 @@ _SKEW = span_micros(CLOCK_SKEW)
 MAX_ID = 2**63 - 1  # of a row
 
 
-def token_of(row: Row) -> IssuedToken:
+def token_of(row: Row) -> TokenRow:
     """Return the token of a row of ``read_token``."""
-    return IssuedToken(
+    return TokenRow(
         reference=TokenReference(row[0], row[1]),
         state=_STATES[row[2]],
         prompt_id=row[3],
@@ -74,13 +74,13 @@ class Facts(NamedTuple):
     expires_at: int
 
 
-def redeemed_token(shown: Presentation, facts: Row) -> IssuedToken:
+def redeemed_token(shown: Presentation, facts: Row) -> TokenRow:
     """Return the token that a presentation redeemed, by the ``Facts`` of its row.
 
     What the statement compared is the presentation's.
     """
     prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at = facts
-    return IssuedToken(
+    return TokenRow(
         reference=shown.reference,
         state=TokenState.REDEEMED,
         prompt_id=prompt,
@@ -104,7 +104,7 @@ def redeemed_token(shown: Presentation, facts: Row) -> IssuedToken:
     )
 
 
-def facts_of(token: IssuedToken) -> Facts:
+def facts_of(token: TokenRow) -> Facts:
     """Return the facts of a token that is kept elsewhere."""
     return Facts(
         token.prompt_id,

@@ -24,7 +24,7 @@ from stepup_middleware.core.purposes import FACTOR_CHANGE
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
 from stepup_middleware.exchange import is_navigation, logger, token_cookie
-from stepup_middleware.service.proving import Issued, insufficient_for
+from stepup_middleware.service.proving import IssuedToken, insufficient_for
 from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.service.visitor import Visitor
 
@@ -261,7 +261,7 @@ async def _ask_again(call: Call, refusal: Refusal, fields: Fields, *, files_lost
     return call.refuse(again, fields=fields, files_lost=files_lost, error=refusal.sentence)
 
 
-def _issued(call: Call, issued: Issued) -> Response:
+def _issued(call: Call, issued: IssuedToken) -> Response:
     body: dict[str, Any] = {"expires_at": iso(issued.expires_at)}
     if call.request.headers.get(DELIVER_HEADER) == "cookie":
         response = call.json_response(body)
@@ -270,7 +270,7 @@ def _issued(call: Call, issued: Issued) -> Response:
     return call.json_response({"token": issued.token, **body})
 
 
-def _deliver(call: Call, issued: Issued, response: Response) -> None:
+def _deliver(call: Call, issued: IssuedToken, response: Response) -> None:
     """Put the token into the one-time cookie of the action, for a native form or link."""
     seconds = max(1, int((issued.expires_at - call.visitor.now).total_seconds()))
     cookie = token_cookie(

@@ -14,7 +14,7 @@ import aiosqlite
 from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash
 from stepup_middleware.core.decisions import Decision, Presentation, Verdict, presentation_event
 from stepup_middleware.core.moments import to_micros
-from stepup_middleware.stores.authorized import make_ready
+from stepup_middleware.stores.authorized import prepare_redemption
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.rows import Row, presentation_row, redeemed_token
 from stepup_middleware.stores.sql.tokens import redeem_all
@@ -221,7 +221,7 @@ async def _chained(scale: Scale) -> AsyncIterator[Sides]:
             )
 
             def batch(shown: Sequence[Presentation], *, logged: bool) -> float:
-                ready = [make_ready(one, row_of(one)) for one in shown]
+                ready = [prepare_redemption(one, row_of(one)) for one in shown]
                 began = thread_time()
                 database.begin()
                 transaction = SQLiteTransaction(database.connection, database.sql, database.batch)

@@ -76,14 +76,14 @@ async def verified(database: Path, *, proofs: bool) -> Sample:
         faults = [fault async for fault in verifier.run()]
         seconds, cpu = perf_counter() - began, process_time() - worked
     assert faults == [], faults[0]
-    count = verifier.tally.records
-    assert verifier.tally.heads > 0 and verifier.tally.beyond_heads == 0
-    assert (verifier.tally.proofs > 0) is proofs
+    count = verifier.summary.records
+    assert verifier.summary.heads > 0 and verifier.summary.beyond_heads == 0
+    assert (verifier.summary.proofs > 0) is proofs
     return {
         "us": seconds / count * 1e6,
         "cpu_us": cpu / count * 1e6,
         "events/s": count / seconds,
-        "proofs": verifier.tally.proofs,
+        "proofs": verifier.summary.proofs,
         "MB": most_megabytes() - idle,
     }
 

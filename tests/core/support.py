@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stepup_middleware.core.binding import BoundRequest, Reached, content_digest, details_digest
-from stepup_middleware.core.decisions import IssuedToken, Presentation, TokenState
+from stepup_middleware.core.decisions import Presentation, TokenRow, TokenState
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.prompts import Asked
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
@@ -26,7 +26,7 @@ PURPOSES = {purpose.id: purpose for purpose in PLATFORM_PURPOSES}
 PAYROLL = PURPOSES["payroll_ach_transmit"]
 WEBHOOK = PURPOSES["webhook_secret_rotation"]
 
-ROW = IssuedToken(
+ROW = TokenRow(
     reference=REFERENCE,
     state=TokenState.ISSUED,
     prompt_id="prompt-1",
@@ -111,7 +111,7 @@ bound_requests = st.builds(
 details_values = st.lists(st.tuples(texts, texts), max_size=6).map(tuple)
 
 
-def redeemed(row: IssuedToken, shown: Presentation) -> IssuedToken:
+def redeemed(row: TokenRow, shown: Presentation) -> TokenRow:
     """Return the row as redeemed by this presentation."""
     return replace(
         row,

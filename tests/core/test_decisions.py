@@ -14,8 +14,8 @@ from stepup_middleware.core.decisions import (
     CLOCK_SKEW,
     Decision,
     Flag,
-    IssuedToken,
     Presentation,
+    TokenRow,
     TokenState,
     Verdict,
     decide,
@@ -37,7 +37,7 @@ TICK = timedelta(microseconds=1)
 class Case:
     """A row, a presentation of it, and whether the factor behind it is still enrolled."""
 
-    row: IssuedToken
+    row: TokenRow
     shown: Presentation
     factor_live: bool = True
 

@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Message
 
 from demo_app.accounts import WORKSPACE
 from demo_app.app import create_app
+from demo_app.event_counters import FAILURES
 from demo_app.guide_pages import guide
 from demo_app.protection import CONTENT_SECURITY_POLICY
 from demo_app.settings import Settings
-from demo_app.tally import FAILURES
 from stepup_middleware import PLATFORM_PURPOSES, AuditEvent, EventName
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import FixedClock

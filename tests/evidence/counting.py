@@ -66,7 +66,7 @@ def texts_of(value: Any) -> list[tuple[str | int, ...]]:
 
 def count(generator: Generator, bundles: int) -> Count:
     """Make step-ups of all sorts, and alter each of them once as either attacker would."""
-    tally, head_keys = Count(), [generator.head_key.public_key]
+    summary, head_keys = Count(), [generator.head_key.public_key]
     trust = Trust(head_keys={generator.head_key.key_id: generator.head_key.public_key})
 
     def judged(bundle: Any, *, genuine: bool) -> str:
@@ -75,26 +75,26 @@ def count(generator: Generator, bundles: int) -> Count:
         # of what is not genuine, one may say that it is wrong and the other that it cannot be told
         agreed = ours == theirs if genuine else (ours == Verdict.VERIFIED) is (theirs == Verdict.VERIFIED)
         if not agreed:
-            tally.disagreed.append((ours, report.findings, theirs, why))
+            summary.disagreed.append((ours, report.findings, theirs, why))
         return ours
 
     for _ in range(bundles):
         _, bundle = generator.step_up()
-        tally.genuine[judged(bundle, genuine=True)] += 1
+        summary.genuine[judged(bundle, genuine=True)] += 1
         path = generator.random.choice(texts_of(bundle))
         forged = with_value(bundle, path, generator.random.choice(flipped(at(bundle, path))))
-        tally.without_key[judged(forged, genuine=False)] += 1
+        summary.without_key[judged(forged, genuine=False)] += 1
         if any(segment["head"] is None for segment in bundle["segments"]):
             continue  # there is nothing to seal
         forged, member = sealed_anew(generator, bundle)
         outcome = judged(forged, genuine=False)
-        tally.with_key[outcome] += 1
+        summary.with_key[outcome] += 1
         if outcome == Verdict.VERIFIED:
             event, _, name = member.partition(".")
-            tally.believed[member.partition("[")[0]] += 1
+            summary.believed[member.partition("[")[0]] += 1
             if event in SIGNED_EVENTS and name not in WORD_OF_THE_OPERATOR and not operators_data(name):
-                tally.signed_passed.append(member)
-    return tally
+                summary.signed_passed.append(member)
+    return summary
 
 
 def operators_data(name: str) -> bool:
@@ -117,9 +117,9 @@ def main() -> int:
     parser.add_argument("--bundles", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
-    tally = count(Generator(options.seed, make_keys()), options.bundles)
-    sys.stdout.write(tally.text() + "\n")
-    return 1 if tally.disagreed or tally.signed_passed or tally.without_key["verified"] else 0
+    summary = count(Generator(options.seed, make_keys()), options.bundles)
+    sys.stdout.write(summary.text() + "\n")
+    return 1 if summary.disagreed or summary.signed_passed or summary.without_key["verified"] else 0
 
 
 if __name__ == "__main__":

@@ -24,19 +24,19 @@ def test_both_verifiers_agree_and_believe_nobody_without_the_head_key(
     generator: Generator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ten thousand of them by ``python -m tests.evidence.counting``."""
-    tally = count(generator, 400)
+    summary = count(generator, 400)
     with capsys.disabled():
-        sys.stdout.write(f"\n{tally.text()}\n")
-    assert tally.disagreed == []
-    assert tally.genuine.keys() == {"verified", "not_verifiable"}
-    assert tally.without_key["verified"] == 0
-    assert tally.without_key["failed"] > 300
+        sys.stdout.write(f"\n{summary.text()}\n")
+    assert summary.disagreed == []
+    assert summary.genuine.keys() == {"verified", "not_verifiable"}
+    assert summary.without_key["verified"] == 0
+    assert summary.without_key["failed"] > 300
 
 
 def test_with_the_head_key_nothing_that_the_person_signed_can_be_changed(generator: Generator) -> None:
-    tally = count(generator, 400)
-    assert tally.signed_passed == []
-    assert tally.with_key["failed"] > tally.with_key["verified"] > 0  # the rest is the operator's word
+    summary = count(generator, 400)
+    assert summary.signed_passed == []
+    assert summary.with_key["failed"] > summary.with_key["verified"] > 0  # the rest is the operator's word
 
 
 def test_both_verifiers_agree_on_every_single_alteration(generator: Generator, keys: list[Key], trust: Trust) -> None:

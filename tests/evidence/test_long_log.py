@@ -49,10 +49,10 @@ async def test_a_pass_remembers_a_bounded_number_of_prompts_and_judges_every_pro
     async with SQLiteStore(database) as store:
         verifier, faults = await judged(store)
     assert faults == []
-    assert verifier.tally.records == EVENTS
-    assert verifier.tally.proofs == (EVENTS - PEOPLE) // 4
-    assert verifier.tally.beyond_heads == EVENTS
-    assert len(verifier._prompts._kept) <= verification._REMEMBERED < verifier.tally.proofs
+    assert verifier.summary.records == EVENTS
+    assert verifier.summary.proofs == (EVENTS - PEOPLE) // 4
+    assert verifier.summary.beyond_heads == EVENTS
+    assert len(verifier._prompts._kept) <= verification._REMEMBERED < verifier.summary.proofs
 
 
 async def test_a_proof_long_after_its_prompt_and_its_enrolment_is_judged_with_both(
@@ -67,7 +67,7 @@ async def test_a_proof_long_after_its_prompt_and_its_enrolment_is_judged_with_bo
     async with SQLiteStore(tmp_path / "stepup.db") as store:
         await append(store, ordered)
         verifier, faults = await judged(store)
-        assert (verifier.tally.proofs, faults) == (30, [])
+        assert (verifier.summary.proofs, faults) == (30, [])
     wrong = [*ordered[: PEOPLE + 30], ordered[PEOPLE + 31], *ordered[PEOPLE + 60 :]]  # most prove nothing, all run
     async with SQLiteStore(tmp_path / "wrong.db") as store:
         await append(store, wrong)

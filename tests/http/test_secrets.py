@@ -11,7 +11,7 @@ import pytest
 
 from stepup_middleware.core.application import Application
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.service.proving import Issued
+from stepup_middleware.service.proving import IssuedToken
 from stepup_middleware.testing import totp_code
 from tests.support import ELSEWHERE, KEY, ROTATE, TRANSMIT, Browser, House, house_in
 
@@ -107,7 +107,7 @@ async def test_no_secret_is_in_a_repr(ada: Browser, house: House) -> None:
     prompt = (await ada.prompt("POST", TRANSMIT))["prompt"]["id"]
     stored = await house.store.get_prompt(prompt, now=house.clock())
     assert stored is not None
-    issued = Issued(token=token, expires_at=house.clock(), prompt=stored.prompt)
+    issued = IssuedToken(token=token, expires_at=house.clock(), prompt=stored.prompt)
     application = Application(
         purpose=house.stepup.purposes["holds_override"],
         request=stored.prompt.request,

@@ -10,7 +10,7 @@ from typing import Any
 
 from stepup_middleware.core.binding import BoundRequest, Details, details_digest
 from stepup_middleware.core.chain import ChainState, verify_chains
-from stepup_middleware.core.decisions import IssuedToken, Presentation, Redemption, Verdict
+from stepup_middleware.core.decisions import Presentation, Redemption, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.factors import FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.prompts import Asked, Prompt
@@ -281,7 +281,7 @@ def won(answers: list[Redemption]) -> int:
     return sum(answer.decision.verdict is Verdict.REDEEMED for answer in answers)
 
 
-def row_of(answer: Redemption) -> IssuedToken:
+def row_of(answer: Redemption) -> TokenRow:
     """Return the row that a store answered with."""
     assert answer.row is not None
     return answer.row

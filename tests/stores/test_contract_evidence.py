@@ -27,5 +27,5 @@ async def test_a_real_step_up_on_any_store_verifies_offline_and_so_does_its_log(
         assert independent_verifier.verdict(bundle, [KEY.public_key]) == ("verified", "")
         verifier = LogVerifier(store, TRUST)
         assert [fault async for fault in verifier.run()] == []
-        assert (verifier.tally.proofs, verifier.tally.one_time_passwords) == (2, 1)  # one to enrol the app
-        assert verifier.tally.heads >= len(await store.signed_chains()) >= 1
+        assert (verifier.summary.proofs, verifier.summary.one_time_passwords) == (2, 1)  # one to enrol the app
+        assert verifier.summary.heads >= len(await store.signed_chains()) >= 1

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from stepup_middleware.core.binding import BoundRequest, content_digest
 from stepup_middleware.core.decisions import (
     CLOCK_SKEW,
-    IssuedToken,
     Presentation,
+    TokenRow,
     TokenState,
     Verdict,
     decide,
@@ -28,7 +28,7 @@ from stepup_middleware.core.decisions import (
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.stores.authorized import REDEEMED, authorized_body, make_ready
+from stepup_middleware.stores.authorized import REDEEMED, authorized_body, prepare_redemption
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.rows import token_of
 from stepup_middleware.stores.sql.store import SQLStore
@@ -128,7 +128,7 @@ def judged(row: dict[str, Any], shown: Presentation) -> Verdict:
     state = TokenState(row["state"])
     if row["epoch"] and state is TokenState.ISSUED:
         state = TokenState.REVOKED
-    token = IssuedToken(
+    token = TokenRow(
         reference=TokenReference(shown.reference.id, row["nonce"]),
         state=state,
         prompt_id="",
@@ -203,7 +203,7 @@ async def assert_agreement(
     batch: list[Case],
     rows: list[dict[str, Any]],
     ids: list[int],
-    stored: Callable[[int], Awaitable[IssuedToken]],
+    stored: Callable[[int], Awaitable[TokenRow]],
 ) -> None:
     """Present each case of a batch whose rows were minted, and assert what the table of decisions says of it."""
     for row, id_ in zip(rows, ids, strict=True):
@@ -228,7 +228,7 @@ async def assert_agreement(
             assert answer.row == await stored(answer.row.reference.id)
 
 
-async def stored_token(store: SQLStore, id_: int) -> IssuedToken:
+async def stored_token(store: SQLStore, id_: int) -> TokenRow:
     (row,) = await store._write(lambda transaction: transaction.fetch_many("read_tokens", [(id_,)]))
     return token_of(row)
 
@@ -293,7 +293,7 @@ def test_the_text_of_an_authorization_is_that_of_its_event(
         to_micros(NOW),
         to_micros(NOW + TTL),
     ]
-    row = IssuedToken(
+    row = TokenRow(
         reference=shown.reference,
         state=TokenState.REDEEMED,
         prompt_id=prompt,
@@ -311,7 +311,7 @@ def test_the_text_of_an_authorization_is_that_of_its_event(
         issued_at=NOW,
         expires_at=NOW + TTL,
     )
-    body = authorized_body(make_ready(shown), facts)
+    body = authorized_body(prepare_redemption(shown), facts)
     assert body == presentation_event(shown, REDEEMED, row).body()
     assert json.loads(body)["retention_years"] == years
 

@@ -49,7 +49,7 @@ async def test_verifying_changes_nothing_in_the_file_and_leaves_nothing_beside_i
     before = looks(path.parent)
     async with SQLiteLog(path) as log:
         verifier, faults = await judged(log)
-        assert (faults, verifier.tally.proofs) == ([], 1)
+        assert (faults, verifier.summary.proofs) == ([], 1)
         assert await log.signed_chains()
     assert looks(path.parent) == before
 
@@ -71,10 +71,10 @@ async def test_the_log_of_a_running_app_is_read_while_it_grows(tmp_path: Path) -
         await transmit(ada, "passkey")
         async with SQLiteLog(tmp_path / "stepup.db") as log:
             first, faults = await judged(log)
-            assert (faults, first.tally.proofs) == ([], 1)
+            assert (faults, first.summary.proofs) == ([], 1)
             await transmit(ada, "passkey")
             second, faults = await judged(log)
-            assert (faults, second.tally.proofs) == ([], 2)
+            assert (faults, second.summary.proofs) == ([], 2)
 
 
 async def test_heads_that_are_signed_during_a_pass_are_no_sign_of_a_cut(

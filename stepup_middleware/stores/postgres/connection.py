@@ -13,7 +13,7 @@ from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.sql.operations import Operation, by_verb
 from stepup_middleware.stores.sql.transaction import entry_of
-from stepup_middleware.stores.waiting import Audience, Written
+from stepup_middleware.stores.subscribers import Subscribers, Written
 
 from .database import DRIVER_ERRORS, Connection, Database, Moved, as_store_error, breaks_connection, close
 from .log import Log
@@ -36,10 +36,10 @@ class WriterConnection:
     """
 
     def __init__(
-        self, database: Database, audience: Audience, lost: Callable[[int, object], None], *, seconds: float
+        self, database: Database, subscribers: Subscribers, lost: Callable[[int, object], None], *, seconds: float
     ) -> None:
         self._database = database
-        self._audience = audience
+        self._subscribers = subscribers
         self._lost = lost
         self._seconds = seconds
         self._connection: Connection | None = None
@@ -116,7 +116,7 @@ class WriterConnection:
             raise
         if written:
             self._database.seen_seq = max(self._database.seen_seq, written[-1][0])
-            self._audience.tell(written)
+            self._subscribers.publish(written)
         for operation, result in results:
             operation.succeed(result)
         return bool(written)

@@ -16,7 +16,7 @@ from stepup_middleware.stores.rows import Row, presentation_row
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.statements import joined, load_migrations, load_statements
-from stepup_middleware.stores.waiting import Audience, Heard
+from stepup_middleware.stores.subscribers import Subscriber, Subscribers
 
 from .database import DRIVER_ERRORS, Connection, Database, as_store_error, close
 from .log_reader import PostgresLogReader
@@ -38,7 +38,7 @@ class PostgresEngine:
     """The connections of one store in one process."""
 
     def __init__(self, dsn: str, *, seconds: float, statement_cache_size: int, options: Mapping[str, Any]) -> None:
-        self._audience = Audience()
+        self._subscribers = Subscribers()
         self._seconds = seconds
         self._listens = statement_cache_size > 0  # a pooler of transactions has no session that could listen
         self.database = Database(
@@ -65,8 +65,8 @@ class PostgresEngine:
                 await self.database.start()
         except TimeoutError as error:
             raise as_store_error(error) from error
-        self._audience.loop = asyncio.get_running_loop()
-        writer = Writer(self.database, self._audience, seconds=self._seconds)
+        self._subscribers.loop = asyncio.get_running_loop()
+        writer = Writer(self.database, self._subscribers, seconds=self._seconds)
         try:
             await writer.perform(Operation(RUN, _nothing))
         except BaseException:
@@ -126,9 +126,9 @@ class PostgresEngine:
         except (*DRIVER_ERRORS, TimeoutError) as error:
             raise as_store_error(error) from error
 
-    def subscribe(self, heard: Heard) -> None:
-        """Call ``heard`` with what this process wrote."""
-        self._audience.subscribe(heard)
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call ``subscriber`` with what this process wrote."""
+        self._subscribers.subscribe(subscriber)
 
     def presentation_row(self, shown: Presentation) -> Row | None:
         """Return a presentation as the redeeming statement reads it, None when it can match no row."""
@@ -147,7 +147,7 @@ class PostgresEngine:
         end = loop.time() + seconds
         await self._listen()
         while await self.log.last_seq() <= after and (left := end - loop.time()) > 0:
-            await self._audience.wait(min(left, _POLL_SECONDS))
+            await self._subscribers.wait(min(left, _POLL_SECONDS))
 
     async def _listen(self) -> None:
         if not self._listens or (self._listener is not None and not self._listener.is_closed()):
@@ -158,7 +158,7 @@ class PostgresEngine:
             # without a listener, polling alone brings the news
             with suppress(*DRIVER_ERRORS, TimeoutError):
                 connection = await self.database.connect()
-                await connection.add_listener(_CHANNEL, lambda *_: self._audience.wake())
+                await connection.add_listener(_CHANNEL, lambda *_: self._subscribers.wake())
                 self._listener = connection
 
 

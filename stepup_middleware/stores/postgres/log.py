@@ -9,7 +9,7 @@ from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_ha
 from stepup_middleware.core.moments import span_micros
 from stepup_middleware.core.retention import ALERT_LEASE
 from stepup_middleware.stores.sql.transaction import Entry
-from stepup_middleware.stores.waiting import Written
+from stepup_middleware.stores.subscribers import Written
 
 if TYPE_CHECKING:
     from asyncpg import Connection

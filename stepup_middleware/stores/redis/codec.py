@@ -8,7 +8,7 @@ from typing import Any
 
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.challenge import PendingChallenge
-from stepup_middleware.core.decisions import CLOCK_SKEW, IssuedToken, Presentation, TokenState
+from stepup_middleware.core.decisions import CLOCK_SKEW, Presentation, TokenRow, TokenState
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
@@ -110,7 +110,7 @@ def token_of(
     attempt: bytes | None,
     redeemed: bytes | None,
     replays: bytes | None,
-) -> IssuedToken:
+) -> TokenRow:
     """Return the token of the fields of a hash."""
     *bound, request, details, factor, kind, issued_at, expires_at = json.loads(text)
     return rows.token_of(
@@ -132,7 +132,7 @@ def token_of(
     )
 
 
-def redeemed_token(shown: Presentation, text: bytes) -> IssuedToken:
+def redeemed_token(shown: Presentation, text: bytes) -> TokenRow:
     """Return the token that a presentation redeemed, of the body of its hash."""
     prompt, *_, requirement, policy_version, _, _, factor, kind, issued_at, expires_at = json.loads(text.decode())
     return rows.redeemed_token(shown, Facts(prompt, factor, kind, requirement, policy_version, issued_at, expires_at))

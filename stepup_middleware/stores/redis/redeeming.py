@@ -9,9 +9,9 @@ from typing import Any
 
 from stepup_middleware.core.decisions import (
     Decision,
-    IssuedToken,
     Presentation,
     Redemption,
+    TokenRow,
     TokenState,
     Verdict,
     decide,
@@ -228,12 +228,12 @@ class Redeemer:
         await self._behind.append([presentation_event(shown, decision, token, replays=replays)])
         return Redemption(decision=decision, row=token)
 
-    async def _factor_lives(self, token: IssuedToken) -> bool:
+    async def _factor_lives(self, token: TokenRow) -> bool:
         factors = await self._behind.list_factors(token.workspace_id, token.subject_id)
         return any(factor.id == token.factor_id for factor in factors)
 
 
-def _row_of(shown: Presentation, epoch: int, reply: Any) -> IssuedToken | None:
+def _row_of(shown: Presentation, epoch: int, reply: Any) -> TokenRow | None:
     """Return the token of a refused presentation as ``core.decisions`` judges it."""
     if not reply:
         return None

@@ -10,7 +10,7 @@ from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.stores.base import AuditFilter, EventCounts
 from stepup_middleware.stores.rows import Row
-from stepup_middleware.stores.waiting import Heard
+from stepup_middleware.stores.subscribers import Subscriber
 
 from .operations import BatchVerb
 from .transaction import Transaction, Value
@@ -79,8 +79,8 @@ class Engine(Protocol):
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event that nobody waits for."""
 
-    def subscribe(self, heard: Heard) -> None:
-        """Call ``heard`` with what this process wrote."""
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call ``subscriber`` with what this process wrote."""
 
     async def wait(self, after: int, seconds: float) -> None:
         """Return when the log may have records above ``after``, or after the time."""

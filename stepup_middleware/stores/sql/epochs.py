@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepup_middleware.core.decisions import Decision, IssuedToken, presentation_event
+from stepup_middleware.core.decisions import Decision, TokenRow, presentation_event
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.authorized import REDEEMED, Ready
+from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
 from stepup_middleware.stores.base import GrantRefused, TokenGrant
 from stepup_middleware.stores.ledger import refusal
 from stepup_middleware.stores.rows import facts_of
@@ -16,7 +16,7 @@ from .prompts import decide
 from .tokens import spend_proofs
 from .transaction import Transaction
 
-AuthorizedBatch = tuple[Sequence[tuple[Ready, IssuedToken]], int]  # what one pipeline redeemed, and its epoch
+AuthorizedBatch = tuple[Sequence[tuple[PreparedRedemption, TokenRow]], int]  # what one pipeline redeemed, and its epoch
 
 
 async def read(transaction: Transaction) -> tuple[int, str]:
@@ -55,13 +55,13 @@ async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatc
     answers = []
     for redeemed, epoch in batch:
         decisions = []
-        for ready, row in redeemed:
+        for prepared, row in redeemed:
             factor_live = (row.factor_id, row.workspace_id, row.subject_id) in live
-            refused = refusal(ready.shown, row, lasts=epoch in current, factor_live=factor_live)
+            refused = refusal(prepared.shown, row, lasts=epoch in current, factor_live=factor_live)
             if refused is None:
-                transaction.append_authorized(ready, facts_of(row))
+                transaction.append_authorized(prepared, facts_of(row))
             else:
-                transaction.append(presentation_event(ready.shown, refused, row))
+                transaction.append(presentation_event(prepared.shown, refused, row))
             decisions.append(refused or REDEEMED)
         answers.append(decisions)
     return answers

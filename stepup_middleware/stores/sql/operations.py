@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from stepup_middleware.core.decisions import Decision
 from stepup_middleware.core.prompts import NoFactor, Prompt
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.stores.authorized import Ready
+from stepup_middleware.stores.authorized import PreparedRedemption
 from stepup_middleware.stores.base import GrantRefused, TokenGrant, TooMany
 
 from .epochs import AuthorizedBatch, authorize_all
@@ -42,7 +42,7 @@ async def _run_all(transaction: Transaction, batch: Sequence[Run]) -> list[Any]:
 RUN: BatchVerb[Run, Any] = BatchVerb(_run_all)
 ASK: BatchVerb[Asking, Prompt | NoFactor | TooMany] = BatchVerb(ask_all)
 ISSUE: BatchVerb[TokenGrant, TokenReference | GrantRefused] = BatchVerb(issue_all, alone=person_of)
-REDEEM: BatchVerb[Ready, Redeemed] = BatchVerb(redeem_all)
+REDEEM: BatchVerb[PreparedRedemption, Redeemed] = BatchVerb(redeem_all)
 AUTHORIZE: BatchVerb[AuthorizedBatch, list[Decision]] = BatchVerb(authorize_all)
 
 IN_ORDER: Sequence[BatchVerb[Any, Any]] = (

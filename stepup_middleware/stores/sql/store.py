@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from stepup_middleware.core.challenge import PendingChallenge
-from stepup_middleware.core.decisions import Decision, IssuedToken, Presentation, Redemption, Verdict
+from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.stores.authorized import aborted_event, make_ready
+from stepup_middleware.stores.authorized import aborted_event, prepare_redemption
 from stepup_middleware.stores.base import (
     Alert,
     AttemptLimit,
@@ -29,7 +29,7 @@ from stepup_middleware.stores.base import (
     TooMany,
 )
 from stepup_middleware.stores.rows import enrolment_of, factor_of, policy_of, prompt_of
-from stepup_middleware.stores.waiting import Heard
+from stepup_middleware.stores.subscribers import Subscriber
 
 from . import alerts, epochs, factors, policies, prompts, tokens
 from .engine import Engine
@@ -91,8 +91,8 @@ class SQLStore(SQLLog, Store):
             if redemption.decision.verdict is Verdict.REDEEMED and redemption.row is not None:
                 self._engine.append_soon(aborted_event(shown, redemption.row))
 
-        ready = make_ready(shown, self._engine.presentation_row(shown))
-        return tokens.redemption_of(shown, await self._engine.perform(REDEEM, ready, late))
+        prepared = prepare_redemption(shown, self._engine.presentation_row(shown))
+        return tokens.redemption_of(shown, await self._engine.perform(REDEEM, prepared, late))
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
         await self._write(lambda transaction: tokens.revoke_session(transaction, workspace_id, subject_id, session))
@@ -115,9 +115,11 @@ class SQLStore(SQLLog, Store):
         return await self._write(lambda transaction: epochs.prove(transaction, grant, epoch))
 
     async def authorize_hot(
-        self, redeemed: Sequence[tuple[Presentation, IssuedToken]], *, epoch: int
+        self, redeemed: Sequence[tuple[Presentation, TokenRow]], *, epoch: int
     ) -> Sequence[Decision]:
-        return await self._engine.perform(AUTHORIZE, ([(make_ready(shown), row) for shown, row in redeemed], epoch))
+        return await self._engine.perform(
+            AUTHORIZE, ([(prepare_redemption(shown), row) for shown, row in redeemed], epoch)
+        )
 
     # attempts and time-steps
 
@@ -150,8 +152,8 @@ class SQLStore(SQLLog, Store):
     def append_soon(self, event: AuditEvent) -> None:
         self._engine.append_soon(event)
 
-    def subscribe(self, heard: Heard) -> None:
-        self._engine.subscribe(heard)
+    def subscribe(self, subscriber: Subscriber) -> None:
+        self._engine.subscribe(subscriber)
 
     async def audit_page(
         self, workspace_id: str | None, wanted: AuditFilter, *, before: int | None, limit: int

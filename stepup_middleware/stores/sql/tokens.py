@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stepup_middleware.core.decisions import (
-    IssuedToken,
     Presentation,
     Redemption,
+    TokenRow,
     TokenState,
     Verdict,
     decide,
@@ -20,7 +20,7 @@ from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.authorized import REDEEMED, Ready
+from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
 from stepup_middleware.stores.base import GrantRefused, TokenGrant
 from stepup_middleware.stores.proofs import factor_refusal
 from stepup_middleware.stores.rows import MAX_ID, Row, grant_row, redeemed_token, token_of
@@ -30,27 +30,27 @@ from .transaction import Transaction
 Redeemed = Redemption | Row  # a Row has the facts of a token that was redeemed: see redemption_of
 
 
-async def redeem_all(transaction: Transaction, batch: Sequence[Ready]) -> list[Redeemed]:
+async def redeem_all(transaction: Transaction, batch: Sequence[PreparedRedemption]) -> list[Redeemed]:
     """Redeem what a batch presents with one guarded statement, and say of the rest why not.
 
     At most one presentation of a token redeems it, also within the batch: the row carries its ``attempt``.
     A presentation that redeemed is answered with the facts of the row, which ``redemption_of`` reads.
     """
-    rows = [ready.row for ready in batch if ready.row is not None]
+    rows = [prepared.row for prepared in batch if prepared.row is not None]
     won = {(row[0], row[1]): row for row in await transaction.redeem(rows)} if rows else {}
     answers: list[Redeemed | None] = []
-    for ready in batch:
-        shown = ready.shown
+    for prepared in batch:
+        shown = prepared.shown
         row = won.pop((shown.reference.id, shown.attempt), None)
         if row is None:
             answers.append(None)
             continue
         facts = row[2:]
         answers.append(facts)
-        transaction.append_authorized(ready, facts)
+        transaction.append_authorized(prepared, facts)
     if won:
         raise StoreError("a token was redeemed that no presentation of its own accounts for")
-    rest = [ready.shown for ready, answer in zip(batch, answers, strict=True) if answer is None]
+    rest = [prepared.shown for prepared, answer in zip(batch, answers, strict=True) if answer is None]
     judged = iter(await _judge_all(transaction, rest) if rest else ())
     return [next(judged) if answer is None else answer for answer in answers]
 
@@ -65,7 +65,7 @@ def redemption_of(shown: Presentation, answer: Redeemed) -> Redemption:
 async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) -> list[Redemption]:
     """Say why the guard let presentations down, and do what follows from it."""
     ids = sorted({shown.reference.id for shown in batch if shown.reference.id <= MAX_ID})
-    tokens: dict[int, IssuedToken] = {}
+    tokens: dict[int, TokenRow] = {}
     live: dict[int, bool] = {}
     for row in await transaction.fetch_many("read_tokens", [(id_,) for id_ in ids]):
         tokens[row[0]], live[row[0]] = token_of(row), bool(row[22])

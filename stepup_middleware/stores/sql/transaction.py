@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
-from stepup_middleware.stores.authorized import NAME, OUTCOME, Ready, authorized_body, authorized_event
+from stepup_middleware.stores.authorized import NAME, OUTCOME, PreparedRedemption, authorized_body, authorized_event
 from stepup_middleware.stores.rows import Row
 
 Value = str | bytes | int | bool | None
@@ -70,14 +70,14 @@ class Transaction(ABC):
         """Write an event to the log at the end of this transaction."""
         self.entries.append(entry_of(event))
 
-    def append_authorized(self, ready: Ready, facts: Row) -> None:
+    def append_authorized(self, prepared: PreparedRedemption, facts: Row) -> None:
         """Write ``ACTION_AUTHORIZED`` for a presentation, with the ``Facts`` of its row."""
-        shown = ready.shown
+        shown = prepared.shown
         self.entries.append(
             Entry(
                 to_micros(shown.now),
                 shown.retention_years,
-                authorized_body(ready, facts),
+                authorized_body(prepared, facts),
                 shown.workspace_id,
                 shown.subject_id,
                 NAME,

@@ -19,7 +19,7 @@ from stepup_middleware.stores.rows import Row, presentation_row
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.statements import load_migrations
-from stepup_middleware.stores.waiting import Audience, Heard
+from stepup_middleware.stores.subscribers import Subscriber, Subscribers
 
 from .database import Database, DatabaseFingerprint, Identity, check_place
 from .log_reader import SQLiteLogReader, load_sql
@@ -47,7 +47,7 @@ class SQLiteEngine:
     def __init__(self, path: Path, timeout: timedelta) -> None:
         self.path = path
         self.sql = load_sql()
-        self.audience = Audience()
+        self.subscribers = Subscribers()
         self._seconds = timeout.total_seconds()
         self._migrations = load_migrations(__package__)
         self._writer: Writer | None = None
@@ -62,7 +62,7 @@ class SQLiteEngine:
         if self._writer is not None:
             return
         await asyncio.to_thread(check_place, self.path)
-        self.audience.loop = asyncio.get_running_loop()
+        self.subscribers.loop = asyncio.get_running_loop()
         writer = self._make_writer(None)
         try:
             # the number of the batch is written: a durable probe
@@ -92,7 +92,7 @@ class SQLiteEngine:
         _engines.discard(self)
 
     def _make_writer(self, known: DatabaseFingerprint | None) -> Writer:
-        return Writer(self._open, self.audience, known=known, seconds=self._seconds)
+        return Writer(self._open, self.subscribers, known=known, seconds=self._seconds)
 
     def _open(self, known: DatabaseFingerprint | None) -> Database:
         return Database(
@@ -119,7 +119,7 @@ class SQLiteEngine:
             raise StoreError("the database was open during a fork: start the store in each process")
         self._process = os.getpid()
         self._suspended = False
-        self.audience.loop = asyncio.get_running_loop()
+        self.subscribers.loop = asyncio.get_running_loop()
         self._writer = self._make_writer(inherited.known)
         return self._writer
 
@@ -147,16 +147,16 @@ class SQLiteEngine:
         except (StoreError, RuntimeError) as error:
             logger.error("an audit event is lost, %s: %s", event.name.value, error)
 
-    def subscribe(self, heard: Heard) -> None:
-        """Call ``heard`` with what this process wrote."""
-        self.audience.subscribe(heard)
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call ``subscriber`` with what this process wrote."""
+        self.subscribers.subscribe(subscriber)
 
     async def wait(self, after: int, seconds: float) -> None:
         """Return when the log may have records above ``after``, or after the time."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while await self.log.last_seq() <= after and (left := end - loop.time()) > 0:
-            await self.audience.wait(min(left, _POLL_SECONDS))
+            await self.subscribers.wait(min(left, _POLL_SECONDS))
 
     def presentation_row(self, shown: Presentation) -> Row | None:
         """Return a presentation as the redeeming statement reads it, None when no row can have its id."""

@@ -10,7 +10,7 @@ from stepup_middleware.core.moments import span_micros
 from stepup_middleware.core.retention import ALERT_LEASE
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sql.transaction import Entry
-from stepup_middleware.stores.waiting import Written
+from stepup_middleware.stores.subscribers import Written
 
 from .chunks import chunked
 

@@ -17,7 +17,7 @@ from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.deadlines import Deadlines, expire
 from stepup_middleware.stores.sql.operations import Operation, by_verb
 from stepup_middleware.stores.sql.transaction import entry_of
-from stepup_middleware.stores.waiting import Audience, Written
+from stepup_middleware.stores.subscribers import Subscribers, Written
 
 from .database import Database, DatabaseFingerprint, Identity
 from .delivery import Answer, resolve
@@ -52,19 +52,19 @@ class Writer:
     """The writing thread of one store in one process.
 
     ``open_database`` is called in the thread, with what is known of the database that was open
-    before, at first ``known``. ``audience`` is told, in the thread, whenever the log has grown.
+    before, at first ``known``. ``subscribers`` is told, in the thread, whenever the log has grown.
     """
 
     def __init__(
         self,
         open_database: Callable[[DatabaseFingerprint | None], Database],
-        audience: Audience,
+        subscribers: Subscribers,
         *,
         known: DatabaseFingerprint | None = None,
         seconds: float,
     ) -> None:
         self._open_database = open_database
-        self._audience = audience
+        self._subscribers = subscribers
         self._seconds = seconds
         self._queue: SimpleQueue[Operation | None] = SimpleQueue()
         self._soon: deque[AuditEvent] = deque()
@@ -233,7 +233,7 @@ class Writer:
                     self._drop()  # what broke the connection must not break the next batch
                 raise
         if written:
-            self._audience.tell(written)
+            self._subscribers.publish(written)
         return answers
 
     def _batch(

@@ -1,4 +1,4 @@
-"""Those who follow the log: subscribers of this process, and callers that wait for news."""
+"""Subscribers of the log in this process, and callers that wait until it grows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from stepup_middleware.core.events import AuditEvent
 logger = logging.getLogger("stepup_middleware.stores")
 
 Written = tuple[int, Callable[[], AuditEvent]]  # a sequence number, and what makes its event if it is wanted
-Heard = Callable[[Sequence[tuple[int, AuditEvent]]], None]
+Subscriber = Callable[[Sequence[tuple[int, AuditEvent]]], None]
 
 
-class Audience:
+class Subscribers:
     """Told by the writer, in whatever thread it works, what has become durable.
 
     Subscribers hear of it on ``loop``, the one that started the store; waiters in the loop they wait in.
@@ -22,23 +22,18 @@ class Audience:
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._subscribers: list[Heard] = []
+        self._subscribers: list[Subscriber] = []
         self._waiters: set[asyncio.Future[None]] = set()
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody subscribed: without, nothing needs to be collected."""
-        return bool(self._subscribers)
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call a subscriber from now on."""
+        self._subscribers.append(subscriber)
 
-    def subscribe(self, heard: Heard) -> None:
-        """Add a subscriber."""
-        self._subscribers.append(heard)
-
-    def tell(self, written: Sequence[Written]) -> None:
+    def publish(self, written: Sequence[Written]) -> None:
         """Hand durable events to the subscribers and wake everybody who waits."""
         if written and self._subscribers and self.loop is not None and not self.loop.is_closed():
             try:
-                self.loop.call_soon_threadsafe(self._hear, written)
+                self.loop.call_soon_threadsafe(self._deliver, written)
             except RuntimeError:
                 logger.warning("%d audit event(s) came when nobody could hear them", len(written))
         self.wake()
@@ -51,10 +46,10 @@ class Audience:
             except RuntimeError:  # that loop is closed
                 self._waiters.discard(waiter)
 
-    def _hear(self, written: Sequence[Written]) -> None:
+    def _deliver(self, written: Sequence[Written]) -> None:
         events = [(seq, make()) for seq, make in written]
-        for heard in self._subscribers:
-            heard(events)
+        for subscriber in self._subscribers:
+            subscriber(events)
 
     async def wait(self, seconds: float) -> None:
         """Return when there is news, or after the time."""

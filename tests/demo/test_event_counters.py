@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo_app.accounts import WORKSPACE
-from demo_app.tally import FAILURES, Tally
+from demo_app.event_counters import FAILURES, EventCounters
 from stepup_middleware import AuditEvent, AuditFilter, AuditRecord, EventName, RelyingParty, StepUp, Subject
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import FixedClock
@@ -44,57 +44,57 @@ async def store(tmp_path: Path) -> AsyncIterator[CountingStore]:
 
 
 @pytest.fixture
-def tally(store: CountingStore, clock: FixedClock) -> Tally:
+def counters(store: CountingStore, clock: FixedClock) -> EventCounters:
     relying_party = RelyingParty(id="localhost", name="AxisSynapse", origins=[ORIGIN])
     stepup = StepUp(secret_key=secrets.token_bytes(48), store=store, relying_party=relying_party, identify=nobody)
-    return Tally(stepup, WORKSPACE, clock)
+    return EventCounters(stepup, WORKSPACE, clock)
 
 
 def happened(name: EventName, at: datetime, *, workspace: str = WORKSPACE) -> AuditEvent:
     return AuditEvent(at=at, name=name, workspace_id=workspace, subject_id="u", purpose="holds_override")
 
 
-async def totals(tally: Tally) -> dict[str, int]:
-    return dict((await tally.day()).totals)
+async def totals(counters: EventCounters) -> dict[str, int]:
+    return dict((await counters.day()).totals)
 
 
 async def test_the_first_console_of_a_process_reads_nothing_that_it_counts(
-    store: CountingStore, tally: Tally, clock: FixedClock
+    store: CountingStore, counters: EventCounters, clock: FixedClock
 ) -> None:
     now = clock()
     await store.append([happened(EventName.VERIFIED, now - HOUR * (n % 30)) for n in range(3_000)])
     await store.append([happened(EventName.VERIFIED, now, workspace="elsewhere"), happened(EventName.REUSED, now)])
-    day = await tally.day()
+    day = await counters.day()
     assert store.read == 0
     assert day.totals == {"verified": 2_400, "reused": 1}
     assert [sum(counts.values()) for _, counts in day.hours] == [100] * 23 + [101]
 
 
 async def test_what_happens_then_is_read_once_and_much_of_it_is_counted_again(
-    store: CountingStore, tally: Tally, clock: FixedClock
+    store: CountingStore, counters: EventCounters, clock: FixedClock
 ) -> None:
-    assert await totals(tally) == {}
+    assert await totals(counters) == {}
     await store.append([happened(EventName.VERIFIED, clock())] * 3)
-    assert await totals(tally) == {"verified": 3}
+    assert await totals(counters) == {"verified": 3}
     await store.append([happened(EventName.VERIFIED, clock() - 2 * HOUR)])  # of a node whose clock is wrong
-    assert await totals(tally) == await totals(tally) == {"verified": 4}
+    assert await totals(counters) == await totals(counters) == {"verified": 4}
     assert store.read == 1
     for number in (1_000, 1_001, 5_000):
         before = store.read
         await store.append([happened(EventName.ACTION_AUTHORIZED, clock())] * number)
-        await totals(tally)
+        await totals(counters)
         assert store.read - before <= 1_500
-    assert await totals(tally) == {"verified": 4, "authorized": 7_001}
+    assert await totals(counters) == {"verified": 4, "authorized": 7_001}
     clock.advance(25 * HOUR)
-    assert await totals(tally) == {}
+    assert await totals(counters) == {}
 
 
 async def test_clusters_are_looked_for_among_the_newest_failures(
-    store: CountingStore, tally: Tally, clock: FixedClock
+    store: CountingStore, counters: EventCounters, clock: FixedClock
 ) -> None:
     await store.append([happened(EventName.FAILED, clock())] * FAILURES)
-    day = await tally.day()
+    day = await counters.day()
     assert ([each.failures for each in day.clusters], day.unread_failures) == ([FAILURES], False)
     await store.append([happened(EventName.FAILED, clock())])
-    day = await tally.day()
+    day = await counters.day()
     assert ([each.failures for each in day.clusters], day.unread_failures) == ([FAILURES], True)

@@ -43,7 +43,7 @@ class Day:
         return max(1, *(sum(hour.values()) for _, hour in self.hours))
 
 
-class Tally:
+class EventCounters:
     """Counts a workspace's events by hour.
 
     The database counts them for the first console that a process draws, and again when much has happened since the

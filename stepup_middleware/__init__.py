@@ -26,12 +26,13 @@ from stepup_middleware.middleware import StepUpMiddleware
 from stepup_middleware.service.stepup import StepUp
 
 if TYPE_CHECKING:
+    from stepup_middleware.core.attempts import AttemptLimit
+    from stepup_middleware.core.audit import AuditFilter, AuditPage, EventCounts
     from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, FailureCluster
     from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
     from stepup_middleware.core.heads import SignedHead
     from stepup_middleware.core.policy import PurposePolicy
     from stepup_middleware.rules import Rule
-    from stepup_middleware.stores.base import AttemptLimit, AuditFilter, AuditPage, EventCounts
 
 __version__ = "0.1.0"
 
@@ -77,13 +78,13 @@ __all__ = [
 # names of settings, of rules and of the log, each loaded with its first use: tagging routes needs none of them
 _HOMES = {
     "FAILURE_CLUSTER": "core.clusters",
-    "AttemptLimit": "stores.base",
+    "AttemptLimit": "core.attempts",
     "AuditEvent": "core.events",
-    "AuditFilter": "stores.base",
-    "AuditPage": "stores.base",
+    "AuditFilter": "core.audit",
+    "AuditPage": "core.audit",
     "AuditRecord": "core.events",
     "ClusterRule": "core.clusters",
-    "EventCounts": "stores.base",
+    "EventCounts": "core.audit",
     "EventName": "core.events",
     "FailureCluster": "core.clusters",
     "Outcome": "core.events",

@@ -125,7 +125,7 @@ class House:
         """Return the first event of a name, which may still be on its way into the log."""
         async with asyncio.timeout(10):
             while not (found := await self.events(name)):
-                await self.store.wait_for_audit(await self.store.last_seq(), seconds=1)
+                await self.store.records.wait_for_audit(await self.store.records.last_seq(), seconds=1)
         return found[0]
 
     # the endpoints

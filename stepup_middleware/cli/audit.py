@@ -24,7 +24,7 @@ from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.service.audit import batches
 from stepup_middleware.service.evidence import EvidenceService, judge
 from stepup_middleware.service.verification import LogFault, LogVerifier, VerificationSummary
-from stepup_middleware.stores.base import AuditLog
+from stepup_middleware.stores.records import AuditLog
 
 from .output import progress, table
 from .sources import load_middleware, opened_log

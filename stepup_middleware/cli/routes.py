@@ -22,7 +22,7 @@ def routes(options: argparse.Namespace) -> int:
 
         async def stored() -> StoredPolicy:
             async with middleware.stepup.store as store:
-                return await store.get_policy(options.workspace)
+                return await store.records.get_policy(options.workspace)
 
         policy = asyncio.run(stored())
     found = [FoundRoute(path=rule.path, methods=(rule.method,), name="rule", tag=rule.tag) for rule in middleware.rules]

@@ -13,7 +13,8 @@ from typing import Any
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.middleware import StepUpMiddleware
 from stepup_middleware.stores import open_store
-from stepup_middleware.stores.base import AuditLog, Store
+from stepup_middleware.stores.base import HotState
+from stepup_middleware.stores.records import AuditLog
 from stepup_middleware.stores.sqlite import SQLiteLog
 
 
@@ -62,14 +63,14 @@ async def opened_log(options: argparse.Namespace) -> AsyncIterator[AuditLog]:
     path = None if options.database is None else _file(options.database)
     if path is None:
         async with opened_store(options) as store:
-            yield store
+            yield store.records
         return
     async with SQLiteLog(path) as log:
         yield log
 
 
 @asynccontextmanager
-async def opened_store(options: argparse.Namespace) -> AsyncIterator[Store]:
+async def opened_store(options: argparse.Namespace) -> AsyncIterator[HotState]:
     """Open the store that ``--database`` or ``--app`` names. Raises ``ConfigurationError`` for none there."""
     if options.database is not None:
         store = open_store(_file(options.database) or options.database)

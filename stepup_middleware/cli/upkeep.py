@@ -26,7 +26,9 @@ async def purge(options: argparse.Namespace) -> int:
     async with opened_store(options) as store:
         events = prompts = tokens = 0
         while True:
-            done = await store.purge(now=datetime.now(UTC), limit=options.batch, vouched=options.today is not None)
+            done = await store.records.purge(
+                now=datetime.now(UTC), limit=options.batch, vouched=options.today is not None
+            )
             events, prompts, tokens = events + done.events, prompts + done.prompts, tokens + done.tokens
             for anomaly in done.anomalies:
                 print(f"nothing purged: {anomaly}", file=sys.stderr)

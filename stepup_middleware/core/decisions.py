@@ -22,9 +22,11 @@ opposites, and calls ``decide`` only to say why a token was *not* redeemed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from stepup_middleware.errors import StoreError
 
 from .binding import BoundRequest, Details
 from .events import AuditEvent, EventName
@@ -184,6 +186,22 @@ def decide(row: TokenRow | None, shown: Presentation, *, factor_live: bool) -> D
         if not group.isdisjoint(flags):
             return Decision(verdict=verdict, flags=flags, revoke=revoke)
     return Decision(verdict=Verdict.REDEEMED)
+
+
+def epoch_refusal(shown: Presentation, row: TokenRow, *, lasts: bool, factor_live: bool) -> Decision | None:
+    """Return why a token that a hot server redeemed does not count, None when it does.
+
+    S27, S29: an epoch ends when the hot server is another one, so what a copy of it revived counts for nothing.
+    ``lasts``: the token's epoch is the present one.
+    """
+    if lasts and factor_live:
+        return None
+    decision = decide(
+        replace(row, state=TokenState.ISSUED if lasts else TokenState.REVOKED), shown, factor_live=factor_live
+    )
+    if decision.verdict in (Verdict.REDEEMED, Verdict.REUSED):
+        raise StoreError("the records and the decision table disagree on a token")
+    return decision
 
 
 def presentation_event(

@@ -79,3 +79,20 @@ def may_remove(factors: Sequence[EnrolledFactor], factor_id: str) -> bool:
     if leaving is None or not others:
         return False
     return not leaving.kind.phishing_resistant or any(factor.kind.phishing_resistant for factor in others)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """An enrolment that has begun: a WebAuthn challenge, or a one-time-password secret to confirm.
+
+    ``challenge`` is 32 bytes for WebAuthn; ``encrypted_secret`` is set for TOTP. One answer each.
+    """
+
+    id: str
+    workspace_id: str
+    subject_id: str
+    session: str
+    kind: FactorKind
+    expires_at: datetime
+    challenge: bytes = b""
+    encrypted_secret: bytes = b""

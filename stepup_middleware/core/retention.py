@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from calendar import isleap
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 PROMPTS_STAY = timedelta(hours=1)  # after they expired
@@ -21,6 +22,17 @@ CLOCKS_DIFFER = timedelta(minutes=5)  # how far the clocks of honest nodes may l
 LONGEST_LEAP = timedelta(days=45)  # from one purge to the next without a word from a person: a month, and some
 
 _YEARS = re.compile(r".*/P(\d+)Y", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purged:
+    """What one bounded purge removed."""
+
+    events: int = 0
+    prompts: int = 0
+    tokens: int = 0
+    more: bool = False
+    anomalies: tuple[str, ...] = ()
 
 
 def later_by_years(moment: datetime, years: int) -> datetime:

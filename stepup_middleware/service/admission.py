@@ -7,6 +7,7 @@ from datetime import timedelta
 from ssl import RAND_bytes
 
 from stepup_middleware.core.application import Application
+from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
@@ -16,7 +17,7 @@ from stepup_middleware.core.proof import Proof, proof_of
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
-from stepup_middleware.stores.base import Store, TooMany
+from stepup_middleware.stores.base import HotState
 
 from .floods import Floods
 from .visitor import Visitor
@@ -28,7 +29,7 @@ class Admission:
     """Decides on applications. Every path that is not a redemption is a refusal."""
 
     def __init__(
-        self, *, store: Store, codec: TokenCodec, floods: Floods, open_limit: int = OPEN_PROMPTS_PER_SESSION
+        self, *, store: HotState, codec: TokenCodec, floods: Floods, open_limit: int = OPEN_PROMPTS_PER_SESSION
     ) -> None:
         self._store = store
         self._floods = floods

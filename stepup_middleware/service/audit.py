@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
+from stepup_middleware.core.audit import AuditFilter, AuditPage, EventCounts
 from stepup_middleware.core.chain import ChainFault, ChainState, verify_chains
 from stepup_middleware.core.clusters import ClusterFinder, ClusterRule, FailureCluster
 from stepup_middleware.core.events import AuditRecord, EventName
-from stepup_middleware.stores.base import AuditFilter, AuditLog, AuditPage, EventCounts, Store
+from stepup_middleware.stores.records import AuditLog, Records
 
 _BATCH = 500
 _POLL_SECONDS = 0.25  # how soon what another process wrote is seen, where the store cannot tell
@@ -35,7 +36,7 @@ async def batches(
 class AuditService:
     """Reads the log. Nothing here writes to it."""
 
-    def __init__(self, *, store: Store, rule: ClusterRule | None = None) -> None:
+    def __init__(self, *, store: Records, rule: ClusterRule | None = None) -> None:
         self._store = store
         self._rule = rule or ClusterRule()
 

@@ -9,13 +9,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.evidence import Segment, Span, assemble, leaf_of, plan
 from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.core.verification import Report, verify_bundle
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.base import AuditFilter, AuditLog
+from stepup_middleware.stores.records import AuditLog
 
 from .heads import HeadKeeper
 

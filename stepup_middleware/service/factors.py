@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from stepup_middleware.ceremonies import totp, webauthn
+from stepup_middleware.core.attempts import AttemptLimit
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import (
     EnrolledFactor,
+    Enrolment,
     Factor,
     FactorKind,
     FactorRequirement,
@@ -30,7 +32,7 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import CeremonyError, FailureReason
-from stepup_middleware.stores.base import AttemptLimit, Enrolment, Store
+from stepup_middleware.stores.records import Records
 
 from .admission import whole_seconds
 from .floods import Floods
@@ -83,7 +85,7 @@ class FactorService:
     def __init__(
         self,
         *,
-        store: Store,
+        store: Records,
         vault: Vault,
         relying_party: RelyingParty,
         catalogue: Catalogue,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from stepup_middleware.core.decisions import worth_logging
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.subject import Subject
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.records import Records
 
 WINDOW = timedelta(minutes=5)
 TOLD = 32  # events of one session and reason that the log has each; of further ones each power of ten
@@ -26,7 +26,7 @@ class Floods:
     buckets, prompts by the session's places, replays by their token. This is for refusals that nothing else bounds.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Records) -> None:
         self._store = store
         self._counts: OrderedDict[_Key, tuple[datetime, int]] = OrderedDict()  # oldest window first
 

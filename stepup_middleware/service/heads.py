@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from stepup_middleware.core.heads import HeadKey, SignedHead, public_text
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.records import Records
 
 logger = logging.getLogger("stepup_middleware")
 
@@ -33,7 +33,7 @@ class HeadKeeper:
     def __init__(
         self,
         *,
-        store: Store,
+        store: Records,
         key: HeadKey,
         clock: Callable[[], datetime],
         interval: timedelta,

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.records import Records
 
 logger = logging.getLogger("stepup_middleware")
 
@@ -39,7 +39,7 @@ class Outbox:
     def __init__(
         self,
         *,
-        store: Store,
+        store: Records,
         clock: Callable[[], datetime],
         sinks: tuple[str, ...],
         hand: Callable[[str, int, AuditEvent], None],

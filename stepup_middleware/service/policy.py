@@ -15,7 +15,7 @@ from stepup_middleware.core.policy import (
 from stepup_middleware.core.purposes import Catalogue
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import PolicyError
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.records import Records
 
 from .floods import Floods
 
@@ -23,7 +23,7 @@ from .floods import Floods
 class PolicyService:
     """Reads and sets policies. A saved policy holds from the next prompt on."""
 
-    def __init__(self, *, store: Store, catalogue: Catalogue, clock: Callable[[], datetime], floods: Floods) -> None:
+    def __init__(self, *, store: Records, catalogue: Catalogue, clock: Callable[[], datetime], floods: Floods) -> None:
         self._store = store
         self._floods = floods
         self._catalogue = catalogue

@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from stepup_middleware.ceremonies import totp, webauthn
+from stepup_middleware.core.attempts import AttemptLimit, TooMany
 from stepup_middleware.core.challenge import NONCE_BYTES, PendingChallenge, commit, describe
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor, stricter
+from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.prompts import Prompt, PromptState, prompt_event
 from stepup_middleware.core.purposes import FACTOR_CHANGE, Catalogue, Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -21,7 +23,7 @@ from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.core.tokens import NONCE_BYTES as TOKEN_NONCE_BYTES
 from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import CeremonyError, FailureReason
-from stepup_middleware.stores.base import AttemptLimit, GrantRefused, Store, TokenGrant, TooMany
+from stepup_middleware.stores.base import HotState
 
 from .admission import insufficient, whole_seconds
 from .floods import Floods
@@ -54,7 +56,7 @@ class Proving:
     def __init__(
         self,
         *,
-        store: Store,
+        store: HotState,
         codec: TokenCodec,
         vault: Vault,
         relying_party: RelyingParty,
@@ -64,6 +66,7 @@ class Proving:
         floods: Floods,
     ) -> None:
         self._store = store
+        self._records = store.records
         self._codec = codec
         self._vault = vault
         self._relying_party = relying_party
@@ -93,7 +96,7 @@ class Proving:
 
     async def usable(self, prompt: Prompt) -> tuple[Factor, ...]:
         """Return the factors that may serve a prompt: offered when it was issued, and still enrolled."""
-        factors = await self._store.list_factors(prompt.workspace_id, prompt.subject_id)
+        factors = await self._records.list_factors(prompt.workspace_id, prompt.subject_id)
         floor = self._floor(prompt)
         return tuple(factor for factor in factors if factor.id in prompt.factor_ids and floor.accepts(factor.kind))
 
@@ -202,8 +205,8 @@ class Proving:
         if closed is not None:
             return await self._rate_limited(visitor, prompt, closed, FactorKind.TOTP)
         enrolled, last_step = await asyncio.gather(
-            self._store.list_factors(prompt.workspace_id, prompt.subject_id),
-            self._store.last_time_step(prompt.workspace_id, prompt.subject_id),
+            self._records.list_factors(prompt.workspace_id, prompt.subject_id),
+            self._records.last_time_step(prompt.workspace_id, prompt.subject_id),
         )
         secrets_had = [factor for factor in enrolled if isinstance(factor, TOTPFactor)]
         try:
@@ -213,7 +216,7 @@ class Proving:
             return await self._failed(visitor, prompt, error.reason, FactorKind.TOTP)
         if not self._floor(prompt).accepts(FactorKind.TOTP) or factor.id not in prompt.factor_ids:
             # the code was right and is spent: shown to a page that should not have asked for it
-            await self._store.advance_time_step(prompt.workspace_id, prompt.subject_id, step)
+            await self._records.advance_time_step(prompt.workspace_id, prompt.subject_id, step)
             await self._failed(visitor, prompt, FailureReason.FACTOR_INSUFFICIENT, FactorKind.TOTP)
             return insufficient_for(self.purpose_of(prompt), prompt)
         evidence = {"type": "totp", "time_step": step, "independently_verifiable": False}
@@ -245,7 +248,7 @@ class Proving:
         raise failure
 
     async def _reserve(self, prompt: Prompt, bucket: str, limit: AttemptLimit, now: datetime) -> TooMany | None:
-        return await self._store.reserve_attempt(prompt.workspace_id, prompt.subject_id, bucket, limit=limit, now=now)
+        return await self._records.reserve_attempt(prompt.workspace_id, prompt.subject_id, bucket, limit=limit, now=now)
 
     @staticmethod
     def _same_address(visitor: Visitor, prompt: Prompt) -> None:
@@ -333,7 +336,7 @@ class Proving:
         factor_id: str = "",
     ) -> Refusal:
         """Log a failure and return what the person is told: the same sentence for every reason but the network."""
-        await self._store.append(
+        await self._records.append(
             [self._event(visitor, prompt, EventName.FAILED, factor_kind=kind, factor_id=factor_id, reason=reason.value)]
         )
         return Refusal(code=RefusalCode.IP_MISMATCH) if reason is FailureReason.WRONG_IP else _FAILED

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.records import Records
 
 from .outbox import Outbox
 
@@ -31,7 +31,9 @@ class Dispatcher:
     all. An alert that a sink did not take is handed to it again (see ``Outbox``), also after a restart.
     """
 
-    def __init__(self, sinks: Sequence[Sink], *, store: Store, clock: Callable[[], datetime], prepare: Prepare) -> None:
+    def __init__(
+        self, sinks: Sequence[Sink], *, store: Records, clock: Callable[[], datetime], prepare: Prepare
+    ) -> None:
         self._prepare = prepare
         self._heard: asyncio.Queue[tuple[int, AuditEvent]] = asyncio.Queue(QUEUE_LENGTH)
         self._sinks = dict(zip(_names(sinks), sinks, strict=True))

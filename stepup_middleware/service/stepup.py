@@ -18,11 +18,12 @@ from . import settings
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from stepup_middleware.core.attempts import AttemptLimit
     from stepup_middleware.core.clusters import ClusterRule
     from stepup_middleware.core.proof import Proof
     from stepup_middleware.core.relying_party import RelyingParty
     from stepup_middleware.core.subject import Subject
-    from stepup_middleware.stores.base import AttemptLimit, Store
+    from stepup_middleware.stores.base import HotState
 
     from .heads import HeadSink
     from .sinks import Sink
@@ -70,7 +71,7 @@ class StepUp:
         self,
         *,
         secret_key: str | bytes | Sequence[str | bytes],
-        store: Store,
+        store: HotState,
         relying_party: RelyingParty,
         identify: Identify,
         purposes: Iterable[Purpose] = PLATFORM_PURPOSES,
@@ -93,6 +94,7 @@ class StepUp:
         store_timeout: timedelta = timedelta(seconds=1.5),
     ) -> None:
         # what only a running app needs is loaded where one is built, not by each module that tags a route
+        from stepup_middleware.core.attempts import AttemptLimit
         from stepup_middleware.core.client_ip import trusted_networks
         from stepup_middleware.core.clusters import ClusterRule
         from stepup_middleware.core.heads import HeadKey
@@ -100,7 +102,7 @@ class StepUp:
         from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
         from stepup_middleware.core.relying_party import RelyingParty
         from stepup_middleware.core.tokens import TokenCodec
-        from stepup_middleware.stores.base import AttemptLimit, Store
+        from stepup_middleware.stores.base import HotState
 
         from .admission import Admission
         from .audit import AuditService
@@ -117,7 +119,7 @@ class StepUp:
 
         if open_prompts_per_session is None:
             open_prompts_per_session = OPEN_PROMPTS_PER_SESSION
-        if not isinstance(store, Store):
+        if not isinstance(store, HotState):
             raise ConfigurationError("store must be one of stepup_middleware.stores, such as SQLiteStore(...)")
         if not isinstance(relying_party, RelyingParty):
             raise ConfigurationError("relying_party must be a RelyingParty(id=..., name=..., origins=[...])")
@@ -140,6 +142,7 @@ class StepUp:
         vault = Vault(keys.derive("totp-secret"))
         totp_limit = totp_limit or AttemptLimit()
         self.store = store
+        records = store.records
         self.relying_party = relying_party
         self.purposes = Catalogue(settings.checked_purposes(purposes))
         self.prefix = prefix
@@ -153,7 +156,7 @@ class StepUp:
             client_address=client_address,
             trusted=trusted_networks(trusted_proxies),
         )
-        floods = Floods(store)
+        floods = Floods(records)
         self.admission = Admission(store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session)
         self.proving = Proving(
             store=store,
@@ -165,11 +168,11 @@ class StepUp:
             webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
             floods=floods,
         )
-        self.policy = PolicyService(store=store, catalogue=self.purposes, clock=clock, floods=floods)
+        self.policy = PolicyService(store=records, catalogue=self.purposes, clock=clock, floods=floods)
         failure_cluster = failure_cluster or ClusterRule()
-        self.audit = AuditService(store=store, rule=failure_cluster)
+        self.audit = AuditService(store=records, rule=failure_cluster)
         self.factors = FactorService(
-            store=store,
+            store=records,
             vault=vault,
             relying_party=relying_party,
             catalogue=self.purposes,
@@ -182,13 +185,13 @@ class StepUp:
         self._keeper = (
             None
             if head_key is None
-            else HeadKeeper(store=store, key=HeadKey(head_key), clock=clock, interval=head_interval, sinks=on_head)
+            else HeadKeeper(store=records, key=HeadKey(head_key), clock=clock, interval=head_interval, sinks=on_head)
         )
-        self.evidence_service = EvidenceService(store=store, keeper=self._keeper)
-        watch = ClusterWatch(store=store, rule=failure_cluster)
-        self._dispatcher = Dispatcher(on_event, store=store, clock=clock, prepare=watch.flagged)
+        self.evidence_service = EvidenceService(store=records, keeper=self._keeper)
+        watch = ClusterWatch(store=records, rule=failure_cluster)
+        self._dispatcher = Dispatcher(on_event, store=records, clock=clock, prepare=watch.flagged)
         if on_event:
-            store.subscribe(self._dispatcher.heard)
+            records.subscribe(self._dispatcher.heard)
         self._store_seconds = store_timeout.total_seconds()
         self._started = False
         self._starting: asyncio.Task[None] | None = None
@@ -226,7 +229,7 @@ class StepUp:
             if self._keeper is not None:
                 await self._keeper.close()
             with suppress(StoreError):
-                await self.store.append([])  # when this is written, the sinks have heard of all before it
+                await self.store.records.append([])  # when this is written, the sinks have heard of all before it
             await self._dispatcher.close()
             await self.store.close()
 
@@ -257,7 +260,7 @@ class StepUp:
         False when the step was spent before: then the sign-in must refuse the code.
         """
         await self.start()
-        return await self.store.advance_time_step(subject.workspace_id, subject.id, step)
+        return await self.store.records.advance_time_step(subject.workspace_id, subject.id, step)
 
     async def evidence(self, workspace_id: str, prompt_id: str) -> dict[str, Any] | None:
         """Return the evidence bundle of a step-up of a workspace, a JSON value; None when there is none.
@@ -282,7 +285,7 @@ class StepUp:
         await self.start()
         after: str | None = ""
         while after is not None:
-            after = await self.store.reencrypt_secrets(_SECRETS_AT_ONCE, after, self._vault.reseal)
+            after = await self.store.records.reencrypt_secrets(_SECRETS_AT_ONCE, after, self._vault.reseal)
 
     async def revoke_all(self) -> None:
         """Make every outstanding prompt and token worthless, on all nodes."""
@@ -296,7 +299,7 @@ class StepUp:
         except Exception:
             logger.exception("the clock failed; the end of the action is logged at its beginning")
             now = visitor.now
-        self.store.append_soon(
+        self.store.records.append_soon(
             visitor.completed(proof, at=now, retention_years=purpose.retention_years, outcome=outcome)
         )
 
@@ -326,7 +329,7 @@ class StepUp:
             return False
         try:
             async with self.in_time():
-                await self.store.append([])
+                await self.store.records.append([])
         except (StoreError, TimeoutError) as error:
             logger.error("the store cannot be written: %s", error or "it did not answer in time")
             return False

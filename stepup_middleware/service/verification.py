@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.chain import ChainState, verify_chains
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.findings import Check, Finding, LocatedRecord
@@ -14,7 +15,7 @@ from stepup_middleware.core.moments import iso
 from stepup_middleware.core.proofs import check_proof
 from stepup_middleware.core.sequence import check_events, is_canonical
 from stepup_middleware.core.trust import Trust
-from stepup_middleware.stores.base import AuditFilter, AuditLog
+from stepup_middleware.stores.records import AuditLog
 
 from .audit import batches
 from .evidence import signature_holds

@@ -8,9 +8,10 @@ from collections import OrderedDict, deque
 from dataclasses import replace
 from datetime import datetime
 
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, is_failure
 from stepup_middleware.core.events import AuditEvent, EventName
-from stepup_middleware.stores.base import AuditFilter, Store
+from stepup_middleware.stores.records import Records
 
 logger = logging.getLogger("stepup_middleware")
 
@@ -27,7 +28,7 @@ class ClusterWatch:
     has the whole truth.
     """
 
-    def __init__(self, *, store: Store, rule: ClusterRule) -> None:
+    def __init__(self, *, store: Records, rule: ClusterRule) -> None:
         self._store = store
         self._rule = rule
         self._latest: OrderedDict[tuple[str, str], deque[datetime]] = OrderedDict()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
-from .base import Store
+from .base import HotState
+from .sql.store import SQLStore
 
 __all__ = ["open_store"]
 
 
-def open_store(address: str | os.PathLike[str], *, hot: str | None = None) -> Store:
+def open_store(address: str | os.PathLike[str], *, hot: str | None = None) -> HotState:
     """Return the store at an address, not started: for settings that are text.
 
     ``address`` is a ``postgresql://`` URL or the path of an SQLite file. ``hot`` is a ``redis://`` or ``rediss://``
@@ -21,7 +22,7 @@ def open_store(address: str | os.PathLike[str], *, hot: str | None = None) -> St
     if text.startswith(("postgresql://", "postgres://")):
         from .postgres import PostgresStore
 
-        store: Store = PostgresStore(text)
+        store: SQLStore = PostgresStore(text)
     else:
         from .sqlite import SQLiteStore
 

@@ -11,19 +11,19 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from stepup_middleware.core.audit import ChainStart, EventCounts
 from stepup_middleware.core.binding import bound_request_from, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.chain import read_record
 from stepup_middleware.core.decisions import CLOCK_SKEW, Presentation, TokenRow, TokenState
 from stepup_middleware.core.events import AuditRecord, EventName
-from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
-
-from .base import ChainStart, Enrolment, EventCounts, TokenGrant
 
 Row = Sequence[Any]
 

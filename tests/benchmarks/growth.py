@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.core.decisions import Presentation
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import token_fields
@@ -120,7 +120,7 @@ async def _sides(scale: Scale) -> AsyncIterator[Sides]:
         yield sides
 
 
-def _side(store: Store, minted: Callable[[int], Awaitable[Sequence[Presentation]]], scale: Scale) -> Side:
+def _side(store: HotState, minted: Callable[[int], Awaitable[Sequence[Presentation]]], scale: Scale) -> Side:
     async def side() -> Sample:
         sample = await by_callers(CALLERS, await minted(scale.of(10_000)), redeeming(store))
         return {"seconds": 1 / sample["redemptions/s"]}

@@ -15,7 +15,7 @@ from stepup_middleware.core.factors import WebAuthnFactor
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.transaction import columns
 from stepup_middleware.stores.rows import grant_row, presentation_row, redeemed_token
@@ -110,7 +110,7 @@ async def naive(server: PostgresServer, name: str) -> AsyncIterator[Naive]:
         yield Naive(pool, prompt, factor)
 
 
-async def person(store: Store) -> tuple[WebAuthnFactor, Prompt]:
+async def person(store: HotState) -> tuple[WebAuthnFactor, Prompt]:
     """Enrol a counterless passkey of the owner and ask for a prompt."""
     factor = await enrol(store, OWNER, passkey(sign_count=0))
     assert isinstance(factor, WebAuthnFactor)

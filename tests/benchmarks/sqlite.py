@@ -15,7 +15,7 @@ from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash
 from stepup_middleware.core.decisions import Decision, Presentation, Verdict, presentation_event
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.authorized import prepare_redemption
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.rows import Row, presentation_row, redeemed_token
 from stepup_middleware.stores.sql.tokens import redeem_all
 from stepup_middleware.stores.sqlite import SQLiteStore
@@ -156,7 +156,7 @@ async def by_callers(
     return {"redemptions/s": len(shown) / elapsed, "p99 ms": took[int(len(took) * 0.99)] * 1e3}
 
 
-def redeeming(store: Store) -> Callable[[Presentation], Awaitable[bool]]:
+def redeeming(store: HotState) -> Callable[[Presentation], Awaitable[bool]]:
     """Return redemption at a store, as ``by_callers`` wants it."""
 
     async def redeem(shown: Presentation) -> bool:
@@ -256,7 +256,7 @@ async def _grown(scale: Scale) -> AsyncIterator[Sides]:
             SQLiteStore(grown.path, timeout=PATIENT) as grown_store,
         ):
 
-            async def measured(mint: Mint, store: Store) -> Sample:
+            async def measured(mint: Mint, store: HotState) -> Sample:
                 return _seconds(await by_callers(64, mint.presentations(scale.of(10_000)), redeeming(store)))
 
             yield {"small": lambda: measured(small, small_store), "grown": lambda: measured(grown, grown_store)}

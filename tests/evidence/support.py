@@ -61,7 +61,7 @@ async def transmit(browser: Browser, kind: str, url: str = TRANSMIT) -> str:
     prompt_id = str(answer.json()["prompt"])
     house = browser.house
     while not [e for e in await house.events(EventName.ACTION_COMPLETED) if e.prompt_id == prompt_id]:
-        await house.store.wait_for_audit(await house.store.last_seq(), seconds=1)
+        await house.store.records.wait_for_audit(await house.store.records.last_seq(), seconds=1)
     return prompt_id
 
 

@@ -172,8 +172,8 @@ async def test_without_a_head_key_no_head_is_signed_and_evidence_says_so(tmp_pat
         assert bundle is not None
         assert bundle["head_key_ids"] == []
         assert {segment["head"] for segment in bundle["segments"]} == {None}
-        for record in await house.store.chain_heads():
-            assert await house.store.heads(record.chain) == ()
+        for record in await house.store.records.chain_heads():
+            assert await house.store.records.heads(record.chain) == ()
 
 
 async def test_sinks_without_a_key_and_an_interval_below_a_second_stop_the_start(tmp_path: Path) -> None:

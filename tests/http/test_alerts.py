@@ -127,4 +127,4 @@ async def test_an_alert_that_every_sink_took_leaves_nothing_behind(tmp_path: Pat
         await arrived(pager)
     async with house_in(tmp_path) as idle:
         late = house.clock() + LATER
-        assert await idle.store.claim_alerts(now=late, until=late + LATER, limit=10) == ()
+        assert await idle.store.records.claim_alerts(now=late, until=late + LATER, limit=10) == ()

@@ -74,7 +74,7 @@ async def test_of_more_failures_than_are_wanted_the_newest_are_looked_at_without
         since = house.clock()
         names = [EventName.FAILED] * 3 + [EventName.BLOCKED] * 2 + [EventName.FAILED] * 3
         failure = AuditEvent(at=since, name=EventName.FAILED, workspace_id="axis", subject_id="u", purpose="any")
-        await house.store.append([replace(failure, name=name) for name in names])
+        await house.store.records.append([replace(failure, name=name) for name in names])
 
         async def failures(newest: int | None) -> list[int]:
             return [each.failures for each in await house.stepup.audit.clusters("axis", since=since, newest=newest)]
@@ -119,7 +119,7 @@ async def test_an_event_goes_out_unflagged_when_the_log_cannot_be_asked(tmp_path
         await wrong_code(ada)
         assert await alerts.flags(1) == [False]
         lost = replace(alerts.failures()[0], purpose="scim_token_revocation")
-        await house.store.append([lost, lost])  # on a purpose of their own
+        await house.store.records.append([lost, lost])  # on a purpose of their own
         assert await alerts.flags(3) == [False, False, True]
         watch = ClusterWatch(store=SQLiteStore(tmp_path / "nowhere" / "stepup.db"), rule=RULE)
         assert await watch.flagged(1, lost) is lost
@@ -131,5 +131,5 @@ async def test_a_failure_of_the_last_moment_reaches_the_sinks_and_holds_nothing_
         ada = await with_an_app(house, "ada")
         await wrong_code(ada)
         assert await alerts.flags(1) == [False]
-        house.store.append_soon(alerts.failures()[0])
+        house.store.records.append_soon(alerts.failures()[0])
     assert len(await alerts.flags(2)) == 2

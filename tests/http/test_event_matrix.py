@@ -165,7 +165,7 @@ async def told_since(house: House, seq: int, count: int) -> list[AuditRecord]:
     """Return the events after a place, once there are so many: the end of an action comes when nobody waits."""
     async with asyncio.timeout(20):
         while len(told := [record for record in await house.events() if record.seq > seq]) < count:
-            await house.store.wait_for_audit(await house.store.last_seq(), seconds=1)
+            await house.store.records.wait_for_audit(await house.store.records.last_seq(), seconds=1)
     return told
 
 
@@ -174,7 +174,7 @@ async def told_since(house: House, seq: int, count: int) -> list[AuditRecord]:
 async def test_each_outcome_leaves_exactly_its_events_and_each_says_everything(
     ada: Browser, bob: Browser, house: House, play: Play, expected: Told
 ) -> None:
-    before = await house.store.last_seq()
+    before = await house.store.records.last_seq()
     await play(ada, bob, house)
     told = await told_since(house, before, len(expected))
     assert Counter((record.event, record.reason) for record in told) == Counter(expected)
@@ -233,7 +233,7 @@ async def test_a_removed_key_takes_its_token_with_it_and_the_log_says_so(
 
 # A19
 async def test_the_log_is_in_the_order_of_its_numbers_when_the_clock_goes_back(ada: Browser, house: House) -> None:
-    before = await house.store.last_seq()
+    before = await house.store.records.last_seq()
     await ada.step_up("POST", TRANSMIT, "passkey")
     house.clock.advance(timedelta(hours=-2))
     await ada.step_up("POST", TRANSMIT, "passkey")

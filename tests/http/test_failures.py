@@ -335,7 +335,7 @@ async def _end_of(house: House, url: str, purpose: str) -> Any:
             for record in await house.events(EventName.ACTION_COMPLETED):
                 if record.purpose == purpose:
                     return record
-            await house.store.wait_for_audit(await house.store.last_seq(), seconds=1)
+            await house.store.records.wait_for_audit(await house.store.records.last_seq(), seconds=1)
 
 
 # X03

@@ -29,7 +29,7 @@ _ENDLESS = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SEL
 async def late(house: House) -> AsyncIterator[None]:
     """Keep the writer waiting for a lock that somebody else holds, and the reader busy with another query."""
     assert isinstance(house.store, SQLiteStore)
-    await house.store.list_factors("axis", "nobody")  # the connection is open
+    await house.store.records.list_factors("axis", "nobody")  # the connection is open
     connection = house.store._engine.state._connection
     assert connection is not None
     with closing(sqlite3.connect(house.path, isolation_level=None)) as other:

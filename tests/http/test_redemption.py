@@ -29,7 +29,7 @@ async def test_all_events_of_a_step_up_share_the_prompt_and_come_in_their_order(
     await ada.post(TRANSMIT, token=await ada.prove(prompt, "passkey"))
     async with asyncio.timeout(10):
         while len(records := await house.stepup.audit.of_prompt("axis", prompt["prompt"]["id"])) < 4:
-            await house.store.wait_for_audit(await house.store.last_seq(), seconds=1)
+            await house.store.records.wait_for_audit(await house.store.records.last_seq(), seconds=1)
     assert [record.event for record in records] == [
         EventName.CHALLENGE_REQUESTED,
         EventName.VERIFIED,

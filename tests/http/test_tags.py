@@ -520,7 +520,7 @@ async def test_the_lifespan_opens_and_closes_the_store(tmp_path: Path) -> None:
     async def send(message: Any) -> None:
         sent.append(message["type"])
         if message["type"] == "lifespan.startup.complete":
-            assert await house.store.last_seq() == 0
+            assert await house.store.records.last_seq() == 0
 
     await house.app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

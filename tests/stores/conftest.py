@@ -11,9 +11,10 @@ from typing import Protocol
 
 import pytest
 
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
+from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 
 from .servers import DATABASE, PostgresServer, ValkeyServer, need, running_postgres
@@ -21,27 +22,26 @@ from .servers import DATABASE, PostgresServer, ValkeyServer, need, running_postg
 PATIENT = timedelta(seconds=30)  # what a busy machine takes is no fault of the store
 
 
-Maker = Callable[[], Store]
-Kind = Callable[[Path, pytest.FixtureRequest], Maker]
+Kind = Callable[[Path, pytest.FixtureRequest], Callable[[], HotState]]
 
 
 class Opener(Protocol):
     """Opens another store on the same database, as another node or process would."""
 
-    def __call__(self) -> AbstractAsyncContextManager[Store]: ...
+    def __call__(self) -> AbstractAsyncContextManager[HotState]: ...
 
 
-def _sqlite(folder: Path, _: pytest.FixtureRequest) -> Maker:
+def _sqlite(folder: Path, _: pytest.FixtureRequest) -> Callable[[], SQLStore]:
     return lambda: SQLiteStore(folder / "stepup.db", timeout=PATIENT)
 
 
-def _postgres(_: Path, request: pytest.FixtureRequest) -> Maker:
+def _postgres(_: Path, request: pytest.FixtureRequest) -> Callable[[], SQLStore]:
     dsn: str = request.getfixturevalue("postgres_dsn")
     return lambda: PostgresStore(dsn, timeout=PATIENT)
 
 
-def _redis_before(behind: Kind) -> Kind:
-    def kind(folder: Path, request: pytest.FixtureRequest) -> Maker:
+def _redis_before(behind: Callable[[Path, pytest.FixtureRequest], Callable[[], SQLStore]]) -> Kind:
+    def kind(folder: Path, request: pytest.FixtureRequest) -> Callable[[], HotState]:
         url: str = request.getfixturevalue("valkey_url")
         make = behind(folder, request)
         return lambda: RedisHotStore(url, behind=make(), timeout=PATIENT)
@@ -77,7 +77,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     make = KINDS[request.param](tmp_path, request)
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[Store]:
+    async def opened() -> AsyncIterator[HotState]:
         async with make() as store:
             yield store
 
@@ -85,7 +85,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
 
 
 @pytest.fixture
-async def store(open_store: Opener) -> AsyncIterator[Store]:
+async def store(open_store: Opener) -> AsyncIterator[HotState]:
     """Yield a started store on an empty database."""
     async with open_store() as store:
         yield store

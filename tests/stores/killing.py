@@ -28,7 +28,7 @@ from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 
@@ -66,8 +66,13 @@ class Figures:
         return self.runs > 0 and not any(getattr(self, name) for name in names[names.index("double_runs") :])
 
 
-async def judge(store: Store, figures: Figures, ran: Counter[TokenReference], shown: dict[TokenReference, Presentation],
-                prompts: dict[TokenReference, str]) -> None:  # fmt: skip
+async def judge(
+    store: HotState,
+    figures: Figures,
+    ran: Counter[TokenReference],
+    shown: dict[TokenReference, Presentation],
+    prompts: dict[TokenReference, str],
+) -> None:
     """Compare what ran with what the log tells, and try everything once more."""
     figures.runs = len(ran)
     figures.double_runs = sum(count - 1 for count in ran.values())
@@ -77,7 +82,7 @@ async def judge(store: Store, figures: Figures, ran: Counter[TokenReference], sh
     figures.actions_without_event = sum(prompts[reference] not in authorized for reference in ran)
     starts: dict[str, ChainState] = {}
     figures.chain_faults = len(list(verify_chains(records, starts)))
-    heads = {head.chain: head.link for head in await store.chain_heads()}
+    heads = {head.chain: head.link for head in await store.records.chain_heads()}
     figures.chain_faults += heads != {chain: state.link for chain, state in starts.items()}
     for reference in ran:
         answer = await store.redeem(replace(shown[reference], attempt=os.urandom(16)))
@@ -87,7 +92,7 @@ async def judge(store: Store, figures: Figures, ran: Counter[TokenReference], sh
 class Crowd:
     """People who try again when the store cannot be used, and note what ran."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: HotState) -> None:
         self._store = store
         self._over = False
         self._ran: Counter[TokenReference] = Counter()

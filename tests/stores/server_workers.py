@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stepup_middleware.core.decisions import Presentation
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 
 from .workers import PATIENT, present, won_by
 
 
-def open_store(*addresses: str) -> Store:
+def open_store(*addresses: str) -> HotState:
     """Return a store that waits longer than a crowd of processes on a small machine takes."""
     *hot, dsn = addresses
     store = PostgresStore(dsn, timeout=PATIENT)

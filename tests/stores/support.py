@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.binding import BoundRequest, Details, details_digest
 from stepup_middleware.core.chain import ChainState, verify_chains
 from stepup_middleware.core.decisions import Presentation, Redemption, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
-from stepup_middleware.core.factors import FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.factors import Enrolment, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.prompts import Asked, Prompt
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.stores.base import AuditFilter, Enrolment, Store, TokenGrant
+from stepup_middleware.stores.base import HotState
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 TTL = timedelta(seconds=60)
@@ -172,17 +174,19 @@ class Held:
 
 
 async def enrol(
-    store: Store, subject: Subject = OWNER, factor: WebAuthnFactor | TOTPFactor | None = None
+    store: HotState, subject: Subject = OWNER, factor: WebAuthnFactor | TOTPFactor | None = None
 ) -> WebAuthnFactor | TOTPFactor:
     """Enrol a factor (a passkey where none is given)."""
     factor = factor or passkey()
     told = event(EventName.FACTOR_ENROLLED, workspace_id=subject.workspace_id, subject_id=subject.id)
     if isinstance(factor, WebAuthnFactor):
-        assert await store.add_webauthn_factor(subject.workspace_id, subject.id, factor, event=told)
+        assert await store.records.add_webauthn_factor(subject.workspace_id, subject.id, factor, event=told)
         return factor
     pending = enrolment(subject, encrypted_secret=factor.encrypted_secret)
-    await store.begin_enrolment(pending, now=NOW)
-    assert await store.add_totp_factor(subject.workspace_id, subject.id, factor, enrolment_id=pending.id, event=told)
+    await store.records.begin_enrolment(pending, now=NOW)
+    assert await store.records.add_totp_factor(
+        subject.workspace_id, subject.id, factor, enrolment_id=pending.id, event=told
+    )
     return factor
 
 
@@ -199,7 +203,7 @@ def enrolment(subject: Subject = OWNER, kind: FactorKind = FactorKind.TOTP, **fi
     return Enrolment(**{**values, **fields})
 
 
-async def ask(store: Store, subject: Subject = OWNER, purpose: Purpose = TRANSMIT, **fields: Any) -> Prompt:
+async def ask(store: HotState, subject: Subject = OWNER, purpose: Purpose = TRANSMIT, **fields: Any) -> Prompt:
     """Ask for a prompt that must be issued."""
     prompt = await store.ask(asked(subject, purpose, **fields), open_limit=1000)
     assert isinstance(prompt, Prompt)
@@ -207,7 +211,7 @@ async def ask(store: Store, subject: Subject = OWNER, purpose: Purpose = TRANSMI
 
 
 async def hold(
-    store: Store,
+    store: HotState,
     subject: Subject = OWNER,
     purpose: Purpose = TRANSMIT,
     *,
@@ -222,7 +226,7 @@ async def hold(
     return Held(prompt=prompt, factor=factor, reference=reference)
 
 
-async def hold_many(store: Store, count: int, subject: Subject = OWNER) -> list[Held]:
+async def hold_many(store: HotState, count: int, subject: Subject = OWNER) -> list[Held]:
     """Return so many tokens of one person, each by its own prompt and the same counterless passkey."""
     factor = await enrol(store, subject, passkey(sign_count=0))
     held = []
@@ -234,7 +238,7 @@ async def hold_many(store: Store, count: int, subject: Subject = OWNER) -> list[
     return held
 
 
-async def assert_each_ran_once(store: Store, held: Sequence[Held], ran: Sequence[Sequence[int]]) -> None:
+async def assert_each_ran_once(store: HotState, held: Sequence[Held], ran: Sequence[Sequence[int]]) -> None:
     """Assert that of eight processes one ran each token, and that the log tells of each and of its first replay."""
     assert sorted(id_ for ids in ran for id_ in ids) == sorted(one.reference.id for one in held)
     names = [record.event for record in await all_records(store)]
@@ -243,36 +247,36 @@ async def assert_each_ran_once(store: Store, held: Sequence[Held], ran: Sequence
     await assert_chains_hold(store)
 
 
-async def all_records(store: Store) -> list[AuditRecord]:
+async def all_records(store: HotState) -> list[AuditRecord]:
     """Return the whole log, oldest first."""
     return [record async for record in follow(store)]
 
 
-async def follow(store: Store) -> AsyncIterator[AuditRecord]:
+async def follow(store: HotState) -> AsyncIterator[AuditRecord]:
     """Yield the log from its beginning to its present end."""
     after = 0
-    while page := await store.audit_after(None, AuditFilter(), after=after, limit=500):
+    while page := await store.records.audit_after(None, AuditFilter(), after=after, limit=500):
         for record in page:
             yield record
         after = page[-1].seq
 
 
-async def names_of(store: Store) -> list[EventName]:
+async def names_of(store: HotState) -> list[EventName]:
     """Return the names of all events, oldest first."""
     return [record.event for record in await all_records(store)]
 
 
-async def last_record(store: Store) -> AuditRecord:
+async def last_record(store: HotState) -> AuditRecord:
     """Return the newest record."""
-    page = await store.audit_page(None, AuditFilter(), before=None, limit=1)
+    page = await store.records.audit_page(None, AuditFilter(), before=None, limit=1)
     return page.events[0]
 
 
-async def assert_chains_hold(store: Store) -> None:
+async def assert_chains_hold(store: HotState) -> None:
     """Fail unless every chain of the log holds from its start to its head."""
-    starts = {start.chain: ChainState(start.link, start.hash) for start in await store.chain_starts()}
+    starts = {start.chain: ChainState(start.link, start.hash) for start in await store.records.chain_starts()}
     assert list(verify_chains(await all_records(store), starts)) == []
-    heads = {head.chain: (head.link, head.hash) for head in await store.chain_heads()}
+    heads = {head.chain: (head.link, head.hash) for head in await store.records.chain_heads()}
     assert {chain: (state.link, state.hash) for chain, state in starts.items() if chain in heads} == heads
 
 

@@ -8,8 +8,9 @@ from random import Random
 
 import pytest
 
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
-from stepup_middleware.stores.base import AuditFilter, Store
+from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.sqlite import log_reader
 
 from .conftest import Opener
@@ -42,51 +43,53 @@ def counted(
     )
 
 
-async def test_counts_are_those_of_a_plain_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_counts_are_those_of_a_plain_read(store: HotState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_reader, "STRETCH", 70)  # of several stretches, the last not whole
     chance, count = Random(11), 400  # noqa: S311 - questions, no secret
-    await store.append(log_of(count, chance))
+    await store.records.append(log_of(count, chance))
     records = await all_records(store)
     found = 0
     for number in range(100):
         since = NOW + 11 * MINUTE * chance.randrange(-50, count + 10)
         until = chance.choice((None, since + MINUTE * chance.randrange(5_000)))
         workspace = chance.choice(("w-1", "w-1", "w-2"))
-        counts = await store.count_events(workspace, since=since, until=until)
+        counts = await store.records.count_events(workspace, since=since, until=until)
         assert counts.by_hour == counted(records, workspace, since, until), (number, workspace, since, until)
         assert counts.last_seq == count
         found += sum(counts.by_hour.values())
     assert found > 1_000
 
 
-async def test_a_count_begins_at_its_first_moment_and_ends_before_its_last(store: Store) -> None:
+async def test_a_count_begins_at_its_first_moment_and_ends_before_its_last(store: HotState) -> None:
     noon = (NOW, EventName.POLICY_CHANGED)
-    await store.append([event(at=at) for at in (NOW - MICROSECOND, NOW, NOW + HOUR - MICROSECOND, NOW + HOUR)])
-    assert (await store.count_events("w-1", since=NOW, until=NOW + HOUR)).by_hour == {noon: 2}
-    assert (await store.count_events("w-1", since=NOW, until=NOW)).by_hour == {}
-    assert sum((await store.count_events("w-1", since=NOW - MICROSECOND)).by_hour.values()) == 4
+    await store.records.append([event(at=at) for at in (NOW - MICROSECOND, NOW, NOW + HOUR - MICROSECOND, NOW + HOUR)])
+    assert (await store.records.count_events("w-1", since=NOW, until=NOW + HOUR)).by_hour == {noon: 2}
+    assert (await store.records.count_events("w-1", since=NOW, until=NOW)).by_hour == {}
+    assert sum((await store.records.count_events("w-1", since=NOW - MICROSECOND)).by_hour.values()) == 4
     elsewhere = timezone(timedelta(hours=5, minutes=30))
-    there = await store.count_events("w-1", since=NOW.astimezone(elsewhere), until=(NOW + HOUR).astimezone(elsewhere))
+    there = await store.records.count_events(
+        "w-1", since=NOW.astimezone(elsewhere), until=(NOW + HOUR).astimezone(elsewhere)
+    )
     assert there.by_hour == {noon: 2}
     assert all(hour.tzinfo is UTC for hour, _ in there.by_hour)
 
 
-async def test_nothing_is_counted_where_there_is_nothing(store: Store) -> None:
-    empty = await store.count_events("w-1", since=NOW)
+async def test_nothing_is_counted_where_there_is_nothing(store: HotState) -> None:
+    empty = await store.records.count_events("w-1", since=NOW)
     assert (empty.by_hour, empty.last_seq) == ({}, 0)
-    await store.append([event()])
+    await store.records.append([event()])
     for workspace in ("w-2", "", "w-1\0"):
-        assert (await store.count_events(workspace, since=NOW)).by_hour == {}
-    assert (await store.count_events("w-1", since=NOW + MINUTE)).by_hour == {}
+        assert (await store.records.count_events(workspace, since=NOW)).by_hour == {}
+    assert (await store.records.count_events("w-1", since=NOW + MINUTE)).by_hour == {}
 
 
-async def test_reading_on_from_a_count_meets_what_it_did_not_count(store: Store, open_store: Opener) -> None:
-    await store.append([event(EventName.FAILED)] * 3)
-    counts = await store.count_events("w-1", since=NOW)
+async def test_reading_on_from_a_count_meets_what_it_did_not_count(store: HotState, open_store: Opener) -> None:
+    await store.records.append([event(EventName.FAILED)] * 3)
+    counts = await store.records.count_events("w-1", since=NOW)
     assert counts.by_hour == {(NOW, EventName.FAILED): 3}
     async with open_store() as other:
-        await other.append([event(EventName.VERIFIED, at=NOW - HOUR)])
-    beyond = await store.audit_after("w-1", AuditFilter(), after=counts.last_seq, limit=10)
+        await other.records.append([event(EventName.VERIFIED, at=NOW - HOUR)])
+    beyond = await store.records.audit_after("w-1", AuditFilter(), after=counts.last_seq, limit=10)
     assert [record.event for record in beyond] == [EventName.VERIFIED]
-    since_before = await store.count_events("w-1", since=NOW - HOUR)
+    since_before = await store.records.count_events("w-1", since=NOW - HOUR)
     assert since_before.by_hour == {(NOW, EventName.FAILED): 3, (NOW - HOUR, EventName.VERIFIED): 1}

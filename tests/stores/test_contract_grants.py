@@ -8,12 +8,14 @@ from datetime import timedelta
 
 import pytest
 
+from stepup_middleware.core.attempts import AttemptLimit, TooMany
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.grants import GrantRefused
 from stepup_middleware.core.prompts import PROMPT_LIFETIME, PromptState
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.base import AttemptLimit, GrantRefused, Store, TooMany
+from stepup_middleware.stores.base import HotState
 
 from .conftest import Opener
 from .support import (
@@ -34,12 +36,12 @@ from .support import (
 LIMIT = AttemptLimit()
 
 
-async def stored_factor(store: Store, factor_id: str) -> WebAuthnFactor | TOTPFactor:
-    factors = await store.list_factors(OWNER.workspace_id, OWNER.id)
+async def stored_factor(store: HotState, factor_id: str) -> WebAuthnFactor | TOTPFactor:
+    factors = await store.records.list_factors(OWNER.workspace_id, OWNER.id)
     return next(factor for factor in factors if factor.id == factor_id)
 
 
-async def test_a_grant_proves_the_prompt_advances_the_count_and_tells_the_log(store: Store) -> None:
+async def test_a_grant_proves_the_prompt_advances_the_count_and_tells_the_log(store: HotState) -> None:
     factor = await enrol(store)
     prompt = await ask(store)
     grant = grant_for(prompt, factor, backed_up=False)
@@ -55,7 +57,7 @@ async def test_a_grant_proves_the_prompt_advances_the_count_and_tells_the_log(st
     assert (await last_record(store)).event is EventName.VERIFIED
 
 
-async def test_one_prompt_brings_one_token_however_many_prove_it_at_once(store: Store, open_store: Opener) -> None:
+async def test_one_prompt_brings_one_token_however_many_prove_it_at_once(store: HotState, open_store: Opener) -> None:
     factor = await enrol(store, factor=passkey(sign_count=0))  # ASVS 2.3.4
     prompt = await ask(store)
     async with open_store() as other:
@@ -67,7 +69,7 @@ async def test_one_prompt_brings_one_token_however_many_prove_it_at_once(store: 
 
 
 @pytest.mark.parametrize("end", ["expired", "cancelled", "unknown"])
-async def test_a_prompt_that_is_not_open_brings_no_token(store: Store, end: str) -> None:
+async def test_a_prompt_that_is_not_open_brings_no_token(store: HotState, end: str) -> None:
     factor = await enrol(store)
     prompt = await ask(store)
     grant = grant_for(prompt, factor)
@@ -77,31 +79,31 @@ async def test_a_prompt_that_is_not_open_brings_no_token(store: Store, end: str)
         await store.cancel_prompt(prompt.id, event=event(EventName.FAILED), now=NOW)
     else:
         grant = replace(grant, prompt=replace(prompt, id="unknown"))
-    before = await store.last_seq()
+    before = await store.records.last_seq()
     assert await store.issue_token(grant) is GrantRefused.PROMPT_CLOSED
-    assert await store.last_seq() == before
+    assert await store.records.last_seq() == before
     assert await stored_factor(store, factor.id) == factor
 
 
-async def test_a_factor_that_was_removed_or_is_somebody_elses_brings_no_token(store: Store) -> None:
+async def test_a_factor_that_was_removed_or_is_somebody_elses_brings_no_token(store: HotState) -> None:
     mine, theirs = await enrol(store), await enrol(store, COSIGNER)
     prompt = await ask(store)
     assert await store.issue_token(grant_for(prompt, theirs)) is GrantRefused.FACTOR_GONE
     wrong_kind = grant_for(prompt, mine, factor_kind=FactorKind.HARDWARE_KEY)
     assert await store.issue_token(wrong_kind) is GrantRefused.FACTOR_GONE
     gone = event(EventName.FACTOR_REMOVED)
-    await store.remove_factor(OWNER.workspace_id, OWNER.id, mine.id, event=gone, now=NOW)
+    await store.records.remove_factor(OWNER.workspace_id, OWNER.id, mine.id, event=gone, now=NOW)
     assert await store.issue_token(grant_for(prompt, mine)) is GrantRefused.FACTOR_GONE
 
 
-async def test_a_factor_enrolled_while_the_prompt_is_open_does_not_serve_it(store: Store) -> None:
+async def test_a_factor_enrolled_while_the_prompt_is_open_does_not_serve_it(store: HotState) -> None:
     await enrol(store)
     prompt = await ask(store)
     later = await enrol(store)
     assert await store.issue_token(grant_for(prompt, later)) is GrantRefused.FACTOR_GONE
 
 
-async def test_a_sign_count_that_moved_meanwhile_refuses_and_leaves_the_prompt_open(store: Store) -> None:
+async def test_a_sign_count_that_moved_meanwhile_refuses_and_leaves_the_prompt_open(store: HotState) -> None:
     factor = await enrol(store)
     first, second = await ask(store), await ask(store)
     answers = await asyncio.gather(*(store.issue_token(grant_for(prompt, factor)) for prompt in (first, second)))
@@ -113,7 +115,7 @@ async def test_a_sign_count_that_moved_meanwhile_refuses_and_leaves_the_prompt_o
 
 
 async def test_a_one_time_password_brings_one_token_over_all_prompts_and_nodes(
-    store: Store, open_store: Opener
+    store: HotState, open_store: Opener
 ) -> None:
     code = totp()  # O02, O03, O06
     await enrol(store, factor=code)
@@ -125,11 +127,11 @@ async def test_a_one_time_password_brings_one_token_over_all_prompts_and_nodes(
     tokens = [answer for answer in answers if isinstance(answer, TokenReference)]
     assert len(tokens) == 1
     assert answers.count(GrantRefused.STEP_SPENT) >= 48
-    assert await store.last_time_step(OWNER.workspace_id, OWNER.id) == code.last_step + 1
+    assert await store.records.last_time_step(OWNER.workspace_id, OWNER.id) == code.last_step + 1
 
 
 @pytest.mark.parametrize(("step", "accepted"), [(99, False), (100, False), (101, True)])
-async def test_only_a_later_time_step_than_the_last_is_accepted(store: Store, step: int, accepted: bool) -> None:
+async def test_only_a_later_time_step_than_the_last_is_accepted(store: HotState, step: int, accepted: bool) -> None:
     code = await enrol(store, factor=totp(last_step=100))  # O04
     prompt = await ask(store, purpose=ROTATE)
     answer = await store.issue_token(grant_for(prompt, code, time_step=step))
@@ -139,41 +141,41 @@ async def test_only_a_later_time_step_than_the_last_is_accepted(store: Store, st
     assert (stored.state is PromptState.OPEN) is not accepted
 
 
-async def test_a_code_spent_at_the_apps_own_sign_in_is_spent_here_too(store: Store) -> None:
+async def test_a_code_spent_at_the_apps_own_sign_in_is_spent_here_too(store: HotState) -> None:
     code = await enrol(store, factor=totp(last_step=100))  # O09
-    assert await store.advance_time_step(OWNER.workspace_id, OWNER.id, 101)
-    assert not await store.advance_time_step(OWNER.workspace_id, OWNER.id, 101)
+    assert await store.records.advance_time_step(OWNER.workspace_id, OWNER.id, 101)
+    assert not await store.records.advance_time_step(OWNER.workspace_id, OWNER.id, 101)
     prompt = await ask(store, purpose=ROTATE)
     assert await store.issue_token(grant_for(prompt, code, time_step=101)) is GrantRefused.STEP_SPENT
-    assert await store.advance_time_step(COSIGNER.workspace_id, COSIGNER.id, 101)
+    assert await store.records.advance_time_step(COSIGNER.workspace_id, COSIGNER.id, 101)
 
 
-async def test_two_totp_factors_of_one_person_share_the_step(store: Store) -> None:
+async def test_two_totp_factors_of_one_person_share_the_step(store: HotState) -> None:
     first = await enrol(store, factor=totp(last_step=100))
     second = await enrol(store, factor=totp(last_step=101))
     prompt = await ask(store, purpose=ROTATE)
     assert await store.issue_token(grant_for(prompt, first, time_step=101)) is GrantRefused.STEP_SPENT
-    factors = await store.list_factors(OWNER.workspace_id, OWNER.id)
+    factors = await store.records.list_factors(OWNER.workspace_id, OWNER.id)
     assert {factor.last_step for factor in factors if isinstance(factor, TOTPFactor)} == {101}
     assert isinstance(await store.issue_token(grant_for(prompt, second, time_step=102)), TokenReference)
 
 
-async def test_what_cannot_be_written_whole_is_not_written_at_all(store: Store) -> None:
+async def test_what_cannot_be_written_whole_is_not_written_at_all(store: HotState) -> None:
     factor = await enrol(store)  # A03
     prompt = await ask(store)
     unwritable = event(EventName.VERIFIED, reason="\ud800")
-    before = await store.last_seq()
+    before = await store.records.last_seq()
     with pytest.raises(StoreError):
         await store.issue_token(grant_for(prompt, factor, event=unwritable))
     stored = await store.get_prompt(prompt.id, now=NOW)
     assert stored is not None
     assert stored.state is PromptState.OPEN
     assert await stored_factor(store, factor.id) == factor
-    assert await store.last_seq() == before
+    assert await store.records.last_seq() == before
     assert isinstance(await store.issue_token(grant_for(prompt, factor)), TokenReference)
 
 
-async def test_one_bad_operation_harms_none_that_came_with_it(store: Store) -> None:
+async def test_one_bad_operation_harms_none_that_came_with_it(store: HotState) -> None:
     factor = await enrol(store, factor=passkey(sign_count=0))
     prompts = [await ask(store) for _ in range(10)]
     bad = event(EventName.VERIFIED, reason="\ud800")
@@ -186,20 +188,20 @@ async def test_one_bad_operation_harms_none_that_came_with_it(store: Store) -> N
 
 # O19
 async def test_attempts_are_counted_before_they_are_judged_and_shared_by_all_prompts_and_nodes(
-    store: Store, open_store: Opener
+    store: HotState, open_store: Opener
 ) -> None:
     async with open_store() as other:  # NIST SP 800-63B-4 §3.2.2
         nodes = (store, other) * 10
         answers = await asyncio.gather(
-            *(n.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW) for n in nodes)
+            *(n.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW) for n in nodes)
         )
     assert answers.count(None) == 5
     assert answers.count(TooMany(retry_after=LIMIT.pause)) == 15
 
 
-async def test_the_pause_doubles_with_each_further_failure_up_to_the_longest(store: Store) -> None:
+async def test_the_pause_doubles_with_each_further_failure_up_to_the_longest(store: HotState) -> None:
     async def reserve(now: timedelta) -> TooMany | None:
-        return await store.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW + now)
+        return await store.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW + now)
 
     at = timedelta()
     for _ in range(4):
@@ -212,34 +214,34 @@ async def test_the_pause_doubles_with_each_further_failure_up_to_the_longest(sto
         at += minutes
 
 
-async def test_a_bucket_closed_for_good_stays_so_until_the_factor_is_enrolled_anew(store: Store) -> None:
+async def test_a_bucket_closed_for_good_stays_so_until_the_factor_is_enrolled_anew(store: HotState) -> None:
     short = AttemptLimit(failures=2, pause=timedelta(seconds=1), disable_at=3)
     at = NOW
     for _ in range(3):
-        assert await store.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=short, now=at) is None
+        assert await store.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=short, now=at) is None
         at += timedelta(hours=1)
     years = NOW + timedelta(days=4000)
-    refused = await store.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=short, now=years)
+    refused = await store.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=short, now=years)
     assert refused == TooMany(retry_after=short.longest)
-    assert await store.reserve_attempt(OWNER.workspace_id, OWNER.id, "webauthn", limit=short, now=at) is None
-    assert await store.reserve_attempt(COSIGNER.workspace_id, COSIGNER.id, "totp", limit=short, now=at) is None
+    assert await store.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "webauthn", limit=short, now=at) is None
+    assert await store.records.reserve_attempt(COSIGNER.workspace_id, COSIGNER.id, "totp", limit=short, now=at) is None
     await enrol(store, factor=totp())
-    assert await store.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=short, now=at) is None
+    assert await store.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=short, now=at) is None
 
 
-async def test_success_clears_its_bucket(store: Store) -> None:
+async def test_success_clears_its_bucket(store: HotState) -> None:
     code = await enrol(store, factor=totp())
     for _ in range(5):
-        await store.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW)
-    assert await store.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW) is not None
+        await store.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW)
+    assert await store.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW) is not None
     await store.issue_token(grant_for(await ask(store, purpose=ROTATE), code))
-    assert await store.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW) is None
+    assert await store.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW) is None
 
 
-async def test_a_refused_grant_clears_no_bucket(store: Store) -> None:
+async def test_a_refused_grant_clears_no_bucket(store: HotState) -> None:
     code = await enrol(store, factor=totp(last_step=100))
     for _ in range(5):
-        await store.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW)
+        await store.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW)
     prompt = await ask(store, purpose=ROTATE)
     assert await store.issue_token(grant_for(prompt, code, time_step=100)) is GrantRefused.STEP_SPENT
-    assert await store.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW) is not None
+    assert await store.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW) is not None

@@ -13,7 +13,7 @@ from stepup_middleware.core.decisions import CLOCK_SKEW, Flag, TokenState, Verdi
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import HotState
 
 from .conftest import Opener
 from .support import (
@@ -47,7 +47,7 @@ OTHER_DETAILS = {"details_digest": bytes(32)}
 LATE = {"now": NOW + timedelta(hours=1)}
 
 
-async def test_an_honest_presentation_redeems_and_the_row_says_by_whom(store: Store) -> None:
+async def test_an_honest_presentation_redeems_and_the_row_says_by_whom(store: HotState) -> None:
     held = await hold(store)
     shown = held.shown()
     answer = await store.redeem(shown)
@@ -59,7 +59,7 @@ async def test_an_honest_presentation_redeems_and_the_row_says_by_whom(store: St
     assert (row.prompt_id, row.factor_id, row.purpose) == (held.prompt.id, held.factor.id, held.prompt.purpose)
 
 
-async def test_the_event_of_a_redemption_is_durable_when_the_answer_comes(store: Store, open_store: Opener) -> None:
+async def test_the_event_of_a_redemption_is_durable_when_the_answer_comes(store: HotState, open_store: Opener) -> None:
     held = await hold(store)  # T02
     await store.redeem(held.shown())
     async with open_store() as other:
@@ -71,7 +71,7 @@ async def test_the_event_of_a_redemption_is_durable_when_the_answer_comes(store:
     assert record.request == held.prompt.request
 
 
-async def test_a_second_presentation_is_known_for_a_replay(store: Store) -> None:
+async def test_a_second_presentation_is_known_for_a_replay(store: HotState) -> None:
     held = await hold(store)  # T03, T33, T34
     await store.redeem(held.shown())
     again = await store.redeem(held.shown())
@@ -84,15 +84,15 @@ async def test_a_second_presentation_is_known_for_a_replay(store: Store) -> None
     assert record.data["redeemed"]["ip"] == IP
 
 
-async def test_the_same_attempt_recognises_its_own_success_and_writes_no_second_event(store: Store) -> None:
+async def test_the_same_attempt_recognises_its_own_success_and_writes_no_second_event(store: HotState) -> None:
     held = await hold(store)  # S04
     shown = held.shown()
     await store.redeem(shown)
-    before = await store.last_seq()
+    before = await store.records.last_seq()
     again = await store.redeem(shown)
     assert again.decision.verdict is Verdict.REDEEMED
     assert row_of(again).attempt == shown.attempt
-    assert await store.last_seq() == before
+    assert await store.records.last_seq() == before
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ async def test_the_same_attempt_recognises_its_own_success_and_writes_no_second_
     ],
 )
 async def test_each_row_of_the_table_refuses_and_leaves_the_token_as_it_says(
-    store: Store, off: dict[str, object], verdict: Verdict, flag: Flag, state: TokenState
+    store: HotState, off: dict[str, object], verdict: Verdict, flag: Flag, state: TokenState
 ) -> None:
     held = await hold(store)
     answer = await store.redeem(held.shown(**off))
@@ -126,7 +126,7 @@ async def test_each_row_of_the_table_refuses_and_leaves_the_token_as_it_says(
 
 
 @pytest.mark.parametrize("off", [{}, LATE, OTHER_IP, STRANGER, OTHER_SESSION, OTHER_PURPOSE, OTHER_REQUEST])
-async def test_a_redeemed_token_is_reused_whatever_else_is_wrong(store: Store, off: dict[str, object]) -> None:
+async def test_a_redeemed_token_is_reused_whatever_else_is_wrong(store: HotState, off: dict[str, object]) -> None:
     held = await hold(store)  # P01, P02, P03, P04
     await store.redeem(held.shown())
     again = await store.redeem(held.shown(**off))
@@ -147,7 +147,7 @@ async def test_a_redeemed_token_is_reused_whatever_else_is_wrong(store: Store, o
     ],
 )
 async def test_of_several_faults_the_first_of_the_table_answers_and_all_are_logged(
-    store: Store, off: dict[str, object], verdict: Verdict
+    store: HotState, off: dict[str, object], verdict: Verdict
 ) -> None:
     held = await hold(store)
     answer = await store.redeem(held.shown(**off))
@@ -156,7 +156,7 @@ async def test_of_several_faults_the_first_of_the_table_answers_and_all_are_logg
     assert (await last_record(store)).flags == tuple(flag.value for flag in answer.decision.flags)
 
 
-async def test_the_wrong_purpose_answers_before_a_factor_that_is_too_weak(store: Store) -> None:
+async def test_the_wrong_purpose_answers_before_a_factor_that_is_too_weak(store: HotState) -> None:
     factor = await enrol(store, factor=totp())  # P11
     held = await hold(store, purpose=ROTATE, factor=factor)
     strict = FactorRequirement.PHISHING_RESISTANT
@@ -165,7 +165,7 @@ async def test_the_wrong_purpose_answers_before_a_factor_that_is_too_weak(store:
     assert answer.decision.flags == (Flag.WRONG_PURPOSE, Flag.FACTOR_WEAK)
 
 
-async def test_a_factor_below_the_minimum_of_this_moment_ends_the_token(store: Store) -> None:
+async def test_a_factor_below_the_minimum_of_this_moment_ends_the_token(store: HotState) -> None:
     factor = await enrol(store, factor=totp())
     held = await hold(store, purpose=ROTATE, factor=factor)
     answer = await store.redeem(held.shown(minimum=FactorRequirement.PHISHING_RESISTANT))
@@ -173,17 +173,17 @@ async def test_a_factor_below_the_minimum_of_this_moment_ends_the_token(store: S
     assert (await store.redeem(held.shown())).decision.flags == (Flag.REVOKED,)
 
 
-async def test_a_removed_factor_takes_its_unredeemed_tokens_with_it(store: Store) -> None:
+async def test_a_removed_factor_takes_its_unredeemed_tokens_with_it(store: HotState) -> None:
     held = await hold(store)  # T31
     removed = event(EventName.FACTOR_REMOVED)
-    assert await store.remove_factor(OWNER.workspace_id, OWNER.id, held.factor.id, event=removed, now=NOW)
+    assert await store.records.remove_factor(OWNER.workspace_id, OWNER.id, held.factor.id, event=removed, now=NOW)
     answer = await store.redeem(held.shown())
     assert answer.decision.verdict is Verdict.FACTOR_INSUFFICIENT
     assert answer.decision.flags == (Flag.FACTOR_GONE,)
     assert (await store.redeem(held.shown())).decision.flags == (Flag.REVOKED, Flag.FACTOR_GONE)
 
 
-async def test_a_token_revoked_for_its_ip_brings_no_critical_alert_from_the_right_one(store: Store) -> None:
+async def test_a_token_revoked_for_its_ip_brings_no_critical_alert_from_the_right_one(store: HotState) -> None:
     held = await hold(store)  # P13
     await store.redeem(held.shown(**OTHER_IP))
     answer = await store.redeem(held.shown())
@@ -191,7 +191,7 @@ async def test_a_token_revoked_for_its_ip_brings_no_critical_alert_from_the_righ
     assert EventName.REUSED not in await names_of(store)
 
 
-async def test_a_right_and_a_wrong_ip_at_once_never_run_twice(store: Store) -> None:
+async def test_a_right_and_a_wrong_ip_at_once_never_run_twice(store: HotState) -> None:
     for held in await hold_many(store, 20):  # P14
         shown = [held.shown(), held.shown(**OTHER_IP)]
         secrets.SystemRandom().shuffle(shown)
@@ -202,7 +202,7 @@ async def test_a_right_and_a_wrong_ip_at_once_never_run_twice(store: Store) -> N
 
 
 @pytest.mark.parametrize("id_", [4711, 2**63 - 1, 2**63, 2**64 - 1])
-async def test_a_reference_without_a_row_is_state_lost_never_reused(store: Store, id_: int) -> None:
+async def test_a_reference_without_a_row_is_state_lost_never_reused(store: HotState, id_: int) -> None:
     held = await hold(store)  # T29
     answer = await store.redeem(held.shown(reference=TokenReference(id_, bytes(16))))
     assert answer.decision.verdict is Verdict.REQUIRED
@@ -210,21 +210,21 @@ async def test_a_reference_without_a_row_is_state_lost_never_reused(store: Store
     assert (await last_record(store)).prompt_id == ""
 
 
-async def test_a_row_with_another_nonce_is_no_row(store: Store) -> None:
+async def test_a_row_with_another_nonce_is_no_row(store: HotState) -> None:
     held = await hold(store)
     answer = await store.redeem(held.shown(reference=replace(held.reference, nonce=bytes(16))))
     assert answer.decision.flags == (Flag.STATE_LOST,)
     assert won([await store.redeem(held.shown())]) == 1
 
 
-async def test_a_token_lives_up_to_its_last_microsecond_and_not_at_its_end(store: Store) -> None:
+async def test_a_token_lives_up_to_its_last_microsecond_and_not_at_its_end(store: HotState) -> None:
     first, second = await hold_many(store, 2)  # K01, K02
     end = first.prompt.created_at + timedelta(seconds=1) + TTL
     assert (await store.redeem(first.shown(now=end))).decision.verdict is Verdict.EXPIRED
     assert (await store.redeem(second.shown(now=end - MICROSECOND))).decision.verdict is Verdict.REDEEMED
 
 
-async def test_a_ttl_that_was_shortened_meanwhile_ends_a_token_sooner(store: Store) -> None:
+async def test_a_ttl_that_was_shortened_meanwhile_ends_a_token_sooner(store: HotState) -> None:
     held = await hold(store)  # K07
     issued_at = held.prompt.created_at + timedelta(seconds=1)
     short = timedelta(seconds=10)
@@ -234,7 +234,7 @@ async def test_a_ttl_that_was_shortened_meanwhile_ends_a_token_sooner(store: Sto
     assert before.decision.verdict is Verdict.REDEEMED
 
 
-async def test_a_ttl_that_was_lengthened_meanwhile_makes_no_token_live_longer(store: Store) -> None:
+async def test_a_ttl_that_was_lengthened_meanwhile_makes_no_token_live_longer(store: HotState) -> None:
     held = await hold(store)  # K07
     end = held.prompt.created_at + timedelta(seconds=1) + TTL
     late = await store.redeem(held.shown(ttl=10 * TTL, now=end))
@@ -242,7 +242,7 @@ async def test_a_ttl_that_was_lengthened_meanwhile_makes_no_token_live_longer(st
     assert (await store.redeem(held.shown(ttl=10 * TTL, now=end - MICROSECOND))).decision.verdict is Verdict.REDEEMED
 
 
-async def test_a_clock_that_is_a_little_behind_redeems_and_one_far_behind_does_not(store: Store) -> None:
+async def test_a_clock_that_is_a_little_behind_redeems_and_one_far_behind_does_not(store: HotState) -> None:
     first, second = await hold_many(store, 2)  # K03, K04
     issued_at = first.prompt.created_at + timedelta(seconds=1)
     far = await store.redeem(first.shown(now=issued_at - CLOCK_SKEW - MICROSECOND))
@@ -251,7 +251,7 @@ async def test_a_clock_that_is_a_little_behind_redeems_and_one_far_behind_does_n
     assert near.decision.verdict is Verdict.REDEEMED
 
 
-async def test_fifty_at_once_with_one_token_run_once(store: Store) -> None:
+async def test_fifty_at_once_with_one_token_run_once(store: HotState) -> None:
     held = await hold(store)  # T04, PSD2 RTS 4(1)
     answers = await asyncio.gather(*(store.redeem(held.shown()) for _ in range(50)))
     assert won(answers) == 1
@@ -263,7 +263,7 @@ async def test_fifty_at_once_with_one_token_run_once(store: Store) -> None:
     await assert_chains_hold(store)
 
 
-async def test_a_hundred_tokens_of_one_person_at_once_all_run(store: Store) -> None:
+async def test_a_hundred_tokens_of_one_person_at_once_all_run(store: HotState) -> None:
     held = await hold_many(store, 100)  # D08
     answers = await asyncio.gather(*(store.redeem(one.shown()) for one in held))
     assert won(answers) == 100
@@ -280,16 +280,16 @@ async def test_two_nodes_share_each_token(open_store: Opener) -> None:
         await assert_chains_hold(one)
 
 
-async def test_a_flood_with_a_spent_token_leaves_an_event_per_power_of_ten(store: Store) -> None:
+async def test_a_flood_with_a_spent_token_leaves_an_event_per_power_of_ten(store: HotState) -> None:
     held = await hold(store)  # D09
     await store.redeem(held.shown())
-    before = await store.last_seq()
+    before = await store.records.last_seq()
     await asyncio.gather(*(store.redeem(held.shown()) for _ in range(1000)))
-    assert await store.last_seq() == before + 4
+    assert await store.records.last_seq() == before + 4
     assert row_of(await store.redeem(held.shown())).replays == 1001
 
 
-async def test_a_cancelled_wait_leaves_a_token_redeemed_and_says_so_or_untouched(store: Store) -> None:
+async def test_a_cancelled_wait_leaves_a_token_redeemed_and_says_so_or_untouched(store: HotState) -> None:
     held = await hold_many(store, 30)  # X03, X04
     tasks = [asyncio.create_task(store.redeem(one.shown())) for one in held]
     await asyncio.sleep(0)

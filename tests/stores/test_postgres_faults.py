@@ -15,10 +15,11 @@ from importlib.resources import files
 import asyncpg
 import pytest
 
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.base import AuditFilter, Store
+from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.connection import WriterConnection
 from stepup_middleware.stores.postgres.writer import MOST_TOGETHER

@@ -83,7 +83,7 @@ async def test_a_server_that_evicts_keys_stops_the_start(postgres_dsn: str, poli
 async def test_a_store_that_keeps_no_epoch_cannot_stand_behind(postgres_dsn: str) -> None:
     hot = RedisHotStore("redis://127.0.0.1", behind=PostgresStore(postgres_dsn))
     with pytest.raises(ConfigurationError, match="epoch"):
-        RedisHotStore("redis://127.0.0.1", behind=hot)
+        RedisHotStore("redis://127.0.0.1", behind=hot)  # type: ignore[arg-type]  # what is refused
 
 
 async def test_a_replica_is_refused(postgres_dsn: str, own_server: ValkeyServer) -> None:

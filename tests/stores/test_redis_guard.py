@@ -44,7 +44,7 @@ async def run_cases(postgres: PostgresServer, valkey: ValkeyServer, batch: list[
     dsn = await postgres.empty_database(DATABASE)
     await valkey.empty()
     async with RedisHotStore(valkey.url(), behind=PostgresStore(dsn)) as store:
-        await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
+        await store.records.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
         rows = [dict(row) for row, _ in batch]
         shown = [
             presentation(fields, index, index.to_bytes(16, "big")) for index, (_, fields) in enumerate(batch, start=1)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.service.verification import LogFault, LogVerifier
-from stepup_middleware.stores.base import AuditFilter, AuditLog
+from stepup_middleware.stores.records import AuditLog
 from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
 from tests.evidence.support import KEY, person, run, signing_house, transmit
 

@@ -11,8 +11,8 @@ from random import Random
 
 import pytest
 
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome
-from stepup_middleware.stores.base import AuditFilter
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.query import statement
 

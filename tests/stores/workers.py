@@ -12,19 +12,19 @@ from pathlib import Path
 
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.sqlite import SQLiteStore
 
 PATIENT = timedelta(seconds=30)
 AT_ONCE = 8  # presentations that a worker has under way
 
 
-async def _ran(store: Store, shown: Presentation) -> bool:
+async def _ran(store: HotState, shown: Presentation) -> bool:
     answer = await store.redeem(replace(shown, attempt=os.urandom(16)))
     return answer.decision.verdict is Verdict.REDEEMED
 
 
-async def won_by(store: Store, shown: Sequence[Presentation], seed: int) -> list[int]:
+async def won_by(store: HotState, shown: Sequence[Presentation], seed: int) -> list[int]:
     """Redeem all tokens at once, in an order of one's own; return the ids of those that ran here."""
     mine = list(shown)
     random.Random(seed).shuffle(mine)  # noqa: S311 - an order, no secret
@@ -42,7 +42,7 @@ def race(path: Path, shown: Sequence[Presentation], seed: int) -> list[int]:
     return asyncio.run(run())
 
 
-async def present(store: Store, shown: Sequence[Presentation], seed: int, ledger: Path) -> None:
+async def present(store: HotState, shown: Sequence[Presentation], seed: int, ledger: Path) -> None:
     """Present every token, in an order of one's own; write down each answer, and each run at once."""
     file = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     waiting = list(shown)
@@ -67,12 +67,12 @@ def redeem_over_a_fork(path: Path, shown: Sequence[Presentation]) -> tuple[list[
 
     async def here(store: SQLiteStore) -> list[int]:
         ran = await asyncio.gather(*(_ran(store, one) for one in shown))
-        await store.last_seq()  # a reader was opened anew as well
+        await store.records.last_seq()  # a reader was opened anew as well
         return [one.reference.id for one, won in zip(shown, ran, strict=True) if won]
 
     async def run() -> tuple[list[int], list[int]]:
         async with SQLiteStore(path, timeout=PATIENT) as store:
-            await store.last_seq()
+            await store.records.last_seq()
             reading, writing = os.pipe()
             child = os.fork()
             if child == 0:

@@ -9,11 +9,11 @@ from typing import Any
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import CLOCK_SKEW, Presentation, TokenRow, TokenState
+from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores import rows
-from stepup_middleware.stores.base import TokenGrant
 from stepup_middleware.stores.rows import Facts, grant_row, prompt_body, stored_prompt
 
 _SKEW = span_micros(CLOCK_SKEW)

@@ -1,4 +1,4 @@
-"""Redemption: presentations of one moment share a pipeline, and each is authorized by the ledger before it counts."""
+"""Redemption: presentations of one moment share a pipeline, and each counts once the records behind authorized it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ from stepup_middleware.core.decisions import (
 )
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import aborted_event
-from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.deadlines import Deadlines
-from stepup_middleware.stores.ledger import Ledger
+from stepup_middleware.stores.records import EpochStore
 
 from .codec import redeemed_token, shown_arguments, token_key, token_of
-from .server import Elsewhere, Server, as_store_error
+from .server import Elsewhere, RedisServer, as_store_error
 
 MOST_TOGETHER = 512  # presentations in one pipeline
 LEAST_APART = 32  # fewer presentations are not divided
@@ -38,13 +37,12 @@ Waiting = tuple[Presentation, "asyncio.Future[Redemption]"]
 class Redeemer:
     """Redeems tokens of a server on behalf of a store, one pipeline after another.
 
-    Whatever a pipeline consumed is authorized by the ledger in one transaction, while the next is on its way.
+    Whatever a pipeline consumed is authorized by the records behind in one transaction, while the next is on its way.
     """
 
-    def __init__(self, server: Server, behind: Store, ledger: Ledger, *, seconds: float) -> None:
+    def __init__(self, server: RedisServer, behind: EpochStore, *, seconds: float) -> None:
         self._server = server
         self._behind = behind
-        self._ledger = ledger
         self._seconds = seconds
         self._deadlines: Deadlines | None = None
         self._queue: list[Waiting] = []
@@ -53,7 +51,7 @@ class Redeemer:
         self._finishing: set[asyncio.Task[None]] = set()
 
     async def redeem(self, shown: Presentation) -> Redemption:
-        """Redeem a token, or say why not. What is returned is durable in the ledger. Raises ``StoreError``."""
+        """Redeem a token, or say why not. What is returned is durable in the records. Raises ``StoreError``."""
         if len(self._queue) >= MOST_WAITING:
             raise StoreError("too many presentations wait for the hot store")
         loop = asyncio.get_running_loop()
@@ -109,7 +107,7 @@ class Redeemer:
             self._task = None
 
     def _share(self) -> int:
-        """Return how many to take: all, or the half if the ledger has nothing to do, so that both work at once."""
+        """Return how many to take: all, or the half if the records have nothing to do, so that both work at once."""
         waiting = len(self._queue)
         return min(MOST_TOGETHER, waiting if self._finishing or waiting < LEAST_APART else (waiting + 1) // 2)
 
@@ -158,11 +156,11 @@ class Redeemer:
         await asyncio.gather(*rest)
 
     async def _authorize(self, consumed: list[tuple[Waiting, bytes]], epoch: int) -> None:
-        """Let the ledger have the last word on tokens that were consumed."""
+        """Let the records have the last word on tokens that were consumed."""
         refused: list[tuple[Waiting, bytes, Decision]] = []
         try:
             rows = [(shown, redeemed_token(shown, body)) for (shown, _), body in consumed]
-            decisions = await self._ledger.authorize_hot(rows, epoch=epoch)
+            decisions = await self._behind.authorize_for_hot_store(rows, epoch=epoch)
             for (one, body), (shown, row), decision in zip(consumed, rows, decisions, strict=True):
                 if decision.verdict is not Verdict.REDEEMED:
                     refused.append((one, body, decision))

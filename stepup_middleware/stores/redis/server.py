@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError, NoScriptError, RedisError, Respons
 from redis.utils import str_if_bytes
 
 from stepup_middleware.errors import ConfigurationError, StepUpError, StoreError, StoreTimeoutError
-from stepup_middleware.stores.ledger import Ledger
+from stepup_middleware.stores.records import EpochStore
 
 logger = logging.getLogger("stepup_middleware.stores.redis")
 
@@ -54,15 +54,15 @@ def load_scripts() -> Mapping[str, str]:
     }
 
 
-class Server:
+class RedisServer:
     """One server of hot state, and the epoch that it serves.
 
     Every call is one pipeline that begins with who the server is and which epoch it knows. If either is not
-    what the ledger has, what the rest of the pipeline said or did counts for nothing, and a new epoch begins.
+    what the records have, what the rest of the pipeline said or did counts for nothing, and a new epoch begins.
     """
 
-    def __init__(self, url: str, ledger: Ledger, *, seconds: float) -> None:
-        self._ledger = ledger
+    def __init__(self, url: str, behind: EpochStore, *, seconds: float) -> None:
+        self._behind = behind
         self._seconds = seconds
         try:
             # no driver retries: a script that was sent may have run (S04); each pipeline here has a time limit of
@@ -123,12 +123,12 @@ class Server:
         place, noted = _who(await self._exchange(()))
         for name, text in self._scripts.items():
             self._hashes[name] = await self._client.script_load(text)
-        number, where = await self._ledger.hot_epoch()
+        number, where = await self._behind.epoch_for_hot_store()
         if where != place or noted is None:
             # S27, S29: what this server has may be from before a redemption
             if where:
                 logger.warning("the hot store was restarted, emptied or replaced: outstanding prompts and tokens end")
-            number, where = await self._ledger.begin_hot_epoch(place, after=number)
+            number, where = await self._behind.begin_epoch_for_hot_store(place, after=number)
         if where != place:
             raise StoreError("two servers of hot state claim the same epoch")
         await self._client.evalsha(self._hashes["enter"], 1, EPOCH_KEY, str(number))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Presentation, Redemption
-from stepup_middleware.core.events import AuditEvent, AuditRecord
-from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
-from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import (
     ONE_FLOOD_EVENT_PER,
     PROMPT_LIFETIME,
@@ -29,22 +29,8 @@ from stepup_middleware.core.prompts import (
 from stepup_middleware.core.retention import PROMPTS_STAY
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.stores.base import (
-    Alert,
-    AttemptLimit,
-    AuditFilter,
-    AuditPage,
-    ChainStart,
-    Enrolment,
-    EventCounts,
-    GrantRefused,
-    Purged,
-    SignedHead,
-    Store,
-    TokenGrant,
-    TooMany,
-)
-from stepup_middleware.stores.ledger import Ledger
+from stepup_middleware.stores.base import HotState
+from stepup_middleware.stores.records import EpochStore
 
 from .codec import (
     challenge_of,
@@ -62,7 +48,7 @@ _LOOK_AGAIN_SECONDS = 0.01  # while another proof of the same prompt is judged
 _OPEN, _PROVED, _CANCELLED = PromptState.OPEN.value, PromptState.PROVED.value, PromptState.CANCELLED.value
 
 
-class RedisHotStore(Store):
+class RedisHotStore(HotState):
     """Hot state in Redis or Valkey (7 or newer), in front of ``behind``, which has the last word.
 
     ``url`` is a ``redis://`` or ``rediss://`` address. ``behind`` keeps policy, factors, attempts, time-steps and
@@ -84,28 +70,31 @@ class RedisHotStore(Store):
         self,
         url: str,
         *,
-        behind: Store,
+        behind: EpochStore,
         timeout: timedelta = timedelta(seconds=2),
         tokens_stay: timedelta = timedelta(days=30),
     ) -> None:
         if timeout <= timedelta(0) or tokens_stay < timedelta(minutes=1):
             raise ConfigurationError("timeout must be positive, and tokens_stay at least a minute")
-        if not isinstance(behind, Ledger):
+        if not isinstance(behind, EpochStore):
             raise ConfigurationError(f"{type(behind).__name__} cannot stand behind Redis: it keeps no epoch for it")
         try:
             from .redeeming import Redeemer
-            from .server import Elsewhere, Server
+            from .server import Elsewhere, RedisServer
         except ModuleNotFoundError as error:
             raise ConfigurationError("RedisHotStore needs redis: install stepup-middleware[redis]") from error
-        self._behind: Store = behind
-        self._ledger: Ledger = behind
+        self._behind = behind
         self._tokens_stay = tokens_stay
         self._seconds = timeout.total_seconds()
         self._elsewhere = Elsewhere
-        self._server = Server(url, self._ledger, seconds=timeout.total_seconds())
-        self._redeemer = Redeemer(self._server, self._behind, self._ledger, seconds=self._seconds)
+        self._server = RedisServer(url, behind, seconds=timeout.total_seconds())
+        self._redeemer = Redeemer(self._server, behind, seconds=self._seconds)
         self._started = False
         self._process = 0
+
+    @property
+    def records(self) -> EpochStore:
+        return self._behind
 
     async def start(self) -> None:
         if self._started:
@@ -173,11 +162,11 @@ class RedisHotStore(Store):
             # a limit of zero has no prompt whose end could be waited for
             return TooMany(retry_after=from_micros(int(float(soonest))) - asked.now if soonest else ONE_FLOOD_EVENT_PER)
         epoch = self._server.epoch
-        result = await self._ledger.ask_hot(asked, epoch=epoch)
+        result = await self._behind.ask_for_hot_store(asked, epoch=epoch)
         if result is None:
             await self._server.locate()
             epoch = self._server.epoch
-            result = await self._ledger.ask_hot(asked, epoch=epoch)
+            result = await self._behind.ask_for_hot_store(asked, epoch=epoch)
         if result is None:
             raise StoreError("new epochs began while the prompt was asked")
         if isinstance(result, Prompt) and not await self._script("fill", [key], *_flat(prompt_fields(result, epoch))):
@@ -200,13 +189,8 @@ class RedisHotStore(Store):
         text = await self._script("pop_challenge", [prompt_key(prompt_id)], self._server.epoch, to_micros(now))
         return None if text is None else challenge_of(text)
 
-    async def reserve_attempt(
-        self, workspace_id: str, subject_id: str, bucket: str, *, limit: AttemptLimit, now: datetime
-    ) -> TooMany | None:
-        return await self._behind.reserve_attempt(workspace_id, subject_id, bucket, limit=limit, now=now)
-
     async def issue_token(self, grant: TokenGrant) -> TokenReference | GrantRefused:
-        """Consume first: the prompt is closed, then the proof is spent in the ledger, and the token comes last.
+        """Consume first: the prompt is closed, then the proof is spent in the records, and the token comes last.
 
         A fault in between leaves no token, and a prompt that serves no second ceremony.
         """
@@ -218,7 +202,7 @@ class RedisHotStore(Store):
         if epoch is None:
             return GrantRefused.PROMPT_CLOSED
         try:
-            refused = await self._ledger.prove_hot(grant, epoch=epoch)
+            refused = await self._behind.prove_for_hot_store(grant, epoch=epoch)
         except Exception:
             # whatever became of the proof, it serves once at most: the person may try with another
             with suppress(StoreError):
@@ -306,138 +290,8 @@ class RedisHotStore(Store):
 
     async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:
         self._check()
-        await self._behind.revoke_all(event=event, now=now)
+        await self._behind.end_epoch_for_hot_store(event=event)
         await self._server.locate()
-
-    # audit, policy and factors are those of the store behind
-
-    async def append(self, events: Sequence[AuditEvent]) -> None:
-        await self._behind.append(events)
-
-    def append_soon(self, event: AuditEvent) -> None:
-        self._behind.append_soon(event)
-
-    def subscribe(self, heard: Callable[[Sequence[tuple[int, AuditEvent]]], None]) -> None:
-        self._behind.subscribe(heard)
-
-    async def audit_page(
-        self, workspace_id: str | None, wanted: AuditFilter, *, before: int | None, limit: int
-    ) -> AuditPage:
-        return await self._behind.audit_page(workspace_id, wanted, before=before, limit=limit)
-
-    async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
-        return await self._behind.count_events(workspace_id, since=since, until=until)
-
-    async def audit_after(
-        self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
-    ) -> tuple[AuditRecord, ...]:
-        return await self._behind.audit_after(workspace_id, wanted, after=after, limit=limit)
-
-    async def last_seq(self) -> int:
-        return await self._behind.last_seq()
-
-    async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
-        return await self._behind.audit_segment(chain, first, last)
-
-    async def chain_heads(self) -> tuple[AuditRecord, ...]:
-        return await self._behind.chain_heads()
-
-    async def chain_starts(self) -> tuple[ChainStart, ...]:
-        return await self._behind.chain_starts()
-
-    async def add_head(self, head: SignedHead) -> None:
-        await self._behind.add_head(head)
-
-    async def heads(self, chain: str, *, from_link: int = 0, limit: int = 100) -> tuple[SignedHead, ...]:
-        return await self._behind.heads(chain, from_link=from_link, limit=limit)
-
-    async def signed_chains(self) -> tuple[str, ...]:
-        return await self._behind.signed_chains()
-
-    async def wait_for_audit(self, after: int, *, seconds: float) -> None:
-        await self._behind.wait_for_audit(after, seconds=seconds)
-
-    async def purge(self, *, now: datetime, limit: int, vouched: bool = False) -> Purged:
-        """Remove what is over from the store behind. What is in Redis goes by itself, after its life."""
-        return await self._behind.purge(now=now, limit=limit, vouched=vouched)
-
-    async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
-        return await self._behind.claim_alerts(now=now, until=until, limit=limit)
-
-    async def settle_alert(self, seq: int, *, had: Sequence[str], over: bool) -> None:
-        await self._behind.settle_alert(seq, had=had, over=over)
-
-    async def get_policy(self, workspace_id: str) -> StoredPolicy:
-        return await self._behind.get_policy(workspace_id)
-
-    async def set_policy(
-        self, workspace_id: str, changes: Sequence[tuple[str, str]], events: Sequence[AuditEvent], *, now: datetime
-    ) -> StoredPolicy:
-        return await self._behind.set_policy(workspace_id, changes, events, now=now)
-
-    async def list_factors(self, workspace_id: str, subject_id: str) -> tuple[Factor, ...]:
-        return await self._behind.list_factors(workspace_id, subject_id)
-
-    async def user_handle(self, workspace_id: str, subject_id: str, *, fresh: bytes) -> bytes:
-        return await self._behind.user_handle(workspace_id, subject_id, fresh=fresh)
-
-    async def begin_enrolment(self, enrolment: Enrolment, *, now: datetime) -> None:
-        await self._behind.begin_enrolment(enrolment, now=now)
-
-    async def pop_enrolment(
-        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str | None, now: datetime
-    ) -> Enrolment | None:
-        return await self._behind.pop_enrolment(workspace_id, subject_id, session, kind, id=id, now=now)
-
-    async def get_enrolment(
-        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str, now: datetime
-    ) -> Enrolment | None:
-        return await self._behind.get_enrolment(workspace_id, subject_id, session, kind, id=id, now=now)
-
-    async def add_webauthn_factor(
-        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent, first: bool = False
-    ) -> bool:
-        return await self._behind.add_webauthn_factor(workspace_id, subject_id, factor, event=event, first=first)
-
-    async def add_totp_factor(
-        self,
-        workspace_id: str,
-        subject_id: str,
-        factor: TOTPFactor,
-        *,
-        enrolment_id: str,
-        event: AuditEvent,
-        first: bool = False,
-    ) -> bool:
-        return await self._behind.add_totp_factor(
-            workspace_id, subject_id, factor, enrolment_id=enrolment_id, event=event, first=first
-        )
-
-    async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
-        return await self._behind.rename_factor(workspace_id, subject_id, factor_id, name)
-
-    async def remove_factor(
-        self,
-        workspace_id: str,
-        subject_id: str,
-        factor_id: str,
-        *,
-        event: AuditEvent,
-        now: datetime,
-        only_spare: bool = False,
-    ) -> bool:
-        return await self._behind.remove_factor(
-            workspace_id, subject_id, factor_id, event=event, now=now, only_spare=only_spare
-        )
-
-    async def last_time_step(self, workspace_id: str, subject_id: str) -> int:
-        return await self._behind.last_time_step(workspace_id, subject_id)
-
-    async def advance_time_step(self, workspace_id: str, subject_id: str, step: int) -> bool:
-        return await self._behind.advance_time_step(workspace_id, subject_id, step)
-
-    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
-        return await self._behind.reencrypt_secrets(limit, after, rewrite)
 
 
 def _milliseconds(span: timedelta) -> int:

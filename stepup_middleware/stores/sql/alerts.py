@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from stepup_middleware.core.audit import Alert
 from stepup_middleware.core.moments import to_micros
-from stepup_middleware.stores.base import Alert
 from stepup_middleware.stores.rows import record_of
 
 from .transaction import Transaction

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from stepup_middleware.core.audit import AuditFilter, EventCounts
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent, AuditRecord
-from stepup_middleware.stores.base import AuditFilter, EventCounts
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.subscribers import Subscriber
 

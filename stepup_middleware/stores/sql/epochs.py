@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepup_middleware.core.decisions import Decision, TokenRow, presentation_event
+from stepup_middleware.core.decisions import Decision, TokenRow, epoch_refusal, presentation_event
+from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
-from stepup_middleware.stores.base import GrantRefused, TokenGrant
-from stepup_middleware.stores.ledger import refusal
 from stepup_middleware.stores.rows import facts_of
 
 from .prompts import decide
@@ -57,7 +56,7 @@ async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatc
         decisions = []
         for prepared, row in redeemed:
             factor_live = (row.factor_id, row.workspace_id, row.subject_id) in live
-            refused = refusal(prepared.shown, row, lasts=epoch in current, factor_live=factor_live)
+            refused = epoch_refusal(prepared.shown, row, lasts=epoch in current, factor_live=factor_live)
             if refused is None:
                 transaction.append_authorized(prepared, facts_of(row))
             else:

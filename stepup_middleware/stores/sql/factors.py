@@ -6,10 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.core.factors import EnrolledFactor, FactorKind, TOTPFactor, WebAuthnFactor, may_remove
+from stepup_middleware.core.factors import EnrolledFactor, Enrolment, FactorKind, TOTPFactor, WebAuthnFactor, may_remove
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.base import Enrolment
 from stepup_middleware.stores.rows import enrolment_of, factor_row
 
 from .transaction import Transaction, Value

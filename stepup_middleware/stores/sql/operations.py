@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, 
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.decisions import Decision
+from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.prompts import NoFactor, Prompt
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.authorized import PreparedRedemption
-from stepup_middleware.stores.base import GrantRefused, TokenGrant, TooMany
 
 from .epochs import AuthorizedBatch, authorize_all
 from .prompts import Asking, ask_all

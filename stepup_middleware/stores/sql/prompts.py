@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
 
+from stepup_middleware.core.attempts import AttemptLimit, TooMany, count_attempt
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind
@@ -24,8 +25,6 @@ from stepup_middleware.core.prompts import (
 )
 from stepup_middleware.core.prompts import ask as decide_prompt
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.base import AttemptLimit, TooMany
-from stepup_middleware.stores.proofs import count_attempt
 from stepup_middleware.stores.rows import Row, prompt_row
 
 from .factors import enrolled

@@ -9,11 +9,11 @@ from stepup_middleware.core.retention import (
     ALERTS_STAY,
     PROMPTS_STAY,
     TOKENS_STAY,
+    Purged,
     clock_anomaly,
     purgeable,
     retention_of,
 )
-from stepup_middleware.stores.base import Purged
 
 from .transaction import Transaction
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from stepup_middleware.core.audit import AuditFilter, ChainStart
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.heads import SignedHead
-from stepup_middleware.stores.base import AuditFilter, AuditLog, ChainStart
+from stepup_middleware.stores.records import AuditLog
 from stepup_middleware.stores.rows import chain_start_of, head_of, record_of
 
 from .engine import LogReader

@@ -5,29 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from stepup_middleware.core.attempts import AttemptLimit, TooMany
+from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, EventCounts
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.grants import GrantRefused, TokenGrant
+from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
+from stepup_middleware.core.retention import Purged
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.authorized import aborted_event, prepare_redemption
-from stepup_middleware.stores.base import (
-    Alert,
-    AttemptLimit,
-    AuditFilter,
-    AuditPage,
-    Enrolment,
-    EventCounts,
-    GrantRefused,
-    Purged,
-    SignedHead,
-    Store,
-    TokenGrant,
-    TooMany,
-)
+from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.records import EpochStore
 from stepup_middleware.stores.rows import enrolment_of, factor_of, policy_of, prompt_of
 from stepup_middleware.stores.subscribers import Subscriber
 
@@ -39,7 +32,7 @@ from .reading import SQLLog
 from .transaction import Transaction
 
 
-class SQLStore(SQLLog, Store):
+class SQLStore(SQLLog, Store, EpochStore):
     """A store over the engine of one database. See the contract for what each verb does."""
 
     def __init__(self, engine: Engine) -> None:
@@ -102,19 +95,22 @@ class SQLStore(SQLLog, Store):
 
     # for a hot store before this one
 
-    async def hot_epoch(self) -> tuple[int, str]:
+    async def epoch_for_hot_store(self) -> tuple[int, str]:
         return await self._write(epochs.read)
 
-    async def begin_hot_epoch(self, place: str, *, after: int) -> tuple[int, str]:
+    async def begin_epoch_for_hot_store(self, place: str, *, after: int) -> tuple[int, str]:
         return await self._write(lambda transaction: epochs.begin(transaction, place, after))
 
-    async def ask_hot(self, asked: Asked, *, epoch: int) -> Prompt | NoFactor | None:
+    async def end_epoch_for_hot_store(self, *, event: AuditEvent | None) -> None:
+        await self._write(lambda transaction: tokens.revoke_all(transaction, event))
+
+    async def ask_for_hot_store(self, asked: Asked, *, epoch: int) -> Prompt | NoFactor | None:
         return await self._write(lambda transaction: epochs.ask(transaction, asked, epoch))
 
-    async def prove_hot(self, grant: TokenGrant, *, epoch: int) -> GrantRefused | None:
+    async def prove_for_hot_store(self, grant: TokenGrant, *, epoch: int) -> GrantRefused | None:
         return await self._write(lambda transaction: epochs.prove(transaction, grant, epoch))
 
-    async def authorize_hot(
+    async def authorize_for_hot_store(
         self, redeemed: Sequence[tuple[Presentation, TokenRow]], *, epoch: int
     ) -> Sequence[Decision]:
         return await self._engine.perform(

@@ -17,12 +17,11 @@ from stepup_middleware.core.decisions import (
 )
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.grants import GrantRefused, TokenGrant, factor_refusal
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
-from stepup_middleware.stores.base import GrantRefused, TokenGrant
-from stepup_middleware.stores.proofs import factor_refusal
 from stepup_middleware.stores.rows import MAX_ID, Row, grant_row, redeemed_token, token_of
 
 from .transaction import Transaction
@@ -160,9 +159,9 @@ def person_of(grant: TokenGrant) -> tuple[str, str]:
     return grant.prompt.workspace_id, grant.prompt.subject_id
 
 
-def _owned(grant: TokenGrant, factor: Row | None) -> Row | None:
+def _owned(grant: TokenGrant, factor: Row | None) -> tuple[str, int | None] | None:
     """Return kind and sign count of a row of ``lock_factors``, None when it is not the person's."""
-    return factor[2:] if factor is not None and tuple(factor[:2]) == person_of(grant) else None
+    return (factor[2], factor[3]) if factor is not None and tuple(factor[:2]) == person_of(grant) else None
 
 
 async def revoke_session(transaction: Transaction, workspace_id: str, subject_id: str, session: str) -> None:

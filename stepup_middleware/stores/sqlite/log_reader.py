@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from stepup_middleware.core.audit import AuditFilter, EventCounts
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.moments import to_micros
-from stepup_middleware.stores.base import AuditFilter, EventCounts
 from stepup_middleware.stores.rows import Row, counts_of, record_of
 from stepup_middleware.stores.statements import joined, load_statements
 

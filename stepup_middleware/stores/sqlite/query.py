@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.moments import to_micros
-from stepup_middleware.stores.base import AuditFilter
 from stepup_middleware.stores.sql.transaction import Value
 
 _FACETS = ("subject", "purpose", "event", "outcome")  # in the order of the columns of the indexes

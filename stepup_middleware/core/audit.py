@@ -1,0 +1,59 @@
+"""What is asked of the audit log, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from .events import AuditRecord, EventName, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """What to read of the log. Every field that is set must match; ``since`` is inclusive, ``until`` not."""
+
+    event: EventName | None = None
+    purpose: str | None = None
+    subject: str | None = None
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPage:
+    """Records, newest first, and the cursor of the next page (None at the end)."""
+
+    events: tuple[AuditRecord, ...]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventCounts:
+    """How many records there are of each hour and event, of those up to ``last_seq``: nothing is still to come there.
+
+    ``by_hour`` has the pairs that occur; an hour is told by its start, in UTC.
+    """
+
+    by_hour: Mapping[tuple[datetime, EventName], int]
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainStart:
+    """Where a chain begins after purging: the last purged link and its hash."""
+
+    chain: str
+    link: int
+    hash: bytes
+    purged_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A critical event that not every sink has had. ``had`` names those that have."""
+
+    record: AuditRecord
+    had: tuple[str, ...]

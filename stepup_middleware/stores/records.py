@@ -1,0 +1,303 @@
+"""The contract of what must not be lost: factors, policies, attempts, and the audit log.
+
+What holds for every method is written in ``base``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from stepup_middleware.core.attempts import AttemptLimit, TooMany
+from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, ChainStart, EventCounts
+from stepup_middleware.core.decisions import Decision, Presentation, TokenRow
+from stepup_middleware.core.events import AuditEvent, AuditRecord
+from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.grants import GrantRefused, TokenGrant
+from stepup_middleware.core.heads import SignedHead
+from stepup_middleware.core.policy import StoredPolicy
+from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
+from stepup_middleware.core.retention import Purged
+
+
+class Opened(ABC):
+    """What is opened before it is used and closed after: by ``start`` and ``close``, or as a context manager."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Open the store: create or migrate the schema, prove that it can be written durably.
+
+        Raises ``ConfigurationError`` for a set-up that could lose a redemption, ``StoreError`` when the
+        store cannot be reached.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what was handed over, then close. Safe to call twice."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class AuditLog(ABC):
+    """The log, for whoever only reads it: to verify it, to export it, to make evidence of it."""
+
+    @abstractmethod
+    async def audit_after(
+        self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
+    ) -> tuple[AuditRecord, ...]:
+        """Return up to ``limit`` records with ``seq`` above ``after``, oldest first; None: every workspace."""
+
+    @abstractmethod
+    async def last_seq(self) -> int:
+        """Return the highest sequence number of the log, 0 when it is empty."""
+
+    @abstractmethod
+    async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
+        """Return the records of a chain from link ``first`` to ``last``, both included."""
+
+    @abstractmethod
+    async def chain_heads(self) -> tuple[AuditRecord, ...]:
+        """Return the newest record of every chain."""
+
+    @abstractmethod
+    async def chain_starts(self) -> tuple[ChainStart, ...]:
+        """Return where purged chains begin."""
+
+    @abstractmethod
+    async def heads(self, chain: str, *, from_link: int = 0, limit: int = 100) -> tuple[SignedHead, ...]:
+        """Return signed heads of a chain at or after a link, oldest first."""
+
+    @abstractmethod
+    async def signed_chains(self) -> tuple[str, ...]:
+        """Return the names of all chains that have a signed head, those without a record among them."""
+
+
+class Records(Opened, AuditLog):
+    """Keeps what must not be lost. See the module for what holds for every method."""
+
+    # attempts and time-steps
+
+    @abstractmethod
+    async def reserve_attempt(
+        self, workspace_id: str, subject_id: str, bucket: str, *, limit: AttemptLimit, now: datetime
+    ) -> TooMany | None:
+        """Count one attempt *before* it is judged, or refuse it while the bucket is closed.
+
+        The count is per workspace, person and bucket, over all prompts, sessions, nodes and addresses, and
+        parallel attempts share it: an attempt counts as failed until ``issue_token`` clears the bucket.
+        """
+
+    @abstractmethod
+    async def last_time_step(self, workspace_id: str, subject_id: str) -> int:
+        """Return the person's last accepted time-step, 0 when there was none."""
+
+    @abstractmethod
+    async def advance_time_step(self, workspace_id: str, subject_id: str, step: int) -> bool:
+        """Spend a time-step (a code accepted at the app's own sign-in). False when it is spent already."""
+
+    # audit
+
+    @abstractmethod
+    async def append(self, events: Sequence[AuditEvent]) -> None:
+        """Write events to the log."""
+
+    @abstractmethod
+    def append_soon(self, event: AuditEvent) -> None:
+        """Hand over an event that nobody waits for (how an action ended). It is written by ``close`` at the latest.
+
+        Never raises and never blocks; what cannot be written is counted and logged by the store.
+        """
+
+    @abstractmethod
+    def subscribe(self, subscriber: Callable[[Sequence[tuple[int, AuditEvent]]], None]) -> None:
+        """Call ``subscriber`` with (seq, event) of everything this process wrote, once it is durable.
+
+        Called on the event loop that handed the events over, in the order of the log; it returns at
+        once and never raises. Without a subscriber nothing is collected.
+        """
+
+    @abstractmethod
+    async def audit_page(
+        self, workspace_id: str | None, wanted: AuditFilter, *, before: int | None, limit: int
+    ) -> AuditPage:
+        """Return up to ``limit`` records with ``seq`` below ``before``, newest first; None: every workspace."""
+
+    @abstractmethod
+    async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
+        """Count the records of a workspace, ``since`` inclusive, ``until`` not, where they are: none is read out."""
+
+    @abstractmethod
+    async def add_head(self, head: SignedHead) -> None:
+        """Keep a signed head."""
+
+    @abstractmethod
+    async def wait_for_audit(self, after: int, *, seconds: float) -> None:
+        """Return when the log may have records above ``after``, from any process, or after ``seconds``.
+
+        A spurious return is allowed; a missed one costs the caller no more than ``seconds``.
+        """
+
+    @abstractmethod
+    async def purge(self, *, now: datetime, limit: int, vouched: bool = False) -> Purged:
+        """Remove at most ``limit`` rows of each kind whose time is over.
+
+        Audit events go when their retention in calendar years has passed, a prefix of their chain at a
+        time, leaving a ``ChainStart``; the heads of what went go with them. Prompts go an hour after they
+        expired, tokens 30 days after theirs (until then a replay is known for what it is). Purges nothing and
+        reports an anomaly when ``core.retention.clock_anomaly`` does not believe ``now``, unless a person
+        ``vouched`` for it.
+        """
+
+    @abstractmethod
+    async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
+        """Take up to ``limit`` alerts that nobody holds at ``now``, oldest first, and hold them ``until`` then.
+
+        The first ``REUSED`` of each token is an alert from the transaction that writes it, held for a minute
+        by the process that wrote it.
+        """
+
+    @abstractmethod
+    async def settle_alert(self, seq: int, *, had: Sequence[str], over: bool) -> None:
+        """Note which sinks have had an alert, by their names; ``over``: all have, and it is done with."""
+
+    # policy
+
+    @abstractmethod
+    async def get_policy(self, workspace_id: str) -> StoredPolicy:
+        """Return a workspace's policy; version 0 and no values when none was ever saved."""
+
+    @abstractmethod
+    async def set_policy(
+        self, workspace_id: str, changes: Sequence[tuple[str, str]], events: Sequence[AuditEvent], *, now: datetime
+    ) -> StoredPolicy:
+        """Save requirements by purpose id together, advance the version by one, write the events."""
+
+    # factors
+
+    @abstractmethod
+    async def list_factors(self, workspace_id: str, subject_id: str) -> tuple[Factor, ...]:
+        """Return a person's enrolled factors, oldest first."""
+
+    @abstractmethod
+    async def user_handle(self, workspace_id: str, subject_id: str, *, fresh: bytes) -> bytes:
+        """Return the person's WebAuthn user handle, storing ``fresh`` (64 random bytes) if there is none."""
+
+    @abstractmethod
+    async def begin_enrolment(self, enrolment: Enrolment, *, now: datetime) -> None:
+        """Keep an enrolment that has begun; one per person, session and kind, a new one replaces it."""
+
+    @abstractmethod
+    async def pop_enrolment(
+        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str | None, now: datetime
+    ) -> Enrolment | None:
+        """Take a pending, unexpired enrolment of this session (of this ``id``, where given)."""
+
+    @abstractmethod
+    async def get_enrolment(
+        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str, now: datetime
+    ) -> Enrolment | None:
+        """Return a pending, unexpired enrolment without taking it (a mistyped code may be tried again)."""
+
+    @abstractmethod
+    async def add_webauthn_factor(
+        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent, first: bool = False
+    ) -> bool:
+        """Add a credential. False, and nothing is changed, when its id is registered already, by anyone.
+
+        ``first``: it was begun as the person's first factor, without a step-up. False as well when they
+        have one by now.
+        """
+
+    @abstractmethod
+    async def add_totp_factor(
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor: TOTPFactor,
+        *,
+        enrolment_id: str,
+        event: AuditEvent,
+        first: bool = False,
+    ) -> bool:
+        """Add a confirmed secret and take its enrolment; ``factor.last_step`` becomes the person's last step
+        (if later). False when the enrolment is gone, or the person's last step is as late: nothing is changed.
+        ``first`` as for ``add_webauthn_factor``. Clears the person's ``totp`` attempt bucket."""
+
+    @abstractmethod
+    async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
+        """Rename a person's own factor. False when they have none of that id."""
+
+    @abstractmethod
+    async def remove_factor(
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor_id: str,
+        *,
+        event: AuditEvent,
+        now: datetime,
+        only_spare: bool = False,
+    ) -> bool:
+        """Remove a person's own factor; what it proved and nobody redeemed is worthless from then on.
+
+        ``only_spare``: the factors of this moment must allow it (``core.factors.may_remove``). False, and
+        nothing is changed, when they do not, or when there is no such factor.
+        """
+
+    @abstractmethod
+    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
+        """Rewrite up to ``limit`` stored secrets after factor id ``after``; return the last id, None at the end.
+
+        ``rewrite`` turns a secret encrypted under any key of the ring into one under the first.
+        """
+
+
+class EpochStore(Records):
+    """Records that can stand behind a hot state that is kept elsewhere, such as Redis.
+
+    A hot server forgets, and a copy of it that takes over may remember what was long spent. So an epoch is kept here,
+    together with the one server that may serve it: what belongs to another epoch is never authorized, and
+    another server, or the same one after a loss, begins a new one.
+    """
+
+    @abstractmethod
+    async def epoch_for_hot_store(self) -> tuple[int, str]:
+        """Return the current epoch, and the place of the hot server that serves it (empty: none did yet)."""
+
+    @abstractmethod
+    async def begin_epoch_for_hot_store(self, place: str, *, after: int) -> tuple[int, str]:
+        """Begin the epoch after ``after`` at a place, unless somebody was faster. Returns the current one."""
+
+    @abstractmethod
+    async def end_epoch_for_hot_store(self, *, event: AuditEvent | None) -> None:
+        """Begin the next epoch wherever the hot server is, and write the event: all that is outstanding ends."""
+
+    @abstractmethod
+    async def ask_for_hot_store(self, asked: Asked, *, epoch: int) -> Prompt | NoFactor | None:
+        """Decide a prompt from policy and factors and write its events. None: the epoch is over."""
+
+    @abstractmethod
+    async def prove_for_hot_store(self, grant: TokenGrant, *, epoch: int) -> GrantRefused | None:
+        """Check and advance the factor behind a grant, clear its bucket and write its event, or say why not.
+
+        An epoch that is over is a closed prompt.
+        """
+
+    @abstractmethod
+    async def authorize_for_hot_store(
+        self, redeemed: Sequence[tuple[Presentation, TokenRow]], *, epoch: int
+    ) -> Sequence[Decision]:
+        """Write ``ACTION_AUTHORIZED`` for each token that was redeemed, or the refusal and why.
+
+        Refuses tokens whose epoch is over (revoked) or whose factor is gone.
+        """

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
-from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
+from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Receive, Scope, Send
 from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, read_body, replaying
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -91,7 +91,9 @@ def requires_step_up(
 class RequireStepUp:
     """Tag any ASGI callable: a route's middleware, a mount's middleware, or an app of its own."""
 
-    def __init__(self, app: ASGIApp, purpose: str, *, details: DetailsSource = None, bind_body: bool = False) -> None:
+    def __init__(
+        self, app: AnyASGIApp, purpose: str, *, details: DetailsSource = None, bind_body: bool = False
+    ) -> None:
         self.app = app
         setattr(self, TAG_ATTRIBUTE, Tag(purpose=purpose, details=details, bind_body=bind_body))
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
+from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.errors import StepUpRequired, StoreError
 from stepup_middleware.exchange import ENDED, KEY, Exchange, Installation, Passage, by_context, current, logger
 from stepup_middleware.frameworks import framework_around
@@ -26,7 +26,7 @@ class StepUpMiddleware:
     needs it where the server has no start-up event.
     """
 
-    def __init__(self, app: ASGIApp, *, stepup: StepUp, rules: Iterable[Rule] = ()) -> None:
+    def __init__(self, app: AnyASGIApp, *, stepup: StepUp, rules: Iterable[Rule] = ()) -> None:
         # what only a built app needs is loaded here, not by each module that tags a route
         from stepup_middleware.inspection import check_tags
         from stepup_middleware.rules import Ruled

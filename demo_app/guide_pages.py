@@ -19,8 +19,11 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
+from .reference import expanded
+
 FOLDER = Path(__file__).parent / "guide"
 INDEX = "index"
+REFERENCE = "reference"  # a list of names; what is shown of each is read from the sources
 _LINK = re.compile(r"(?:([a-z-]+)\.md)?(#[\w-]+)?")
 _LANGUAGES = {
     "html": "HTML",
@@ -90,7 +93,8 @@ def guide() -> Guide:
 
 
 def _text(name: str) -> str:
-    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    return expanded(text) if name == REFERENCE else text
 
 
 def _headings_and_links(tokens: Sequence[Token]) -> list[tuple[str, Token]]:

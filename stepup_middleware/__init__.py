@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stepup_middleware.rules import Rule
 
 __version__ = "0.1.0"
+"""The version of the library, as PEP 440 has it."""
 
 __all__ = [
     "FAILURE_CLUSTER",

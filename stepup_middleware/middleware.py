@@ -35,7 +35,7 @@ class StepUpMiddleware:
 
         self.app = app
         self.stepup = stepup
-        self.rules = tuple(rules)
+        self.rules: tuple[Rule, ...] = tuple(rules)
         self._guarded: ASGIApp = Ruled(app, self.rules) if self.rules else app
         self._library = library_router(stepup.prefix)
         self._prefix = stepup.prefix + "/"

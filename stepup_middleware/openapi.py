@@ -10,6 +10,8 @@ from stepup_middleware.exchange import Tag
 from stepup_middleware.inspection import routes_of
 from stepup_middleware.rules import Rule
 
+__all__ = ["Documented", "describe", "document_step_up"]
+
 _CONVERTER = re.compile(r"\{([^}:]+):[^}]*\}")
 _ANSWERS = {
     "401": "A proof is missing or expired: `STEPUP_REQUIRED`, `STEPUP_TOKEN_EXPIRED`, `STEPUP_NOT_SIGNED_IN`.",

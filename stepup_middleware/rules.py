@@ -31,7 +31,14 @@ _OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A tag for a method (``*``: any) and a path pattern such as ``/x/{id}`` or ``/x/{rest:path}``."""
+    """A tag for every request of a method and a path, for an app whose code one cannot edit.
+
+    ``method`` is one, or ``*`` for any; ``path`` is a pattern such as ``/x/{id}`` or ``/x/{rest:path}``, matched
+    whole and in every way that a framework may read a path. ``purpose``, ``details`` and ``bind_body`` are those of
+    ``requires_step_up``.
+
+    Raises ``ConfigurationError`` for a pattern that could not match, or not in bounded time.
+    """
 
     method: str
     path: str
@@ -51,6 +58,7 @@ class Rule:
 
     @property
     def tag(self) -> Tag:
+        """The tag that a request under this rule runs behind."""
         return Tag(purpose=self.purpose, details=self.details, bind_body=self.bind_body)
 
 

@@ -45,7 +45,12 @@ __all__ = [
     "totp_code",
 ]
 
-ES256, EDDSA, RS256 = -7, -8, -257  # COSE algorithm identifiers (RFC 9053 §2, RFC 8812 §2)
+ES256 = -7
+"""The COSE identifier of ECDSA with P-256 and SHA-256 (RFC 9053 §2.1)."""
+EDDSA = -8
+"""The COSE identifier of EdDSA, here with Ed25519 (RFC 9053 §2.2)."""
+RS256 = -257
+"""The COSE identifier of RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8812 §2)."""
 
 _UP, _UV, _BE, _BS, _AT, _ED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80  # WebAuthn L3 §6.1
 
@@ -101,9 +106,10 @@ class Deviations(TypedDict, total=False):
 
 @dataclass(slots=True, kw_only=True)
 class VirtualCredential:
-    """A credential in an authenticator. ``sign_count`` is the last one signed; set it back to play a clone.
+    """A credential in an authenticator: ``credential_id`` for the relying party ``rp_id``.
 
-    ``user_handle`` is None for a credential that is not discoverable.
+    It signs with ``private_key`` by ``algorithm``, a COSE identifier. ``sign_count`` is the last one signed; set it
+    back to play a clone. ``user_handle`` is None for a credential that is not discoverable.
     """
 
     credential_id: bytes
@@ -149,7 +155,7 @@ class VirtualAuthenticator:
         aaguid: bytes = bytes(16),
         algorithms: Sequence[int] = (ES256, EDDSA, RS256),
     ) -> None:
-        self.transports = tuple(transports)
+        self.transports: tuple[str, ...] = tuple(transports)
         self.attachment = attachment
         self.backup_eligible = backup_eligible
         self.backed_up = backed_up
@@ -157,7 +163,7 @@ class VirtualAuthenticator:
         self.user_verified = user_verified
         self.counts = counts
         self.aaguid = aaguid
-        self.algorithms = tuple(algorithms)
+        self.algorithms: tuple[int, ...] = tuple(algorithms)
         self.credentials: list[VirtualCredential] = []
 
     @classmethod

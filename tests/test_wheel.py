@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from demo_app.guide_pages import FOLDER
+from demo_app.reference import entry, names
 from stepup_middleware import __version__
+from tests.machine import program
 from tests.smallest import SMALLEST_APP
 
 ROOT = Path(__file__).parent.parent
@@ -95,6 +99,26 @@ def test_what_an_index_shows_links_to_nothing_that_it_does_not_have(wheel: Path)
         shown = archive.read(metadata).decode()
     assert "## Five minutes in your own app" in shown
     assert [link for link in re.findall(r"\]\(([^)]*)\)", shown) if not link.startswith("https://")] == []
+
+
+@pytest.mark.slow
+def test_the_types_of_every_public_name_are_complete_for_whoever_installs_the_wheel(installed: Path) -> None:
+    program("node")  # pyright is written for it
+    environment = {**os.environ, "VIRTUAL_ENV": str(installed)}
+    environment["PATH"] = f"{installed / 'bin'}{os.pathsep}{environment['PATH']}"
+    pyright = Path(sys.executable).parent / "pyright"
+    command = [str(pyright), "--verifytypes", "stepup_middleware", "--ignoreexternal", "--outputjson"]
+    done = subprocess.run(
+        command, cwd=installed, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    told = json.loads(done.stdout)["typeCompleteness"]
+    assert Path(told["pyTypedPath"]).is_file()
+    symbols = told["symbols"]
+    listed = names((FOLDER / "reference.md").read_text(encoding="utf-8"))
+    homes = [entry(path).found.path for path in listed]
+    ours = [one for one in symbols if any(one["name"] == home or one["name"].startswith(f"{home}.") for home in homes)]
+    assert len(ours) > 200
+    assert sorted(one["name"] for one in ours if not one["isTypeKnown"]) == []
 
 
 @pytest.mark.slow

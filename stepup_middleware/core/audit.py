@@ -11,7 +11,11 @@ from .events import AuditRecord, EventName, Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """What to read of the log. Every field that is set must match; ``since`` is inclusive, ``until`` not."""
+    """What to read of the log. Every field that is set must match.
+
+    ``event``, ``purpose`` (its id), ``subject`` (the id of a person), ``outcome`` and ``prompt`` (an id) are compared
+    as they are; ``since`` (inclusive) and ``until`` (not) are aware UTC.
+    """
 
     event: EventName | None = None
     purpose: str | None = None
@@ -24,7 +28,7 @@ class AuditFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditPage:
-    """Records, newest first, and the cursor of the next page (None at the end)."""
+    """A page of the log: its ``events``, newest first, and ``next``, the cursor of the next page (None at the end)."""
 
     events: tuple[AuditRecord, ...]
     next: int | None

@@ -10,13 +10,14 @@ from stepup_middleware.errors import ConfigurationError
 
 from .events import AuditRecord, EventName
 
-FAILURE_CLUSTER = "failure_cluster"  # the flag on an event that is handed to the app's sinks
+FAILURE_CLUSTER = "failure_cluster"
+"""The word among the ``flags`` of an event that completes a cluster of failures, as sinks are handed it."""
 _CANCELLED = "cancelled"  # the person's own "no" is no failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterRule:
-    """How many failures on one purpose of a workspace, within how long, are a cluster.
+    """How many ``failures`` on one purpose of a workspace, ``within`` how long, are a cluster.
 
     Raises ``ConfigurationError`` for fewer than two failures and for a time that is not positive.
     """
@@ -33,7 +34,11 @@ class ClusterRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureCluster:
-    """Failures on one purpose, each of which is one of enough that lie together. ``last_seq`` is the last record's."""
+    """Failures on one purpose, each of which is one of enough that lie together.
+
+    ``failures`` of them were on ``purpose`` in ``workspace_id``, from ``first_at`` to ``last_at`` (aware UTC).
+    ``last_seq`` is the place of the last one in the log.
+    """
 
     workspace_id: str
     purpose: str

@@ -30,14 +30,18 @@ class EventName(StrEnum):
 
     @property
     def severity(self) -> Severity:
+        """How loud the event is: critical for a replayed token, a warning for what failed or was refused."""
         return _SEVERITY.get(self, Severity.INFO)
 
     @property
     def outcome(self) -> Outcome:
+        """How an event of this name goes, where the event itself does not say otherwise."""
         return _OUTCOME.get(self, Outcome.SUCCESS)
 
 
 class Severity(StrEnum):
+    """How loud an event is, for alerts and for the severity of exports."""
+
     INFO = "info"
     WARNING = "warning"
     CRITICAL = "critical"
@@ -67,11 +71,15 @@ _OUTCOME = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
-    """One fact for the log.
+    """One fact for the log: what ``name`` says happened ``at`` a moment (aware UTC) in ``workspace_id``.
 
-    ``session`` is the hash of the session id, ``retention_years`` how long the event is kept, ``flags``
-    every predicate that was off, ``data`` what only this kind of event has (the proof of a verified
-    WebAuthn ceremony, the status of a completed action, the old and new value of a policy).
+    Who: ``subject_id`` and ``subject_name``; ``session``, the hash of the session id; ``ip`` and ``user_agent``, of
+    the request. What for: ``purpose``, ``prompt_id``, ``request`` (method, path and query as they came, digest of the
+    body) and the ``details`` that the person was shown. How: ``factor_kind`` and ``factor_id``; ``requirement`` and
+    ``policy_version``, the policy in effect. How it went: ``outcome`` (None: as the name says), ``reason``, one word,
+    and ``flags``, every predicate that was off. ``retention_years`` is how long the event is kept. ``data`` is what
+    only this kind of event has: the proof of a verified WebAuthn ceremony, the status of a completed action, the old
+    and new value of a policy. A text that does not apply is empty.
     """
 
     at: datetime
@@ -124,6 +132,7 @@ class AuditEvent:
         )
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the event as a JSON value: what ``body`` is the canonical text of."""
         return {
             "v": 1,
             "at": iso(self.at),
@@ -160,8 +169,12 @@ class AuditRecord:
     """An event as the log has it: with its place in the log and in its chain.
 
     ``seq`` orders the whole log, ``chain`` and ``link`` place the record in one hash chain, ``previous``
-    and ``hash`` are 32 bytes. ``body`` is the canonical text that was hashed; the other fields are read
-    from it.
+    and ``hash`` are 32 bytes. ``body`` is the canonical text that was hashed.
+
+    All else is read from that text, and is what ``AuditEvent`` says of it: ``event`` (its name), ``severity``,
+    ``outcome``, ``at``, ``workspace_id``, ``subject_id``, ``subject_name``, ``session``, ``ip``, ``user_agent``,
+    ``purpose``, ``prompt_id``, ``factor_kind``, ``factor_id``, ``requirement``, ``policy_version``, ``request``,
+    ``details``, ``reason``, ``flags``, ``retention_years``, ``data``.
     """
 
     seq: int

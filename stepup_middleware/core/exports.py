@@ -14,6 +14,7 @@ CSV_COLUMNS = (
     "seq", "at", "event", "severity", "outcome", "workspace", "subject", "subject_name", "session", "ip",
     "user_agent", "purpose", "prompt", "factor", "requirement", "request", "details", "reason", "flags",
 )  # fmt: skip
+"""The heads of the columns that ``csv_row`` fills, in order."""
 OCSF_VERSION = "1.8.0"
 CAEP_ASSURANCE_LEVEL_CHANGE = "https://schemas.openid.net/secevent/caep/event-type/assurance-level-change"
 

@@ -27,7 +27,10 @@ _PRIVATE_LABEL = "head_key="
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedHead:
-    """How far a chain had grown, and with which hash. ``signature`` is Ed25519 over the text of all other fields."""
+    """How far a ``chain`` had grown ``at`` a moment (aware UTC): up to ``link``, whose ``hash`` is 32 bytes.
+
+    ``signature`` is Ed25519 over the text of all other fields, by the key that ``key_id`` names.
+    """
 
     chain: str
     link: int
@@ -81,8 +84,8 @@ class HeadKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         self._private = Ed25519PrivateKey.from_private_bytes(raw)
-        self.public_key = self._private.public_key().public_bytes_raw()
-        self.key_id = key_id_of(self.public_key)
+        self.public_key: bytes = self._private.public_key().public_bytes_raw()
+        self.key_id: str = key_id_of(self.public_key)
 
     def sign(self, *, chain: str, link: int, hash_: bytes, at: datetime) -> bytes:
         """Return the 64-byte signature of a head."""

@@ -21,13 +21,14 @@ class StoredPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurposePolicy:
-    """One purpose with the requirement in effect and the platform's minimum."""
+    """One ``purpose`` with the ``requirement`` in effect for a workspace."""
 
     purpose: Purpose
     requirement: FactorRequirement
 
     @property
     def minimum(self) -> FactorRequirement:
+        """What the platform asks for at least: no policy goes below it."""
         return self.purpose.minimum
 
 

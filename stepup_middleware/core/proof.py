@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 class Proof:
     """A redeemed proof: this person authorized this request, once, at ``authorized_at`` (aware UTC).
 
-    ``acr`` and ``amr`` are the words of RFC 9470 and RFC 8176 for it.
+    ``subject_id`` in ``workspace_id`` answered the prompt ``prompt_id`` for ``purpose``, with the factor ``factor_id``
+    of the kind ``factor_kind``. ``requirement`` is what the policy in effect asked for, ``policy_version`` which one
+    it was. ``details`` are the label/value pairs that the person was shown.
     """
 
     prompt_id: str
@@ -32,10 +34,12 @@ class Proof:
 
     @property
     def acr(self) -> str:
+        """The authentication context class reference: ``phr`` where phishing is resisted, else ``mfa`` (RFC 9470)."""
         return "phr" if self.factor_kind.phishing_resistant else "mfa"
 
     @property
     def amr(self) -> tuple[str, ...]:
+        """The authentication method references (RFC 8176 §2)."""
         return self.factor_kind.amr
 
 

@@ -19,7 +19,7 @@ _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deprecation:
-    """Notice that a purpose will go: the date of its end and a sentence for developers."""
+    """Notice that a purpose will go: ``on`` is the date of its end, ``text`` a sentence for developers."""
 
     on: date
     text: str
@@ -29,10 +29,11 @@ class Deprecation:
 class Purpose:
     """One kind of high-impact action.
 
-    ``title`` names it in lists, ``description`` says what it is for, ``authorize_title`` heads the modal
-    and ``consequence`` tells what will happen, in plain words. ``minimum`` is the platform's floor and
-    default, ``ttl`` the life of a token (at most five minutes), ``retention_years`` how many calendar
-    years its audit events are kept.
+    ``id`` is what a tag names: lower-case letters, digits and underscores, 64 at most. ``title`` names it in lists,
+    ``description`` says what it is for, ``authorize_title`` heads the modal and ``consequence`` tells what will
+    happen, in plain words. ``minimum`` is the platform's floor and default, ``ttl`` the life of a token (at most five
+    minutes), ``retention_years`` how many calendar years its audit events are kept. ``deprecated`` gives notice of
+    its end; until then it works as ever.
 
     Raises ``ConfigurationError`` for values that cannot be served safely.
     """

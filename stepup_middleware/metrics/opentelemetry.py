@@ -21,6 +21,8 @@ from stepup_middleware.core.purposes import MAX_TTL
 
 from .words import reason_of
 
+__all__ = ["OpenTelemetrySink"]
+
 MOST_OPEN = 1000  # spans of prompts that have not come to an end
 LONGEST = PROMPT_LIFETIME + MAX_TTL  # after that neither the prompt nor its token is worth anything
 _GOES_ON = frozenset({EventName.CHALLENGE_REQUESTED, EventName.VERIFIED, EventName.ACTION_AUTHORIZED})

@@ -15,6 +15,8 @@ from stepup_middleware.core.events import AuditEvent
 
 from .words import reason_of
 
+__all__ = ["PrometheusSink"]
+
 _counters: WeakKeyDictionary[CollectorRegistry, Counter] = WeakKeyDictionary()
 
 

@@ -59,7 +59,11 @@ _FAILED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSecret:
-    """A one-time-password secret to be confirmed. ``uri`` is the ``otpauth:`` URI, ``qr_svg`` its QR code."""
+    """A one-time-password secret to be confirmed under ``id`` with its first code.
+
+    ``secret`` is in base32, ``uri`` the ``otpauth:`` URI that has it, ``qr_svg`` the QR code of the URI. It is shown
+    once and in no ``repr``.
+    """
 
     id: str
     secret: str
@@ -72,7 +76,10 @@ class NewSecret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurposeStanding:
-    """A purpose as one person meets it: what it asks for, and whether their factors meet that."""
+    """A ``purpose`` as one person meets it.
+
+    ``requirement`` is what the policy in effect asks for, ``satisfied`` whether a factor of theirs meets it.
+    """
 
     purpose: Purpose
     requirement: FactorRequirement

@@ -144,21 +144,23 @@ class StepUp:
         self.store = store
         records = store.records
         self.relying_party = relying_party
-        self.purposes = Catalogue(settings.checked_purposes(purposes))
+        self.purposes: Catalogue = Catalogue(settings.checked_purposes(purposes))
         self.prefix = prefix
         self.bundle_htmx = bundle_htmx
-        self.enroll_url = enroll_url or f"{prefix}/factors"
+        self.enroll_url: str = enroll_url or f"{prefix}/factors"
         self.home_url = home_url
         self.max_bound_body = max_bound_body
-        self.reception = Reception(
+        self.reception: Reception = Reception(
             identify=identify,
             clock=clock,
             client_address=client_address,
             trusted=trusted_networks(trusted_proxies),
         )
         floods = Floods(records)
-        self.admission = Admission(store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session)
-        self.proving = Proving(
+        self.admission: Admission = Admission(
+            store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session
+        )
+        self.proving: Proving = Proving(
             store=store,
             codec=codec,
             vault=vault,
@@ -168,10 +170,10 @@ class StepUp:
             webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
             floods=floods,
         )
-        self.policy = PolicyService(store=records, catalogue=self.purposes, clock=clock, floods=floods)
+        self.policy: PolicyService = PolicyService(store=records, catalogue=self.purposes, clock=clock, floods=floods)
         failure_cluster = failure_cluster or ClusterRule()
-        self.audit = AuditService(store=records, rule=failure_cluster)
-        self.factors = FactorService(
+        self.audit: AuditService = AuditService(store=records, rule=failure_cluster)
+        self.factors: FactorService = FactorService(
             store=records,
             vault=vault,
             relying_party=relying_party,
@@ -187,7 +189,7 @@ class StepUp:
             if head_key is None
             else HeadKeeper(store=records, key=HeadKey(head_key), clock=clock, interval=head_interval, sinks=on_head)
         )
-        self.evidence_service = EvidenceService(store=records, keeper=self._keeper)
+        self.evidence_service: EvidenceService = EvidenceService(store=records, keeper=self._keeper)
         watch = ClusterWatch(store=records, rule=failure_cluster)
         self._dispatcher = Dispatcher(on_event, store=records, clock=clock, prepare=watch.flagged)
         if on_event:

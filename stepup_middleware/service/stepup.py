@@ -13,8 +13,6 @@ from stepup_middleware import assets
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
 from stepup_middleware.errors import ConfigurationError, StoreError
 
-from . import settings
-
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -104,6 +102,7 @@ class StepUp:
         from stepup_middleware.core.tokens import TokenCodec
         from stepup_middleware.stores.base import HotState
 
+        from . import settings
         from .admission import Admission
         from .audit import AuditService
         from .evidence import EvidenceService
@@ -214,6 +213,8 @@ class StepUp:
         await asyncio.shield(self._starting)  # who gives up waiting ends it for nobody else
 
     async def _open(self) -> None:
+        from . import settings
+
         settings.check_moment(self._clock())
         await self.store.start()
         self._dispatcher.start()

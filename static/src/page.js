@@ -27,7 +27,7 @@ async function bindPage(page) {
     if (place) place.textContent = problemFrom(error).detail ?? TEXTS.answer;
     if (again) {
       again.hidden = false;
-      again.addEventListener("click", () => (repeat ? repeat() : location.reload()), { once: true });
+      again.addEventListener("click", () => bindPage(page), { once: true });
     }
     return;
   }

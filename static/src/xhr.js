@@ -81,13 +81,14 @@ export function installXHR() {
     /** @type {HTMLElement | undefined} */
     #asked;
     #token = "";
+    #uploads = false;
     #asGet = false;
     #opener = /** @type {Element | null} */ (null);
     #gate = (/** @type {Event} */ event) => this.#pass(event) || event.stopImmediatePropagation();
 
     constructor() {
       super();
-      for (const type of EVENTS) this.addEventListener(type, this.#gate, true);
+      for (const type of EVENTS) this.addEventListener(type, this.#gate, true); // the first of its listeners
     }
 
     /**
@@ -106,14 +107,17 @@ export function installXHR() {
       sentToken.delete(this);
       const own = async ? ownAddress(url) : null;
       this.#sent = own === null ? null : { method, url: own, rest, headers: [], body: null };
-      // A listener of an upload makes other origins be asked first: only our own requests get one.
-      for (const type of EVENTS.slice(1)) {
-        if (own === null) this.upload.removeEventListener(type, this.#gate, true);
-        else this.upload.addEventListener(type, this.#gate, true);
-      }
       // The user and the password are left out where they are: undefined is not the same as absent.
       if (rest.length) super.open(method, url, async, ...rest);
       else super.open(method, url, async);
+    }
+
+    /** Its listeners come after the gate. Before the app wants any there is none: they make other origins be asked first. */
+    get upload() {
+      const upload = super.upload;
+      if (!this.#uploads) for (const type of EVENTS.slice(1)) upload.addEventListener(type, this.#gate, true);
+      this.#uploads = true;
+      return upload;
     }
 
     /** @param {string} name @param {string} value */
@@ -213,7 +217,7 @@ export function installXHR() {
         case "ending":
           return false;
         case "again":
-          if (event.currentTarget === this.upload || type === "loadstart") return false;
+          if (event.currentTarget === super.upload || type === "loadstart") return false;
           if (type === "readystatechange" && super.readyState === 1) return false;
           if (/^(error|timeout|abort|load)$/.test(type)) this.#finish(type);
           return true;

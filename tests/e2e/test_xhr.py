@@ -1,0 +1,199 @@
+"""XMLHttpRequest steps up within itself: listeners hear one request with one answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from .site import small_site, use_passkey, visitor
+
+RECORDER = """
+async ([url, shape]) => {
+    const heard = [];
+    const xhr = new XMLHttpRequest();
+    const state = () => `${xhr.readyState} ${xhr.status} ${xhr.statusText} ${xhr.getResponseHeader("X-Answer")}`;
+    const hear = (where) => (event) => {
+        const size = "loaded" in event && event.type !== "progress" ? ` ${event.loaded}/${event.total}` : "";
+        heard.push(`${where}${event.type}${size} ${state()}`);
+    };
+    const types = ["loadstart", "progress", "load", "error", "abort", "timeout", "loadend"];
+    for (const type of ["readystatechange", ...types]) {
+        if (shape.handlers) xhr[`on${type}`] = hear("");
+        else xhr.addEventListener(type, hear(""), shape.capture ?? false);
+    }
+    if (shape.upload) for (const type of types) xhr.upload.addEventListener(type, hear("upload "));
+    const ended = new Promise((resolve) => xhr.addEventListener("loadend", resolve));
+    xhr.open(shape.method ?? "POST", url);
+    if (shape.responseType) xhr.responseType = shape.responseType;
+    if (shape.mime) xhr.overrideMimeType(shape.mime);
+    if (shape.credentials) xhr.withCredentials = true;
+    if (shape.timeout) xhr.timeout = shape.timeout;
+    for (const [name, value] of shape.headers ?? []) xhr.setRequestHeader(name, value);
+    const bodies = {
+        text: () => "a=1&b=2",
+        json: () => '{"a": 1}',
+        params: () => new URLSearchParams({ a: "1", b: "é" }),
+        form: () => {
+            const form = new FormData();
+            form.append("a", "1");
+            form.append("f", new Blob(["file"]), "f.txt");
+            return form;
+        },
+        blob: () => new Blob(["blob"], { type: "text/x-blob" }),
+        buffer: () => new Uint8Array([1, 2, 3]).buffer,
+        view: () => new Uint8Array([9, 1, 2, 3, 9]).subarray(1, 4),
+        document: () => new DOMParser().parseFromString("<p>é</p>", "text/html"),
+        large: () => "x".repeat(300000),
+        none: () => undefined,
+    };
+    const body = bodies[shape.body ?? "none"]();
+    xhr.send(body);
+    heard.push(`sent ${state()}`);
+    if (body instanceof FormData) body.append("later", "1");
+    if (body instanceof ArrayBuffer) new Uint8Array(body)[0] = 7;
+    await ended;
+    const value = xhr.response instanceof Blob ? await xhr.response.text()
+        : xhr.response instanceof ArrayBuffer ? [...new Uint8Array(xhr.response)]
+        : xhr.response instanceof Document ? xhr.response.documentElement?.outerHTML ?? "" : xhr.response;
+    // how often a large answer tells its progress depends on the network alone
+    const often = /^(upload )?progress|^readystatechange 3/;
+    const once = heard.filter((each, at) => !often.test(each) || heard.indexOf(each) === at);
+    return { heard: once, value, url: new URL(xhr.responseURL).pathname, type: xhr.responseType, at: xhr.readyState };
+}
+"""
+SHAPES: dict[str, dict[str, Any]] = {
+    "listeners": {},
+    "handlers": {"handlers": True},
+    "capturing listeners": {"capture": True},
+    "GET": {"method": "GET"},
+    "PUT": {"method": "PUT", "body": "text"},
+    "DELETE": {"method": "DELETE"},
+    "text": {"body": "text"},
+    "text with a type": {"body": "text", "headers": [["Content-Type", "application/x-www-form-urlencoded"]]},
+    "json": {"body": "json", "headers": [["Content-Type", "application/json"], ["Accept", "application/json"]]},
+    "parameters": {"body": "params"},
+    "form": {"body": "form"},
+    "form with upload": {"body": "form", "upload": True},
+    "blob": {"body": "blob"},
+    "blob with upload": {"body": "blob", "upload": True},
+    "buffer": {"body": "buffer"},
+    "view": {"body": "view"},
+    "document": {"body": "document"},
+    "large with upload": {"body": "large", "upload": True},
+    "large": {"body": "large"},
+    "responseType text": {"responseType": "text"},
+    "responseType json": {"responseType": "json"},
+    "responseType blob": {"responseType": "blob"},
+    "responseType arraybuffer": {"responseType": "arraybuffer"},
+    "responseType document": {"responseType": "document", "mime": "text/html"},
+    "another mime type": {"mime": "text/plain; charset=x-user-defined"},
+    "with credentials": {"credentials": True},
+    "with a timeout": {"timeout": 30_000},
+    "doubled headers": {"headers": [["X-One", "a"], ["X-One", "b"], ["X-Two", "c"]]},
+    "handlers with upload and json": {"handlers": True, "upload": True, "body": "json", "responseType": "json"},
+    "accepting HTML": {"headers": [["Accept", "text/html"]]},
+    "as htmx asks": {"headers": [["HX-Request", "true"]]},
+}
+
+
+async def record(page: Page, path: str, shape: dict[str, Any], *, prove: bool) -> Any:
+    """Run the recorder; the person proves where they are asked."""
+    await page.evaluate(f"(input) => {{ window.recorded = ({RECORDER})(input); }}", [path, shape])
+    if prove:
+        await use_passkey(page)
+    return await page.evaluate("window.recorded")
+
+
+async def test_its_events_and_their_order_are_those_of_a_plain_request(browser: Browser, tmp_path: Path) -> None:
+    assert len(SHAPES) >= 30
+    different = {}
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, visitor(browser, site) as page:
+        for name, shape in SHAPES.items():
+            plain = await record(page, "/plain?type=application/json", {**shape}, prove=False)
+            before = len(site.ran)
+            asked = await record(page, "/stepped", shape, prove=True)
+            assert len(site.ran) == before + 1, name
+            plain_run, asked_run = site.ran[before - 1], site.ran[before]
+            assert (asked_run[0], len(asked_run[3])) == (plain_run[0], len(plain_run[3])), name
+            if shape.get("body") != "form":  # each has a boundary of its own
+                assert asked_run[2:] == plain_run[2:], name
+            asked["url"] = plain["url"]
+            if shape.get("body") == "form":
+                asked["value"] = plain["value"]
+            if asked != plain:
+                different[name] = (plain, asked)
+    assert different == {}, json.dumps(different)[:4000]
+
+
+async def test_the_persons_time_does_not_count_against_a_timeout(browser: Browser, tmp_path: Path) -> None:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, visitor(browser, site) as page:
+        await page.evaluate(
+            """() => { window.ended = new Promise((resolve) => {
+                const xhr = new XMLHttpRequest();
+                xhr.open("POST", "/act");
+                xhr.timeout = 4000;
+                const types = ["load", "timeout", "error", "abort"];
+                for (const type of types) xhr.addEventListener(type, () => resolve(type));
+                xhr.send();
+            }); }"""
+        )
+        await expect(page.locator("dialog[open]")).to_be_visible()
+        await page.wait_for_timeout(4500)
+        await use_passkey(page)
+        assert await page.evaluate("window.ended") == "load"
+
+
+@pytest.mark.parametrize("how", ["the person cancels", "the app aborts"])
+async def test_a_cancelled_step_up_ends_as_an_aborted_request_and_not_as_a_401(
+    browser: Browser, tmp_path: Path, how: str
+) -> None:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, visitor(browser, site) as page:
+        await page.evaluate(
+            """() => { window.heard = []; const xhr = (window.xhr = new XMLHttpRequest());
+                const hear = (event) => window.heard.push(`${event.type} ${xhr.readyState} ${xhr.status}`);
+                for (const type of ["readystatechange", "load", "timeout", "error", "abort", "loadend"]) {
+                    xhr.addEventListener(type, hear);
+                }
+                xhr.open("POST", "/act"); xhr.send(); }"""
+        )
+        await expect(page.locator("dialog[open]")).to_be_visible()
+        assert await page.evaluate("[xhr.readyState, xhr.status, xhr.responseText]") == [1, 0, ""]
+        if how == "the app aborts":
+            await page.evaluate("xhr.abort()")
+        else:
+            await page.keyboard.press("Escape")
+        await expect(page.locator("dialog[open]")).to_have_count(0)
+        heard = await page.evaluate("window.heard")
+        assert heard == ["readystatechange 1 0", "readystatechange 4 0", "abort 4 0", "loadend 4 0"]
+        assert await page.evaluate("xhr.readyState") == 0
+        # the object serves again
+        await page.evaluate("xhr.open('POST', '/act'); xhr.send()")
+        await use_passkey(page)
+        await page.wait_for_function("xhr.readyState === 4")
+        assert await page.evaluate("[xhr.status, xhr.responseText]") == [200, "Done."]
+    assert len(site.ran) == 1
+
+
+async def test_synchronous_requests_other_401s_and_lost_connections_are_as_they_were(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, visitor(browser, site) as page:
+        status = await page.evaluate(
+            "() => { const xhr = new XMLHttpRequest(); xhr.open('POST', '/act', false); xhr.send(); return xhr.status }"
+        )
+        assert status == 401
+        assert (await record(page, "/refused", {}, prove=False))["value"] == "no"
+        await page.context.set_offline(True)
+        heard = await page.evaluate(
+            """() => new Promise((resolve) => { const heard = []; const xhr = new XMLHttpRequest();
+                for (const type of ["load", "error", "loadend"]) xhr.addEventListener(type, () => heard.push(type));
+                xhr.addEventListener("loadend", () => resolve(heard)); xhr.open("POST", "/act"); xhr.send(); })"""
+        )
+        assert heard == ["error", "loadend"]
+        await expect(page.locator("dialog[open]")).to_have_count(0)
+        assert await page.evaluate("new XMLHttpRequest() instanceof XMLHttpRequest && XMLHttpRequest.DONE") == 4
+    assert site.ran == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+import unicodedata
 from datetime import datetime
 
 import pyotp
@@ -20,9 +21,32 @@ MIN_NEW_SECRET = 20  # bytes, 160 bit (RFC 4226 §4 R6, recommended)
 MIN_SECRET = 16  # bytes, 128 bit (RFC 4226 §4 R6, required)
 MAX_SECRET = 128  # bytes; longer keys are hashed by HMAC and add nothing
 MAX_DRIFT = 1  # time-steps
+MAX_TYPED = 64  # characters that are read as a code
 
 # ASCII digits alone: pyotp folds full-width, superscript and bold digits into these before it compares.
 _CODE = re.compile(rf"[0-9]{{{DIGITS}}}", re.ASCII)
+
+
+# What apps, people and pages put between and around the digits, besides blanks, dashes and what nobody sees.
+_BETWEEN = frozenset("\t\n\v\f\r\N{MINUS SIGN}\N{MIDDLE DOT}\N{KATAKANA MIDDLE DOT}.")
+_DECORATION = frozenset({"Zs", "Zl", "Zp", "Pd", "Cf"})
+
+
+def read_code(text: object) -> str | None:
+    """Return the six ASCII digits that somebody meant, or None. Digits of every script count.
+
+    Blanks, dashes, dots and what nobody sees are left out, wherever they stand.
+    ``static/src/codes.js`` reads by the same rule. What has no six digits is no code, and so no attempt.
+    """
+    if not isinstance(text, str) or len(text) > MAX_TYPED:
+        return None
+    bare = [
+        character
+        for character in unicodedata.normalize("NFKC", text)
+        if character not in _BETWEEN and unicodedata.category(character) not in _DECORATION
+    ]
+    digits = "".join(str(unicodedata.decimal(character, -1)) for character in bare)
+    return digits if _CODE.fullmatch(digits) else None
 
 
 def new_secret(random: bytes) -> str:

@@ -364,7 +364,7 @@ def _offered(credentials: Sequence[WebAuthnFactor], outer: dict[str, Any]) -> We
 
 
 def _check_user_handle(factor: WebAuthnFactor, value: Any) -> None:
-    if value is None:  # a credential that is not discoverable returns none
+    if value is None or value == "":  # not discoverable: none, or an empty one from some password managers
         return
     handle = decode_base64url(value, MAX_USER_HANDLE, "userHandle", FailureReason.WRONG_USER_HANDLE)
     if handle != factor.user_handle:

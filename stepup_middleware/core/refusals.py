@@ -90,7 +90,7 @@ _ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
     RefusalCode.RATE_LIMITED: (
         429,
         "Too many attempts",
-        "Wait a moment, then try again. Your session and your other factors still work.",
+        "Wait a moment, then try again. Your session goes on.",
     ),
     RefusalCode.UNAVAILABLE: (
         503,

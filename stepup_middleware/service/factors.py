@@ -36,7 +36,7 @@ from stepup_middleware.stores.records import Records
 
 from .admission import whole_seconds
 from .floods import Floods
-from .proving import TOTP_BUCKET
+from .proving import NO_CODE, TOTP_BUCKET, USED_CODE
 from .vault import Vault
 from .visitor import Visitor
 
@@ -245,6 +245,8 @@ class FactorService:
     ) -> Factor | Refusal:
         """Confirm a secret by a code of it. A wrong code may be tried again, within the person's attempts."""
         subject = visitor.subject
+        if (digits := totp.read_code(code)) is None:
+            return NO_CODE
         closed = await self._store.reserve_attempt(
             subject.workspace_id, subject.id, TOTP_BUCKET, limit=self._totp_limit, now=visitor.now
         )
@@ -263,7 +265,7 @@ class FactorService:
         try:
             first = self._begun_as_first(pending, await self.list(subject))
             secret = self._vault.open(pending.encrypted_secret)
-            step = totp.matched_step(secret, code, now=visitor.now, last_step=last_step)
+            step = totp.matched_step(secret, digits, now=visitor.now, last_step=last_step)
         except CeremonyError as error:
             return await self._failed(visitor, error.reason, FactorKind.TOTP)
         factor = TOTPFactor(
@@ -367,7 +369,7 @@ class FactorService:
     async def _failed(self, visitor: Visitor, reason: FailureReason, kind: FactorKind | None) -> Refusal:
         failed = visitor.event(EventName.FAILED, factor_kind=kind, reason=reason.value, data={"ceremony": "enrolment"})
         await self._floods.tell(visitor.subject, failed)
-        return _FAILED[kind is FactorKind.TOTP]
+        return USED_CODE if reason is FailureReason.CODE_REPLAYED else _FAILED[kind is FactorKind.TOTP]
 
 
 def _too_many() -> Refusal:

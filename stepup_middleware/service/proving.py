@@ -30,7 +30,6 @@ from .floods import Floods
 from .vault import Vault
 from .visitor import Visitor
 
-CEREMONY_TIMEOUT = timedelta(minutes=2)
 TOTP_BUCKET = "totp"
 WEBAUTHN_BUCKET = "webauthn"
 # Nobody guesses a signature: this bounds what false ones cost us. It never closes for good, or whoever holds
@@ -38,6 +37,14 @@ WEBAUTHN_BUCKET = "webauthn"
 WEBAUTHN_LIMIT = AttemptLimit(failures=20, pause=timedelta(seconds=30), longest=timedelta(minutes=5), disable_at=None)
 
 _FAILED = Refusal(code=RefusalCode.VERIFICATION_FAILED)
+NO_CODE = Refusal(
+    code=RefusalCode.VERIFICATION_FAILED,
+    detail="Type the six digits that your authenticator app shows now. This did not count as an attempt.",
+)
+USED_CODE = Refusal(
+    code=RefusalCode.VERIFICATION_FAILED,
+    detail="This code was used already, and each code works once. Wait for the next one, then type that.",
+)
 _NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
 
 
@@ -122,7 +129,7 @@ class Proving:
         pending = PendingChallenge(
             nonce=nonce,
             factor_ids=tuple(factor.id for factor in credentials),
-            expires_at=min(visitor.now + CEREMONY_TIMEOUT, prompt.expires_at),
+            expires_at=prompt.expires_at,  # nobody is told to hurry, or shown a live modal with a dead key
         )
         if not await self._store.set_challenge(prompt.id, pending, now=visitor.now):
             return _NOT_FOUND
@@ -201,6 +208,8 @@ class Proving:
         prompt = await self.open_prompt(visitor, prompt_id)
         if isinstance(prompt, Refusal):
             return prompt
+        if (digits := totp.read_code(code)) is None:
+            return NO_CODE
         closed = await self._reserve(prompt, TOTP_BUCKET, self._totp_limit, visitor.now)
         if closed is not None:
             return await self._rate_limited(visitor, prompt, closed, FactorKind.TOTP)
@@ -211,7 +220,7 @@ class Proving:
         secrets_had = [factor for factor in enrolled if isinstance(factor, TOTPFactor)]
         try:
             self._same_address(visitor, prompt)
-            factor, step = self._match(secrets_had, code, visitor.now, last_step)
+            factor, step = self._match(secrets_had, digits, visitor.now, last_step)
         except CeremonyError as error:
             return await self._failed(visitor, prompt, error.reason, FactorKind.TOTP)
         if not self._floor(prompt).accepts(FactorKind.TOTP) or factor.id not in prompt.factor_ids:
@@ -234,18 +243,19 @@ class Proving:
 
     # the parts of a ceremony
 
-    def _match(
-        self, factors: Sequence[TOTPFactor], code: object, now: datetime, last_step: int
-    ) -> tuple[TOTPFactor, int]:
+    def _match(self, factors: Sequence[TOTPFactor], code: str, now: datetime, last_step: int) -> tuple[TOTPFactor, int]:
         """Return the factor whose secret made the code, and the matched time-step."""
         failure = CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
+        replayed: CeremonyError | None = None
         for factor in factors:
             try:
                 secret = self._vault.open(factor.encrypted_secret)
                 return factor, totp.matched_step(secret, code, now=now, last_step=last_step)
             except CeremonyError as error:
                 failure = error
-        raise failure
+                if error.reason is FailureReason.CODE_REPLAYED:
+                    replayed = error
+        raise replayed or failure
 
     async def _reserve(self, prompt: Prompt, bucket: str, limit: AttemptLimit, now: datetime) -> TooMany | None:
         return await self._records.reserve_attempt(prompt.workspace_id, prompt.subject_id, bucket, limit=limit, now=now)
@@ -335,11 +345,16 @@ class Proving:
         kind: FactorKind | None,
         factor_id: str = "",
     ) -> Refusal:
-        """Log a failure and return what the person is told: the same sentence for every reason but the network."""
+        """Log a failure and return what the person is told: one sentence, but for network and used code."""
         await self._records.append(
             [self._event(visitor, prompt, EventName.FAILED, factor_kind=kind, factor_id=factor_id, reason=reason.value)]
         )
-        return Refusal(code=RefusalCode.IP_MISMATCH) if reason is FailureReason.WRONG_IP else _FAILED
+        match reason:
+            case FailureReason.WRONG_IP:
+                return Refusal(code=RefusalCode.IP_MISMATCH)
+            case FailureReason.CODE_REPLAYED:  # tells only who has a code that is worth nothing any more
+                return USED_CODE
+        return _FAILED
 
     async def _rate_limited(
         self, visitor: Visitor, prompt: Prompt, closed: TooMany, kind: FactorKind | None

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stepup_middleware.ceremonies.totp import matched_step, new_secret, provisioning_uri
+from stepup_middleware.ceremonies.totp import matched_step, new_secret, provisioning_uri, read_code
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.testing import totp_code
 from tests.vectors import HOTP_SECRET, HOTP_VALUES, TOTP_SEEDS, TOTP_VALUES
@@ -274,3 +274,28 @@ def test_a_colon_parts_issuer_and_account_and_stands_nowhere_else_in_the_label(a
 def test_a_uri_without_account_or_issuer_is_not_made(account: str, issuer: str) -> None:
     with pytest.raises(ValueError, match="account"):
         provisioning_uri(SECRET, account=account, issuer=issuer)
+
+
+# as people have them
+
+
+@given(
+    st.text(alphabet=" \t-.\u00a0\u2013\u200b\u202e\ufeff\u2212\u30fb\u00b7", max_size=12),
+    st.from_regex(r"[0-9]{6}", fullmatch=True),
+)
+def test_a_code_is_read_with_anything_unseen_between_its_digits(between: str, code: str) -> None:
+    parts = [between[at :: len(code)] for at in range(len(code))]
+    assert read_code("".join(part + digit for part, digit in zip(parts, code, strict=True)) + between) == code
+
+
+@given(st.text(max_size=12))
+def test_whatever_is_read_is_six_ascii_digits_and_read_again_the_same(text: str) -> None:
+    code = read_code(text)
+    assert code is None or (len(code) == 6 and code.isascii() and code.isdigit() and read_code(code) == code)
+
+
+@pytest.mark.parametrize(
+    "text", [None, 123456, b"123456", "", "12345", "1234567", "12345a", "1" * 65, "0x1234", "12,34,56"]
+)
+def test_what_has_not_six_digits_is_no_code(text: object) -> None:
+    assert read_code(text) is None

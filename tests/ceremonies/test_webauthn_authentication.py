@@ -210,16 +210,17 @@ def test_a_tampered_signature_is_refused(passkey: Enrolled) -> None:
 
 
 # W14
-@pytest.mark.parametrize("handle", [b"someone else", b"", bytes(65)])
+@pytest.mark.parametrize("handle", [b"someone else", bytes(65)])
 def test_a_user_handle_of_somebody_else_is_refused(passkey: Enrolled, handle: bytes) -> None:
     assert passkey.refusal(user_handle=handle) is FailureReason.WRONG_USER_HANDLE
 
 
 # W14
-def test_an_absent_or_null_user_handle_is_accepted(hardware_key: Enrolled) -> None:
+@pytest.mark.parametrize("none", [None, ""])
+def test_an_absent_null_or_empty_user_handle_is_accepted(hardware_key: Enrolled, none: str | None) -> None:
     response = hardware_key.respond(user_handle=None)
     assert "userHandle" not in response["response"]
-    response["response"]["userHandle"] = None
+    response["response"]["userHandle"] = none
     assert hardware_key.judge(response).factor is hardware_key.factor
 
 

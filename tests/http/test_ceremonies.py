@@ -125,15 +125,19 @@ async def test_a_prompt_in_other_hands_is_logged_under_the_one_who_came(
 
 
 # W31 K08
-async def test_an_answer_after_the_end_of_its_challenge_fails(ada: Browser, house: House) -> None:
+@pytest.mark.parametrize(("seconds", "code"), [(299, None), (300, "STEPUP_PROMPT_NOT_FOUND")])
+async def test_a_key_may_be_touched_as_long_as_the_prompt_lives_and_no_longer(
+    ada: Browser, house: House, seconds: int, code: str | None
+) -> None:
     prompt = await ada.prompt("POST", TRANSMIT)
     key = ada.factors["passkey"].authenticator
     assert key is not None
     options = (await ada.options(prompt)).json()
-    house.clock.advance(timedelta(minutes=2))
+    assert options["timeout"] == 300_000  # the rest of its life
+    house.clock.advance(timedelta(seconds=seconds))
     answer = await ada.post(f"{prompt['prompt']['url']}/webauthn", json=key.get(options, origin=ORIGIN))
-    assert code_of(answer) == "STEPUP_VERIFICATION_FAILED"
-    assert await reasons(house) == ["challenge_expired"]
+    assert (answer.json().get("token") is None) == (code is not None)
+    assert answer.json().get("code") == code
 
 
 # K08
@@ -404,3 +408,46 @@ async def test_a_code_is_wrong_without_an_app_to_make_it(bob: Browser, house: Ho
     code_of_nobody = totp_code("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", house.clock())
     answer = await bob.post(f"{prompt['prompt']['url']}/totp", json={"code": code_of_nobody})
     assert code_of(answer) == "STEPUP_VERIFICATION_FAILED"
+
+
+# codes as people have them
+
+
+async def test_what_has_not_six_digits_is_no_attempt_and_no_failure(tim: Browser, house: House) -> None:
+    prompt = await tim.prompt("POST", ROTATE)
+    for typed in ("", "12345", "1234567", "hunter2", "123 45", 123456, None, ["123456"], "1" * 70, "12345½"):
+        answer = await tim.answer(prompt, tim.factors["totp"], code=typed)
+        assert code_of(answer) == "STEPUP_VERIFICATION_FAILED"
+        assert "did not count" in answer.json()["detail"]
+    assert await reasons(house) == []
+    assert (await tim.answer(prompt, tim.factors["totp"])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "way", ["{0} {1}", "{0}-{1}", " {0}{1}\n", "\u200b{0}\u2013{1}\ufeff", "{0}\u00a0{1}", "{0}.{1}"]
+)
+@pytest.mark.parametrize("form", [False, True], ids=["from a script", "from a form without one"])
+async def test_a_code_is_taken_as_it_was_typed(tim: Browser, house: House, way: str, form: bool) -> None:
+    prompt = await tim.prompt("POST", ROTATE)
+    code = totp_code(tim.factors["totp"].secret, house.clock())
+    typed = way.format(code[:3], code[3:])
+    if form:
+        answer = await tim.navigate("POST", f"{prompt['prompt']['url']}/totp", data={"code": typed})
+    else:
+        answer = await tim.answer(prompt, tim.factors["totp"], code=typed)
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_code_in_full_width_digits_is_taken(tim: Browser, house: House) -> None:
+    code = totp_code(tim.factors["totp"].secret, house.clock())
+    wide = "".join(chr(ord(digit) + 0xFEE0) for digit in code)
+    assert (await tim.answer(await tim.prompt("POST", ROTATE), tim.factors["totp"], code=wide)).status_code == 200
+
+
+async def test_a_code_that_was_used_already_is_told_to_wait_for_the_next(tim: Browser, house: House) -> None:
+    assert (await tim.answer(await tim.prompt("POST", ROTATE), tim.factors["totp"])).status_code == 200
+    again = await tim.answer(await tim.prompt("POST", "/sync"), tim.factors["totp"])
+    assert code_of(again) == "STEPUP_VERIFICATION_FAILED"
+    assert "Wait for the next one" in again.json()["detail"]
+    other = await tim.answer(await tim.prompt("POST", "/sync"), tim.factors["totp"], code="000000")
+    assert "Wait for the next one" not in other.json()["detail"]

@@ -10,8 +10,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-LARGEST_NOTE = 128 * 1024  # bytes; a signature of ML-DSA-44 takes 3.3 kB
-MOST_SIGNATURES = 32
+LARGEST_NOTE = 256 * 1024  # bytes; a signature of ML-DSA-44 takes 3.3 kB
+MOST_SIGNATURES = 64
 LONGEST_NAME = 255  # bytes, what a cosigned message can carry
 KEY_ID_BYTES = 4
 
@@ -60,7 +60,7 @@ def read_note(raw: bytes | str) -> Note:
 
 
 def read_signatures(raw: bytes | str) -> tuple[NoteSignature, ...]:
-    """Parse the signature lines of a note, at least one and at most 32. Raises ``NoteError``."""
+    """Parse the signature lines of a note, at least one and at most 64. Raises ``NoteError``."""
     *lines, end = _as_text(raw, LARGEST_NOTE).split("\n")
     if end or not 1 <= len(lines) <= MOST_SIGNATURES:
         raise NoteError(f"a note has from 1 to {MOST_SIGNATURES} lines of signatures, each with a newline at its end")

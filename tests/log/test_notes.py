@@ -28,6 +28,7 @@ from stepup_middleware.log.keys import (
 )
 from stepup_middleware.log.merkle import EMPTY_ROOT, LARGEST_SIZE
 from stepup_middleware.log.notes import MOST_SIGNATURES, Note, NoteError, NoteSignature, read_note
+from stepup_middleware.log.witness.client import MOST_WITNESSES
 
 # The example of C2SP signed-note.
 EXAMPLE_KEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
@@ -223,8 +224,8 @@ def test_no_byte_of_a_note_can_be_changed_unnoticed(place: int, byte: int) -> No
         (b"\xff\n\n\xe2\x80\x94 a AAAAAAAA\n", "UTF-8"),
         ("\ud800\n\n— a AAAAAAAA\n", "UTF-8"),
         ("text\n\n" + "— a AAAAAAAA\n" * (MOST_SIGNATURES + 1), "lines of signatures"),
-        ("x" * 200_000 + "\n\n— a AAAAAAAA\n", "at most"),
-        ("é" * 100_000 + "\n\n— a AAAAAAAA\n", "at most"),
+        ("x" * 270_000 + "\n\n— a AAAAAAAA\n", "at most"),
+        ("é" * 140_000 + "\n\n— a AAAAAAAA\n", "at most"),
         (f"text\n\n— {'n' * 256} AAAAAAAA\n", "at most 255"),
     ],
 )
@@ -233,12 +234,14 @@ def test_what_is_no_note_is_refused_with_its_reason(raw: str | bytes, problem: s
         read_note(raw)
 
 
-def test_sixteen_post_quantum_signatures_fit_a_note() -> None:
-    lines = tuple(
-        SigningKey.generate(f"w{number}.example", SignatureType.MLDSA44_COSIGNATURE).sign(CHECKPOINT, AT)
-        for number in range(16)
-    )
-    assert len(read_note(str(Note(CHECKPOINT.text, lines))).signatures) == 16
+def test_the_signatures_of_as_many_witnesses_as_a_log_may_have_fit_a_note() -> None:
+    lines = [
+        NoteSignature(f"witness-{number}.{'example' * 20}", bytes(4), bytes(8 + length))
+        for number in range(MOST_WITNESSES)
+        for length in (64, 2420)
+    ]
+    note = NOTE.signed_also(lines)
+    assert len(read_note(str(note)).signatures) == len(NOTE.signatures) + 2 * MOST_WITNESSES
 
 
 @pytest.mark.parametrize(

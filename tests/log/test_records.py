@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 import rfc8785
@@ -106,6 +106,24 @@ def test_no_two_rows_share_a_text(one: Scalar, other: Scalar, third: Scalar, fou
     assert KIND.text(first) != RowKind("thin", KIND.fields).text(first)
     assert MACS.holds(KIND, first, MACS.make(KIND, first))
     assert MACS.holds(KIND, second, MACS.make(KIND, first)) is same
+
+
+def test_values_of_two_types_that_are_written_alike_are_two_values() -> None:
+    at = datetime(2026, 11, 28, tzinfo=UTC)
+    alike: list[tuple[Scalar, Scalar]] = [
+        (b"\xab", "ab"),
+        (b"", ""),
+        (at, "2026-11-28T00:00:00Z"),
+        (at.date(), "2026-11-28"),
+        (at, at.date()),
+        (1, True),
+        (1, "1"),
+        (None, ""),
+        (None, "null"),
+    ]
+    for one, other in alike:
+        assert KIND.text({"one": one, "other": 0}) != KIND.text({"one": other, "other": 0})
+    assert KIND.text({"one": "a", "other": "b"}) != KIND.text({"one": "b", "other": "a"})
 
 
 def test_a_mac_covers_exactly_the_fields_of_its_kind() -> None:

@@ -179,7 +179,7 @@ class Liar(BaseHTTPRequestHandler):
         (200, b"", Outcome.UNREACHABLE),
         (200, b"\xff", Outcome.UNREACHABLE),
         (200, "— witness.example AAAAAAAA\n".encode(), Outcome.UNREACHABLE),
-        (200, b"x" * 200_000, Outcome.UNREACHABLE),
+        (200, b"x" * 300_000, Outcome.UNREACHABLE),
         (200, "".join(map(str, TRUE.note(50).signatures)).encode(), Outcome.UNREACHABLE),
         (201, b"", Outcome.UNREACHABLE),
         (302, b"", Outcome.UNREACHABLE),
@@ -253,6 +253,9 @@ def test_a_group_that_cannot_have_its_quorum_is_refused() -> None:
     for quorum in (-1, 2):
         with pytest.raises(ConfigurationError, match="quorum"):
             WitnessGroup([one], quorum=quorum)
+    with pytest.raises(ConfigurationError, match="at most 30"):
+        many = [SigningKey.generate(f"w{number}.example", WITNESS_TYPES[0]) for number in range(31)]
+        WitnessGroup([Witness("https://w.example", str(key.verifier)) for key in many], quorum=1)
     with pytest.raises(ConfigurationError, match="one name"):
         WitnessGroup([one, Witness("https://two.example", str(WITNESS_VERIFIERS[1]))], quorum=1)
     with pytest.raises(ConfigurationError, match="the vkey of the witness"):

@@ -25,6 +25,7 @@ from stepup_middleware.log.notes import LARGEST_NOTE, Note, NoteError, NoteSigna
 
 from .decision import AddCheckpoint
 
+MOST_WITNESSES = 30  # with two signatures each they fit one note
 SECONDS = 10.0  # for one call, from the first look-up of the name to the last byte
 _CHUNK = 16 * 1024
 
@@ -175,7 +176,8 @@ class WitnessClient:
             return self._answer(Outcome.UNKNOWN_LOG, _shown(body))
         if status != 200:
             return self._answer(Outcome.UNREACHABLE, f"status {status}: {_shown(body)}")
-        ours = tuple(line for line in read_signatures(body) if any(key.made(line) for key in self.witness.keys))
+        lines = read_signatures(body)
+        ours = tuple(line for key in self.witness.keys for line in [each for each in lines if key.made(each)][:1])
         verified = verify_note(Note(note.text, ours), self.witness.keys)
         if not any(signature.at_seconds for signature in verified):
             raise NoteError("its answer has no cosignature by a key of this witness")
@@ -206,6 +208,8 @@ class WitnessGroup:
     def __init__(self, witnesses: Sequence[Witness], *, quorum: int, seconds: float = SECONDS) -> None:
         if len({witness.name for witness in witnesses}) != len(witnesses):
             raise ConfigurationError("two witnesses have one name: each counts once for the quorum")
+        if len(witnesses) > MOST_WITNESSES:
+            raise ConfigurationError(f"a log has at most {MOST_WITNESSES} witnesses")
         if not 0 <= quorum <= len(witnesses):
             raise ConfigurationError(f"a quorum of {quorum} cannot be had of {len(witnesses)} witnesses")
         self.quorum = quorum

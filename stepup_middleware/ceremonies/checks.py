@@ -6,16 +6,26 @@ Every check raises ``CeremonyError`` with its own reason.
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from webauthn.helpers import bytes_to_base64url
 from webauthn.helpers.exceptions import UnsupportedAlgorithm, UnsupportedPublicKey, UnsupportedPublicKeyType
+from webauthn.helpers.structs import AuthenticatorTransport, PublicKeyCredentialHint
 
+from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.errors import CeremonyError, FailureReason
 
 from .bounds import MIN_CHALLENGE, AuthenticatorData, malformed
+
+HINTS = {
+    FactorKind.PASSKEY: PublicKeyCredentialHint.CLIENT_DEVICE,
+    FactorKind.HARDWARE_KEY: PublicKeyCredentialHint.SECURITY_KEY,
+}
+_KNOWN_TRANSPORTS = frozenset(transport.value for transport in AuthenticatorTransport)
+_MAX_TRANSPORTS = 16
 
 
 def public_key_credential(response: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -69,3 +79,20 @@ def from_library(error: Exception) -> CeremonyError:
     if isinstance(error, UnsupportedAlgorithm | UnsupportedPublicKey | UnsupportedPublicKeyType):
         return CeremonyError(FailureReason.UNSUPPORTED_KEY, note)
     return CeremonyError(FailureReason.MALFORMED, note)
+
+
+def check_challenge_length(challenge: bytes) -> None:
+    if len(challenge) < MIN_CHALLENGE:
+        raise ValueError(f"a challenge has at least {MIN_CHALLENGE} bytes")
+
+
+def milliseconds(timeout: timedelta) -> int:
+    return timeout // timedelta(milliseconds=1)
+
+
+def known_transports(value: Any) -> tuple[str, ...]:
+    """Keep the transports with a meaning (WebAuthn L3 §5.8.4), each once; they are hints and no more."""
+    if not isinstance(value, list):
+        return ()
+    known = (one for one in value[:_MAX_TRANSPORTS] if isinstance(one, str) and one in _KNOWN_TRANSPORTS)
+    return tuple(dict.fromkeys(known))

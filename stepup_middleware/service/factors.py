@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from stepup_middleware.ceremonies import totp, webauthn
+from stepup_middleware.ceremonies import registration, totp
 from stepup_middleware.core.attempts import AttemptLimit
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.events import EventName
@@ -148,7 +148,7 @@ class FactorService:
         challenge = secrets.token_bytes(32)
         enrolment = self._enrolment(visitor, kind, challenge=challenge)
         await self._store.begin_enrolment(enrolment, now=visitor.now)
-        options: dict[str, Any] = webauthn.begin_registration(
+        options: dict[str, Any] = registration.begin_registration(
             self._relying_party,
             user_handle=handle,
             user_name=subject.account,
@@ -178,7 +178,7 @@ class FactorService:
             if pending is None:
                 raise CeremonyError(FailureReason.CHALLENGE_USED)
             first = self._begun_as_first(pending, await self.list(subject))
-            new = webauthn.finish_registration(
+            new = registration.finish_registration(
                 self._relying_party, challenge=pending.challenge, kind=pending.kind, response=credential
             )
         except CeremonyError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from stepup_middleware.ceremonies import totp, webauthn
+from stepup_middleware.ceremonies import authentication, totp
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
 from stepup_middleware.core.challenge import NONCE_BYTES, PendingChallenge, commit, describe
 from stepup_middleware.core.events import AuditEvent, EventName
@@ -133,7 +133,7 @@ class Proving:
         )
         if not await self._store.set_challenge(prompt.id, pending, now=visitor.now):
             return _NOT_FOUND
-        options: dict[str, Any] = webauthn.begin_authentication(
+        options: dict[str, Any] = authentication.begin_authentication(
             self._relying_party,
             credentials=credentials,
             challenge=commit(nonce, describe(prompt.description())),
@@ -168,7 +168,7 @@ class Proving:
                 raise CeremonyError(FailureReason.FACTOR_REMOVED)
             tried = _named(credentials, response)
             description = describe(prompt.description())
-            verified = webauthn.finish_authentication(
+            verified = authentication.finish_authentication(
                 self._relying_party,
                 challenge=commit(pending.nonce, description),
                 credentials=credentials,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from webauthn import verify_authentication_response
 
-from stepup_middleware.ceremonies.webauthn import finish_authentication
+from stepup_middleware.ceremonies.authentication import finish_authentication
 from tests.ceremonies.support import CHALLENGE, ORIGIN, RP, enrolled_passkey
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, at_most, per_call

@@ -9,14 +9,8 @@ from typing import Any, Unpack
 
 import pytest
 
-from stepup_middleware.ceremonies.webauthn import (
-    RegisteredCredential,
-    VerifiedAssertion,
-    begin_authentication,
-    begin_registration,
-    finish_authentication,
-    finish_registration,
-)
+from stepup_middleware.ceremonies.authentication import VerifiedAssertion, begin_authentication, finish_authentication
+from stepup_middleware.ceremonies.registration import RegisteredCredential, begin_registration, finish_registration
 from stepup_middleware.core.factors import FactorKind, WebAuthnFactor
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.errors import CeremonyError, FailureReason

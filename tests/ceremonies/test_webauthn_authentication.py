@@ -17,8 +17,8 @@ from webauthn.helpers import base64url_to_bytes, bytes_to_base64url, encode_cbor
 from webauthn.helpers import exceptions as library_exceptions
 from webauthn.helpers.structs import CredentialDeviceType
 
-from stepup_middleware.ceremonies import webauthn as ceremony
-from stepup_middleware.ceremonies.webauthn import (
+from stepup_middleware.ceremonies import authentication as ceremony
+from stepup_middleware.ceremonies.authentication import (
     begin_authentication,
     finish_authentication,
     verify_assertion_signature,

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from webauthn import verify_registration_response
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url, encode_cbor, parse_cbor
 
-from stepup_middleware.ceremonies import webauthn as ceremony
+from stepup_middleware.ceremonies import registration as ceremony
 from stepup_middleware.ceremonies.cose import decode_key
-from stepup_middleware.ceremonies.webauthn import begin_registration, finish_registration
+from stepup_middleware.ceremonies.registration import begin_registration, finish_registration
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.testing import EDDSA, ES256, RS256, VirtualAuthenticator

@@ -23,9 +23,10 @@ from webauthn.helpers import base64url_to_bytes, parse_cbor
 from webauthn.helpers.exceptions import InvalidCBORData
 
 from stepup_middleware import Rule
+from stepup_middleware.ceremonies.authentication import finish_authentication
 from stepup_middleware.ceremonies.bounds import end_of_cbor_item, parse_authenticator_data
+from stepup_middleware.ceremonies.registration import finish_registration
 from stepup_middleware.ceremonies.totp import matched_step
-from stepup_middleware.ceremonies.webauthn import finish_authentication, finish_registration
 from stepup_middleware.core.binding import check_details
 from stepup_middleware.core.client_ip import canonical_ip, client_behind, trusted_networks
 from stepup_middleware.core.factors import FactorKind, WebAuthnFactor

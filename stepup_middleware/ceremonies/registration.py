@@ -1,56 +1,42 @@
-"""The WebAuthn ceremonies as pure functions: ``begin`` makes options, ``finish`` judges the response.
+"""The registration ceremony (WebAuthn L3 §7.1): ``begin`` makes options, ``finish`` judges the response.
 
-``py_webauthn`` verifies signatures and attestation statements. What it leaves to its caller is done here
-(WebAuthn L3 §7.1 and §7.2): strict decoding, cross-origin framing, membership, user handles, backup flags,
-key policy, clone suspicion. What needs a store or a clock stays with the service: the challenge is taken
-out of the store *before* ``finish`` is called, its expiry is checked there, a credential id must be unique
-over all users (§7.1 step 26), and the sign count is advanced by compare-and-set (§7.2 step 24).
+``py_webauthn`` verifies attestation statements. What it leaves to its caller is done here: strict decoding,
+cross-origin framing, backup flags, key policy. A credential id must be unique over all users (§7.1 step 26): that
+needs the store and stays with the service, which also takes the challenge out of the store before ``finish``.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from webauthn import (
-    generate_authentication_options,
     generate_registration_options,
-    verify_authentication_response,
     verify_registration_response,
 )
-from webauthn.authentication.verify_authentication_response import VerifiedAuthentication
 from webauthn.helpers import aaguid_to_string, bytes_to_base64url, options_to_json_dict, parse_cbor
 from webauthn.helpers.structs import (
     AttestationConveyancePreference,
-    AuthenticationCredential,
-    AuthenticatorAssertionResponse,
     AuthenticatorAttachment,
     AuthenticatorAttestationResponse,
     AuthenticatorSelectionCriteria,
-    AuthenticatorTransport,
     PublicKeyCredentialDescriptor,
-    PublicKeyCredentialHint,
     RegistrationCredential,
     ResidentKeyRequirement,
     UserVerificationRequirement,
 )
 from webauthn.registration.verify_registration_response import VerifiedRegistration
 
-from stepup_middleware.core.factors import FactorKind, WebAuthnFactor
+from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.errors import CeremonyError, FailureReason
 
 from .bounds import (
     MAX_ATTESTATION_OBJECT,
-    MAX_AUTHENTICATOR_DATA,
     MAX_CLIENT_DATA,
-    MAX_CREDENTIAL_ID,
-    MAX_SIGNATURE,
     MAX_USER_HANDLE,
-    MIN_CHALLENGE,
     AttestedCredential,
     AuthenticatorData,
     decode_base64url,
@@ -59,16 +45,19 @@ from .bounds import (
     parse_authenticator_data,
     parse_client_data,
 )
-from .checks import check_client_data, check_flags, from_library, public_key_credential
-from .cose import SUPPORTED_ALGORITHMS, decode_key, decode_new_key, signature_holds
+from .checks import (
+    HINTS,
+    check_challenge_length,
+    check_client_data,
+    check_flags,
+    from_library,
+    known_transports,
+    milliseconds,
+    public_key_credential,
+)
+from .cose import SUPPORTED_ALGORITHMS, decode_new_key
 
-_HINTS = {
-    FactorKind.PASSKEY: PublicKeyCredentialHint.CLIENT_DEVICE,
-    FactorKind.HARDWARE_KEY: PublicKeyCredentialHint.SECURITY_KEY,
-}
-_KNOWN_TRANSPORTS = frozenset(transport.value for transport in AuthenticatorTransport)
 _ROAMING_TRANSPORTS = frozenset({"usb", "nfc", "ble", "smart-card"})
-_MAX_TRANSPORTS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,21 +78,6 @@ class RegisteredCredential:
     transports: tuple[str, ...]
     aaguid: str
     attestation_format: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedAssertion:
-    """A passed authentication: which factor proved it, and the bytes with which it can be verified again.
-
-    ``new_sign_count`` and ``backed_up`` belong into the factor's record, by compare-and-set.
-    """
-
-    factor: WebAuthnFactor
-    new_sign_count: int
-    backed_up: bool
-    authenticator_data: bytes
-    client_data_json: bytes
-    signature: bytes
 
 
 def begin_registration(
@@ -127,10 +101,10 @@ def begin_registration(
 
     Raises ``ValueError`` for arguments that no ceremony may have.
     """
-    _check_challenge_length(challenge)
+    check_challenge_length(challenge)
     if not 0 < len(user_handle) <= MAX_USER_HANDLE:
         raise ValueError("a user handle has 1 to 64 bytes")
-    if kind not in _HINTS:
+    if kind not in HINTS:
         raise ValueError(f"no WebAuthn registration makes a factor of kind {kind}")
     passkey = kind is FactorKind.PASSKEY
     options = generate_registration_options(
@@ -140,7 +114,7 @@ def begin_registration(
         user_name=user_name,
         user_display_name=display_name,
         challenge=challenge,
-        timeout=_milliseconds(timeout),
+        timeout=milliseconds(timeout),
         attestation=AttestationConveyancePreference.NONE,
         authenticator_selection=AuthenticatorSelectionCriteria(
             authenticator_attachment=None if passkey else AuthenticatorAttachment.CROSS_PLATFORM,
@@ -149,7 +123,7 @@ def begin_registration(
         ),
         exclude_credentials=[PublicKeyCredentialDescriptor(id=one) for one in exclude],
         supported_pub_key_algs=list(SUPPORTED_ALGORITHMS),
-        hints=[_HINTS[kind]],
+        hints=[HINTS[kind]],
     )
     return options_to_json_dict(options)
 
@@ -184,7 +158,7 @@ def finish_registration(rp: RelyingParty, *, challenge: bytes, kind: FactorKind,
     attested = _check_credential_id(outer, authenticator_data)  # WebAuthn L3 §7.1 step 25
     # WebAuthn L3 §7.1 step 20, and what no step asks for but every later signature rests on.
     key = decode_new_key(attested.public_key)
-    transports = _transports(inner.get("transports"))
+    transports = known_transports(inner.get("transports"))
     # WebAuthn L3 §7.1 steps 18 and 19
     _check_kind(kind, authenticator_data, transports, outer.get("authenticatorAttachment"))
     # WebAuthn L3 §7.1 steps 21 to 24: extensions are ignored, the statement must hold by its own format,
@@ -227,150 +201,6 @@ def finish_registration(rp: RelyingParty, *, challenge: bytes, kind: FactorKind,
     )
 
 
-def begin_authentication(
-    rp: RelyingParty, *, credentials: Sequence[WebAuthnFactor], challenge: bytes, timeout: timedelta
-) -> dict[str, Any]:
-    """Make the ``PublicKeyCredentialRequestOptionsJSON`` (WebAuthn L3 §5.5) for these factors of one person.
-
-    User verification is always required. An empty ``allowCredentials`` would invite any discoverable
-    credential, so no credentials raise ``ValueError``, as does a challenge under 16 bytes.
-    """
-    _check_challenge_length(challenge)
-    if not credentials:
-        raise ValueError("a request without allowCredentials would invite any credential")
-    options = generate_authentication_options(
-        rp_id=rp.id,
-        challenge=challenge,
-        timeout=_milliseconds(timeout),
-        allow_credentials=[
-            PublicKeyCredentialDescriptor(
-                id=factor.credential_id,
-                transports=[AuthenticatorTransport(one) for one in _transports(list(factor.transports))],
-            )
-            for factor in credentials
-        ],
-        user_verification=UserVerificationRequirement.REQUIRED,
-    )
-    hints = dict.fromkeys(_HINTS[factor.kind].value for factor in credentials)
-    return {**options_to_json_dict(options), "hints": list(hints)}
-
-
-def finish_authentication(
-    rp: RelyingParty, *, challenge: bytes, credentials: Sequence[WebAuthnFactor], response: Any
-) -> VerifiedAssertion:
-    """Judge an ``AuthenticationResponseJSON`` (already parsed) by WebAuthn L3 §7.2.
-
-    ``challenge`` has been taken out of the store and is spent, whatever comes out. ``credentials`` are the
-    factors that were offered, all of the person whose session this is: a credential outside them is
-    refused however good its signature. Everything cheap comes before the signature, except the sign count:
-    ``CLONE_SUSPECTED`` raises an alarm, so only the holder of the key may cause it.
-
-    Raises ``CeremonyError`` only.
-    """
-    # WebAuthn L3 §7.2 steps 1 and 2 are ``begin_authentication`` and the browser.
-    # WebAuthn L3 §7.2 step 3
-    outer, inner = public_key_credential(response)
-    # WebAuthn L3 §7.2 step 4: client extension results are ignored; none was asked for.
-    # WebAuthn L3 §7.2 step 5
-    factor = _offered(credentials, outer)
-    # WebAuthn L3 §7.2 step 6: the person is the session's, so the credential and the handle must be theirs.
-    _check_user_handle(factor, inner.get("userHandle"))
-    # WebAuthn L3 §7.2 step 7
-    client_data_json = decode_base64url(inner.get("clientDataJSON"), MAX_CLIENT_DATA, "clientDataJSON")
-    raw_data = decode_base64url(inner.get("authenticatorData"), MAX_AUTHENTICATOR_DATA, "authenticatorData")
-    signature = decode_base64url(inner.get("signature"), MAX_SIGNATURE, "signature")
-    # WebAuthn L3 §7.2 steps 8 and 9
-    client_data = parse_client_data(client_data_json)
-    # WebAuthn L3 §7.2 steps 10 to 14
-    check_client_data(rp, client_data, "webauthn.get", challenge)
-    # WebAuthn L3 §7.2 steps 15 to 18
-    authenticator_data = parse_authenticator_data(raw_data)
-    check_flags(rp, authenticator_data)
-    # WebAuthn L3 §7.2 step 19: eligibility is for life; the state may change and is returned.
-    if authenticator_data.backup_eligible is not factor.backup_eligible:
-        raise CeremonyError(FailureReason.BACKUP_ELIGIBILITY_CHANGED)
-    # The algorithm is pinned at registration, so a record altered later does not choose a weaker one.
-    if decode_key(factor.public_key).alg != factor.algorithm:
-        raise CeremonyError(FailureReason.UNSUPPORTED_KEY, "algorithm is not the registered one")
-    # WebAuthn L3 §7.2 steps 20 and 21. A stored count of 0 keeps step 22 for below, behind the signature.
-    try:
-        verified = verify_authentication_response(
-            credential=AuthenticationCredential(
-                id=outer["id"],
-                raw_id=factor.credential_id,
-                response=AuthenticatorAssertionResponse(
-                    client_data_json=client_data_json, authenticator_data=raw_data, signature=signature
-                ),
-            ),
-            expected_challenge=challenge,
-            expected_rp_id=rp.id,
-            expected_origin=list(rp.origins),
-            credential_public_key=factor.public_key,
-            credential_current_sign_count=0,
-            require_user_verification=True,
-        )
-    except Exception as error:
-        raise from_library(error) from None
-    # An unchecked result is the bug behind CVE-2026-0723 and CVE-2026-46419: only this exact answer passes.
-    if not (
-        isinstance(verified, VerifiedAuthentication)
-        and verified.user_verified is True
-        and verified.credential_id == factor.credential_id
-        and verified.new_sign_count == authenticator_data.sign_count
-        and verified.credential_backed_up is authenticator_data.backed_up
-    ):
-        raise malformed("the verifier's result does not match its input")
-    # WebAuthn L3 §7.2 step 22: 0 to 0 is an authenticator that does not count.
-    if (factor.sign_count or verified.new_sign_count) and verified.new_sign_count <= factor.sign_count:
-        raise CeremonyError(FailureReason.CLONE_SUSPECTED)
-    # WebAuthn L3 §7.2 step 23: extension results are ignored. Step 24 is the store's.
-    return VerifiedAssertion(
-        factor=factor,
-        new_sign_count=verified.new_sign_count,
-        backed_up=authenticator_data.backed_up,
-        authenticator_data=raw_data,
-        client_data_json=client_data_json,
-        signature=signature,
-    )
-
-
-def verify_assertion_signature(
-    public_key: bytes, authenticator_data: bytes, client_data_json: bytes, signature: bytes
-) -> bool:
-    """Verify a kept assertion again, years later and offline (WebAuthn L3 §7.2 steps 20 and 21).
-
-    ``public_key`` is the COSE_Key. Tells whether the signature holds under a supported key; never raises.
-    What was signed, the challenge above all, is for the caller to compare.
-    """
-    message = authenticator_data + hashlib.sha256(client_data_json).digest()
-    return signature_holds(public_key, signature, message)
-
-
-def _check_challenge_length(challenge: bytes) -> None:
-    if len(challenge) < MIN_CHALLENGE:
-        raise ValueError(f"a challenge has at least {MIN_CHALLENGE} bytes")
-
-
-def _milliseconds(timeout: timedelta) -> int:
-    return timeout // timedelta(milliseconds=1)
-
-
-def _offered(credentials: Sequence[WebAuthnFactor], outer: dict[str, Any]) -> WebAuthnFactor:
-    credential_id = decode_base64url(outer["id"], MAX_CREDENTIAL_ID, "id", FailureReason.CREDENTIAL_ID_INVALID)
-    for factor in credentials:
-        if factor.credential_id == credential_id:
-            return factor
-    raise CeremonyError(FailureReason.CREDENTIAL_NOT_ALLOWED)
-
-
-def _check_user_handle(factor: WebAuthnFactor, value: Any) -> None:
-    if value is None or value == "":  # not discoverable: none, or an empty one from some password managers
-        return
-    handle = decode_base64url(value, MAX_USER_HANDLE, "userHandle", FailureReason.WRONG_USER_HANDLE)
-    if handle != factor.user_handle:
-        raise CeremonyError(FailureReason.WRONG_USER_HANDLE)
-
-
 def _authenticator_data_of(attestation_object: bytes) -> AuthenticatorData:
     if end_of_cbor_item(attestation_object, 0) != len(attestation_object):
         raise malformed("attestationObject has bytes left over")
@@ -395,14 +225,6 @@ def _check_credential_id(outer: dict[str, Any], data: AuthenticatorData) -> Atte
     if outer["id"] != bytes_to_base64url(data.attested.credential_id):
         raise CeremonyError(FailureReason.CREDENTIAL_ID_INVALID, "id is not the signed one")
     return data.attested
-
-
-def _transports(value: Any) -> tuple[str, ...]:
-    """Keep the transports with a meaning (WebAuthn L3 §5.8.4), each once; they are hints and no more."""
-    if not isinstance(value, list):
-        return ()
-    known = (one for one in value[:_MAX_TRANSPORTS] if isinstance(one, str) and one in _KNOWN_TRANSPORTS)
-    return tuple(dict.fromkeys(known))
 
 
 def _check_kind(kind: FactorKind, data: AuthenticatorData, transports: tuple[str, ...], attachment: Any) -> None:

@@ -2,7 +2,8 @@ import { ownAddress } from "./addresses.js";
 import { isHtml, isRefusal, nativeFetch, problemFrom, problemOf, promptOf, Refused } from "./answers.js";
 import { authorize, showProblem } from "./dialog.js";
 import { announce, make, parse, working } from "./elements.js";
-import { NO_CONNECTION, TEXTS, UNKNOWN } from "./texts.js";
+import { markSent, tellOnReturn } from "./sent.js";
+import { NO_CONNECTION, TEXTS } from "./texts.js";
 
 const PROBE = { Accept: "application/json" };
 const busy = new WeakSet();
@@ -96,24 +97,17 @@ async function beforeNavigation(element, opener, request, go) {
 }
 
 /**
- * Let the browser send what was proved. The page may stay: a download, an answer without a body, or one that got lost.
+ * Let the browser send what was proved. The page may stay: the answer is a download, say.
  * @param {Element} element
  * @param {() => void} go
  */
 async function sendNatively(element, go) {
-  const settled = new AbortController();
-  const { signal } = settled;
-  window.addEventListener("pageshow", ({ persisted }) => {
-    if (persisted) showProblem(UNKNOWN, element); // come back to as it was kept: it does not know what was done
-  }, { once: true });
   announce(TEXTS.onItsWay);
+  markSent();
   released.add(element);
   go();
   released.delete(element);
-  await new Promise((resolve) => {
-    signal.addEventListener("abort", resolve);
-    setTimeout(() => settled.abort(), 1000); // the answer is on its way: a second click changes nothing
-  });
+  await new Promise((resolve) => setTimeout(resolve, 1000)); // the answer is on its way: a second click changes nothing
 }
 
 /**
@@ -132,6 +126,7 @@ async function showAnswer(response) {
 
 /** Plain forms and links that carry a purpose: prove first, then let the browser do it natively. */
 export function installForms() {
+  tellOnReturn();
   for (const type of ["submit", "click"]) {
     window.addEventListener(type, (event) => {
       const target = /** @type {Element | null} */ (event.target);

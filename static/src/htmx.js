@@ -54,33 +54,31 @@ export function installHtmx4() {
   });
 }
 
-/** htmx 2: its requests are XMLHttpRequests, which step up by themselves. */
+/** htmx 2: its requests are XMLHttpRequests, which step up by themselves. An element that is gone sends no events here. */
 export function installHtmx2() {
-  const focusAfter = new WeakMap(); // by request
-
-  document.addEventListener("htmx:beforeSend", ({ detail: { xhr, elt, requestConfig } }) => {
+  document.addEventListener("htmx:beforeSend", ({ detail }) => {
+    const { xhr, elt, requestConfig } = detail;
     const event = requestConfig.triggeringEvent;
     const opener = (event instanceof SubmitEvent && event.submitter) || elt;
+    const giveFocusBack = focusKeeper(opener);
     openerOf.set(xhr, opener);
-    focusAfter.set(xhr, focusKeeper(opener));
+    xhr.addEventListener("readystatechange", () => {
+      const done = xhr.readyState === 4 && xhr.status >= 200 && xhr.status < 400;
+      if (done && sentToken.has(xhr) && detail.target?.isConnected === false) showProblem(MOVED_ON, null);
+    });
+    xhr.addEventListener("load", async () => {
+      const answer = answerOf(xhr);
+      if (isRefusal(answer) && !promptOf(answer)) showProblem(await problemOf(answer), opener);
+    });
+    xhr.addEventListener("error", () => {
+      if (!sentToken.has(xhr) && isTagged(opener)) showProblem(NO_CONNECTION, opener);
+    });
+    xhr.addEventListener("loadend", () => setTimeout(giveFocusBack));
   });
 
-  document.addEventListener("htmx:beforeOnLoad", async (event) => {
-    const { xhr, elt } = event.detail;
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    const { xhr } = event.detail;
     const answer = answerOf(xhr);
-    if (isRefusal(answer)) {
-      event.preventDefault();
-      if (!promptOf(answer)) showProblem(await problemOf(answer), openerOf.get(xhr) ?? elt);
-    } else if (sentToken.has(xhr) && isUnknown(answer)) event.preventDefault();
-  });
-
-  document.addEventListener("htmx:sendError", ({ detail: { xhr, elt } }) => {
-    const opener = openerOf.get(xhr) ?? elt;
-    if (!sentToken.has(xhr) && isTagged(opener)) showProblem(NO_CONNECTION, opener);
-  });
-
-  document.addEventListener("htmx:afterRequest", ({ detail: { xhr, target, successful } }) => {
-    if (sentToken.has(xhr) && successful && target?.isConnected === false) showProblem(MOVED_ON, null);
-    if (sentToken.has(xhr) || document.activeElement === document.body) setTimeout(() => focusAfter.get(xhr)?.());
+    if (isRefusal(answer) || (sentToken.has(xhr) && isUnknown(answer))) event.preventDefault();
   });
 }

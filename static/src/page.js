@@ -8,6 +8,7 @@ import { ownAddress } from "./addresses.js";
 import { fetchFragment, problemFrom } from "./answers.js";
 import { finder, make } from "./elements.js";
 import { wirePrompt, withdraw } from "./prompt.js";
+import { markSent } from "./sent.js";
 import { TEXTS } from "./texts.js";
 
 /** @param {HTMLElement} page */
@@ -49,6 +50,7 @@ async function bindPage(page) {
     },
     proved: () => {
       window.addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // come back to: spent
+      markSent();
       if (repeat) return repeat();
       const button = make("button", { type: "button", className: "stepup-button stepup-primary" }, "Go back");
       for (const name of ["factors", "cancel", "other"]) inside(name)?.remove();

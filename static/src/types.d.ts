@@ -28,8 +28,11 @@ interface DocumentEventMap {
   "htmx:before:response": CustomEvent<{ ctx: HtmxContext }>;
   "htmx:finally:request": CustomEvent<{ ctx: HtmxContext }>;
   "htmx:error": CustomEvent<{ ctx?: HtmxContext; error?: unknown }>;
-  "htmx:beforeSend": CustomEvent<{ xhr: XMLHttpRequest; elt: HTMLElement; requestConfig: { triggeringEvent?: Event } }>;
-  "htmx:beforeOnLoad": CustomEvent<{ xhr: XMLHttpRequest; elt: HTMLElement }>;
-  "htmx:afterRequest": CustomEvent<{ xhr: XMLHttpRequest; elt: HTMLElement; target?: Element | null; successful?: boolean }>;
-  "htmx:sendError": CustomEvent<{ xhr: XMLHttpRequest; elt: HTMLElement }>;
+  "htmx:beforeSend": CustomEvent<{
+    xhr: XMLHttpRequest;
+    elt: HTMLElement;
+    target?: Element | null;
+    requestConfig: { triggeringEvent?: Event };
+  }>;
+  "htmx:beforeOnLoad": CustomEvent<{ xhr: XMLHttpRequest }>;
 }

@@ -2,9 +2,9 @@
 //   eslint --config tests/static/eslint.config.js static/src
 const BROWSER = [
   "AbortController", "AbortSignal", "ArrayBuffer", "Blob", "CustomEvent", "DOMException", "DOMParser", "Event", "FormData",
-  "HTMLElement", "HTMLFormElement", "Headers", "Node", "ProgressEvent", "PublicKeyCredential", "Request", "Response",
+  "HTMLElement", "HTMLFormElement", "Headers", "Node", "PerformanceNavigationTiming", "ProgressEvent", "PublicKeyCredential", "Request", "Response",
   "SubmitEvent", "TextDecoder", "URL", "URLSearchParams", "Element", "atob", "btoa", "clearTimeout", "document", "history",
-  "location", "navigator", "queueMicrotask", "setTimeout", "window", "XMLHttpRequest",
+  "location", "navigator", "performance", "queueMicrotask", "sessionStorage", "setTimeout", "window", "XMLHttpRequest",
 ];
 
 export default [

@@ -29,9 +29,8 @@ from enum import StrEnum
 from stepup_middleware.errors import StoreError
 
 from .binding import BoundRequest, Details
-from .events import AuditEvent, EventName
 from .factors import FactorKind, FactorRequirement
-from .moments import iso
+from .replays import NONE, Replays
 from .tokens import TokenReference
 
 CLOCK_SKEW = timedelta(seconds=5)  # how far one node's clock may be behind another's
@@ -48,7 +47,7 @@ class TokenRow:
     """A token's row.
 
     ``request_digest`` and ``details_digest`` are what the person agreed to. ``attempt`` is the id of the
-    presentation that redeemed it, ``replays`` how often it was presented after that.
+    presentation that redeemed it, ``replays`` what is remembered of those after that.
     """
 
     reference: TokenReference
@@ -71,7 +70,7 @@ class TokenRow:
     redeemed_at: datetime | None = None
     redeemed_ip: str = ""
     redeemed_user_agent: str = ""
-    replays: int = 0
+    replays: Replays = NONE
 
 
 @dataclass(slots=True, kw_only=True)  # frozen, it would take twice as long to make
@@ -204,72 +203,9 @@ def epoch_refusal(shown: Presentation, row: TokenRow, *, lasts: bool, factor_liv
     return decision
 
 
-def presentation_event(
-    shown: Presentation, decision: Decision, row: TokenRow | None, *, replays: int = 0
-) -> AuditEvent:
-    """Return the audit event of a presentation, with what the row knows of its prompt and proof.
-
-    ``replays`` counts how often the token has been presented after its redemption, this time included.
-    A token shown by another than its holder is logged under the one who showed it; the prompt id leads
-    to the holder.
-    """
-    known = row if Flag.STATE_LOST not in decision.flags else None
-    data: dict[str, object] = {}
-    if decision.verdict is Verdict.REDEEMED:
-        name = EventName.ACTION_AUTHORIZED
-    elif decision.verdict is Verdict.REUSED:
-        name = EventName.REUSED
-        assert known is not None  # noqa: S101 - the verdict needs the row
-        data = {
-            "count": replays,
-            "likely_retry": known.redeemed_at is not None
-            and shown.now - known.redeemed_at <= timedelta(seconds=10)
-            and decision.flags == (Flag.REDEEMED_BEFORE,),
-            "redeemed": {
-                "at": None if known.redeemed_at is None else iso(known.redeemed_at),
-                "ip": known.redeemed_ip,
-                "user_agent": known.redeemed_user_agent,
-                "subject": known.subject_id,
-                "session": known.session,
-            },
-        }
-    else:
-        name = EventName.BLOCKED
-    return AuditEvent(
-        at=shown.now,
-        name=name,
-        workspace_id=shown.workspace_id,
-        subject_id=shown.subject_id,
-        subject_name=shown.subject_name,
-        session=shown.session,
-        ip=shown.ip,
-        user_agent=shown.user_agent,
-        purpose=shown.purpose,
-        prompt_id="" if known is None else known.prompt_id,
-        factor_kind=None if known is None else known.factor_kind,
-        factor_id="" if known is None else known.factor_id,
-        requirement=None if known is None else known.requirement,
-        policy_version=None if known is None else known.policy_version,
-        request=shown.request,
-        details=shown.details,
-        reason="" if name is EventName.ACTION_AUTHORIZED else decision.flags[0].value,
-        flags=tuple(flag.value for flag in decision.flags),
-        retention_years=shown.retention_years,
-        data=data,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redemption:
     """What a store answers to a presentation: the decision, and the token's row as it was read."""
 
     decision: Decision
     row: TokenRow | None
-
-
-def worth_logging(replays: int) -> bool:
-    """Whether the n-th replay of one token is logged: the first, and then each power of ten.
-
-    A flood with one spent token so leaves one alert and a count, not a row each.
-    """
-    return replays >= 1 and str(replays).strip("0") == "1"

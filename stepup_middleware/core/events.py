@@ -106,8 +106,8 @@ class AuditEvent:
 
     @property
     def is_alert(self) -> bool:
-        """Whether somebody must hear of it at once: the first replay of a token. Further ones are counted."""
-        return self.name is EventName.REUSED and self.data.get("count") == 1
+        """Whether somebody must hear of it at once: a replay by somebody who was not told of before."""
+        return self.name is EventName.REUSED and self.data.get("new_presenter") is True
 
     def body(self) -> str:
         """Return the canonical text that the chain hashes and the store keeps: that of ``as_dict``, part by part.

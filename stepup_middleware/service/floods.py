@@ -6,8 +6,8 @@ from collections import OrderedDict
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from stepup_middleware.core.decisions import worth_logging
 from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.replays import worth_logging
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.stores.records import Records
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.canonical import canonical_string as quote
-from stepup_middleware.core.decisions import Decision, Presentation, TokenRow, Verdict, presentation_event
+from stepup_middleware.core.decisions import Decision, Presentation, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.moments import iso
+from stepup_middleware.core.presentations import presentation_event
 
 from .rows import Row, redeemed_token
 

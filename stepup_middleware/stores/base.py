@@ -97,10 +97,10 @@ class HotState(Opened):
 
         One guarded statement checks every predicate of ``core.decisions`` and sets the token redeemed with
         ``shown.attempt``; where it did nothing, the row is read and judged by ``decide`` in the same
-        transaction, and revoked if the decision says so (never a redeemed one). The event of
-        ``core.decisions.presentation_event`` is written with it; replays are counted on the row and logged
-        where ``worth_logging``. When ``Redemption.decision.verdict`` is ``REDEEMED``, the token and
-        ``ACTION_AUTHORIZED`` are durable.
+        transaction, and revoked if the decision says so (never a redeemed one). The events of
+        ``core.presentations.presentation_events`` are written with it; replays are counted on the row, which
+        remembers who presented it, and logged where ``core.replays`` says. When ``Redemption.decision.verdict``
+        is ``REDEEMED``, the token and ``ACTION_AUTHORIZED`` are durable.
         """
 
     @abstractmethod

@@ -23,6 +23,7 @@ from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
+from stepup_middleware.core.replays import Replays
 from stepup_middleware.core.tokens import TokenReference
 
 Row = Sequence[Any]
@@ -58,7 +59,7 @@ def token_of(row: Row) -> TokenRow:
         redeemed_at=None if row[18] is None else from_micros(row[18]),
         redeemed_ip=row[19],
         redeemed_user_agent=row[20],
-        replays=row[21],
+        replays=Replays(row[21], row[22]),
     )
 
 

@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash
-from stepup_middleware.core.decisions import Decision, Presentation, Verdict, presentation_event
+from stepup_middleware.core.decisions import Decision, Presentation, Verdict
 from stepup_middleware.core.factors import WebAuthnFactor
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.presentations import presentation_event
 from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.base import HotState

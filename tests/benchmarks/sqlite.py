@@ -12,8 +12,9 @@ from time import perf_counter, thread_time
 import aiosqlite
 
 from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash
-from stepup_middleware.core.decisions import Decision, Presentation, Verdict, presentation_event
+from stepup_middleware.core.decisions import Decision, Presentation, Verdict
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.presentations import presentation_event
 from stepup_middleware.stores.authorized import prepare_redemption
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.rows import Row, presentation_row, redeemed_token

@@ -23,10 +23,10 @@ from stepup_middleware.core.decisions import (
     TokenState,
     Verdict,
     decide,
-    presentation_event,
 )
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.presentations import presentation_event
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.authorized import REDEEMED, authorized_body, prepare_redemption
 from stepup_middleware.stores.base import Store

@@ -12,6 +12,7 @@ from stepup_middleware.core.decisions import CLOCK_SKEW, Presentation, TokenRow,
 from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
+from stepup_middleware.core.replays import Replays
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores import rows
 from stepup_middleware.stores.rows import Facts, grant_row, prompt_body, stored_prompt
@@ -109,7 +110,7 @@ def token_of(
     text: bytes,
     attempt: bytes | None,
     redeemed: bytes | None,
-    replays: bytes | None,
+    replays: Replays,
 ) -> TokenRow:
     """Return the token of the fields of a hash."""
     *bound, request, details, factor, kind, issued_at, expires_at = json.loads(text)
@@ -127,7 +128,8 @@ def token_of(
             expires_at,
             bytes.fromhex(attempt.decode()) if attempt else None,
             *(json.loads(redeemed.decode("utf-8", "surrogatepass")) if redeemed else (None, "", "")),
-            int(replays or 0),
+            replays.count,
+            replays.presenters,
         )
     )
 

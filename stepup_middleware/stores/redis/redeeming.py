@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from stepup_middleware.core import replays
 from stepup_middleware.core.decisions import (
     Decision,
     Presentation,
@@ -15,9 +17,9 @@ from stepup_middleware.core.decisions import (
     TokenState,
     Verdict,
     decide,
-    presentation_event,
-    worth_logging,
 )
+from stepup_middleware.core.presentations import presentation_events
+from stepup_middleware.core.replays import NONE, Replay, Replays, presenter_digest
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import aborted_event
 from stepup_middleware.stores.deadlines import Deadlines
@@ -189,7 +191,7 @@ class Redeemer:
             ]
         )
         for one, body, decision in refused:
-            issued = token_of(one[0].reference, TokenState.ISSUED, body, None, None, None)
+            issued = token_of(one[0].reference, TokenState.ISSUED, body, None, None, NONE)
             self._answer(one, Redemption(decision=decision, row=issued))
 
     async def _explain(self, one: Waiting, epoch: int, reply: Any) -> None:
@@ -217,14 +219,30 @@ class Redeemer:
         key = token_key(shown.reference)
         if decision.revoke:
             await self._server.run([self._server.script("revoke", [key], decision.revoke, "", "")])
-        replays = 0
+        replay = None
         if decision.verdict is Verdict.REUSED and token is not None:
-            (replays,) = await self._server.run([self._server.script("replay", [key])])
-            token = replace(token, replays=replays)
-            if not worth_logging(replays):
-                return Redemption(decision=decision, row=token)
-        await self._behind.append([presentation_event(shown, decision, token, replays=replays)])
+            replay = await self._note_replay(key, shown)
+            token = replace(token, replays=replay.after)
+        if replay is None or replay.told:
+            try:
+                await self._behind.append(presentation_events(shown, decision, token, replay=replay))
+            except BaseException:
+                await self._forget_presenter(key, shown)
+                raise
         return Redemption(decision=decision, row=token)
+
+    async def _note_replay(self, key: str, shown: Presentation) -> Replay:
+        """Count a replay in the row; the script decides by the row of its moment, as ``Replays.and_of`` does."""
+        presenter = presenter_digest(shown.workspace_id, shown.subject_id, shown.session, shown.ip)
+        script = self._server.script("replay", [key], presenter, replays.MOST_REMEMBERED, replays.DIGEST_BYTES)
+        ((count, presenters, new),) = await self._server.run([script])
+        return Replay(Replays(count, presenters), new_presenter=bool(new))
+
+    async def _forget_presenter(self, key: str, shown: Presentation) -> None:
+        """Let a presenter whose replay could not be logged be a new one next time."""
+        presenter = presenter_digest(shown.workspace_id, shown.subject_id, shown.session, shown.ip)
+        with suppress(StoreError):
+            await self._server.run([self._server.script("forget", [key], presenter, replays.DIGEST_BYTES)])
 
     async def _factor_lives(self, token: TokenRow) -> bool:
         factors = await self._behind.list_factors(token.workspace_id, token.subject_id)
@@ -235,8 +253,9 @@ def _row_of(shown: Presentation, epoch: int, reply: Any) -> TokenRow | None:
     """Return the token of a refused presentation as ``core.decisions`` judges it."""
     if not reply:
         return None
-    _, state, row_epoch, body, attempt, redeemed, replays = reply
-    token = token_of(shown.reference, TokenState(state.decode()), body, attempt, redeemed, replays)
+    _, state, row_epoch, body, attempt, redeemed, count, presenters = reply
+    known = Replays(int(count or 0), presenters or b"")
+    token = token_of(shown.reference, TokenState(state.decode()), body, attempt, redeemed, known)
     # what this very presentation consumed before it learnt that the epoch was over was never authorized
     ours = token.state is TokenState.REDEEMED and token.attempt == shown.attempt
     if int(row_epoch) != epoch and (token.state is TokenState.ISSUED or ours):

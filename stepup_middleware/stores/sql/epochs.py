@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepup_middleware.core.decisions import Decision, TokenRow, epoch_refusal, presentation_event
+from stepup_middleware.core.decisions import Decision, TokenRow, epoch_refusal
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
+from stepup_middleware.core.presentations import presentation_events
 from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
@@ -60,7 +61,8 @@ async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatc
             if refused is None:
                 transaction.append_authorized(prepared, facts_of(row))
             else:
-                transaction.append(presentation_event(prepared.shown, refused, row))
+                for event in presentation_events(prepared.shown, refused, row):
+                    transaction.append(event)
             decisions.append(refused or REDEEMED)
         answers.append(decisions)
     return answers

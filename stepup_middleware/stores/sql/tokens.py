@@ -12,13 +12,13 @@ from stepup_middleware.core.decisions import (
     TokenState,
     Verdict,
     decide,
-    presentation_event,
-    worth_logging,
 )
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.grants import GrantRefused, TokenGrant, factor_refusal
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.presentations import presentation_events, replay_of
+from stepup_middleware.core.replays import Replays
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
@@ -67,9 +67,9 @@ async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) ->
     tokens: dict[int, TokenRow] = {}
     live: dict[int, bool] = {}
     for row in await transaction.fetch_many("read_tokens", [(id_,) for id_ in ids]):
-        tokens[row[0]], live[row[0]] = token_of(row), bool(row[22])
+        tokens[row[0]], live[row[0]] = token_of(row), bool(row[23])
     revoked: dict[int, str] = {}
-    replayed: dict[int, int] = {}
+    replayed: dict[int, Replays] = {}
     answers = []
     for shown in batch:
         id_ = shown.reference.id
@@ -83,19 +83,21 @@ async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) ->
         decision = decide(token, shown, factor_live=live.get(id_, False))
         if decision.verdict is Verdict.REDEEMED:
             raise StoreError("the statement and the decision table disagree on a token")
-        replays = 0
+        replay = None
         if token is not None and decision.revoke and token.state is TokenState.ISSUED:
             revoked[id_] = decision.revoke
             tokens[id_] = replace(token, state=TokenState.REVOKED)
         if token is not None and decision.verdict is Verdict.REUSED:
-            replays = token.replays + 1
-            token = tokens[id_] = replace(token, replays=replays)
-            replayed[id_] = replays
+            replay = replay_of(shown, token)
+            replayed[id_] = replay.after
+            token = tokens[id_] = replace(token, replays=replay.after)
         answers.append(Redemption(decision=decision, row=token))
-        if decision.verdict is not Verdict.REUSED or worth_logging(replays):
-            transaction.append(presentation_event(shown, decision, token, replays=replays))
+        if replay is None or replay.told:
+            for event in presentation_events(shown, decision, token, replay=replay):
+                transaction.append(event)
     await transaction.execute_many("revoke_tokens", sorted(revoked.items()))
-    await transaction.execute_many("count_replays", sorted(replayed.items()))
+    rows = [(id_, replays.count, replays.presenters) for id_, replays in sorted(replayed.items())]
+    await transaction.execute_many("note_replays", rows)
     return answers
 
 

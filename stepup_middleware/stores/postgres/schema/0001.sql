@@ -67,6 +67,7 @@ CREATE TABLE stepup.tokens (
     redeemed_ip text NOT NULL DEFAULT '',
     redeemed_user_agent text NOT NULL DEFAULT '',
     replays bigint NOT NULL DEFAULT 0,
+    presenters bytea NOT NULL DEFAULT '', -- digests of those whose replays were told, 16 bytes each
     revoked text NOT NULL DEFAULT '' -- why
 ) WITH (fillfactor = 60);           -- each row is rewritten once, in its own page
 

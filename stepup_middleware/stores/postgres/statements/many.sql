@@ -48,7 +48,7 @@ SELECT
          ELSE t.state END,
     t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
     t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, t.attempt,
-    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays,
+    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays, t.presenters,
     EXISTS (
         SELECT FROM stepup.factors AS f
         WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
@@ -62,9 +62,9 @@ UPDATE stepup.tokens AS t SET state = 'revoked', revoked = s.reason
 FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
 WHERE t.id = s.id AND t.state = 'issued';
 
--- name: count_replays
-UPDATE stepup.tokens AS t SET replays = s.replays
-FROM unnest($1::bigint[], $2::bigint[]) AS s (id, replays)
+-- name: note_replays
+UPDATE stepup.tokens AS t SET replays = s.replays, presenters = s.presenters
+FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS s (id, replays, presenters)
 WHERE t.id = s.id;
 
 -- name: insert_tokens

@@ -1,8 +1,8 @@
 -- Redeem one token. Each condition is the opposite of predicates of core.decisions, all that the token is bound to
--- being compared in one digest; the factor itself is looked up by the ledger. KEYS: the token. ARGV: the presentation
+-- being compared in one digest; the factor itself is looked up by the records behind. KEYS: the token. ARGV: the presentation
 -- (see shown_arguments). Returns 1 or 0 and the row, or nothing.
 local row = redis.call('HMGET', KEYS[1], 'state', 'epoch', 'bound', 'kind', 'issued_at', 'expires_at', 'body',
-    'attempt', 'redeemed', 'replays')
+    'attempt', 'redeemed', 'replays', 'presenters')
 if not row[1] then
     return {}
 end
@@ -20,4 +20,4 @@ then
     redis.call('HSET', KEYS[1], 'state', 'redeemed', 'attempt', attempt, 'redeemed', redeemed)
     return {1, row[7]}
 end
-return {0, row[1], row[2], row[7], row[8], row[9], row[10]}
+return {0, row[1], row[2], row[7], row[8], row[9], row[10], row[11]}

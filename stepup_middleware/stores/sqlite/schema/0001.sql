@@ -66,6 +66,7 @@ CREATE TABLE tokens (
     redeemed_ip TEXT NOT NULL DEFAULT '',
     redeemed_user_agent TEXT NOT NULL DEFAULT '',
     replays INTEGER NOT NULL DEFAULT 0,
+    presenters BLOB NOT NULL DEFAULT x'', -- digests of those whose replays were told, 16 bytes each
     revoked TEXT NOT NULL DEFAULT '' -- why
 );
 

@@ -55,7 +55,7 @@ SELECT
     CASE WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM meta AS m) THEN 'revoked' ELSE t.state END,
     t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
     t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, t.attempt,
-    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays,
+    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays, t.presenters,
     EXISTS (
         SELECT 1 FROM factors AS f
         WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
@@ -66,8 +66,8 @@ WHERE t.id = ?1;
 -- name: revoke_tokens
 UPDATE tokens SET state = 'revoked', revoked = ?2 WHERE id = ?1 AND state = 'issued';
 
--- name: count_replays
-UPDATE tokens SET replays = ?2 WHERE id = ?1;
+-- name: note_replays
+UPDATE tokens SET replays = ?2, presenters = ?3 WHERE id = ?1;
 
 -- name: insert_tokens
 INSERT INTO tokens (

@@ -91,6 +91,8 @@ def requires_step_up(
 class RequireStepUp:
     """Tag any ASGI callable: a route's middleware, a mount's middleware, or an app of its own."""
 
+    __stepup_inner__ = "app"
+
     def __init__(
         self, app: AnyASGIApp, purpose: str, *, details: DetailsSource = None, bind_body: bool = False
     ) -> None:

@@ -7,12 +7,12 @@ checked when it is met, at the endpoint.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.exchange import logger
-from stepup_middleware.frameworks import ANY, framework, framework_of
+from stepup_middleware.frameworks import ANY, apps_within, framework_of
 from stepup_middleware.frameworks.base import DEPTH, FoundRoute, tag_of
 from stepup_middleware.frameworks.classes import belongs_to, judged
 
@@ -20,30 +20,35 @@ if TYPE_CHECKING:
     from stepup_middleware.middleware import StepUpMiddleware
 
 
-def routes_of(app: Any, prefix: str = "", *, depth: int = 0) -> Iterator[FoundRoute]:
-    """Yield the routes of an app of a known framework, through middleware, mounts and included routers."""
-    if depth > DEPTH:
-        return
-    for _ in range(DEPTH):
-        found = framework_of(type(app))
-        has_routes = isinstance(getattr(app, "routes", None), Iterable)
-        if found is None and has_routes:
-            found = framework("starlette")
-        if getattr(app, "app", None) is None or (found is not None and (found.name != "starlette" or has_routes)):
-            break
-        app = app.app
-    if found is not None and found.name == "starlette" and not has_routes:
-        found = None
-    if found is not None:
+def routes_of(app: Any, prefix: str = "") -> Iterator[FoundRoute]:
+    """Yield the routes of the apps of known frameworks in an ASGI callable, through mounts and included routers.
+
+    Whatever middleware is around an app, and whatever name that keeps it under, the app is found.
+    """
+    yield from map(_judged, _routes(app, prefix))  # once the tags of mounts are known
+
+
+def _routes(app: Any, prefix: str, above: tuple[Any, ...] = ()) -> Iterator[FoundRoute]:
+    """Yield routes; ``above`` are the apps in which this one is mounted, none of which is mounted in it again."""
+    readable = False
+    for inner, framework, around in apps_within(app):
+        if any(inner is each for each in above) or len(above) > DEPTH:
+            continue
+        readable = True
+        tag = next((found for found in map(tag_of, around) if found is not None), None)
         try:
-            below = functools.partial(routes_of, depth=depth + 1)
-            listed = list(found.routes(app, prefix, below))
-            yield from listed if depth else map(_judged, listed)  # once the tags of mounts are known
+            found = list(framework.routes(inner, prefix, functools.partial(_routes, above=(*above, inner))))
         except Exception:
-            logger.warning("the routes of %s cannot be read", type(app).__name__, exc_info=True)
-            yield _unreadable(app, prefix)
-    elif tag_of(app) is None:
+            logger.warning("the routes of %s cannot be read", type(inner).__name__, exc_info=True)
+            found = [_unreadable(inner, prefix)]
+        yield from (route._replace(tag=route.tag or tag) for route in found)
+    if not readable and tag_of(app) is None:
         yield _unreadable(app, prefix)
+
+
+def is_inside(app: Any) -> bool:
+    """Whether an app is a part of another one, which builds what is around it with its first event (Starlette)."""
+    return any(framework.is_part(inner) for inner, framework, _ in apps_within(app))
 
 
 def _judged(route: FoundRoute) -> FoundRoute:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
-from stepup_middleware.errors import StepUpRequired, StoreError
+from stepup_middleware.errors import ConfigurationError, StepUpRequired, StoreError
 from stepup_middleware.exchange import ENDED, KEY, Exchange, Installation, Passage, by_context, current, logger
 from stepup_middleware.frameworks import framework_around
 from stepup_middleware.request.bound import wire_of
@@ -26,9 +26,11 @@ class StepUpMiddleware:
     needs it where the server has no start-up event.
     """
 
+    __stepup_inner__ = "app"
+
     def __init__(self, app: AnyASGIApp, *, stepup: StepUp, rules: Iterable[Rule] = ()) -> None:
         # what only a built app needs is loaded here, not by each module that tags a route
-        from stepup_middleware.inspection import check_tags
+        from stepup_middleware.inspection import is_inside
         from stepup_middleware.rules import Ruled
         from stepup_middleware.web.pages import prepare
         from stepup_middleware.web.routes import library_router
@@ -37,10 +39,17 @@ class StepUpMiddleware:
         self.stepup = stepup
         self.rules: tuple[Rule, ...] = tuple(rules)
         self._guarded: ASGIApp = Ruled(app, self.rules) if self.rules else app
-        self._library = library_router(stepup.prefix)
+        self._library: ASGIApp = library_router(stepup.prefix)
         self._prefix = stepup.prefix + "/"
         self._installation = Installation(stepup, framework_around(app))
-        check_tags(self)
+        self._fault: ConfigurationError | None = None
+        try:
+            self._check()
+        except ConfigurationError as fault:
+            if not is_inside(app):
+                raise
+            # built with the first event, in which an exception would be taken for an app without a lifespan
+            self._close_for(fault)
         prepare()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +67,9 @@ class StepUpMiddleware:
                 passage.receive, passage.scope = receive, scope
                 receive = passage.arrive
         elif scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            from stepup_middleware.lifespan import live
+
+            await live(self.app, scope, receive, send, start=self._start, close=self.stepup.close)
             return
         elif scope["type"] == "websocket":
             passage.hand_to(_noticed_accept(send, passage))
@@ -126,39 +137,29 @@ class StepUpMiddleware:
             outcome["outcome"] = "returned" if exchange.status is not None else "no_response"
         self.stepup.completed(exchange.visitor, exchange.proof, exchange.purpose, outcome)
 
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Open the store before the app starts and close it after the app has stopped."""
-        started = stopped = False
-
-        async def starting() -> Message:
-            nonlocal started
-            message = await receive()
-            if message["type"] == "lifespan.startup" and not started:
-                started = True
-                await self._start()
-            return message
-
-        async def stopping(message: Message) -> None:
-            nonlocal stopped
-            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
-                stopped = True
-                await self.stepup.close()
-            await send(message)
-
-        try:
-            await self.app(scope, starting, stopping)
-        finally:
-            if not stopped:
-                await self.stepup.close()
-
     async def _start(self) -> None:
-        from stepup_middleware.inspection import check_tags
-
-        check_tags(self)  # once more: routes may have been added since
+        """Open the store. Raises ``ConfigurationError`` for what must not be served."""
         try:
+            self._check()  # once more: routes may have been added since
             await self.stepup.start()
+        except ConfigurationError as fault:
+            self._close_for(fault)  # for a server that goes on all the same
+            raise
         except StoreError:
             logger.exception("the store cannot be opened; tagged routes answer 503 until it can")
+
+    def _check(self) -> None:
+        from stepup_middleware.inspection import check_tags
+
+        if self._fault is not None:
+            raise self._fault
+        check_tags(self)
+
+    def _close_for(self, fault: ConfigurationError) -> None:
+        from stepup_middleware.lifespan import closed
+
+        self._fault = fault
+        self._guarded = self._library = closed(self.stepup, fault)
 
 
 def _noticed_accept(send: Send, passage: Passage) -> Send:

@@ -114,6 +114,8 @@ class RuleTable:
 class Ruled:
     """An app behind rules: a request that falls under one runs behind its tag, any other as it is."""
 
+    __stepup_inner__ = "_app"
+
     def __init__(self, app: ASGIApp, rules: Iterable[Rule]) -> None:
         self._app = app
         self._table = RuleTable(rules)

@@ -24,8 +24,9 @@ from stepup_middleware.exchange import KEY, Passage, current
 from stepup_middleware.headers import header
 
 from .base import Framework, Reached
+from .search import within
 
-_SHARED = ("base", "classes", "entries")
+_SHARED = ("base", "classes", "entries", "search")
 KNOWN = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED))
 ANY = Framework()  # of which nothing is known
 _NAMES = frozenset({"request", "req", "scope", "connection", "websocket", "socket", "ws"})
@@ -51,14 +52,22 @@ def framework_of(kind: type[Any]) -> Framework | None:
     return None
 
 
+def apps_within(app: Any) -> Iterator[tuple[Any, Framework, tuple[Any, ...]]]:
+    """Yield the apps of known frameworks in an ASGI callable, each with its framework and with what is around it."""
+    for found, around in within(app, lambda value: _app_of(value) is not None):
+        of = _app_of(found)
+        assert of is not None  # noqa: S101 - it was wanted for that
+        yield found, of, around
+
+
+def _app_of(value: Any) -> Framework | None:
+    found = framework_of(type(value))
+    return found if found is not None and found.is_app(value) else None
+
+
 def framework_around(app: Any) -> Framework | None:
     """Return the framework of an app, through whatever middleware is put around it."""
-    while app is not None:
-        found = framework_of(type(app))
-        if found is not None:
-            return found
-        app = getattr(app, "app", None)
-    return None
+    return next((of for _, of, _ in apps_within(app)), None)
 
 
 def in_use() -> Iterator[Framework]:

@@ -50,14 +50,27 @@ Below = Callable[[Any, str], Iterator[FoundRoute]]
 
 
 class Framework:
-    """One framework. ``quiet`` is the exception that it answers without taking it for a fault, by module and name.
+    """One framework.
 
-    The exception can be built without arguments.
+    ``app_class`` is the name of the class of its apps, ``quiet`` the exception that it answers without taking it for a
+    fault, by module and name; that one can be built without arguments.
     """
 
     name: ClassVar[str] = ""
+    app_class: ClassVar[str] = ""
     quiet: ClassVar[tuple[str, str] | None] = None
     keeps_path_parameters: ClassVar[bool] = False  # in the scope, as Starlette does
+
+    def is_app(self, value: Any) -> bool:
+        """Whether an object is an app of the framework, whose routes can be read."""
+        return any(
+            (each.__module__.partition(".")[0], each.__name__) == (self.name, self.app_class)
+            for each in type(value).__mro__
+        )
+
+    def is_part(self, app: Any) -> bool:
+        """Whether an app is what the framework puts its middleware around, when its first event comes."""
+        return False
 
     def in_hand(self, scope: Scope) -> bool:
         """Whether this framework handles the request, where no request object of its own says so."""

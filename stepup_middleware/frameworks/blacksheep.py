@@ -15,6 +15,7 @@ class BlackSheepFramework(Framework):
     """BlackSheep, whose routes keep the functions of a controller themselves."""
 
     name = "blacksheep"
+    app_class = "Application"
     quiet = ("blacksheep.exceptions", "Unauthorized")
 
     def reached(self, request: Any, scope: Scope) -> Reached | None:
@@ -38,6 +39,8 @@ class BlackSheepFramework(Framework):
             name = str(getattr(route.handler, "__name__", ""))
             handler = route.handler
             yield FoundRoute(path=prefix + pattern, methods=methods, name=name, tag=tag_of(handler), endpoint=handler)
+        for mount in app.mount_registry.mounted_apps:
+            yield from below(mount.handler, prefix + mount.pattern.decode().rstrip("*").rstrip("/"))
 
 
 FRAMEWORK = BlackSheepFramework()

@@ -16,6 +16,7 @@ class DjangoFramework(Framework):
     """Django, which logs every exception with its traceback, and an answer with its path."""
 
     name = "django"
+    app_class = "ASGIHandler"
     quiet = ("django.core.exceptions", "PermissionDenied")
 
     def reached(self, request: Any, scope: Scope) -> Reached | None:

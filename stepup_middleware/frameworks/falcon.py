@@ -14,6 +14,7 @@ class FalconFramework(Framework):
     """Falcon."""
 
     name = "falcon"
+    app_class = "App"
     quiet = ("falcon", "HTTPUnauthorized")
 
     def reached(self, request: Any, scope: Scope) -> Reached | None:

@@ -18,6 +18,7 @@ class LitestarFramework(Framework):
     """Litestar, whose controllers have guards that are asked before the body is read."""
 
     name = "litestar"
+    app_class = "Litestar"
     quiet = ("litestar.exceptions", "NotAuthorizedException")
     keeps_path_parameters = True
 
@@ -46,6 +47,10 @@ class LitestarFramework(Framework):
                 ]
                 tag = next((found for found in map(tag_of, places) if found is not None), None)
                 path = prefix + route.path
+                if getattr(handler, "is_mount", False):
+                    for found in below(handler.fn, path):
+                        yield found._replace(tag=found.tag or tag)
+                    continue
                 yield FoundRoute(path=path, methods=methods, name=str(handler), tag=tag, endpoint=places[0])
 
 

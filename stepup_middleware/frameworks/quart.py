@@ -15,6 +15,7 @@ class QuartFramework(Framework):
     """Quart."""
 
     name = "quart"
+    app_class = "Quart"
     quiet = ("werkzeug.exceptions", "Unauthorized")
 
     def in_hand(self, scope: Scope) -> bool:

@@ -15,6 +15,7 @@ class SanicFramework(Framework):
     """Sanic."""
 
     name = "sanic"
+    app_class = "Sanic"
     quiet = ("sanic.exceptions", "Unauthorized")
 
     def reached(self, request: Any, scope: Scope) -> Reached | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.routing import Router
 
 from stepup_middleware.asgi import Scope
 from stepup_middleware.body import read_body
@@ -19,6 +21,12 @@ class StarletteFramework(Framework):
 
     name = "starlette"
     keeps_path_parameters = True
+
+    def is_app(self, value: Any) -> bool:
+        return isinstance(value, Starlette | Router)
+
+    def is_part(self, app: Any) -> bool:
+        return not isinstance(app, Starlette)
 
     def in_hand(self, scope: Scope) -> bool:
         return "starlette.exception_handlers" in scope

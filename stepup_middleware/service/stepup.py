@@ -316,6 +316,9 @@ class StepUp:
         except StoreError:
             logger.exception("the store cannot be opened; tagged requests are refused")
             return False
+        except ConfigurationError as error:
+            logger.critical("tagged requests are refused: %s", error)
+            return False
         except TimeoutError:
             logger.error("the store is still being opened; tagged requests are refused")
             return False

@@ -1,0 +1,137 @@
+"""A tag above the decorator that registers the function is found behind any wrapper, and stops the start."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from blacksheep import Application, Router
+from fastapi import APIRouter, FastAPI
+from litestar import Litestar, asgi
+from quart import Quart
+from sanic import Sanic
+from starlette.applications import Starlette
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.routing import Host, Mount
+
+from stepup_middleware import ConfigurationError, RequireStepUp, StepUpMiddleware, requires_step_up
+from stepup_middleware.asgi import ASGIApp
+from stepup_middleware.inspection import routes_of
+
+from .apps import PURPOSE
+from .site import Site
+from .wrappers import WRAPPERS
+
+tagged = requires_step_up(PURPOSE)
+
+
+def _act() -> Callable[[], Any]:
+    async def act() -> str:
+        raise AssertionError("ran")
+
+    return act
+
+
+def _fastapi() -> ASGIApp:
+    app = FastAPI()
+    tagged(app.post("/x")(_act()))
+    return app
+
+
+def _included() -> ASGIApp:
+    router, app = APIRouter(), FastAPI()
+    tagged(router.post("/x")(_act()))
+    app.include_router(router, prefix="/api")
+    return app
+
+
+def _quart() -> ASGIApp:
+    app = Quart("lost")
+    tagged(app.post("/x")(_act()))
+    return cast(ASGIApp, app)
+
+
+def _blacksheep() -> ASGIApp:
+    app = Application(router=Router())
+    tagged(app.router.post("/x")(_act()))
+    return cast(ASGIApp, app)
+
+
+def _sanic() -> ASGIApp:
+    app: Sanic[Any, Any] = Sanic("lost" + secrets.token_hex(4), configure_logging=False)
+
+    async def act(request: Any) -> None:
+        raise AssertionError("ran")
+
+    registered: Any = app.post("/x")
+    tagged(registered(act))
+    return cast(ASGIApp, app)
+
+
+APPS = {"fastapi": _fastapi, "included": _included, "quart": _quart, "blacksheep": _blacksheep, "sanic": _sanic}
+MOUNTS: dict[str, Callable[[ASGIApp], Any]] = {
+    "a mount of Starlette": lambda app: Starlette(routes=[Mount("/m", app=app)]),
+    "a mount in a mount": lambda app: Starlette(routes=[Mount("/m", routes=[Mount("/n", app=app)])]),
+    "a host of Starlette": lambda app: Starlette(routes=[Host("a.example", app=app)]),
+    "a mount of Litestar": lambda app: Litestar([asgi("/m", is_mount=True, copy_scope=True)(app)]),
+    "a session middleware": lambda app: SessionMiddleware(app, secret_key="s"),
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A StepUp without apps."""
+    return Site(str(tmp_path / "stepup.db"), frameworks=())
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("app", APPS)
+def test_a_lost_tag_stops_the_start_behind_any_wrapper(app: str, wrapper: str, site: Site) -> None:
+    with pytest.raises(ConfigurationError, match="below the decorator"):
+        StepUpMiddleware(WRAPPERS[wrapper](APPS[app]()), stepup=site.stepup)
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+@pytest.mark.parametrize("app", ["fastapi", "quart"])
+def test_a_lost_tag_stops_the_start_in_a_mounted_app(app: str, mount: str, site: Site) -> None:
+    with pytest.raises(ConfigurationError, match="below the decorator"):
+        StepUpMiddleware(MOUNTS[mount](WRAPPERS["a closure"](APPS[app]())), stepup=site.stepup)
+
+
+def test_a_lost_tag_in_an_app_that_blacksheep_mounts_stops_the_start(site: Site) -> None:
+    app = Application(router=Router())
+    app.mount("/m", _fastapi())
+    with pytest.raises(ConfigurationError, match="below the decorator"):
+        StepUpMiddleware(cast(ASGIApp, app), stepup=site.stepup)
+
+
+# a global has room for one
+@pytest.mark.parametrize("wrapper", [name for name in WRAPPERS if name != "a global of its module"])
+def test_what_is_behind_a_wrapper_that_is_tagged_has_its_tag_and_has_lost_none(wrapper: str, site: Site) -> None:
+    inner = WRAPPERS[wrapper](RequireStepUp(WRAPPERS[wrapper](_fastapi()), PURPOSE))
+    app = StepUpMiddleware(Starlette(routes=[Mount("/m", app=inner)]), stepup=site.stepup)
+    tags = {route.path: route.tag for route in routes_of(app)}
+    assert (tag := tags["/m/x"]) is not None
+    assert tag.purpose == PURPOSE
+
+
+def test_nothing_is_called_and_nothing_is_taken_for_an_app_that_is_none(site: Site) -> None:
+    class Wrapper:
+        """Has a property that must not be looked at, and much else."""
+
+        def __init__(self) -> None:
+            self.much = [object() for _ in range(10_000)]
+            self.itself = self
+            self.app = "no app"
+
+        @property
+        def trap(self) -> None:
+            raise AssertionError("called")
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    (route,) = routes_of(StepUpMiddleware(Wrapper(), stepup=site.stepup))
+    assert not route.readable

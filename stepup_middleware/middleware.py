@@ -38,11 +38,12 @@ class StepUpMiddleware:
         self.app = app
         self.stepup = stepup
         self.rules: tuple[Rule, ...] = tuple(rules)
-        self._guarded: ASGIApp = Ruled(app, self.rules) if self.rules else app
+        self._app: ASGIApp = Ruled(app, self.rules) if self.rules else app
+        self._guarded: ASGIApp = self._first
         self._library: ASGIApp = library_router(stepup.prefix)
         self._prefix = stepup.prefix + "/"
         self._installation = Installation(stepup, framework_around(app))
-        self._fault: ConfigurationError | None = None
+        self.fault: ConfigurationError | None = None
         try:
             self._check()
         except ConfigurationError as fault:
@@ -141,6 +142,7 @@ class StepUpMiddleware:
         """Open the store. Raises ``ConfigurationError`` for what must not be served."""
         try:
             self._check()  # once more: routes may have been added since
+            self._guarded = self._app
             await self.stepup.start()
         except ConfigurationError as fault:
             self._close_for(fault)  # for a server that goes on all the same
@@ -148,17 +150,27 @@ class StepUpMiddleware:
         except StoreError:
             logger.exception("the store cannot be opened; tagged routes answer 503 until it can")
 
+    async def _first(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle the first request of an app that was told of no start."""
+        try:
+            self._check()
+        except ConfigurationError as fault:
+            self._close_for(fault)
+        else:
+            self._guarded = self._app
+        await self._guarded(scope, receive, send)
+
     def _check(self) -> None:
         from stepup_middleware.inspection import check_tags
 
-        if self._fault is not None:
-            raise self._fault
+        if self.fault is not None:
+            raise self.fault
         check_tags(self)
 
     def _close_for(self, fault: ConfigurationError) -> None:
         from stepup_middleware.lifespan import closed
 
-        self._fault = fault
+        self.fault = fault
         self._guarded = self._library = closed(self.stepup, fault)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.frameworks import apps_within
+from stepup_middleware.frameworks.search import within
 from stepup_middleware.middleware import StepUpMiddleware
 from stepup_middleware.stores import open_store
 from stepup_middleware.stores.base import HotState
@@ -26,8 +29,12 @@ def add_source(command: argparse.ArgumentParser, *, required: bool = True) -> No
 
 
 def load_middleware(target: str) -> StepUpMiddleware:
-    """Import ``MODULE:APP`` and return the middleware on it. Raises ``ConfigurationError``."""
-    module_name, separator, attribute = target.partition(":")
+    """Import ``MODULE:APP`` and return the middleware on it, wherever it was put. Raises ``ConfigurationError``.
+
+    ``MODULE:create_app`` and ``MODULE:create_app()`` are called. The app may be wrapped, have the middleware from
+    ``add_middleware`` or in its list, and other middleware around and between.
+    """
+    module_name, separator, attribute = target.removesuffix("()").partition(":")
     if not separator:
         raise ConfigurationError("name the app as MODULE:APP, such as main:app")
     if "" not in sys.path:
@@ -37,11 +44,22 @@ def load_middleware(target: str) -> StepUpMiddleware:
         app = getattr(app, part, None)
         if app is None:
             raise ConfigurationError(f"{module_name} has no {attribute}")
-    while app is not None and not isinstance(app, StepUpMiddleware):
-        app = getattr(app, "app", None)
-    if app is None:
+    if inspect.isfunction(app) and not inspect.iscoroutinefunction(app) and not inspect.signature(app).parameters:
+        app = app()  # a factory
+    middleware = placed(app)
+    if middleware is None:
         raise ConfigurationError(f"{target} is not wrapped in StepUpMiddleware: its tagged routes refuse to run")
-    return app
+    if middleware.fault is not None:
+        raise middleware.fault
+    return middleware
+
+
+def placed(app: Any) -> StepUpMiddleware | None:
+    """Return the outermost middleware on an app; what Starlette builds with its first event is built for that."""
+    for inner, framework, _ in apps_within(app):
+        framework.build(inner)
+    found = within(app, lambda value: isinstance(value, StepUpMiddleware))
+    return next((middleware for middleware, _ in found), None)
 
 
 def _file(database: str) -> Path | None:

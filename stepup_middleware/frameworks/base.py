@@ -72,6 +72,9 @@ class Framework:
         """Whether an app is what the framework puts its middleware around, when its first event comes."""
         return False
 
+    def build(self, app: Any) -> None:
+        """Build what an app puts around itself with its first event."""
+
     def in_hand(self, scope: Scope) -> bool:
         """Whether this framework handles the request, where no request object of its own says so."""
         return False

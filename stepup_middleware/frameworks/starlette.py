@@ -28,6 +28,10 @@ class StarletteFramework(Framework):
     def is_part(self, app: Any) -> bool:
         return not isinstance(app, Starlette)
 
+    def build(self, app: Any) -> None:
+        if isinstance(app, Starlette) and app.middleware_stack is None:
+            app.middleware_stack = app.build_middleware_stack()
+
     def in_hand(self, scope: Scope) -> bool:
         return "starlette.exception_handlers" in scope
 

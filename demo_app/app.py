@@ -174,8 +174,12 @@ async def _ask_to_sign_in(request: Request, _: Exception) -> Response:
 async def _explain(request: Request, error: Exception) -> Response:
     known = cast(HTTPException, error)
     problem = _PLAIN.get(known.detail, known.detail)
+    answer: Response
     if wants_fragment(request):
-        return fragment("problem.html", status=known.status_code, problem=problem)
-    if "text/html" in request.headers.get("accept", ""):
-        return await page(request, "error.html", status=known.status_code, problem=problem)
-    return JSONResponse({"detail": problem}, status_code=known.status_code)
+        answer = fragment("problem.html", status=known.status_code, problem=problem)
+    elif "text/html" in request.headers.get("accept", ""):
+        answer = await page(request, "error.html", status=known.status_code, problem=problem)
+    else:
+        answer = JSONResponse({"detail": problem}, status_code=known.status_code)
+    answer.headers.update(known.headers or {})
+    return answer

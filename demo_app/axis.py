@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Scope
 
@@ -17,6 +18,11 @@ from demo_app.event_counters import EventCounters
 from demo_app.secrets_at_rest import Vault
 from demo_app.settings import Settings
 from stepup_middleware import Proof, StepUp, Subject
+
+ADMINS_ONLY = (
+    "The audit log and the security console are for admins. "
+    "Ask an admin of your workspace to look something up for you."
+)
 
 
 class Conflict(Exception):
@@ -71,6 +77,14 @@ async def current(request: Request) -> Subject:
     subject = await axis_of(request.scope).accounts.identify(request.scope)
     if subject is None:
         raise SignInNeeded
+    return subject
+
+
+async def admin_of(request: Request) -> Subject:
+    """Return the signed-in admin. Raises ``SignInNeeded``, or 403 with a sentence for anybody else."""
+    subject = await current(request)
+    if not subject.is_admin:
+        raise HTTPException(403, ADMINS_ONLY)
     return subject
 
 

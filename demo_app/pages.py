@@ -41,6 +41,7 @@ NAVIGATION = (
     ),
     ("Oversight", (("/audit", "Audit log"), ("/security", "Security console"), ("/guide", "Guide"))),
 )
+_FOR_ADMINS = frozenset({"/audit", "/security"})
 
 
 def money(cents: int) -> str:
@@ -70,7 +71,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(money=money, moment=moment, second=second, words=words, purpose=purpose_title)
-    environment.globals["navigation"] = NAVIGATION
+    environment.globals.update(navigation=NAVIGATION, for_admins=_FOR_ADMINS)
     return environment
 
 

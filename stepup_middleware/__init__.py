@@ -20,6 +20,7 @@ from stepup_middleware.errors import (
     StepUpRequired,
     StoreError,
     StoreTimeoutError,
+    TooManyFollowers,
 )
 from stepup_middleware.gate import RequireStepUp, require_step_up, requires_step_up
 from stepup_middleware.middleware import StepUpMiddleware
@@ -71,6 +72,7 @@ __all__ = [
     "StoreError",
     "StoreTimeoutError",
     "Subject",
+    "TooManyFollowers",
     "__version__",
     "require_step_up",
     "requires_step_up",

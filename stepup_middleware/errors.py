@@ -7,6 +7,7 @@
     ├── StepUpRequired            control flow: the gate stops the request, the middleware answers
     ├── CeremonyError             the person's (or an attacker's) proof did not hold; ``reason`` is for the log
     ├── PolicyError               a policy write that must not be saved
+    ├── TooManyFollowers          the log is followed in as many places as are served at once
     └── StoreError                the store cannot be used; wraps the driver's error once, at the edge
         └── StoreTimeoutError     the store answered too late
 
@@ -92,6 +93,10 @@ class PolicyError(StepUpError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class TooManyFollowers(StepUpError):
+    """The log is followed in as many places as are served at once: by one person, or in all. Come back later."""
 
 
 class StoreError(StepUpError):

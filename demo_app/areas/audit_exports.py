@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from demo_app.accounts import WORKSPACE
 from demo_app.audit_filters import audit_filter, chosen
-from demo_app.axis import Actor, Axis, actor_of, axis_of, current
+from demo_app.axis import ADMINS_ONLY, Actor, Axis, actor_of, admin_of, axis_of
 from demo_app.db import Row
 from demo_app.pages import fragment
 from stepup_middleware import AuditFilter, AuditRecord, requires_step_up
@@ -116,6 +116,9 @@ async def export_details(scope: Scope) -> list[tuple[str, str]]:
 
     What makes no sense is refused here, before anybody is asked to prove anything.
     """
+    subject = await axis_of(scope).accounts.identify(scope)
+    if subject is None or not subject.is_admin:
+        raise HTTPException(403, ADMINS_ONLY)
     form, _, which = _wish(QueryParams(scope["query_string"]))
     return [("Format", form.label), ("Events", which)]
 
@@ -179,7 +182,7 @@ async def _note(axis: Axis, job: int, events: int, first: int, position: int, *,
 
 async def progress(request: Request) -> Response:
     """Return the list of the latest exports as they are now."""
-    await current(request)
+    await admin_of(request)
     return fragment("audit_exports.html", exports=await recent(axis_of(request.scope)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,17 +13,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Message, Send
 
 from demo_app.accounts import WORKSPACE
-from demo_app.axis import Axis, actor_of, axis_of, current
+from demo_app.axis import Axis, actor_of, admin_of, axis_of
 from demo_app.db import Row
 from demo_app.event_counters import KINDS
 from demo_app.pages import fragment, page, rendered
-from stepup_middleware import AuditFilter, AuditRecord, EventName
+from stepup_middleware import AuditFilter, AuditRecord, EventName, TooManyFollowers
 
 FEED = 20  # events shown when the page opens
 _ALERT_DAYS = 30
 _ALERTS = 20
+_SLOW_SECONDS = 20.0  # that a client may take for one event
+_TOO_MANY = "You have the security console open in as many places as one person may. Close one of them."
 _HEARTBEAT_SECONDS = 15.0  # how soon a stream notices that its session has ended
 
 
@@ -66,7 +69,7 @@ async def _panel(request: Request) -> dict[str, Any]:
 
 async def show(request: Request) -> Response:
     """Show the console; the page keeps itself up to date by the event stream."""
-    await current(request)
+    await admin_of(request)
     audit = axis_of(request.scope).stepup.audit
     feed = await audit.page(WORKSPACE, AuditFilter(), limit=FEED)
     last = feed.events[0].seq if feed.events else 0
@@ -75,12 +78,13 @@ async def show(request: Request) -> Response:
 
 async def panel(request: Request) -> Response:
     """Return counters, chart and alerts as they are now."""
-    await current(request)
+    await admin_of(request)
     return fragment("console_panel.html", **await _panel(request))
 
 
 async def acknowledge(request: Request) -> Response:
     """Write down that a person has looked at a replay."""
+    await admin_of(request)
     axis, actor, seq = axis_of(request.scope), await actor_of(request), request.path_params["seq"]
     if all(alert.replay.seq != seq for alert in await alerts(axis)):
         raise HTTPException(404, "There is no such alert.")
@@ -95,20 +99,39 @@ async def acknowledge(request: Request) -> Response:
     return await panel(request)
 
 
+class EventStream(StreamingResponse):
+    """A stream of events; a client that takes none of them for too long is let go, and its place is free."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(_SLOW_SECONDS):
+                await send(message)
+
+        try:
+            with suppress(TimeoutError):
+                await super().stream_response(send_in_time)
+        finally:
+            if isinstance(self.body_iterator, AsyncGenerator):
+                await self.body_iterator.aclose()
+
+
 async def events(request: Request) -> Response:
     """Stream the audit events of the workspace as they are written (HTML, "Server-sent events")."""
-    await current(request)
+    admin, axis = await admin_of(request), axis_of(request.scope)
     last = request.headers.get("last-event-id") or request.query_params.get("after", "")
-    after = int(last) if last.isascii() and last.isdigit() else None
+    after = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else None
+    try:
+        records = axis.stepup.audit.follow(WORKSPACE, after=after, by=admin.id)
+    except TooManyFollowers:
+        raise HTTPException(429, _TOO_MANY, headers={"retry-after": "60"}) from None
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_stream(request, after), media_type="text/event-stream", headers=headers)
+    return EventStream(_stream(request, records), media_type="text/event-stream", headers=headers)
 
 
-async def _stream(request: Request, after: int | None) -> AsyncIterator[str]:
+async def _stream(request: Request, records: AsyncIterator[AuditRecord]) -> AsyncIterator[str]:
     axis = axis_of(request.scope)
     loop = asyncio.get_running_loop()
-    records = axis.stepup.audit.follow(WORKSPACE, after=after)
-    following = asyncio.ensure_future(anext(records))
+    following = asyncio.ensure_future(anext(records, None))
     stopping = asyncio.ensure_future(axis.stopping.wait())
     looked = loop.time()
     try:
@@ -117,12 +140,15 @@ async def _stream(request: Request, after: int | None) -> AsyncIterator[str]:
             await asyncio.wait({following, stopping}, timeout=_HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if loop.time() - looked >= _HEARTBEAT_SECONDS:  # however much happens: a session that ended hears no more
                 looked = loop.time()
-                if await axis.accounts.identify(request.scope) is None:
+                subject = await axis.accounts.identify(request.scope)
+                if subject is None or not subject.is_admin:
                     return
                 yield ": still here\n\n"
             if following.done():
                 record = following.result()
-                following = asyncio.ensure_future(anext(records))
+                if record is None:  # the log is being closed
+                    return
+                following = asyncio.ensure_future(anext(records, None))
                 yield _message(record)
     finally:
         stopping.cancel()

@@ -18,8 +18,8 @@ _WAITING = (
     ("/domains", "Subdomains without a certificate", "SELECT count(*) FROM branding WHERE certificate IS NULL"),
 )
 _ACTIVITY = (
-    "SELECT at, sentence, purpose, prompt_id, account.name FROM activity JOIN account ON account.id = account_id"
-    " ORDER BY activity.id DESC LIMIT 12"
+    "SELECT at, sentence, purpose, prompt_id, account_id, account.name"
+    " FROM activity JOIN account ON account.id = account_id ORDER BY activity.id DESC LIMIT 12"
 )
 
 

@@ -118,7 +118,8 @@ if (live) {
     state.classList.add("done");
   };
   stream.onerror = () => {
-    state.textContent = "Reconnecting";
+    // a refusal (signed out, no admin, too many consoles) ends the stream for good
+    state.textContent = stream.readyState === EventSource.CLOSED ? "Not live: reload the page" : "Reconnecting";
     state.classList.remove("done");
   };
   addEventListener("pagehide", () => stream.close());

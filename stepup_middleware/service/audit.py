@@ -11,8 +11,9 @@ from stepup_middleware.core.clusters import ClusterFinder, ClusterRule, FailureC
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.stores.records import AuditLog, Records
 
+from .following import Follower, LogFeed
+
 _BATCH = 500
-_POLL_SECONDS = 0.25  # how soon what another process wrote is seen, where the store cannot tell
 
 
 async def batches(
@@ -39,6 +40,7 @@ class AuditService:
     def __init__(self, *, store: Records, rule: ClusterRule | None = None) -> None:
         self._store = store
         self._rule = rule or ClusterRule()
+        self._feed = LogFeed(store)
 
     async def page(
         self,
@@ -71,22 +73,25 @@ class AuditService:
             for record in batch:
                 yield record
 
-    async def follow(
-        self, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int | None = None
-    ) -> AsyncIterator[AuditRecord]:
-        """Yield records as they are written, from every process, for as long as the caller listens.
+    def follow(
+        self,
+        workspace_id: str | None,
+        wanted: AuditFilter | None = None,
+        *,
+        after: int | None = None,
+        by: str | None = None,
+    ) -> Follower:
+        """Return an async iterator of records as they are written, from every process, for as long as one listens.
 
-        Starts after ``after``, or at the end of the log.
+        Starts after ``after``, or at the end of the log. ``by`` is the id of whoever listens. Raises
+        ``TooManyFollowers`` when that person has 8 followers already, or the process 1,000; a follower gives its
+        place back when it is closed (``aclose``) or let go.
         """
-        position = await self._store.last_seq() if after is None else after
-        while True:
-            newest = await self._store.last_seq()
-            batch = await self._store.audit_after(workspace_id, wanted or AuditFilter(), after=position, limit=_BATCH)
-            for record in batch:
-                yield record
-            position = batch[-1].seq if len(batch) == _BATCH else max(newest, position)
-            if len(batch) < _BATCH:
-                await self._store.wait_for_audit(position, seconds=_POLL_SECONDS)
+        return self._feed.follower(workspace_id, wanted, after, by)
+
+    async def close(self) -> None:
+        """End every follower: their iteration stops. Called by ``StepUp.close``."""
+        await self._feed.close()
 
     async def clusters(
         self,

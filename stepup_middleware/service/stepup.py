@@ -229,6 +229,7 @@ class StepUp:
             await asyncio.gather(self._starting, return_exceptions=True)
         if self._started:
             self._started = False
+            await self.audit.close()
             if self._keeper is not None:
                 await self._keeper.close()
             with suppress(StoreError):

@@ -430,20 +430,23 @@ async def test_the_evidence_is_for_admins_and_the_receipt_for_its_person(signed_
     owner = await signed_in("owner", passkey=True)
     cosigner = await signed_in("cosigner", passkey=True, ip="192.0.2.11")
     await cosigner.act("POST", "/equity/grants/G-1041/cosign")
-    found = re.search(r'/audit/prompts/([\w-]+)"', (await cosigner.page("/")).text)
+    found = re.search(r'/stepup/receipts/([\w-]+)"', (await cosigner.page("/")).text)
     assert found
     page = f"/audit/prompts/{found[1]}"
-    assert f"/stepup/receipts/{found[1]}" in (await cosigner.page(page)).text
-    evidence = f"/stepup/receipts/{found[1]}/evidence"
-    assert evidence not in (await cosigner.page(page)).text
+    assert (await cosigner.page(page)).status_code == 403
+    receipt = f"/stepup/receipts/{found[1]}"
+    assert "Receipt" in (await cosigner.page(receipt)).text
+    evidence = f"{receipt}/evidence"
     assert (await cosigner.page(evidence)).status_code == 404
     assert f'href="{evidence}" download' in (await owner.page(page)).text
+    assert f'href="{receipt}"' in (await owner.page(page)).text
     bundle = await owner.page(evidence)
     assert bundle.headers["content-disposition"].startswith("attachment")
     assert (bundle.json()["format"], bundle.json()["prompt_id"]) == ("stepup-evidence", found[1])
-    assert "Receipt" in (await owner.page(f"/stepup/receipts/{found[1]}")).text
+    assert "Receipt" in (await owner.page(receipt)).text
     analyst = await signed_in("analyst", ip="192.0.2.12")
-    assert "/stepup/receipts/" not in (await analyst.page(page)).text
+    assert receipt not in (await analyst.page("/")).text
+    assert (await analyst.page(receipt)).status_code == 404
     assert (await owner.page("/stepup/receipts/none/evidence")).status_code == 404
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from html import unescape
 from itertools import pairwise
@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message
 
 from demo_app.accounts import WORKSPACE
 from demo_app.app import create_app
+from demo_app.areas import console
+from demo_app.axis import ADMINS_ONLY
 from demo_app.event_counters import FAILURES
 from demo_app.guide_pages import guide
 from demo_app.protection import CONTENT_SECURITY_POLICY
@@ -42,6 +44,7 @@ PAGES = [
     "/security",
     "/guide",
 ]
+FOR_ADMINS = {"/audit", "/security"}
 END = "(the answer has ended)"
 POLICY = "/settings/step-up-policy"
 ROTATE = "/developers/webhooks/W-1/rotate"
@@ -53,14 +56,14 @@ STRICT = {purpose.id: "phishing_resistant" for purpose in PLATFORM_PURPOSES}
 async def test_a_page_is_drawn_for_each_account(path: str, account: str, signed_in: SignedIn) -> None:
     person = await signed_in(account)
     answer = await person.page(path)
-    assert answer.status_code == 200
+    assert answer.status_code == (403 if path in FOR_ADMINS and account != "owner" else 200)
     assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
     assert answer.headers["cache-control"] == "no-store"
     assert answer.text.count("<h1") == 1
     assert "{{" not in answer.text
     assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?![^>]*\bsrc=)", answer.text), "nothing inline"
     assert "/stepup/static/" in answer.text
-    if path != "/":
+    if path != "/" and answer.status_code == 200:
         assert f'<a href="{path}" aria-current="page"' in answer.text
 
 
@@ -127,8 +130,8 @@ async def test_others_read_the_policy_and_cannot_write_it(account: str, signed_i
     assert forged.status_code == 403
     assert "Only an admin" in forged.text
     assert (await person.http.post(POLICY)).status_code == 403
-    assert "not an admin" in (await person.page("/audit?event=ACCOUNT_STEPUP_BLOCKED")).text
     owner = await signed_in("owner", passkey=True)
+    assert "not an admin" in (await owner.page("/audit?event=ACCOUNT_STEPUP_BLOCKED")).text
     assert (await owner.ask("POST", ROTATE))["requirement"] == "any"
 
 
@@ -323,8 +326,98 @@ async def test_both_presentations_of_a_replayed_token_stand_side_by_side_and_a_p
     assert seq
     answer = await owner.http.post(f"/security/alerts/{seq.group(1)}/acknowledge", headers={"hx-request": "true"})
     assert "Acknowledged 24 Nov 2026, 12:00 UTC by Owner" in answer.text
-    analyst = await signed_in("analyst")
-    assert "by Owner" in (await analyst.page("/security")).text
+    assert "by Owner" in (await owner.page("/security")).text
+
+
+@pytest.mark.parametrize("account", ["cosigner", "analyst"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/audit"),
+        ("GET", "/audit?event=ACTION_AUTHORIZED&before=nothing"),
+        ("GET", "/audit/prompts/{prompt}"),
+        ("GET", "/audit/prompts/unknown"),
+        ("GET", "/audit/exports"),
+        ("GET", "/audit/export?format=csv"),
+        ("GET", "/audit/export?format=pdf"),
+        ("GET", "/security"),
+        ("GET", "/security/panel"),
+        ("GET", "/security/events?after=0"),
+        ("POST", "/security/alerts/{seq}/acknowledge"),
+        ("POST", "/security/alerts/999/acknowledge"),
+    ],
+)
+async def test_what_is_for_admins_tells_others_one_sentence_and_nothing_else(
+    signed_in: SignedIn, method: str, path: str, account: str
+) -> None:
+    owner = await signed_in("owner", passkey=True)
+    await replay(owner)
+    html = (await owner.page("/security")).text
+    (seq,) = re.findall(r"/security/alerts/(\d+)/acknowledge", html)
+    prompt = re.findall(r"/audit/prompts/([\w-]+)", html)[0]
+    url = path.format(seq=seq, prompt=prompt)
+    other = await signed_in(account, ip="192.0.2.11")
+    await other.enrol_passkey()
+    kinds = (
+        {"accept": "text/html", "sec-fetch-mode": "navigate"},
+        {"accept": "application/json"},
+        {"hx-request": "true"},
+    )
+    for headers in kinds:
+        answer = await other.http.request(method, url, headers=headers)
+        assert answer.status_code == 403, answer.text
+        assert ADMINS_ONLY in answer.text
+        assert "stepup-prompt" not in answer.headers
+        assert prompt not in answer.text and "Stolen browser" not in answer.text
+    assert f"/security/alerts/{seq}/acknowledge" in (await owner.page("/security")).text, "nobody has acknowledged it"
+
+
+@pytest.mark.parametrize("account", ["cosigner", "analyst"])
+async def test_others_are_shown_no_way_to_what_is_for_admins_but_to_their_own_receipts(
+    signed_in: SignedIn, account: str
+) -> None:
+    owner = await signed_in("owner", passkey=True)
+    await owner.act("POST", ROTATE)
+    other = await signed_in(account, ip="192.0.2.11")
+    await other.enrol_passkey()
+    before = (await other.page("/")).text
+    assert not re.findall(r'href="(/audit|/security|/stepup/receipts)', before)
+    await other.act("POST", ROTATE)
+    (receipt,) = set(re.findall(r'href="(/stepup/receipts/[\w-]+)"', (await other.page("/")).text))
+    assert (await other.page(receipt)).status_code == 200
+    assert re.findall(r'href="/audit"', (await owner.page("/")).text)
+
+
+async def test_one_person_has_the_console_open_in_a_bounded_number_of_places(signed_in: SignedIn, app: ASGIApp) -> None:
+    owner = await signed_in("owner")
+    async with AsyncExitStack() as stack:
+        for _ in range(8):
+            parts = await stack.enter_async_context(event_stream(owner, app, "/security/events"))
+            await until(parts, ": open")
+        refused = await owner.http.get("/security/events")
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+        assert "Close one of them" in refused.json()["detail"]
+    async with event_stream(owner, app, "/security/events") as parts:
+        await until(parts, ": open")
+
+
+async def test_a_client_that_takes_no_events_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_SLOW_SECONDS", 0.05)
+    ended = asyncio.Event()
+
+    async def parts() -> AsyncIterator[str]:
+        try:
+            yield "data: x\n\n"
+        finally:
+            ended.set()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()  # the buffers are full, and nobody empties them
+
+    async with asyncio.timeout(10):
+        await console.EventStream(parts()).stream_response(send)
+    assert ended.is_set()
 
 
 async def test_only_an_alert_that_exists_is_acknowledged(signed_in: SignedIn) -> None:

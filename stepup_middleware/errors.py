@@ -16,8 +16,9 @@ Nothing here is parsed by its sentence: callers branch on the class and on ``rea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .core.refusals import Refusal
@@ -32,11 +33,13 @@ class ConfigurationError(StepUpError):
 
 
 class StepUpRequired(StepUpError):
-    """The request may not run now. Carries the whole answer as ``refusal``.
+    """What the gate guards may not run now. ``problem`` is the answer as RFC 9457 has it, a JSON value.
 
-    Raised by the gate inside the app and turned into the HTTP answer by the middleware. Let it pass: a
-    handler that swallows it answers in vain, for the middleware sends the refusal instead.
+    Raised by the gate inside the app and turned into the HTTP answer by the middleware. Let it pass, or send
+    ``problem`` to the client by what way you have (a WebSocket, GraphQL, JSON-RPC): it carries the prompt.
     """
+
+    problem: Mapping[str, Any]
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.code)

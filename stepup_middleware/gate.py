@@ -2,7 +2,7 @@
 
 A gate sits where the action is, after all routing, and lets the request through only with a redeemed
 proof. What the server or a router did with the path, the method or the host before makes no difference,
-and without the middleware there is no exchange in the scope and therefore no way through.
+and without the middleware there is no context in the scope and therefore no way through.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Receive, Scope, Send
-from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, read_body, replaying
 from stepup_middleware.core.proof import Proof
-from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.errors import ConfigurationError, StepUpRequired
-from stepup_middleware.exchange import DetailsSource, Tag, by_context
 from stepup_middleware.frameworks import (
     ANY,
-    body_among,
     framework_of,
     identity_of_request,
     in_a_thread,
     is_handed_a_request,
     keep_path_parameters,
     plain_page,
+    reached,
     refusing,
     scope_among,
 )
 from stepup_middleware.frameworks.base import bare
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async
-from stepup_middleware.headers import header
-from stepup_middleware.web.answers import exchange_of, send_refusal, starlette_handler
+from stepup_middleware.request.context import DetailsSource, Tag, by_context
+from stepup_middleware.request.guarded import Gate, GuardedRequest
+from stepup_middleware.request.uncached import kept_nowhere, uncached
+from stepup_middleware.web.answers import guarded_at, problem_body, send_refusal, starlette_handler
+from stepup_middleware.web.pages import base_of
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -46,34 +47,50 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 async def require_step_up(
-    scope: Scope | Any, purpose: str, *, details: DetailsSource = None, body: bytes | None = None
+    scope: Scope | Any,
+    purpose: str,
+    *,
+    details: DetailsSource = None,
+    body: bytes | None = None,
+    token: str | bytes | None = None,
+    bind_body: bool = True,
+    bind_headers: Iterable[str] = (),
 ) -> Proof:
     """Go on only with a redeemed proof for ``purpose``: for a handler that knows what it is about to do.
 
-    ``scope`` is the request's ASGI scope, or the framework's request or WebSocket that has it as ``scope``;
-    ``body`` the raw body where the proof shall be bound to it. Returns the proof; raises ``StepUpRequired``,
-    which the middleware turns into the answer. Let it pass.
+    ``scope`` is the request's ASGI scope, or the framework's request or WebSocket that has it as ``scope``. ``body``
+    are the bytes to which the proof is bound; without it, those of the request, unless ``bind_body`` is False.
+    ``bind_headers`` names further headers that are bound.
+
+    One proof answers one question: the token that came with the request answers the first of it. Each further question
+    in the same request or on the same WebSocket brings its own as ``token``.
+
+    Returns the proof; raises ``StepUpRequired``, which the middleware turns into the answer. Let it pass, or send its
+    ``problem`` by what way you like.
     """
     request, scope = scope, scope_among([scope])
     if scope is None:
         raise ConfigurationError(f"{type(request).__name__} is no ASGI scope and has none: nothing is let through")
-    exchange = exchange_of(scope)
-    verdict = await exchange.admit(purpose, scope=scope, details=details, body=body)
-    return _through(verdict, scope, [request])
+    tag = tagged_with(purpose, details, bind_body, bind_headers)
+    given = token.encode("latin-1", "replace") if isinstance(token, str) else token
+    gate = Gate(framework=_reached([request], scope), body=body, token=given, hands_on=False)
+    guarded = guarded_at(scope)
+    return _through(await guarded.admit(tag, scope=scope, gate=gate), guarded, scope, [request])
 
 
 def requires_step_up(
-    purpose: str, *, details: DetailsSource = None, bind_body: bool = False
+    purpose: str, *, details: DetailsSource = None, bind_body: bool = True, bind_headers: Iterable[str] = ()
 ) -> Callable[[Endpoint], Endpoint]:
     """Tag an endpoint of any framework: a function (async or not), a class, or a class of handlers.
 
     Put it below the framework's own decorator, so that the framework registers what the tag returns.
 
     ``details`` are label/value pairs of strings, or a callable of the scope that returns them, sync or
-    async. With ``bind_body`` the token is bound to the body as well; the body is then read before the
-    endpoint runs, within ``StepUp.max_bound_body``.
+    async. The token is bound to the body as well, which is taken in whole before the endpoint runs, within
+    ``StepUp.max_bound_body``; ``bind_body=False`` is for streams. ``bind_headers`` names further headers that are
+    bound: those by which the endpoint decides what it does.
     """
-    tag = Tag(purpose=purpose, details=details, bind_body=bind_body)
+    tag = tagged_with(purpose, details, bind_body, bind_headers)
 
     def decorate(endpoint: Endpoint) -> Endpoint:
         if inspect.isclass(endpoint):
@@ -94,10 +111,16 @@ class RequireStepUp:
     __stepup_inner__ = "app"
 
     def __init__(
-        self, app: AnyASGIApp, purpose: str, *, details: DetailsSource = None, bind_body: bool = False
+        self,
+        app: AnyASGIApp,
+        purpose: str,
+        *,
+        details: DetailsSource = None,
+        bind_body: bool = True,
+        bind_headers: Iterable[str] = (),
     ) -> None:
         self.app = app
-        setattr(self, TAG_ATTRIBUTE, Tag(purpose=purpose, details=details, bind_body=bind_body))
+        setattr(self, TAG_ATTRIBUTE, tagged_with(purpose, details, bind_body, bind_headers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -108,23 +131,19 @@ class RequireStepUp:
 
 async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, send: Send) -> None:
     """Run an ASGI app behind a tag, or send the refusal."""
-    exchange = exchange_of(scope)
-    body = None
-    if tag.bind_body:
-        try:
-            body = await read_body(
-                chunks_of(receive), declared=header(scope, b"content-length"), limit=exchange.stepup.max_bound_body
-            )
-        except (BodyTooLarge, BodyTooSlow) as error:
-            exchange.refusal = _unread(error)
-            await send_refusal(exchange, exchange.refusal, scope, receive, send)
-            return
-        receive = replaying(body, receive)
-    verdict = await exchange.admit(tag.purpose, scope=scope, details=tag.details, body=body)
+    guarded = guarded_at(scope)
+    verdict = await guarded.admit(tag, scope=scope)
     if isinstance(verdict, Proof):
-        await app(scope, receive, send)
+        await app(scope, receive, uncached(send))
     else:
-        await send_refusal(exchange, verdict, scope, receive, send)
+        await send_refusal(guarded, verdict, scope, receive, send)
+
+
+def tagged_with(purpose: str, details: DetailsSource, bind_body: bool, bind_headers: Iterable[str]) -> Tag:
+    """Return a tag. Raises ``ConfigurationError`` for what is no list of header names."""
+    if isinstance(bind_headers, str | bytes):
+        raise ConfigurationError(f"bind_headers is a list of header names, such as [{bind_headers!r}]")
+    return Tag(purpose, details, bind_body, tuple(name.lower().encode("latin-1") for name in bind_headers))
 
 
 def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard | None = None) -> Callable[..., Any]:
@@ -141,10 +160,10 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
         by_context.add(_name(endpoint))
 
     async def run(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        if awaited:
-            return await endpoint(*args, **kwargs)
-        answer = await in_a_thread(endpoint, args, kwargs)
-        return await answer if inspect.isawaitable(answer) else answer  # a sync way to an async handler
+        answer = await endpoint(*args, **kwargs) if awaited else await in_a_thread(endpoint, args, kwargs)
+        if inspect.isawaitable(answer):
+            answer = await answer  # a sync way to an async handler
+        return kept_nowhere(answer)
 
     @functools.wraps(endpoint)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -172,17 +191,11 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
 async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] = NOTHING) -> Proof:
     """Return the proof of the request that an endpoint's arguments belong to, or raise ``StepUpRequired``."""
     scope = scope_among(values)
-    exchange = exchange_of(scope)
-    scope = exchange.scope if scope is None else scope
+    guarded = guarded_at(scope)
+    scope = guarded.scope if scope is None else scope
     keep_path_parameters(scope, values, named)
-    body = None
-    if tag.bind_body:
-        try:
-            body = await body_among(values, scope, limit=exchange.stepup.max_bound_body)
-        except (BodyTooLarge, BodyTooSlow) as error:
-            exchange.refusal = _unread(error)
-            return _through(exchange.refusal, scope, values)
-    return _through(await exchange.admit(tag.purpose, scope=scope, details=tag.details, body=body), scope, values)
+    gate = Gate(framework=_reached(values, scope))
+    return _through(await guarded.admit(tag, scope=scope, gate=gate), guarded, scope, values)
 
 
 _passing: ContextVar[tuple[tuple[Any, ...], ...]] = ContextVar("stepup_middleware_passing", default=())
@@ -223,15 +236,15 @@ class _ClassGuard:
         await run_guarded(app, self.tag, scope, receive, send)
 
 
+def _reached(values: Iterable[Any], scope: Scope) -> tuple[str, str] | None:
+    return reached(values, scope) if scope["type"] == "http" else None
+
+
 def _name(endpoint: Any) -> str:
     return str(getattr(endpoint, "__qualname__", type(endpoint).__qualname__))
 
 
-def _unread(error: Exception) -> Refusal:
-    return Refusal(code=RefusalCode.BODY_TOO_LARGE if isinstance(error, BodyTooLarge) else RefusalCode.BODY_TIMEOUT)
-
-
-def _through(verdict: Proof | Refusal, scope: Scope, values: Iterable[Any]) -> Proof:
+def _through(verdict: Proof | Refusal, guarded: GuardedRequest, scope: Scope, values: Iterable[Any]) -> Proof:
     """Return the proof, or raise ``StepUpRequired`` so that the framework does not log it as a fault of the app.
 
     Starlette and FastAPI look for a handler by the exception's class in the scope; ours is put beside the
@@ -242,4 +255,6 @@ def _through(verdict: Proof | Refusal, scope: Scope, values: Iterable[Any]) -> P
     handlers = scope.get("starlette.exception_handlers")
     if handlers is not None:
         handlers[0].setdefault(StepUpRequired, starlette_handler)
-    raise refusing(verdict, scope, values)
+    error = refusing(verdict, scope, values)
+    error.problem = problem_body(verdict, guarded.stepup, base_of(scope, guarded.stepup))
+    raise error

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.exchange import logger
 from stepup_middleware.frameworks import ANY, apps_within, framework_of
 from stepup_middleware.frameworks.base import DEPTH, FoundRoute, tag_of
 from stepup_middleware.frameworks.classes import belongs_to, judged
+from stepup_middleware.request.context import logger
 
 if TYPE_CHECKING:
     from stepup_middleware.middleware import StepUpMiddleware

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.exchange import logger
+from stepup_middleware.request.context import logger
 from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.web.answers import WS_POLICY_VIOLATION, answer
 

@@ -1,4 +1,4 @@
-"""The outer middleware: places the passage, serves the library's routes, answers refusals."""
+"""The outer middleware: places the context, serves the library's routes, answers refusals."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING
 
 from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.errors import ConfigurationError, StepUpRequired, StoreError
-from stepup_middleware.exchange import ENDED, KEY, Exchange, Installation, Passage, by_context, current, logger
 from stepup_middleware.frameworks import framework_around
 from stepup_middleware.request.bound import wire_of
+from stepup_middleware.request.context import (
+    ENDED,
+    KEY,
+    Installation,
+    RequestContext,
+    by_context,
+    current,
+    logger,
+)
+from stepup_middleware.request.guarded import GuardedRequest
 from stepup_middleware.web.answers import replace_page
 
 if TYPE_CHECKING:
@@ -58,54 +67,48 @@ class StepUpMiddleware:
         if KEY in scope and self._is_inner(scope):
             await self._guarded(scope, receive, send)  # installed twice: the outer one does all but our rules
             return
-        app = self._guarded
-        passage = Passage(send)
-        passage.receive = None
-        if scope["type"] == "http":
-            if self._prefix in scope["path"] and self._is_ours(scope):
-                app = self._library
-            if scope["method"] != "GET":
-                passage.receive, passage.scope = receive, scope
-                receive = passage.arrive
-        elif scope["type"] == "lifespan":
+        app, kind = self._guarded, scope["type"]
+        if kind == "lifespan":
             from stepup_middleware.lifespan import live
 
             await live(self.app, scope, receive, send, start=self._start, close=self.stepup.close)
             return
-        elif scope["type"] == "websocket":
-            passage.hand_to(_noticed_accept(send, passage))
+        if kind not in ("http", "websocket"):
+            raise RuntimeError(f"StepUpMiddleware does not know the ASGI scope type {kind!r} and refuses it")
+        context = RequestContext(self._installation, wire_of(scope), scope, receive, send)
+        if kind == "http":
+            if self._prefix in scope["path"] and self._is_ours(scope):
+                app = self._library
+            receive = context.receive
         else:
-            raise RuntimeError(f"StepUpMiddleware does not know the ASGI scope type {scope['type']!r} and refuses it")
-        passage.installation = self._installation
-        passage.wire = wire_of(scope)
-        scope[KEY] = passage
+            context.send = _noticed_accept(send, context)
+        scope[KEY] = context
         if by_context:
             current.set(scope)
         error: BaseException | None = None
         try:
-            await app(scope, receive, passage)
+            await app(scope, receive, context)
         except StepUpRequired as required:
             error = required
-            if not await self._answered(passage):
+            if not await self._answered(context):
                 raise
         except Exception as raised:
             error = raised
-            await self._answered(passage)  # where a framework failed over our refusal
+            await self._answered(context)  # where a framework failed over our refusal
             raise
         except BaseException as raised:
             error = raised
             raise
         finally:
-            passage.installation = None
-            scope[KEY] = ENDED  # the passage kept there would close a ring: scope, passage, the server's request, scope
-            if passage.exchange is not None:
-                self._ended(passage.exchange, error)
-                passage.part(passage.exchange)
+            scope[KEY] = ENDED  # the context kept there would close a cycle: scope, context, server's request, scope
+            if context.guarded is not None:
+                self._ended(context.guarded, error)
+            context.end()
             error = None  # and this one: the exception, its traceback, this frame, the exception
 
     def _is_inner(self, scope: Scope) -> bool:
         present = scope[KEY]
-        installation = present.installation if isinstance(present, Passage) else None
+        installation = present.installation if isinstance(present, RequestContext) else None
         return installation is not None and installation.stepup is self.stepup
 
     def _is_ours(self, scope: Scope) -> bool:
@@ -116,27 +119,28 @@ class StepUpMiddleware:
         return path.startswith(self._prefix)
 
     @staticmethod
-    async def _answered(passage: Passage) -> bool:
+    async def _answered(context: RequestContext) -> bool:
         """Answer a refusal of which no framework in between made an answer; False where one began."""
-        exchange = passage.exchange
-        if exchange is None or exchange.refusal is None or exchange.answered or exchange.status is not None:
+        guarded = context.guarded
+        if guarded is None or guarded.refusal is None or guarded.answered or guarded.status is not None:
             return False
-        await replace_page(exchange)
+        await replace_page(guarded)
         return True
 
-    def _ended(self, exchange: Exchange, error: BaseException | None) -> None:
+    @staticmethod
+    def _ended(guarded: GuardedRequest, error: BaseException | None) -> None:
         """Log how an authorized action ended: its status, its exception's class, or that the client left."""
-        if exchange.proof is None or exchange.visitor is None or exchange.purpose is None:
-            return
-        outcome: dict[str, object] = {"status": exchange.status}
+        outcome: dict[str, object] = {"status": guarded.status}
         if isinstance(error, asyncio.CancelledError):
             outcome["outcome"] = "aborted"
         elif error is not None:
             outcome["outcome"] = "raised"
             outcome["exception"] = type(error).__name__
+            if guarded.status is None and guarded.scope["type"] == "http":
+                outcome["status"] = 500  # which the server sends for it
         else:
-            outcome["outcome"] = "returned" if exchange.status is not None else "no_response"
-        self.stepup.completed(exchange.visitor, exchange.proof, exchange.purpose, outcome)
+            outcome["outcome"] = "returned" if guarded.status is not None else "no_response"
+        guarded.completed(outcome)
 
     async def _start(self) -> None:
         """Open the store. Raises ``ConfigurationError`` for what must not be served."""
@@ -174,11 +178,11 @@ class StepUpMiddleware:
         self._guarded = self._library = closed(self.stepup, fault)
 
 
-def _noticed_accept(send: Send, passage: Passage) -> Send:
+def _noticed_accept(send: Send, context: RequestContext) -> Send:
     """Return a ``send`` that notes when the app accepts a WebSocket."""
 
     async def noticing(message: Message) -> None:
-        passage.accepted = passage.accepted or message["type"] == "websocket.accept"
+        context.accepted = context.accepted or message["type"] == "websocket.accept"
         await send(message)
 
     return noticing

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from stepup_middleware.exchange import Tag
 from stepup_middleware.inspection import routes_of
+from stepup_middleware.request.context import Tag
 from stepup_middleware.rules import Rule
 
 __all__ = ["Documented", "describe", "document_step_up"]

@@ -17,10 +17,10 @@ from urllib.parse import unquote
 from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.exchange import DetailsSource, Tag
-from stepup_middleware.gate import run_guarded
+from stepup_middleware.gate import run_guarded, tagged_with
 from stepup_middleware.headers import headers
-from stepup_middleware.web.answers import exchange_of, send_refusal
+from stepup_middleware.request.context import DetailsSource, Tag
+from stepup_middleware.web.answers import guarded_at, send_refusal
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
 _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike
@@ -44,7 +44,8 @@ class Rule:
     path: str
     purpose: str = ""
     details: DetailsSource = None
-    bind_body: bool = False
+    bind_body: bool = True
+    bind_headers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or not self.purpose:
@@ -59,7 +60,7 @@ class Rule:
     @property
     def tag(self) -> Tag:
         """The tag that a request under this rule runs behind."""
-        return Tag(purpose=self.purpose, details=self.details, bind_body=self.bind_body)
+        return tagged_with(self.purpose, self.details, self.bind_body, self.bind_headers)
 
 
 class AmbiguousPath(Exception):
@@ -124,9 +125,9 @@ class Ruled:
         try:
             found = self._table.match(scope)
         except AmbiguousPath:
-            exchange = exchange_of(scope)
-            exchange.refusal = Refusal(code=RefusalCode.UNAVAILABLE)
-            await send_refusal(exchange, exchange.refusal, scope, receive, send)
+            guarded = guarded_at(scope)
+            guarded.refusal = Refusal(code=RefusalCode.UNAVAILABLE)
+            await send_refusal(guarded, guarded.refusal, scope, receive, send)
             return
         if found is None:
             await self._app(scope, receive, send)

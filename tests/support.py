@@ -8,6 +8,7 @@ through the HTTP routes of the library.
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -222,6 +223,7 @@ class House:
             Route("/sync", any_factor(answered_in_a_thread), methods=["POST"]),
             Route("/export", requires_step_up("data_export_download")(answered), methods=["GET"]),
             Route("/bound", requires_step_up("custom_domain_change", bind_body=True)(bound), methods=["POST"]),
+            Route("/stream", requires_step_up("webhook_secret_rotation", bind_body=False)(answered), methods=["POST"]),
             Route("/inside", inside, methods=["GET", "POST"]),
             Route("/provider", Provider),
             Route("/raising", any_factor(raising), methods=["POST"]),
@@ -402,6 +404,10 @@ class Answer:
     @property
     def body(self) -> bytes:
         return b"".join(message.get("body", b"") for message in self.messages[1:])
+
+    def json(self) -> Any:
+        """Return the body as a JSON value."""
+        return json.loads(self.body)
 
     def headers(self, name: str) -> list[str]:
         """Return every value of a header."""

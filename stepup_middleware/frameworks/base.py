@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from stepup_middleware.asgi import Scope
 from stepup_middleware.core.refusals import Refusal
-from stepup_middleware.exchange import Tag
+from stepup_middleware.request.context import Tag
 
 from .entries import TAG_ATTRIBUTE, Entry, resource_entries
 
@@ -98,10 +98,6 @@ class Framework:
     async def run_sync(self, endpoint: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run a sync endpoint where it does not block the loop."""
         return await run_in_threadpool(endpoint, *args, **kwargs)
-
-    async def body(self, request: Any, limit: int) -> bytes | None:
-        """Return the body of a request, and leave it readable; None where it cannot be read within bounds."""
-        return None
 
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """Return the members of a class through which the framework must come, each with how it is guarded.

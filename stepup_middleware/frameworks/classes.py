@@ -12,7 +12,7 @@ import inspect
 from typing import Any
 
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.exchange import Tag
+from stepup_middleware.request.context import Tag
 
 from .base import FoundRoute, Framework, bare
 from .entries import GUARD_ATTRIBUTE, TAG_ATTRIBUTE, Guard, mark_async

@@ -35,10 +35,6 @@ class DjangoFramework(Framework):
 
         return await sync_to_async(endpoint, thread_sensitive=True)(*args, **kwargs)
 
-    async def body(self, request: Any, limit: int) -> bytes | None:
-        body = getattr(request, "body", None)  # read before the view by Django, within its own bound
-        return body if isinstance(body, bytes) else None
-
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """``as_view`` makes what a URL leads to; ``setup`` and ``dispatch`` are what an earlier one would call."""
         found = generic_entries(kind)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.exchange import Tag
+from stepup_middleware.request.context import Tag
 
 TAG_ATTRIBUTE = "__stepup_tag__"
 GUARD_ATTRIBUTE = "__stepup_guard__"  # of a tagged class, and of each entry that is behind its guard

@@ -25,10 +25,6 @@ class LitestarFramework(Framework):
     def in_hand(self, scope: Scope) -> bool:
         return "litestar_app" in scope
 
-    async def body(self, request: Any, limit: int) -> bytes | None:
-        body: bytes = await request.body()  # bounded by Litestar's request_max_body_size
-        return body
-
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """``as_router`` of a controller and ``to_handler`` of a listener make what the app registers."""
         found = generic_entries(kind)

@@ -23,10 +23,6 @@ class SanicFramework(Framework):
             return None
         return Reached(str(request.method), str(request.path))
 
-    async def body(self, request: Any, limit: int) -> bytes | None:
-        body = getattr(request, "body", None)  # read before the handler by Sanic, within its own bound
-        return body if isinstance(body, bytes) else None
-
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """``as_view`` makes what a route leads to; ``dispatch_request`` is what an earlier one calls."""
         return view_entries(kind)

@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.routing import Router
 
 from stepup_middleware.asgi import Scope
-from stepup_middleware.body import read_body
-from stepup_middleware.headers import header
 
 from .base import DEPTH, Below, FoundRoute, Framework, tag_around, tag_of
 
@@ -34,14 +31,6 @@ class StarletteFramework(Framework):
 
     def in_hand(self, scope: Scope) -> bool:
         return "starlette.exception_handlers" in scope
-
-    async def body(self, request: Any, limit: int) -> bytes | None:
-        if not isinstance(request, Request):
-            return None
-        declared = header(request.scope, b"content-length")
-        body = await read_body(request.stream(), declared=declared, limit=limit)
-        request._body = body  # where Starlette keeps a body that was read, so that form() and json() find it
-        return body
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         for route in app.routes:

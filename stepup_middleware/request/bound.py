@@ -160,23 +160,24 @@ def bound_request_of(
     return bound_request(wire_of(scope), reached_in or scope, digest, bind_headers=bind_headers)
 
 
-def _reached(wire: Wire, path: str, scope: Scope, framework: tuple[str, str] | None) -> Reached | None:
+def _reached(wire: Wire, raw: str, scope: Scope, framework: tuple[str, str] | None) -> Reached | None:
     """Return the method, path and query at which the gate stands, None where they are those of the wire.
 
     A framework that hands what it mounts the rest of the path leaves root path and path together as they were.
     """
-    method, at, query = scope.get("method", "WEBSOCKET"), _whole_path(scope), scope.get("query_string", b"")
+    method, path, query = scope.get("method", "WEBSOCKET"), _whole_path(scope), scope.get("query_string", b"")
+    came = _joined(wire.root_path, wire.path)
     if framework is not None and (
-        framework[0] != wire.method or framework[1] not in (path, wire.path, scope["path"], at)
+        framework[0] != method or framework[1] not in (path, came, wire.path, raw, below_root(raw, wire.root_path))
     ):
-        method, at = framework
-    elif method == wire.method and query == wire.query and at == _joined(wire.root_path, wire.path):
+        method, path = framework
+    elif method == wire.method and query == wire.query and path == came:
         return None
-    if len(at) > LONGEST_PATH or len(query) > LONGEST_PATH:
+    if len(path) > LONGEST_PATH or len(query) > LONGEST_PATH:
         raise Unbindable(RefusalCode.TARGET_TOO_LONG)
-    if storable(at, LONGEST_PATH) != at:
+    if storable(path, LONGEST_PATH) != path:
         raise Unbindable(RefusalCode.BAD_REQUEST)  # what UTF-8 cannot carry would not be bound
-    return Reached(str(method), at, query.decode("latin-1"))
+    return Reached(str(method), path, query.decode("latin-1"))
 
 
 def _whole_path(scope: Scope) -> str:
@@ -185,6 +186,15 @@ def _whole_path(scope: Scope) -> str:
 
 def _joined(root: str, path: str) -> str:
     return path if not root or path.startswith(root) else root + path
+
+
+def below_root(path: str, root_path: str) -> str:
+    """Return the path of the wire as a browser has it, below any root path.
+
+    Behind a proxy that strips a prefix, some servers give the stripped path and the prefix apart, others together.
+    """
+    root = quote_path(root_path).rstrip("/")
+    return path if not root or path == root or path.startswith(root + "/") else root + path
 
 
 def quote_path(path: str) -> str:

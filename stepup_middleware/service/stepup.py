@@ -78,7 +78,7 @@ class StepUp:
         prefix: str = "/stepup",
         trusted_proxies: Sequence[str] = (),
         client_address: ClientAddress | None = None,
-        max_bound_body: int = 1024 * 1024,
+        max_bound_body: int = 32 * 1024 * 1024,
         enroll_url: str | None = None,
         home_url: str | None = None,
         bundle_htmx: bool = True,

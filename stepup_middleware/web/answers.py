@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from stepup_middleware.asgi import Message, Receive, Scope, Send
-from stepup_middleware.body import BodyTooLarge, BodyTooSlow, chunks_of, form_fields, read_body
+from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired
-from stepup_middleware.exchange import REPEATED_FORM_LIMIT, Exchange, exchange_at, is_navigation
-from stepup_middleware.headers import header
+from stepup_middleware.headers import header, headers
+from stepup_middleware.request.context import nothing_more
+from stepup_middleware.request.guarded import GuardedRequest, guarded_request
+from stepup_middleware.request.site import is_navigation
 
-from .pages import base_of, enroll_url, problem_view, prompt_url, prompt_view, purpose_view, render, repeat_view
+from .pages import base_of, enroll_url, problem_view, prompt_url, prompt_view, purpose_view, render, root_of
+from .repetition import NO_FORM, Repetition, repeat_view, repetition_of
 
 if TYPE_CHECKING:
     from stepup_middleware.service.stepup import StepUp
@@ -38,15 +40,13 @@ SAFE_HEADERS = {
 }
 WS_POLICY_VIOLATION = 1008
 
-Fields = list[tuple[str, str]]
 
-
-def exchange_of(scope: Scope | None) -> Exchange:
-    """Return the exchange of a request (None: of the one in hand), which answers with the pages of this module.
+def guarded_at(scope: Scope | None) -> GuardedRequest:
+    """Return the guarded request of a scope (None: of the one in hand), which answers with the pages of this module.
 
     Raises ``ConfigurationError`` when the middleware is missing, or when the request has ended.
     """
-    return exchange_at(scope, replace_page)
+    return guarded_request(scope, replace_page)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -101,21 +101,20 @@ def answer(
     stepup: StepUp,
     scope: Mapping[str, Any],
     *,
-    fields: Fields | None = None,
-    files_lost: bool = False,
+    repetition: Repetition = NO_FORM,
     error: str | None = None,
 ) -> Response:
     """Return the response of a refusal in the form that the client reads.
 
-    ``fields`` are the form fields that a page repeats after the proof. ``error`` is a sentence that the
-    modal shows above its factors.
+    ``repetition`` is what a page repeats after the proof. ``error`` is a sentence that the modal shows above its
+    factors.
     """
     base = base_of(scope, stepup)
     response: Response
     if header(scope, b"hx-request") is not None:
         response = HTMLResponse(_fragment(refusal, stepup, base, error), status_code=refusal.status)
     elif is_navigation(scope):
-        page = _page(refusal, stepup, base, fields, files_lost, error)
+        page = _page(refusal, stepup, scope, repetition, error)
         response = HTMLResponse(page, status_code=refusal.status)
     else:
         response = ProblemResponse(problem_body(refusal, stepup, base), status_code=refusal.status)
@@ -130,10 +129,9 @@ def _fragment(refusal: Refusal, stepup: StepUp, base: str, error: str | None) ->
     return render("modal.html", stepup, base, prompt=view)
 
 
-def _page(
-    refusal: Refusal, stepup: StepUp, base: str, fields: Fields | None, files_lost: bool, error: str | None
-) -> str:
+def _page(refusal: Refusal, stepup: StepUp, scope: Mapping[str, Any], repetition: Repetition, error: str | None) -> str:
     """Render a page: the modal, from which the original request is repeated, or what is wrong."""
+    base = base_of(scope, stepup)
     if refusal.prompt is None or refusal.purpose is None:
         return render("problem_page.html", stepup, base, problem=problem_view(refusal, stepup, base))
     return render(
@@ -141,7 +139,7 @@ def _page(
         stepup,
         base,
         prompt=prompt_view(refusal.prompt, refusal.purpose, base, error=error),
-        repeat=repeat_view(refusal.prompt, fields or [], files_lost=files_lost),
+        repeat=repeat_view(refusal.prompt.request, repetition, root_path=root_of(scope)),
     )
 
 
@@ -168,70 +166,47 @@ def _headers(refusal: Refusal, base: str) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-async def form_of(scope: Mapping[str, Any], chunks: Any) -> tuple[Fields, bool]:
-    """Return the fields of the form that a navigation sent, and whether something of it cannot be repeated.
-
-    Files cannot be carried over by a page, nor can a form beyond ``REPEATED_FORM_LIMIT``.
-    """
-    content_type = header(scope, b"content-type") or b""
-    try:
-        body = await read_body(chunks, declared=header(scope, b"content-length"), limit=REPEATED_FORM_LIMIT)
-        parsed = await form_fields(body, content_type)
-        if parsed is None:
-            return [], bool(body)
-        fields = [(name, value.decode("utf-8")) for name, file, value in parsed if not file]
-        return fields, any(file for _, file, _ in parsed)
-    except (BodyTooLarge, BodyTooSlow, ValueError, RuntimeError):
-        return [], True
+async def _answer(guarded: GuardedRequest, refusal: Refusal, scope: Scope) -> Response:
+    """Return the answer to a refusal of a gate, with the form that a page of it repeats."""
+    refusal = outward(guarded, refusal)
+    repetition = NO_FORM
+    if refusal.prompt is not None and is_navigation(scope) and scope.get("method") not in ("GET", "HEAD"):
+        repetition = await repetition_of(await guarded.context.body.form(), headers(scope, b"content-type"))
+    return answer(refusal, guarded.stepup, scope, repetition=repetition)
 
 
-def _repeats_form(refusal: Refusal, scope: Scope) -> bool:
-    return refusal.prompt is not None and is_navigation(scope) and scope.get("method") not in ("GET", "HEAD")
+def outward(guarded: GuardedRequest, refusal: Refusal) -> Refusal:
+    """Return what a whole request is answered: once a part of it has been authorized, never to send it again."""
+    return refusal if guarded.proof is None else Refusal(code=RefusalCode.PARTLY_DONE)
 
 
-async def _answer_with_form(refusal: Refusal, stepup: StepUp, scope: Scope, chunks: Any) -> Response:
-    fields: Fields = []
-    files_lost = False
-    if _repeats_form(refusal, scope):
-        fields, files_lost = await form_of(scope, chunks)
-    return answer(refusal, stepup, scope, fields=fields, files_lost=files_lost)
-
-
-async def send_refusal(exchange: Exchange, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def send_refusal(guarded: GuardedRequest, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """Send a refusal through ``send``: over HTTP, or before a WebSocket is accepted."""
-    exchange.answered = True
+    guarded.answered = True
     if scope["type"] == "websocket":
-        await _deny_websocket(exchange, refusal, scope, receive, send)
+        await _deny_websocket(guarded, refusal, scope, receive, send)
         return
-    response = await _answer_with_form(refusal, exchange.stepup, scope, chunks_of(receive))
+    response = await _answer(guarded, refusal, scope)
     await response(scope, receive, send)
 
 
-async def replace_page(exchange: Exchange) -> None:
+async def replace_page(guarded: GuardedRequest) -> None:
     """Send the library's answer in place of a page that a framework made of our refusal, or of none."""
-    exchange.answered = True
-    refusal, scope = exchange.refusal or Refusal(code=RefusalCode.UNAVAILABLE), exchange.scope
+    guarded.answered = True
+    refusal, scope = guarded.refusal or Refusal(code=RefusalCode.UNAVAILABLE), guarded.scope
     if scope["type"] == "websocket":
-        await _deny_websocket(exchange, refusal, scope, nothing_more, exchange.send_plain)
+        await _deny_websocket(guarded, refusal, scope, nothing_more, guarded.send_plain)
         return
-    response = await _answer_with_form(refusal, exchange.stepup, scope, _body_of(exchange))
-    await response(scope, nothing_more, exchange.send_plain)
+    response = await _answer(guarded, refusal, scope)
+    await response(scope, nothing_more, guarded.send_plain)
 
 
-def _body_of(exchange: Exchange) -> AsyncIterator[bytes]:
-    """Return the body of a request in chunks, whoever has read it by now."""
-    return chunks_of(nothing_more) if exchange.arriving is None else exchange.arriving.chunks()
-
-
-async def nothing_more() -> Message:
-    """Say that the client sends nothing more: the ``receive`` of a request whose body was taken."""
-    return {"type": "http.disconnect"}
-
-
-async def _deny_websocket(exchange: Exchange, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def _deny_websocket(
+    guarded: GuardedRequest, refusal: Refusal, scope: Scope, receive: Receive, send: Send
+) -> None:
     """Refuse a WebSocket before it is accepted: with the whole answer where the server can carry it."""
-    stepup = exchange.stepup
-    if "websocket.http.response" in (scope.get("extensions") or {}) and not exchange.accepted:
+    stepup, refusal = guarded.stepup, outward(guarded, refusal)
+    if "websocket.http.response" in (scope.get("extensions") or {}) and not guarded.accepted:
         base = base_of(scope, stepup)
         response = ProblemResponse(problem_body(refusal, stepup, base), status_code=refusal.status)
         response.raw_headers += _headers(refusal, base)
@@ -243,12 +218,12 @@ async def _deny_websocket(exchange: Exchange, refusal: Refusal, scope: Scope, re
 async def starlette_handler(connection: Request | WebSocket, error: Exception) -> Response | None:
     """Answer ``StepUpRequired`` where Starlette or FastAPI look for an exception's handler."""
     assert isinstance(error, StepUpRequired)  # noqa: S101 - it is registered for this class alone
-    exchange = exchange_of(connection.scope)
-    exchange.answered = True
+    guarded = guarded_at(connection.scope)
+    guarded.answered = True
     if isinstance(connection, Request):
-        return await _answer_with_form(error.refusal, exchange.stepup, connection.scope, _body_of(exchange))
+        return await _answer(guarded, error.refusal, connection.scope)
     await _deny_websocket(
-        exchange,
+        guarded,
         error.refusal,
         connection.scope,
         connection._receive,  # Starlette hands both to every response that it sends for a socket

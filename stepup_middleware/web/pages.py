@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from stepup_middleware.assets import asset_urls, by_hashed_name
 from stepup_middleware.core.moments import iso
@@ -99,22 +98,6 @@ def purpose_view(purpose: Purpose) -> dict[str, Any]:
     return view
 
 
-def repeat_view(prompt: Prompt, fields: Sequence[tuple[str, str]], *, files_lost: bool) -> dict[str, Any]:
-    """Return how a page repeats the original request after the proof."""
-    url = prompt.request.path
-    if url.startswith("//"):
-        url = "/." + url  # as it stands it would be read as another host (RFC 3986 §4.2, §6.2.2.3)
-    if prompt.request.query:
-        url += "?" + prompt.request.query
-    return {
-        "method": prompt.request.method,
-        "url": url,
-        "fields": list(fields),
-        "original": urlencode(fields),
-        "files_lost": files_lost,
-    }
-
-
 def problem_view(refusal: Refusal, stepup: StepUp, base: str) -> dict[str, Any]:
     """Return what the templates of a problem show."""
     return {
@@ -144,7 +127,12 @@ def factor_view(factor: Factor) -> dict[str, Any]:
     }
 
 
+def root_of(scope: Mapping[str, Any]) -> str:
+    """Return the root path of the whole app, whatever is mounted in it."""
+    return str(scope.get("app_root_path", scope.get("root_path", "")))
+
+
 def base_of(scope: Mapping[str, Any], stepup: StepUp) -> str:
     """Return the library's prefix as a browser must write it: after the app's root path."""
-    root = str(scope.get("app_root_path", scope.get("root_path", "")))
+    root = root_of(scope)
     return quote_path(root).rstrip("/") + stepup.prefix if root else stepup.prefix

@@ -9,13 +9,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, Router
 
 from stepup_middleware import assets
 from stepup_middleware.asgi import Receive, Scope, Send
-from stepup_middleware.body import BodyTooLarge, BodyTooSlow, read_body
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import iso
@@ -23,14 +22,20 @@ from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import FACTOR_CHANGE
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
-from stepup_middleware.exchange import is_navigation, logger, token_cookie
+from stepup_middleware.request.body import BODY_SECONDS
+from stepup_middleware.request.bound import below_root
+from stepup_middleware.request.context import Tag, logger
+from stepup_middleware.request.cookie import token_cookie
+from stepup_middleware.request.guarded import Gate
+from stepup_middleware.request.site import is_navigation
 from stepup_middleware.service.proving import IssuedToken, insufficient_for
 from stepup_middleware.service.stepup import StepUp
 from stepup_middleware.service.visitor import Visitor
 
-from .answers import SAFE_HEADERS, Fields, answer, exchange_of
-from .pages import base_of, factor_view, prompt_view, purpose_view, render, repeat_view
+from .answers import SAFE_HEADERS, answer, guarded_at
+from .pages import base_of, factor_view, prompt_view, purpose_view, render, root_of
 from .receipt import NO_EVIDENCE, NO_RECEIPT, receipt_view
+from .repetition import NO_FORM, handed_on, repeat_view
 
 ID_LENGTH = 64  # characters; ours have 22
 BODY_LIMIT = 64 * 1024  # bytes; a registration is about 1 kB
@@ -51,12 +56,12 @@ class BadRequest(Exception):
 class Call:
     """One request to the library's own routes, by a signed-in person."""
 
-    __slots__ = ("_body", "base", "exchange", "request", "stepup", "visitor")
+    __slots__ = ("_body", "base", "guarded", "request", "stepup", "visitor")
 
     def __init__(self, request: Request, visitor: Visitor) -> None:
         self.request = request
-        self.exchange = exchange_of(request.scope)
-        self.stepup: StepUp = self.exchange.stepup
+        self.guarded = guarded_at(request.scope)
+        self.stepup: StepUp = self.guarded.stepup
         self.visitor = visitor
         self.base = base_of(request.scope, self.stepup)
         self._body: bytes | None = None
@@ -76,13 +81,19 @@ class Call:
         return self._body
 
     async def _read(self) -> bytes:
-        declared = self.request.headers.get("content-length", "").encode() or None
+        declared = self.request.headers.get("content-length", "")
+        if declared.isdigit() and (len(declared) > 18 or int(declared) > BODY_LIMIT):
+            raise BadRequest(RefusalCode.BODY_TOO_LARGE)
+        body = bytearray()
         try:
-            return await read_body(self.request.stream(), declared=declared, limit=BODY_LIMIT)
-        except BodyTooLarge:
-            raise BadRequest(RefusalCode.BODY_TOO_LARGE) from None
-        except BodyTooSlow:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in self.request.stream():
+                    body += chunk
+                    if len(body) > BODY_LIMIT:
+                        raise BadRequest(RefusalCode.BODY_TOO_LARGE)
+        except (TimeoutError, ClientDisconnect):
             raise BadRequest(RefusalCode.BODY_TIMEOUT) from None
+        return bytes(body)
 
     async def json(self) -> dict[str, Any]:
         """Return the JSON object of the body. Raises ``BadRequest``."""
@@ -120,7 +131,7 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
     """Return a Starlette endpoint that lets only the signed-in person's own pages in, and fails closed."""
 
     async def serve(request: Request) -> Response:
-        stepup = exchange_of(request.scope).stepup
+        stepup = guarded_at(request.scope).stepup
         try:
             if changes and not _from_own_page(request, stepup):
                 return answer(Refusal(code=RefusalCode.CROSS_ORIGIN), stepup, request.scope)
@@ -190,7 +201,7 @@ async def show_prompt(call: Call) -> Response:
     if is_navigation(call.request.scope):
         if prompt.request.method != "GET":
             return call.refuse(Refusal(code=RefusalCode.PROMPT_NOT_FOUND))  # its form is on another page
-        repeat = repeat_view(prompt, [], files_lost=False)
+        repeat = repeat_view(prompt.request, NO_FORM, root_path=root_of(call.request.scope))
         return call.html_response(render("page.html", call.stepup, call.base, prompt=view, repeat=repeat))
     return call.json_response(
         {
@@ -238,11 +249,12 @@ async def totp_finish(call: Call) -> Response:
     issued = await call.stepup.proving.finish_totp(call.visitor, call.prompt_id, form.get("code"))
     if not is_navigation(call.request.scope):
         return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
-    fields: Fields = parse_qsl(form.get("original", ""), keep_blank_values=True)
-    files_lost = form.get("files_lost") == "1"  # the page before could not carry the form's files over
+    original = form.get("original", "")
     if isinstance(issued, Refusal):
-        return await _ask_again(call, issued, fields, files_lost=files_lost)
-    repeat = repeat_view(issued.prompt, fields, files_lost=files_lost)
+        return await _ask_again(call, issued, original)
+    asked = issued.prompt.request
+    repetition = NO_FORM if asked.method == "GET" else handed_on(original, asked)
+    repeat = repeat_view(asked, repetition, root_path=root_of(call.request.scope))
     purpose = call.stepup.proving.purpose_of(issued.prompt)
     assert purpose is not None  # noqa: S101 - a token was just issued for it
     view = prompt_view(issued.prompt, purpose, call.base)
@@ -251,14 +263,15 @@ async def totp_finish(call: Call) -> Response:
     return response
 
 
-async def _ask_again(call: Call, refusal: Refusal, fields: Fields, *, files_lost: bool) -> Response:
+async def _ask_again(call: Call, refusal: Refusal, original: str) -> Response:
     """Show the page again with what went wrong; the form fields stay on it."""
     prompt = await call.stepup.proving.open_prompt(call.visitor, call.prompt_id)
     purpose = None if isinstance(prompt, Refusal) else call.stepup.proving.purpose_of(prompt)
     if refusal.code is not RefusalCode.VERIFICATION_FAILED or isinstance(prompt, Refusal) or purpose is None:
         return call.refuse(refusal)
     again = Refusal(code=refusal.code, purpose=purpose, requirement=prompt.requirement, prompt=prompt)
-    return call.refuse(again, fields=fields, files_lost=files_lost, error=refusal.sentence)
+    repetition = NO_FORM if prompt.request.method == "GET" else handed_on(original, prompt.request)
+    return call.refuse(again, repetition=repetition, error=refusal.sentence)
 
 
 def _issued(call: Call, issued: IssuedToken) -> Response:
@@ -275,7 +288,7 @@ def _deliver(call: Call, issued: IssuedToken, response: Response) -> None:
     seconds = max(1, int((issued.expires_at - call.visitor.now).total_seconds()))
     cookie = token_cookie(
         issued.token,
-        path=issued.prompt.request.path,
+        path=below_root(issued.prompt.request.path, root_of(call.request.scope)),
         seconds=seconds,
         secure=call.stepup.relying_party.secure,
     )
@@ -309,10 +322,12 @@ async def _may_enrol(call: Call, kind: FactorKind) -> Refusal | None:
 
 
 async def _step_up(call: Call, details: tuple[tuple[str, str], ...]) -> Refusal | None:
-    verdict = await call.exchange.admit(FACTOR_CHANGE, scope=call.request.scope, details=details)
+    verdict = await call.guarded.admit(
+        Tag(FACTOR_CHANGE.id, details), scope=call.request.scope, purpose=FACTOR_CHANGE, gate=Gate(hands_on=False)
+    )
     if isinstance(verdict, Proof):
         return None
-    call.exchange.answered = True
+    call.guarded.answered = True
     return verdict
 
 

@@ -24,7 +24,6 @@ RULES = [
     Rule("POST", "/ruled/{id}", purpose=PURPOSE, details=shown),
     Rule("POST", "/upload", purpose=PURPOSE),
 ]
-BOUND_BY_RULE = ("quart", "falcon", "blacksheep")  # whose bodies a tag on the function cannot bind
 
 
 async def identify(scope: Scope) -> Subject | None:
@@ -43,6 +42,9 @@ async def identify(scope: Scope) -> Subject | None:
     return None
 
 
+MOST_BOUND = 2 * 1024 * 1024  # bytes, part of which is kept on the disk
+
+
 class Site:
     """The apps, each in a middleware of its own on one ``StepUp``, and how often their endpoints ran."""
 
@@ -53,7 +55,7 @@ class Site:
             store=SQLiteStore(database),
             relying_party=RelyingParty(id="localhost", name="Test", origins=[ORIGIN]),
             identify=identify,
-            **settings,
+            **{"max_bound_body": MOST_BOUND, **settings},
         )
         self.lives: AsyncExitStack | None = None
         self.apps = {name: self._built(name) for name in frameworks}
@@ -61,8 +63,6 @@ class Site:
     def _built(self, name: str) -> StepUpMiddleware:
         module = importlib.import_module(f"tests.frameworks.apps.{name}")
         rules = list(RULES)
-        if name in BOUND_BY_RULE:
-            rules.append(Rule("POST", "/bound", purpose=PURPOSE, bind_body=True))
         if name == "sanic":  # it accepts a WebSocket before it calls the handler
             rules.append(Rule("*", "/socket", purpose=PURPOSE, details=shown))
 

@@ -14,6 +14,7 @@ from tests.support import scope_of
 
 from .apps import FRAMEWORKS, PIECES, PURPOSE
 from .conftest import Here
+from .site import MOST_BOUND
 
 PATHS = ("/function", "/class", "/inside", "/sync", "/bound", "/stream", "/background", "/ruled/x")
 CASES = [(framework, path) for framework in FRAMEWORKS for path in PATHS if (framework, path) != ("falcon", "/sync")]
@@ -73,9 +74,20 @@ async def test_a_proof_for_one_body_serves_no_other(here: Here, framework: str) 
 @every
 async def test_a_body_beyond_the_bound_is_refused(here: Here, framework: str) -> None:
     person = await here.enrolled(framework)
-    answer = await person.http.post("/bound", content=b"x" * (1024 * 1024 + 1))
+    answer = await person.http.post("/bound", content=b"x" * (MOST_BOUND + 1))
     assert answer.status_code == 413
     assert here.site.runs.total() == 0
+
+
+# T23
+@every
+@pytest.mark.parametrize("size", [0, 1, 70_000, MOST_BOUND])
+async def test_an_endpoint_is_handed_the_very_body_that_was_bound(here: Here, framework: str, size: int) -> None:
+    body = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    person = await here.enrolled(framework)
+    token = await person.prove(await person.ask("POST", "/bound", content=body))
+    done = await person.http.post("/bound", content=body, headers={"stepup-token": token})
+    assert (done.status_code, done.content == body) == (200, True)
 
 
 @every

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stepup_middleware.body import BODY_SECONDS
 from stepup_middleware.core.binding import MAX_DETAIL_LENGTH, MAX_DETAILS, check_details
+from stepup_middleware.request.body import BODY_SECONDS
 
 from .harness import Ran
 from .person import Person
@@ -69,8 +69,8 @@ async def test_details_of_a_body_are_bound_to_its_bytes(person: Person) -> None:
 
 
 async def test_a_body_beyond_the_limit_is_answered_413(person: Person, ran: Ran) -> None:
-    assert ran.names["stepup"].max_bound_body == 1024 * 1024
-    answer = await person.http.post("/domain", content=b"x" * (1024 * 1024 + 1))
+    assert ran.names["stepup"].max_bound_body == 32 * 1024 * 1024
+    answer = await person.http.post("/domain", content=b"x" * (32 * 1024 * 1024 + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "STEPUP_BODY_TOO_LARGE")
 
 

@@ -41,7 +41,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
     parameters = inspect.signature(StepUp).parameters
     shown = {name: cells[0].strip("`") for name, cells in rows("Optional").items()}
     assert shown["prefix"] == parameters["prefix"].default
-    assert (shown["max_bound_body"], parameters["max_bound_body"].default) == ("1 MiB", 1024 * 1024)
+    assert (shown["max_bound_body"], parameters["max_bound_body"].default) == ("32 MiB", 32 * 1024 * 1024)
     assert shown["open_prompts_per_session"] == str(OPEN_PROMPTS_PER_SESSION)
     assert (AttemptLimit().failures, AttemptLimit().pause) == (5, timedelta(minutes=1))
     assert (ClusterRule().failures, ClusterRule().within) == (5, timedelta(minutes=10))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx2
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware, requires_step_up
+from stepup_middleware.asgi import Message
 
 from .harness import Ran
 from .person import NAVIGATION, Person
@@ -93,15 +95,82 @@ async def test_an_unknown_purpose_stops_the_start(ran: Ran) -> None:
         StepUpMiddleware(Starlette(), stepup=ran.names["stepup"], rules=[Rule("*", "/x", purpose="no_such_purpose")])
 
 
-async def test_two_tags_that_ask_for_different_proofs_are_answered_503(ran: Ran) -> None:
+async def test_two_tags_that_ask_for_different_proofs_are_answered_partly_done(ran: Ran) -> None:
     twice = requires_step_up("data_export_download")(ran.names["revoke_token"])
     app = StepUpMiddleware(
         Starlette(routes=[Route("/scim/{token}", twice, methods=["DELETE"])]), stepup=ran.names["stepup"]
     )
     person = Person(app)
     await person.enrol_passkey()
-    assert (await person.act("DELETE", "/scim/t-1")).json()["code"] == "STEPUP_UNAVAILABLE"
+    assert (await person.act("DELETE", "/scim/t-1")).json()["code"] == "STEPUP_PARTLY_DONE"
 
 
 async def test_the_command_printed_the_purposes(ran: Ran) -> None:
     assert "webhook_secret_rotation" in ran.outputs[0]
+
+
+async def test_one_question_with_all_details_runs_all_of_it(ran: Ran) -> None:
+    person = await person_at(ran, Route("/remove", ran.names["remove_users"], methods=["POST"]))
+    asked = await person.ask("POST", "/remove", json={"users": ["a", "b"]})
+    assert asked.json()["details"] == [["Remove", "a"], ["Remove", "b"]]
+    done = await person.http.post(
+        "/remove", json={"users": ["a", "b"]}, headers={"stepup-token": await person.prove(asked)}
+    )
+    assert done.text == "removed 2"
+
+
+async def test_a_sync_handler_asks_from_its_thread(ran: Ran) -> None:
+    person = await person_at(ran, Route("/pay", ran.names["pay_now"], methods=["POST"]))
+    assert (await person.ask("POST", "/pay?payee=Ada")).json()["details"] == [["To", "Ada"]]
+    assert (await person.act("POST", "/pay?payee=Ada")).text == "paid to Ada"
+
+
+async def person_at(ran: Ran, *routes: BaseRoute) -> Person:
+    """Somebody with a passkey at an app of these routes."""
+    person = Person(StepUpMiddleware(Starlette(routes=routes), stepup=ran.names["stepup"]))
+    await person.enrol_passkey()
+    return person
+
+
+async def test_each_message_of_a_socket_brings_its_own_token(ran: Ran) -> None:
+    person = await person_at(ran, WebSocketRoute("/rotate", ran.names["rotate_by_socket"]))
+    messages: list[dict[str, str]] = [{"endpoint": "a"}]
+    said = await conversation(person, messages)
+    assert (said[-1]["code"], said[-1]["details"]) == ("STEPUP_REQUIRED", [["Endpoint", "a"]])
+    asked = await person.http.get(said[-1]["prompt"]["url"])
+    asked.headers["stepup-prompt"] = said[-1]["prompt"]["url"]
+    token = await person.prove(asked)
+    messages += [{"endpoint": "a", "token": token}, {"endpoint": "b", "token": token}]
+    said = await conversation(person, messages)
+    assert [each.get("rotated") or each["code"] for each in said] == ["STEPUP_REQUIRED", "a", "STEPUP_TOKEN_REUSED"]
+
+
+async def conversation(person: Person, messages: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Say each message on a new WebSocket, and return the answers."""
+    said: list[dict[str, Any]] = []
+    coming: list[Message] = [
+        {"type": "websocket.connect"},
+        *({"type": "websocket.receive", "text": json.dumps(message)} for message in messages),
+        {"type": "websocket.disconnect", "code": 1000},
+    ]
+
+    async def receive() -> Message:
+        return coming.pop(0)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "websocket.send":
+            said.append(json.loads(message["text"]))
+
+    request = person.http.build_request("GET", "/rotate")
+    scope = {
+        "type": "websocket",
+        "path": "/rotate",
+        "raw_path": b"/rotate",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "client": ("192.0.2.10", 40_000),
+        "session": person.session,
+    }
+    await person._app(scope, receive, send)
+    return said

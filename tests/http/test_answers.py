@@ -301,7 +301,8 @@ async def test_a_handler_that_read_the_form_before_it_asked_is_answered_at_once(
 async def test_a_form_with_a_file_says_that_the_file_cannot_wait(ada: Browser) -> None:
     answer = await ada.navigate("POST", ROTATE, data={"a": "1"}, files={"file": ("a.csv", b"x,y")})
     assert answer.status_code == 401
-    assert "data-stepup-files-lost" in answer.text
+    assert "go back and send it again: the form you sent had a file" in answer.text
+    assert "data-stepup-repeat" not in answer.text
 
 
 async def test_a_link_is_repeated_with_its_query(ada: Browser) -> None:

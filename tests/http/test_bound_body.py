@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stepup_middleware import EventName
-from stepup_middleware import body as body_module
+from stepup_middleware.request import body as body_module
 from tests.support import Browser, House, call, code_of, house_in, scope_of
 
 BOUND = "/bound"
@@ -120,10 +120,32 @@ async def test_a_body_that_drips_is_too_slow_and_consumes_nothing(
 
 # T24 D04
 async def test_a_request_without_a_token_is_asked_before_its_unbound_body_is_read(ada: Browser, house: House) -> None:
-    scope = scope_of("POST", "/webhooks/rotate", subject=ada.subject, headers=[("content-length", "1000000000")])
+    scope = scope_of("POST", "/stream", subject=ada.subject, headers=[("content-length", "1000000000")])
     async with asyncio.timeout(5):
         answer = await call(house.app, scope, [b"x"], hang=True)
-    assert answer.status == 401
+    assert (answer.status, answer.json()["code"]) == (401, "STEPUP_REQUIRED")
+
+
+# T24 D04
+@pytest.mark.parametrize("url", [BOUND, "/bound-mount/x"])
+async def test_nobody_unknown_is_waited_for(house: House, url: str) -> None:
+    async with asyncio.timeout(5):
+        answer = await call(
+            house.app, scope_of("POST", url, headers=[("content-length", "1000000")]), [b"x"], hang=True
+        )
+    assert (answer.status, answer.json()["code"]) == (401, "STEPUP_NOT_SIGNED_IN")
+
+
+@pytest.mark.parametrize("declared", ["11", "13", "012", "12,12", "-12"])
+async def test_a_content_length_that_is_not_that_of_the_body_is_refused(
+    ada: Browser, house: House, declared: str
+) -> None:
+    token = await ada.token("POST", BOUND, "passkey", content=b'{"amount":1}')
+    headers = [("stepup-token", token), ("content-length", declared)]
+    answer = await call(house.app, scope_of("POST", BOUND, subject=ada.subject, headers=headers), [b'{"amount":1}'])
+    assert (answer.status, answer.json()["code"]) == (400, "STEPUP_BAD_REQUEST")
+    assert house.runs[BOUND] == 0
+    assert (await ada.post(BOUND, token=token, content=b'{"amount":1}')).status_code == 200
 
 
 # D04

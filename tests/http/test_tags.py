@@ -148,7 +148,7 @@ async def test_under_a_root_path_prompts_are_addressed_and_served_below_it(tmp_p
         answer = await ada.post("/api" + TRANSMIT)
         assert answer.status_code == 401
         assert answer.json()["prompt"]["url"].startswith("/api/stepup/prompts/")
-        page = await ada.navigate("POST", "/api" + TRANSMIT)
+        page = await ada.navigate("POST", "/api" + TRANSMIT, data={"a": "1"})
         assert f'action="/api{TRANSMIT}"' in page.text
         assert '"/stepup/' not in page.text
         token = await ada.prove(answer.json(), "passkey")
@@ -292,53 +292,6 @@ async def test_the_middleware_works_inside_starlettes_own_stack(tmp_path: Path) 
         assert (await ada.send("PUT", "/stepup/purposes")).status_code == 405
         assert (await ada.send("GET", "/stepup/nothing")).status_code == 404
         assert house.total == 1
-
-
-async def test_two_tags_of_one_purpose_on_one_request_take_one_token(ada: Browser, house: House) -> None:
-    ran = []
-
-    @requires_step_up("webhook_secret_rotation")
-    async def act(request: Request) -> Response:
-        await require_step_up(request.scope, "webhook_secret_rotation")
-        ran.append(1)
-        return PlainTextResponse("ran")
-
-    house.starlette.router.routes.insert(
-        0, Mount("/twice", app=RequireStepUp(Router([Route("/x", act, methods=["POST"])]), "webhook_secret_rotation"))
-    )
-    assert (await ada.step_up("POST", "/twice/x", "passkey")).status_code == 200
-    assert ran == [1]
-    assert len(await house.events(EventName.ACTION_AUTHORIZED)) == 2  # this one, and that for enrolling the app
-
-
-async def test_two_tags_of_different_purposes_on_one_request_never_pass(ada: Browser, house: House) -> None:
-    ran = []
-
-    @requires_step_up("webhook_secret_rotation")
-    async def act(request: Request) -> Response:
-        await require_step_up(request.scope, "custom_domain_change")
-        ran.append(1)
-        return PlainTextResponse("ran")
-
-    house.starlette.router.routes.insert(0, Route("/both", act, methods=["POST"]))
-    assert (await ada.step_up("POST", "/both", "passkey")).status_code == 503
-    assert ran == []
-
-
-# T21
-async def test_a_tag_that_binds_the_body_takes_no_proof_that_is_not_bound_to_it(ada: Browser, house: House) -> None:
-    ran = []
-
-    @requires_step_up("webhook_secret_rotation", bind_body=True)
-    async def act(request: Request) -> Response:
-        ran.append(1)
-        return PlainTextResponse("ran")
-
-    house.starlette.router.routes.insert(
-        0, Mount("/loose", app=RequireStepUp(Router([Route("/x", act, methods=["POST"])]), "webhook_secret_rotation"))
-    )
-    assert (await ada.step_up("POST", "/loose/x", "passkey")).status_code == 503
-    assert ran == []
 
 
 # T02 H19

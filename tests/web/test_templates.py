@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 import jinja2
 import pytest
 
 from stepup_middleware import assets
+from stepup_middleware.web.repetition import Field, Reason, Repetition
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "static"
@@ -108,14 +109,16 @@ def prompt(*kinds: str, text: str = "", **changes: Any) -> dict[str, Any]:
     return values | changes
 
 
-def repeat(method: str = "POST", text: str = "", *, files_lost: bool = False) -> dict[str, Any]:
-    fields = [("a", "1"), ("a", "2&3"), (text or "action", text or "x y")] if method == "POST" else []
+def repeat(method: str = "POST", text: str = "", *, reason: str | None = None) -> dict[str, Any]:
+    pairs = [("a", "1"), ("a", "2&3"), (text or "action", text or "x y")] if method == "POST" else []
+    fields = tuple(Field(*pair) for pair in pairs)
     return {
         "method": method,
         "url": "/payroll/2026-06/transmit?draft=1&x=2",
         "fields": fields,
-        "original": urlencode(fields),
-        "files_lost": files_lost,
+        "enctype": "application/x-www-form-urlencoded",
+        "original": Repetition(fields=fields).original,
+        "reason": reason,
     }
 
 
@@ -150,8 +153,8 @@ def every(text: str = "") -> Iterator[tuple[str, Document]]:
     yield "modal long", render("modal.html", prompt=prompt(*kinds, text=text, details=long), **name)
     yield "modal totp", render("modal.html", prompt=prompt("totp", text=text), **name)
     for method in ("GET", "POST"):
-        for files_lost in (False, True):
-            again = repeat(method, text, files_lost=files_lost)
+        for reason in (None, text or Reason.FILE.value):
+            again = repeat(method, text, reason=reason)
             yield "page", render("page.html", prompt=prompt(*kinds, text=text), repeat=again, **name)
             yield "continue", render("continue.html", prompt=prompt("totp", text=text), repeat=again, **name)
     yield "problem", render("problem.html", problem=problem(text), **name)
@@ -284,7 +287,10 @@ def test_the_page_asks_for_a_code_without_javascript_and_carries_the_request_alo
     assert (form.attributes["method"], form.attributes["action"]) == ("post", "/stepup/prompts/p1/totp")
     original = page.all("input", name="original")[0]
     assert form in original.around
-    assert parse_qsl(original.attributes["value"] or "") == [("a", "1"), ("a", "2&3"), ("action", "x y")]
+    assert json.loads(original.attributes["value"] or "") == [
+        False,
+        [["a", "1", False], ["a", "2&3", False], ["action", "x y", False]],
+    ]
     assert not page.all("input", name="code")[0].hidden
 
 
@@ -308,15 +314,23 @@ def test_the_page_says_that_passkeys_need_javascript(kinds: tuple[str, ...]) -> 
     assert ("type a code" in notice) == ("totp" in kinds)
 
 
-def test_a_lost_file_is_told_and_the_request_is_not_repeated_without_it() -> None:
-    page = render("page.html", prompt=prompt("totp"), repeat=repeat(files_lost=True))
+@pytest.mark.parametrize("reason", list(Reason))
+def test_why_a_form_is_not_repeated_is_told_and_it_is_not(reason: Reason) -> None:
+    page = render("page.html", prompt=prompt("totp"), repeat=repeat(reason=reason.value))
     assert page.having("data-stepup-repeat") == []
-    assert page.having("data-stepup-files-lost")
-    assert page.all("input", name="files_lost", value="1")  # the answer to the code must still know
-    assert "choose the file again" in page.all("main")[0].text
-    done = render("continue.html", prompt=prompt("totp"), repeat=repeat(files_lost=True))
+    assert f"go back and send it again: {reason.value}." in page.all("main")[0].text
+    done = render("continue.html", prompt=prompt("totp"), repeat=repeat(reason=reason.value))
     assert done.all("form") == []
-    assert "choose the file again" in done.all("main")[0].text
+    assert f"{reason.value}." in done.all("main")[0].text
+
+
+def test_an_input_for_a_file_that_was_left_empty_is_repeated_as_one() -> None:
+    again = repeat() | {"fields": (Field("a", "1"), Field("f", "", True)), "enctype": "multipart/form-data"}
+    for name in ("page.html", "continue.html"):
+        page = render(name, prompt=prompt("passkey"), repeat=again)
+        assert page.all("form", enctype="multipart/form-data", action=again["url"])
+        (field,) = page.all("input", name="f")
+        assert (field.attributes["type"], "value" in field.attributes) == ("file", False)
 
 
 def test_continue_repeats_a_post_by_form_and_a_get_by_link() -> None:

@@ -58,6 +58,7 @@ def build(ran: Ran) -> ASGIApp:
         return json({"ran": "sync", "factor": kind_of(request.scope)})
 
     @route.post("/bound")
+    @requires_step_up(PURPOSE)
     async def bound(request: Request) -> Response:
         ran("bound")
         return Response(200, content=Content(b"application/octet-stream", await request.read() or b""))

@@ -50,7 +50,7 @@ def build(ran: Ran) -> ASGIApp:
         ran("sync")
         return JsonResponse({"ran": "sync", "factor": kind_of(request.scope)})
 
-    @requires_step_up(PURPOSE, bind_body=True)
+    @requires_step_up(PURPOSE)
     async def bound(request: HttpRequest) -> HttpResponse:
         ran("bound")
         return HttpResponse(request.body)

@@ -50,8 +50,9 @@ def build(ran: Ran) -> ASGIApp:
             resp.media = {"ran": "inside", "factor": proof.factor_kind}
 
     class Bound:
-        """Its body is bound by a rule."""
+        """What it reads is bound."""
 
+        @requires_step_up(PURPOSE)
         async def on_post(self, req: Any, resp: Any) -> None:
             ran("bound")
             resp.data = await req.stream.read()

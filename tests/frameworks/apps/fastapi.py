@@ -56,7 +56,7 @@ def build(ran: Ran) -> ASGIApp:
         return {"ran": "sync", "factor": kind_of(request.scope)}
 
     @router.post("/bound")
-    @requires_step_up(PURPOSE, bind_body=True)
+    @requires_step_up(PURPOSE)
     async def bound(request: Request) -> Response:
         ran("bound")
         return Response(await request.body())

@@ -54,7 +54,7 @@ def build(ran: Ran) -> ASGIApp:
         return {"ran": "sync", "factor": kind_of(request.scope)}
 
     @post("/bound", status_code=200)
-    @requires_step_up(PURPOSE, bind_body=True)
+    @requires_step_up(PURPOSE)
     async def bound(request: Request[Any, Any, Any]) -> Response[bytes]:
         ran("bound")
         return Response(await request.body(), media_type="application/octet-stream")

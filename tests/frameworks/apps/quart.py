@@ -53,6 +53,7 @@ def build(ran: Ran) -> ASGIApp:
         return {"ran": "sync", "factor": kind_of(request.scope)}
 
     @app.post("/bound")
+    @requires_step_up(PURPOSE)
     async def bound() -> Any:
         ran("bound")
         return await request.get_data(), {"content-type": "application/octet-stream"}

@@ -56,7 +56,7 @@ def build(ran: Ran) -> ASGIApp:
         return json({"ran": "sync", "factor": kind_of(request.scope)})
 
     @app.post("/bound")
-    @requires_step_up(PURPOSE, bind_body=True)
+    @requires_step_up(PURPOSE)
     async def bound(request: Request) -> HTTPResponse:
         ran("bound")
         return raw(request.body)

@@ -49,7 +49,7 @@ def build(ran: Ran) -> ASGIApp:
         ran("sync")
         return JSONResponse({"ran": "sync", "factor": kind_of(request.scope)})
 
-    @requires_step_up(PURPOSE, bind_body=True)
+    @requires_step_up(PURPOSE)
     async def bound(request: Request) -> Response:
         ran("bound")
         return Response(await request.body())

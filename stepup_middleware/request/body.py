@@ -1,0 +1,196 @@
+"""The body of a request on its way into the app: noted as it passes, read ahead where a gate needs all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import deque
+from collections.abc import Iterable
+from typing import IO, NamedTuple
+
+from stepup_middleware.asgi import Message, Receive
+
+from .bound import BodyDigest
+
+BODY_SECONDS = 15.0  # between two pieces of a body
+WHOLE_BODY_SECONDS = 300.0  # from the first to the last piece
+SPOOLED_BEYOND = 1024 * 1024  # bytes that are kept in memory of a body that is read ahead
+HASHED_ASIDE = 256 * 1024  # bytes of one piece beyond which the event loop does not wait for its digest
+REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours may carry over to its repetition
+
+
+class BodyTooLarge(Exception):
+    """The body is longer than it may be."""
+
+
+class BodyTooSlow(Exception):
+    """The body did not arrive in time, or the client left."""
+
+
+class BodyMismatch(Exception):
+    """The body is not as long as its ``Content-Length`` says: who reads by that would read another one."""
+
+
+class _Spooled(NamedTuple):
+    """A message whose body is in the file."""
+
+    length: int
+    more_body: bool
+
+
+class RequestBody:
+    """The ``receive`` that an app is handed, which takes the digest of the body as it passes.
+
+    A gate that needs the whole body lets it be read ahead (``complete``); the app then receives the very messages
+    that the server sent, in their order, and after them what the server has to say. A lock keeps the two apart where
+    a framework reads in a task of its own. Nothing is kept of a body that no gate asks about, but for a form of at
+    most ``REPEATED_FORM_LIMIT`` bytes where ``keeps_form``, which a page of ours may have to repeat.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_declared",
+        "_digest",
+        "_file",
+        "_form",
+        "_in_memory",
+        "_limit",
+        "_lock",
+        "_receive",
+        "_replayed",
+        "whole",
+    )
+
+    def __init__(
+        self, receive: Receive, headers: Iterable[tuple[bytes, bytes]], *, limit: int, keeps_form: bool
+    ) -> None:
+        content_types: list[bytes] = []
+        self._declared: list[bytes] = []
+        for name, value in headers:
+            if name == b"content-type":
+                content_types.append(value)
+            elif name == b"content-length":
+                self._declared.append(value)
+        self._receive = receive
+        self._limit = limit
+        self._digest: BodyDigest | None = BodyDigest(content_types)
+        self._form = bytearray() if keeps_form else None
+        self._lock = asyncio.Lock()
+        self._ahead: deque[Message | _Spooled] = deque()
+        self._in_memory = 0
+        self._replayed = False
+        self._file: IO[bytes] | None = None
+        self.whole = False
+
+    async def __call__(self) -> Message:
+        """Receive the next message, for the app."""
+        if self.whole and not self._ahead:
+            return await self._receive()
+        async with self._lock:
+            if self._ahead:
+                return await self._next_kept()
+            message = await self._receive()
+            await self._note(message)
+            return message
+
+    async def complete(self) -> BodyDigest:
+        """Return the digest of the whole body; what the app has not read yet is read ahead for it.
+
+        Raises ``BodyTooLarge``, ``BodyTooSlow`` or ``BodyMismatch``.
+        """
+        if any(len(declared) > 18 or int(declared) > self._limit for declared in self._numbers()):
+            raise BodyTooLarge  # unread
+        if not self.whole:
+            try:
+                async with asyncio.timeout(WHOLE_BODY_SECONDS), self._lock:
+                    while not self.whole and self._digest is not None:
+                        await self._read_ahead()
+            except TimeoutError:
+                raise BodyTooSlow from None
+        if self._digest is None:
+            raise BodyTooLarge
+        if any(declared != b"%d" % self._digest.length for declared in self._declared):
+            raise BodyMismatch
+        return self._digest
+
+    async def form(self) -> bytes | None:
+        """Return the body for a page that repeats it; None where it was not kept, is too long or does not come."""
+        if any(len(declared) > 18 or int(declared) > REPEATED_FORM_LIMIT for declared in self._numbers()):
+            return None
+        try:
+            async with asyncio.timeout(WHOLE_BODY_SECONDS), self._lock:
+                while self._form is not None and not self.whole:
+                    await self._read_ahead()
+        except (TimeoutError, BodyTooSlow):
+            return None
+        return None if self._form is None else bytes(self._form)
+
+    def close(self) -> None:
+        """Drop what is kept: the request has ended."""
+        self._ahead.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _numbers(self) -> list[bytes]:
+        return [declared for declared in self._declared if declared.isdigit()]
+
+    async def _read_ahead(self) -> None:
+        async with asyncio.timeout(BODY_SECONDS):
+            message = await self._receive()
+        await self._note(message)
+        await self._keep(message)
+        if message["type"] != "http.request":
+            raise BodyTooSlow
+
+    async def _note(self, message: Message) -> None:
+        if message["type"] != "http.request" or self.whole:
+            return
+        chunk = message.get("body", b"")
+        digest = self._digest
+        if digest is not None:
+            if digest.length + len(chunk) > self._limit:
+                self._digest = None
+            elif len(chunk) > HASHED_ASIDE:
+                await asyncio.to_thread(digest.feed, chunk)
+            else:
+                digest.feed(chunk)
+        if self._form is not None:
+            self._form += chunk
+            if len(self._form) > REPEATED_FORM_LIMIT:
+                self._form = None
+        self.whole = not message.get("more_body", False)
+
+    async def _keep(self, message: Message) -> None:
+        chunk = message.get("body", b"")
+        if not chunk or self._in_memory + len(chunk) <= SPOOLED_BEYOND:
+            self._in_memory += len(chunk)
+            self._ahead.append(message)
+            return
+        await asyncio.to_thread(self._spool, chunk)
+        self._ahead.append(_Spooled(len(chunk), message.get("more_body", False)))
+
+    def _spool(self, chunk: bytes) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="stepup-body-", buffering=0)  # noqa: SIM115 - until the end
+        view = memoryview(chunk)
+        while view:
+            view = view[self._file.write(view) :]
+
+    async def _next_kept(self) -> Message:
+        kept = self._ahead.popleft()
+        if not isinstance(kept, _Spooled):
+            return kept
+        chunk = await asyncio.to_thread(self._unspool, kept.length)
+        return {"type": "http.request", "body": chunk, "more_body": kept.more_body}
+
+    def _unspool(self, length: int) -> bytes:
+        assert self._file is not None  # noqa: S101 - it was written to
+        if not self._replayed:
+            self._file.seek(0)
+            self._replayed = True
+        parts = []
+        while length:
+            parts.append(self._file.read(length))
+            length -= len(parts[-1])
+        return b"".join(parts)

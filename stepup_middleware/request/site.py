@@ -1,0 +1,100 @@
+"""From where a browser says that a request comes: whether it may ask, and whether it is a navigation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import Enum, auto
+from typing import Any
+from urllib.parse import urlsplit
+
+from stepup_middleware.headers import header, headers
+
+from .bound import METHOD_OVERRIDES
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
+
+
+class Standing(Enum):
+    """What a request may do. ``QUIET``: nobody clicked, so it neither asks nor spends a token."""
+
+    OPEN = auto()
+    QUIET = auto()
+    FOREIGN = auto()
+
+
+def standing_of(scope: Mapping[str, Any], method: str, origins: Collection[str]) -> Standing:
+    """Return whether a request may ask for a proof, by what the browser says of where it comes from.
+
+    ``method`` is the one that came, ``origins`` are those of the relying party. A request of another origin, same-site
+    siblings included, is foreign; a link on another page, or in a mail, may lead here. What says nothing of where it
+    comes from is no browser's, and open (Fetch Metadata; RFC 6454 §7; RFC 9110 §10.1.3).
+    """
+    site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
+    safe = method in _SAFE and scope.get("method", "WEBSOCKET") in _SAFE and not _overrides(scope)
+    if site in (b"cross-site", b"same-site"):
+        if origin is None or not _listed(origin, origins):
+            return _link(scope) if safe and origin is None else Standing.FOREIGN
+    elif site is None:
+        if origin is not None:
+            if not _listed(origin, origins):
+                return Standing.FOREIGN
+        elif (referer := header(scope, b"referer")) is not None and not _listed(_origin_of(referer), origins):
+            return _link(scope) if safe else Standing.FOREIGN
+    return Standing.QUIET if method in ("GET", "HEAD") and _nobody_clicked(scope) else Standing.OPEN
+
+
+def is_navigation(scope: Mapping[str, Any]) -> bool:
+    """Whether a browser is going to a page: a link or a native form, not a script and not htmx."""
+    if header(scope, b"hx-request") is not None:
+        return False
+    mode = header(scope, b"sec-fetch-mode")
+    if mode is not None:
+        return mode == b"navigate"
+    return b"text/html" in (header(scope, b"accept") or b"")
+
+
+def is_same_origin(scope: Mapping[str, Any], origins: Collection[str]) -> bool:
+    """Whether the browser says that a request comes from a page of our own.
+
+    Older browsers say so by ``Origin``, or for a link by ``Referer`` alone.
+    """
+    site = header(scope, b"sec-fetch-site")
+    if site is not None:
+        return site == b"same-origin"
+    origin = header(scope, b"origin")
+    if origin is not None:
+        return _listed(origin, origins)
+    referer = header(scope, b"referer")
+    return referer is not None and _listed(_origin_of(referer), origins)
+
+
+def _link(scope: Mapping[str, Any]) -> Standing:
+    """A link of another page may lead here, at the top of a window; nothing else of another page may."""
+    if not is_navigation(scope) or header(scope, b"sec-fetch-dest") not in (None, b"document"):
+        return Standing.FOREIGN
+    return Standing.QUIET if _nobody_clicked(scope) else Standing.OPEN
+
+
+def _nobody_clicked(scope: Mapping[str, Any]) -> bool:
+    """Whether it is a part of a page, or a page fetched in case that somebody goes there."""
+    if header(scope, b"sec-fetch-dest") not in (None, b"document", b"empty"):
+        return True
+    purposes = (header(scope, name) or b"" for name in (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"))
+    return any(b"prefetch" in purpose or b"prerender" in purpose for purpose in purposes)
+
+
+def _overrides(scope: Mapping[str, Any]) -> bool:
+    return any(headers(scope, name) for name in METHOD_OVERRIDES)
+
+
+def _listed(origin: bytes, origins: Collection[str]) -> bool:
+    return origin.decode("latin-1") in origins
+
+
+def _origin_of(url: bytes) -> bytes:
+    """Return the origin of a URL, empty for what has none."""
+    try:
+        parts = urlsplit(url.decode("latin-1"))
+        return f"{parts.scheme}://{parts.netloc}".encode("latin-1") if parts.netloc else b""
+    except ValueError:
+        return b""

@@ -1,0 +1,162 @@
+"""What is bound is what came: computed in process by the code of the gates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepup_middleware.asgi import Scope
+from stepup_middleware.core.binding import Reached
+from stepup_middleware.core.multipart import REPLACED
+from stepup_middleware.core.refusals import RefusalCode
+from stepup_middleware.request.bound import (
+    COUNTED,
+    LONGEST_FIELDS,
+    LONGEST_PATH,
+    METHOD_OVERRIDES,
+    READ_BY,
+    Unbindable,
+    bound_request_of,
+)
+from tests.core.test_multipart import NEAR_MISSES, B, body_of, field
+from tests.support import ROTATE, Browser, House, call, scope_of
+
+TYPE = b"multipart/form-data; boundary=" + B
+HEADERS = [(b"host", b"example.com"), (b"content-type", TYPE)]
+
+
+def scope(**changes: Any) -> Scope:
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/a/b",
+        "raw_path": b"/a/b",
+        "query_string": b"",
+        "root_path": "",
+        "headers": HEADERS,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "post"},
+        {"method": "DELETE"},
+        {"raw_path": b"/a%2Fb"},
+        {"raw_path": b"/%61/b"},
+        {"raw_path": b"/a//b"},
+        {"raw_path": b"/a/b/"},
+        {"raw_path": b"/a/./b"},
+        {"raw_path": b"/A/b"},
+        {"query_string": b"a=1"},
+        {"query_string": b"%61=1"},
+        {"headers": [(b"host", b"other.example"), HEADERS[1]]},
+        {"headers": [HEADERS[0], *HEADERS]},
+        {"headers": [*HEADERS, (b"content-type", TYPE)]},
+        {"headers": [(b"content-type", TYPE + b"; charset=x"), HEADERS[0]]},
+        *({"headers": [*HEADERS, (name, b"x")]} for name in sorted(READ_BY)),
+    ],
+    ids=str,
+)
+def test_anything_by_which_a_request_is_routed_or_read_makes_it_another(change: dict[str, Any]) -> None:
+    body = body_of([field()])
+    assert bound_request_of(scope(**change), body).digest() != bound_request_of(scope(), body).digest()
+
+
+def test_the_order_of_doubled_lines_is_bound() -> None:
+    one, other = (b"content-type", b"text/plain"), (b"content-type", b"application/json")
+    first, second = (bound_request_of(scope(headers=list(lines)), b"") for lines in ((one, other), (other, one)))
+    assert first.fields == (("content-type", "text/plain"), ("content-type", "application/json"))
+    assert first.digest() != second.digest()
+
+
+def test_a_strict_form_with_another_boundary_is_the_same_request() -> None:
+    parts = [field(), field(b"to", b"x\r\ny")]
+    one = bound_request_of(scope(), body_of(parts))
+    other = bound_request_of(
+        scope(headers=[HEADERS[0], (b"content-type", b"multipart/form-data; boundary=--other")]),
+        body_of(parts, b"--other"),
+    )
+    assert one == other
+    assert one.boundary_replaced
+    assert one.fields == (("content-type", REPLACED.decode()),)
+
+
+@pytest.mark.parametrize("body", NEAR_MISSES.values(), ids=NEAR_MISSES.keys())
+def test_any_other_multipart_body_is_bound_as_it_came(body: bytes) -> None:
+    request = bound_request_of(scope(), body)
+    assert not request.boundary_replaced
+    assert request.fields == (("content-type", TYPE.decode()),)
+
+
+def test_a_boundary_is_not_replaced_where_a_type_stands_twice_or_was_changed_inside_the_app() -> None:
+    body = body_of([field()])
+    assert not bound_request_of(scope(headers=[*HEADERS, HEADERS[1]]), body).boundary_replaced
+    inside = scope(headers=[HEADERS[0], (b"content-type", TYPE + b"x")])
+    assert not bound_request_of(scope(), body, reached_in=inside).boundary_replaced
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_two_bodies_are_one_only_if_they_are_the_same(one: bytes, other: bytes) -> None:
+    first, second = bound_request_of(scope(), one), bound_request_of(scope(), other)
+    assert (first.content_digest == second.content_digest) == (one == other)
+
+
+def test_that_a_length_is_declared_is_bound_and_its_number_is_the_bodys() -> None:
+    declared = bound_request_of(scope(headers=[*HEADERS, (b"content-length", b"3")]), b"abc")
+    assert declared.fields[-1] == ("content-length", COUNTED)
+    assert declared.digest() != bound_request_of(scope(), b"abc").digest()
+
+
+def test_a_server_that_gives_no_raw_path_is_served_by_the_path_as_browsers_write_it() -> None:
+    without = {name: value for name, value in scope(path="/ä b/%2F").items() if name != "raw_path"}
+    assert bound_request_of(without, b"").path == "/%C3%A4%20b/%252F"
+    assert bound_request_of(scope(raw_path=None), b"").path == "/a/b"
+
+
+@pytest.mark.parametrize(
+    ("inside", "reached"),
+    [
+        ({}, None),
+        ({"root_path": "/a"}, None),  # as Starlette mounts
+        ({"root_path": "/a", "path": "/b"}, None),  # as others mount
+        ({"method": "DELETE"}, Reached("DELETE", "/a/b", "")),
+        ({"path": "/a/c"}, Reached("POST", "/a/c", "")),
+        ({"path": "/b"}, Reached("POST", "/b", "")),
+        ({"query_string": b"x=1"}, Reached("POST", "/a/b", "x=1")),
+    ],
+    ids=str,
+)
+def test_where_an_endpoint_was_reached_is_bound_where_the_app_changed_it(
+    inside: dict[str, Any], reached: Reached | None
+) -> None:
+    assert bound_request_of(scope(), b"", reached_in=scope(**inside)).reached == reached
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"raw_path": b"/" + b"x" * LONGEST_PATH}, RefusalCode.TARGET_TOO_LONG),
+        ({"query_string": b"x" * (LONGEST_PATH + 1)}, RefusalCode.TARGET_TOO_LONG),
+        ({"headers": [(b"host", b"x" * LONGEST_FIELDS)]}, RefusalCode.HEADERS_TOO_LONG),
+        ({"headers": [(METHOD_OVERRIDES[0], b"x")] * 2000}, RefusalCode.HEADERS_TOO_LONG),
+    ],
+    ids=["path", "query", "host", "lines"],
+)
+def test_what_does_not_fit_is_refused_and_never_cut(change: dict[str, Any], code: RefusalCode) -> None:
+    with pytest.raises(Unbindable) as caught:
+        bound_request_of(scope(**change), b"")
+    assert caught.value.code is code
+
+
+async def test_the_prompt_is_for_the_request_that_the_function_computes(ada: Browser, house: House) -> None:
+    headers = [("content-type", TYPE), ("content-length", b"%d" % len(body_of([field()])))]
+    came = scope_of("POST", ROTATE, subject=ada.subject, headers=headers, query_string=b"a=%61")
+    answer = await call(house.app, dict(came), [body_of([field()])[:20], body_of([field()])[20:]])
+    prompt = await house.store.get_prompt(answer.json()["prompt"]["id"], now=house.clock())
+    assert prompt is not None
+    assert prompt.prompt.request == bound_request_of(came, body_of([field()]))

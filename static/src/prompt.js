@@ -213,7 +213,7 @@ export function wirePrompt({ url, root, lifetime }, on) {
  */
 function unfold(root, signal) {
   for (const button of root.querySelectorAll("[data-stepup-unfold]")) {
-    const value = button.previousElementSibling;
+    const value = button.parentElement?.previousElementSibling;
     if (!(button instanceof HTMLElement) || !value) continue;
     button.hidden = false;
     button.addEventListener("click", () => {

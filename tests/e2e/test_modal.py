@@ -193,6 +193,7 @@ async def test_the_page_behind_stands_still_and_nothing_in_the_modal_jumps(brows
         await page.mouse.wheel(0, 400)
         await page.wait_for_timeout(200)
         assert await page.evaluate("window.scrollY") == 120
+        await expect(dialog.get_by_role("button", name="Use another method")).to_be_hidden()
         before = await dialog.bounding_box()
         await dialog.get_by_role("button", name="Use passkey").click()
         await expect(dialog.get_by_role("status")).to_contain_text("Waiting for your passkey")

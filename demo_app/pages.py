@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from demo_app.axis import axis_of
-from stepup_middleware import PLATFORM_PURPOSES
+from stepup_middleware import PLATFORM_PURPOSES, visible
 
 _HERE = Path(__file__).parent
 _TITLES = {purpose.id: purpose.title for purpose in PLATFORM_PURPOSES}
@@ -70,7 +70,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(money=money, moment=moment, second=second, words=words, purpose=purpose_title)
+    environment.filters.update(
+        money=money, moment=moment, second=second, words=words, purpose=purpose_title, visible=shown
+    )
     environment.globals.update(navigation=NAVIGATION, for_admins=_FOR_ADMINS)
     return environment
 
@@ -78,6 +80,11 @@ def _environment() -> Environment:
 def words(identifier: str) -> str:
     """Return an identifier as a person reads it: ``totp_replay`` becomes ``totp replay``."""
     return identifier.replace("_", " ").replace("-", " ")
+
+
+def shown(value: object) -> str:
+    """Return a value as text in which what cannot be seen is written out; nothing for None."""
+    return "" if value is None else "\n".join(visible(line) for line in str(value).split("\n"))
 
 
 def purpose_title(purpose_id: str) -> str:

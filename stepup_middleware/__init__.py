@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
     from stepup_middleware.core.heads import SignedHead
     from stepup_middleware.core.policy import PurposePolicy
+    from stepup_middleware.core.visible import visible
     from stepup_middleware.rules import Rule
 
 __version__ = "0.1.0"
@@ -76,6 +77,7 @@ __all__ = [
     "__version__",
     "require_step_up",
     "requires_step_up",
+    "visible",
 ]
 
 # names of settings, of rules and of the log, each loaded with its first use: tagging routes needs none of them
@@ -95,6 +97,7 @@ _HOMES = {
     "Rule": "rules",
     "Severity": "core.events",
     "SignedHead": "core.heads",
+    "visible": "core.visible",
 }
 
 

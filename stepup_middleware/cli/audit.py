@@ -20,6 +20,7 @@ from stepup_middleware.core.heads import read_public_keys
 from stepup_middleware.core.spreadsheets import csv_line
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.core.verification import Report, Verdict
+from stepup_middleware.core.visible import visible
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.service.audit import batches
 from stepup_middleware.service.evidence import EvidenceService, judge
@@ -113,8 +114,8 @@ def _bundle_table(report: Report) -> None:
         rows.append((check.value, status, f"{found[0].field}: {found[0].problem}" if found else ""))
         rows += [("", "", f"{finding.field}: {finding.problem}") for finding in found[1:]]
     for name, value in _facts(report).items():
-        print(f"{name + ':':<12}{_printable(value)}")
-    table(("CHECK", "RESULT", "WHERE AND WHY"), [tuple(_printable(cell) for cell in row) for row in rows])
+        print(f"{name + ':':<12}{visible(value)}")
+    table(("CHECK", "RESULT", "WHERE AND WHY"), rows)
     print(_SENTENCES[report.verdict])
 
 
@@ -147,23 +148,18 @@ def _facts(report: Report) -> dict[str, str]:
     }
 
 
-def _printable(text: str) -> str:
-    """Return text that no terminal takes for a command (ASVS 16.4.1)."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
 async def _verify_log(log: AuditLog, trust: Trust, *, as_json: bool, proofs: bool) -> int:
     total = await log.last_seq()
     verifier = LogVerifier(log, trust, proofs=proofs)
     async for fault in verifier.run(told=lambda count: progress("verified", count, total)):
-        print(json.dumps(_fault_as_dict(fault), ensure_ascii=False) if as_json else _printable(_fault_text(fault)))
+        print(json.dumps(_fault_as_dict(fault), ensure_ascii=False) if as_json else visible(_fault_text(fault)))
     heads = await log.chain_heads()
     if as_json:
         chains = [{"chain": head.chain, "link": head.link, "hash": head.hash.hex()} for head in heads]
         print(json.dumps({"summary": asdict(verifier.summary), "chains": chains}))
     else:
         for head in heads:
-            print(f"chain {head.chain}: {head.link} links, head {head.hash.hex()}")
+            print(f"chain {visible(head.chain)}: {head.link} links, head {head.hash.hex()}")
         _summary_table(verifier.summary, trust, proofs=proofs)
     return 1 if verifier.summary.faults else 0
 

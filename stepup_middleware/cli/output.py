@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from stepup_middleware.core.visible import visible
+
 PROGRESS_EVERY = 10_000  # records
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows in columns as wide as they need."""
+    """Print rows in columns as wide as they need; what no terminal shows, or takes for a command, is written out."""
+    rows = [tuple(map(visible, row)) for row in rows]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows):
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

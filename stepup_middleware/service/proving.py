@@ -95,7 +95,7 @@ class Proving:
         if stored is None:
             return _NOT_FOUND
         if not stored.prompt.belongs_to(visitor.subject):
-            await self._floods.tell(visitor.subject, self._blocked(visitor, stored.prompt, FailureReason.WRONG_HOLDER))
+            await self._floods.tell(visitor.subject, self._foreign(visitor, prompt_id))
             return _NOT_FOUND
         if stored.state is not PromptState.OPEN or self.purpose_of(stored.prompt) is None:
             return _NOT_FOUND
@@ -322,20 +322,14 @@ class Proving:
             **{"ip": visitor.ip, "user_agent": visitor.user_agent, **fields},
         )
 
-    def _blocked(self, visitor: Visitor, prompt: Prompt, reason: FailureReason) -> AuditEvent:
-        """A prompt in other hands: logged under the one who came, with the prompt's id."""
-        subject = visitor.subject
-        return self._event(
-            visitor,
-            prompt,
-            EventName.BLOCKED,
-            workspace_id=subject.workspace_id,
-            subject_id=subject.id,
-            subject_name=subject.name,
-            session=subject.session,
-            reason=reason.value,
-            flags=(reason.value,),
-        )
+    @staticmethod
+    def _foreign(visitor: Visitor, prompt_id: str) -> AuditEvent:
+        """A prompt in other hands: logged under the one who came, with what they sent and nothing of the prompt.
+
+        Purpose, request and details are its owner's, perhaps of another workspace.
+        """
+        reason = FailureReason.WRONG_HOLDER.value
+        return visitor.event(EventName.BLOCKED, prompt_id=prompt_id, reason=reason, flags=(reason,))
 
     async def _failed(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.assets import asset_urls, by_hashed_name
 from stepup_middleware.core.moments import iso
+from stepup_middleware.core.visible import visible, visible_lines
 from stepup_middleware.request.bound import quote_path
 
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("stepup_middleware.web"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         auto_reload=False,  # the templates ship with the package: no request asks the disk for them
     )
+    environment.filters.update(visible=visible, visible_lines=visible_lines)
+    return environment
 
 
 def prepare() -> None:

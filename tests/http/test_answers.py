@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import html
 import re
+import unicodedata
 from datetime import timedelta
 from typing import Any
 
@@ -334,6 +335,18 @@ async def test_what_the_app_shows_is_escaped(ada: Browser) -> None:
         assert '<script>"' not in answer.text
         assert "&lt;script&gt;" in answer.text
         assert not any("\r" in value or "\n" in value for value in answer.headers.values())
+
+
+async def test_details_show_what_cannot_be_seen_as_its_number_and_json_has_them_as_they_are(
+    ada: Browser, house: House
+) -> None:
+    url = "/payroll/%E2%80%AEada%E2%80%8B%0D/transmit"
+    for answer in (await ada.navigate("POST", url), await ada.post(url, headers=HTMX)):
+        assert "\u2039U+202E\u203aada\u2039U+200B\u203a\u2039U+000D\u203a" in answer.text
+        assert not {char for char in answer.text if unicodedata.category(char) in ("Cf", "Co", "Cs", "Zl", "Zp")}
+    raw = await ada.prompt("POST", url)
+    assert raw["details"][0] == ["Run", "\u202eada\u200b\r"]
+    assert (await house.events())[-1].details[0] == ("Run", "\u202eada\u200b\r")
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX, HTML])

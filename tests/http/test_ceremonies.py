@@ -124,6 +124,36 @@ async def test_a_prompt_in_other_hands_is_logged_under_the_one_who_came(
     assert (await ada.send("GET", prompt["prompt"]["url"])).status_code == 200
 
 
+@pytest.mark.parametrize("workspace", ["axis", "elsewhere"])
+async def test_who_reaches_for_a_foreign_prompt_finds_nothing_of_it_in_their_own_log(
+    ada: Browser, house: House, workspace: str
+) -> None:
+    url = "/payroll/secret-run/transmit?amount=412908"
+    prompt = await ada.prompt("POST", url)
+    mallory = Browser(house, house.sign_in("mallory", workspace=workspace))
+    await mallory.enrol("passkey")
+    at, key = prompt["prompt"]["url"], mallory.factors["passkey"].authenticator
+    assert key is not None
+    before = len([record async for record in house.stepup.audit.stream(workspace)])
+    own = await mallory.options(await mallory.prompt("POST", TRANSMIT))
+    answers = [
+        await mallory.send("GET", at),
+        await mallory.post(f"{at}/webauthn/options", json={}),
+        await mallory.post(f"{at}/webauthn", json=key.get(own.json(), origin=ORIGIN)),
+        await mallory.post(f"{at}/totp", json={"code": "123456"}),
+        await mallory.send("DELETE", at),
+    ]
+    assert {code_of(answer) for answer in answers} == {"STEPUP_PROMPT_NOT_FOUND"}
+    blocked = [record async for record in house.stepup.audit.stream(workspace)][before:]
+    blocked = [record for record in blocked if record.event is EventName.BLOCKED]
+    assert len(blocked) == 4
+    for record in blocked:
+        assert (record.subject_id, record.prompt_id) == ("mallory", prompt["prompt"]["id"])
+        assert (record.purpose, record.request, record.details) == ("", None, ())
+        assert "secret-run" not in record.body and "412908" not in record.body
+    assert (await ada.send("GET", at)).status_code == 200, "it is open as before"
+
+
 # W31 K08
 @pytest.mark.parametrize(("seconds", "code"), [(299, None), (300, "STEPUP_PROMPT_NOT_FOUND")])
 async def test_a_key_may_be_touched_as_long_as_the_prompt_lives_and_no_longer(

@@ -15,6 +15,7 @@ import jinja2
 import pytest
 
 from stepup_middleware import assets
+from stepup_middleware.core.visible import visible, visible_lines
 from stepup_middleware.web.repetition import Field, Reason, Repetition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +84,9 @@ class Document(HTMLParser):
 
 def environment() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(TEMPLATES)
-    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    made = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    made.filters.update(visible=visible, visible_lines=visible_lines)
+    return made
 
 
 def render(name: str, **context: Any) -> Document:

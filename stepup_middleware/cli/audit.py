@@ -216,7 +216,7 @@ async def _bundles(options: argparse.Namespace) -> AsyncIterator[EvidenceService
             yield EvidenceService(store=log)
     else:
         async with load_middleware(options.app).stepup as stepup:
-            yield stepup.evidence_service
+            yield stepup._parts.evidence
 
 
 async def export(options: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ def routes(options: argparse.Namespace) -> int:
     if options.workspace:
 
         async def stored() -> StoredPolicy:
-            async with middleware.stepup.store as store:
+            async with middleware.stepup._parts.store as store:
                 return await store.records.get_policy(options.workspace)
 
         policy = asyncio.run(stored())

@@ -93,6 +93,6 @@ async def opened_store(options: argparse.Namespace) -> AsyncIterator[HotState]:
     if options.database is not None:
         store = open_store(_file(options.database) or options.database)
     else:
-        store = load_middleware(options.app).stepup.store
+        store = load_middleware(options.app).stepup._parts.store
     async with store:
         yield store

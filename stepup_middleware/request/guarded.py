@@ -207,9 +207,9 @@ class GuardedRequest:
         standing = standing_of(scope, self._context.wire.method, stepup.relying_party.origins)
         if standing is Standing.FOREIGN:
             return Refusal(code=RefusalCode.CROSS_ORIGIN)
-        if not await stepup.usable():
+        if not await stepup._usable():
             return Refusal(code=RefusalCode.UNAVAILABLE)
-        visitor = await stepup.reception.receive(scope)
+        visitor = await stepup._parts.reception.receive(scope)
         if isinstance(visitor, Refusal):
             return visitor
         shown = await _details(tag.details, scope)
@@ -230,8 +230,8 @@ class GuardedRequest:
                 tokens=[] if quiet else self._tokens(scope, request, gate),
                 quiet=quiet,
             )
-            async with stepup.in_time():
-                verdict = await stepup.admission.admit(visitor, application)
+            async with stepup._in_time():
+                verdict = await stepup._parts.admission.admit(visitor, application)
         except (BodyTooLarge, BodyTooSlow, BodyMismatch, Unbindable) as error:
             return _unbound(error)
         except StoreError as error:
@@ -252,7 +252,7 @@ class GuardedRequest:
     def completed(self, outcome: dict[str, object]) -> None:
         """Log how the last authorized action ended, if there was one."""
         if self.proof is not None and self._visitor is not None and self.purpose is not None:
-            self.stepup.completed(self._visitor, self.proof, self.purpose, outcome)
+            self.stepup._completed(self._visitor, self.proof, self.purpose, outcome)
 
     async def _body(self, tag: Tag, scope: Scope, gate: Gate) -> BodyDigest | None:
         """Return the digest of the body that is bound: the one handed over, or that of the request. None: none."""
@@ -279,7 +279,7 @@ class GuardedRequest:
             return given
         secure = stepup.relying_party.secure
         value = chosen_value(
-            headers(scope, b"cookie"), cookie_name(secure=secure).encode(), stepup.admission.has_signed
+            headers(scope, b"cookie"), cookie_name(secure=secure).encode(), stepup._parts.admission.has_signed
         )
         if not value:
             return []

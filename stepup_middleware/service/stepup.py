@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from stepup_middleware.core.subject import Subject
     from stepup_middleware.stores.base import HotState
 
+    from .audit import AuditService
+    from .factors import FactorService
     from .heads import HeadSink
+    from .policy import PolicyService
     from .sinks import Sink
     from .visitor import ClientAddress, Identify, Visitor
 
@@ -92,107 +95,43 @@ class StepUp:
         store_timeout: timedelta = timedelta(seconds=1.5),
     ) -> None:
         # what only a running app needs is loaded where one is built, not by each module that tags a route
-        from stepup_middleware.core.attempts import AttemptLimit
-        from stepup_middleware.core.client_ip import trusted_networks
-        from stepup_middleware.core.clusters import ClusterRule
-        from stepup_middleware.core.heads import HeadKey
-        from stepup_middleware.core.keys import KeyRing
-        from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
-        from stepup_middleware.core.relying_party import RelyingParty
-        from stepup_middleware.core.tokens import TokenCodec
-        from stepup_middleware.stores.base import HotState
-
         from . import settings
-        from .admission import Admission
-        from .audit import AuditService
-        from .evidence import EvidenceService
-        from .factors import FactorService
-        from .floods import Floods
-        from .heads import HeadKeeper
-        from .policy import PolicyService
-        from .proving import WEBAUTHN_LIMIT, Proving
-        from .sinks import Dispatcher
-        from .vault import Vault
-        from .visitor import Reception
-        from .watch import ClusterWatch
+        from .wiring import wire
 
-        if open_prompts_per_session is None:
-            open_prompts_per_session = OPEN_PROMPTS_PER_SESSION
-        if not isinstance(store, HotState):
-            raise ConfigurationError("store must be one of stepup_middleware.stores, such as SQLiteStore(...)")
-        if not isinstance(relying_party, RelyingParty):
-            raise ConfigurationError("relying_party must be a RelyingParty(id=..., name=..., origins=[...])")
-        settings.check_identify(identify)
-        on_event = settings.checked_sinks("on_event", on_event)
-        on_head = settings.checked_sinks("on_head", on_head)
-        settings.check_clock(clock)
-        settings.check_client_address(client_address)
         settings.check_prefix(prefix)
         settings.check_page("home_url", home_url)
         settings.check_page("enroll_url", enroll_url)
-        settings.check_positive(max_bound_body=max_bound_body, open_prompts_per_session=open_prompts_per_session)
-        settings.check_spans(store_timeout=store_timeout, head_interval=head_interval)
-        if on_head and head_key is None:
-            raise ConfigurationError("on_head needs a head_key: make one with `stepup keygen --head`")
-        keys = KeyRing(secret_key)
-        if head_key is not None and head_key in keys:
-            raise ConfigurationError("head_key is one of secret_key: make one of its own with `stepup keygen --head`")
-        codec = TokenCodec(keys.derive("token"))
-        vault = Vault(keys.derive("totp-secret"))
-        totp_limit = totp_limit or AttemptLimit()
-        self.store = store
-        records = store.records
+        settings.check_positive(max_bound_body=max_bound_body)
+        settings.check_spans(store_timeout=store_timeout)
+        self._parts = parts = wire(
+            secret_key=secret_key,
+            store=store,
+            relying_party=relying_party,
+            identify=identify,
+            purposes=purposes,
+            on_event=on_event,
+            clock=clock,
+            trusted_proxies=trusted_proxies,
+            client_address=client_address,
+            open_prompts_per_session=open_prompts_per_session,
+            totp_limit=totp_limit,
+            webauthn_limit=webauthn_limit,
+            failure_cluster=failure_cluster,
+            head_key=head_key,
+            on_head=on_head,
+            head_interval=head_interval,
+        )
         self.relying_party = relying_party
-        self.purposes: Catalogue = Catalogue(settings.checked_purposes(purposes))
+        self.purposes: Catalogue = parts.catalogue
         self.prefix = prefix
-        self.bundle_htmx = bundle_htmx
         self.enroll_url: str = enroll_url or f"{prefix}/factors"
         self.home_url = home_url
         self.max_bound_body = max_bound_body
-        self.reception: Reception = Reception(
-            identify=identify,
-            clock=clock,
-            client_address=client_address,
-            trusted=trusted_networks(trusted_proxies),
-        )
-        floods = Floods(records)
-        self.admission: Admission = Admission(
-            store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session
-        )
-        self.proving: Proving = Proving(
-            store=store,
-            codec=codec,
-            vault=vault,
-            relying_party=relying_party,
-            catalogue=self.purposes,
-            totp_limit=totp_limit,
-            webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
-            floods=floods,
-        )
-        self.policy: PolicyService = PolicyService(store=records, catalogue=self.purposes, clock=clock, floods=floods)
-        failure_cluster = failure_cluster or ClusterRule()
-        self.audit: AuditService = AuditService(store=records, rule=failure_cluster)
-        self.factors: FactorService = FactorService(
-            store=records,
-            vault=vault,
-            relying_party=relying_party,
-            catalogue=self.purposes,
-            clock=clock,
-            totp_limit=totp_limit,
-            floods=floods,
-        )
+        self.policy: PolicyService = parts.policy
+        self.audit: AuditService = parts.audit
+        self.factors: FactorService = parts.factors
+        self._bundle_htmx = bundle_htmx
         self._clock = clock
-        self._vault = vault
-        self._keeper = (
-            None
-            if head_key is None
-            else HeadKeeper(store=records, key=HeadKey(head_key), clock=clock, interval=head_interval, sinks=on_head)
-        )
-        self.evidence_service: EvidenceService = EvidenceService(store=records, keeper=self._keeper)
-        watch = ClusterWatch(store=records, rule=failure_cluster)
-        self._dispatcher = Dispatcher(on_event, store=records, clock=clock, prepare=watch.flagged)
-        if on_event:
-            records.subscribe(self._dispatcher.heard)
         self._store_seconds = store_timeout.total_seconds()
         self._started = False
         self._starting: asyncio.Task[None] | None = None
@@ -213,13 +152,13 @@ class StepUp:
         await asyncio.shield(self._starting)  # who gives up waiting ends it for nobody else
 
     async def _open(self) -> None:
-        from . import settings
+        from .settings import check_moment  # once, with the store
 
-        settings.check_moment(self._clock())
-        await self.store.start()
-        self._dispatcher.start()
-        if self._keeper is not None:
-            self._keeper.start()
+        check_moment(self._clock())
+        await self._parts.store.start()
+        self._parts.dispatcher.start()
+        if self._parts.keeper is not None:
+            self._parts.keeper.start()
         self._started = True
 
     async def close(self) -> None:
@@ -230,12 +169,14 @@ class StepUp:
         if self._started:
             self._started = False
             await self.audit.close()
-            if self._keeper is not None:
-                await self._keeper.close()
+            if self._parts.keeper is not None:
+                await self._parts.keeper.close()
             with suppress(StoreError):
-                await self.store.records.append([])  # when this is written, the sinks have heard of all before it
-            await self._dispatcher.close()
-            await self.store.close()
+                await self._parts.store.records.append(
+                    []
+                )  # when this is written, the sinks have heard of all before it
+            await self._parts.dispatcher.close()
+            await self._parts.store.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -249,14 +190,14 @@ class StepUp:
     @property
     def head(self) -> str:
         """The tags for a page's head: the bundled stylesheet, htmx and script (HTML, safe to insert as it is)."""
-        return assets.head(self.prefix, htmx=self.bundle_htmx)
+        return assets.head(self.prefix, htmx=self._bundle_htmx)
 
     # what others ask
 
     async def end_session(self, subject: Subject) -> None:
         """Make the open prompts and unused tokens of a session worthless. Call it when a person signs out."""
         await self.start()
-        await self.store.revoke_session(subject.workspace_id, subject.id, subject.session, now=self._clock())
+        await self._parts.store.revoke_session(subject.workspace_id, subject.id, subject.session, now=self._clock())
 
     async def spend_time_step(self, subject: Subject, step: int) -> bool:
         """Spend a TOTP time-step that the app's own sign-in accepted, so that its code serves nowhere else.
@@ -264,7 +205,7 @@ class StepUp:
         False when the step was spent before: then the sign-in must refuse the code.
         """
         await self.start()
-        return await self.store.records.advance_time_step(subject.workspace_id, subject.id, step)
+        return await self._parts.store.records.advance_time_step(subject.workspace_id, subject.id, step)
 
     async def evidence(self, workspace_id: str, prompt_id: str) -> dict[str, Any] | None:
         """Return the evidence bundle of a step-up of a workspace, a JSON value; None when there is none.
@@ -273,12 +214,12 @@ class StepUp:
         ``schemas/evidence-1.json`` describes it, ``stepup audit verify`` judges it. Raises ``StoreError``.
         """
         await self.start()
-        return await self.evidence_service.bundle(workspace_id, prompt_id)
+        return await self._parts.evidence.bundle(workspace_id, prompt_id)
 
     @property
     def head_public_key(self) -> str | None:
         """The public key of the signed heads, as ``stepup audit verify --head-key`` reads it; None without one."""
-        return None if self._keeper is None else self._keeper.public_key
+        return None if self._parts.keeper is None else self._parts.keeper.public_key
 
     async def reencrypt_secrets(self) -> None:
         """Encrypt every stored secret under the first key, so that the later ones can be taken from the ring.
@@ -289,30 +230,30 @@ class StepUp:
         await self.start()
         after: str | None = ""
         while after is not None:
-            after = await self.store.records.reencrypt_secrets(_SECRETS_AT_ONCE, after, self._vault.reseal)
+            after = await self._parts.store.records.reencrypt_secrets(_SECRETS_AT_ONCE, after, self._parts.vault.reseal)
 
     async def revoke_all(self) -> None:
         """Make every outstanding prompt and token worthless, on all nodes."""
         await self.start()
-        await self.store.revoke_all(event=None, now=self._clock())
+        await self._parts.store.revoke_all(event=None, now=self._clock())
 
-    def completed(self, visitor: Visitor, proof: Proof, purpose: Purpose, outcome: dict[str, object]) -> None:
+    def _completed(self, visitor: Visitor, proof: Proof, purpose: Purpose, outcome: dict[str, object]) -> None:
         """Log how an authorized action ended. Nobody waits for it; ``close`` writes what is left."""
         try:
             now = self._clock()
         except Exception:
             logger.exception("the clock failed; the end of the action is logged at its beginning")
             now = visitor.now
-        self.store.records.append_soon(
+        self._parts.store.records.append_soon(
             visitor.completed(proof, at=now, retention_years=purpose.retention_years, outcome=outcome)
         )
 
-    async def usable(self) -> bool:
+    async def _usable(self) -> bool:
         """Start if need be, and say whether the store can be used. Never raises for a store that is down."""
         if self._started:
             return True
         try:
-            async with self.in_time():
+            async with self._in_time():
                 await self.start()
         except StoreError:
             logger.exception("the store cannot be opened; tagged requests are refused")
@@ -332,17 +273,17 @@ class StepUp:
         While it is False tagged requests are refused, and all others are served: a reason to wake somebody, none
         to take the node out of service.
         """
-        if not await self.usable():
+        if not await self._usable():
             return False
         try:
-            async with self.in_time():
-                await self.store.records.append([])
+            async with self._in_time():
+                await self._parts.store.records.append([])
         except (StoreError, TimeoutError) as error:
             logger.error("the store cannot be written: %s", error or "it did not answer in time")
             return False
         return True
 
-    def in_time(self) -> asyncio.Timeout:
+    def _in_time(self) -> asyncio.Timeout:
         """Bound what a request waits for the store, over all its calls: ``TimeoutError`` after ``store_timeout``.
 
         What was handed to the store may still take effect; a redemption that does is logged as aborted.

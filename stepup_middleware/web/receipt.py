@@ -40,7 +40,7 @@ async def receipt_view(stepup: StepUp, subject: Subject, prompt_id: str, base: s
 
     ``base`` is the library's prefix. Somebody else's receipt is answered like an unknown one. Raises ``StoreError``.
     """
-    events = await stepup.evidence_service.events(subject.workspace_id, prompt_id)
+    events = await stepup._parts.evidence.events(subject.workspace_id, prompt_id)
     action = next((record for record in events if record.event is EventName.ACTION_AUTHORIZED), None)
     if action is None or not (subject.is_admin or action.subject_id == subject.id):
         return None
@@ -48,7 +48,7 @@ async def receipt_view(stepup: StepUp, subject: Subject, prompt_id: str, base: s
     if bundle is None:
         return None
     # a bundle may lead over many links to its head: too much for the event loop
-    report = await asyncio.to_thread(judge, bundle, stepup.evidence_service.own_trust)
+    report = await asyncio.to_thread(judge, bundle, stepup._parts.evidence.own_trust)
     verified = report.event(EventName.VERIFIED)
     head = _head_of(bundle, action)
     return {

@@ -135,15 +135,15 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
         try:
             if changes and not _from_own_page(request, stepup):
                 return answer(Refusal(code=RefusalCode.CROSS_ORIGIN), stepup, request.scope)
-            if not await stepup.usable():
+            if not await stepup._usable():
                 return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
-            visitor = await stepup.reception.receive(request.scope)
+            visitor = await stepup._parts.reception.receive(request.scope)
             if isinstance(visitor, Refusal):
                 return answer(visitor, stepup, request.scope)
             call = Call(request, visitor)
             if changes:
                 await call.body()  # the client's time, not the store's
-            async with stepup.in_time():
+            async with stepup._in_time():
                 return await handler(call)
         except BadRequest as error:
             return answer(error.refusal, stepup, request.scope)
@@ -185,11 +185,11 @@ def _from_own_page(request: Request, stepup: StepUp) -> bool:
 
 async def show_prompt(call: Call) -> Response:
     """Show a prompt: fragment, page or JSON."""
-    prompt = await call.stepup.proving.open_prompt(call.visitor, call.prompt_id)
+    prompt = await call.stepup._parts.proving.open_prompt(call.visitor, call.prompt_id)
     if isinstance(prompt, Refusal):
         return call.refuse(prompt)
-    usable = {factor.kind for factor in await call.stepup.proving.usable(prompt)}
-    purpose = call.stepup.proving.purpose_of(prompt)
+    usable = {factor.kind for factor in await call.stepup._parts.proving.usable(prompt)}
+    purpose = call.stepup._parts.proving.purpose_of(prompt)
     kinds = tuple(kind for kind in prompt.factor_kinds if kind in usable)
     if purpose is None or not kinds:
         return call.refuse(insufficient_for(purpose, prompt))
@@ -217,7 +217,7 @@ async def show_prompt(call: Call) -> Response:
 
 async def cancel_prompt(call: Call) -> Response:
     """The person says no."""
-    refusal = await call.stepup.proving.cancel(call.visitor, call.prompt_id)
+    refusal = await call.stepup._parts.proving.cancel(call.visitor, call.prompt_id)
     return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)
 
 
@@ -229,13 +229,13 @@ async def webauthn_options(call: Call) -> Response:
         if wanted not in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
             raise BadRequest
         kind = FactorKind(wanted)
-    options = await call.stepup.proving.begin_webauthn(call.visitor, call.prompt_id, kind)
+    options = await call.stepup._parts.proving.begin_webauthn(call.visitor, call.prompt_id, kind)
     return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
 
 
 async def webauthn_finish(call: Call) -> Response:
     """Finish an authentication ceremony."""
-    issued = await call.stepup.proving.finish_webauthn(call.visitor, call.prompt_id, await call.json())
+    issued = await call.stepup._parts.proving.finish_webauthn(call.visitor, call.prompt_id, await call.json())
     return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
 
 
@@ -243,10 +243,10 @@ async def totp_finish(call: Call) -> Response:
     """Take a one-time password: from a script, or from the form of a page without one."""
     if not call.sends_form:
         code = (await call.json()).get("code")
-        issued = await call.stepup.proving.finish_totp(call.visitor, call.prompt_id, code)
+        issued = await call.stepup._parts.proving.finish_totp(call.visitor, call.prompt_id, code)
         return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
     form = await call.form()
-    issued = await call.stepup.proving.finish_totp(call.visitor, call.prompt_id, form.get("code"))
+    issued = await call.stepup._parts.proving.finish_totp(call.visitor, call.prompt_id, form.get("code"))
     if not is_navigation(call.request.scope):
         return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
     original = form.get("original", "")
@@ -255,7 +255,7 @@ async def totp_finish(call: Call) -> Response:
     asked = issued.prompt.request
     repetition = NO_FORM if asked.method == "GET" else handed_on(original, asked)
     repeat = repeat_view(asked, repetition, root_path=root_of(call.request.scope))
-    purpose = call.stepup.proving.purpose_of(issued.prompt)
+    purpose = call.stepup._parts.proving.purpose_of(issued.prompt)
     assert purpose is not None  # noqa: S101 - a token was just issued for it
     view = prompt_view(issued.prompt, purpose, call.base)
     response = call.html_response(render("continue.html", call.stepup, call.base, prompt=view, repeat=repeat))
@@ -265,8 +265,8 @@ async def totp_finish(call: Call) -> Response:
 
 async def _ask_again(call: Call, refusal: Refusal, original: str) -> Response:
     """Show the page again with what went wrong; the form fields stay on it."""
-    prompt = await call.stepup.proving.open_prompt(call.visitor, call.prompt_id)
-    purpose = None if isinstance(prompt, Refusal) else call.stepup.proving.purpose_of(prompt)
+    prompt = await call.stepup._parts.proving.open_prompt(call.visitor, call.prompt_id)
+    purpose = None if isinstance(prompt, Refusal) else call.stepup._parts.proving.purpose_of(prompt)
     if refusal.code is not RefusalCode.VERIFICATION_FAILED or isinstance(prompt, Refusal) or purpose is None:
         return call.refuse(refusal)
     again = Refusal(code=refusal.code, purpose=purpose, requirement=prompt.requirement, prompt=prompt)

@@ -108,7 +108,7 @@ async def test_a_chain_that_did_not_grow_gets_no_second_head_even_after_a_restar
         await person(house, "ada", "passkey")
     for _ in range(2):
         async with signing_house(tmp_path) as house:
-            assert await house.stepup.evidence_service._keeper.sign() == ()  # type: ignore[union-attr]
+            assert await house.stepup._parts.evidence._keeper.sign() == ()  # type: ignore[union-attr]
     async with SQLiteStore(tmp_path / "stepup.db") as store:
         for record in await store.chain_heads():
             links = [head.link for head in await store.heads(record.chain)]
@@ -160,7 +160,7 @@ async def test_a_rewritten_log_gets_no_new_signature(tmp_path: Path, caplog: pyt
     with caplog.at_level(logging.CRITICAL):
         async with signing_house(tmp_path) as house:
             await person(house, "bob", "passkey")
-            assert await house.stepup.evidence_service._keeper.sign() == ()  # type: ignore[union-attr]
+            assert await house.stepup._parts.evidence._keeper.sign() == ()  # type: ignore[union-attr]
     assert "the log was rewritten" in caplog.text
 
 

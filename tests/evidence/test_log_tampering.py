@@ -24,7 +24,7 @@ async def played(folder: Path) -> Trust:
         bob = await person(house, "bob", "hardware_key")
         for somebody, kind in ((ada, "passkey"), (bob, "hardware_key"), (ada, "passkey")):
             await transmit(somebody, kind)
-        await house.stepup.evidence_service._keeper.sign()  # type: ignore[union-attr]  # as the interval would
+        await house.stepup._parts.evidence._keeper.sign()  # type: ignore[union-attr]  # as the interval would
         await ada.step_up("POST", "/bound-mount/x", "passkey")
     return Trust(
         head_keys={KEY.key_id: KEY.public_key},

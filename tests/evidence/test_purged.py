@@ -24,7 +24,7 @@ async def play(folder: Path) -> str:
     """Enrol, override a hold fifteen years on, and purge what is over six years later. Return the prompt."""
     async with signing_house(folder) as house:
         ada = await person(house, "ada", "passkey")
-        await house.stepup.evidence_service._keeper.sign()  # type: ignore[union-attr]  # as the interval would
+        await house.stepup._parts.evidence._keeper.sign()  # type: ignore[union-attr]  # as the interval would
         house.clock.advance(timedelta(days=15 * 366))
         answer = await ada.step_up("POST", OVERRIDE, "passkey")
         assert answer.status_code == 200

@@ -37,7 +37,7 @@ def scope_from(peer: str | None, *forwarded: str, **headers: str) -> dict[str, A
 
 async def address(stepup: StepUp, scope: dict[str, Any]) -> str | None:
     """Return the address that the library sees, None where it refuses."""
-    seen = await stepup.reception.receive(scope)
+    seen = await stepup._parts.reception.receive(scope)
     return seen.ip if isinstance(seen, Visitor) else None
 
 

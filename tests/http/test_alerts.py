@@ -61,7 +61,7 @@ async def arrived(pager: Pager) -> None:
 
 async def settled(house: House) -> None:
     """Return when the app has looked for alerts and noted what became of them."""
-    await house.stepup._dispatcher.outbox.collect()
+    await house.stepup._parts.dispatcher.outbox.collect()
 
 
 async def test_an_alert_that_a_sink_did_not_take_comes_again_after_a_restart_and_once(tmp_path: Path) -> None:

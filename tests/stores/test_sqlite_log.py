@@ -84,7 +84,7 @@ async def test_heads_that_are_signed_during_a_pass_are_no_sign_of_a_cut(
     monkeypatch.setattr("stepup_middleware.service.verification._HEADS", 1)
     async with signing_house(tmp_path) as house:
         ada = await person(house, "ada", "passkey")
-        keeper = house.stepup.evidence_service._keeper
+        keeper = house.stepup._parts.evidence._keeper
         assert keeper is not None
         await transmit(ada, "passkey")
         await keeper.sign()

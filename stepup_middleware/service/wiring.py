@@ -1,0 +1,145 @@
+"""Puts the parts of a ``StepUp`` together, once, where it is built. Nothing is opened here, and nothing runs yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from stepup_middleware.core.attempts import AttemptLimit
+from stepup_middleware.core.client_ip import trusted_networks
+from stepup_middleware.core.clusters import ClusterRule
+from stepup_middleware.core.heads import HeadKey
+from stepup_middleware.core.keys import KeyRing
+from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
+from stepup_middleware.core.purposes import Catalogue, Purpose
+from stepup_middleware.core.relying_party import RelyingParty
+from stepup_middleware.core.tokens import TokenCodec
+from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.stores.base import HotState
+
+from . import settings
+from .admission import Admission
+from .audit import AuditService
+from .evidence import EvidenceService
+from .factors import FactorService
+from .floods import Floods
+from .heads import HeadKeeper, HeadSink
+from .policy import PolicyService
+from .proving import WEBAUTHN_LIMIT, Proving
+from .sinks import Dispatcher, Sink
+from .vault import Vault
+from .visitor import ClientAddress, Identify, Reception
+from .watch import ClusterWatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a ``StepUp`` is made of. ``keeper`` is None where no heads are signed."""
+
+    store: HotState
+    catalogue: Catalogue
+    vault: Vault
+    reception: Reception
+    admission: Admission
+    proving: Proving
+    policy: PolicyService
+    audit: AuditService
+    factors: FactorService
+    keeper: HeadKeeper | None
+    evidence: EvidenceService
+    dispatcher: Dispatcher
+
+
+def wire(
+    *,
+    secret_key: str | bytes | Sequence[str | bytes],
+    store: HotState,
+    relying_party: RelyingParty,
+    identify: Identify,
+    purposes: Iterable[Purpose],
+    on_event: Sequence[Sink],
+    clock: Callable[[], datetime],
+    trusted_proxies: Sequence[str],
+    client_address: ClientAddress | None,
+    open_prompts_per_session: int | None,
+    totp_limit: AttemptLimit | None,
+    webauthn_limit: AttemptLimit | None,
+    failure_cluster: ClusterRule | None,
+    head_key: bytes | str | None,
+    on_head: Sequence[HeadSink],
+    head_interval: timedelta,
+) -> Parts:
+    """Check the settings of ``StepUp`` that the parts are made of, and return the parts.
+
+    Raises ``ConfigurationError`` for a setting that cannot be served safely, with what to write instead.
+    """
+    if open_prompts_per_session is None:
+        open_prompts_per_session = OPEN_PROMPTS_PER_SESSION
+    if not isinstance(store, HotState):
+        raise ConfigurationError("store must be one of stepup_middleware.stores, such as SQLiteStore(...)")
+    if not isinstance(relying_party, RelyingParty):
+        raise ConfigurationError("relying_party must be a RelyingParty(id=..., name=..., origins=[...])")
+    settings.check_identify(identify)
+    on_event = settings.checked_sinks("on_event", on_event)
+    on_head = settings.checked_sinks("on_head", on_head)
+    settings.check_clock(clock)
+    settings.check_client_address(client_address)
+    settings.check_positive(open_prompts_per_session=open_prompts_per_session)
+    settings.check_spans(head_interval=head_interval)
+    if on_head and head_key is None:
+        raise ConfigurationError("on_head needs a head_key: make one with `stepup keygen --head`")
+    keys = KeyRing(secret_key)
+    if head_key is not None and head_key in keys:
+        raise ConfigurationError("head_key is one of secret_key: make one of its own with `stepup keygen --head`")
+
+    records = store.records
+    catalogue = Catalogue(settings.checked_purposes(purposes))
+    codec = TokenCodec(keys.derive("token"))
+    vault = Vault(keys.derive("totp-secret"))
+    floods = Floods(records)
+    totp_limit = totp_limit or AttemptLimit()
+    failure_cluster = failure_cluster or ClusterRule()
+    keeper = None
+    if head_key is not None:
+        keeper = HeadKeeper(store=records, key=HeadKey(head_key), clock=clock, interval=head_interval, sinks=on_head)
+    watch = ClusterWatch(store=records, rule=failure_cluster)
+    dispatcher = Dispatcher(on_event, store=records, clock=clock, prepare=watch.flagged)
+    if on_event:
+        records.subscribe(dispatcher.heard)
+    return Parts(
+        store=store,
+        catalogue=catalogue,
+        vault=vault,
+        reception=Reception(
+            identify=identify,
+            clock=clock,
+            client_address=client_address,
+            trusted=trusted_networks(trusted_proxies),
+        ),
+        admission=Admission(store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session),
+        proving=Proving(
+            store=store,
+            codec=codec,
+            vault=vault,
+            relying_party=relying_party,
+            catalogue=catalogue,
+            totp_limit=totp_limit,
+            webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
+            floods=floods,
+        ),
+        policy=PolicyService(store=records, catalogue=catalogue, clock=clock, floods=floods),
+        audit=AuditService(store=records, rule=failure_cluster),
+        factors=FactorService(
+            store=records,
+            vault=vault,
+            relying_party=relying_party,
+            catalogue=catalogue,
+            clock=clock,
+            totp_limit=totp_limit,
+            floods=floods,
+        ),
+        keeper=keeper,
+        evidence=EvidenceService(store=records, keeper=keeper),
+        dispatcher=dispatcher,
+    )

@@ -10,6 +10,7 @@ A *MAC* covers every field of a row that decides something. Nobody can make one 
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -27,6 +28,7 @@ ENTRY_VERSION = 1
 LARGEST_ENTRY = 256  # bytes
 MAC_BYTES = 36  # 4 of the key's id, 32 of HMAC-SHA-256
 _KEY_ID_BYTES = 4
+_SALT = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 Scalar = str | int | bool | bytes | datetime | date | None
 
@@ -154,3 +156,21 @@ def _typed(value: Scalar) -> object:
     if isinstance(value, date):
         return {"date": value.isoformat()}
     return value
+
+
+def salt_body(text: str, salt: bytes) -> str:
+    """Return the body of a record: the RFC 8785 text of its event with the 16 bytes of salt as a member."""
+    if len(salt) != SALT_BYTES:
+        raise ValueError(f"a salt has {SALT_BYTES} bytes")
+    return canonical_json({**strict_json(text), "salt": salt.hex()})
+
+
+def read_body(body: str) -> str:
+    """Return the text of the event in a body. Raises ``ValueError`` for one that is not in its one spelling."""
+    members = strict_json(body)
+    if not isinstance(members, dict) or canonical_json(members) != body:
+        raise ValueError("a body is RFC 8785 JSON")
+    salt = members.pop("salt", None)
+    if not isinstance(salt, str) or _SALT.fullmatch(salt) is None:
+        raise ValueError("a body has a salt of 16 bytes in hexadecimal")
+    return canonical_json(members)

@@ -1,0 +1,103 @@
+"""The library and the independent verifier give one verdict on bundles of every sort, whole and altered."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepup_middleware.core.canonical import strict_json
+from tests.evidence.generator import Generator, Key
+from tests.evidence.independent_tree_verifier import verdict
+from tests.evidence.tampering import altered_members, restructured
+from tests.evidence.trees import TRUST, Logged, logged, verified
+
+BUNDLES = int(os.environ.get("STEPUP_AGREEMENT_BUNDLES", "400"))
+LOG_VKEYS, WITNESS_VKEYS = ([str(key) for key in keys] for keys in (TRUST.log_keys, TRUST.witness_keys))
+
+
+def rewritten(kept: Logged, chance: random.Random) -> dict[str, Any]:
+    """Return the bundle of a log whose keys' owner rewrote a record, or of the log as it is."""
+    if chance.random() < 0.7:
+        return kept.bundle().as_dict()
+    index = chance.choice(sorted(kept.bodies))
+    for old, new in chance.sample(CHANGES, len(CHANGES)):
+        if old in kept.bodies[index]:
+            return kept.altered(index, old, new).bundle().as_dict()
+    return kept.bundle().as_dict()
+
+
+CHANGES = [
+    ('"requirement":"any"', '"requirement":"phishing_resistant"'),
+    ('"factor":"passkey"', '"factor":"totp"'),
+    ('"ip":"192.0.2.7"', '"ip":"192.0.2.8"'),
+    ('"outcome":"success"', '"outcome":"failure"'),
+    ('"v":1', '"v":2'),
+    ('"severity":"info"', '"severity":"warning"'),
+    ('"rp_id":"example.com"', '"rp_id":"example.org"'),
+    ('"algorithm":-7', '"algorithm":-8'),
+    ('"salt":"', '"salt":"0'),
+    ('"purpose":"', '"purpose":"x'),
+]
+
+
+def bundles(keys: list[Key]) -> Iterator[tuple[dict[str, Any], list[str], Any]]:
+    """Yield bundles with the vkeys that an auditor trusts, as texts and as the library takes them."""
+    generator, chance = Generator(2026, keys), random.Random(28)  # noqa: S311 - which cases are tried
+    for _ in range(BUNDLES):
+        bundle = strict_json(json.dumps(rewritten(logged(generator, plain=chance.random() < 0.6), chance)))
+        if chance.random() < 0.3:
+            changes = list(chance.choice((altered_members, restructured))(bundle))
+            bundle = chance.choice(changes).bundle
+        roll = chance.random()
+        if roll < 0.1:
+            yield bundle, WITNESS_VKEYS, replace(TRUST, log_keys=(), rp_id=None)
+        elif roll < 0.2:
+            yield bundle, LOG_VKEYS, replace(TRUST, witness_keys=(), rp_id=None)
+        else:
+            yield bundle, [*LOG_VKEYS, *WITNESS_VKEYS], replace(TRUST, rp_id=None)
+
+
+def test_both_verifiers_give_one_verdict_on_every_bundle(keys: list[Key]) -> None:
+    seen: Counter[str] = Counter()
+    for bundle, vkeys, trust in bundles(keys):
+        report = verified(bundle, trust)
+        other, why = verdict(bundle, vkeys)
+        assert report.verdict.value == other, (why, report.findings, json.dumps(bundle)[:2000])
+        seen[other] += 1
+    assert min(seen.values()) > BUNDLES / 50
+    assert len(seen) == 3
+
+
+def test_the_independent_verifier_imports_nothing_of_the_library() -> None:
+    folder = Path(__file__).parent
+    for name in ("independent_verifier", "independent_tree_verifier"):
+        tree = ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))
+        modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        modules += [each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names]
+        assert not [module for module in modules if module.startswith("stepup")]
+
+
+@pytest.mark.parametrize(("keep", "code"), [("all", 0), ("witness", 3), ("other", 1)])
+def test_it_runs_by_itself(keys: list[Key], tmp_path: Path, keep: str, code: int) -> None:
+    bundle = logged(Generator(5, keys), plain=True).bundle().as_dict()
+    if keep == "other":
+        bundle["prompt_id"] = "other"
+    (tmp_path / "bundle").write_text(json.dumps(bundle))
+    (tmp_path / "vkeys").write_text("\n".join(["# trusted", *(LOG_VKEYS if keep != "witness" else []), *WITNESS_VKEYS]))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.evidence.independent_tree_verifier", tmp_path / "bundle", tmp_path / "vkeys"],
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.returncode == code

@@ -30,7 +30,7 @@ from stepup_middleware.log.merkle import includes
 from stepup_middleware.log.notes import Note, NoteError, read_note
 from stepup_middleware.log.records import entry_of, read_body, read_entry
 
-from .bundle import ProvedRecord, read_proved_record
+from .bundle import ProvedRecord, read_records
 from .report import PROOF_CHECKS, Check, Finding, Report
 
 
@@ -69,18 +69,33 @@ def verify_bundle(bundle: object, trust: Trust, *, signature_holds: SignatureHol
         note = read_note(bundle["checkpoint"])
         checkpoint = read_checkpoint(note.text)
     except NoteError as error:
-        found = Finding(check=Check.FORMAT, field="checkpoint", problem=str(error))
-        return Report(findings=(found,), made=frozenset({Check.FORMAT}))
-    return _Verification(bundle, note, checkpoint, trust, signature_holds).report()
+        return _misshapen("checkpoint", error)
+    try:
+        records = read_records(bundle)
+    except ValueError as error:
+        return _misshapen("hashes", error)
+    return _Verification(bundle, records, note, checkpoint, trust, signature_holds).report()
+
+
+def _misshapen(field: str, error: ValueError) -> Report:
+    found = Finding(check=Check.FORMAT, field=field, problem=str(error))
+    return Report(findings=(found,), made=frozenset({Check.FORMAT}))
 
 
 class _Verification:
     """One verification: the bundle has the right shape when it comes here."""
 
     def __init__(
-        self, bundle: dict[str, Any], note: Note, checkpoint: Checkpoint, trust: Trust, signature_holds: SignatureHolds
+        self,
+        bundle: dict[str, Any],
+        records: Mapping[str, ProvedRecord],
+        note: Note,
+        checkpoint: Checkpoint,
+        trust: Trust,
+        signature_holds: SignatureHolds,
     ) -> None:
         self.bundle = bundle
+        self.records = records
         self.note = note
         self.checkpoint = checkpoint
         self.trust = trust
@@ -88,9 +103,6 @@ class _Verification:
         self.findings: list[Finding] = []
         self.made = {Check.FORMAT, Check.INCLUSION, Check.CHECKPOINT}
         self.witnessed: dict[str, datetime] = {}
-        self.records = {f"records[{number}]": read_proved_record(each) for number, each in enumerate(bundle["records"])}
-        if bundle["enrolment"] is not None:
-            self.records["enrolment"] = read_proved_record(bundle["enrolment"])
 
     def report(self) -> Report:
         times = [*self._log_signed(), *self._witnesses_cosigned()]

@@ -103,7 +103,7 @@ def keep_until(event: dict[str, Any]) -> str:
     return f"{year:04}-03-01" if leap else f"{year:04}-{moment:%m-%d}"
 
 
-def read_record(record: dict[str, Any], size: int, root: bytes, earliest: float) -> dict[str, Any]:
+def read_record(record: Any, hashes: list[bytes], size: int, root: bytes, earliest: float) -> dict[str, Any]:
     """Return the event of a record that is in the tree."""
     exactly(record, "index entry path body")
     event: dict[str, Any] = json.loads(record["body"])
@@ -111,8 +111,8 @@ def read_record(record: dict[str, Any], size: int, root: bytes, earliest: float)
     exactly(entry, "at body_sha256 keep_until v")
     need(canonical(entry) == record["entry"] and entry["v"] == 1, "canonical entry")
     need(sha(record["body"].encode()).hex() == entry["body_sha256"], "body_sha256")
-    path = [plain64(hash_) for hash_ in record["path"]]
-    need(all(len(hash_) == 32 for hash_ in path), "path")
+    need(all(type(number) is int and number >= 0 for number in [record["index"], *record["path"]]), "numbers")
+    path = [hashes[place] for place in record["path"]]
     need(root_by(record["index"], size, sha(b"\0", record["entry"].encode()), path) == root, "inclusion")
     need(canonical(event) == record["body"] and re.fullmatch("[0-9a-f]{32}", event.pop("salt")) is not None, "salt")
     need(event["v"] == 1 and SEVERITY[event["event"]] == event["severity"], "event")
@@ -123,7 +123,7 @@ def read_record(record: dict[str, Any], size: int, root: bytes, earliest: float)
 
 
 def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
-    exactly(bundle, "format prompt_id workspace_id records enrolment checkpoint")
+    exactly(bundle, "format prompt_id workspace_id records enrolment hashes checkpoint")
     need(bundle["format"] == "stepup-evidence-2", "format")
     origin, size, root, times = signers(bundle["checkpoint"], vkeys)
     wanted = {(vkey.split("+")[0], plain64(vkey.split("+", 2)[2])[0]) for vkey in vkeys}
@@ -133,9 +133,13 @@ def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
     untold = "not all keys that are trusted have signed" if not ours or ours - signed else ""
     untold = untold or ("no witness" if wanted - ours and not witnessed else "")
     earliest = min([time for time in times.values() if time], default=float("inf"))
-    events = [read_record(record, size, root, earliest) for record in bundle["records"]]
     place, indexes = bundle["enrolment"], [record["index"] for record in bundle["records"]]
-    enrolled = read_record(place, size, root, earliest) if place else None
+    hashes = [plain64(hash_) for hash_ in bundle["hashes"]]
+    used = {number for record in filter(None, [*bundle["records"], place]) for number in record["path"]}
+    need(all(len(hash_) == 32 for hash_ in hashes) and len(set(hashes)) == len(hashes), "hashes")
+    need(used == set(range(len(hashes))), "each hash is used")
+    events = [read_record(record, hashes, size, root, earliest) for record in bundle["records"]]
+    enrolled = read_record(place, hashes, size, root, earliest) if place else None
     need(all(one < other for one, other in pairwise(indexes)), "order")
     for event in events:
         need((event["prompt"], event["workspace"]) == (bundle["prompt_id"], bundle["workspace_id"]), "one prompt")
@@ -150,16 +154,16 @@ def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
         need(all(event[name] == asked[name] for name in AGREEING) and not event["reason"], "events agree")
         need(event["event"] == ENDED or event["request"] == asked["request"], "one request")
     need(proved is not None or enrolled is None, "an enrolment of nobody's proof")
-    if proved is None or action is None:
-        raise Untold("no proof, or no action")
-    for event in (action, first.get(ENDED, action)):
+    if proved is None:
+        raise Untold("no proof")
+    for event in filter(None, (action, first.get(ENDED))):
         need(all(event[name] == proved[name] for name in ("factor", "factor_id")), "one factor")
     need(asked["requirement"] == "any" or proved["factor"] in STRONG, "the factor meets the requirement")
     if proved["data"]["proof"]["type"] == proved["factor"] == "totp":
         raise Untold("a one-time password")
-    check_proof(proved["data"]["proof"], asked, action, enrolled)
-    if untold:
-        raise Untold(untold)
+    check_proof(proved["data"]["proof"], asked, action or proved, enrolled)
+    if untold or action is None:
+        raise Untold(untold or "no action")
 
 
 def verdict(bundle: Any, vkeys: Sequence[str]) -> tuple[str, str]:

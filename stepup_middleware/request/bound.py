@@ -22,8 +22,6 @@ READ_BY = frozenset(
     {
         b"content-type",
         b"content-encoding",
-        b"content-length",
-        b"transfer-encoding",
         *METHOD_OVERRIDES,
         b"x-forwarded-host",
         b"x-forwarded-prefix",
@@ -31,7 +29,8 @@ READ_BY = frozenset(
         b"x-rewrite-url",
     }
 )
-COUNTED = "the length of the body"  # in place of a Content-Length, which is checked: only its presence is bound
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # bound with a multipart body: Django reads none
+COUNTED = b"the length of the body"  # without a length. Its number is checked, and depends on the boundary
 
 
 class Unbindable(Exception):
@@ -106,13 +105,16 @@ def bound_request(
     it; ``bind_headers`` are further names of headers, in lower case; ``framework`` is the method and the path as the
     framework's own request object has them, if it has one. Raises ``Unbindable``.
     """
+    types = headers(scope, b"content-type")
     names = READ_BY.union(bind_headers) if bind_headers else READ_BY
+    if body is not None and any(b"multipart" in value.lower() for value in types):
+        names |= FRAMING
     path = wire.raw_path.partition(b"?")[0].decode("latin-1") or quote_path(wire.path)
     query = wire.query.decode("latin-1")
     if len(path) > LONGEST_PATH or len(query) > LONGEST_PATH:
         raise Unbindable(RefusalCode.TARGET_TOO_LONG)
     canonical = None
-    if body is not None and body.content_types == headers(scope, b"content-type"):
+    if body is not None and body.content_types == types:
         canonical = body.canonical()
     authority: list[str] = []
     fields: list[tuple[str, str]] = []
@@ -121,13 +123,10 @@ def bound_request(
         if name == b"host":
             authority.append(value.decode("latin-1"))
         elif name in names:
-            if name == b"content-length":
-                if body is None:
-                    continue
-                fields.append(("content-length", COUNTED))
-                continue
             if name == b"content-type" and canonical is not None:
                 value = REPLACED
+            elif name == b"content-length":
+                value = COUNTED
             fields.append((name.decode("latin-1"), value.decode("latin-1")))
         else:
             continue

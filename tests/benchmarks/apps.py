@@ -19,11 +19,12 @@ from starlette.routing import Route
 
 from stepup_middleware import RelyingParty, Rule, StepUp, StepUpMiddleware, Subject, requires_step_up
 from stepup_middleware.asgi import ASGIApp, Scope
-from stepup_middleware.core.binding import BoundRequest, details_digest
+from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.tokens import TokenCodec
+from stepup_middleware.request.bound import bound_request_of
 from stepup_middleware.stores.sqlite import SQLiteStore
 
 from .minted import PATIENT
@@ -119,7 +120,7 @@ def naive() -> ASGIApp:
         reference = tokens.read(request.headers.get("stepup-token", "").encode("latin-1"))
         if who is None or reference is None or request.client is None:
             return JSONResponse({}, status_code=401)
-        line = BoundRequest(method=request.method, path=request.url.path, query=request.url.query)
+        line = bound_request_of(request.scope, await request.body())
         shown = Presentation(
             reference=reference,
             attempt=secrets.token_bytes(16),

@@ -64,9 +64,11 @@ async def _repeated(port: int, request: bytes) -> None:
     while True:
         with suppress(OSError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(request)
-            await reader.read(KILOBYTE)
-            writer.close()
+            try:
+                writer.write(request)
+                await reader.read(KILOBYTE)
+            finally:
+                writer.close()
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stepup_middleware.core.binding import BoundRequest
+from stepup_middleware.request.bound import bound_request_of
+from tests.support import scope_of
 
 from .apps import DETAILS, PATH, SESSION, codec, subject
 from .harness import Benchmark, Figure, Sample, Scale, Sides, at_least, scratch
@@ -97,7 +98,8 @@ async def _minting(path: Path) -> Callable[[int], list[bytes]]:
     """Return what writes so many requests, each with a token of its own."""
     write = codec().write
     person = subject(SESSION)
-    request = BoundRequest(method="POST", path=PATH, query="")
+    headers = [(b"host", b"localhost"), (b"content-length", b"0")]
+    request = bound_request_of({**scope_of("POST", PATH), "headers": headers}, b"")
     mint: Mint = await mint_in(path, person, now=datetime.now(UTC), ip="127.0.0.1", request=request, details=DETAILS)
 
     def requests(count: int) -> list[bytes]:

@@ -106,10 +106,23 @@ def test_two_bodies_are_one_only_if_they_are_the_same(one: bytes, other: bytes) 
     assert (first.content_digest == second.content_digest) == (one == other)
 
 
-def test_that_a_length_is_declared_is_bound_and_its_number_is_the_bodys() -> None:
+def test_how_a_form_in_parts_is_framed_is_bound_for_django_reads_none_without_a_length() -> None:
     declared = bound_request_of(scope(headers=[*HEADERS, (b"content-length", b"3")]), b"abc")
-    assert declared.fields[-1] == ("content-length", COUNTED)
+    assert declared.fields[-1] == ("content-length", COUNTED.decode())
     assert declared.digest() != bound_request_of(scope(), b"abc").digest()
+    chunked = bound_request_of(scope(headers=[*HEADERS, (b"transfer-encoding", b"chunked")]), b"abc")
+    assert len({each.digest() for each in (declared, chunked, bound_request_of(scope(), b"abc"))}) == 3
+
+
+# T23
+def test_how_a_body_that_is_no_form_in_parts_is_framed_makes_no_difference() -> None:
+    plain = [HEADERS[0], (b"content-type", b"application/json")]
+    framings: tuple[list[tuple[bytes, bytes]], ...] = (
+        [],
+        [(b"content-length", b"3")],
+        [(b"transfer-encoding", b"chunked")],
+    )
+    assert len({bound_request_of(scope(headers=plain + framing), b"abc").digest() for framing in framings}) == 1
 
 
 def test_a_server_that_gives_no_raw_path_is_served_by_the_path_as_browsers_write_it() -> None:

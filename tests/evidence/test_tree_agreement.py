@@ -22,7 +22,7 @@ from tests.evidence.independent_tree_verifier import verdict
 from tests.evidence.tampering import altered_members, restructured
 from tests.evidence.trees import TRUST, Logged, logged, verified
 
-BUNDLES = int(os.environ.get("STEPUP_AGREEMENT_BUNDLES", "400"))
+BUNDLES = int(os.environ.get("STEPUP_AGREEMENT_BUNDLES", "200"))
 LOG_VKEYS, WITNESS_VKEYS = ([str(key) for key in keys] for keys in (TRUST.log_keys, TRUST.witness_keys))
 
 

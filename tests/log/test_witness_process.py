@@ -223,7 +223,7 @@ async def test_a_witness_that_says_nothing_is_given_up_in_time() -> None:
         client = WitnessClient(witness, seconds=0.2)
         answer = await asyncio.wait_for(client.cosign(TRUE.note(5), prove(TRUE, 5)), 20)
         assert answer.outcome is Outcome.UNREACHABLE
-        assert threading.active_count() <= before + 1  # the executor's own thread
+        assert threading.active_count() <= before + 1  # of the client's own, not of the loop's
 
 
 @pytest.mark.parametrize(

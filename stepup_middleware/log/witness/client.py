@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -120,6 +121,7 @@ class WitnessClient:
         self.witness = witness
         self.size = 0
         self._seconds = seconds
+        self._threads = ThreadPoolExecutor(2, "stepup-witness")  # its own: one that hangs keeps nothing else waiting
         self._tls = ssl.create_default_context() if witness.url.startswith("https:") else None
 
     async def cosign(self, note: Note, prove: Prove) -> Answer:
@@ -197,7 +199,8 @@ class WitnessClient:
             connection = http.client.HTTPSConnection(host, address.port, timeout=self._seconds, context=self._tls)
         try:
             async with asyncio.timeout(self._seconds):
-                return await asyncio.to_thread(_exchange, connection, method, address.path.rstrip("/") + path, body)
+                loop, full_path = asyncio.get_running_loop(), address.path.rstrip("/") + path
+                return await loop.run_in_executor(self._threads, _exchange, connection, method, full_path, body)
         finally:
             _abort(connection)  # a thread that still waits for the witness ends by this
 

@@ -1,11 +1,56 @@
-"""What holds for every test: generated examples have no stop-watch, for the machine may be busy."""
+"""What holds for every test: no stop-watch for generated examples, what is quick, and who runs beside whom."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
-settings.register_profile("house", deadline=None, print_blob=True)
+settings.register_profile("house", deadline=None, print_blob=True)  # the machine may be busy
 settings.register_profile("thorough", parent=settings.get_profile("house"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
+
+TESTS = Path(__file__).parent
+QUICK = ("ceremonies", "core", "log", "web")  # without a server, a browser or a process: under a minute for all
+LONGEST = (  # begun first, so that no worker is left alone with one of them in the end
+    "e2e/test_accessibility.py",
+    "benchmarks/test_benchmarks.py",
+    "stores/test_postgres_processes.py",
+    "frameworks/test_frameworks.py",
+    "stores/test_postgres_faults.py",
+    "frameworks/test_servers.py",
+    "stores/test_redis_processes.py",
+    "stores/test_redis_faults.py",
+    "e2e/test_guide.py",
+    "e2e/test_main_flow.py",
+    "test_wheel.py",
+    "test_readme.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in a process a core; what is named on the command line runs in this process alone.
+
+    The tests of a file stay together: they share its servers and its browser. ``-n`` says otherwise.
+    """
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    option = config.option
+    if not whole or option.collectonly or option.usepdb or not config.pluginmanager.hasplugin("xdist"):
+        return
+    if hasattr(config, "workerinput"):  # a worker asks as well, and must not have workers of its own
+        return
+    if option.numprocesses is None and option.dist == "no":
+        option.numprocesses = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        option.dist, option.loadscopereorder = "loadfile", False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is quick, and put the longest files first."""
+    rank = {TESTS / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in QUICK and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.quick)

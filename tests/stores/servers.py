@@ -232,6 +232,11 @@ class ValkeyServer(Server):
         finally:
             await client.aclose()
 
+    def stop(self) -> None:
+        """End the process at once: a shell may have it ignore the signal that PostgreSQL takes."""
+        self.kill()
+        super().stop()
+
     async def empty(self) -> None:
         """Forget everything."""
         import redis.asyncio

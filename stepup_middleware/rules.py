@@ -34,8 +34,8 @@ class Rule:
     """A tag for every request of a method and a path, for an app whose code one cannot edit.
 
     ``method`` is one, or ``*`` for any; ``path`` is a pattern such as ``/x/{id}`` or ``/x/{rest:path}``, matched
-    whole and in every way that a framework may read a path. ``purpose``, ``details`` and ``bind_body`` are those of
-    ``requires_step_up``.
+    whole and in every way that a framework may read a path. ``purpose``, ``details``, ``bind_body`` and
+    ``bind_headers`` are those of ``requires_step_up``.
 
     Raises ``ConfigurationError`` for a pattern that could not match, or not in bounded time.
     """

@@ -64,6 +64,7 @@ def package(tmp_path: Path) -> Path:
     [
         ("Token.alive", 'self.state == "issued" and now < self.end', "True", "        return (\n            True,\n"),
         ("token.alive", "go(now)\nreturn", "stop()\nreturn", "        stop()\n        return "),
+        ("alive", "now < self.end,", "True,", "            and True,\n"),
         ("alive", "now<self . end", "now <= self.end", "            and now <= self.end,\n"),
         ("rows.alive", "; now", "", "\"frame-ancestors 'none'\""),
         ("redeem", "SET a=1", "SET a = 2", "UPDATE t\n  SET a = 2;"),

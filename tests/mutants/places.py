@@ -45,6 +45,8 @@ def changed(root: Path, *, at: str, old: str, new: str) -> tuple[Path, str]:
 
     Raises ``ValueError``, with the reason, when the place or the text in it is not there, or is not one.
     """
+    if old.rstrip().endswith(",") and new.rstrip().endswith(","):
+        old, new = old.rstrip()[:-1], new.rstrip()[:-1]  # the last of several arguments need not have one
     places = [place for place in places_of(root) if place.answers_to(at)]
     if not places:
         raise ValueError(f"no function, class, name or statement is called {at}")

@@ -229,6 +229,7 @@ class GuardedRequest:
                 details=shown,
                 tokens=[] if quiet else self._tokens(scope, request, gate),
                 quiet=quiet,
+                linked=standing is Standing.LINKED,
             )
             async with stepup._in_time():
                 verdict = await stepup._parts.admission.admit(visitor, application)

@@ -15,9 +15,14 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
 
 
 class Standing(Enum):
-    """What a request may do. ``QUIET``: nobody clicked, so it neither asks nor spends a token."""
+    """What a request may do.
+
+    ``LINKED``: a page elsewhere led here, perhaps without a click, so it asks in few of the places for open prompts.
+    ``QUIET``: nobody clicked, so it neither asks nor spends a token.
+    """
 
     OPEN = auto()
+    LINKED = auto()
     QUIET = auto()
     FOREIGN = auto()
 
@@ -72,7 +77,7 @@ def _link(scope: Mapping[str, Any]) -> Standing:
     """A link of another page may lead here, at the top of a window; nothing else of another page may."""
     if not is_navigation(scope) or header(scope, b"sec-fetch-dest") not in (None, b"document"):
         return Standing.FOREIGN
-    return Standing.QUIET if _nobody_clicked(scope) else Standing.OPEN
+    return Standing.QUIET if _nobody_clicked(scope) else Standing.LINKED
 
 
 def _nobody_clicked(scope: Mapping[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from stepup_middleware.stores.base import HotState
 from .floods import Floods
 from .visitor import Visitor
 
+LINKED_SHARE = 4  # links of other sites ask only while fewer than this part of the session's places is taken
 LOCALE = "en"  # the language in which titles and consequences are shown
 
 
@@ -119,7 +120,8 @@ class Admission:
             now=visitor.now,
             also=also,
         )
-        answer = await self._store.ask(asked, open_limit=self._open_limit)
+        limit = max(1, self._open_limit // LINKED_SHARE) if wanted.linked else self._open_limit
+        answer = await self._store.ask(asked, open_limit=limit)
         if isinstance(answer, TooMany):
             return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(answer.retry_after))
         if isinstance(answer, NoFactor):

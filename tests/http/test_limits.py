@@ -111,3 +111,37 @@ async def test_nothing_is_kept_in_memory_for_each_request_person_or_token(ada: B
 
     before = await busy(30)
     assert await busy(150) < before + 200
+
+
+async def test_another_sites_links_use_up_no_more_than_a_quarter_of_a_sessions_prompts(
+    ada: Browser, house: House
+) -> None:
+    elsewhere = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
+    before = len(await house.events(EventName.CHALLENGE_REQUESTED))
+    asked = [await ada.navigate("GET", "/export?format=csv", headers=elsewhere) for _ in range(40)]
+    assert [answer.status_code for answer in asked] == [401] * 8 + [429] * 32
+    assert len(await house.events(EventName.CHALLENGE_REQUESTED)) == before + 8
+    own = [await ada.post(TRANSMIT) for _ in range(25)]
+    assert [answer.status_code for answer in own] == [401] * 24 + [429]
+    house.clock.advance(301)
+    assert (await ada.navigate("GET", "/export?format=csv", headers=elsewhere)).status_code == 401
+
+
+async def test_another_sites_images_ask_for_nothing(ada: Browser, house: House) -> None:
+    before = len(await house.events(EventName.CHALLENGE_REQUESTED))
+    image = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "image", "sec-fetch-mode": "no-cors"}
+    for _ in range(40):
+        await ada.send("GET", "/export?format=csv", headers=image)
+    assert len(await house.events(EventName.CHALLENGE_REQUESTED)) == before
+    assert (await ada.post(TRANSMIT)).status_code == 401
+
+
+async def test_a_link_from_elsewhere_asks_nothing_more_of_a_session_that_has_many_prompts_open(
+    ada: Browser, house: House
+) -> None:
+    for _ in range(8):
+        await ada.prompt("POST", TRANSMIT)
+    elsewhere = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
+    refused = await ada.navigate("GET", "/export?format=csv", headers=elsewhere)
+    assert refused.status_code == 429 and int(refused.headers["retry-after"]) <= 300
+    assert (await ada.navigate("GET", "/export?format=csv")).status_code == 401

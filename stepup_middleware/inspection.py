@@ -7,7 +7,7 @@ checked when it is met, at the endpoint.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.errors import ConfigurationError
@@ -18,6 +18,7 @@ from stepup_middleware.request.context import logger
 
 if TYPE_CHECKING:
     from stepup_middleware.middleware import StepUpMiddleware
+    from stepup_middleware.rules import Rule
 
 
 def routes_of(app: Any, prefix: str = "") -> Iterator[FoundRoute]:
@@ -62,13 +63,25 @@ def _unreadable(app: Any, prefix: str) -> FoundRoute:
 
 
 def check_tags(middleware: StepUpMiddleware) -> None:
-    """Raise ``ConfigurationError`` for a tag that names a purpose outside the catalogue, or that its route has lost."""
+    """Raise ``ConfigurationError`` for a tag that names a purpose outside the catalogue, or that cannot fire."""
     purposes = middleware.stepup.purposes
     for rule in middleware.rules:
         if rule.purpose not in purposes:
             raise ConfigurationError(f"the rule for {rule.path} names the unknown purpose {rule.purpose!r}")
-    for route in routes_of(middleware):
+    found = list(routes_of(middleware))
+    for route in found:
         if route.tag is not None and route.tag.purpose not in purposes:
             raise ConfigurationError(f"the route {route.path} names the unknown purpose {route.tag.purpose!r}")
         if route.fault:
             raise ConfigurationError(f"the route {route.path} {route.fault}")
+    for rule in middleware.rules:
+        if not rule.optional and meets_nothing(rule, found):
+            raise ConfigurationError(
+                f"the rule for {','.join(rule.methods)} {rule.path} meets no route of the app: `stepup routes` lists "
+                "them; optional=True keeps a rule for a route that may be missing"
+            )
+
+
+def meets_nothing(rule: Rule, found: Iterable[FoundRoute]) -> bool:
+    """Whether a rule meets no route of an app whose routes can all be listed."""
+    return not any(not route.readable or rule.meets(route.methods, route.path) for route in found)

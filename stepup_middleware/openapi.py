@@ -69,7 +69,7 @@ def document_step_up(app: Documented, *, rules: Iterable[Rule] = ()) -> None:
 def describe(document: dict[str, Any], app: Any, *, rules: Iterable[Rule] = ()) -> None:
     """Write the tags of an app into an OpenAPI document in place. Safe to repeat."""
     tags = [(route.path, route.methods, route.tag) for route in routes_of(app)]
-    tags += [(rule.path, (rule.method.upper(),), rule.tag) for rule in rules]
+    tags += [(rule.path, rule.methods, rule.tag) for rule in rules]
     for path, methods, tag in tags:
         item = document.get("paths", {}).get(_CONVERTER.sub(r"{\1}", path), {})
         for method, operation in item.items():

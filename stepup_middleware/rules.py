@@ -7,60 +7,93 @@ decoded again, without dot segments, doubled slashes, path parameters and traili
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPMethod
 from itertools import product
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 
-from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
+from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.frameworks import apps_within
 from stepup_middleware.gate import run_guarded, tagged_with
 from stepup_middleware.headers import headers
+from stepup_middleware.patterns import compiled, meet, parse
 from stepup_middleware.request.context import DetailsSource, Tag
 from stepup_middleware.web.answers import guarded_at, send_refusal
 
-_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
 _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike
 _DECODINGS = 3
+PATH_LENGTH = 8192  # characters that are compared with the rules; a longer path runs nothing
 _READINGS = tuple(product((True, False), repeat=3))
 _OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+_METHODS = frozenset(method.value for method in HTTPMethod) | {"QUERY", "PURGE"}
+_METHODS |= {"COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "REPORT", "ACL", "LINK"}
+_METHODS |= {"UNLINK", "BIND", "REBIND", "UNBIND", "CHECKIN", "CHECKOUT", "UNCHECKOUT", "MERGE", "UPDATE", "LABEL"}
+_METHODS |= {"MKACTIVITY", "MKCALENDAR", "MKREDIRECTREF", "MKWORKSPACE", "UPDATEREDIRECTREF", "VERSION-CONTROL"}
+_METHODS |= {"BASELINE-CONTROL", "ORDERPATCH"}  # the registry of methods of IANA, and the caches' PURGE
+_FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data")
+_FORM_LIMIT = 64 * 1024  # bytes in which a form is searched for a method; a longer one may have one
+_FORM_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A tag for every request of a method and a path, for an app whose code one cannot edit.
 
-    ``method`` is one, or ``*`` for any; ``path`` is a pattern such as ``/x/{id}`` or ``/x/{rest:path}``, matched
-    whole and in every way that a framework may read a path. ``purpose``, ``details``, ``bind_body`` and
-    ``bind_headers`` are those of ``requires_step_up``.
+    ``method`` is one, a list of them, or ``*`` for any; ``path`` is a pattern as the framework writes it, such as
+    ``/x/{id}``, ``/x/<int:id>`` or ``/x/{rest:path}``, matched whole and in every way that a framework may read a path.
+    ``purpose``, ``details``, ``bind_body`` and ``bind_headers`` are those of ``requires_step_up``. A rule that meets no
+    route of the app stops the start, unless it is ``optional``.
 
-    Raises ``ConfigurationError`` for a pattern that could not match, or not in bounded time.
+    Raises ``ConfigurationError`` for a method that is none and for a pattern that is not understood.
     """
 
-    method: str
+    method: str | Iterable[str]
     path: str
     purpose: str = ""
     details: DetailsSource = None
     bind_body: bool = True
     bind_headers: tuple[str, ...] = ()
+    optional: bool = False
 
     def __post_init__(self) -> None:
-        if not self.path.startswith("/") or not self.purpose:
+        if not isinstance(self.path, str) or not self.path.startswith("/") or not self.purpose:
             raise ConfigurationError(f"a rule has a path that begins with / and a purpose: {self!r}")
-        long = sum(bool(found.group(2)) for found in _PARAMETER.finditer(self.path))
-        if long > 1 or any(len(_PARAMETER.findall(segment)) > 1 for segment in self.path.split("/")):
-            # with more, the time to match grows faster than the path, and the path is the client's
-            raise ConfigurationError(
-                f"a rule has at most one parameter between two slashes, and one of the kind {{x:path}}: {self.path!r}"
-            )
+        given = [self.method] if isinstance(self.method, str) else list(self.method)
+        methods = [each.upper() if isinstance(each, str) else each for each in given]
+        for each in methods:
+            if each not in _METHODS and methods != ["*"]:
+                raise ConfigurationError(f"{each!r} is no method: a rule has one, a list of them, or '*': {self!r}")
+        if not methods:
+            raise ConfigurationError(f"a rule has a method, a list of them, or '*': {self!r}")
+        object.__setattr__(self, "method", methods[0] if isinstance(self.method, str) else tuple(methods))
+        parse(self.path)
 
     @property
     def tag(self) -> Tag:
         """The tag that a request under this rule runs behind."""
         return tagged_with(self.purpose, self.details, self.bind_body, self.bind_headers)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods in capitals, or ``*`` alone."""
+        return (self.method,) if isinstance(self.method, str) else tuple(self.method)
+
+    def meets(self, methods: Iterable[str], path: str) -> bool:
+        """Whether some request may fall under this rule and be of a route; for a pattern not understood, it may."""
+        mine, theirs = set(self.methods), set(methods)
+        theirs |= {"GET"} if "HEAD" in theirs else set()
+        if not ({"*"} & (mine | theirs) or mine & theirs or "WEBSOCKET" in theirs):
+            return False
+        try:
+            return meet(parse(self.path), parse(path))
+        except ConfigurationError:
+            return True
 
 
 class AmbiguousPath(Exception):
@@ -70,37 +103,26 @@ class AmbiguousPath(Exception):
 class RuleTable:
     """The rules of an app, compiled."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self._rules = [(rule, self._compiled(rule.path)) for rule in rules]
+    def __init__(self, rules: Iterable[Rule], *, empty: bool = False) -> None:
+        self._rules = [(rule, compiled(parse(rule.path), empty=empty)) for rule in rules]
 
-    @staticmethod
-    def _compiled(path: str) -> re.Pattern[str]:
-        parts, end = [], 0
-        normal = path.rstrip("/") or "/"
-        for found in _PARAMETER.finditer(normal):
-            before, end = normal[end : found.start()], found.end()
-            if found.group(2):  # a router takes nothing for a {x:path} as well, so the slash before it may be missing
-                slash = "/" if before.endswith("/") else ""
-                parts.append(f"{re.escape(before.removesuffix('/'))}(?:{slash}(?P<{found.group(1)}>.*))?")
-            else:
-                parts.append(f"{re.escape(before)}(?P<{found.group(1)}>[^/]+)")
-        parts.append(re.escape(normal[end:]))
-        return re.compile("".join(parts), re.DOTALL | re.IGNORECASE)
-
-    def match(self, scope: Mapping[str, Any]) -> tuple[Rule, dict[str, str]] | None:
+    def match(self, scope: Mapping[str, Any], *, any_method: bool = False) -> tuple[Rule, dict[str, str]] | None:
         """Return the first rule that a request may be meant by, with its path parameters.
 
-        Raises ``AmbiguousPath`` when one spelling of the path falls under one rule and another spelling under a
-        rule that asks for something else: which of them the app takes is not known here.
+        ``any_method``: it may end up as any. Raises ``AmbiguousPath`` when one spelling of the path falls under one
+        rule and another spelling under a rule that asks for something else: which of them the app takes is not known
+        here; and for a path too long to be compared with every rule.
         """
-        methods = _methods(scope)
+        if len(scope["path"]) > PATH_LENGTH or len(scope.get("raw_path") or b"") > 3 * PATH_LENGTH:
+            raise AmbiguousPath
+        methods = None if any_method else _methods(scope)
         rules = [
             (rule, pattern)
             for rule, pattern in self._rules
-            if rule.method == "*" or methods is None or rule.method.upper() in methods
+            if methods is None or rule.methods == ("*",) or not methods.isdisjoint(rule.methods)
         ]
         meant: tuple[Rule, dict[str, str]] | None = None
-        for spelling in _spellings(scope):
+        for spelling in _spellings(scope) if rules else ():
             for rule, pattern in rules:
                 found = pattern.fullmatch(spelling)
                 if found:
@@ -119,11 +141,20 @@ class Ruled:
 
     def __init__(self, app: ASGIApp, rules: Iterable[Rule]) -> None:
         self._app = app
-        self._table = RuleTable(rules)
+        frameworks = [framework for _, framework, _ in apps_within(app)]
+        empty = not frameworks or any(each.empty_parameters for each in frameworks)
+        self._table = RuleTable(rules, empty=empty)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
         try:
             found = self._table.match(scope)
+            if found is None and _may_be_overridden(scope) and self._table.match(scope, any_method=True):
+                override, receive = await _searched(receive)
+                if override:
+                    found = self._table.match(scope, any_method=True)
         except AmbiguousPath:
             guarded = guarded_at(scope)
             guarded.refusal = Refusal(code=RefusalCode.UNAVAILABLE)
@@ -144,9 +175,41 @@ def _methods(scope: Mapping[str, Any]) -> set[str] | None:
     methods = {str(scope["method"]).upper()}
     for name in _OVERRIDES:
         methods.update(value.decode("latin-1").strip().upper() for value in headers(scope, name))
+    query = bytes(scope.get("query_string", b""))
+    if b"method" in unquote_to_bytes(query):
+        methods.update(value.upper() for name, value in parse_qsl(query.decode("latin-1")) if name.endswith("method"))
     if "HEAD" in methods:
         methods.add("GET")
     return methods
+
+
+def _may_be_overridden(scope: Mapping[str, Any]) -> bool:
+    """Whether a form may say that a POST is meant as another method (``_method``)."""
+    if scope["type"] != "http" or str(scope["method"]).upper() != "POST":
+        return False
+    return any(form in value.lower() for value in headers(scope, b"content-type") for form in _FORMS)
+
+
+async def _searched(receive: Receive) -> tuple[bool, Receive]:
+    """Return whether a form may have a ``_method``, and a ``receive`` that begins with what was taken."""
+    taken: list[Message] = []
+    body = b""
+    try:
+        async with asyncio.timeout(_FORM_SECONDS):
+            while len(body) <= _FORM_LIMIT:
+                message = await receive()
+                taken.append(message)
+                body += message.get("body", b"")
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        body += bytes(_FORM_LIMIT)
+    given = iter(taken)
+
+    async def again() -> Message:
+        return next(given, None) or await receive()
+
+    return len(body) > _FORM_LIMIT or b"_method" in unquote_to_bytes(body).lower(), again
 
 
 def _spellings(scope: Mapping[str, Any]) -> list[str]:
@@ -163,6 +226,7 @@ def _spellings(scope: Mapping[str, Any]) -> list[str]:
             given |= dict.fromkeys(["/" + each, rest, "/" + rest.lstrip("/").partition("/")[2]])
         if root and each.startswith(root):
             given[each[len(root) :] or "/"] = None
+    given |= dict.fromkeys(["/" + each.lstrip("/") for each in given])  # where leading slashes alone are one
     decoded = list(given)
     for _ in range(_DECODINGS):
         decoded = [unquote(each) for each in decoded]

@@ -59,6 +59,7 @@ class Framework:
     name: ClassVar[str] = ""
     app_class: ClassVar[str] = ""
     quiet: ClassVar[tuple[str, str] | None] = None
+    empty_parameters: ClassVar[bool] = False  # its router takes nothing between two slashes for a parameter
     keeps_path_parameters: ClassVar[bool] = False  # in the scope, as Starlette does
 
     def is_app(self, value: Any) -> bool:

@@ -16,6 +16,7 @@ class FalconFramework(Framework):
     name = "falcon"
     app_class = "App"
     quiet = ("falcon", "HTTPUnauthorized")
+    empty_parameters = True
 
     def reached(self, request: Any, scope: Scope) -> Reached | None:
         if not hasattr(request, "uri_template"):

@@ -102,7 +102,7 @@ def bothered() -> StepUpMiddleware:
     """A tagged endpoint, forty rules, and an endpoint that others ask for meanwhile."""
     endpoint = requires_step_up(PURPOSE, details=DETAILS)(transmit)
     routes = [Route("/payroll/{run}/transmit", endpoint, methods=["POST"]), Route("/ping", ping)]
-    rules = [Rule("*", f"/ruled/{number}/{{a}}/{{b:path}}", purpose=PURPOSE) for number in range(40)]
+    rules = [Rule("*", f"/ruled/{number}/{{a}}/{{b:path}}", purpose=PURPOSE, optional=True) for number in range(40)]
     return StepUpMiddleware(Starlette(routes=routes), stepup=_stepup(), rules=rules)
 
 

@@ -1,0 +1,139 @@
+"""Path patterns in the spelling of any framework: understood, and widened, or refused.
+
+A parameter is any segment, whatever converter it has: a rule is never narrower than the framework's own matching.
+``{x:path}``, ``<path:x>`` and a ``*`` at the end are any rest, also none. What a pattern of one framework means to
+another does not matter: of two readings the wider one is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from stepup_middleware.errors import ConfigurationError
+
+# of Starlette, FastAPI, Litestar, Quart, Sanic, Django, Falcon and BlackSheep; each takes one segment at most
+_SEGMENT = frozenset(
+    {"str", "string", "int", "float", "uuid", "decimal", "date", "datetime", "time", "timedelta", "slug"}
+)
+_SEGMENT |= {"alpha", "any", "ymd", "ext", "dt", "guid", "bool", "number"}
+_REST = frozenset({"path", "strorempty"})  # which may be empty, too
+_PARAMETER = re.compile(r"\{([^{}<>/]*(?:\([^()]*\))?[^{}<>/]*)\}|<([^{}<>/]*(?:\([^()]*\))?[^{}<>/]*)>")
+_NAME = r"\s*([A-Za-z_]\w*)\s*(?:\([^()]*\))?\s*"
+_PARTS = re.compile(f"{_NAME}(?::{_NAME})?", re.ASCII)
+_COLON = re.compile(r":([A-Za-z_]\w*)", re.ASCII)  # BlackSheep
+_FOREIGN = re.compile(r"[()\[\]{}<>|^$\\?#*]|%(?![0-9A-Fa-f]{2})")  # what a regular expression has and a path has not
+
+
+class Segment(NamedTuple):
+    """What stands between two slashes: a parameter, if it has a name, between two literals; or a whole rest."""
+
+    before: str
+    name: str = ""
+    after: str = ""
+    rest: bool = False
+
+
+def parse(path: str) -> tuple[Segment, ...]:
+    """Return the segments of a pattern. Raises ``ConfigurationError`` for one that is not understood."""
+    if not path.startswith("/"):
+        raise ConfigurationError(f"a path pattern begins with a slash; a regular expression is none: {path!r}")
+    segments = [_segment(each, path) for each in _split(path)]
+    if any(each.rest for each in segments[:-1]):
+        before_end = [place for place, each in enumerate(segments) if each.rest]
+        if len(before_end) > 1:
+            raise ConfigurationError(f"a path pattern has at most one parameter of the kind {{x:path}}: {path!r}")
+    return tuple(segments)
+
+
+def _split(path: str) -> list[str]:
+    normal = path.strip("/")
+    if normal.endswith("*"):  # BlackSheep takes /files/* for /filesX as well
+        normal = normal[:-1].rstrip("/") + "\0"
+    return re.split(r"/+", normal) if normal else []
+
+
+def _segment(text: str, path: str) -> Segment:
+    if text.endswith("\0"):
+        return Segment(_literal(text[:-1], path), "rest", rest=True)
+    colon = _COLON.fullmatch(text)
+    if colon:
+        return Segment("", colon.group(1))
+    found = list(_PARAMETER.finditer(text))
+    if not found:
+        return Segment(_literal(text, path))
+    if len(found) > 1:
+        # with more, the time to match grows faster than the path, and the path is the client's
+        raise ConfigurationError(f"a path pattern has at most one parameter between two slashes: {path!r}")
+    inside = found[0].group(1) if found[0].group(1) is not None else found[0].group(2)
+    name, rest = _parameter(inside, path)
+    before, after = _literal(text[: found[0].start()], path), _literal(text[found[0].end() :], path)
+    if rest and after:
+        raise ConfigurationError(f"nothing stands beside a parameter of the kind {{x:path}}: {path!r}")
+    return Segment(before, name, after, rest)
+
+
+def _parameter(inside: str, path: str) -> tuple[str, bool]:
+    """Return the name of a parameter, and whether it takes a whole rest: ``id``, ``id:int``, ``int:id``."""
+    found = _PARTS.fullmatch(inside)
+    if found is None:
+        raise ConfigurationError(f"the parameter {inside!r} is not understood: write {{x}} or {{x:path}} in {path!r}")
+    first, second = found.groups()
+    if second is None:
+        return first, first in _REST
+    kinds = {first, second} & (_SEGMENT | _REST)
+    if not kinds:
+        raise ConfigurationError(
+            f"the converter of {inside!r} is unknown: write {{x}} for one that takes a single segment, {{x:path}} for "
+            f"one that takes several, in {path!r}"
+        )
+    return (first if second in kinds else second), bool(kinds & _REST)
+
+
+def _literal(text: str, path: str) -> str:
+    if _FOREIGN.search(text):
+        raise ConfigurationError(
+            f"{text!r} is no plain part of a path: a rule takes patterns of routes, no regular expressions: {path!r}"
+        )
+    return unquote(text)
+
+
+def compiled(segments: tuple[Segment, ...], *, empty: bool = False) -> re.Pattern[str]:
+    """Return a pattern for paths, whose time grows with the length of the path and no faster.
+
+    ``empty``: a parameter may be nothing between two slashes, or after the last one, as Falcon has it.
+    """
+    any_segment = "[^/]*" if empty else "[^/]+"
+    parts = []
+    names: set[str] = set()
+    for segment in segments:
+        before, after = re.escape(segment.before), re.escape(segment.after)
+        if not segment.name:
+            parts.append(f"/{before}")
+            continue
+        name = segment.name if segment.name not in names else f"{segment.name}_{len(names)}"
+        names.add(name)
+        if segment.rest and before:
+            parts.append(f"/{before}(?P<{name}>.*)")
+        elif segment.rest:  # it takes nothing as well, so the slash before it may be missing
+            parts.append(f"(?:/(?P<{name}>.*))?")
+        else:
+            parts.append(f"/{before}(?P<{name}>{any_segment}){after}")
+    return re.compile("".join(parts) or "/", re.DOTALL | re.IGNORECASE)
+
+
+def meet(one: tuple[Segment, ...], other: tuple[Segment, ...]) -> bool:
+    """Whether some path falls under both patterns."""
+    if not one or not other:
+        return all(each.rest and not each.before for each in (*one, *other))
+    if one[0].rest or other[0].rest:
+        return _may_be(one[0], other[0]) or one[0].before == other[0].before == ""
+    return _may_be(one[0], other[0]) and meet(one[1:], other[1:])
+
+
+def _may_be(one: Segment, other: Segment) -> bool:
+    if one.name or other.name:
+        short, long = sorted((one.before.lower(), other.before.lower()), key=len)
+        return long.startswith(short) or not one.name or not other.name
+    return one.before.lower() == other.before.lower()

@@ -30,6 +30,8 @@ class QuartFramework(Framework):
         return proxy._get_current_object() if proxy else None
 
     def reached(self, request: Any, scope: Scope) -> Reached | None:
+        if not hasattr(request, "url_rule"):
+            return None
         return Reached(str(request.method), f"{request.root_path}{request.path}")
 
     def entries(self, kind: type[Any]) -> dict[str, Entry]:

@@ -1,6 +1,6 @@
 """Which attacks and faults of the catalogue have a test that names them: ``python -m tests.catalogue``.
 
-``catalogue.txt`` lists the cases by id, one a line; behind an id may stand ``not applicable: why``. A test
+``catalogue.md`` lists the cases, one a line: id and title, behind which may stand ``Not applicable: why``. A test
 names a case by its id in a comment (``# T04``), on the lines above the test or inside it. Comments outside
 of tests count for nothing.
 """
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-LIST = TESTS / "catalogue.txt"
+LIST = TESTS / "catalogue.md"
 SHARED = TESTS.parent.parent / "shared" / "ATTACKS.md"  # the catalogue itself, beside a checkout that has it
 
 _ID = re.compile(r"\b[A-Z][0-9]{2}\b")
 _HEADING = re.compile(r"^- \*\*([A-Z][0-9]{2})\*\*", re.MULTILINE)
-_EXEMPT = "not applicable: "
+_EXEMPT = ". Not applicable: "
+_CASE = re.compile(r"- ([A-Z][0-9]{2}) (\S.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Case:
     """One case of the catalogue; ``exempt`` says why it cannot arise here, empty where it can."""
 
     id: str
+    title: str
     exempt: str
 
     @property
@@ -40,10 +42,13 @@ def listed() -> list[Case]:
     """Return the cases in the order of the catalogue. Raises ``ValueError`` for a line that is none."""
     cases = []
     for line in LIST.read_text(encoding="utf-8").splitlines():
-        id_, _, rest = line.partition(" ")
-        if not _ID.fullmatch(id_) or (rest and not rest.startswith(_EXEMPT)):
+        if not line.startswith("-"):
+            continue
+        found = _CASE.fullmatch(line)
+        if found is None:
             raise ValueError(f"{LIST.name}: not a case: {line!r}")
-        cases.append(Case(id_, rest.removeprefix(_EXEMPT)))
+        title, _, exempt = found[2].partition(_EXEMPT)
+        cases.append(Case(found[1], title, exempt))
     return cases
 
 

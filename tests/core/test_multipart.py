@@ -147,6 +147,7 @@ NEAR_MISSES = {
 }
 
 
+# B01
 @pytest.mark.parametrize("body", NEAR_MISSES.values(), ids=NEAR_MISSES.keys())
 def test_what_is_almost_a_strict_form_is_bound_as_it_came(body: bytes) -> None:
     assert digest_of(body) is None

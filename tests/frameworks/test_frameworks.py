@@ -79,6 +79,7 @@ async def test_a_body_beyond_the_bound_is_refused(here: Here, framework: str) ->
     assert here.site.runs.total() == 0
 
 
+# B09
 # T23
 @every
 @pytest.mark.parametrize("size", [0, 1, 70_000, MOST_BOUND])

@@ -211,6 +211,7 @@ def test_a_tag_above_the_decorator_that_registers_the_function_stops_the_start(t
         StepUpMiddleware(app, stepup=site.stepup)
 
 
+# B09
 # T21
 @pytest.mark.parametrize("framework", ["fastapi"])
 async def test_an_endpoint_of_fastapi_without_a_request_has_its_body_bound(here: Here, framework: str) -> None:

@@ -126,6 +126,7 @@ async def test_a_request_without_a_token_is_asked_before_its_unbound_body_is_rea
     assert (answer.status, answer.json()["code"]) == (401, "STEPUP_REQUIRED")
 
 
+# B08
 # T24 D04
 @pytest.mark.parametrize("url", [BOUND, "/bound-mount/x"])
 async def test_nobody_unknown_is_waited_for(house: House, url: str) -> None:
@@ -136,6 +137,7 @@ async def test_nobody_unknown_is_waited_for(house: House, url: str) -> None:
     assert (answer.status, answer.json()["code"]) == (401, "STEPUP_NOT_SIGNED_IN")
 
 
+# B06
 @pytest.mark.parametrize("declared", ["11", "13", "012", "12,12", "-12"])
 async def test_a_content_length_that_is_not_that_of_the_body_is_refused(
     ada: Browser, house: House, declared: str

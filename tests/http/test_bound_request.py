@@ -41,6 +41,7 @@ def scope(**changes: Any) -> Scope:
     }
 
 
+# B02 B03 B04
 @pytest.mark.parametrize(
     "change",
     [
@@ -86,6 +87,7 @@ def test_a_strict_form_with_another_boundary_is_the_same_request() -> None:
     assert one.fields == (("content-type", REPLACED.decode()),)
 
 
+# B01
 @pytest.mark.parametrize("body", NEAR_MISSES.values(), ids=NEAR_MISSES.keys())
 def test_any_other_multipart_body_is_bound_as_it_came(body: bytes) -> None:
     request = bound_request_of(scope(), body)
@@ -131,6 +133,7 @@ def test_a_server_that_gives_no_raw_path_is_served_by_the_path_as_browsers_write
     assert bound_request_of(scope(raw_path=None), b"").path == "/a/b"
 
 
+# B05
 @pytest.mark.parametrize(
     ("inside", "reached"),
     [
@@ -150,6 +153,7 @@ def test_where_an_endpoint_was_reached_is_bound_where_the_app_changed_it(
     assert bound_request_of(scope(), b"", reached_in=scope(**inside)).reached == reached
 
 
+# B07
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -25,6 +25,7 @@ async def asked(house: House) -> int:
     return len(await house.events(EventName.CHALLENGE_REQUESTED))
 
 
+# Q01 Q04
 @pytest.mark.parametrize(
     "headers",
     [
@@ -89,6 +90,7 @@ async def test_the_apps_own_pages_and_clients_that_are_no_browser_are_asked_as_e
     assert code_of(await bare(ada, "POST", ROTATE, headers)) == "STEPUP_REQUIRED"
 
 
+# Q02
 @pytest.mark.parametrize(
     "headers",
     [
@@ -107,6 +109,7 @@ async def test_a_link_from_elsewhere_may_ask(ada: Browser, headers: dict[str, st
     assert "data-stepup-page" in answer.text
 
 
+# Q03
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -151,6 +154,7 @@ async def test_images_on_another_site_do_not_use_up_a_persons_prompts(ada: Brows
     assert code_of(await ada.send("GET", "/export")) == "STEPUP_REQUIRED"
 
 
+# Q01
 @pytest.mark.parametrize("origin", [EVIL, SIBLING, "null"])
 async def test_a_websocket_from_another_site_is_refused_without_a_prompt(
     ada: Browser, house: House, origin: str
@@ -163,6 +167,7 @@ async def test_a_websocket_from_another_site_is_refused_without_a_prompt(
     assert await asked(house) == before
 
 
+# Q04
 async def test_a_link_of_an_older_browser_runs_on_its_cookie_by_the_referer(ada: Browser, house: House) -> None:
     prompt = await ada.prompt("GET", "/export")
     factor = ada.factors["passkey"]

@@ -71,6 +71,7 @@ def deleting(runs: Counter[str], *, own_answer: bool = False) -> Endpoint:
     return delete
 
 
+# N01 N06
 async def test_of_a_loop_over_users_one_token_deletes_one(tmp_path: Path) -> None:
     runs = Counter[str]()
     async with ada_at(tmp_path, Route("/delete", deleting(runs), methods=["POST"])) as ada:
@@ -126,6 +127,7 @@ async def test_a_spent_token_answers_no_second_question_of_the_same_words(tmp_pa
         assert (answer.status_code, runs) == (409, {"x": 1})
 
 
+# N06
 async def test_nothing_says_that_nothing_has_run_once_something_has(tmp_path: Path) -> None:
     async def then_unknown(request: Request) -> Response:
         await require_step_up(request, PURPOSE)
@@ -138,6 +140,7 @@ async def test_nothing_says_that_nothing_has_run_once_something_has(tmp_path: Pa
         assert "not run" not in answer.text
 
 
+# N05
 @pytest.mark.parametrize("status", [200, 202, 302])
 async def test_a_refusal_that_a_handler_caught_does_not_stick(tmp_path: Path, status: int) -> None:
     async def anyway(request: Request) -> Response:
@@ -174,6 +177,7 @@ async def counted(request: Request) -> Response:
     return PlainTextResponse("ran")
 
 
+# N03
 async def test_the_first_gate_inside_takes_over_the_proof_of_the_same_question(tmp_path: Path) -> None:
     inner = Starlette(routes=[Route("/x", requires_step_up(PURPOSE)(counted), methods=["POST"])])
     async with ada_at(tmp_path, Mount("/in", app=RequireStepUp(inner, PURPOSE))) as ada:
@@ -188,6 +192,7 @@ async def test_a_rule_and_a_tag_of_the_same_words_are_one_question(tmp_path: Pat
         assert (await ada.step_up("POST", "/x/1", "passkey")).status_code == 200
 
 
+# N03
 @pytest.mark.parametrize(
     "inside",
     [
@@ -208,6 +213,7 @@ async def test_another_question_inside_is_not_answered_by_the_proof_outside(
         assert not hasattr(inner.state, "runs")
 
 
+# N04 B05
 async def test_a_batch_that_calls_the_app_runs_one_of_its_parts(tmp_path: Path) -> None:
     runs = Counter[str]()
 
@@ -247,6 +253,7 @@ async def test_a_batch_that_calls_the_app_runs_one_of_its_parts(tmp_path: Path) 
         assert runs == {"1": 1}
 
 
+# B05
 async def test_a_method_that_was_overridden_inside_the_app_is_bound(tmp_path: Path) -> None:
     runs = Counter[str]()
 
@@ -270,6 +277,7 @@ async def test_a_method_that_was_overridden_inside_the_app_is_bound(tmp_path: Pa
         assert (await ada.post("/x", token=token)).status_code == 200
 
 
+# B04
 @pytest.mark.parametrize(
     "header",
     ["host", "x-http-method-override", "x-forwarded-host", "x-original-url", "x-rewrite-url", "content-encoding"],
@@ -296,6 +304,7 @@ async def test_a_header_of_bind_headers_is_bound(tmp_path: Path) -> None:
 # a thread
 
 
+# N07
 async def test_a_sync_handler_asks_from_its_thread(tmp_path: Path) -> None:
     runs = Counter[str]()
 
@@ -367,6 +376,7 @@ def acting(runs: Counter[str], *, catches: bool) -> Any:
     return act
 
 
+# N02
 async def test_each_message_of_a_websocket_brings_its_own_token(tmp_path: Path) -> None:
     runs = Counter[str]()
     async with ada_at(tmp_path, WebSocketRoute("/ws", acting(runs, catches=True))) as ada:
@@ -406,6 +416,7 @@ async def test_an_uncaught_question_of_a_websocket_closes_it_and_says_why(tmp_pa
 # caches inside the app
 
 
+# N08
 async def test_a_cache_inside_the_app_is_told_to_keep_nothing_of_an_authorized_answer(tmp_path: Path) -> None:
     seen: list[str] = []
 

@@ -89,6 +89,7 @@ async def runs_again(browser: Browser, house: House, content_type: str, body: by
     assert house.runs[ROTATE] == 1
 
 
+# Q05
 @pytest.mark.parametrize(
     "body",
     [
@@ -111,6 +112,7 @@ async def test_a_form_as_browsers_write_it_is_repeated_exactly(ada: Browser, hou
 EMPTY_FILE = (b'Content-Disposition: form-data; name="f"; filename=""\r\nContent-Type: application/octet-stream', b"")
 
 
+# Q05
 @pytest.mark.parametrize(
     "parts",
     [
@@ -156,6 +158,7 @@ NOT_REPEATED: dict[str, tuple[str, bytes, Reason]] = {
 }
 
 
+# Q06
 @pytest.mark.parametrize(("content_type", "body", "reason"), NOT_REPEATED.values(), ids=NOT_REPEATED.keys())
 async def test_what_the_page_cannot_repeat_exactly_it_does_not_and_says_why(
     ada: Browser, house: House, content_type: str, body: bytes, reason: Reason
@@ -247,6 +250,7 @@ async def test_without_a_script_a_file_is_to_be_chosen_again_and_the_cookie_admi
     assert (await tim.send("POST", ROTATE, headers=again, content=other)).status_code == 401
 
 
+# Q07
 @pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
 async def test_below_a_root_path_the_page_and_its_cookie_have_the_path_of_the_browser(
     ada: Browser, server: str

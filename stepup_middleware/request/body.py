@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections import deque
 from collections.abc import Iterable
@@ -53,11 +54,11 @@ class RequestBody:
         "_digest",
         "_file",
         "_form",
+        "_handed_out",
         "_in_memory",
         "_limit",
         "_lock",
         "_receive",
-        "_replayed",
         "whole",
     )
 
@@ -78,7 +79,7 @@ class RequestBody:
         self._lock = asyncio.Lock()
         self._ahead: deque[Message | _Spooled] = deque()
         self._in_memory = 0
-        self._replayed = False
+        self._handed_out = 0
         self._file: IO[bytes] | None = None
         self.whole = False
 
@@ -173,6 +174,7 @@ class RequestBody:
     def _spool(self, chunk: bytes) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="stepup-body-", buffering=0)  # noqa: SIM115 - until the end
+        self._file.seek(0, os.SEEK_END)  # some of it may have been handed out
         view = memoryview(chunk)
         while view:
             view = view[self._file.write(view) :]
@@ -186,11 +188,10 @@ class RequestBody:
 
     def _unspool(self, length: int) -> bytes:
         assert self._file is not None  # noqa: S101 - it was written to
-        if not self._replayed:
-            self._file.seek(0)
-            self._replayed = True
+        self._file.seek(self._handed_out)
         parts = []
         while length:
             parts.append(self._file.read(length))
             length -= len(parts[-1])
+        self._handed_out = self._file.tell()
         return b"".join(parts)

@@ -29,6 +29,7 @@ READ_BY = frozenset(
         b"x-rewrite-url",
     }
 )
+FORWARDED = b"forwarded"  # RFC 7239: bound where it names a host; without one it says who sent, and from which port
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # bound with a multipart body: Django reads none
 COUNTED = b"the length of the body"  # without a length. Its number is checked, and depends on the boundary
 
@@ -122,7 +123,7 @@ def bound_request(
     for name, value in scope["headers"]:
         if name == b"host":
             authority.append(value.decode("latin-1"))
-        elif name in names:
+        elif name in names or (name == FORWARDED and b"host" in value.lower()):
             if name == b"content-type" and canonical is not None:
                 value = REPLACED
             elif name == b"content-length":

@@ -292,6 +292,19 @@ async def test_a_header_that_may_make_it_another_request_is_bound(ada: Browser, 
     assert (await ada.post("/webhooks/rotate", token=token, headers={header: "one.example"})).status_code == 200
 
 
+async def test_a_forwarded_header_is_bound_where_it_names_a_host_and_not_where_it_names_a_port(
+    ada: Browser, house: House
+) -> None:
+    for kept, other, runs in (
+        ("for=192.0.2.7;host=one.example", "for=192.0.2.7;Host=other.example", False),
+        ('for="192.0.2.7:4711"', 'for="192.0.2.7:4712"', True),
+    ):
+        token = await ada.token("POST", "/webhooks/rotate", "passkey", headers={"forwarded": kept})
+        answer = await ada.post("/webhooks/rotate", token=token, headers={"forwarded": other})
+        assert (answer.status_code == 200) == runs
+    assert house.total == 1
+
+
 async def test_a_header_of_bind_headers_is_bound(tmp_path: Path) -> None:
     route = Route("/x", requires_step_up(PURPOSE, bind_headers=["X-Tenant"])(counted), methods=["POST"])
     async with ada_at(tmp_path, route) as ada:

@@ -1,0 +1,67 @@
+"""A body that is read ahead: whatever asks for it in which order, the app receives what the server sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepup_middleware.asgi import Message
+from stepup_middleware.request import body as module
+from stepup_middleware.request.body import RequestBody
+
+DIVISOR = 4096  # of the bounds, so that a few hundred bytes are a long body
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """Make the bounds small, for pieces of a few bytes to cross them."""
+    patch = pytest.MonkeyPatch()
+    for name in ("SPOOLED_BEYOND", "HASHED_ASIDE", "REPEATED_FORM_LIMIT"):
+        patch.setattr(module, name, getattr(module, name) // DIVISOR)
+    yield
+    patch.undo()
+
+
+@given(
+    pieces=st.lists(st.binary(max_size=400), min_size=1, max_size=12),
+    asks=st.lists(st.sampled_from(["app", "form", "gate"]), max_size=20),
+    keeps_form=st.booleans(),
+)
+def test_the_app_receives_every_message_in_order_whoever_else_has_asked(
+    pieces: list[bytes], asks: list[str], keeps_form: bool
+) -> None:
+    sent = [
+        {"type": "http.request", "body": piece, "more_body": number < len(pieces)}
+        for number, piece in enumerate(pieces, start=1)
+    ]
+    sent.append({"type": "http.disconnect"})
+
+    async def scenario() -> tuple[list[Message], bytes]:
+        coming = iter(sent)
+
+        async def receive() -> Message:
+            return next(coming)
+
+        body = RequestBody(receive, [], limit=10**6, keeps_form=keeps_form)
+        received: list[Message] = []
+        for ask in asks:
+            if ask == "gate":
+                await body.complete()
+            elif ask == "form":
+                await body.form()
+            elif len(received) < len(sent):
+                received.append(await body())
+        digest = (await body.complete()).plain()
+        while len(received) < len(sent):
+            received.append(await body())
+        body.close()
+        return received, digest
+
+    received, digest = asyncio.run(scenario())
+    assert received == sent
+    assert digest == sha256(b"".join(pieces)).digest()

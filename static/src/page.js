@@ -50,8 +50,10 @@ async function bindPage(page) {
     },
     proved: () => {
       window.addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // come back to: spent
-      markSent();
-      if (repeat) return repeat();
+      if (repeat) {
+        markSent();
+        return repeat();
+      }
       const button = make("button", { type: "button", className: "stepup-button stepup-primary" }, "Go back");
       for (const name of ["factors", "cancel", "other"]) inside(name)?.remove();
       root.append(button);

@@ -24,8 +24,8 @@ from tests.guide.person import plug_in_passkey
 from tests.machine import free_port
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; img-src 'self'; "
-    "base-uri 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
+    "img-src 'self' data:; base-uri 'none'"
 )
 
 
@@ -58,7 +58,8 @@ def routes_of(site: Site) -> list[Route | Mount]:
     async def note(request: Request) -> None:
         query = f"?{request.url.query}" if request.url.query else ""
         kind = request.headers.get("content-type", "")
-        site.ran.append((request.method, request.url.path + query, kind, await request.body()))
+        path = request.scope["raw_path"].decode("latin-1")
+        site.ran.append((request.method, path + query, kind, await request.body()))
 
     async def page(request: Request) -> Response:
         body = site.pages[request.path_params.get("name", "")]
@@ -124,6 +125,10 @@ def routes_of(site: Site) -> list[Route | Mount]:
         headers = {"X-Answer": "yes", "content-type": "application/json"}
         return Response(await request.body() or b"plain", headers=headers)
 
+    async def open_to_all(request: Request) -> Response:
+        await note(request)
+        return PlainTextResponse("It is open.")
+
     async def refused(request: Request) -> Response:
         return PlainTextResponse("no", status_code=401)
 
@@ -143,7 +148,12 @@ def routes_of(site: Site) -> list[Route | Mount]:
         Route("/transmit", transmit, methods=methods),
         Route("/plain", plain, methods=methods),
         Route("/refused", refused, methods=methods),
-        Mount("/below/it", routes=[Route("/act", act, methods=methods), Route("/act/{deep}", act, methods=methods)]),
+        Route("/open", open_to_all, methods=methods),
+        Route("/open/{path:path}", open_to_all, methods=methods),
+        Mount(
+            "/below/it",
+            routes=[Route("/act/{deep}", act, methods=methods), Route("/open/{deep}", open_to_all, methods=methods)],
+        ),
     ]
 
 

@@ -31,7 +31,7 @@ def test_the_places_of_the_map_and_of_the_walks_are_there() -> None:
     for place in places:
         assert (ROOT / place).exists() or (ROOT / "stepup_middleware" / place).exists(), place
     for place in re.findall(r"`((?:stepup_middleware|tests|demo_app|stores|core|frameworks)/[\w/.]*\w/?)`", TEXT):
-        written = place.replace("NAME", "starlette")
+        written = place.replace("NAME", "starlette").replace("PAGE", "start")
         assert (ROOT / written).exists() or (ROOT / "stepup_middleware" / written).exists(), place
 
 

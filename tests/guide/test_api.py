@@ -19,7 +19,8 @@ from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.core.tokens import TOKEN_LENGTH
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import totp_code
-from stepup_middleware.web.routes import BODY_LIMIT, library_router
+from stepup_middleware.web.call import BODY_LIMIT
+from stepup_middleware.web.routes import library_router
 
 from .harness import Ran
 from .person import ORIGIN, Person

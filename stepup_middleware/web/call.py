@@ -1,0 +1,163 @@
+"""One call to a route of the library's own: who calls, what was sent, and how it fails closed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from stepup_middleware.core.canonical import storable
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.errors import StoreError
+from stepup_middleware.request.body import BODY_SECONDS
+from stepup_middleware.request.context import logger
+from stepup_middleware.service.stepup import StepUp
+from stepup_middleware.service.visitor import Visitor
+
+from .answers import SAFE_HEADERS, answer, guarded_at
+from .pages import base_of
+
+ID_LENGTH = 64  # characters; ours have 22
+BODY_LIMIT = 64 * 1024  # bytes; a registration is about 1 kB
+
+Handler = Callable[["Call"], Awaitable[Response]]
+
+
+class BadRequest(Exception):
+    """The request cannot be read; ``refusal`` says so."""
+
+    def __init__(self, code: RefusalCode = RefusalCode.BAD_REQUEST) -> None:
+        super().__init__(code)
+        self.refusal = Refusal(code=code)
+
+
+class Call:
+    """One request to the library's own routes, by a signed-in person."""
+
+    __slots__ = ("_body", "base", "guarded", "request", "stepup", "visitor")
+
+    def __init__(self, request: Request, visitor: Visitor) -> None:
+        self.request = request
+        self.guarded = guarded_at(request.scope)
+        self.stepup: StepUp = self.guarded.stepup
+        self.visitor = visitor
+        self.base = base_of(request.scope, self.stepup)
+        self._body: bytes | None = None
+
+    @property
+    def prompt_id(self) -> str:
+        return self.parameter("prompt_id")
+
+    def parameter(self, name: str) -> str:
+        """Return what the path has in the place of an id, as text that a store can be asked for."""
+        return storable(str(self.request.path_params[name]), ID_LENGTH)
+
+    async def body(self) -> bytes:
+        """Return the body, at most 64 KiB. Raises ``BadRequest``."""
+        if self._body is None:
+            self._body = await self._read()
+        return self._body
+
+    async def _read(self) -> bytes:
+        declared = self.request.headers.get("content-length", "")
+        if declared.isdigit() and (len(declared) > 18 or int(declared) > BODY_LIMIT):
+            raise BadRequest(RefusalCode.BODY_TOO_LARGE)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in self.request.stream():
+                    body += chunk
+                    if len(body) > BODY_LIMIT:
+                        raise BadRequest(RefusalCode.BODY_TOO_LARGE)
+        except (TimeoutError, ClientDisconnect):
+            raise BadRequest(RefusalCode.BODY_TIMEOUT) from None
+        return bytes(body)
+
+    async def json(self) -> dict[str, Any]:
+        """Return the JSON object of the body. Raises ``BadRequest``."""
+        try:
+            value = json.loads((await self.body() or b"{}").decode("utf-8"))
+        except (ValueError, RecursionError):
+            raise BadRequest from None
+        if not isinstance(value, dict):
+            raise BadRequest
+        return value
+
+    async def form(self) -> dict[str, str]:
+        """Return the urlencoded fields of the body. Raises ``BadRequest``."""
+        try:
+            return dict(parse_qsl((await self.body()).decode("utf-8"), keep_blank_values=True, max_num_fields=50))
+        except ValueError:
+            raise BadRequest from None
+
+    @property
+    def sends_form(self) -> bool:
+        kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return kind == "application/x-www-form-urlencoded"
+
+    def refuse(self, refusal: Refusal, **context: Any) -> Response:
+        return answer(refusal, self.stepup, self.request.scope, **context)
+
+    def json_response(self, value: Any, status: int = 200) -> Response:
+        return JSONResponse(value, status_code=status, headers=SAFE_HEADERS)
+
+    def html_response(self, text: str, status: int = 200) -> Response:
+        return HTMLResponse(text, status_code=status, headers=SAFE_HEADERS)
+
+
+def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitable[Response]]:
+    """Return a Starlette endpoint that lets only the signed-in person's own pages in, and fails closed."""
+
+    async def serve(request: Request) -> Response:
+        stepup = guarded_at(request.scope).stepup
+        try:
+            if changes and not _is_from_own_page(request, stepup):
+                return answer(Refusal(code=RefusalCode.CROSS_ORIGIN), stepup, request.scope)
+            if not await stepup._usable():
+                return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
+            visitor = await stepup._parts.reception.receive(request.scope)
+            if isinstance(visitor, Refusal):
+                return answer(visitor, stepup, request.scope)
+            call = Call(request, visitor)
+            if changes:
+                await call.body()  # the client's time, not the store's
+            async with stepup._in_time():
+                return await handler(call)
+        except BadRequest as error:
+            return answer(error.refusal, stepup, request.scope)
+        except StoreError as error:
+            logger.error("the store cannot be used: %s", error)
+            return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
+        except TimeoutError:
+            logger.error("the store did not answer in time; nothing was authorized")
+            return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
+        except Exception:
+            logger.exception("a route of the library failed; nothing was authorized")
+            return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
+
+    return serve
+
+
+def _is_from_own_page(request: Request, stepup: StepUp) -> bool:
+    """Whether a state-changing call comes from one of our own origins (ASVS 3.5.1).
+
+    What a browser says about the origin must be right, and the request must be one that another site
+    cannot make a browser send unasked: JSON or htmx. A native form is let in on the browser's word alone.
+    """
+    headers = request.headers
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None and site != "same-origin":
+        return False
+    if origin is not None and origin not in stepup.relying_party.origins:
+        return False
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or headers.get("hx-request") == "true":
+        return True
+    if request.method not in ("POST",):
+        return True  # PATCH and DELETE: no other site can send them without asking first (CORS)
+    return site == "same-origin" or origin is not None

@@ -1,0 +1,109 @@
+"""The routes of a person's factors: list, enrol, rename, remove."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.proof import Proof
+from stepup_middleware.core.purposes import FACTOR_CHANGE
+from stepup_middleware.core.refusals import Refusal
+from stepup_middleware.request.context import Tag
+from stepup_middleware.request.guarded import Gate
+from stepup_middleware.request.site import is_navigation
+
+from .answers import SAFE_HEADERS
+from .call import BadRequest, Call
+from .pages import factor_view, render
+
+
+async def list_factors(call: Call) -> Response:
+    """Show a person's factors: page or JSON."""
+    factors = [factor_view(factor) for factor in await call.stepup.factors.list(call.visitor.subject)]
+    if call.request.headers.get("hx-request") is None and not is_navigation(call.request.scope):
+        return call.json_response({"factors": factors})
+    page = render(
+        "factors.html",
+        call.stepup,
+        call.base,
+        subject_name=call.visitor.subject.name,
+        factors=factors,
+        factors_url=f"{call.base}/factors",
+    )
+    return call.html_response(page)
+
+
+async def _may_enrol(call: Call, kind: FactorKind) -> Refusal | None:
+    """A first factor needs a fresh sign-in, a further one a step-up with the strongest kind there is."""
+    if not await call.stepup.factors.list(call.visitor.subject):
+        return await call.stepup.factors.first_allowed(call.visitor)
+    return await _step_up(call, (("Add", kind.label),))
+
+
+async def _step_up(call: Call, details: tuple[tuple[str, str], ...]) -> Refusal | None:
+    verdict = await call.guarded.admit(
+        Tag(FACTOR_CHANGE.id, details), scope=call.request.scope, purpose=FACTOR_CHANGE, gate=Gate(hands_on=False)
+    )
+    if isinstance(verdict, Proof):
+        return None
+    call.guarded.answered = True
+    return verdict
+
+
+async def factor_options(call: Call) -> Response:
+    """Begin to enrol a passkey or a hardware key."""
+    wanted = (await call.json()).get("kind")
+    if wanted not in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
+        raise BadRequest
+    kind = FactorKind(wanted)
+    if refusal := await _may_enrol(call, kind):
+        return call.refuse(refusal)
+    options = await call.stepup.factors.begin_webauthn(call.visitor, kind)
+    return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
+
+
+async def factor_finish(call: Call) -> Response:
+    """Finish enrolling a passkey or a hardware key."""
+    body = await call.json()
+    factor = await call.stepup.factors.finish_webauthn(call.visitor, body.get("name"), body.get("credential"))
+    return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor), 201)
+
+
+async def totp_begin(call: Call) -> Response:
+    """Begin to enrol an authenticator app."""
+    await call.body()
+    if refusal := await _may_enrol(call, FactorKind.TOTP):
+        return call.refuse(refusal)
+    new = await call.stepup.factors.begin_totp(call.visitor)
+    if isinstance(new, Refusal):
+        return call.refuse(new)
+    return call.json_response({"id": new.id, "secret": new.secret, "uri": new.uri, "qr_svg": new.qr_svg}, 201)
+
+
+async def totp_confirm(call: Call) -> Response:
+    """Confirm an authenticator app by a code of it."""
+    body = await call.json()
+    enrolment_id = call.parameter("factor_id")
+    factor = await call.stepup.factors.confirm_totp(call.visitor, enrolment_id, body.get("code"), body.get("name"))
+    return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor))
+
+
+async def rename_factor(call: Call) -> Response:
+    """Rename a factor."""
+    body = await call.json()
+    if not isinstance(body.get("name"), str) or not body["name"].strip():
+        raise BadRequest
+    factor = await call.stepup.factors.rename(call.visitor, call.parameter("factor_id"), body["name"])
+    return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor))
+
+
+async def remove_factor(call: Call) -> Response:
+    """Remove a factor, after a step-up."""
+    factor_id = call.parameter("factor_id")
+    factor = await call.stepup.factors.removable(call.visitor.subject, factor_id)
+    if isinstance(factor, Refusal):
+        return call.refuse(factor)
+    if refusal := await _step_up(call, (("Remove", factor.name), ("Kind", factor.kind.label))):
+        return call.refuse(refusal)
+    refusal = await call.stepup.factors.remove(call.visitor, factor_id)
+    return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)

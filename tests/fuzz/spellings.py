@@ -139,7 +139,7 @@ async def tried(framework: str, folder: Path, *, seconds: float, most: int, seed
             if site.runs:
                 return number, f"{seen}: ran {dict(site.runs)}"
             if (
-                not 200 <= status < 500 and scope[KEY].exchange is not None
+                not 200 <= status < 500 and scope[KEY].guarded is not None
             ):  # else no gate was asked: the framework fails by itself
                 return number, f"{seen}: answered with {status}"
     return number, ""

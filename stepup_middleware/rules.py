@@ -100,6 +100,10 @@ class AmbiguousPath(Exception):
     """The path can be read in ways that fall under rules which ask for different proofs."""
 
 
+class PathTooLong(AmbiguousPath):
+    """The path is longer than is compared with rules."""
+
+
 class RuleTable:
     """The rules of an app, compiled."""
 
@@ -114,7 +118,7 @@ class RuleTable:
         here; and for a path too long to be compared with every rule.
         """
         if len(scope["path"]) > PATH_LENGTH or len(scope.get("raw_path") or b"") > 3 * PATH_LENGTH:
-            raise AmbiguousPath
+            raise PathTooLong
         methods = None if any_method else _methods(scope)
         rules = [
             (rule, pattern)
@@ -155,9 +159,10 @@ class Ruled:
                 override, receive = await _searched(receive)
                 if override:
                     found = self._table.match(scope, any_method=True)
-        except AmbiguousPath:
+        except AmbiguousPath as error:
             guarded = guarded_at(scope)
-            guarded.refusal = Refusal(code=RefusalCode.UNAVAILABLE)
+            is_long = isinstance(error, PathTooLong)
+            guarded.refusal = Refusal(code=RefusalCode.TARGET_TOO_LONG if is_long else RefusalCode.UNAVAILABLE)
             await send_refusal(guarded, guarded.refusal, scope, receive, send)
             return
         if found is None:

@@ -337,3 +337,10 @@ async def test_a_method_that_a_form_asks_for_is_asked_about_and_the_form_arrives
     scope = scope_of("POST", "/form", headers=[("content-type", content_type)])
     answer = await call(app, scope, [body[:5], body[5:]])
     assert (answer.status, arrived) == ((401, b"") if asked else (200, body))
+
+
+# D03
+async def test_a_path_too_long_to_be_compared_with_rules_runs_nothing_and_says_so(legacy: Legacies) -> None:
+    answer = await call(legacy.house.app, scope_of("POST", "/open/" + "x" * PATH_LENGTH))
+    assert answer.headers("stepup-error") == ["STEPUP_TARGET_TOO_LONG"]
+    assert legacy.app.reached == []

@@ -33,11 +33,12 @@ class BlackSheepFramework(Framework):
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         found = [(method, route) for method, route in app.router.registered_routes]
         found += [(route.method, route) for route in app.controllers_router.routes]
+        found += app.router.iter_with_methods()  # where they are once the app has started
         for method, route in found:
             pattern = route.pattern.decode() if isinstance(route.pattern, bytes) else str(route.pattern)
             methods = ("WEBSOCKET" if str(method) == "GET_WS" else str(method),)
             name = str(getattr(route.handler, "__name__", ""))
-            handler = route.handler
+            handler = getattr(route.handler, "root_fn", route.handler)  # as it was before the app had started
             yield FoundRoute(path=prefix + pattern, methods=methods, name=name, tag=tag_of(handler), endpoint=handler)
         for mount in app.mount_registry.mounted_apps:
             yield from below(mount.handler, prefix + mount.pattern.decode().rstrip("*").rstrip("/"))

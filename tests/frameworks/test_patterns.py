@@ -154,3 +154,13 @@ def covered(file: str) -> StepUpMiddleware:
         Rule("DELETE", "/gone", purpose=PURPOSE, optional=True),
     ]
     return StepUpMiddleware(_app("/users/{id}", "/open"), stepup=stepup, rules=rules)
+
+
+@pytest.mark.parametrize("framework", BUILD)
+def test_a_rule_that_meets_no_route_stops_the_start_in_every_framework(framework: str, tmp_path: Path) -> None:
+    stepup = Site(str(tmp_path / "stepup.db"), frameworks=()).stepup
+    pattern = "/x/{id}" if framework != "litestar" else "/x/{id:str}"
+    app = BUILD[framework](pattern if framework not in ("quart", "django", "sanic") else "/x/<id>", lambda: None)
+    StepUpMiddleware(app, stepup=stepup, rules=[Rule("POST", "/x/{any}", purpose=PURPOSE)])
+    with pytest.raises(ConfigurationError, match="meets no route"):
+        StepUpMiddleware(app, stepup=stepup, rules=[Rule("POST", "/gone/{any}", purpose=PURPOSE)])

@@ -18,7 +18,7 @@ from stepup_middleware.cli import main
 from stepup_middleware.cli.output import PROGRESS_EVERY
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.stores.sqlite import SQLiteStore
-from tests.stores.support import all_records, assert_chains_hold
+from stepup_middleware.testing.contract.values import all_records, assert_chains_hold
 
 
 async def aged(path: Path, *, days: int, count: int = 30) -> None:

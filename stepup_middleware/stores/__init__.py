@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from .base import HotState
-from .sql.store import SQLStore
+from .base import HotState, Store
+from .records import AuditLog, EpochStore, Records
 
-__all__ = ["open_store"]
+if TYPE_CHECKING:
+    from .sql.store import SQLStore
+
+__all__ = ["AuditLog", "EpochStore", "HotState", "Records", "Store", "open_store"]
 
 
 def open_store(address: str | os.PathLike[str], *, hot: str | None = None) -> HotState:

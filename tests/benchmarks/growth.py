@@ -11,8 +11,8 @@ from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import token_fields
+from stepup_middleware.testing.contract.values import grant_for
 from tests.stores.servers import PostgresServer
-from tests.stores.support import grant_for
 
 from .grown import SUBJECTS, WORKSPACES
 from .harness import Benchmark, Figure, Sample, Scale, Side, Sides, at_most

@@ -22,7 +22,7 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.rows import grant_row
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.log_reader import load_sql
-from tests.stores.support import OWNER, TRANSMIT, TTL, ask, enrol, grant_for, passkey, shown_for
+from stepup_middleware.testing.contract.values import OWNER, TRANSMIT, TTL, ask, enrol, grant_for, passkey, shown_for
 
 PATIENT = timedelta(seconds=30)
 SQL = load_sql()

@@ -21,8 +21,8 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.transaction import columns
 from stepup_middleware.stores.rows import grant_row, presentation_row, redeemed_token
 from stepup_middleware.stores.statements import load_statements
+from stepup_middleware.testing.contract.values import OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
 from tests.stores.servers import PostgresServer
-from tests.stores.support import OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, Unavailable, at_least
 from .minted import PATIENT, prompts_like

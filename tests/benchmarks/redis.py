@@ -14,8 +14,8 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import token_fields, token_key
+from stepup_middleware.testing.contract.values import grant_for, shown_for
 from tests.stores.servers import ValkeyServer
-from tests.stores.support import grant_for, shown_for
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, at_least
 from .minted import PATIENT, prompts_like

@@ -18,8 +18,8 @@ from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import event, hold
 from tests.stores.servers import PostgresServer, ValkeyServer, need, pgbouncer
-from tests.stores.support import event, hold
 
 from .harness import Ran, shell
 

@@ -11,7 +11,7 @@ import pytest
 
 from stepup_middleware import EventName
 from stepup_middleware.service.floods import MOST_SESSIONS, REFUSED_PRESENTATIONS, TOLD, Floods
-from tests.stores.support import NOW
+from stepup_middleware.testing.contract.values import NOW
 from tests.support import ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
 MANY = 150

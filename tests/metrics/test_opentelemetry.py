@@ -17,7 +17,7 @@ from opentelemetry.trace import StatusCode
 
 from stepup_middleware import EventName
 from stepup_middleware.metrics.opentelemetry import MOST_OPEN, OpenTelemetrySink
-from tests.stores.support import NOW, event
+from stepup_middleware.testing.contract.values import NOW, event
 from tests.support import TRANSMIT, Browser, house_in
 
 

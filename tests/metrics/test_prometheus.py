@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from stepup_middleware import EventName
 from stepup_middleware.metrics.prometheus import PrometheusSink
-from tests.stores.support import event
+from stepup_middleware.testing.contract.values import event
 from tests.support import ROTATE, TRANSMIT, Browser, house_in
 
 

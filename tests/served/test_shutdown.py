@@ -12,7 +12,7 @@ import httpx2
 
 from stepup_middleware import EventName
 from stepup_middleware.stores.sqlite import SQLiteStore
-from tests.stores.support import all_records, assert_chains_hold
+from stepup_middleware.testing.contract.values import all_records, assert_chains_hold
 
 from .app import lines_of
 from .processes import Person, appears, uvicorn

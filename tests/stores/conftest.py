@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
@@ -16,6 +14,7 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import Opener
 
 from .servers import DATABASE, PostgresServer, ValkeyServer, need, running_postgres
 
@@ -23,12 +22,6 @@ PATIENT = timedelta(seconds=30)  # what a busy machine takes is no fault of the 
 
 
 Kind = Callable[[Path, pytest.FixtureRequest], Callable[[], HotState]]
-
-
-class Opener(Protocol):
-    """Opens another store on the same database, as another node or process would."""
-
-    def __call__(self) -> AbstractAsyncContextManager[HotState]: ...
 
 
 def _sqlite(folder: Path, _: pytest.FixtureRequest) -> Callable[[], SQLStore]:
@@ -72,22 +65,15 @@ def postgres_dsn(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(params=sorted(KINDS))
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Open a store on the test's own database, as often as a test needs nodes."""
-    make = KINDS[request.param](tmp_path, request)
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[HotState]:
-        async with make() as store:
-            yield store
-
-    return opened
+def open_any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """Return what opens a store of each kind in turn, on the test's own database."""
+    return KINDS[request.param](tmp_path, request)
 
 
 @pytest.fixture
-async def store(open_store: Opener) -> AsyncIterator[HotState]:
-    """Yield a started store on an empty database."""
-    async with open_store() as store:
+async def store(open_any_store: Opener) -> AsyncIterator[HotState]:
+    """Yield a started store of each kind in turn, on an empty database."""
+    async with open_any_store() as store:
         yield store
 
 

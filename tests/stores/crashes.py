@@ -29,8 +29,8 @@ from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import Held, all_records, ask, enrol, grant_for, passkey
 
-from .support import Held, all_records, ask, enrol, grant_for, passkey
 from .workers import present
 
 FORKSERVER = get_context("forkserver")  # a clean process to fork from: a worker is up in milliseconds

@@ -31,10 +31,10 @@ from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
+from stepup_middleware.testing.contract.values import all_records, ask, enrol, grant_for, hold_many, passkey, shown_for
 
 from .server_workers import open_store, present_all
 from .servers import PostgresServer, Server, ValkeyServer
-from .support import all_records, ask, enrol, grant_for, hold_many, passkey, shown_for
 
 CROWD = 8
 KILLS = int(os.environ.get("STEPUP_KILLS", "6"))  # of each victim, in each test

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 
 from stepup_middleware.core.decisions import Verdict
 from stepup_middleware.stores.base import Store
-
-from .support import assert_chains_hold, event, hold, hold_many, won
+from stepup_middleware.testing.contract.values import assert_chains_hold, event, hold, hold_many, won
 
 
 async def assert_all_write(stores: Sequence[Store]) -> None:

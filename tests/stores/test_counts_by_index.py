@@ -13,9 +13,9 @@ from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import MINUTE, NOW, event
 
 from .conftest import PATIENT
-from .support import MINUTE, NOW, event
 
 STEP = timedelta(seconds=10)
 IN_AN_HOUR = 360

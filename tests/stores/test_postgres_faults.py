@@ -24,11 +24,7 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.connection import WriterConnection
 from stepup_middleware.stores.postgres.writer import MOST_TOGETHER
 from stepup_middleware.stores.sql.operations import Operation
-from tests.machine import free_port
-
-from .conftest import PATIENT
-from .servers import PATIENCE_SECONDS, PostgresServer, need, pgbouncer
-from .support import (
+from stepup_middleware.testing.contract.values import (
     MINUTE,
     NOW,
     OWNER,
@@ -36,12 +32,16 @@ from .support import (
     all_records,
     asked,
     assert_chains_hold,
-    assert_each_ran_once,
     event,
     hold,
     hold_many,
     names_of,
 )
+from tests.machine import free_port
+
+from .conftest import PATIENT
+from .servers import PATIENCE_SECONDS, PostgresServer, need, pgbouncer
+from .support import assert_each_ran_once
 
 QUICK = timedelta(seconds=1)
 

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.testing.contract.values import NOW, event
 
 from .servers import DATABASE, PostgresServer
-from .support import NOW, event
 from .test_sqlite_guard import ONE_OFF, Case, assert_all_agree, cases
 
 

@@ -12,9 +12,9 @@ import pytest
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.statements import load_migrations
+from stepup_middleware.testing.contract.values import event, hold, won
 
 from .migrated import assert_all_write, assert_side_by_side
-from .support import event, hold, won
 
 if TYPE_CHECKING:
     import asyncpg

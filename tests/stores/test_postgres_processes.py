@@ -8,11 +8,12 @@ from multiprocessing import get_context
 import pytest
 
 from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.testing.contract.values import hold_many
 
 from .killing import KILLS, kill_postgres, kill_workers_on_postgres
 from .server_workers import race
 from .servers import need
-from .support import assert_each_ran_once, hold_many
+from .support import assert_each_ran_once
 
 SPAWN = get_context("spawn")
 

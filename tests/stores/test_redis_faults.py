@@ -23,9 +23,20 @@ from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import prompt_key, session_keys, token_key
+from stepup_middleware.testing.contract.values import (
+    TTL,
+    Held,
+    all_records,
+    ask,
+    assert_chains_hold,
+    event,
+    grant_for,
+    hold,
+    hold_many,
+    names_of,
+)
 
 from .servers import PATIENCE_SECONDS, ValkeyServer, need
-from .support import TTL, Held, all_records, ask, assert_chains_hold, event, grant_for, hold, hold_many, names_of
 
 QUICK = timedelta(seconds=1)
 

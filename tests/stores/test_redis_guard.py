@@ -16,9 +16,9 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import bound_digest, token_key
+from stepup_middleware.testing.contract.values import IP, TTL, event, passkey, row_of
 
 from .servers import DATABASE, PostgresServer, ValkeyServer
-from .support import IP, TTL, event, passkey, row_of
 from .test_sqlite_guard import ISSUED_AT, ONE_OFF, Case, cases, judged, presentation
 
 

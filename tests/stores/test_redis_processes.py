@@ -9,11 +9,12 @@ import pytest
 
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
+from stepup_middleware.testing.contract.values import hold_many
 
 from .killing import KILLS, kill_postgres_behind_valkey, kill_valkey, kill_workers_on_valkey
 from .server_workers import race
 from .servers import need
-from .support import assert_each_ran_once, hold_many
+from .support import assert_each_ran_once
 
 SPAWN = get_context("spawn")
 

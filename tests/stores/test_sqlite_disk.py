@@ -20,10 +20,10 @@ import pytest
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import all_records, assert_chains_hold, event, hold_many, won
 from tests.machine import program
 
 from .crashes import Siege
-from .support import all_records, assert_chains_hold, event, hold_many, won
 
 PAGE = 4096
 

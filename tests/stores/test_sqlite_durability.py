@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from stepup_middleware.stores.sqlite import SQLiteStore, database
-
-from .support import hold, won
+from stepup_middleware.testing.contract.values import hold, won
 
 
 # X01

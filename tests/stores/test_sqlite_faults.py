@@ -21,8 +21,7 @@ from stepup_middleware.errors import ConfigurationError, StoreError, StoreTimeou
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.database import network_file_system
-
-from .support import (
+from stepup_middleware.testing.contract.values import (
     NOW,
     OWNER,
     all_records,

@@ -34,8 +34,7 @@ from stepup_middleware.stores.rows import token_of
 from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.sqlite import SQLiteStore
-
-from .support import IP, MICROSECOND, NOW, TTL, all_records, event, passkey
+from stepup_middleware.testing.contract.values import IP, MICROSECOND, NOW, TTL, all_records, event, passkey
 
 ISSUED_AT = NOW
 HONEST: dict[str, Any] = {

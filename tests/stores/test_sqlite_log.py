@@ -16,9 +16,8 @@ from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.service.verification import LogFault, LogVerifier
 from stepup_middleware.stores.records import AuditLog
 from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
+from stepup_middleware.testing.contract.values import NOW, event
 from tests.evidence.support import KEY, person, run, signing_house, transmit
-
-from .support import NOW, event
 
 TRUST = Trust(head_keys={KEY.key_id: KEY.public_key})
 

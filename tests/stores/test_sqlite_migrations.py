@@ -12,9 +12,9 @@ import pytest
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
 from stepup_middleware.stores.statements import foundation_of, load_migrations
+from stepup_middleware.testing.contract.values import hold, won
 
 from .migrated import assert_all_write, assert_side_by_side
-from .support import hold, won
 
 MIGRATIONS = load_migrations("stepup_middleware.stores.sqlite")
 EARLIER = """

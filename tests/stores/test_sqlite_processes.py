@@ -10,9 +10,10 @@ import pytest
 
 from stepup_middleware.core.events import EventName
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import all_records, assert_chains_hold, hold_many
 
 from .crashes import besieged
-from .support import all_records, assert_chains_hold, assert_each_ran_once, hold_many
+from .support import assert_each_ran_once
 from .workers import race, redeem_over_a_fork
 
 SPAWN = get_context("spawn")

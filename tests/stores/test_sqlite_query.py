@@ -15,8 +15,7 @@ from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.query import statement
-
-from .support import NOW, all_records, event
+from stepup_middleware.testing.contract.values import NOW, all_records, event
 
 EVENTS = (EventName.VERIFIED, EventName.FAILED, EventName.ACTION_AUTHORIZED, EventName.REUSED)
 STEP = timedelta(seconds=10)

@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url, encode_cbor
 
-from .ceremonies.totp import DIGITS, PERIOD_SECONDS
+from stepup_middleware.ceremonies.totp import DIGITS, PERIOD_SECONDS
 
 __all__ = [
     "EDDSA",

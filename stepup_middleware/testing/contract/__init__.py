@@ -1,0 +1,59 @@
+"""What every store must keep to, as tests: subclass ``StoreContract`` in a test module of your own.
+
+Needs pytest and pytest-asyncio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from stepup_middleware.stores.base import HotState
+
+from .alerts import AlertContract
+from .audit import LogContract
+from .counts import CountContract
+from .grants import GrantContract
+from .prompts import PromptContract
+from .purge import PurgeContract
+from .redeem import RedemptionContract
+from .settings import FactorAndPolicyContract
+from .values import Opener
+
+__all__ = ["StoreContract"]
+
+
+@pytest.mark.asyncio
+class StoreContract(
+    PromptContract,
+    GrantContract,
+    RedemptionContract,
+    FactorAndPolicyContract,
+    LogContract,
+    CountContract,
+    AlertContract,
+    PurgeContract,
+):
+    """The contract of a store, as tests that pytest collects from a subclass.
+
+    A subclass gives the fixture ``open_store``: a callable that returns a store, not started, each time on the same
+    data, as another process or node would open it. The data is new for each test::
+
+        class TestMyStore(StoreContract):
+            @pytest.fixture
+            def open_store(self, tmp_path):
+                return lambda: MyStore(tmp_path / "data")
+    """
+
+    @pytest.fixture
+    def open_store(self) -> Opener:
+        """Return what opens a store. A subclass replaces this."""
+        raise NotImplementedError("give a fixture open_store: a callable that returns a store, not started")
+
+    @pytest_asyncio.fixture
+    async def store(self, open_store: Opener) -> AsyncIterator[HotState]:
+        """Yield a started store without data."""
+        async with open_store() as store:
+            yield store

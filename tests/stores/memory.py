@@ -1,0 +1,558 @@
+"""A store in memory, as the guide's page on a store of one's own tells: what the contract asks of any store.
+
+It forgets everything with its process and is no store to serve with. One event loop runs every verb to its end
+without a wait, so that each is a transaction as long as it changes nothing before all that may fail is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from stepup_middleware.core.attempts import AttemptLimit, TooMany, count_attempt
+from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, ChainStart, EventCounts
+from stepup_middleware.core.binding import details_digest
+from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash, read_record
+from stepup_middleware.core.challenge import PendingChallenge
+from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, TokenState, Verdict, decide
+from stepup_middleware.core.events import AuditEvent, AuditRecord
+from stepup_middleware.core.factors import (
+    EnrolledFactor,
+    Enrolment,
+    Factor,
+    FactorKind,
+    TOTPFactor,
+    WebAuthnFactor,
+    may_remove,
+)
+from stepup_middleware.core.grants import GrantRefused, TokenGrant, factor_refusal
+from stepup_middleware.core.heads import SignedHead
+from stepup_middleware.core.policy import StoredPolicy
+from stepup_middleware.core.presentations import presentation_events, replay_of
+from stepup_middleware.core.prompts import (
+    ONE_FLOOD_EVENT_PER,
+    PROMPT_LIFETIME,
+    Asked,
+    NoFactor,
+    Prompt,
+    PromptState,
+    StoredPrompt,
+    asking_event,
+    flood_event,
+)
+from stepup_middleware.core.prompts import ask as decide_prompt
+from stepup_middleware.core.retention import (
+    ALERT_LEASE,
+    ALERTS_STAY,
+    PROMPTS_STAY,
+    TOKENS_STAY,
+    Purged,
+    clock_anomaly,
+    purgeable,
+    retention_of,
+)
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.base import Store
+
+Person = tuple[str, str]
+Subscriber = Callable[[Sequence[tuple[int, AuditEvent]]], None]
+
+
+@dataclass
+class Data:
+    """What all stores on the same memory share."""
+
+    prompts: dict[str, StoredPrompt] = field(default_factory=dict)
+    challenges: dict[str, PendingChallenge] = field(default_factory=dict)
+    brought: dict[str, int] = field(default_factory=dict)  # the token that a prompt brought
+    tokens: dict[int, TokenRow] = field(default_factory=dict)
+    minted: int = 0
+    blocked: dict[tuple[str, str, str], list[datetime]] = field(default_factory=dict)  # places of refused requests
+    floods: dict[tuple[str, str, str], tuple[datetime, int]] = field(default_factory=dict)
+    attempts: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+    steps: Counter[Person] = field(default_factory=Counter)
+    handles: dict[Person, bytes] = field(default_factory=dict)
+    factors: dict[Person, dict[str, Factor]] = field(default_factory=dict)
+    enrolments: dict[tuple[str, str, str, FactorKind], Enrolment] = field(default_factory=dict)
+    policies: dict[str, StoredPolicy] = field(default_factory=dict)
+    log: list[AuditRecord] = field(default_factory=list)
+    seq: int = 0
+    ends: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    starts: dict[str, ChainStart] = field(default_factory=dict)
+    signed: list[SignedHead] = field(default_factory=list)
+    alerts: dict[int, tuple[datetime, tuple[str, ...]]] = field(default_factory=dict)  # held until, had by
+    purged_at: datetime | None = None
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class MemoryStore(Store):
+    """Keeps everything in ``data``."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._subscribers: list[Subscriber] = []
+        self._started = False
+
+    async def start(self) -> None:
+        self._started = True
+
+    async def close(self) -> None:
+        self._started = False
+
+    # the log
+
+    def _log(self, events: Iterable[AuditEvent]) -> None:
+        """Write events, all or none. Raises ``StoreError`` for one that cannot be written."""
+        data, made = self._data, list[tuple[AuditEvent, AuditRecord]]()
+        ends, seq = dict(data.ends), data.seq
+        for event in events:
+            chain = chain_name("memory", event.retention_years)
+            link, previous = ends.get(chain, (0, GENESIS))
+            try:
+                body = event.body()
+                hash_ = link_hash(chain, link + 1, previous, leaf_hash(body))
+            except ValueError as error:
+                raise StoreError(f"an event cannot be written: {error}") from error
+            seq += 1
+            ends[chain] = (link + 1, hash_)
+            made.append((event, read_record(seq, chain, link + 1, previous, hash_, body)))
+        data.ends, data.seq = ends, seq
+        data.log += [record for _, record in made]
+        for event, record in made:
+            if event.is_alert:
+                data.alerts[record.seq] = (event.at + ALERT_LEASE, ())
+        if made:
+            data.grown.set()
+            for subscriber in self._subscribers:
+                subscriber([(record.seq, event) for event, record in made])
+
+    async def append(self, events: Sequence[AuditEvent]) -> None:
+        self._log(events)
+
+    def append_soon(self, event: AuditEvent) -> None:
+        with suppress(StoreError):  # a store to serve with counts what it lost and says so
+            self._log([event])
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        self._subscribers.append(subscriber)
+
+    def _matching(self, workspace_id: str | None, wanted: AuditFilter) -> list[AuditRecord]:
+        asked = {"subject_id": wanted.subject, "purpose": wanted.purpose, "event": wanted.event}
+        asked |= {"outcome": wanted.outcome, "prompt_id": wanted.prompt, "workspace_id": workspace_id}
+        return [
+            record
+            for record in self._data.log
+            if all(value is None or getattr(record, name) == value for name, value in asked.items())
+            and (wanted.since is None or record.at >= wanted.since)
+            and (wanted.until is None or record.at < wanted.until)
+        ]
+
+    async def audit_page(
+        self, workspace_id: str | None, wanted: AuditFilter, *, before: int | None, limit: int
+    ) -> AuditPage:
+        found = [record for record in self._matching(workspace_id, wanted) if before is None or record.seq < before]
+        shown = tuple(found[::-1][:limit])
+        return AuditPage(events=shown, next=shown[-1].seq if len(found) > limit and shown else None)
+
+    async def audit_after(
+        self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
+    ) -> tuple[AuditRecord, ...]:
+        return tuple([record for record in self._matching(workspace_id, wanted) if record.seq > after][:limit])
+
+    async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
+        found = self._matching(workspace_id, AuditFilter(since=since, until=until))
+        hours = Counter((record.at.replace(minute=0, second=0, microsecond=0), record.event) for record in found)
+        return EventCounts(by_hour=hours, last_seq=self._data.seq)
+
+    async def last_seq(self) -> int:
+        return self._data.seq
+
+    async def wait_for_audit(self, after: int, *, seconds: float) -> None:
+        self._data.grown.clear()
+        if self._data.seq <= after:
+            try:
+                await asyncio.wait_for(self._data.grown.wait(), seconds)
+            except TimeoutError:
+                return
+
+    async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
+        return tuple(r for r in self._data.log if r.chain == chain and first <= r.link <= last)
+
+    async def chain_heads(self) -> tuple[AuditRecord, ...]:
+        return tuple({record.chain: record for record in self._data.log}.values())
+
+    async def chain_starts(self) -> tuple[ChainStart, ...]:
+        return tuple(self._data.starts.values())
+
+    async def add_head(self, head: SignedHead) -> None:
+        self._data.signed.append(head)
+
+    async def heads(self, chain: str, *, from_link: int = 0, limit: int = 100) -> tuple[SignedHead, ...]:
+        found = [head for head in self._data.signed if head.chain == chain and head.link >= from_link]
+        return tuple(sorted(found, key=lambda head: head.link)[:limit])
+
+    async def signed_chains(self) -> tuple[str, ...]:
+        return tuple({head.chain for head in self._data.signed})
+
+    async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
+        free = sorted(seq for seq, (held, _) in self._data.alerts.items() if held <= now)[:limit]
+        records = {record.seq: record for record in self._data.log}
+        claimed = []
+        for seq in free:
+            _, had = self._data.alerts[seq]
+            if seq not in records:
+                del self._data.alerts[seq]
+                continue
+            self._data.alerts[seq] = (until, had)
+            claimed.append(Alert(record=records[seq], had=had))
+        return tuple(claimed)
+
+    async def settle_alert(self, seq: int, *, had: Sequence[str], over: bool) -> None:
+        if over:
+            self._data.alerts.pop(seq, None)
+        elif seq in self._data.alerts:
+            self._data.alerts[seq] = (self._data.alerts[seq][0], tuple(had))
+
+    async def purge(self, *, now: datetime, limit: int, vouched: bool = False) -> Purged:
+        data = self._data
+        newest, oldest = (data.log[-1].at, data.log[0].at) if data.log else (None, None)
+        anomaly = clock_anomaly(now, newest=newest, before=data.purged_at or oldest, vouched=vouched)
+        if anomaly is not None:
+            return Purged(anomalies=(anomaly,))
+        data.purged_at, events = now, 0
+        for chain in sorted({record.chain for record in data.log}):
+            links = [record for record in data.log if record.chain == chain][: limit - events]
+            last = purgeable(((record.link, record.at) for record in links), retention_of(chain) or 0, now)
+            if last is not None:
+                gone = {record.seq for record in links if record.link <= last}
+                hash_ = next(record.hash for record in links if record.link == last)
+                data.starts[chain] = ChainStart(chain=chain, link=last, hash=hash_, purged_at=now)
+                data.log = [record for record in data.log if record.seq not in gone]
+                data.signed = [head for head in data.signed if head.chain != chain or head.link >= last]
+                events += len(gone)
+        over = [p.prompt.id for p in data.prompts.values() if p.prompt.expires_at <= now - PROMPTS_STAY][:limit]
+        spent = [id_ for id_, row in data.tokens.items() if row.expires_at <= now - TOKENS_STAY][:limit]
+        for prompt_id in over:
+            del data.prompts[prompt_id]
+        for id_ in spent:
+            del data.tokens[id_]
+        records = {record.seq: record.at for record in data.log}
+        data.alerts = {seq: kept for seq, kept in data.alerts.items() if records.get(seq, now) > now - ALERTS_STAY}
+        more = limit in (events, len(over), len(spent))
+        return Purged(events=events, prompts=len(over), tokens=len(spent), more=more)
+
+    # prompts
+
+    def _open(self, prompt_id: str, now: datetime) -> Prompt | None:
+        stored = self._data.prompts.get(prompt_id)
+        alive = stored is not None and stored.state is PromptState.OPEN and now < stored.prompt.expires_at
+        return stored.prompt if stored is not None and alive else None
+
+    def _close(self, prompt_id: str, state: PromptState) -> None:
+        self._data.prompts[prompt_id] = replace(self._data.prompts[prompt_id], state=state)
+        self._data.challenges.pop(prompt_id, None)
+
+    async def ask(self, asked: Asked, *, open_limit: int) -> Prompt | NoFactor | TooMany:
+        data, now, asker = self._data, asked.now, asked.asker
+        if asked.prompt_id in data.prompts:
+            raise StoreError("a prompt of this id exists")
+        ends = [
+            stored.prompt.expires_at
+            for stored in data.prompts.values()
+            if (stored.prompt.workspace_id, stored.prompt.subject_id, stored.prompt.session) == asker
+            and stored.state is not PromptState.PROVED
+        ]
+        taken = [end for end in (*ends, *data.blocked.get(asker, ())) if end > now]
+        if len(taken) >= open_limit:
+            logged_at, unlogged = data.floods.get(asker, (None, 0))
+            if logged_at is not None and abs(now - logged_at) < ONE_FLOOD_EVENT_PER:
+                data.floods[asker] = (logged_at, unlogged + 1)
+            else:
+                self._log([flood_event(asked, also_refused_before=unlogged)])
+                data.floods[asker] = (now, 0)
+            return TooMany(retry_after=min(taken) - now if taken else ONE_FLOOD_EVENT_PER)
+        workspace, subject, _ = asker
+        policy = data.policies.get(workspace, StoredPolicy())
+        result = decide_prompt(asked, policy, self._enrolled((workspace, subject)))
+        self._log([*asked.also, asking_event(asked, result)])
+        if isinstance(result, Prompt):
+            data.prompts[result.id] = StoredPrompt(prompt=result, state=PromptState.OPEN)
+        else:
+            data.blocked.setdefault(asker, []).append(now + PROMPT_LIFETIME)
+        return result
+
+    async def get_prompt(self, prompt_id: str, *, now: datetime) -> StoredPrompt | None:
+        stored = self._data.prompts.get(prompt_id)
+        return None if stored is None or stored.prompt.expires_at <= now else stored
+
+    async def set_challenge(self, prompt_id: str, challenge: PendingChallenge, *, now: datetime) -> bool:
+        if self._open(prompt_id, now) is None:
+            return False
+        self._data.challenges[prompt_id] = challenge
+        return True
+
+    async def pop_challenge(self, prompt_id: str, *, now: datetime) -> PendingChallenge | None:
+        return None if self._open(prompt_id, now) is None else self._data.challenges.pop(prompt_id, None)
+
+    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent, now: datetime) -> bool:
+        stored = self._data.prompts.get(prompt_id)
+        token = self._data.tokens.get(self._data.brought.get(prompt_id, 0))
+        proved = stored is not None and stored.state is PromptState.PROVED and token is not None
+        if proved and token is not None:
+            if token.state is not TokenState.ISSUED or token.expires_at <= now:
+                return False
+        elif self._open(prompt_id, now) is None:
+            return False
+        self._log([event])
+        if token is not None:
+            self._data.tokens[token.reference.id] = replace(token, state=TokenState.REVOKED)
+        self._close(prompt_id, PromptState.CANCELLED)
+        return True
+
+    # tokens
+
+    async def issue_token(self, grant: TokenGrant) -> TokenReference | GrantRefused:
+        data, prompt = self._data, grant.prompt
+        if self._open(prompt.id, grant.issued_at) is None:
+            return GrantRefused.PROMPT_CLOSED
+        person = (prompt.workspace_id, prompt.subject_id)
+        factor = data.factors.get(person, {}).get(grant.factor_id)
+        count = factor.sign_count if isinstance(factor, WebAuthnFactor) else None
+        refused = factor_refusal(grant, None if factor is None else (factor.kind.value, count))
+        if refused is not None or factor is None:
+            return refused or GrantRefused.FACTOR_GONE
+        if grant.time_step is not None and grant.time_step <= data.steps[person]:
+            return GrantRefused.STEP_SPENT
+        self._log([grant.event])
+        if isinstance(factor, WebAuthnFactor):
+            backed_up = factor.backed_up if grant.backed_up is None else grant.backed_up
+            used: Factor = replace(
+                factor, sign_count=grant.sign_count or 0, backed_up=backed_up, last_used_at=grant.issued_at
+            )
+        else:
+            used = replace(factor, last_used_at=grant.issued_at)
+            data.steps[person] = grant.time_step or 0
+        data.factors[person][factor.id] = used
+        data.attempts.pop((*person, grant.bucket), None)
+        data.minted += 1
+        reference = TokenReference(data.minted, grant.nonce)
+        data.tokens[reference.id] = TokenRow(
+            reference=reference,
+            state=TokenState.ISSUED,
+            prompt_id=prompt.id,
+            workspace_id=prompt.workspace_id,
+            subject_id=prompt.subject_id,
+            session=prompt.session,
+            ip=prompt.ip,
+            purpose=prompt.purpose,
+            requirement=prompt.requirement,
+            policy_version=prompt.policy_version,
+            request_digest=prompt.request.digest(),
+            details_digest=details_digest(prompt.details),
+            factor_id=grant.factor_id,
+            factor_kind=grant.factor_kind,
+            issued_at=grant.issued_at,
+            expires_at=grant.expires_at,
+        )
+        data.brought[prompt.id] = reference.id
+        self._close(prompt.id, PromptState.PROVED)
+        return reference
+
+    async def redeem(self, shown: Presentation) -> Redemption:
+        row = self._data.tokens.get(shown.reference.id)
+        if row is not None and row.reference != shown.reference:
+            row = None
+        if row is not None and row.state is TokenState.REDEEMED and row.attempt == shown.attempt:
+            return Redemption(decision=Decision(verdict=Verdict.REDEEMED), row=row)
+        person = None if row is None else (row.workspace_id, row.subject_id)
+        live = row is not None and person is not None and row.factor_id in self._data.factors.get(person, {})
+        decision = decide(row, shown, factor_live=live)
+        after, replay = row, None
+        if row is not None and decision.verdict is Verdict.REDEEMED:
+            after = replace(
+                row,
+                state=TokenState.REDEEMED,
+                attempt=shown.attempt,
+                redeemed_at=shown.now,
+                redeemed_ip=shown.ip,
+                redeemed_user_agent=shown.user_agent,
+            )
+        elif row is not None and decision.verdict is Verdict.REUSED:
+            replay = replay_of(shown, row)
+            after = replace(row, replays=replay.after)
+        elif row is not None and decision.revoke and row.state is TokenState.ISSUED:
+            after = replace(row, state=TokenState.REVOKED)
+        if replay is None or replay.told:
+            self._log(presentation_events(shown, decision, row, replay=replay))
+        if after is not None:
+            self._data.tokens[after.reference.id] = after
+        return Redemption(decision=decision, row=after)
+
+    def _revoke(self, rows: Iterable[TokenRow]) -> None:
+        for row in tuple(rows):
+            if row.state is TokenState.ISSUED:
+                self._data.tokens[row.reference.id] = replace(row, state=TokenState.REVOKED)
+
+    async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
+        holder = (workspace_id, subject_id, session)
+        rows = self._data.tokens.values()
+        self._revoke(row for row in rows if (row.workspace_id, row.subject_id, row.session) == holder)
+        for stored in tuple(self._data.prompts.values()):
+            prompt = stored.prompt
+            if (prompt.workspace_id, prompt.subject_id, prompt.session) == holder:
+                self._close(prompt.id, PromptState.CANCELLED)
+
+    async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:
+        self._log([] if event is None else [event])
+        self._revoke(self._data.tokens.values())
+        self._data.prompts.clear()
+        self._data.challenges.clear()
+
+    # attempts, time-steps, policy
+
+    async def reserve_attempt(
+        self, workspace_id: str, subject_id: str, bucket: str, *, limit: AttemptLimit, now: datetime
+    ) -> TooMany | None:
+        key = (workspace_id, subject_id, bucket)
+        counted = count_attempt(self._data.attempts.get(key), limit, now)
+        if isinstance(counted, TooMany):
+            return counted
+        self._data.attempts[key] = counted
+        return None
+
+    async def last_time_step(self, workspace_id: str, subject_id: str) -> int:
+        return self._data.steps[workspace_id, subject_id]
+
+    async def advance_time_step(self, workspace_id: str, subject_id: str, step: int) -> bool:
+        if step <= self._data.steps[workspace_id, subject_id]:
+            return False
+        self._data.steps[workspace_id, subject_id] = step
+        return True
+
+    async def get_policy(self, workspace_id: str) -> StoredPolicy:
+        return self._data.policies.get(workspace_id, StoredPolicy())
+
+    async def set_policy(
+        self, workspace_id: str, changes: Sequence[tuple[str, str]], events: Sequence[AuditEvent], *, now: datetime
+    ) -> StoredPolicy:
+        self._log(events)
+        before = await self.get_policy(workspace_id)
+        after = StoredPolicy(version=before.version + 1, values={**before.values, **dict(changes)})
+        self._data.policies[workspace_id] = after
+        return after
+
+    # factors
+
+    def _enrolled(self, person: Person) -> list[EnrolledFactor]:
+        factors = sorted(self._data.factors.get(person, {}).values(), key=lambda factor: (factor.created_at, factor.id))
+        return [EnrolledFactor(factor.id, factor.kind) for factor in factors]
+
+    async def list_factors(self, workspace_id: str, subject_id: str) -> tuple[Factor, ...]:
+        person = (workspace_id, subject_id)
+        factors = [self._data.factors[person][enrolled.id] for enrolled in self._enrolled(person)]
+        step = self._data.steps[person]
+        return tuple(replace(one, last_step=step) if isinstance(one, TOTPFactor) else one for one in factors)
+
+    async def user_handle(self, workspace_id: str, subject_id: str, *, fresh: bytes) -> bytes:
+        return self._data.handles.setdefault((workspace_id, subject_id), fresh)
+
+    async def begin_enrolment(self, enrolment: Enrolment, *, now: datetime) -> None:
+        key = (enrolment.workspace_id, enrolment.subject_id, enrolment.session, enrolment.kind)
+        self._data.enrolments[key] = enrolment
+
+    async def pop_enrolment(
+        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str | None, now: datetime
+    ) -> Enrolment | None:
+        found = self._data.enrolments.get((workspace_id, subject_id, session, kind))
+        if found is None or now >= found.expires_at or id not in (None, found.id):
+            return None
+        return self._data.enrolments.pop((workspace_id, subject_id, session, kind))
+
+    async def get_enrolment(
+        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str, now: datetime
+    ) -> Enrolment | None:
+        found = self._data.enrolments.get((workspace_id, subject_id, session, kind))
+        return None if found is None or now >= found.expires_at or id != found.id else found
+
+    async def add_webauthn_factor(
+        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent, first: bool = False
+    ) -> bool:
+        person = (workspace_id, subject_id)
+        everyones = [one for some in self._data.factors.values() for one in some.values()]
+        known = [one.credential_id for one in everyones if isinstance(one, WebAuthnFactor)]
+        if factor.credential_id in known or (first and self._enrolled(person)):
+            return False
+        self._log([event])
+        self._data.factors.setdefault(person, {})[factor.id] = factor
+        return True
+
+    async def add_totp_factor(
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor: TOTPFactor,
+        *,
+        enrolment_id: str,
+        event: AuditEvent,
+        first: bool = False,
+    ) -> bool:
+        person = (workspace_id, subject_id)
+        begun = [key for key, one in self._data.enrolments.items() if one.id == enrolment_id and key[:2] == person]
+        if not begun or factor.last_step <= self._data.steps[person] or (first and self._enrolled(person)):
+            return False
+        self._log([event])
+        del self._data.enrolments[begun[0]]
+        self._data.steps[person] = factor.last_step
+        self._data.factors.setdefault(person, {})[factor.id] = factor
+        self._data.attempts.pop((*person, FactorKind.TOTP.value), None)
+        return True
+
+    async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
+        factors = self._data.factors.get((workspace_id, subject_id), {})
+        if factor_id not in factors:
+            return False
+        factors[factor_id] = replace(factors[factor_id], name=name)
+        return True
+
+    async def remove_factor(
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor_id: str,
+        *,
+        event: AuditEvent,
+        now: datetime,
+        only_spare: bool = False,
+    ) -> bool:
+        person = (workspace_id, subject_id)
+        if factor_id not in self._data.factors.get(person, {}):
+            return False
+        if only_spare and not may_remove(self._enrolled(person), factor_id):
+            return False
+        self._log([event])
+        del self._data.factors[person][factor_id]
+        return True
+
+    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
+        found: list[tuple[str, Person, TOTPFactor]] = sorted(
+            (
+                (factor.id, person, factor)
+                for person, some in self._data.factors.items()
+                for factor in some.values()
+                if isinstance(factor, TOTPFactor) and factor.id > after
+            ),
+            key=lambda one: one[0],
+        )[:limit]
+        try:
+            secrets: list[Any] = [rewrite(factor.encrypted_secret) for _, _, factor in found]
+        except Exception as error:
+            raise StoreError(f"a secret cannot be rewritten: {error}") from error
+        for (id_, person, factor), secret in zip(found, secrets, strict=True):
+            self._data.factors[person][id_] = replace(factor, encrypted_secret=secret)
+        return found[-1][0] if len(found) == limit else None

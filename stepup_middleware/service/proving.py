@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,13 +19,13 @@ from stepup_middleware.core.prompts import Prompt, PromptState, prompt_event
 from stepup_middleware.core.purposes import FACTOR_CHANGE, Catalogue, Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.relying_party import RelyingParty
-from stepup_middleware.core.tokens import NONCE_BYTES as TOKEN_NONCE_BYTES
 from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.base import HotState
 
 from .admission import insufficient, whole_seconds
 from .floods import Floods
+from .grants import IssuedToken, proof_data, token_grant
 from .vault import Vault
 from .visitor import Visitor
 
@@ -46,15 +45,6 @@ USED_CODE = Refusal(
     detail="This code was used already, and each code works once. Wait for the next one, then type that.",
 )
 _NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedToken:
-    """A token fresh from a passed ceremony, and when its life ends."""
-
-    token: str = field(repr=False)
-    expires_at: datetime
-    prompt: Prompt
 
 
 class Proving:
@@ -276,30 +266,11 @@ class Proving:
     ) -> TokenGrant:
         purpose = self.purpose_of(prompt)
         assert purpose is not None  # noqa: S101 - open_prompt refused the prompt otherwise
+        data = proof_data(factor, evidence)
         event = self._event(
-            visitor,
-            prompt,
-            EventName.VERIFIED,
-            factor_kind=factor.kind,
-            factor_id=factor.id,
-            data={
-                "acr": "phr" if factor.kind.phishing_resistant else "mfa",
-                "amr": list(factor.kind.amr),
-                "factor_name": factor.name,
-                "proof": dict(evidence),
-            },
+            visitor, prompt, EventName.VERIFIED, factor_kind=factor.kind, factor_id=factor.id, data=data
         )
-        return TokenGrant(
-            prompt=prompt,
-            factor_id=factor.id,
-            factor_kind=factor.kind,
-            nonce=secrets.token_bytes(TOKEN_NONCE_BYTES),
-            bucket=bucket,
-            event=event,
-            issued_at=visitor.now,
-            expires_at=visitor.now + purpose.ttl,
-            **counters,
-        )
+        return token_grant(visitor, prompt, factor, ttl=purpose.ttl, bucket=bucket, event=event, **counters)
 
     async def _issue(
         self, visitor: Visitor, prompt: Prompt, factor: Factor, grant: TokenGrant

@@ -21,6 +21,7 @@ from stepup_middleware.stores.base import HotState
 from . import settings
 from .admission import Admission
 from .audit import AuditService
+from .enrolment import EnrolmentService
 from .evidence import EvidenceService
 from .factors import FactorService
 from .floods import Floods
@@ -46,6 +47,7 @@ class Parts:
     policy: PolicyService
     audit: AuditService
     factors: FactorService
+    enrolment: EnrolmentService
     keeper: HeadKeeper | None
     evidence: EvidenceService
     dispatcher: Dispatcher
@@ -130,12 +132,12 @@ def wire(
         ),
         policy=PolicyService(store=records, catalogue=catalogue, clock=clock, floods=floods),
         audit=AuditService(store=records, rule=failure_cluster),
-        factors=FactorService(
+        factors=FactorService(store=records, catalogue=catalogue),
+        enrolment=EnrolmentService(
             store=records,
             vault=vault,
             relying_party=relying_party,
             catalogue=catalogue,
-            clock=clock,
             totp_limit=totp_limit,
             floods=floods,
         ),

@@ -36,7 +36,7 @@ async def list_factors(call: Call) -> Response:
 async def _may_enrol(call: Call, kind: FactorKind) -> Refusal | None:
     """A first factor needs a fresh sign-in, a further one a step-up with the strongest kind there is."""
     if not await call.stepup.factors.list(call.visitor.subject):
-        return await call.stepup.factors.first_allowed(call.visitor)
+        return await call.stepup._parts.enrolment.first_allowed(call.visitor)
     return await _step_up(call, (("Add", kind.label),))
 
 
@@ -58,14 +58,14 @@ async def factor_options(call: Call) -> Response:
     kind = FactorKind(wanted)
     if refusal := await _may_enrol(call, kind):
         return call.refuse(refusal)
-    options = await call.stepup.factors.begin_webauthn(call.visitor, kind)
+    options = await call.stepup._parts.enrolment.begin_webauthn(call.visitor, kind)
     return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
 
 
 async def factor_finish(call: Call) -> Response:
     """Finish enrolling a passkey or a hardware key."""
     body = await call.json()
-    factor = await call.stepup.factors.finish_webauthn(call.visitor, body.get("name"), body.get("credential"))
+    factor = await call.stepup._parts.enrolment.finish_webauthn(call.visitor, body.get("name"), body.get("credential"))
     return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor), 201)
 
 
@@ -74,7 +74,7 @@ async def totp_begin(call: Call) -> Response:
     await call.body()
     if refusal := await _may_enrol(call, FactorKind.TOTP):
         return call.refuse(refusal)
-    new = await call.stepup.factors.begin_totp(call.visitor)
+    new = await call.stepup._parts.enrolment.begin_totp(call.visitor)
     if isinstance(new, Refusal):
         return call.refuse(new)
     return call.json_response({"id": new.id, "secret": new.secret, "uri": new.uri, "qr_svg": new.qr_svg}, 201)
@@ -84,7 +84,9 @@ async def totp_confirm(call: Call) -> Response:
     """Confirm an authenticator app by a code of it."""
     body = await call.json()
     enrolment_id = call.parameter("factor_id")
-    factor = await call.stepup.factors.confirm_totp(call.visitor, enrolment_id, body.get("code"), body.get("name"))
+    factor = await call.stepup._parts.enrolment.confirm_totp(
+        call.visitor, enrolment_id, body.get("code"), body.get("name")
+    )
     return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor))
 
 

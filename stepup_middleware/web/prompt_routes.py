@@ -12,7 +12,8 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.request.bound import below_root
 from stepup_middleware.request.cookie import token_cookie
 from stepup_middleware.request.site import is_navigation
-from stepup_middleware.service.proving import IssuedToken, insufficient_for
+from stepup_middleware.service.grants import IssuedToken
+from stepup_middleware.service.proving import insufficient_for
 
 from .answers import SAFE_HEADERS
 from .call import BadRequest, Call

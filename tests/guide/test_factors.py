@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 
 from stepup_middleware import AttemptLimit, Subject
-from stepup_middleware.service.factors import FRESH_SIGN_IN, MAX_FACTORS
+from stepup_middleware.service.enrolment import FRESH_SIGN_IN, MAX_FACTORS
 from stepup_middleware.service.proving import WEBAUTHN_LIMIT
 
 from .harness import Ran

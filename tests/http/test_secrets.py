@@ -11,7 +11,7 @@ import pytest
 
 from stepup_middleware.core.application import Application
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.service.proving import IssuedToken
+from stepup_middleware.service.grants import IssuedToken
 from stepup_middleware.testing import totp_code
 from tests.support import ELSEWHERE, KEY, ROTATE, TRANSMIT, Browser, House, house_in
 
@@ -123,7 +123,7 @@ async def test_no_secret_is_in_a_repr(ada: Browser, house: House) -> None:
         house.stepup._parts.proving,
         house.stepup._parts.admission,
         house.stepup.factors,
-        house.stepup.factors._vault,
+        house.stepup._parts.vault,
         house.stepup._parts.admission._codec,
         await house.stepup.factors.list(ada.subject),
         TokenReference(1, bytes(16)),

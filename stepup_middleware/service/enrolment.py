@@ -1,0 +1,296 @@
+"""Enrolment of a person's factors: by a registration ceremony, or by a secret and its first code.
+
+Whoever begins to enrol a further factor has stepped up for it: the caller asks first. Finishing an enrolment asks for
+nothing more; it is bound to the session that began it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from stepup_middleware.ceremonies import registration, totp
+from stepup_middleware.core.attempts import AttemptLimit
+from stepup_middleware.core.events import EventName
+from stepup_middleware.core.factors import (
+    Enrolment,
+    Factor,
+    FactorKind,
+    TOTPFactor,
+    WebAuthnFactor,
+)
+from stepup_middleware.core.purposes import Catalogue
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.relying_party import RelyingParty
+from stepup_middleware.core.subject import Subject
+from stepup_middleware.errors import CeremonyError, FailureReason
+from stepup_middleware.stores.records import Records
+
+from .admission import whole_seconds
+from .factors import factor_name
+from .floods import Floods
+from .proving import NO_CODE, TOTP_BUCKET, USED_CODE
+from .vault import Vault
+from .visitor import Visitor
+
+ENROLMENT_LIFETIME = timedelta(minutes=10)
+FRESH_SIGN_IN = timedelta(minutes=10)
+MAX_FACTORS = 20
+
+_FAILED = {
+    True: Refusal(
+        code=RefusalCode.VERIFICATION_FAILED,
+        detail="This code does not match. Type the six digits that the app shows now.",
+    ),
+    False: Refusal(
+        code=RefusalCode.VERIFICATION_FAILED,
+        detail="It could not be added, and nothing was changed. Try again; a security key is added as a hardware key.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSecret:
+    """A one-time-password secret to be confirmed under ``id`` with its first code.
+
+    ``secret`` is in base32, ``uri`` the ``otpauth:`` URI that has it, ``qr_svg`` the QR code of the URI. It is shown
+    once and in no ``repr``.
+    """
+
+    id: str
+    secret: str
+    uri: str
+    qr_svg: str
+
+    def __repr__(self) -> str:
+        return f"<NewSecret {self.id}>"
+
+
+class EnrolmentService:
+    """Enrols factors. Every answer that is not a result is a ``Refusal``."""
+
+    def __init__(
+        self,
+        *,
+        store: Records,
+        vault: Vault,
+        relying_party: RelyingParty,
+        catalogue: Catalogue,
+        totp_limit: AttemptLimit,
+        floods: Floods,
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._relying_party = relying_party
+        self._catalogue = catalogue
+        self._totp_limit = totp_limit
+        self._floods = floods
+
+    async def first_allowed(self, visitor: Visitor) -> Refusal | None:
+        """Refuse a first factor after an old sign-in: whoever holds the session is not thereby the person."""
+        signed_in_at = visitor.subject.signed_in_at
+        if signed_in_at is not None and timedelta(0) <= visitor.now - signed_in_at <= FRESH_SIGN_IN:
+            return None
+        return Refusal(
+            code=RefusalCode.NOT_SIGNED_IN,
+            detail="Your first factor needs a sign-in from the last ten minutes. Sign out, sign in again, and enrol "
+            "it then.",
+        )
+
+    async def begin_webauthn(self, visitor: Visitor, kind: FactorKind) -> dict[str, Any] | Refusal:
+        """Return ``PublicKeyCredentialCreationOptionsJSON`` for a passkey or a hardware key."""
+        subject = visitor.subject
+        enrolled = await self._enrolled(subject)
+        if len(enrolled) >= MAX_FACTORS:
+            return _too_many()
+        handle = await self._store.user_handle(subject.workspace_id, subject.id, fresh=secrets.token_bytes(64))
+        challenge = secrets.token_bytes(32)
+        enrolment = self._enrolment(visitor, kind, challenge=challenge)
+        await self._store.begin_enrolment(enrolment, now=visitor.now)
+        options: dict[str, Any] = registration.begin_registration(
+            self._relying_party,
+            user_handle=handle,
+            user_name=subject.account,
+            display_name=subject.name or subject.id,
+            kind=kind,
+            exclude=[factor.credential_id for factor in enrolled if isinstance(factor, WebAuthnFactor)],
+            challenge=challenge,
+            timeout=ENROLMENT_LIFETIME,
+        )
+        return options
+
+    async def finish_webauthn(self, visitor: Visitor, name: object, credential: object) -> Factor | Refusal:
+        """Verify a ``RegistrationResponseJSON`` and keep the credential.
+
+        The kind is the one that the enrolment began with, whichever of the two is pending for this session.
+        """
+        subject = visitor.subject
+        pending = None
+        for kind in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
+            # one enrolment answers: both kinds are taken, the later one counts
+            found = await self._store.pop_enrolment(
+                subject.workspace_id, subject.id, subject.session, kind, id=None, now=visitor.now
+            )
+            if found is not None and (pending is None or found.expires_at > pending.expires_at):
+                pending = found
+        try:
+            if pending is None:
+                raise CeremonyError(FailureReason.CHALLENGE_USED)
+            first = self._begun_as_first(pending, await self._enrolled(subject))
+            new = registration.finish_registration(
+                self._relying_party, challenge=pending.challenge, kind=pending.kind, response=credential
+            )
+        except CeremonyError as error:
+            return await self._failed(visitor, error.reason, None if pending is None else pending.kind)
+        handle = await self._store.user_handle(subject.workspace_id, subject.id, fresh=secrets.token_bytes(64))
+        factor = WebAuthnFactor(
+            id=secrets.token_urlsafe(12),
+            kind=pending.kind,
+            name=factor_name(name, pending.kind),
+            created_at=visitor.now,
+            last_used_at=None,
+            credential_id=new.credential_id,
+            public_key=new.public_key,
+            algorithm=new.algorithm,
+            sign_count=new.sign_count,
+            backup_eligible=new.backup_eligible,
+            backed_up=new.backed_up,
+            transports=new.transports,
+            aaguid=new.aaguid,
+            user_handle=handle,
+        )
+        event = visitor.event(
+            EventName.FACTOR_ENROLLED,
+            factor_kind=factor.kind,
+            factor_id=factor.id,
+            retention_years=self._catalogue.factor_retention_years,
+            data={
+                "name": factor.name,
+                "credential_id": factor.credential_id.hex(),
+                "public_key": factor.public_key.hex(),
+                "algorithm": factor.algorithm,
+                "aaguid": factor.aaguid,
+                "attestation_format": new.attestation_format,
+                "backup_eligible": factor.backup_eligible,
+                "rp_id": self._relying_party.id,
+            },
+        )
+        if not await self._store.add_webauthn_factor(
+            subject.workspace_id, subject.id, factor, event=event, first=first
+        ):
+            if first and await self._enrolled(subject):
+                return await self._failed(visitor, FailureReason.FACTOR_NOT_ALLOWED, factor.kind)
+            return Refusal(
+                code=RefusalCode.FACTOR_CONFLICT,
+                detail="This passkey or key is registered already. Use another one.",
+            )
+        return factor
+
+    async def begin_totp(self, visitor: Visitor) -> NewSecret | Refusal:
+        """Return a fresh secret, unusable until a code of it is confirmed."""
+        subject = visitor.subject
+        if len(await self._enrolled(subject)) >= MAX_FACTORS:
+            return _too_many()
+        secret = totp.new_secret(secrets.token_bytes(20))
+        enrolment = self._enrolment(visitor, FactorKind.TOTP, encrypted_secret=self._vault.seal(secret))
+        await self._store.begin_enrolment(enrolment, now=visitor.now)
+        uri = totp.provisioning_uri(secret, account=subject.account, issuer=self._relying_party.name)
+        return NewSecret(id=enrolment.id, secret=secret, uri=uri, qr_svg=_qr_svg(uri))
+
+    async def confirm_totp(
+        self, visitor: Visitor, enrolment_id: str, code: object, name: object = None
+    ) -> Factor | Refusal:
+        """Confirm a secret by a code of it. A wrong code may be tried again, within the person's attempts."""
+        subject = visitor.subject
+        if (digits := totp.read_code(code)) is None:
+            return NO_CODE
+        closed = await self._store.reserve_attempt(
+            subject.workspace_id, subject.id, TOTP_BUCKET, limit=self._totp_limit, now=visitor.now
+        )
+        if closed is not None:
+            await self._failed(visitor, FailureReason.RATE_LIMITED, FactorKind.TOTP)
+            return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed.retry_after))
+        pending = await self._store.get_enrolment(
+            subject.workspace_id, subject.id, subject.session, FactorKind.TOTP, id=enrolment_id, now=visitor.now
+        )
+        if pending is None:
+            return Refusal(
+                code=RefusalCode.FACTOR_NOT_FOUND,
+                detail="This set-up has expired or was replaced. Begin again with a new QR code.",
+            )
+        last_step = await self._store.last_time_step(subject.workspace_id, subject.id)
+        try:
+            first = self._begun_as_first(pending, await self._enrolled(subject))
+            secret = self._vault.open(pending.encrypted_secret)
+            step = totp.matched_step(secret, digits, now=visitor.now, last_step=last_step)
+        except CeremonyError as error:
+            return await self._failed(visitor, error.reason, FactorKind.TOTP)
+        factor = TOTPFactor(
+            id=secrets.token_urlsafe(12),
+            name=factor_name(name, FactorKind.TOTP),
+            created_at=visitor.now,
+            last_used_at=None,
+            encrypted_secret=pending.encrypted_secret,
+            last_step=step,
+        )
+        event = visitor.event(
+            EventName.FACTOR_ENROLLED,
+            factor_kind=factor.kind,
+            factor_id=factor.id,
+            retention_years=self._catalogue.factor_retention_years,
+            data={"name": factor.name},
+        )
+        added = await self._store.add_totp_factor(
+            subject.workspace_id, subject.id, factor, enrolment_id=pending.id, event=event, first=first
+        )
+        return factor if added else await self._failed(visitor, FailureReason.CODE_REPLAYED, FactorKind.TOTP)
+
+    @staticmethod
+    def _begun_as_first(pending: Enrolment, enrolled: Sequence[Factor]) -> bool:
+        """Whether an enrolment began as the first, without a step-up; refuse that once the person has a factor."""
+        begun_at = pending.expires_at - ENROLMENT_LIFETIME
+        first = not any(factor.created_at <= begun_at for factor in enrolled)
+        if first and enrolled:
+            raise CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
+        return first
+
+    @staticmethod
+    def _enrolment(visitor: Visitor, kind: FactorKind, **material: Any) -> Enrolment:
+        subject = visitor.subject
+        return Enrolment(
+            id=secrets.token_urlsafe(16),
+            workspace_id=subject.workspace_id,
+            subject_id=subject.id,
+            session=subject.session,
+            kind=kind,
+            expires_at=visitor.now + ENROLMENT_LIFETIME,
+            **material,
+        )
+
+    async def _failed(self, visitor: Visitor, reason: FailureReason, kind: FactorKind | None) -> Refusal:
+        failed = visitor.event(EventName.FAILED, factor_kind=kind, reason=reason.value, data={"ceremony": "enrolment"})
+        await self._floods.tell(visitor.subject, failed)
+        return USED_CODE if reason is FailureReason.CODE_REPLAYED else _FAILED[kind is FactorKind.TOTP]
+
+    async def _enrolled(self, subject: Subject) -> tuple[Factor, ...]:
+        return await self._store.list_factors(subject.workspace_id, subject.id)
+
+
+def _too_many() -> Refusal:
+    return Refusal(
+        code=RefusalCode.FACTOR_CONFLICT,
+        detail=f"You have {MAX_FACTORS} factors, which is the most there can be. Remove one you no longer use first.",
+    )
+
+
+def _qr_svg(uri: str) -> str:
+    """Return the QR code as SVG without style attributes, so that it shows under a strict policy."""
+    import segno
+
+    text: str = segno.make(uri, error="m").svg_inline(
+        scale=4, border=4, dark="#000", light="#fff", svgclass="stepup-qr", omitsize=True
+    )
+    return text

@@ -23,8 +23,8 @@ from .site import Standing, is_navigation, is_same_origin, standing_of
 
 if TYPE_CHECKING:
     from stepup_middleware.core.purposes import Purpose
+    from stepup_middleware.service.requester import Requester
     from stepup_middleware.service.stepup import StepUp
-    from stepup_middleware.service.visitor import Visitor
 
 TOKEN_HEADER = b"stepup-token"
 
@@ -113,7 +113,7 @@ class GuardedRequest:
         self.refusal: Refusal | None = None
         self.answered = self.began = self.swapped = False
         self.status: int | None = None
-        self._visitor: Visitor | None = None
+        self._visitor: Requester | None = None
         self._firm = False
         self._handed_on: Question | None = None
         self._spent_cookie: bytes | None = None
@@ -209,9 +209,9 @@ class GuardedRequest:
             return Refusal(code=RefusalCode.CROSS_ORIGIN)
         if not await stepup._usable():
             return Refusal(code=RefusalCode.UNAVAILABLE)
-        visitor = await stepup._parts.reception.receive(scope)
-        if isinstance(visitor, Refusal):
-            return visitor
+        requester = await stepup._parts.identification.identify_request(scope)
+        if isinstance(requester, Refusal):
+            return requester
         shown = await _details(tag.details, scope)
         try:
             body = await self._body(tag, scope, gate)
@@ -232,7 +232,7 @@ class GuardedRequest:
                 linked=standing is Standing.LINKED,
             )
             async with stepup._in_time():
-                verdict = await stepup._parts.admission.admit(visitor, application)
+                verdict = await stepup._parts.admission.admit(requester, application)
         except (BodyTooLarge, BodyTooSlow, BodyMismatch, Unbindable) as error:
             return _unbound(error)
         except StoreError as error:
@@ -246,7 +246,7 @@ class GuardedRequest:
             return Refusal(code=RefusalCode.UNAVAILABLE)
         if isinstance(verdict, Proof):
             self.completed({"status": None, "outcome": "went_on"})  # the action before this one
-            self._visitor, self.purpose = visitor, purpose
+            self._visitor, self.purpose = requester, purpose
             self._handed_on = question if gate.hands_on else None
         return verdict
 

@@ -20,7 +20,7 @@ from stepup_middleware.core.tokens import TokenCodec, TokenReference
 from stepup_middleware.stores.base import HotState
 
 from .floods import Floods
-from .visitor import Visitor
+from .requester import Requester
 
 LINKED_SHARE = 4  # links of other sites ask only while fewer than this part of the session's places is taken
 LOCALE = "en"  # the language in which titles and consequences are shown
@@ -37,20 +37,20 @@ class Admission:
         self._codec = codec
         self._open_limit = open_limit
 
-    async def admit(self, visitor: Visitor, wanted: Application) -> Proof | Refusal:
+    async def admit(self, requester: Requester, wanted: Application) -> Proof | Refusal:
         """Redeem the token of a request, or refuse. Raises ``StoreError`` when nothing can be decided."""
         if not wanted.tokens:
-            return await self._ask(visitor, wanted)
+            return await self._ask(requester, wanted)
         reference, fault = self._read(wanted.tokens)
         if reference is None:
-            return await self._ask(visitor, wanted, also=(self._blocked(visitor, wanted, fault),))
-        if (closed := self._floods.closed(visitor.subject, visitor.now)) is not None:
-            await self._floods.tell(visitor.subject, self._blocked(visitor, wanted, "rate_limited"))
+            return await self._ask(requester, wanted, also=(self._blocked(requester, wanted, fault),))
+        if (closed := self._floods.closed(requester.subject, requester.now)) is not None:
+            await self._floods.tell(requester.subject, self._blocked(requester, wanted, "rate_limited"))
             return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed))
-        shown = self._presentation(visitor, wanted, reference)
+        shown = self._presentation(requester, wanted, reference)
         redemption = await self._store.redeem(shown)
         if redemption.decision.verdict not in (Verdict.REDEEMED, Verdict.REUSED):  # a replay is counted by its token
-            self._floods.refused(visitor.subject, visitor.now)
+            self._floods.refused(requester.subject, requester.now)
         match redemption.decision.verdict:
             case Verdict.REDEEMED if redemption.row is not None:
                 return proof_of(redemption.row, shown)
@@ -59,11 +59,11 @@ class Admission:
             case Verdict.IP_MISMATCH:
                 return Refusal(code=RefusalCode.IP_MISMATCH, purpose=wanted.purpose)
             case Verdict.EXPIRED:
-                return await self._ask(visitor, wanted, code=RefusalCode.TOKEN_EXPIRED)
+                return await self._ask(requester, wanted, code=RefusalCode.TOKEN_EXPIRED)
             case Verdict.FACTOR_INSUFFICIENT:
                 return insufficient(wanted.purpose, wanted.purpose.minimum)
             case _:
-                return await self._ask(visitor, wanted)
+                return await self._ask(requester, wanted)
 
     def has_signed(self, token: bytes) -> bool:
         """Whether this text is a token that one of our keys has signed, whatever has become of it."""
@@ -76,8 +76,8 @@ class Admission:
         return reference, "" if reference else "malformed_token"
 
     @staticmethod
-    def _presentation(visitor: Visitor, wanted: Application, reference: TokenReference) -> Presentation:
-        subject, purpose = visitor.subject, wanted.purpose
+    def _presentation(requester: Requester, wanted: Application, reference: TokenReference) -> Presentation:
+        subject, purpose = requester.subject, wanted.purpose
         return Presentation(
             reference=reference,
             attempt=RAND_bytes(16),  # asks the kernel nothing, and so no other thread comes in between
@@ -85,8 +85,8 @@ class Admission:
             subject_id=subject.id,
             subject_name=subject.name,
             session=subject.session,
-            ip=visitor.ip,
-            user_agent=visitor.user_agent,
+            ip=requester.ip,
+            user_agent=requester.user_agent,
             purpose=purpose.id,
             ttl=purpose.ttl,
             minimum=purpose.minimum,
@@ -95,12 +95,12 @@ class Admission:
             request_digest=wanted.request.digest(),
             details=wanted.details,
             details_digest=details_digest(wanted.details),
-            now=visitor.now,
+            now=requester.now,
         )
 
     async def _ask(
         self,
-        visitor: Visitor,
+        requester: Requester,
         wanted: Application,
         *,
         code: RefusalCode = RefusalCode.REQUIRED,
@@ -109,15 +109,15 @@ class Admission:
         if wanted.quiet:
             return Refusal(code=code, purpose=wanted.purpose, requirement=wanted.purpose.minimum)
         asked = Asked(
-            prompt_id=prompt_id(visitor.now, RAND_bytes(16)),
-            subject=visitor.subject,
-            ip=visitor.ip,
-            user_agent=visitor.user_agent,
+            prompt_id=prompt_id(requester.now, RAND_bytes(16)),
+            subject=requester.subject,
+            ip=requester.ip,
+            user_agent=requester.user_agent,
             purpose=wanted.purpose,
             request=wanted.request,
             details=wanted.details,
             locale=LOCALE,
-            now=visitor.now,
+            now=requester.now,
             also=also,
         )
         limit = max(1, self._open_limit // LINKED_SHARE) if wanted.linked else self._open_limit
@@ -134,8 +134,8 @@ class Admission:
         )
 
     @staticmethod
-    def _blocked(visitor: Visitor, wanted: Application, reason: str) -> AuditEvent:
-        return visitor.event(
+    def _blocked(requester: Requester, wanted: Application, reason: str) -> AuditEvent:
+        return requester.event(
             EventName.BLOCKED,
             purpose=wanted.purpose.id,
             request=wanted.request,

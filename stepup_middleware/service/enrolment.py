@@ -33,8 +33,8 @@ from .admission import whole_seconds
 from .factors import factor_name
 from .floods import Floods
 from .proving import NO_CODE, TOTP_BUCKET, USED_CODE
+from .requester import Requester
 from .vault import Vault
-from .visitor import Visitor
 
 ENROLMENT_LIFETIME = timedelta(minutes=10)
 FRESH_SIGN_IN = timedelta(minutes=10)
@@ -89,10 +89,10 @@ class EnrolmentService:
         self._totp_limit = totp_limit
         self._floods = floods
 
-    async def first_allowed(self, visitor: Visitor) -> Refusal | None:
+    async def first_allowed(self, requester: Requester) -> Refusal | None:
         """Refuse a first factor after an old sign-in: whoever holds the session is not thereby the person."""
-        signed_in_at = visitor.subject.signed_in_at
-        if signed_in_at is not None and timedelta(0) <= visitor.now - signed_in_at <= FRESH_SIGN_IN:
+        signed_in_at = requester.subject.signed_in_at
+        if signed_in_at is not None and timedelta(0) <= requester.now - signed_in_at <= FRESH_SIGN_IN:
             return None
         return Refusal(
             code=RefusalCode.NOT_SIGNED_IN,
@@ -100,16 +100,16 @@ class EnrolmentService:
             "it then.",
         )
 
-    async def begin_webauthn(self, visitor: Visitor, kind: FactorKind) -> dict[str, Any] | Refusal:
+    async def begin_webauthn(self, requester: Requester, kind: FactorKind) -> dict[str, Any] | Refusal:
         """Return ``PublicKeyCredentialCreationOptionsJSON`` for a passkey or a hardware key."""
-        subject = visitor.subject
+        subject = requester.subject
         enrolled = await self._enrolled(subject)
         if len(enrolled) >= MAX_FACTORS:
             return _too_many()
         handle = await self._store.user_handle(subject.workspace_id, subject.id, fresh=secrets.token_bytes(64))
         challenge = secrets.token_bytes(32)
-        enrolment = self._enrolment(visitor, kind, challenge=challenge)
-        await self._store.begin_enrolment(enrolment, now=visitor.now)
+        enrolment = self._enrolment(requester, kind, challenge=challenge)
+        await self._store.begin_enrolment(enrolment, now=requester.now)
         options: dict[str, Any] = registration.begin_registration(
             self._relying_party,
             user_handle=handle,
@@ -122,17 +122,17 @@ class EnrolmentService:
         )
         return options
 
-    async def finish_webauthn(self, visitor: Visitor, name: object, credential: object) -> Factor | Refusal:
+    async def finish_webauthn(self, requester: Requester, name: object, credential: object) -> Factor | Refusal:
         """Verify a ``RegistrationResponseJSON`` and keep the credential.
 
         The kind is the one that the enrolment began with, whichever of the two is pending for this session.
         """
-        subject = visitor.subject
+        subject = requester.subject
         pending = None
         for kind in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
             # one enrolment answers: both kinds are taken, the later one counts
             found = await self._store.pop_enrolment(
-                subject.workspace_id, subject.id, subject.session, kind, id=None, now=visitor.now
+                subject.workspace_id, subject.id, subject.session, kind, id=None, now=requester.now
             )
             if found is not None and (pending is None or found.expires_at > pending.expires_at):
                 pending = found
@@ -144,13 +144,13 @@ class EnrolmentService:
                 self._relying_party, challenge=pending.challenge, kind=pending.kind, response=credential
             )
         except CeremonyError as error:
-            return await self._failed(visitor, error.reason, None if pending is None else pending.kind)
+            return await self._failed(requester, error.reason, None if pending is None else pending.kind)
         handle = await self._store.user_handle(subject.workspace_id, subject.id, fresh=secrets.token_bytes(64))
         factor = WebAuthnFactor(
             id=secrets.token_urlsafe(12),
             kind=pending.kind,
             name=factor_name(name, pending.kind),
-            created_at=visitor.now,
+            created_at=requester.now,
             last_used_at=None,
             credential_id=new.credential_id,
             public_key=new.public_key,
@@ -162,7 +162,7 @@ class EnrolmentService:
             aaguid=new.aaguid,
             user_handle=handle,
         )
-        event = visitor.event(
+        event = requester.event(
             EventName.FACTOR_ENROLLED,
             factor_kind=factor.kind,
             factor_id=factor.id,
@@ -182,39 +182,39 @@ class EnrolmentService:
             subject.workspace_id, subject.id, factor, event=event, first=first
         ):
             if first and await self._enrolled(subject):
-                return await self._failed(visitor, FailureReason.FACTOR_NOT_ALLOWED, factor.kind)
+                return await self._failed(requester, FailureReason.FACTOR_NOT_ALLOWED, factor.kind)
             return Refusal(
                 code=RefusalCode.FACTOR_CONFLICT,
                 detail="This passkey or key is registered already. Use another one.",
             )
         return factor
 
-    async def begin_totp(self, visitor: Visitor) -> NewSecret | Refusal:
+    async def begin_totp(self, requester: Requester) -> NewSecret | Refusal:
         """Return a fresh secret, unusable until a code of it is confirmed."""
-        subject = visitor.subject
+        subject = requester.subject
         if len(await self._enrolled(subject)) >= MAX_FACTORS:
             return _too_many()
         secret = totp.new_secret(secrets.token_bytes(20))
-        enrolment = self._enrolment(visitor, FactorKind.TOTP, encrypted_secret=self._vault.seal(secret))
-        await self._store.begin_enrolment(enrolment, now=visitor.now)
+        enrolment = self._enrolment(requester, FactorKind.TOTP, encrypted_secret=self._vault.seal(secret))
+        await self._store.begin_enrolment(enrolment, now=requester.now)
         uri = totp.provisioning_uri(secret, account=subject.account, issuer=self._relying_party.name)
         return NewSecret(id=enrolment.id, secret=secret, uri=uri, qr_svg=_qr_svg(uri))
 
     async def confirm_totp(
-        self, visitor: Visitor, enrolment_id: str, code: object, name: object = None
+        self, requester: Requester, enrolment_id: str, code: object, name: object = None
     ) -> Factor | Refusal:
         """Confirm a secret by a code of it. A wrong code may be tried again, within the person's attempts."""
-        subject = visitor.subject
+        subject = requester.subject
         if (digits := totp.read_code(code)) is None:
             return NO_CODE
         closed = await self._store.reserve_attempt(
-            subject.workspace_id, subject.id, TOTP_BUCKET, limit=self._totp_limit, now=visitor.now
+            subject.workspace_id, subject.id, TOTP_BUCKET, limit=self._totp_limit, now=requester.now
         )
         if closed is not None:
-            await self._failed(visitor, FailureReason.RATE_LIMITED, FactorKind.TOTP)
+            await self._failed(requester, FailureReason.RATE_LIMITED, FactorKind.TOTP)
             return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed.retry_after))
         pending = await self._store.get_enrolment(
-            subject.workspace_id, subject.id, subject.session, FactorKind.TOTP, id=enrolment_id, now=visitor.now
+            subject.workspace_id, subject.id, subject.session, FactorKind.TOTP, id=enrolment_id, now=requester.now
         )
         if pending is None:
             return Refusal(
@@ -225,18 +225,18 @@ class EnrolmentService:
         try:
             first = self._begun_as_first(pending, await self._enrolled(subject))
             secret = self._vault.open(pending.encrypted_secret)
-            step = totp.matched_step(secret, digits, now=visitor.now, last_step=last_step)
+            step = totp.matched_step(secret, digits, now=requester.now, last_step=last_step)
         except CeremonyError as error:
-            return await self._failed(visitor, error.reason, FactorKind.TOTP)
+            return await self._failed(requester, error.reason, FactorKind.TOTP)
         factor = TOTPFactor(
             id=secrets.token_urlsafe(12),
             name=factor_name(name, FactorKind.TOTP),
-            created_at=visitor.now,
+            created_at=requester.now,
             last_used_at=None,
             encrypted_secret=pending.encrypted_secret,
             last_step=step,
         )
-        event = visitor.event(
+        event = requester.event(
             EventName.FACTOR_ENROLLED,
             factor_kind=factor.kind,
             factor_id=factor.id,
@@ -246,7 +246,7 @@ class EnrolmentService:
         added = await self._store.add_totp_factor(
             subject.workspace_id, subject.id, factor, enrolment_id=pending.id, event=event, first=first
         )
-        return factor if added else await self._failed(visitor, FailureReason.CODE_REPLAYED, FactorKind.TOTP)
+        return factor if added else await self._failed(requester, FailureReason.CODE_REPLAYED, FactorKind.TOTP)
 
     @staticmethod
     def _begun_as_first(pending: Enrolment, enrolled: Sequence[Factor]) -> bool:
@@ -258,21 +258,23 @@ class EnrolmentService:
         return first
 
     @staticmethod
-    def _enrolment(visitor: Visitor, kind: FactorKind, **material: Any) -> Enrolment:
-        subject = visitor.subject
+    def _enrolment(requester: Requester, kind: FactorKind, **material: Any) -> Enrolment:
+        subject = requester.subject
         return Enrolment(
             id=secrets.token_urlsafe(16),
             workspace_id=subject.workspace_id,
             subject_id=subject.id,
             session=subject.session,
             kind=kind,
-            expires_at=visitor.now + ENROLMENT_LIFETIME,
+            expires_at=requester.now + ENROLMENT_LIFETIME,
             **material,
         )
 
-    async def _failed(self, visitor: Visitor, reason: FailureReason, kind: FactorKind | None) -> Refusal:
-        failed = visitor.event(EventName.FAILED, factor_kind=kind, reason=reason.value, data={"ceremony": "enrolment"})
-        await self._floods.tell(visitor.subject, failed)
+    async def _failed(self, requester: Requester, reason: FailureReason, kind: FactorKind | None) -> Refusal:
+        failed = requester.event(
+            EventName.FAILED, factor_kind=kind, reason=reason.value, data={"ceremony": "enrolment"}
+        )
+        await self._floods.tell(requester.subject, failed)
         return USED_CODE if reason is FailureReason.CODE_REPLAYED else _FAILED[kind is FactorKind.TOTP]
 
     async def _enrolled(self, subject: Subject) -> tuple[Factor, ...]:

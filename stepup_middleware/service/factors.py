@@ -19,7 +19,7 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.stores.records import Records
 
-from .visitor import Visitor
+from .requester import Requester
 
 NAME_LENGTH = 80
 
@@ -60,9 +60,9 @@ class FactorService:
             for purpose in self._catalogue.values()
         )
 
-    async def rename(self, visitor: Visitor, factor_id: str, name: object) -> Factor | Refusal:
+    async def rename(self, requester: Requester, factor_id: str, name: object) -> Factor | Refusal:
         """Rename a person's own factor."""
-        subject = visitor.subject
+        subject = requester.subject
         factor = await self._own(subject, factor_id)
         if factor is None:
             return Refusal(code=RefusalCode.FACTOR_NOT_FOUND)
@@ -85,13 +85,13 @@ class FactorService:
             )
         return factor
 
-    async def remove(self, visitor: Visitor, factor_id: str) -> Refusal | None:
+    async def remove(self, requester: Requester, factor_id: str) -> Refusal | None:
         """Remove a person's own factor. What it proved and nobody redeemed is worthless from then on."""
-        subject = visitor.subject
+        subject = requester.subject
         factor = await self.removable(subject, factor_id)
         if isinstance(factor, Refusal):
             return factor
-        event = visitor.event(
+        event = requester.event(
             EventName.FACTOR_REMOVED,
             factor_kind=factor.kind,
             factor_id=factor.id,
@@ -99,7 +99,7 @@ class FactorService:
             data={"name": factor.name},
         )
         removed = await self._store.remove_factor(
-            subject.workspace_id, subject.id, factor_id, event=event, now=visitor.now, only_spare=True
+            subject.workspace_id, subject.id, factor_id, event=event, now=requester.now, only_spare=True
         )
         if removed:
             return None

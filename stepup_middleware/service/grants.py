@@ -14,7 +14,7 @@ from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.tokens import NONCE_BYTES
 
-from .visitor import Visitor
+from .requester import Requester
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,14 @@ def proof_data(factor: Factor, evidence: Mapping[str, Any]) -> dict[str, object]
 
 
 def token_grant(
-    visitor: Visitor, prompt: Prompt, factor: Factor, *, ttl: timedelta, bucket: str, event: AuditEvent, **counters: Any
+    requester: Requester,
+    prompt: Prompt,
+    factor: Factor,
+    *,
+    ttl: timedelta,
+    bucket: str,
+    event: AuditEvent,
+    **counters: Any,
 ) -> TokenGrant:
     """Return the grant of a token of this life. ``counters`` are the sign count or the time-step to advance."""
     return TokenGrant(
@@ -47,7 +54,7 @@ def token_grant(
         nonce=secrets.token_bytes(NONCE_BYTES),
         bucket=bucket,
         event=event,
-        issued_at=visitor.now,
-        expires_at=visitor.now + ttl,
+        issued_at=requester.now,
+        expires_at=requester.now + ttl,
         **counters,
     )

@@ -26,8 +26,8 @@ from stepup_middleware.stores.base import HotState
 from .admission import insufficient, whole_seconds
 from .floods import Floods
 from .grants import IssuedToken, proof_data, token_grant
+from .requester import Requester
 from .vault import Vault
-from .visitor import Visitor
 
 TOTP_BUCKET = "totp"
 WEBAUTHN_BUCKET = "webauthn"
@@ -76,16 +76,16 @@ class Proving:
         """Return the purpose of a prompt, None when the catalogue has it no more."""
         return FACTOR_CHANGE if prompt.purpose == FACTOR_CHANGE.id else self._catalogue.get(prompt.purpose)
 
-    async def open_prompt(self, visitor: Visitor, prompt_id: str) -> Prompt | Refusal:
+    async def open_prompt(self, requester: Requester, prompt_id: str) -> Prompt | Refusal:
         """Return a prompt that is this session's and still open; one refusal for everything else.
 
         Somebody else's prompt is answered like an unknown one, and logged.
         """
-        stored = await self._store.get_prompt(prompt_id, now=visitor.now)
+        stored = await self._store.get_prompt(prompt_id, now=requester.now)
         if stored is None:
             return _NOT_FOUND
-        if not stored.prompt.belongs_to(visitor.subject):
-            await self._floods.tell(visitor.subject, self._foreign(visitor, prompt_id))
+        if not stored.prompt.belongs_to(requester.subject):
+            await self._floods.tell(requester.subject, self._foreign(requester, prompt_id))
             return _NOT_FOUND
         if stored.state is not PromptState.OPEN or self.purpose_of(stored.prompt) is None:
             return _NOT_FOUND
@@ -102,10 +102,10 @@ class Proving:
         return prompt.requirement if purpose is None else stricter(prompt.requirement, purpose.minimum)
 
     async def begin_webauthn(
-        self, visitor: Visitor, prompt_id: str, kind: FactorKind | None
+        self, requester: Requester, prompt_id: str, kind: FactorKind | None
     ) -> dict[str, Any] | Refusal:
         """Return ``PublicKeyCredentialRequestOptionsJSON`` for a prompt (WebAuthn L3 §7.2 step 1)."""
-        prompt = await self.open_prompt(visitor, prompt_id)
+        prompt = await self.open_prompt(requester, prompt_id)
         if isinstance(prompt, Refusal):
             return prompt
         credentials = [
@@ -121,33 +121,33 @@ class Proving:
             factor_ids=tuple(factor.id for factor in credentials),
             expires_at=prompt.expires_at,  # nobody is told to hurry, or shown a live modal with a dead key
         )
-        if not await self._store.set_challenge(prompt.id, pending, now=visitor.now):
+        if not await self._store.set_challenge(prompt.id, pending, now=requester.now):
             return _NOT_FOUND
         options: dict[str, Any] = authentication.begin_authentication(
             self._relying_party,
             credentials=credentials,
             challenge=commit(nonce, describe(prompt.description())),
-            timeout=pending.expires_at - visitor.now,
+            timeout=pending.expires_at - requester.now,
         )
         return options
 
-    async def finish_webauthn(self, visitor: Visitor, prompt_id: str, response: object) -> IssuedToken | Refusal:
+    async def finish_webauthn(self, requester: Requester, prompt_id: str, response: object) -> IssuedToken | Refusal:
         """Verify an ``AuthenticationResponseJSON`` and issue the token (WebAuthn L3 §7.2)."""
-        prompt = await self.open_prompt(visitor, prompt_id)
+        prompt = await self.open_prompt(requester, prompt_id)
         if isinstance(prompt, Refusal):
             return prompt
         pending, closed = await asyncio.gather(
-            self._store.pop_challenge(prompt.id, now=visitor.now),
-            self._reserve(prompt, WEBAUTHN_BUCKET, self._webauthn_limit, visitor.now),
+            self._store.pop_challenge(prompt.id, now=requester.now),
+            self._reserve(prompt, WEBAUTHN_BUCKET, self._webauthn_limit, requester.now),
         )
         if closed is not None:
-            return await self._rate_limited(visitor, prompt, closed, None)
+            return await self._rate_limited(requester, prompt, closed, None)
         tried: WebAuthnFactor | None = None
         try:
-            self._same_address(visitor, prompt)
+            self._same_address(requester, prompt)
             if pending is None:
                 raise CeremonyError(FailureReason.CHALLENGE_USED)
-            if visitor.now >= pending.expires_at:
+            if requester.now >= pending.expires_at:
                 raise CeremonyError(FailureReason.CHALLENGE_EXPIRED)
             credentials = [
                 factor
@@ -166,7 +166,7 @@ class Proving:
             )
         except CeremonyError as error:
             kind, factor_id = (None, "") if tried is None else (tried.kind, tried.id)
-            return await self._failed(visitor, prompt, error.reason, kind, factor_id)
+            return await self._failed(requester, prompt, error.reason, kind, factor_id)
         factor: WebAuthnFactor = verified.factor
         evidence = {
             "type": "webauthn",
@@ -182,7 +182,7 @@ class Proving:
             "origins": list(self._relying_party.origins),
         }
         grant = self._grant(
-            visitor,
+            requester,
             prompt,
             factor,
             WEBAUTHN_BUCKET,
@@ -191,44 +191,44 @@ class Proving:
             sign_count=verified.new_sign_count,
             backed_up=verified.backed_up,
         )
-        return await self._issue(visitor, prompt, factor, grant)
+        return await self._issue(requester, prompt, factor, grant)
 
-    async def finish_totp(self, visitor: Visitor, prompt_id: str, code: object) -> IssuedToken | Refusal:
+    async def finish_totp(self, requester: Requester, prompt_id: str, code: object) -> IssuedToken | Refusal:
         """Verify a one-time password and issue the token (RFC 6238 §5.2: each time-step once a person)."""
-        prompt = await self.open_prompt(visitor, prompt_id)
+        prompt = await self.open_prompt(requester, prompt_id)
         if isinstance(prompt, Refusal):
             return prompt
         if (digits := totp.read_code(code)) is None:
             return NO_CODE
-        closed = await self._reserve(prompt, TOTP_BUCKET, self._totp_limit, visitor.now)
+        closed = await self._reserve(prompt, TOTP_BUCKET, self._totp_limit, requester.now)
         if closed is not None:
-            return await self._rate_limited(visitor, prompt, closed, FactorKind.TOTP)
+            return await self._rate_limited(requester, prompt, closed, FactorKind.TOTP)
         enrolled, last_step = await asyncio.gather(
             self._records.list_factors(prompt.workspace_id, prompt.subject_id),
             self._records.last_time_step(prompt.workspace_id, prompt.subject_id),
         )
         secrets_had = [factor for factor in enrolled if isinstance(factor, TOTPFactor)]
         try:
-            self._same_address(visitor, prompt)
-            factor, step = self._match(secrets_had, digits, visitor.now, last_step)
+            self._same_address(requester, prompt)
+            factor, step = self._match(secrets_had, digits, requester.now, last_step)
         except CeremonyError as error:
-            return await self._failed(visitor, prompt, error.reason, FactorKind.TOTP)
+            return await self._failed(requester, prompt, error.reason, FactorKind.TOTP)
         if not self._floor(prompt).accepts(FactorKind.TOTP) or factor.id not in prompt.factor_ids:
             # the code was right and is spent: shown to a page that should not have asked for it
             await self._records.advance_time_step(prompt.workspace_id, prompt.subject_id, step)
-            await self._failed(visitor, prompt, FailureReason.FACTOR_INSUFFICIENT, FactorKind.TOTP)
+            await self._failed(requester, prompt, FailureReason.FACTOR_INSUFFICIENT, FactorKind.TOTP)
             return insufficient_for(self.purpose_of(prompt), prompt)
         evidence = {"type": "totp", "time_step": step, "independently_verifiable": False}
-        grant = self._grant(visitor, prompt, factor, TOTP_BUCKET, evidence, time_step=step)
-        return await self._issue(visitor, prompt, factor, grant)
+        grant = self._grant(requester, prompt, factor, TOTP_BUCKET, evidence, time_step=step)
+        return await self._issue(requester, prompt, factor, grant)
 
-    async def cancel(self, visitor: Visitor, prompt_id: str) -> Refusal | None:
+    async def cancel(self, requester: Requester, prompt_id: str) -> Refusal | None:
         """Cancel a prompt of this session; what it proved and nobody redeemed is worthless from then on."""
-        stored = await self._store.get_prompt(prompt_id, now=visitor.now)
-        if stored is None or not stored.prompt.belongs_to(visitor.subject):
+        stored = await self._store.get_prompt(prompt_id, now=requester.now)
+        if stored is None or not stored.prompt.belongs_to(requester.subject):
             return _NOT_FOUND
-        event = self._event(visitor, stored.prompt, EventName.FAILED, reason="cancelled")
-        done = await self._store.cancel_prompt(prompt_id, event=event, now=visitor.now)
+        event = self._event(requester, stored.prompt, EventName.FAILED, reason="cancelled")
+        done = await self._store.cancel_prompt(prompt_id, event=event, now=requester.now)
         return None if done else _NOT_FOUND
 
     # the parts of a ceremony
@@ -251,13 +251,13 @@ class Proving:
         return await self._records.reserve_attempt(prompt.workspace_id, prompt.subject_id, bucket, limit=limit, now=now)
 
     @staticmethod
-    def _same_address(visitor: Visitor, prompt: Prompt) -> None:
-        if visitor.ip != prompt.ip:
+    def _same_address(requester: Requester, prompt: Prompt) -> None:
+        if requester.ip != prompt.ip:
             raise CeremonyError(FailureReason.WRONG_IP)
 
     def _grant(
         self,
-        visitor: Visitor,
+        requester: Requester,
         prompt: Prompt,
         factor: Factor,
         bucket: str,
@@ -268,43 +268,43 @@ class Proving:
         assert purpose is not None  # noqa: S101 - open_prompt refused the prompt otherwise
         data = proof_data(factor, evidence)
         event = self._event(
-            visitor, prompt, EventName.VERIFIED, factor_kind=factor.kind, factor_id=factor.id, data=data
+            requester, prompt, EventName.VERIFIED, factor_kind=factor.kind, factor_id=factor.id, data=data
         )
-        return token_grant(visitor, prompt, factor, ttl=purpose.ttl, bucket=bucket, event=event, **counters)
+        return token_grant(requester, prompt, factor, ttl=purpose.ttl, bucket=bucket, event=event, **counters)
 
     async def _issue(
-        self, visitor: Visitor, prompt: Prompt, factor: Factor, grant: TokenGrant
+        self, requester: Requester, prompt: Prompt, factor: Factor, grant: TokenGrant
     ) -> IssuedToken | Refusal:
         reference = await self._store.issue_token(grant)
         match reference:
             case GrantRefused.PROMPT_CLOSED:
                 return _NOT_FOUND
             case GrantRefused():
-                return await self._failed(visitor, prompt, FailureReason(reference.value), factor.kind)
+                return await self._failed(requester, prompt, FailureReason(reference.value), factor.kind)
         return IssuedToken(token=self._codec.write(reference), expires_at=grant.expires_at, prompt=prompt)
 
-    def _event(self, visitor: Visitor, prompt: Prompt, name: EventName, **fields: object) -> AuditEvent:
+    def _event(self, requester: Requester, prompt: Prompt, name: EventName, **fields: object) -> AuditEvent:
         purpose = self.purpose_of(prompt)
         return prompt_event(
             prompt,
             name,
-            now=visitor.now,
+            now=requester.now,
             retention_years=1 if purpose is None else purpose.retention_years,
-            **{"ip": visitor.ip, "user_agent": visitor.user_agent, **fields},
+            **{"ip": requester.ip, "user_agent": requester.user_agent, **fields},
         )
 
     @staticmethod
-    def _foreign(visitor: Visitor, prompt_id: str) -> AuditEvent:
+    def _foreign(requester: Requester, prompt_id: str) -> AuditEvent:
         """A prompt in other hands: logged under the one who came, with what they sent and nothing of the prompt.
 
         Purpose, request and details are its owner's, perhaps of another workspace.
         """
         reason = FailureReason.WRONG_HOLDER.value
-        return visitor.event(EventName.BLOCKED, prompt_id=prompt_id, reason=reason, flags=(reason,))
+        return requester.event(EventName.BLOCKED, prompt_id=prompt_id, reason=reason, flags=(reason,))
 
     async def _failed(
         self,
-        visitor: Visitor,
+        requester: Requester,
         prompt: Prompt,
         reason: FailureReason,
         kind: FactorKind | None,
@@ -312,7 +312,11 @@ class Proving:
     ) -> Refusal:
         """Log a failure and return what the person is told: one sentence, but for network and used code."""
         await self._records.append(
-            [self._event(visitor, prompt, EventName.FAILED, factor_kind=kind, factor_id=factor_id, reason=reason.value)]
+            [
+                self._event(
+                    requester, prompt, EventName.FAILED, factor_kind=kind, factor_id=factor_id, reason=reason.value
+                )
+            ]
         )
         match reason:
             case FailureReason.WRONG_IP:
@@ -322,11 +326,11 @@ class Proving:
         return _FAILED
 
     async def _rate_limited(
-        self, visitor: Visitor, prompt: Prompt, closed: TooMany, kind: FactorKind | None
+        self, requester: Requester, prompt: Prompt, closed: TooMany, kind: FactorKind | None
     ) -> Refusal:
         reason = FailureReason.RATE_LIMITED.value
-        blocked = self._event(visitor, prompt, EventName.BLOCKED, factor_kind=kind, reason=reason, flags=(reason,))
-        await self._floods.tell(visitor.subject, blocked)
+        blocked = self._event(requester, prompt, EventName.BLOCKED, factor_kind=kind, reason=reason, flags=(reason,))
+        await self._floods.tell(requester.subject, blocked)
         return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed.retry_after))
 
 

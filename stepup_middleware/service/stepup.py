@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from .factors import FactorService
     from .heads import HeadSink
     from .policy import PolicyService
+    from .requester import ClientAddress, Identify, Requester
     from .sinks import Sink
-    from .visitor import ClientAddress, Identify, Visitor
 
 logger = logging.getLogger("stepup_middleware")
 
@@ -237,15 +237,15 @@ class StepUp:
         await self.start()
         await self._parts.store.revoke_all(event=None, now=self._clock())
 
-    def _completed(self, visitor: Visitor, proof: Proof, purpose: Purpose, outcome: dict[str, object]) -> None:
+    def _completed(self, requester: Requester, proof: Proof, purpose: Purpose, outcome: dict[str, object]) -> None:
         """Log how an authorized action ended. Nobody waits for it; ``close`` writes what is left."""
         try:
             now = self._clock()
         except Exception:
             logger.exception("the clock failed; the end of the action is logged at its beginning")
-            now = visitor.now
+            now = requester.now
         self._parts.store.records.append_soon(
-            visitor.completed(proof, at=now, retention_years=purpose.retention_years, outcome=outcome)
+            requester.completed(proof, at=now, retention_years=purpose.retention_years, outcome=outcome)
         )
 
     async def _usable(self) -> bool:

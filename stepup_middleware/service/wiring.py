@@ -28,9 +28,9 @@ from .floods import Floods
 from .heads import HeadKeeper, HeadSink
 from .policy import PolicyService
 from .proving import WEBAUTHN_LIMIT, Proving
+from .requester import ClientAddress, Identification, Identify
 from .sinks import Dispatcher, Sink
 from .vault import Vault
-from .visitor import ClientAddress, Identify, Reception
 from .watch import ClusterWatch
 
 
@@ -41,7 +41,7 @@ class Parts:
     store: HotState
     catalogue: Catalogue
     vault: Vault
-    reception: Reception
+    identification: Identification
     admission: Admission
     proving: Proving
     policy: PolicyService
@@ -113,7 +113,7 @@ def wire(
         store=store,
         catalogue=catalogue,
         vault=vault,
-        reception=Reception(
+        identification=Identification(
             identify=identify,
             clock=clock,
             client_address=client_address,

@@ -16,8 +16,8 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
 from stepup_middleware.request.body import BODY_SECONDS
 from stepup_middleware.request.context import logger
+from stepup_middleware.service.requester import Requester
 from stepup_middleware.service.stepup import StepUp
-from stepup_middleware.service.visitor import Visitor
 
 from .answers import SAFE_HEADERS, answer, guarded_at
 from .pages import base_of
@@ -39,13 +39,13 @@ class BadRequest(Exception):
 class Call:
     """One request to the library's own routes, by a signed-in person."""
 
-    __slots__ = ("_body", "base", "guarded", "request", "stepup", "visitor")
+    __slots__ = ("_body", "base", "guarded", "request", "requester", "stepup")
 
-    def __init__(self, request: Request, visitor: Visitor) -> None:
+    def __init__(self, request: Request, requester: Requester) -> None:
         self.request = request
         self.guarded = guarded_at(request.scope)
         self.stepup: StepUp = self.guarded.stepup
-        self.visitor = visitor
+        self.requester = requester
         self.base = base_of(request.scope, self.stepup)
         self._body: bytes | None = None
 
@@ -120,10 +120,10 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
                 return answer(Refusal(code=RefusalCode.CROSS_ORIGIN), stepup, request.scope)
             if not await stepup._usable():
                 return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
-            visitor = await stepup._parts.reception.receive(request.scope)
-            if isinstance(visitor, Refusal):
-                return answer(visitor, stepup, request.scope)
-            call = Call(request, visitor)
+            requester = await stepup._parts.identification.identify_request(request.scope)
+            if isinstance(requester, Refusal):
+                return answer(requester, stepup, request.scope)
+            call = Call(request, requester)
             if changes:
                 await call.body()  # the client's time, not the store's
             async with stepup._in_time():

@@ -19,14 +19,14 @@ from .pages import factor_view, render
 
 async def list_factors(call: Call) -> Response:
     """Show a person's factors: page or JSON."""
-    factors = [factor_view(factor) for factor in await call.stepup.factors.list(call.visitor.subject)]
+    factors = [factor_view(factor) for factor in await call.stepup.factors.list(call.requester.subject)]
     if call.request.headers.get("hx-request") is None and not is_navigation(call.request.scope):
         return call.json_response({"factors": factors})
     page = render(
         "factors.html",
         call.stepup,
         call.base,
-        subject_name=call.visitor.subject.name,
+        subject_name=call.requester.subject.name,
         factors=factors,
         factors_url=f"{call.base}/factors",
     )
@@ -35,8 +35,8 @@ async def list_factors(call: Call) -> Response:
 
 async def _may_enrol(call: Call, kind: FactorKind) -> Refusal | None:
     """A first factor needs a fresh sign-in, a further one a step-up with the strongest kind there is."""
-    if not await call.stepup.factors.list(call.visitor.subject):
-        return await call.stepup._parts.enrolment.first_allowed(call.visitor)
+    if not await call.stepup.factors.list(call.requester.subject):
+        return await call.stepup._parts.enrolment.first_allowed(call.requester)
     return await _step_up(call, (("Add", kind.label),))
 
 
@@ -58,14 +58,16 @@ async def factor_options(call: Call) -> Response:
     kind = FactorKind(wanted)
     if refusal := await _may_enrol(call, kind):
         return call.refuse(refusal)
-    options = await call.stepup._parts.enrolment.begin_webauthn(call.visitor, kind)
+    options = await call.stepup._parts.enrolment.begin_webauthn(call.requester, kind)
     return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
 
 
 async def factor_finish(call: Call) -> Response:
     """Finish enrolling a passkey or a hardware key."""
     body = await call.json()
-    factor = await call.stepup._parts.enrolment.finish_webauthn(call.visitor, body.get("name"), body.get("credential"))
+    factor = await call.stepup._parts.enrolment.finish_webauthn(
+        call.requester, body.get("name"), body.get("credential")
+    )
     return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor), 201)
 
 
@@ -74,7 +76,7 @@ async def totp_begin(call: Call) -> Response:
     await call.body()
     if refusal := await _may_enrol(call, FactorKind.TOTP):
         return call.refuse(refusal)
-    new = await call.stepup._parts.enrolment.begin_totp(call.visitor)
+    new = await call.stepup._parts.enrolment.begin_totp(call.requester)
     if isinstance(new, Refusal):
         return call.refuse(new)
     return call.json_response({"id": new.id, "secret": new.secret, "uri": new.uri, "qr_svg": new.qr_svg}, 201)
@@ -85,7 +87,7 @@ async def totp_confirm(call: Call) -> Response:
     body = await call.json()
     enrolment_id = call.parameter("factor_id")
     factor = await call.stepup._parts.enrolment.confirm_totp(
-        call.visitor, enrolment_id, body.get("code"), body.get("name")
+        call.requester, enrolment_id, body.get("code"), body.get("name")
     )
     return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor))
 
@@ -95,17 +97,17 @@ async def rename_factor(call: Call) -> Response:
     body = await call.json()
     if not isinstance(body.get("name"), str) or not body["name"].strip():
         raise BadRequest
-    factor = await call.stepup.factors.rename(call.visitor, call.parameter("factor_id"), body["name"])
+    factor = await call.stepup.factors.rename(call.requester, call.parameter("factor_id"), body["name"])
     return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor))
 
 
 async def remove_factor(call: Call) -> Response:
     """Remove a factor, after a step-up."""
     factor_id = call.parameter("factor_id")
-    factor = await call.stepup.factors.removable(call.visitor.subject, factor_id)
+    factor = await call.stepup.factors.removable(call.requester.subject, factor_id)
     if isinstance(factor, Refusal):
         return call.refuse(factor)
     if refusal := await _step_up(call, (("Remove", factor.name), ("Kind", factor.kind.label))):
         return call.refuse(refusal)
-    refusal = await call.stepup.factors.remove(call.visitor, factor_id)
+    refusal = await call.stepup.factors.remove(call.requester, factor_id)
     return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)

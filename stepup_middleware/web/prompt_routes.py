@@ -25,7 +25,7 @@ DELIVER_HEADER = "stepup-deliver"
 
 async def show_prompt(call: Call) -> Response:
     """Show a prompt: fragment, page or JSON."""
-    prompt = await call.stepup._parts.proving.open_prompt(call.visitor, call.prompt_id)
+    prompt = await call.stepup._parts.proving.open_prompt(call.requester, call.prompt_id)
     if isinstance(prompt, Refusal):
         return call.refuse(prompt)
     usable = {factor.kind for factor in await call.stepup._parts.proving.usable(prompt)}
@@ -57,7 +57,7 @@ async def show_prompt(call: Call) -> Response:
 
 async def cancel_prompt(call: Call) -> Response:
     """The person says no."""
-    refusal = await call.stepup._parts.proving.cancel(call.visitor, call.prompt_id)
+    refusal = await call.stepup._parts.proving.cancel(call.requester, call.prompt_id)
     return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)
 
 
@@ -69,13 +69,13 @@ async def webauthn_options(call: Call) -> Response:
         if wanted not in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
             raise BadRequest
         kind = FactorKind(wanted)
-    options = await call.stepup._parts.proving.begin_webauthn(call.visitor, call.prompt_id, kind)
+    options = await call.stepup._parts.proving.begin_webauthn(call.requester, call.prompt_id, kind)
     return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
 
 
 async def webauthn_finish(call: Call) -> Response:
     """Finish an authentication ceremony."""
-    issued = await call.stepup._parts.proving.finish_webauthn(call.visitor, call.prompt_id, await call.json())
+    issued = await call.stepup._parts.proving.finish_webauthn(call.requester, call.prompt_id, await call.json())
     return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
 
 
@@ -83,10 +83,10 @@ async def totp_finish(call: Call) -> Response:
     """Take a one-time password: from a script, or from the form of a page without one."""
     if not call.sends_form:
         code = (await call.json()).get("code")
-        issued = await call.stepup._parts.proving.finish_totp(call.visitor, call.prompt_id, code)
+        issued = await call.stepup._parts.proving.finish_totp(call.requester, call.prompt_id, code)
         return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
     form = await call.form()
-    issued = await call.stepup._parts.proving.finish_totp(call.visitor, call.prompt_id, form.get("code"))
+    issued = await call.stepup._parts.proving.finish_totp(call.requester, call.prompt_id, form.get("code"))
     if not is_navigation(call.request.scope):
         return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
     original = form.get("original", "")
@@ -105,7 +105,7 @@ async def totp_finish(call: Call) -> Response:
 
 async def _ask_again(call: Call, refusal: Refusal, original: str) -> Response:
     """Show the page again with what went wrong; the form fields stay on it."""
-    prompt = await call.stepup._parts.proving.open_prompt(call.visitor, call.prompt_id)
+    prompt = await call.stepup._parts.proving.open_prompt(call.requester, call.prompt_id)
     purpose = None if isinstance(prompt, Refusal) else call.stepup._parts.proving.purpose_of(prompt)
     if refusal.code is not RefusalCode.VERIFICATION_FAILED or isinstance(prompt, Refusal) or purpose is None:
         return call.refuse(refusal)
@@ -125,7 +125,7 @@ def _issued(call: Call, issued: IssuedToken) -> Response:
 
 def _deliver(call: Call, issued: IssuedToken, response: Response) -> None:
     """Put the token into the one-time cookie of the action, for a native form or link."""
-    seconds = max(1, int((issued.expires_at - call.visitor.now).total_seconds()))
+    seconds = max(1, int((issued.expires_at - call.requester.now).total_seconds()))
     cookie = token_cookie(
         issued.token,
         path=below_root(issued.prompt.request.path, root_of(call.request.scope)),

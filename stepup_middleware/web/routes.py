@@ -37,7 +37,7 @@ FOREVER = "public, max-age=31536000, immutable"
 
 async def show_receipt(call: Call) -> Response:
     """Show the receipt of a step-up to the person who made it, or to an admin of the workspace."""
-    view = await receipt_view(call.stepup, call.visitor.subject, call.prompt_id, call.base)
+    view = await receipt_view(call.stepup, call.requester.subject, call.prompt_id, call.base)
     if view is None:
         return call.refuse(NO_RECEIPT)
     return call.html_response(render("receipt.html", call.stepup, call.base, receipt=view))
@@ -48,7 +48,7 @@ async def download_evidence(call: Call) -> Response:
 
     It has the records of everybody who tried the same prompt, so that the person of the receipt does not get it.
     """
-    subject = call.visitor.subject
+    subject = call.requester.subject
     bundle = await call.stepup.evidence(subject.workspace_id, call.prompt_id) if subject.is_admin else None
     if bundle is None:
         return call.refuse(NO_EVIDENCE)
@@ -61,7 +61,7 @@ async def download_evidence(call: Call) -> Response:
 
 async def list_purposes(call: Call) -> Response:
     """Tell the catalogue as the caller meets it."""
-    standing = await call.stepup.factors.standing(call.visitor.subject)
+    standing = await call.stepup.factors.standing(call.requester.subject)
     return call.json_response(
         {
             "purposes": [

@@ -181,7 +181,7 @@ async def small_site(folder: Path, body: str = "", *, htmx: bool = False, **page
 
 
 @asynccontextmanager
-async def visitor(
+async def requester(
     browser: Browser, site: Site, *, totp: bool = False, strict: bool = True, **options: Any
 ) -> AsyncIterator[Page]:
     """Open the start page as somebody with a passkey, or (``totp``) with no factor yet. No script may fail."""

@@ -11,7 +11,7 @@ import django_htmx
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
-from .site import Site, small_site, use_passkey, visitor
+from .site import Site, requester, small_site, use_passkey
 
 HTMX_2 = Path(django_htmx.__file__).parent / "static" / "django_htmx" / "htmx-2.min.js"
 UNKNOWN = "It may have been done. Look before you try again"
@@ -56,7 +56,7 @@ async def card(browser: Browser, folder: Path, way: str, url: str = "/act") -> A
             site.head = '<script src="/file/htmx2.js" defer></script>'
         elif way in ("fetch", "stepup.fetch", "xhr"):
             site.head = '<script src="/file/own.js" defer></script>'
-        async with visitor(browser, site, strict=False) as page:
+        async with requester(browser, site, strict=False) as page:
             yield site, page
 
 

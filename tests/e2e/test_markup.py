@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
-from .site import Site, small_site, visitor
+from .site import Site, requester, small_site
 
 EVIL = "http://evil.example"
 SPY = """
@@ -56,7 +56,7 @@ async def attacked(
 
     async with small_site(tmp_path, "<h1>Site</h1>") as site:
         site.policy = "img-src 'self'"
-        async with visitor(browser, site, strict=strict) as page:
+        async with requester(browser, site, strict=strict) as page:
             await page.add_init_script(SPY)
             await page.route(f"{EVIL}/**", evil)
             yield site, page, left
@@ -183,7 +183,7 @@ XHR = """new Promise((resolve) => { const xhr = new XMLHttpRequest(); xhr.open('
 
 async def test_the_librarys_own_page_still_asks_and_repeats(browser: Browser, tmp_path: Path) -> None:
     form = '<form method="post" action="/act"><button name="a" value="1">Go</button></form>'
-    async with small_site(tmp_path, form) as site, visitor(browser, site) as page:
+    async with small_site(tmp_path, form) as site, requester(browser, site) as page:
         await page.get_by_role("button", name="Go").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Authorize webhook secret rotation")
         await page.get_by_role("button", name="Use passkey").click()

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
 from .conftest import totp_now
-from .site import Site, small_site, use_passkey, visitor
+from .site import Site, requester, small_site, use_passkey
 
 SIZES = [
     (360, 640),
@@ -60,7 +60,7 @@ MEASURE = """() => {
 @asynccontextmanager
 async def ready(browser: Browser, folder: Path, **options: Any) -> AsyncIterator[tuple[Site, Page, str]]:
     """Have somebody with a passkey and an authenticator app in front of a long page with one action."""
-    async with small_site(folder, BODY, htmx=True) as site, visitor(browser, site, **options) as page:
+    async with small_site(folder, BODY, htmx=True) as site, requester(browser, site, **options) as page:
         await page.goto(f"{site.url}/stepup/factors")
         await page.get_by_role("button", name="Add authenticator app").click()
         await page.locator("dialog[open]").get_by_role("button", name="Use passkey").click()

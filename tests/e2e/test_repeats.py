@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from .site import Site, small_site, use_passkey, visitor
+from .site import Site, requester, small_site, use_passkey
 
 FILE = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"in a file\n"}
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -145,7 +145,7 @@ async def test_a_form_is_sent_on_exactly_or_the_page_says_why_not(
     browser: Browser, tmp_path: Path, name: str, tagged: bool
 ) -> None:
     form = FORMS[name]
-    async with small_site(tmp_path) as site, visitor(browser, site, strict=False) as page:
+    async with small_site(tmp_path) as site, requester(browser, site, strict=False) as page:
         await send(page, site, form, to="/open")
         await expect(page.locator("body")).to_contain_text("open")
         plain = told(site, "/open")
@@ -175,7 +175,7 @@ async def test_a_form_is_sent_on_exactly_or_the_page_says_why_not(
 async def test_a_form_of_another_site_meets_a_refusal_without_its_fields(
     browser: Browser, tmp_path: Path, name: str
 ) -> None:
-    async with small_site(tmp_path) as site, visitor(browser, site, strict=False) as page:
+    async with small_site(tmp_path) as site, requester(browser, site, strict=False) as page:
         elsewhere = site.url.replace("localhost", "127.0.0.1")
         site.pages[""] = FORMS[name].html.replace("{to}", f"{site.url}/act")
         site.policy = "img-src 'self'"
@@ -189,7 +189,7 @@ async def test_a_form_of_another_site_meets_a_refusal_without_its_fields(
 
 
 async def test_a_link_from_another_site_may_ask(browser: Browser, tmp_path: Path) -> None:
-    async with small_site(tmp_path) as site, visitor(browser, site, strict=False) as page:
+    async with small_site(tmp_path) as site, requester(browser, site, strict=False) as page:
         site.pages[""] = f'<a href="{site.url}/act?from=mail">Go</a>'
         await page.goto(site.url.replace("localhost", "127.0.0.1"))
         await page.get_by_role("link").click()

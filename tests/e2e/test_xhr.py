@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from .site import small_site, use_passkey, visitor
+from .site import requester, small_site, use_passkey
 
 RECORDER = """
 async ([url, shape]) => {
@@ -111,7 +111,7 @@ async def record(page: Page, path: str, shape: dict[str, Any], *, prove: bool) -
 async def test_its_events_and_their_order_are_those_of_a_plain_request(browser: Browser, tmp_path: Path) -> None:
     assert len(SHAPES) >= 30
     different = {}
-    async with small_site(tmp_path, "<h1>Site</h1>") as site, visitor(browser, site) as page:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, requester(browser, site) as page:
         for name, shape in SHAPES.items():
             plain = await record(page, "/plain?type=application/json", {**shape}, prove=False)
             before = len(site.ran)
@@ -130,7 +130,7 @@ async def test_its_events_and_their_order_are_those_of_a_plain_request(browser: 
 
 
 async def test_the_persons_time_does_not_count_against_a_timeout(browser: Browser, tmp_path: Path) -> None:
-    async with small_site(tmp_path, "<h1>Site</h1>") as site, visitor(browser, site) as page:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, requester(browser, site) as page:
         await page.evaluate(
             """() => { window.ended = new Promise((resolve) => {
                 const xhr = new XMLHttpRequest();
@@ -151,7 +151,7 @@ async def test_the_persons_time_does_not_count_against_a_timeout(browser: Browse
 async def test_a_cancelled_step_up_ends_as_an_aborted_request_and_not_as_a_401(
     browser: Browser, tmp_path: Path, how: str
 ) -> None:
-    async with small_site(tmp_path, "<h1>Site</h1>") as site, visitor(browser, site) as page:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, requester(browser, site) as page:
         await page.evaluate(
             """() => { window.heard = []; const xhr = (window.xhr = new XMLHttpRequest());
                 const hear = (event) => window.heard.push(`${event.type} ${xhr.readyState} ${xhr.status}`);
@@ -181,7 +181,7 @@ async def test_a_cancelled_step_up_ends_as_an_aborted_request_and_not_as_a_401(
 async def test_synchronous_requests_other_401s_and_lost_connections_are_as_they_were(
     browser: Browser, tmp_path: Path
 ) -> None:
-    async with small_site(tmp_path, "<h1>Site</h1>") as site, visitor(browser, site) as page:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, requester(browser, site) as page:
         status = await page.evaluate(
             "() => { const xhr = new XMLHttpRequest(); xhr.open('POST', '/act', false); xhr.send(); return xhr.status }"
         )

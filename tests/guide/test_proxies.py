@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from stepup_middleware import ConfigurationError, StepUp, StepUpMiddleware
-from stepup_middleware.service.visitor import Visitor
+from stepup_middleware.service.requester import Requester
 from tests.machine import free_port
 
 from .harness import Ran, serving
@@ -37,8 +37,8 @@ def scope_from(peer: str | None, *forwarded: str, **headers: str) -> dict[str, A
 
 async def address(stepup: StepUp, scope: dict[str, Any]) -> str | None:
     """Return the address that the library sees, None where it refuses."""
-    seen = await stepup._parts.reception.receive(scope)
-    return seen.ip if isinstance(seen, Visitor) else None
+    seen = await stepup._parts.identification.identify_request(scope)
+    return seen.ip if isinstance(seen, Requester) else None
 
 
 async def test_proxies_that_are_named_vouch_for_the_address_they_append(ran: Ran) -> None:

@@ -154,7 +154,7 @@ async def test_whatever_identify_returns_that_is_no_subject_is_a_refusal(
     async def identify(scope: Scope) -> Any:
         return returned
 
-    monkeypatch.setattr(house.stepup._parts.reception, "_identify", identify)
+    monkeypatch.setattr(house.stepup._parts.identification, "_identify", identify)
     for method, url in (("POST", TRANSMIT), ("GET", "/stepup/factors")):
         answer = await Browser(house, None).send(method, url)
         assert (answer.status_code, code_of(answer)) == (503, "STEPUP_UNAVAILABLE")
@@ -170,7 +170,7 @@ async def test_an_exception_in_identify_is_a_refusal(
     async def identify(scope: Scope) -> Any:
         raise error("x", [ValueError()]) if error is ExceptionGroup else error("x")
 
-    monkeypatch.setattr(house.stepup._parts.reception, "_identify", identify)
+    monkeypatch.setattr(house.stepup._parts.identification, "_identify", identify)
     answer = await Browser(house, None).post(TRANSMIT)
     assert (answer.status_code, code_of(answer)) == (503, "STEPUP_UNAVAILABLE")
     assert house.total == 0
@@ -181,7 +181,7 @@ async def test_a_subject_whose_id_is_a_number_is_a_refusal(house: House, monkeyp
     async def identify(scope: Scope) -> Subject:
         return Subject(id=1, session_id="s", workspace_id="axis", name="Ada")  # type: ignore[arg-type]
 
-    monkeypatch.setattr(house.stepup._parts.reception, "_identify", identify)
+    monkeypatch.setattr(house.stepup._parts.identification, "_identify", identify)
     assert (await Browser(house, None).post(TRANSMIT)).status_code == 503
     assert house.total == 0
 
@@ -241,7 +241,7 @@ async def test_a_clock_that_fails_is_a_refusal(ada: Browser, house: House, how: 
             raise OSError
         return datetime(2026, 11, 24, 12)  # noqa: DTZ001 - this is the fault
 
-    house.stepup._parts.reception._clock = clock
+    house.stepup._parts.identification._clock = clock
     answers = [
         await ada.post(TRANSMIT, token=token),
         await ada.post(TRANSMIT),

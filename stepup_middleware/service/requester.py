@@ -26,7 +26,7 @@ USER_AGENT_LENGTH = 256
 
 
 @dataclass(slots=True, kw_only=True)  # one a request
-class Visitor:
+class Requester:
     """A signed-in person at one request. ``now`` is read once and serves the whole request."""
 
     subject: Subject
@@ -35,7 +35,7 @@ class Visitor:
     now: datetime
 
     def event(self, name: EventName, **fields: Any) -> AuditEvent:
-        """Return an audit event of this visitor at this moment. ``fields`` are further ones, or replace these."""
+        """Return an audit event of this requester at this moment. ``fields`` are further ones, or replace these."""
         subject = self.subject
         values: dict[str, Any] = {
             "at": self.now,
@@ -67,10 +67,10 @@ class Visitor:
         )
 
 
-class Reception:
-    """Turns a scope into a visitor, or into the refusal that it deserves.
+class Identification:
+    """Turns a scope into a requester, or into the refusal that it deserves.
 
-    An exception in ``identify`` or in the address resolver is a refusal, never a visitor without a name.
+    An exception in ``identify`` or in the address resolver is a refusal, never a requester without a name.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class Reception:
         self._trusted = tuple(trusted)
         self._warned = False
 
-    async def receive(self, scope: Scope) -> Visitor | Refusal:
-        """Return the visitor of a request, or why there is none."""
+    async def receive(self, scope: Scope) -> Requester | Refusal:
+        """Return the requester of a request, or why there is none."""
         try:
             subject: object = await self._identify(scope)
         except Exception:
@@ -112,7 +112,7 @@ class Reception:
             logger.exception("the clock failed; the request is refused")
             return Refusal(code=RefusalCode.UNAVAILABLE)
         agent = header(scope, b"user-agent") or b""
-        return Visitor(
+        return Requester(
             subject=subject,
             ip=ip,
             user_agent=storable(agent.decode("latin-1"), USER_AGENT_LENGTH),

@@ -40,7 +40,7 @@ class PromptState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class PromptRequest:
     """A request for a prompt: everything known before policy and factors are read."""
 
     prompt_id: str
@@ -52,7 +52,7 @@ class Asked:
     details: Details
     locale: str
     now: datetime
-    also: tuple[AuditEvent, ...] = ()  # what the log must tell besides, such as the refusal of a bad token
+    extra_events: tuple[AuditEvent, ...] = ()  # what the log must tell besides, such as the refusal of a bad token
 
     @property
     def asker(self) -> tuple[str, str, str]:
@@ -135,7 +135,7 @@ def requirement_for(purpose: Purpose, policy: StoredPolicy, factors: Sequence[En
     return effective_requirement(purpose, policy)
 
 
-def ask(asked: Asked, policy: StoredPolicy, factors: Sequence[EnrolledFactor]) -> Prompt | NoFactor:
+def ask(asked: PromptRequest, policy: StoredPolicy, factors: Sequence[EnrolledFactor]) -> Prompt | NoFactor:
     """Decide the prompt from the policy and the factors of this moment.
 
     A store calls this inside the transaction that reads both and writes the prompt.
@@ -167,7 +167,7 @@ def ask(asked: Asked, policy: StoredPolicy, factors: Sequence[EnrolledFactor]) -
     )
 
 
-def asking_event(asked: Asked, result: Prompt | NoFactor) -> AuditEvent:
+def asking_event(asked: PromptRequest, result: Prompt | NoFactor) -> AuditEvent:
     """Return the event of asking: the prompt was issued, or blocked for want of a factor."""
     blocked = isinstance(result, NoFactor)
     return _event_of_asking(
@@ -180,14 +180,14 @@ def asking_event(asked: Asked, result: Prompt | NoFactor) -> AuditEvent:
     )
 
 
-def flood_event(asked: Asked, *, also_refused_before: int) -> AuditEvent:
+def flood_event(asked: PromptRequest, *, also_refused_before: int) -> AuditEvent:
     """Return the event of a session that asks too much; it stands for so many refusals before it, too."""
     return _event_of_asking(
         asked, EventName.BLOCKED, reason="rate_limited", data={"also_refused_before": also_refused_before}
     )
 
 
-def _event_of_asking(asked: Asked, name: EventName, **fields: Any) -> AuditEvent:
+def _event_of_asking(asked: PromptRequest, name: EventName, **fields: Any) -> AuditEvent:
     subject = asked.subject
     return AuditEvent(
         at=asked.now,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepup_middleware.asgi import Message, Scope, Send
-from stepup_middleware.core.application import Application
+from stepup_middleware.core.action_request import ActionRequest
 from stepup_middleware.core.binding import BoundRequest, Details, check_details
 from stepup_middleware.core.cookies import chosen_value
 from stepup_middleware.core.proof import Proof
@@ -87,8 +87,8 @@ class GuardedRequest:
         "_context",
         "_firm",
         "_handed_on",
+        "_requester",
         "_spent_cookie",
-        "_visitor",
         "answered",
         "began",
         "onward",
@@ -113,7 +113,7 @@ class GuardedRequest:
         self.refusal: Refusal | None = None
         self.answered = self.began = self.swapped = False
         self.status: int | None = None
-        self._visitor: Requester | None = None
+        self._requester: Requester | None = None
         self._firm = False
         self._handed_on: Question | None = None
         self._spent_cookie: bytes | None = None
@@ -223,7 +223,7 @@ class GuardedRequest:
                 self._handed_on = None
                 return self.proof
             quiet = standing is Standing.QUIET
-            application = Application(
+            application = ActionRequest(
                 purpose=purpose,
                 request=request,
                 details=shown,
@@ -246,14 +246,14 @@ class GuardedRequest:
             return Refusal(code=RefusalCode.UNAVAILABLE)
         if isinstance(verdict, Proof):
             self.completed({"status": None, "outcome": "went_on"})  # the action before this one
-            self._visitor, self.purpose = requester, purpose
+            self._requester, self.purpose = requester, purpose
             self._handed_on = question if gate.hands_on else None
         return verdict
 
     def completed(self, outcome: dict[str, object]) -> None:
         """Log how the last authorized action ended, if there was one."""
-        if self.proof is not None and self._visitor is not None and self.purpose is not None:
-            self.stepup._completed(self._visitor, self.proof, self.purpose, outcome)
+        if self.proof is not None and self._requester is not None and self.purpose is not None:
+            self.stepup._completed(self._requester, self.proof, self.purpose, outcome)
 
     async def _body(self, tag: Tag, scope: Scope, gate: Gate) -> BodyDigest | None:
         """Return the digest of the body that is bound: the one handed over, or that of the request. None: none."""

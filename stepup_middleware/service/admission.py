@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from ssl import RAND_bytes
 
-from stepup_middleware.core.application import Application
+from stepup_middleware.core.action_request import ActionRequest
 from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import FactorRequirement
-from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION, Asked, NoFactor, prompt_id
+from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION, NoFactor, PromptRequest, prompt_id
 from stepup_middleware.core.proof import Proof, proof_of
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -37,13 +37,13 @@ class Admission:
         self._codec = codec
         self._open_limit = open_limit
 
-    async def admit(self, requester: Requester, wanted: Application) -> Proof | Refusal:
+    async def admit(self, requester: Requester, wanted: ActionRequest) -> Proof | Refusal:
         """Redeem the token of a request, or refuse. Raises ``StoreError`` when nothing can be decided."""
         if not wanted.tokens:
             return await self._ask(requester, wanted)
         reference, fault = self._read(wanted.tokens)
         if reference is None:
-            return await self._ask(requester, wanted, also=(self._blocked(requester, wanted, fault),))
+            return await self._ask(requester, wanted, extra_events=(self._blocked(requester, wanted, fault),))
         if (closed := self._floods.closed(requester.subject, requester.now)) is not None:
             await self._floods.tell(requester.subject, self._blocked(requester, wanted, "rate_limited"))
             return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed))
@@ -76,7 +76,7 @@ class Admission:
         return reference, "" if reference else "malformed_token"
 
     @staticmethod
-    def _presentation(requester: Requester, wanted: Application, reference: TokenReference) -> Presentation:
+    def _presentation(requester: Requester, wanted: ActionRequest, reference: TokenReference) -> Presentation:
         subject, purpose = requester.subject, wanted.purpose
         return Presentation(
             reference=reference,
@@ -101,14 +101,14 @@ class Admission:
     async def _ask(
         self,
         requester: Requester,
-        wanted: Application,
+        wanted: ActionRequest,
         *,
         code: RefusalCode = RefusalCode.REQUIRED,
-        also: tuple[AuditEvent, ...] = (),
+        extra_events: tuple[AuditEvent, ...] = (),
     ) -> Refusal:
         if wanted.quiet:
             return Refusal(code=code, purpose=wanted.purpose, requirement=wanted.purpose.minimum)
-        asked = Asked(
+        asked = PromptRequest(
             prompt_id=prompt_id(requester.now, RAND_bytes(16)),
             subject=requester.subject,
             ip=requester.ip,
@@ -118,7 +118,7 @@ class Admission:
             details=wanted.details,
             locale=LOCALE,
             now=requester.now,
-            also=also,
+            extra_events=extra_events,
         )
         limit = max(1, self._open_limit // LINKED_SHARE) if wanted.linked else self._open_limit
         answer = await self._store.ask(asked, open_limit=limit)
@@ -134,7 +134,7 @@ class Admission:
         )
 
     @staticmethod
-    def _blocked(requester: Requester, wanted: Application, reason: str) -> AuditEvent:
+    def _blocked(requester: Requester, wanted: ActionRequest, reason: str) -> AuditEvent:
         return requester.event(
             EventName.BLOCKED,
             purpose=wanted.purpose.id,

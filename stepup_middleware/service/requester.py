@@ -87,7 +87,7 @@ class Identification:
         self._trusted = tuple(trusted)
         self._warned = False
 
-    async def receive(self, scope: Scope) -> Requester | Refusal:
+    async def identify_request(self, scope: Scope) -> Requester | Refusal:
         """Return the requester of a request, or why there is none."""
         try:
             subject: object = await self._identify(scope)

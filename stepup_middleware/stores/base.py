@@ -24,7 +24,7 @@ from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Presentation, Redemption
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
-from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
+from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest, StoredPrompt
 from stepup_middleware.core.tokens import TokenReference
 
 from .records import Opened, Records
@@ -45,10 +45,10 @@ class HotState(Opened):
     # prompts and ceremonies
 
     @abstractmethod
-    async def ask(self, asked: Asked, *, open_limit: int) -> Prompt | NoFactor | TooMany:
+    async def ask(self, asked: PromptRequest, *, open_limit: int) -> Prompt | NoFactor | TooMany:
         """Read policy and factors, decide with ``core.prompts.ask``, write the prompt and its event.
 
-        Writes ``core.prompts.asking_event`` and the events in ``asked.also``. ``TooMany`` when ``open_limit``
+        Writes ``core.prompts.asking_event`` and the events in ``asked.extra_events``. ``TooMany`` when ``open_limit``
         places of the session are taken: by prompts that are neither proved nor expired, and by requests
         refused for want of a factor in the last ``PROMPT_LIFETIME``. Then no prompt is written, and at most
         one event a minute and session (``BLOCKED``, reason ``rate_limited``) tells of it.

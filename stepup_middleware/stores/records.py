@@ -19,7 +19,7 @@ from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFa
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.policy import StoredPolicy
-from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
+from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
 from stepup_middleware.core.retention import Purged
 
 
@@ -283,7 +283,7 @@ class EpochStore(Records):
         """Begin the next epoch wherever the hot server is, and write the event: all that is outstanding ends."""
 
     @abstractmethod
-    async def ask_for_hot_store(self, asked: Asked, *, epoch: int) -> Prompt | NoFactor | None:
+    async def ask_for_hot_store(self, asked: PromptRequest, *, epoch: int) -> Prompt | NoFactor | None:
         """Decide a prompt from policy and factors and write its events. None: the epoch is over."""
 
     @abstractmethod

@@ -9,7 +9,7 @@ from itertools import count, islice
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind
 from stepup_middleware.core.policy import StoredPolicy
-from stepup_middleware.core.prompts import Asked, Prompt, ask, asking_event, prompt_event
+from stepup_middleware.core.prompts import Prompt, PromptRequest, ask, asking_event, prompt_event
 from stepup_middleware.stores.base import Store
 from stepup_middleware.testing import EDDSA, ES256
 from tests.evidence.generator import Generator, Key, make_key
@@ -43,7 +43,7 @@ def long_log() -> Iterator[AuditEvent]:
         asked, _ = generator.asked()
         yield from _step_up(
             generator,
-            Asked(
+            PromptRequest(
                 prompt_id=f"{number:032x}", subject=subject, ip=asked.ip, user_agent=asked.user_agent,
                 purpose=asked.purpose, request=asked.request, details=asked.details, locale="en", now=asked.now,
             ),
@@ -51,7 +51,7 @@ def long_log() -> Iterator[AuditEvent]:
         )  # fmt: skip
 
 
-def _step_up(generator: Generator, asked: Asked, key: Key) -> Iterator[AuditEvent]:
+def _step_up(generator: Generator, asked: PromptRequest, key: Key) -> Iterator[AuditEvent]:
     prompt = ask(asked, StoredPolicy(version=3), [EnrolledFactor(key.factor_id, key.kind)])
     assert isinstance(prompt, Prompt)
     proved = {"factor_kind": key.kind, "factor_id": key.factor_id}

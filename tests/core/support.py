@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stepup_middleware.core.binding import BoundRequest, Reached, content_digest, details_digest
 from stepup_middleware.core.decisions import Presentation, TokenRow, TokenState
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
-from stepup_middleware.core.prompts import Asked
+from stepup_middleware.core.prompts import PromptRequest
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
@@ -65,10 +65,10 @@ SHOWN = Presentation(
 )
 
 
-def asked(purpose: Purpose = PAYROLL, **changes: Any) -> Asked:
+def asked(purpose: Purpose = PAYROLL, **changes: Any) -> PromptRequest:
     """Return a request for a prompt."""
     return replace(
-        Asked(
+        PromptRequest(
             prompt_id="prompt-1",
             subject=SUBJECT,
             ip="192.0.2.7",

@@ -21,7 +21,7 @@ from stepup_middleware.core.evidence import Segment, assemble, leaf_of, plan
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind
 from stepup_middleware.core.heads import HeadKey, SignedHead
 from stepup_middleware.core.policy import StoredPolicy
-from stepup_middleware.core.prompts import Asked, Prompt, ask, asking_event, prompt_event
+from stepup_middleware.core.prompts import Prompt, PromptRequest, ask, asking_event, prompt_event
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.testing import EDDSA, ES256, RS256, VirtualAuthenticator, VirtualCredential
@@ -157,7 +157,7 @@ class Generator:
                 )
             )  # fmt: skip
 
-    def asked(self) -> tuple[Asked, Purpose]:
+    def asked(self) -> tuple[PromptRequest, Purpose]:
         choose = self.random.choice
         self.count += 1
         purpose = choose(PLATFORM_PURPOSES)
@@ -170,16 +170,16 @@ class Generator:
             content_digest=choose((None, content_digest(b"a" * 32))),
         )
         subject = Subject(id=f"user-{number}", session_id=f"session-{number}", workspace_id="axis", name="Ada Ünal")
-        asked = Asked(
+        asked = PromptRequest(
             prompt_id=f"prompt-{self.count}-{number}", subject=subject, ip="192.0.2.7", user_agent="Browser/1",
             purpose=purpose, request=request, details=details, locale="en", now=self._later(),
         )  # fmt: skip
         return asked, purpose
 
-    def enrol(self, log: Log, asked: Asked, key: Key) -> AuditRecord:
+    def enrol(self, log: Log, asked: PromptRequest, key: Key) -> AuditRecord:
         return log.append(self.enrolled(asked, key))
 
-    def enrolled(self, asked: Asked, key: Key) -> AuditEvent:
+    def enrolled(self, asked: PromptRequest, key: Key) -> AuditEvent:
         credential = key.credential
         subject = asked.subject
         return AuditEvent(

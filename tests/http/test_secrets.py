@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stepup_middleware.core.application import Application
+from stepup_middleware.core.action_request import ActionRequest
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.service.grants import IssuedToken
 from stepup_middleware.testing import totp_code
@@ -108,7 +108,7 @@ async def test_no_secret_is_in_a_repr(ada: Browser, house: House) -> None:
     stored = await house.store.get_prompt(prompt, now=house.clock())
     assert stored is not None
     issued = IssuedToken(token=token, expires_at=house.clock(), prompt=stored.prompt)
-    application = Application(
+    application = ActionRequest(
         purpose=house.stepup.purposes["holds_override"],
         request=stored.prompt.request,
         details=(),

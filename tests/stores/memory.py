@@ -37,9 +37,9 @@ from stepup_middleware.core.presentations import presentation_events, replay_of
 from stepup_middleware.core.prompts import (
     ONE_FLOOD_EVENT_PER,
     PROMPT_LIFETIME,
-    Asked,
     NoFactor,
     Prompt,
+    PromptRequest,
     PromptState,
     StoredPrompt,
     asking_event,
@@ -258,7 +258,7 @@ class MemoryStore(Store):
         self._data.prompts[prompt_id] = replace(self._data.prompts[prompt_id], state=state)
         self._data.challenges.pop(prompt_id, None)
 
-    async def ask(self, asked: Asked, *, open_limit: int) -> Prompt | NoFactor | TooMany:
+    async def ask(self, asked: PromptRequest, *, open_limit: int) -> Prompt | NoFactor | TooMany:
         data, now, asker = self._data, asked.now, asked.asker
         if asked.prompt_id in data.prompts:
             raise StoreError("a prompt of this id exists")
@@ -280,7 +280,7 @@ class MemoryStore(Store):
         workspace, subject, _ = asker
         policy = data.policies.get(workspace, StoredPolicy())
         result = decide_prompt(asked, policy, self._enrolled((workspace, subject)))
-        self._log([*asked.also, asking_event(asked, result)])
+        self._log([*asked.extra_events, asking_event(asked, result)])
         if isinstance(result, Prompt):
             data.prompts[result.id] = StoredPrompt(prompt=result, state=PromptState.OPEN)
         else:

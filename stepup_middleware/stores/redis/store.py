@@ -19,9 +19,9 @@ from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.prompts import (
     ONE_FLOOD_EVENT_PER,
     PROMPT_LIFETIME,
-    Asked,
     NoFactor,
     Prompt,
+    PromptRequest,
     PromptState,
     StoredPrompt,
     flood_event,
@@ -131,7 +131,7 @@ class RedisHotStore(HotState):
 
     # prompts and ceremonies
 
-    async def ask(self, asked: Asked, *, open_limit: int) -> Prompt | NoFactor | TooMany:
+    async def ask(self, asked: PromptRequest, *, open_limit: int) -> Prompt | NoFactor | TooMany:
         key = prompt_key(asked.prompt_id)
         stay = _milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
         if not await self._script("put", [key], stay, "state", _ASKING):
@@ -147,7 +147,7 @@ class RedisHotStore(HotState):
                 with suppress(StoreError):
                     await self._server.ask(*commands)
 
-    async def _admit(self, asked: Asked, open_limit: int) -> Prompt | NoFactor | TooMany:
+    async def _admit(self, asked: PromptRequest, open_limit: int) -> Prompt | NoFactor | TooMany:
         """Decide on a prompt whose key is taken, and open it."""
         now, key = to_micros(asked.now), prompt_key(asked.prompt_id)
         opened, _, refused = session_keys(*asked.asker)

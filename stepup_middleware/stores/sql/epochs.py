@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from stepup_middleware.core.decisions import Decision, TokenRow, epoch_refusal
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.presentations import presentation_events
-from stepup_middleware.core.prompts import Asked, NoFactor, Prompt
+from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
 from stepup_middleware.stores.rows import facts_of
@@ -33,7 +33,7 @@ async def begin(transaction: Transaction, place: str, after: int) -> tuple[int, 
     return await read(transaction)
 
 
-async def ask(transaction: Transaction, asked: Asked, epoch: int) -> Prompt | NoFactor | None:
+async def ask(transaction: Transaction, asked: PromptRequest, epoch: int) -> Prompt | NoFactor | None:
     """Decide a prompt and write its events; None when the epoch is over."""
     current, _ = await read(transaction)
     return await decide(transaction, asked) if current == epoch else None

@@ -16,9 +16,9 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import (
     ONE_FLOOD_EVENT_PER,
     PROMPT_LIFETIME,
-    Asked,
     NoFactor,
     Prompt,
+    PromptRequest,
     PromptState,
     asking_event,
     flood_event,
@@ -31,10 +31,10 @@ from .factors import enrolled
 from .policies import read_policy
 from .transaction import Transaction
 
-Asking = tuple[Asked, int]  # and how many places a session has
+Asking = tuple[PromptRequest, int]  # and how many places a session has
 
 
-async def decide(transaction: Transaction, asked: Asked) -> Prompt | NoFactor:
+async def decide(transaction: Transaction, asked: PromptRequest) -> Prompt | NoFactor:
     """Decide a prompt and write the events of asking, not the prompt."""
     workspace, subject, _ = asked.asker
     policy = await read_policy(transaction, workspace)
@@ -42,10 +42,10 @@ async def decide(transaction: Transaction, asked: Asked) -> Prompt | NoFactor:
 
 
 def _decide(
-    transaction: Transaction, asked: Asked, policy: StoredPolicy, factors: Sequence[EnrolledFactor]
+    transaction: Transaction, asked: PromptRequest, policy: StoredPolicy, factors: Sequence[EnrolledFactor]
 ) -> Prompt | NoFactor:
     result = decide_prompt(asked, policy, factors)
-    for event in asked.also:
+    for event in asked.extra_events:
         transaction.append(event)
     transaction.append(asking_event(asked, result))
     return result
@@ -88,7 +88,7 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
     return answers
 
 
-async def _tell_refusal(transaction: Transaction, asked: Asked) -> None:
+async def _tell_refusal(transaction: Transaction, asked: PromptRequest) -> None:
     # D01, D02: a flood leaves one event a minute, with the number of those it stands for
     key = asked.asker
     logged_at, unlogged = await transaction.fetch_one("read_refused_session", *key) or (None, 0)

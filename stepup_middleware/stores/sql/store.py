@@ -15,7 +15,7 @@ from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.policy import StoredPolicy
-from stepup_middleware.core.prompts import Asked, NoFactor, Prompt, StoredPrompt
+from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest, StoredPrompt
 from stepup_middleware.core.retention import Purged
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.authorized import aborted_event, prepare_redemption
@@ -49,7 +49,7 @@ class SQLStore(SQLLog, Store, EpochStore):
 
     # prompts and ceremonies
 
-    async def ask(self, asked: Asked, *, open_limit: int) -> Prompt | NoFactor | TooMany:
+    async def ask(self, asked: PromptRequest, *, open_limit: int) -> Prompt | NoFactor | TooMany:
         return await self._engine.perform(ASK, (asked, open_limit))
 
     async def get_prompt(self, prompt_id: str, *, now: datetime) -> StoredPrompt | None:
@@ -104,7 +104,7 @@ class SQLStore(SQLLog, Store, EpochStore):
     async def end_epoch_for_hot_store(self, *, event: AuditEvent | None) -> None:
         await self._write(lambda transaction: tokens.revoke_all(transaction, event))
 
-    async def ask_for_hot_store(self, asked: Asked, *, epoch: int) -> Prompt | NoFactor | None:
+    async def ask_for_hot_store(self, asked: PromptRequest, *, epoch: int) -> Prompt | NoFactor | None:
         return await self._write(lambda transaction: epochs.ask(transaction, asked, epoch))
 
     async def prove_for_hot_store(self, grant: TokenGrant, *, epoch: int) -> GrantRefused | None:

@@ -94,7 +94,7 @@ class PromptContract:
     async def test_what_else_is_to_be_told_is_written_with_the_prompt(self, store: HotState) -> None:
         await enrol(store)
         also = event(EventName.BLOCKED, reason="malformed")
-        await ask(store, also=(also,))
+        await ask(store, extra_events=(also,))
         assert (await names_of(store))[-2:] == [EventName.BLOCKED, EventName.CHALLENGE_REQUESTED]
 
     async def test_a_prompt_lives_up_to_its_last_microsecond(self, store: HotState) -> None:

@@ -15,7 +15,7 @@ from stepup_middleware.core.decisions import Presentation, Redemption, TokenRow,
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.factors import Enrolment, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.grants import TokenGrant
-from stepup_middleware.core.prompts import Asked, Prompt
+from stepup_middleware.core.prompts import Prompt, PromptRequest
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
@@ -93,7 +93,7 @@ def event(name: EventName = EventName.POLICY_CHANGED, **fields: Any) -> AuditEve
     return AuditEvent(**{**values, **fields})
 
 
-def asked(subject: Subject = OWNER, purpose: Purpose = TRANSMIT, **fields: Any) -> Asked:
+def asked(subject: Subject = OWNER, purpose: Purpose = TRANSMIT, **fields: Any) -> PromptRequest:
     """Return a request for a prompt with an id of its own."""
     values: dict[str, Any] = {
         "prompt_id": secrets.token_urlsafe(16),
@@ -106,7 +106,7 @@ def asked(subject: Subject = OWNER, purpose: Purpose = TRANSMIT, **fields: Any) 
         "locale": "en",
         "now": NOW,
     }
-    return Asked(**{**values, **fields})
+    return PromptRequest(**{**values, **fields})
 
 
 def bucket_of(kind: FactorKind) -> str:

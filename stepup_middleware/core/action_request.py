@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True)  # one a request
-class Application:
+class ActionRequest:
     """A request that wants to run: for which purpose, what it is, and the tokens that came with it.
 
     ``tokens`` are the raw values of every ``StepUp-Token`` header, or the one of the library's own cookie

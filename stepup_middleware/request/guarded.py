@@ -232,7 +232,7 @@ class GuardedRequest:
                 linked=standing is Standing.LINKED,
             )
             async with stepup._in_time():
-                verdict = await stepup._parts.admission.admit(requester, application)
+                verdict = await stepup._parts.redemption.admit(requester, application)
         except (BodyTooLarge, BodyTooSlow, BodyMismatch, Unbindable) as error:
             return _unbound(error)
         except StoreError as error:
@@ -280,7 +280,7 @@ class GuardedRequest:
             return given
         secure = stepup.relying_party.secure
         value = chosen_value(
-            headers(scope, b"cookie"), cookie_name(secure=secure).encode(), stepup._parts.admission.has_signed
+            headers(scope, b"cookie"), cookie_name(secure=secure).encode(), stepup._parts.redemption.has_signed
         )
         if not value:
             return []

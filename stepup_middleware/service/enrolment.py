@@ -29,12 +29,12 @@ from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.records import Records
 
-from .admission import whole_seconds
+from .ceremony import NO_CODE, TOTP_BUCKET, USED_CODE
 from .factors import factor_name
 from .floods import Floods
-from .proving import NO_CODE, TOTP_BUCKET, USED_CODE
+from .redemption import whole_seconds
 from .requester import Requester
-from .vault import Vault
+from .secret_box import SecretBox
 
 ENROLMENT_LIFETIME = timedelta(minutes=10)
 FRESH_SIGN_IN = timedelta(minutes=10)
@@ -76,14 +76,14 @@ class EnrolmentService:
         self,
         *,
         store: Records,
-        vault: Vault,
+        secret_box: SecretBox,
         relying_party: RelyingParty,
         catalogue: Catalogue,
         totp_limit: AttemptLimit,
         floods: Floods,
     ) -> None:
         self._store = store
-        self._vault = vault
+        self._secret_box = secret_box
         self._relying_party = relying_party
         self._catalogue = catalogue
         self._totp_limit = totp_limit
@@ -195,7 +195,7 @@ class EnrolmentService:
         if len(await self._enrolled(subject)) >= MAX_FACTORS:
             return _too_many()
         secret = totp.new_secret(secrets.token_bytes(20))
-        enrolment = self._enrolment(requester, FactorKind.TOTP, encrypted_secret=self._vault.seal(secret))
+        enrolment = self._enrolment(requester, FactorKind.TOTP, encrypted_secret=self._secret_box.seal(secret))
         await self._store.begin_enrolment(enrolment, now=requester.now)
         uri = totp.provisioning_uri(secret, account=subject.account, issuer=self._relying_party.name)
         return NewSecret(id=enrolment.id, secret=secret, uri=uri, qr_svg=_qr_svg(uri))
@@ -224,7 +224,7 @@ class EnrolmentService:
         last_step = await self._store.last_time_step(subject.workspace_id, subject.id)
         try:
             first = self._begun_as_first(pending, await self._enrolled(subject))
-            secret = self._vault.open(pending.encrypted_secret)
+            secret = self._secret_box.open(pending.encrypted_secret)
             step = totp.matched_step(secret, digits, now=requester.now, last_step=last_step)
         except CeremonyError as error:
             return await self._failed(requester, error.reason, FactorKind.TOTP)

@@ -230,7 +230,9 @@ class StepUp:
         await self.start()
         after: str | None = ""
         while after is not None:
-            after = await self._parts.store.records.reencrypt_secrets(_SECRETS_AT_ONCE, after, self._parts.vault.reseal)
+            after = await self._parts.store.records.reencrypt_secrets(
+                _SECRETS_AT_ONCE, after, self._parts.secret_box.rotate
+            )
 
     async def revoke_all(self) -> None:
         """Make every outstanding prompt and token worthless, on all nodes."""

@@ -19,18 +19,18 @@ from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.stores.base import HotState
 
 from . import settings
-from .admission import Admission
 from .audit import AuditService
+from .ceremony import WEBAUTHN_LIMIT, CeremonyService
 from .enrolment import EnrolmentService
 from .evidence import EvidenceService
 from .factors import FactorService
 from .floods import Floods
 from .heads import HeadKeeper, HeadSink
 from .policy import PolicyService
-from .proving import WEBAUTHN_LIMIT, Proving
+from .redemption import RedemptionService
 from .requester import ClientAddress, Identification, Identify
+from .secret_box import SecretBox
 from .sinks import Dispatcher, Sink
-from .vault import Vault
 from .watch import ClusterWatch
 
 
@@ -40,10 +40,10 @@ class Parts:
 
     store: HotState
     catalogue: Catalogue
-    vault: Vault
+    secret_box: SecretBox
     identification: Identification
-    admission: Admission
-    proving: Proving
+    redemption: RedemptionService
+    ceremonies: CeremonyService
     policy: PolicyService
     audit: AuditService
     factors: FactorService
@@ -98,7 +98,7 @@ def wire(
     records = store.records
     catalogue = Catalogue(settings.checked_purposes(purposes))
     codec = TokenCodec(keys.derive("token"))
-    vault = Vault(keys.derive("totp-secret"))
+    secret_box = SecretBox(keys.derive("totp-secret"))
     floods = Floods(records)
     totp_limit = totp_limit or AttemptLimit()
     failure_cluster = failure_cluster or ClusterRule()
@@ -112,18 +112,18 @@ def wire(
     return Parts(
         store=store,
         catalogue=catalogue,
-        vault=vault,
+        secret_box=secret_box,
         identification=Identification(
             identify=identify,
             clock=clock,
             client_address=client_address,
             trusted=trusted_networks(trusted_proxies),
         ),
-        admission=Admission(store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session),
-        proving=Proving(
+        redemption=RedemptionService(store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session),
+        ceremonies=CeremonyService(
             store=store,
             codec=codec,
-            vault=vault,
+            secret_box=secret_box,
             relying_party=relying_party,
             catalogue=catalogue,
             totp_limit=totp_limit,
@@ -135,7 +135,7 @@ def wire(
         factors=FactorService(store=records, catalogue=catalogue),
         enrolment=EnrolmentService(
             store=records,
-            vault=vault,
+            secret_box=secret_box,
             relying_party=relying_party,
             catalogue=catalogue,
             totp_limit=totp_limit,

@@ -12,8 +12,8 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.request.bound import below_root
 from stepup_middleware.request.cookie import token_cookie
 from stepup_middleware.request.site import is_navigation
+from stepup_middleware.service.ceremony import insufficient_for
 from stepup_middleware.service.grants import IssuedToken
-from stepup_middleware.service.proving import insufficient_for
 
 from .answers import SAFE_HEADERS
 from .call import BadRequest, Call
@@ -25,11 +25,11 @@ DELIVER_HEADER = "stepup-deliver"
 
 async def show_prompt(call: Call) -> Response:
     """Show a prompt: fragment, page or JSON."""
-    prompt = await call.stepup._parts.proving.open_prompt(call.requester, call.prompt_id)
+    prompt = await call.stepup._parts.ceremonies.open_prompt(call.requester, call.prompt_id)
     if isinstance(prompt, Refusal):
         return call.refuse(prompt)
-    usable = {factor.kind for factor in await call.stepup._parts.proving.usable(prompt)}
-    purpose = call.stepup._parts.proving.purpose_of(prompt)
+    usable = {factor.kind for factor in await call.stepup._parts.ceremonies.usable(prompt)}
+    purpose = call.stepup._parts.ceremonies.purpose_of(prompt)
     kinds = tuple(kind for kind in prompt.factor_kinds if kind in usable)
     if purpose is None or not kinds:
         return call.refuse(insufficient_for(purpose, prompt))
@@ -57,7 +57,7 @@ async def show_prompt(call: Call) -> Response:
 
 async def cancel_prompt(call: Call) -> Response:
     """The person says no."""
-    refusal = await call.stepup._parts.proving.cancel(call.requester, call.prompt_id)
+    refusal = await call.stepup._parts.ceremonies.cancel(call.requester, call.prompt_id)
     return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)
 
 
@@ -69,13 +69,13 @@ async def webauthn_options(call: Call) -> Response:
         if wanted not in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
             raise BadRequest
         kind = FactorKind(wanted)
-    options = await call.stepup._parts.proving.begin_webauthn(call.requester, call.prompt_id, kind)
+    options = await call.stepup._parts.ceremonies.begin_webauthn(call.requester, call.prompt_id, kind)
     return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
 
 
 async def webauthn_finish(call: Call) -> Response:
     """Finish an authentication ceremony."""
-    issued = await call.stepup._parts.proving.finish_webauthn(call.requester, call.prompt_id, await call.json())
+    issued = await call.stepup._parts.ceremonies.finish_webauthn(call.requester, call.prompt_id, await call.json())
     return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
 
 
@@ -83,10 +83,10 @@ async def totp_finish(call: Call) -> Response:
     """Take a one-time password: from a script, or from the form of a page without one."""
     if not call.sends_form:
         code = (await call.json()).get("code")
-        issued = await call.stepup._parts.proving.finish_totp(call.requester, call.prompt_id, code)
+        issued = await call.stepup._parts.ceremonies.finish_totp(call.requester, call.prompt_id, code)
         return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
     form = await call.form()
-    issued = await call.stepup._parts.proving.finish_totp(call.requester, call.prompt_id, form.get("code"))
+    issued = await call.stepup._parts.ceremonies.finish_totp(call.requester, call.prompt_id, form.get("code"))
     if not is_navigation(call.request.scope):
         return call.refuse(issued) if isinstance(issued, Refusal) else _issued(call, issued)
     original = form.get("original", "")
@@ -95,7 +95,7 @@ async def totp_finish(call: Call) -> Response:
     asked = issued.prompt.request
     repetition = NO_FORM if asked.method == "GET" else handed_on(original, asked)
     repeat = repeat_view(asked, repetition, root_path=root_of(call.request.scope))
-    purpose = call.stepup._parts.proving.purpose_of(issued.prompt)
+    purpose = call.stepup._parts.ceremonies.purpose_of(issued.prompt)
     assert purpose is not None  # noqa: S101 - a token was just issued for it
     view = prompt_view(issued.prompt, purpose, call.base)
     response = call.html_response(render("continue.html", call.stepup, call.base, prompt=view, repeat=repeat))
@@ -105,8 +105,8 @@ async def totp_finish(call: Call) -> Response:
 
 async def _ask_again(call: Call, refusal: Refusal, original: str) -> Response:
     """Show the page again with what went wrong; the form fields stay on it."""
-    prompt = await call.stepup._parts.proving.open_prompt(call.requester, call.prompt_id)
-    purpose = None if isinstance(prompt, Refusal) else call.stepup._parts.proving.purpose_of(prompt)
+    prompt = await call.stepup._parts.ceremonies.open_prompt(call.requester, call.prompt_id)
+    purpose = None if isinstance(prompt, Refusal) else call.stepup._parts.ceremonies.purpose_of(prompt)
     if refusal.code is not RefusalCode.VERIFICATION_FAILED or isinstance(prompt, Refusal) or purpose is None:
         return call.refuse(refusal)
     again = Refusal(code=refusal.code, purpose=purpose, requirement=prompt.requirement, prompt=prompt)

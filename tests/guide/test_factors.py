@@ -9,8 +9,8 @@ import pytest
 from starlette.requests import Request
 
 from stepup_middleware import AttemptLimit, Subject
+from stepup_middleware.service.ceremony import WEBAUTHN_LIMIT
 from stepup_middleware.service.enrolment import FRESH_SIGN_IN, MAX_FACTORS
-from stepup_middleware.service.proving import WEBAUTHN_LIMIT
 
 from .harness import Ran
 from .person import Person

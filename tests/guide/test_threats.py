@@ -13,8 +13,8 @@ from demo_app.guide_pages import FOLDER
 from stepup_middleware.core.attempts import AttemptLimit
 from stepup_middleware.core.events import EventName, Severity
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
+from stepup_middleware.service.ceremony import WEBAUTHN_LIMIT
 from stepup_middleware.service.enrolment import FRESH_SIGN_IN
-from stepup_middleware.service.proving import WEBAUTHN_LIMIT
 from tests import catalogue
 from tests.support import TRANSMIT, Browser, House, code_of, house_in
 

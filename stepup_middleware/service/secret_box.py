@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from stepup_middleware.errors import StoreError
 
 
-class Vault:
+class SecretBox:
     """Encrypts one-time-password secrets with keys derived for this use alone."""
 
     __slots__ = ("_fernet", "_invalid")
@@ -19,23 +19,23 @@ class Vault:
         self._invalid = InvalidToken
         self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in keys])
 
-    def seal(self, secret: str) -> bytes:
+    def encrypt(self, secret: str) -> bytes:
         """Return the secret encrypted under the first key."""
         return self._fernet.encrypt(secret.encode())
 
-    def open(self, sealed: bytes) -> str:
+    def decrypt(self, sealed: bytes) -> str:
         """Return the secret. Raises ``StoreError`` when no key of the ring opens it."""
         try:
             return self._fernet.decrypt(sealed).decode()
         except self._invalid as error:
             raise StoreError("a stored secret cannot be read with any of the keys") from error
 
-    def reseal(self, sealed: bytes) -> bytes:
-        """Return the same secret encrypted under the first key. Raises ``StoreError`` as ``open`` does."""
+    def rotate(self, sealed: bytes) -> bytes:
+        """Return the same secret encrypted under the first key. Raises ``StoreError`` as ``decrypt`` does."""
         try:
             return self._fernet.rotate(sealed)
         except self._invalid as error:
             raise StoreError("a stored secret cannot be read with any of the keys") from error
 
     def __repr__(self) -> str:
-        return "<Vault>"
+        return "<SecretBox>"

@@ -26,7 +26,7 @@ LINKED_SHARE = 4  # links of other sites ask only while fewer than this part of 
 LOCALE = "en"  # the language in which titles and consequences are shown
 
 
-class Admission:
+class RedemptionService:
     """Decides on applications. Every path that is not a redemption is a refusal."""
 
     def __init__(

@@ -23,11 +23,11 @@ from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.base import HotState
 
-from .admission import insufficient, whole_seconds
 from .floods import Floods
 from .grants import IssuedToken, proof_data, token_grant
+from .redemption import insufficient, whole_seconds
 from .requester import Requester
-from .vault import Vault
+from .secret_box import SecretBox
 
 TOTP_BUCKET = "totp"
 WEBAUTHN_BUCKET = "webauthn"
@@ -47,7 +47,7 @@ USED_CODE = Refusal(
 _NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
 
 
-class Proving:
+class CeremonyService:
     """Runs ceremonies. Consume first: the challenge is taken and the attempt counted before a proof is judged."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Proving:
         *,
         store: HotState,
         codec: TokenCodec,
-        vault: Vault,
+        secret_box: SecretBox,
         relying_party: RelyingParty,
         catalogue: Catalogue,
         totp_limit: AttemptLimit,
@@ -65,7 +65,7 @@ class Proving:
         self._store = store
         self._records = store.records
         self._codec = codec
-        self._vault = vault
+        self._secret_box = secret_box
         self._relying_party = relying_party
         self._catalogue = catalogue
         self._totp_limit = totp_limit
@@ -239,7 +239,7 @@ class Proving:
         replayed: CeremonyError | None = None
         for factor in factors:
             try:
-                secret = self._vault.open(factor.encrypted_secret)
+                secret = self._secret_box.open(factor.encrypted_secret)
                 return factor, totp.matched_step(secret, code, now=now, last_step=last_step)
             except CeremonyError as error:
                 failure = error

@@ -27,7 +27,7 @@ async def purge(options: argparse.Namespace) -> int:
         events = prompts = tokens = 0
         while True:
             done = await store.records.purge(
-                now=datetime.now(UTC), limit=options.batch, vouched=options.today is not None
+                now=datetime.now(UTC), limit=options.batch, clock_confirmed=options.today is not None
             )
             events, prompts, tokens = events + done.events, prompts + done.prompts, tokens + done.tokens
             for anomaly in done.anomalies:

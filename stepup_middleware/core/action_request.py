@@ -16,7 +16,7 @@ class ActionRequest:
     """A request that wants to run: for which purpose, what it is, and the tokens that came with it.
 
     ``tokens`` are the raw values of every ``StepUp-Token`` header, or the one of the library's own cookie
-    on a navigation. ``quiet``: a prefetch, which is refused without asking anybody. ``linked``: a page of another
+    on a navigation. ``prefetch``, which is refused without asking anybody. ``linked``: a page of another
     site led here, whose doing must not use up the places that the person has for prompts.
     """
 
@@ -24,5 +24,5 @@ class ActionRequest:
     request: BoundRequest
     details: Details
     tokens: Sequence[bytes] = field(repr=False)
-    quiet: bool = False
+    prefetch: bool = False
     linked: bool = False

@@ -49,14 +49,14 @@ def retention_of(chain: str) -> int | None:
 
 
 def clock_anomaly(
-    now: datetime, *, newest: datetime | None, before: datetime | None, vouched: bool = False
+    now: datetime, *, newest: datetime | None, before: datetime | None, clock_confirmed: bool = False
 ) -> str | None:
     """Return why a purge must not believe ``now``, None when it may.
 
     ``newest`` is the time of the newest record; ``before`` that of the last purge, or of the oldest record
-    where nothing was ever purged. ``vouched``: a person said what day it is.
+    where nothing was ever purged. ``clock_confirmed``: a person said what day it is.
     """
-    if vouched:
+    if clock_confirmed:
         return None
     if newest is not None and now < newest - CLOCKS_DIFFER:
         return f"the clock says {now.isoformat()}, which is before the newest audit record, of {newest.isoformat()}"

@@ -222,13 +222,13 @@ class GuardedRequest:
             if self.proof is not None and self._handed_on == question and gate.token is None:
                 self._handed_on = None
                 return self.proof
-            quiet = standing is Standing.QUIET
+            prefetch = standing is Standing.PREFETCH
             application = ActionRequest(
                 purpose=purpose,
                 request=request,
                 details=shown,
-                tokens=[] if quiet else self._tokens(scope, request, gate),
-                quiet=quiet,
+                tokens=[] if prefetch else self._tokens(scope, request, gate),
+                prefetch=prefetch,
                 linked=standing is Standing.LINKED,
             )
             async with stepup._in_time():

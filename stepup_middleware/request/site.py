@@ -23,7 +23,7 @@ class Standing(Enum):
 
     OPEN = auto()
     LINKED = auto()
-    QUIET = auto()
+    PREFETCH = auto()
     FOREIGN = auto()
 
 
@@ -45,7 +45,7 @@ def standing_of(scope: Mapping[str, Any], method: str, origins: Collection[str])
                 return Standing.FOREIGN
         elif (referer := header(scope, b"referer")) is not None and not _listed(_origin_of(referer), origins):
             return _link(scope) if safe else Standing.FOREIGN
-    return Standing.QUIET if method in ("GET", "HEAD") and _nobody_clicked(scope) else Standing.OPEN
+    return Standing.PREFETCH if method in ("GET", "HEAD") and _nobody_clicked(scope) else Standing.OPEN
 
 
 def is_navigation(scope: Mapping[str, Any]) -> bool:
@@ -77,7 +77,7 @@ def _link(scope: Mapping[str, Any]) -> Standing:
     """A link of another page may lead here, at the top of a window; nothing else of another page may."""
     if not is_navigation(scope) or header(scope, b"sec-fetch-dest") not in (None, b"document"):
         return Standing.FOREIGN
-    return Standing.QUIET if _nobody_clicked(scope) else Standing.LINKED
+    return Standing.PREFETCH if _nobody_clicked(scope) else Standing.LINKED
 
 
 def _nobody_clicked(scope: Mapping[str, Any]) -> bool:

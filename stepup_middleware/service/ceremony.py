@@ -23,9 +23,9 @@ from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.base import HotState
 
-from .floods import Floods
 from .grants import IssuedToken, proof_data, token_grant
 from .redemption import insufficient, whole_seconds
+from .refusal_throttle import RefusalThrottle
 from .requester import Requester
 from .secret_box import SecretBox
 
@@ -60,7 +60,7 @@ class CeremonyService:
         catalogue: Catalogue,
         totp_limit: AttemptLimit,
         webauthn_limit: AttemptLimit,
-        floods: Floods,
+        throttle: RefusalThrottle,
     ) -> None:
         self._store = store
         self._records = store.records
@@ -70,7 +70,7 @@ class CeremonyService:
         self._catalogue = catalogue
         self._totp_limit = totp_limit
         self._webauthn_limit = webauthn_limit
-        self._floods = floods
+        self._throttle = throttle
 
     def purpose_of(self, prompt: Prompt) -> Purpose | None:
         """Return the purpose of a prompt, None when the catalogue has it no more."""
@@ -85,7 +85,7 @@ class CeremonyService:
         if stored is None:
             return _NOT_FOUND
         if not stored.prompt.belongs_to(requester.subject):
-            await self._floods.tell(requester.subject, self._foreign(requester, prompt_id))
+            await self._throttle.log(requester.subject, self._foreign(requester, prompt_id))
             return _NOT_FOUND
         if stored.state is not PromptState.OPEN or self.purpose_of(stored.prompt) is None:
             return _NOT_FOUND
@@ -239,7 +239,7 @@ class CeremonyService:
         replayed: CeremonyError | None = None
         for factor in factors:
             try:
-                secret = self._secret_box.open(factor.encrypted_secret)
+                secret = self._secret_box.decrypt(factor.encrypted_secret)
                 return factor, totp.matched_step(secret, code, now=now, last_step=last_step)
             except CeremonyError as error:
                 failure = error
@@ -330,7 +330,7 @@ class CeremonyService:
     ) -> Refusal:
         reason = FailureReason.RATE_LIMITED.value
         blocked = self._event(requester, prompt, EventName.BLOCKED, factor_kind=kind, reason=reason, flags=(reason,))
-        await self._floods.tell(requester.subject, blocked)
+        await self._throttle.log(requester.subject, blocked)
         return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed.retry_after))
 
 

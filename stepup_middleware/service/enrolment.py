@@ -31,8 +31,8 @@ from stepup_middleware.stores.records import Records
 
 from .ceremony import NO_CODE, TOTP_BUCKET, USED_CODE
 from .factors import factor_name
-from .floods import Floods
 from .redemption import whole_seconds
+from .refusal_throttle import RefusalThrottle
 from .requester import Requester
 from .secret_box import SecretBox
 
@@ -80,14 +80,14 @@ class EnrolmentService:
         relying_party: RelyingParty,
         catalogue: Catalogue,
         totp_limit: AttemptLimit,
-        floods: Floods,
+        throttle: RefusalThrottle,
     ) -> None:
         self._store = store
         self._secret_box = secret_box
         self._relying_party = relying_party
         self._catalogue = catalogue
         self._totp_limit = totp_limit
-        self._floods = floods
+        self._throttle = throttle
 
     async def first_allowed(self, requester: Requester) -> Refusal | None:
         """Refuse a first factor after an old sign-in: whoever holds the session is not thereby the person."""
@@ -195,7 +195,7 @@ class EnrolmentService:
         if len(await self._enrolled(subject)) >= MAX_FACTORS:
             return _too_many()
         secret = totp.new_secret(secrets.token_bytes(20))
-        enrolment = self._enrolment(requester, FactorKind.TOTP, encrypted_secret=self._secret_box.seal(secret))
+        enrolment = self._enrolment(requester, FactorKind.TOTP, encrypted_secret=self._secret_box.encrypt(secret))
         await self._store.begin_enrolment(enrolment, now=requester.now)
         uri = totp.provisioning_uri(secret, account=subject.account, issuer=self._relying_party.name)
         return NewSecret(id=enrolment.id, secret=secret, uri=uri, qr_svg=_qr_svg(uri))
@@ -224,7 +224,7 @@ class EnrolmentService:
         last_step = await self._store.last_time_step(subject.workspace_id, subject.id)
         try:
             first = self._begun_as_first(pending, await self._enrolled(subject))
-            secret = self._secret_box.open(pending.encrypted_secret)
+            secret = self._secret_box.decrypt(pending.encrypted_secret)
             step = totp.matched_step(secret, digits, now=requester.now, last_step=last_step)
         except CeremonyError as error:
             return await self._failed(requester, error.reason, FactorKind.TOTP)
@@ -274,7 +274,7 @@ class EnrolmentService:
         failed = requester.event(
             EventName.FAILED, factor_kind=kind, reason=reason.value, data={"ceremony": "enrolment"}
         )
-        await self._floods.tell(requester.subject, failed)
+        await self._throttle.log(requester.subject, failed)
         return USED_CODE if reason is FailureReason.CODE_REPLAYED else _FAILED[kind is FactorKind.TOTP]
 
     async def _enrolled(self, subject: Subject) -> tuple[Factor, ...]:

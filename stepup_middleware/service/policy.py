@@ -17,15 +17,17 @@ from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import PolicyError
 from stepup_middleware.stores.records import Records
 
-from .floods import Floods
+from .refusal_throttle import RefusalThrottle
 
 
 class PolicyService:
     """Reads and sets policies. A saved policy holds from the next prompt on."""
 
-    def __init__(self, *, store: Records, catalogue: Catalogue, clock: Callable[[], datetime], floods: Floods) -> None:
+    def __init__(
+        self, *, store: Records, catalogue: Catalogue, clock: Callable[[], datetime], throttle: RefusalThrottle
+    ) -> None:
         self._store = store
-        self._floods = floods
+        self._throttle = throttle
         self._catalogue = catalogue
         self._clock = clock
 
@@ -63,7 +65,7 @@ class PolicyService:
                     raise PolicyError("There is no such purpose in the catalogue.")
                 checked = check_policy_write(purpose, requirement)
             except PolicyError as error:
-                await self._floods.tell(subject, self._refused(subject, purpose_id, requirement, error, now))
+                await self._throttle.log(subject, self._refused(subject, purpose_id, requirement, error, now))
                 raise
             current = effective_requirement(purpose, before)
             if checked is current:

@@ -19,7 +19,7 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
 from stepup_middleware.stores.base import HotState
 
-from .floods import Floods
+from .refusal_throttle import RefusalThrottle
 from .requester import Requester
 
 LINKED_SHARE = 4  # links of other sites ask only while fewer than this part of the session's places is taken
@@ -30,10 +30,15 @@ class RedemptionService:
     """Decides on applications. Every path that is not a redemption is a refusal."""
 
     def __init__(
-        self, *, store: HotState, codec: TokenCodec, floods: Floods, open_limit: int = OPEN_PROMPTS_PER_SESSION
+        self,
+        *,
+        store: HotState,
+        codec: TokenCodec,
+        throttle: RefusalThrottle,
+        open_limit: int = OPEN_PROMPTS_PER_SESSION,
     ) -> None:
         self._store = store
-        self._floods = floods
+        self._throttle = throttle
         self._codec = codec
         self._open_limit = open_limit
 
@@ -44,13 +49,13 @@ class RedemptionService:
         reference, fault = self._read(wanted.tokens)
         if reference is None:
             return await self._ask(requester, wanted, extra_events=(self._blocked(requester, wanted, fault),))
-        if (closed := self._floods.closed(requester.subject, requester.now)) is not None:
-            await self._floods.tell(requester.subject, self._blocked(requester, wanted, "rate_limited"))
+        if (closed := self._throttle.closed(requester.subject, requester.now)) is not None:
+            await self._throttle.log(requester.subject, self._blocked(requester, wanted, "rate_limited"))
             return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed))
         shown = self._presentation(requester, wanted, reference)
         redemption = await self._store.redeem(shown)
         if redemption.decision.verdict not in (Verdict.REDEEMED, Verdict.REUSED):  # a replay is counted by its token
-            self._floods.refused(requester.subject, requester.now)
+            self._throttle.refused(requester.subject, requester.now)
         match redemption.decision.verdict:
             case Verdict.REDEEMED if redemption.row is not None:
                 return proof_of(redemption.row, shown)
@@ -106,7 +111,7 @@ class RedemptionService:
         code: RefusalCode = RefusalCode.REQUIRED,
         extra_events: tuple[AuditEvent, ...] = (),
     ) -> Refusal:
-        if wanted.quiet:
+        if wanted.prefetch:
             return Refusal(code=code, purpose=wanted.purpose, requirement=wanted.purpose.minimum)
         asked = PromptRequest(
             prompt_id=prompt_id(requester.now, RAND_bytes(16)),

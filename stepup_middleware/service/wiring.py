@@ -21,17 +21,17 @@ from stepup_middleware.stores.base import HotState
 from . import settings
 from .audit import AuditService
 from .ceremony import WEBAUTHN_LIMIT, CeremonyService
+from .cluster_flagger import FailureClusterFlagger
 from .enrolment import EnrolmentService
 from .evidence import EvidenceService
 from .factors import FactorService
-from .floods import Floods
 from .heads import HeadKeeper, HeadSink
 from .policy import PolicyService
 from .redemption import RedemptionService
+from .refusal_throttle import RefusalThrottle
 from .requester import ClientAddress, Identification, Identify
 from .secret_box import SecretBox
 from .sinks import Dispatcher, Sink
-from .watch import ClusterWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +99,14 @@ def wire(
     catalogue = Catalogue(settings.checked_purposes(purposes))
     codec = TokenCodec(keys.derive("token"))
     secret_box = SecretBox(keys.derive("totp-secret"))
-    floods = Floods(records)
+    throttle = RefusalThrottle(records)
     totp_limit = totp_limit or AttemptLimit()
     failure_cluster = failure_cluster or ClusterRule()
     keeper = None
     if head_key is not None:
         keeper = HeadKeeper(store=records, key=HeadKey(head_key), clock=clock, interval=head_interval, sinks=on_head)
-    watch = ClusterWatch(store=records, rule=failure_cluster)
-    dispatcher = Dispatcher(on_event, store=records, clock=clock, prepare=watch.flagged)
+    flagger = FailureClusterFlagger(store=records, rule=failure_cluster)
+    dispatcher = Dispatcher(on_event, store=records, clock=clock, prepare=flagger.flagged)
     if on_event:
         records.subscribe(dispatcher.heard)
     return Parts(
@@ -119,7 +119,7 @@ def wire(
             client_address=client_address,
             trusted=trusted_networks(trusted_proxies),
         ),
-        redemption=RedemptionService(store=store, codec=codec, floods=floods, open_limit=open_prompts_per_session),
+        redemption=RedemptionService(store=store, codec=codec, throttle=throttle, open_limit=open_prompts_per_session),
         ceremonies=CeremonyService(
             store=store,
             codec=codec,
@@ -128,9 +128,9 @@ def wire(
             catalogue=catalogue,
             totp_limit=totp_limit,
             webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
-            floods=floods,
+            throttle=throttle,
         ),
-        policy=PolicyService(store=records, catalogue=catalogue, clock=clock, floods=floods),
+        policy=PolicyService(store=records, catalogue=catalogue, clock=clock, throttle=throttle),
         audit=AuditService(store=records, rule=failure_cluster),
         factors=FactorService(store=records, catalogue=catalogue),
         enrolment=EnrolmentService(
@@ -139,7 +139,7 @@ def wire(
             relying_party=relying_party,
             catalogue=catalogue,
             totp_limit=totp_limit,
-            floods=floods,
+            throttle=throttle,
         ),
         keeper=keeper,
         evidence=EvidenceService(store=records, keeper=keeper),

@@ -148,14 +148,14 @@ class Records(Opened, AuditLog):
         """
 
     @abstractmethod
-    async def purge(self, *, now: datetime, limit: int, vouched: bool = False) -> Purged:
+    async def purge(self, *, now: datetime, limit: int, clock_confirmed: bool = False) -> Purged:
         """Remove at most ``limit`` rows of each kind whose time is over.
 
         Audit events go when their retention in calendar years has passed, a prefix of their chain at a
         time, leaving a ``ChainStart``; the heads of what went go with them. Prompts go an hour after they
         expired, tokens 30 days after theirs (until then a replay is known for what it is). Purges nothing and
         reports an anomaly when ``core.retention.clock_anomaly`` does not believe ``now``, unless a person
-        ``vouched`` for it.
+        ``clock_confirmed`` for it.
         """
 
     @abstractmethod

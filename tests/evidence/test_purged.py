@@ -30,7 +30,7 @@ async def play(folder: Path) -> str:
         assert answer.status_code == 200
         await house.soon(EventName.ACTION_COMPLETED)
         house.clock.advance(timedelta(days=6 * 366))  # an enrolment stays for twenty years, the proof for ten
-        purged = await house.store.records.purge(now=house.clock(), limit=1000, vouched=True)
+        purged = await house.store.records.purge(now=house.clock(), limit=1000, clock_confirmed=True)
         assert purged.events > 0
         assert not await house.events(EventName.FACTOR_ENROLLED)
         await person(house, "bob", "passkey")  # the purged chain grows on
@@ -87,7 +87,7 @@ async def test_a_proof_of_ten_years_is_fully_verifiable_after_the_rest_was_purge
         assert answer.status_code == 200
         await house.soon(EventName.ACTION_COMPLETED)
         house.clock.advance(timedelta(days=9 * 365))
-        purged = await house.store.records.purge(now=house.clock(), limit=1000, vouched=True)
+        purged = await house.store.records.purge(now=house.clock(), limit=1000, clock_confirmed=True)
         assert purged.events >= 4  # the transmission of eighteen years ago
         override = (await house.events(EventName.ACTION_AUTHORIZED))[-1].prompt_id
         bundle = await house.stepup.evidence("axis", override)

@@ -12,7 +12,7 @@ from stepup_middleware import PLATFORM_PURPOSES, EventName
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.core.purposes import Catalogue
 from stepup_middleware.core.retention import CLOCKS_DIFFER, LONGEST_LEAP, TOKENS_STAY, later_by_years
-from stepup_middleware.service.floods import REFUSED_PRESENTATIONS, TOLD
+from stepup_middleware.service.refusal_throttle import REFUSED_PRESENTATIONS, TOLD
 
 from .harness import Ran
 
@@ -24,7 +24,7 @@ def test_the_page_names_every_event() -> None:
 
 
 async def test_the_page_exports_verifies_and_purges(ran: Ran) -> None:
-    exported, verified, purged, vouched = ran.outputs
+    exported, verified, purged, clock_confirmed = ran.outputs
     assert exported == "0 records\n" * 3
     assert [path.name for path in sorted(ran.folder.glob("audit*"))] == [
         "audit.csv",
@@ -32,7 +32,7 @@ async def test_the_page_exports_verifies_and_purges(ran: Ran) -> None:
         "audit.ocsf.ndjson",
     ]
     assert "every chain holds" in verified
-    assert purged == vouched == "purged 0 events, 0 prompts, 0 tokens\n"
+    assert purged == clock_confirmed == "purged 0 events, 0 prompts, 0 tokens\n"
     assert ran.names["replays"].events == ()
     assert (ran.names["day"].by_hour, ran.names["day"].last_seq) == ({}, 0)
     assert (

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from stepup_middleware import FAILURE_CLUSTER, AuditEvent, ClusterRule, EventName
-from stepup_middleware.service.watch import ClusterWatch
+from stepup_middleware.service.cluster_flagger import FailureClusterFlagger
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.support import ROTATE, TRANSMIT, Browser, House, house_in
 
@@ -121,8 +121,8 @@ async def test_an_event_goes_out_unflagged_when_the_log_cannot_be_asked(tmp_path
         lost = replace(alerts.failures()[0], purpose="scim_token_revocation")
         await house.store.records.append([lost, lost])  # on a purpose of their own
         assert await alerts.flags(3) == [False, False, True]
-        watch = ClusterWatch(store=SQLiteStore(tmp_path / "nowhere" / "stepup.db"), rule=RULE)
-        assert await watch.flagged(1, lost) is lost
+        flagger = FailureClusterFlagger(store=SQLiteStore(tmp_path / "nowhere" / "stepup.db"), rule=RULE)
+        assert await flagger.flagged(1, lost) is lost
 
 
 async def test_a_failure_of_the_last_moment_reaches_the_sinks_and_holds_nothing_up(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stepup_middleware import EventName
-from stepup_middleware.service.floods import MOST_SESSIONS, REFUSED_PRESENTATIONS, TOLD, Floods
+from stepup_middleware.service.refusal_throttle import MOST_SESSIONS, REFUSED_PRESENTATIONS, TOLD, RefusalThrottle
 from stepup_middleware.testing.contract.values import NOW
 from tests.support import ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
@@ -91,20 +91,20 @@ async def test_a_flood_of_one_kind_hides_no_refusal_of_another(house: House, ada
 
 async def test_what_is_remembered_is_bounded_and_forgotten(tmp_path: Path) -> None:
     async with house_in(tmp_path) as house:  # D07
-        floods = Floods(house.store)
+        throttle = RefusalThrottle(house.store)
         for number in range(MOST_SESSIONS + 50):
-            floods.refused(house.sign_in(f"person-{number}"), NOW)
-        assert len(floods._counts) == MOST_SESSIONS
-        floods.refused(house.sign_in("last"), NOW + WINDOW)
-        assert len(floods._counts) == 1
+            throttle.refused(house.sign_in(f"person-{number}"), NOW)
+        assert len(throttle._counts) == MOST_SESSIONS
+        throttle.refused(house.sign_in("last"), NOW + WINDOW)
+        assert len(throttle._counts) == 1
 
 
 async def test_a_clock_that_goes_back_begins_a_window_anew(tmp_path: Path) -> None:
     async with house_in(tmp_path) as house:
-        floods, ada = Floods(house.store), house.sign_in("ada")
+        throttle, ada = RefusalThrottle(house.store), house.sign_in("ada")
         for _ in range(REFUSED_PRESENTATIONS):
-            floods.refused(ada, NOW)
-        assert floods.closed(ada, NOW) == WINDOW
-        assert floods.closed(ada, NOW - timedelta(hours=1)) is None
-        floods.refused(ada, NOW - timedelta(hours=1))
-        assert floods.closed(ada, NOW) is None
+            throttle.refused(ada, NOW)
+        assert throttle.closed(ada, NOW) == WINDOW
+        assert throttle.closed(ada, NOW - timedelta(hours=1)) is None
+        throttle.refused(ada, NOW - timedelta(hours=1))
+        assert throttle.closed(ada, NOW) is None

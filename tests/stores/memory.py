@@ -219,10 +219,10 @@ class MemoryStore(Store):
         elif seq in self._data.alerts:
             self._data.alerts[seq] = (self._data.alerts[seq][0], tuple(had))
 
-    async def purge(self, *, now: datetime, limit: int, vouched: bool = False) -> Purged:
+    async def purge(self, *, now: datetime, limit: int, clock_confirmed: bool = False) -> Purged:
         data = self._data
         newest, oldest = (data.log[-1].at, data.log[0].at) if data.log else (None, None)
-        anomaly = clock_anomaly(now, newest=newest, before=data.purged_at or oldest, vouched=vouched)
+        anomaly = clock_anomaly(now, newest=newest, before=data.purged_at or oldest, clock_confirmed=clock_confirmed)
         if anomaly is not None:
             return Purged(anomalies=(anomaly,))
         data.purged_at, events = now, 0

@@ -152,6 +152,6 @@ async def test_a_purge_that_is_killed_leaves_a_chain_and_the_next_one_goes_on(tm
         assert 0 < left < 3000
         await assert_chains_hold(store)
         assert won([await store.redeem(one.shown()) for one in await hold_many(store, 3)]) == 3
-        await store.purge(now=now, limit=10_000, vouched=True)
+        await store.purge(now=now, limit=10_000, clock_confirmed=True)
         assert len(await all_records(store)) < left
         await assert_chains_hold(store)

@@ -415,7 +415,7 @@ async def test_a_chain_start_only_advances(path: Path, store: SQLiteStore) -> No
     await store.append([event(at=NOW) for _ in range(3)])
     later = NOW.replace(year=2028)
     await store.append([event(at=later, retention_years=9)])
-    assert (await store.purge(now=later, limit=9, vouched=True)).events == 3
+    assert (await store.purge(now=later, limit=9, clock_confirmed=True)).events == 3
     with closing(sqlite3.connect(path)) as other:
         for statement in ("UPDATE chain_starts SET link = 1", "DELETE FROM chain_starts"):
             with pytest.raises(sqlite3.IntegrityError):

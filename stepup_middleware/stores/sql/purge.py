@@ -18,7 +18,7 @@ from stepup_middleware.core.retention import (
 from .transaction import Transaction
 
 
-async def purge(transaction: Transaction, now: datetime, limit: int, *, vouched: bool) -> Purged:
+async def purge(transaction: Transaction, now: datetime, limit: int, *, clock_confirmed: bool) -> Purged:
     """Remove what is over, at most ``limit`` rows of each kind, unless the clock looks wrong."""
     await transaction.lock(["purge"])
     newest = await transaction.fetch_one("newest")
@@ -26,7 +26,7 @@ async def purge(transaction: Transaction, now: datetime, limit: int, *, vouched:
         now,
         newest=None if newest is None else from_micros(newest[0]),
         before=await _purged_before(transaction),
-        vouched=vouched,
+        clock_confirmed=clock_confirmed,
     )
     if anomaly is not None:
         return Purged(anomalies=(anomaly,))

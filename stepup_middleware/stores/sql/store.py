@@ -168,8 +168,10 @@ class SQLStore(SQLLog, Store, EpochStore):
     async def wait_for_audit(self, after: int, *, seconds: float) -> None:
         await self._engine.wait(after, seconds)
 
-    async def purge(self, *, now: datetime, limit: int, vouched: bool = False) -> Purged:
-        return await self._engine.apart(lambda transaction: purge(transaction, now, limit, vouched=vouched))
+    async def purge(self, *, now: datetime, limit: int, clock_confirmed: bool = False) -> Purged:
+        return await self._engine.apart(
+            lambda transaction: purge(transaction, now, limit, clock_confirmed=clock_confirmed)
+        )
 
     async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
         return await self._write(lambda transaction: alerts.claim_alerts(transaction, now, until, limit))

@@ -30,7 +30,7 @@ DAY = timedelta(days=1)
 async def purge_at(store: HotState, now: datetime, limit: int = 1000) -> Purged:
     """Purge at a moment for which a person vouches, with a record of that very moment."""
     await store.records.append([event(at=now, reason="now", retention_years=100)])
-    return await store.records.purge(now=now, limit=limit, vouched=True)
+    return await store.records.purge(now=now, limit=limit, clock_confirmed=True)
 
 
 def years_on(moment: datetime, years: int) -> datetime:
@@ -166,7 +166,7 @@ class PurgeContract:
         assert await all_records(store) == []
         assert len((await store.records.purge(now=now - DAY, limit=100)).anomalies) == 1
         assert len((await store.records.purge(now=now + 365 * DAY, limit=100)).anomalies) == 1
-        assert not (await store.records.purge(now=now + 365 * DAY, limit=100, vouched=True)).anomalies
+        assert not (await store.records.purge(now=now + 365 * DAY, limit=100, clock_confirmed=True)).anomalies
         assert not (await store.records.purge(now=now + 366 * DAY, limit=100)).anomalies
 
     async def test_an_hour_after_a_prompt_expired_it_goes_and_its_token_stays_a_month(self, store: HotState) -> None:

@@ -19,7 +19,7 @@ MOST_SESSIONS = 10_000  # that are remembered at once
 _Key = tuple[str, str, str, str]
 
 
-class Floods:
+class RefusalThrottle:
     """Counts refusals per session and reason, in this process, for five minutes each.
 
     What the log needs for its own sake is never counted here: attempts that are judged are bounded by their
@@ -30,7 +30,7 @@ class Floods:
         self._store = store
         self._counts: OrderedDict[_Key, tuple[datetime, int]] = OrderedDict()  # oldest window first
 
-    async def tell(self, subject: Subject, event: AuditEvent) -> None:
+    async def log(self, subject: Subject, event: AuditEvent) -> None:
         """Write a refusal to the log, unless its session has had so many that only the count matters (D02)."""
         count = self._count(_key(subject, event.reason), event.at)
         if count > TOLD:

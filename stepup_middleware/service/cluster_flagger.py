@@ -20,7 +20,7 @@ _PAGE = 50  # records
 _PATIENCE_SECONDS = 1.0  # for the log: an alert that follows must not wait for long
 
 
-class ClusterWatch:
+class FailureClusterFlagger:
     """Tells which failures are the last of enough on their purpose, over all processes.
 
     What this process wrote itself is remembered; only while that is not enough is the log asked, so that a flood of

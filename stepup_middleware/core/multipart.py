@@ -14,6 +14,7 @@ from hashlib import sha256
 OURS = b"stepup-boundary"  # in place of the browser's
 REPLACED = b"multipart/form-data; boundary=" + OURS
 LONGEST_HEAD = 8192  # bytes of the headers of a part
+MOST_PARTS = 2048  # a form with more is bound as it came: to read a million tiny parts would take its time
 
 _CONTENT_TYPE = re.compile(rb"multipart/form-data; boundary=([A-Za-z0-9_-]{1,70})")
 _HEAD = re.compile(
@@ -42,16 +43,17 @@ class StrictForm:
 
     The strict form: ``--boundary CRLF``, then parts of exactly ``Content-Disposition`` (name, perhaps file name) and
     perhaps ``Content-Type``, an empty line and the content, ``CRLF --boundary`` between them and ``-- CRLF`` at the
-    end; nothing before, between or after; the boundary's text without its leading dashes nowhere else, nor ours.
-    Keeps no more than one chunk and the headers of a part.
+    end; nothing before, between or after; the boundary's text without its leading dashes nowhere else, nor ours; at
+    most ``MOST_PARTS`` parts. Keeps no more than one chunk and the headers of a part.
     """
 
-    __slots__ = ("_between", "_core", "_hash", "_rest", "_state")
+    __slots__ = ("_between", "_core", "_hash", "_parts", "_rest", "_state")
 
     def __init__(self, boundary: bytes) -> None:
         self._between = b"\r\n--" + boundary
         self._core = boundary.lstrip(b"-")
         self._hash = sha256()
+        self._parts = 0
         self._rest = bytearray()
         self._state = _State.START
 
@@ -104,7 +106,8 @@ class StrictForm:
         if end < 0:
             return len(self._rest) >= LONGEST_HEAD and self._other()
         head = bytes(self._rest[: end + 4])
-        if _HEAD.fullmatch(head) is None or self._core in head or OURS in head:
+        self._parts += 1
+        if self._parts > MOST_PARTS or _HEAD.fullmatch(head) is None or self._core in head or OURS in head:
             return self._other()
         return self._took(len(head), head, _State.CONTENT)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from stepup_middleware.core.multipart import LONGEST_HEAD, OURS, StrictForm, boundary_of
+from stepup_middleware.core.multipart import LONGEST_HEAD, MOST_PARTS, OURS, StrictForm, boundary_of
 
 B = b"----WebKitFormBoundary7MA4YWxkTrZu0gW"
 OTHER = b"----geckoformboundary5f0c"
@@ -184,3 +184,22 @@ def test_only_a_content_type_as_browsers_write_it_has_a_boundary_that_is_replace
     content_type: bytes, boundary: bytes | None
 ) -> None:
     assert boundary_of(content_type) == boundary
+
+
+@pytest.mark.parametrize(("parts", "is_strict"), [(MOST_PARTS, True), (MOST_PARTS + 1, False)])
+def test_a_form_of_more_parts_than_a_person_fills_in_is_bound_as_it_came(parts: int, is_strict: bool) -> None:
+    assert (digest_of(body_of([field()] * parts)) is not None) == is_strict
+
+
+def test_beyond_the_most_parts_nothing_of_a_form_is_read_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = 0
+    step = StrictForm._step
+
+    def counted(form: StrictForm) -> bool:
+        nonlocal steps
+        steps += 1
+        return step(form)
+
+    monkeypatch.setattr(StrictForm, "_step", counted)
+    assert digest_of(body_of([field()] * 20_000)) is None
+    assert steps <= 3 * (MOST_PARTS + 2)

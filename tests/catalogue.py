@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).parent
+CONTRACT = TESTS.parent / "stepup_middleware" / "testing" / "contract"  # the tests of every store, which ship
 LIST = TESTS / "catalogue.md"
 SHARED = TESTS.parent.parent / "shared" / "ATTACKS.md"  # the catalogue itself, beside a checkout that has it
 
@@ -79,7 +80,7 @@ def named_in(source: str) -> Iterator[tuple[str, str]]:
 def tests_by_case() -> dict[str, list[str]]:
     """Return the tests that name each case, as ``path::test``."""
     found: dict[str, list[str]] = {}
-    for path in sorted(TESTS.rglob("test_*.py")):
+    for path in (*sorted(TESTS.rglob("test_*.py")), *sorted(CONTRACT.glob("*.py"))):
         where = path.relative_to(TESTS.parent).as_posix()
         for id_, test in named_in(path.read_text(encoding="utf-8")):
             name = f"{where}::{test}"

@@ -88,6 +88,7 @@ def test_values_come_in_the_order_of_the_header_for_the_longest_path_stands_firs
     assert list(cookie_values([b"t=1; x=0; t=2", b"t=3"], b"t")) == [b"1", b"2", b"3"]
 
 
+# Z01
 def test_a_bounded_number_of_values_is_looked_at_however_many_there_are() -> None:
     looked: list[bytes] = []
     line = b"; ".join([b"t=%d" % number for number in range(10_000)])
@@ -101,6 +102,7 @@ def test_the_first_value_that_is_taken_wins_and_without_one_the_first() -> None:
     assert chosen_value([b"s=1"], b"t", bool) is None
 
 
+# Z01
 @pytest.mark.parametrize("piece", [b'"\\', b";", b"t=;", b"a", b"t", b" ", b"=", b"\\073", b'"'], ids=str)
 def test_each_pair_costs_a_fixed_number_of_steps_and_none_looks_at_another(piece: bytes) -> None:
     """A step is one search over the pair alone; what grows faster than the header would need more of them."""

@@ -191,6 +191,7 @@ def test_a_form_of_more_parts_than_a_person_fills_in_is_bound_as_it_came(parts: 
     assert (digest_of(body_of([field()] * parts)) is not None) == is_strict
 
 
+# Z05
 def test_beyond_the_most_parts_nothing_of_a_form_is_read_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = 0
     step = StrictForm._step

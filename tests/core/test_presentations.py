@@ -45,6 +45,7 @@ def events_of(row: TokenRow, shown: Presentation) -> tuple[AuditEvent, ...]:
 SPENT = redeemed(OWNERS, HONEST)
 
 
+# V01
 def test_a_replay_from_another_workspace_alerts_the_owners_and_tells_the_presenters_what_they_sent() -> None:
     owners, thiefs = events_of(SPENT, THIEF)
     assert (owners.workspace_id, owners.name, owners.is_alert) == ("w-owner", EventName.REUSED, True)
@@ -56,6 +57,7 @@ def test_a_replay_from_another_workspace_alerts_the_owners_and_tells_the_present
     assert owners.data["presentation"] == thiefs.data["presentation"] == THIEF.attempt.hex()
 
 
+# V02
 @given(st.sampled_from(TokenState), st.booleans(), st.booleans())
 def test_neither_log_has_a_word_of_the_others_people(state: TokenState, same_ip: bool, same_name: bool) -> None:
     row = SPENT if state is TokenState.REDEEMED else replace(OWNERS, state=state)
@@ -68,6 +70,7 @@ def test_neither_log_has_a_word_of_the_others_people(state: TokenState, same_ip:
         assert not [word for word in foreign if json.dumps(word)[1:-1] in text and word not in mine]
 
 
+# V04
 def test_a_token_that_ends_for_its_wrong_holder_is_told_to_its_owners_once() -> None:
     owners, thiefs = events_of(replace(OWNERS, state=TokenState.ISSUED), THIEF)
     assert (owners.workspace_id, owners.name, owners.prompt_id) == ("w-owner", EventName.BLOCKED, "owner-prompt")

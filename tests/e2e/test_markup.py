@@ -75,6 +75,7 @@ async def harmless(page: Page, site: Site, left: list[str]) -> None:
     assert site.ran == []
 
 
+# M01
 @pytest.mark.parametrize("with_script", [False, True], ids=["markup alone", "beside the library's own page script"])
 @pytest.mark.parametrize(
     ("prompt", "target"),
@@ -141,6 +142,7 @@ def hostile(chance: random.Random) -> str:
     return "".join(tags)
 
 
+# M02
 async def test_no_markup_that_a_generator_makes_commands_anything(browser: Browser, tmp_path: Path) -> None:
     chance = random.Random(20261128)  # noqa: S311 - the same markup in every run
     # a library's page that lacks half of its parts may fail, not more
@@ -157,6 +159,7 @@ async def test_no_markup_that_a_generator_makes_commands_anything(browser: Brows
                 raise AssertionError(f"{site.pages['']}\n{error}") from None
 
 
+# M03
 async def test_a_prompt_that_a_foreign_answer_names_is_not_opened(browser: Browser, tmp_path: Path) -> None:
     """An answer of this origin whose header names another site's prompt, and another site's that names its own."""
     async with attacked(browser, tmp_path) as (site, page, left):
@@ -181,6 +184,7 @@ XHR = """new Promise((resolve) => { const xhr = new XMLHttpRequest(); xhr.open('
     xhr.onloadend = () => resolve(xhr.status); xhr.send(); })"""
 
 
+# M04
 async def test_the_librarys_own_page_still_asks_and_repeats(browser: Browser, tmp_path: Path) -> None:
     form = '<form method="post" action="/act"><button name="a" value="1">Go</button></form>'
     async with small_site(tmp_path, form) as site, requester(browser, site) as page:

@@ -47,6 +47,7 @@ async def asked(app: Any, tmp_path: Path, path: str, **content: Any) -> httpx2.R
 
 
 # H08
+# G04
 @pytest.mark.parametrize("kind", ["method", "dispatch"])
 async def test_a_class_that_is_derived_from_a_tagged_one_is_behind_the_tag(kind: str, tmp_path: Path) -> None:
     @tagged
@@ -198,6 +199,7 @@ async def test_a_websocket_that_was_accepted_before_the_tag_was_asked_is_closed(
 
 
 # H09
+# L01
 def test_a_tag_above_the_decorator_that_registers_the_function_stops_the_start(tmp_path: Path) -> None:
     app = FastAPI()
 

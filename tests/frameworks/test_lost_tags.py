@@ -87,6 +87,7 @@ def site(tmp_path: Path) -> Site:
     return Site(str(tmp_path / "stepup.db"), frameworks=())
 
 
+# L02
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("app", APPS)
 def test_a_lost_tag_stops_the_start_behind_any_wrapper(app: str, wrapper: str, site: Site) -> None:
@@ -94,6 +95,7 @@ def test_a_lost_tag_stops_the_start_behind_any_wrapper(app: str, wrapper: str, s
         StepUpMiddleware(WRAPPERS[wrapper](APPS[app]()), stepup=site.stepup)
 
 
+# L03
 @pytest.mark.parametrize("mount", MOUNTS)
 @pytest.mark.parametrize("app", ["fastapi", "quart"])
 def test_a_lost_tag_stops_the_start_in_a_mounted_app(app: str, mount: str, site: Site) -> None:
@@ -101,6 +103,7 @@ def test_a_lost_tag_stops_the_start_in_a_mounted_app(app: str, mount: str, site:
         StepUpMiddleware(MOUNTS[mount](WRAPPERS["a closure"](APPS[app]())), stepup=site.stepup)
 
 
+# L03
 def test_a_lost_tag_in_an_app_that_blacksheep_mounts_stops_the_start(site: Site) -> None:
     app = Application(router=Router())
     app.mount("/m", _fastapi())
@@ -109,6 +112,7 @@ def test_a_lost_tag_in_an_app_that_blacksheep_mounts_stops_the_start(site: Site)
 
 
 # a global has room for one
+# L04
 @pytest.mark.parametrize("wrapper", [name for name in WRAPPERS if name != "a global of its module"])
 def test_what_is_behind_a_wrapper_that_is_tagged_has_its_tag_and_has_lost_none(wrapper: str, site: Site) -> None:
     inner = WRAPPERS[wrapper](RequireStepUp(WRAPPERS[wrapper](_fastapi()), PURPOSE))

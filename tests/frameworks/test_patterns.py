@@ -44,6 +44,7 @@ REFUSED = [  # what is no pattern, or one whose converter nobody knows here
 METHODS: list[Any] = ["GET,POST", "FETCH", "FETCH ", "", " POST", "POST ", "PSOT", [], ["POST", "*"], [1], ["GET,POST"]]
 
 
+# J01
 @pytest.mark.parametrize("framework", BUILD)
 async def test_whatever_the_router_of_a_framework_takes_for_a_pattern_its_rule_takes_too(
     framework: str, tmp_path: Path
@@ -55,18 +56,21 @@ async def test_whatever_the_router_of_a_framework_takes_for_a_pattern_its_rule_t
     assert len(refused) <= 2, table(rows)
 
 
+# J02
 @pytest.mark.parametrize("path", REFUSED)
 def test_a_pattern_that_is_not_understood_is_refused_when_the_rule_is_built(path: str) -> None:
     with pytest.raises(ConfigurationError):
         Rule("POST", path, purpose=PURPOSE)
 
 
+# J03
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_no_method_is_refused_when_the_rule_is_built(method: Any) -> None:
     with pytest.raises(ConfigurationError, match="method"):
         Rule(method, "/x", purpose=PURPOSE)
 
 
+# J03
 def test_a_rule_takes_one_method_several_or_any() -> None:
     for method, taken, left in (
         ("post", {"POST"}, {"GET", "PUT"}),
@@ -79,6 +83,7 @@ def test_a_rule_takes_one_method_several_or_any() -> None:
         assert {each for each in taken | left if rules.match(scope_of(each, "/x"))} == taken
 
 
+# J05
 @pytest.mark.parametrize("query", [b"_method=DELETE", b"a=1&_method=delete", b"%5Fmethod=DELET%45"])
 def test_a_method_that_the_query_asks_for_is_asked_about(query: bytes) -> None:
     rules = RuleTable([Rule("DELETE", "/x", purpose=PURPOSE)])
@@ -94,6 +99,7 @@ def _app(*paths: str, methods: tuple[str, ...] = ("POST",)) -> Starlette:
     return Starlette(routes=[Route(path, _act, methods=methods) for path in paths])
 
 
+# J04
 @pytest.mark.parametrize(
     ("rule", "routes", "meets"),
     [
@@ -129,6 +135,7 @@ def test_a_rule_whose_method_no_route_has_stops_the_start_and_head_is_get(tmp_pa
         StepUpMiddleware(app, stepup=stepup, rules=[Rule(method, "/x", purpose=PURPOSE)])
 
 
+# J06
 def test_the_listing_has_each_route_once_with_what_covers_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +163,7 @@ def covered(file: str) -> StepUpMiddleware:
     return StepUpMiddleware(_app("/users/{id}", "/open"), stepup=stepup, rules=rules)
 
 
+# J04
 @pytest.mark.parametrize("framework", BUILD)
 def test_a_rule_that_meets_no_route_stops_the_start_in_every_framework(framework: str, tmp_path: Path) -> None:
     stepup = Site(str(tmp_path / "stepup.db"), frameworks=()).stepup

@@ -48,6 +48,7 @@ def test_the_tags_of_a_framework_are_found_in_a_mount_of_another(framework: str,
 
 
 # T37 H19
+# U05
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_an_unknown_purpose_in_any_framework_stops_the_start(
     framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

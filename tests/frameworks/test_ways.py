@@ -34,6 +34,7 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+# G01
 async def test_nothing_of_a_tagged_class_runs_signed_out_by_any_method(framework: str, tmp_path: Path) -> None:
     rows = await measured(framework, tmp_path)
     assert [row.shape for row in rows if any(row.tagged.values())] == [], table(rows)
@@ -43,6 +44,7 @@ async def test_nothing_of_a_tagged_class_runs_signed_out_by_any_method(framework
     assert asked >= (0 if framework in NEVER_TAKEN else 60), table(rows)
 
 
+# G02
 async def test_with_a_proof_a_class_of_every_shape_that_was_taken_runs_once(framework: str, tmp_path: Path) -> None:
     site = Site(str(tmp_path / "stepup.db"), frameworks=())
     shapes = importlib.import_module(f"tests.frameworks.shapes.{framework}").SHAPES
@@ -80,6 +82,7 @@ async def test_with_a_proof_a_class_of_every_shape_that_was_taken_runs_once(fram
     assert taken >= (0 if framework in NEVER_TAKEN else 8)
 
 
+# G03
 def test_a_class_that_its_framework_reaches_otherwise_is_refused_where_it_is_tagged(framework: str) -> None:
     class Plain:
         """No endpoint."""

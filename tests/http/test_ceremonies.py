@@ -124,6 +124,7 @@ async def test_a_prompt_in_other_hands_is_logged_under_the_one_who_came(
     assert (await ada.send("GET", prompt["prompt"]["url"])).status_code == 200
 
 
+# V03
 @pytest.mark.parametrize("workspace", ["axis", "elsewhere"])
 async def test_who_reaches_for_a_foreign_prompt_finds_nothing_of_it_in_their_own_log(
     ada: Browser, house: House, workspace: str

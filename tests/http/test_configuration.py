@@ -80,6 +80,7 @@ def test_an_async_callable_of_any_kind_identifies(tmp_path: Path, identify: Any)
 PURPOSE = PLATFORM_PURPOSES[0]
 
 
+# U04
 @pytest.mark.parametrize(
     ("setting", "value", "advice"),
     [

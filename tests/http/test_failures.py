@@ -256,6 +256,7 @@ async def test_a_clock_that_fails_is_a_refusal(ada: Browser, house: House, how: 
     assert house.total == 0
 
 
+# U04
 @pytest.mark.parametrize(
     "changes",
     [

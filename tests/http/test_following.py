@@ -111,6 +111,7 @@ async def test_hundreds_of_followers_read_the_store_as_often_as_one(store: Count
     assert set(await asyncio.gather(*waiting)) == {None}
 
 
+# Z04
 async def test_one_person_has_a_bounded_number_of_followers_and_takes_none_from_another(audit: AuditService) -> None:
     mine = [audit.follow("axis", by="ada") for _ in range(MOST_OF_ONE)]
     with pytest.raises(TooManyFollowers):
@@ -124,6 +125,7 @@ async def test_one_person_has_a_bounded_number_of_followers_and_takes_none_from_
     assert audit.follow("axis", by="ada") is not audit.follow("axis", by="ada")  # both let go are free again
 
 
+# Z04
 async def test_one_process_has_a_bounded_number_of_followers(audit: AuditService) -> None:
     followers = [audit.follow("axis", by=f"person {number}") for number in range(MOST_FOLLOWERS)]
     with pytest.raises(TooManyFollowers):

@@ -113,6 +113,7 @@ async def test_nothing_is_kept_in_memory_for_each_request_person_or_token(ada: B
     assert await busy(150) < before + 200
 
 
+# Z03
 async def test_another_sites_links_use_up_no_more_than_a_quarter_of_a_sessions_prompts(
     ada: Browser, house: House
 ) -> None:
@@ -127,6 +128,7 @@ async def test_another_sites_links_use_up_no_more_than_a_quarter_of_a_sessions_p
     assert (await ada.navigate("GET", "/export?format=csv", headers=elsewhere)).status_code == 401
 
 
+# Z03
 async def test_another_sites_images_ask_for_nothing(ada: Browser, house: House) -> None:
     before = len(await house.events(EventName.CHALLENGE_REQUESTED))
     image = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "image", "sec-fetch-mode": "no-cors"}

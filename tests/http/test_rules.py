@@ -145,6 +145,7 @@ async def test_what_no_rule_means_passes_untouched(legacy: Legacies, path: str) 
 
 
 # H11 H12
+# J05
 @pytest.mark.parametrize(
     ("method", "headers"),
     [
@@ -262,6 +263,7 @@ def test_a_disguised_path_is_still_the_path(parts: list[str], data: st.DataObjec
 
 
 # D03
+# Z02
 @pytest.mark.parametrize("piece", ["/", "/b", "%2f", "../", ";", "a", "%25"])
 def test_the_longest_path_is_judged_at_once_by_forty_rules_and_a_longer_one_is_not_judged(piece: str) -> None:
     more = [Rule("POST", f"/{place}/{{one:path}}/b/{{other}}/c", purpose="audit_log_export") for place in range(38)]
@@ -306,6 +308,7 @@ async def test_a_path_that_falls_under_different_rules_by_its_spellings_runs_und
 
 
 # H12
+# J05
 @pytest.mark.parametrize(
     ("content_type", "body", "asked"),
     [

@@ -96,6 +96,7 @@ def running(server: str, fault: str, folder: Path) -> Iterator[Running]:
         started.process.wait(10)
 
 
+# U01
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("server", [name for name in COMMANDS if name != "daphne"])
 def test_a_fault_of_the_set_up_stops_the_start_and_is_on_the_console(server: str, fault: str, tmp_path: Path) -> None:
@@ -107,6 +108,7 @@ def test_a_fault_of_the_set_up_stops_the_start_and_is_on_the_console(server: str
             assert started.process.returncode != 0
 
 
+# U02
 @pytest.mark.parametrize("fault", FAULTS)
 def test_where_a_server_has_no_start_event_nothing_tagged_runs_and_the_log_says_why(fault: str, tmp_path: Path) -> None:
     with running("daphne", fault, tmp_path) as started:
@@ -114,6 +116,7 @@ def test_where_a_server_has_no_start_event_nothing_tagged_runs_and_the_log_says_
         assert FAULTS[fault] in started.said
 
 
+# U03
 @pytest.mark.parametrize("server", COMMANDS)
 def test_an_app_without_a_lifespan_is_served_and_the_store_is_open(server: str, tmp_path: Path) -> None:
     with running(server, "none", tmp_path) as started:

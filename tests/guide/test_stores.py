@@ -14,7 +14,7 @@ from stepup_middleware.cli import _parser
 from stepup_middleware.core.decisions import Verdict
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.stores import open_store
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sqlite import SQLiteStore
@@ -67,7 +67,7 @@ def made_by(code: str, **addresses: str) -> Store:
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - it is what a reader would run
     store = names["store"]
-    assert isinstance(store, Store)
+    assert isinstance(store, HotState)
     return store
 
 

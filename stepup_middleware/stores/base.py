@@ -49,9 +49,9 @@ class HotState(Opened):
         """Read policy and factors, decide with ``core.prompts.ask``, write the prompt and its event.
 
         Writes ``core.prompts.asking_event`` and the events in ``asked.extra_events``. ``TooMany`` when ``open_limit``
-        places of the session are taken: by prompts that are neither proved nor expired, and by requests
-        refused for want of a factor in the last ``PROMPT_LIFETIME``. Then no prompt is written, and at most
-        one event a minute and session (``BLOCKED``, reason ``rate_limited``) tells of it.
+        places of the session are taken: by prompts that are neither proved nor expired, by proved ones whose token
+        may still be redeemed, and by requests refused for want of a factor in the last ``PROMPT_LIFETIME``. Then
+        no prompt is written, and at most one event a minute and session (``BLOCKED``, ``rate_limited``) tells of it.
         """
 
     @abstractmethod

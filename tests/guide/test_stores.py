@@ -52,14 +52,14 @@ async def valkey(blocks: dict[str, str]) -> AsyncIterator[ValkeyServer]:
         await asyncio.to_thread(server.stop)
 
 
-async def assert_redeems_once(store: Store) -> None:
+async def assert_redeems_once(store: HotState) -> None:
     async with store:
         held = await hold(store)
         verdicts = [(await store.redeem(held.shown())).decision.verdict for _ in range(2)]
         assert verdicts == [Verdict.REDEEMED, Verdict.REUSED]
 
 
-def made_by(code: str, **addresses: str) -> Store:
+def made_by(code: str, **addresses: str) -> HotState:
     """Run a block with addresses of servers that are there, and return its ``store``."""
     for pattern, address in addresses.items():
         code, replaced = re.subn(rf'"{pattern}://[^"]*"', f'"{address}"', code)

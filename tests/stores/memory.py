@@ -268,6 +268,11 @@ class MemoryStore(Store):
             if (stored.prompt.workspace_id, stored.prompt.subject_id, stored.prompt.session) == asker
             and stored.state is not PromptState.PROVED
         ]
+        ends += [
+            row.expires_at
+            for row in data.tokens.values()
+            if (row.workspace_id, row.subject_id, row.session) == asker and row.state is TokenState.ISSUED
+        ]
         taken = [end for end in (*ends, *data.blocked.get(asker, ())) if end > now]
         if len(taken) >= open_limit:
             logged_at, unlogged = data.floods.get(asker, (None, 0))

@@ -12,7 +12,7 @@ from typing import Any
 
 from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.challenge import PendingChallenge
-from stepup_middleware.core.decisions import Presentation, Redemption
+from stepup_middleware.core.decisions import Presentation, Redemption, TokenState
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
@@ -154,7 +154,10 @@ class RedisHotStore(HotState):
         stay = _milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
         limits = (open_limit, stay, span_micros(ONE_FLOOD_EVENT_PER))
         end = now + span_micros(PROMPT_LIFETIME)
-        admitted = await self._script("admit", [opened, refused], key, end, now, *limits)
+        admitted = await self._script("admit", [opened, refused], key, end, now, *limits, 0)
+        if admitted[0] == 2:
+            await self._release_places(opened)
+            admitted = await self._script("admit", [opened, refused], key, end, now, *limits, 1)
         if not admitted[0]:
             _, soonest, log, unlogged = admitted
             if log:
@@ -172,6 +175,25 @@ class RedisHotStore(HotState):
         if isinstance(result, Prompt) and not await self._script("fill", [key], *_flat(prompt_fields(result, epoch))):
             raise StoreError("the prompt was lost while it was asked")
         return result
+
+    async def _release_places(self, opened: str) -> None:
+        """Free the places of proved prompts whose token was redeemed or revoked.
+
+        Looked through when they are all taken, so that a redemption need not.
+        """
+        (members,) = await self._server.ask(("ZRANGE", opened, 0, -1))
+        prompts = await self._server.ask(*(("HMGET", key, "state", "token") for key in members))
+        proved = [
+            (key, token)
+            for key, (state, token) in zip(members, prompts, strict=True)
+            if state == _PROVED.encode() and token
+        ]
+        states = await self._server.ask(*(("HGET", token, "state") for _, token in proved))
+        free = [
+            key for (key, _), state in zip(proved, states, strict=True) if state != TokenState.ISSUED.value.encode()
+        ]
+        if free:
+            await self._server.ask(("ZREM", opened, *free))
 
     async def get_prompt(self, prompt_id: str, *, now: datetime) -> StoredPrompt | None:
         self._check()
@@ -219,7 +241,8 @@ class RedisHotStore(HotState):
             ("ZREMRANGEBYSCORE", held, "-inf", at),
             ("ZADD", held, to_micros(grant.expires_at), member),
             ("PEXPIRE", held, _milliseconds(PROMPTS_STAY)),
-            ("ZREM", opened, key),
+            ("ZADD", opened, to_micros(grant.expires_at), key),
+            ("PEXPIRE", opened, max(life, _milliseconds(PROMPT_LIFETIME + PROMPTS_STAY))),
             ("HGET", key, "state"),
         )
         if not put or state != _PROVED.encode():

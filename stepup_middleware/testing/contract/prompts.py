@@ -26,6 +26,7 @@ from .values import (
     OWNER,
     ROTATE,
     TRANSMIT,
+    TTL,
     Opener,
     all_records,
     ask,
@@ -34,6 +35,7 @@ from .values import (
     event,
     grant_for,
     hold,
+    hold_many,
     last_record,
     names_of,
     passkey,
@@ -127,12 +129,26 @@ class PromptContract:
         other_session = Subject(id=OWNER.id, session_id="s-2", workspace_id=OWNER.workspace_id, name=OWNER.name)
         assert isinstance(await store.ask(asked(other_session), open_limit=3), Prompt)
 
-    async def test_proved_and_expired_prompts_make_room(self, store: HotState) -> None:
-        factor = await enrol(store)
-        await store.issue_token(grant_for(await ask(store), factor))
+    async def test_redeemed_and_expired_prompts_make_room(self, store: HotState) -> None:
+        held = await hold(store)
+        assert isinstance(await store.ask(asked(), open_limit=1), TooMany)
+        await store.redeem(held.shown())
         assert isinstance(await store.ask(asked(), open_limit=1), Prompt)
         assert isinstance(await store.ask(asked(), open_limit=1), TooMany)
         assert isinstance(await store.ask(asked(now=NOW + PROMPT_LIFETIME), open_limit=1), Prompt)
+
+    async def test_proofs_that_nobody_redeems_take_places_until_their_tokens_end(self, store: HotState) -> None:
+        held = await hold_many(store, 3)
+        ends = held[0].prompt.created_at + timedelta(seconds=1) + TTL
+        assert await store.ask(asked(), open_limit=3) == TooMany(retry_after=ends - NOW)
+        await store.redeem(held[0].shown(ip="198.51.100.9"))  # revoked
+        prompt = await store.ask(asked(), open_limit=3)
+        assert isinstance(prompt, Prompt)
+        assert isinstance(await store.ask(asked(), open_limit=3), TooMany)
+        assert await store.cancel_prompt(held[1].prompt.id, event=CANCELLED, now=NOW)
+        assert isinstance(await store.ask(asked(), open_limit=3), TooMany)  # who cancels keeps the place
+        assert isinstance(await store.ask(asked(now=ends - MICROSECOND), open_limit=3), TooMany)
+        assert isinstance(await store.ask(asked(now=ends), open_limit=3), Prompt)
 
     async def test_who_asks_and_cancels_in_turn_is_a_flood_too(self, store: HotState) -> None:
         await enrol(store)  # D01, D02

@@ -141,13 +141,16 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bi
 -- name: read_for_asking
 -- All that decides what is asked: place in the batch, the session's places that are taken and by what it was refused,
 -- the workspace's policy, the person's factors.
--- A cancelled prompt keeps its place until it would have expired: else who asks and cancels asks without end.
+-- A cancelled prompt keeps its place until it would have expired: else who asks and cancels asks without end. A proved one
+-- keeps it as long as its token may still be redeemed: else who proves and never redeems holds tokens without end.
 SELECT
     s.place,
     (
-        SELECT ARRAY[count(*), min(p.expires_at)] FROM stepup.prompts AS p
+        SELECT ARRAY[count(*), min(coalesce(t.expires_at, p.expires_at))]
+        FROM stepup.prompts AS p LEFT JOIN stepup.tokens AS t ON t.id = p.token AND p.state = 'proved'
         WHERE p.workspace = s.workspace AND p.subject = s.subject AND p.session = s.session
-          AND p.state <> 'proved' AND p.expires_at > s.now AND p.epoch = (SELECT m.epoch FROM stepup.meta AS m)
+          AND p.epoch = (SELECT m.epoch FROM stepup.meta AS m)
+          AND CASE WHEN p.state = 'proved' THEN t.state = 'issued' AND t.expires_at > s.now ELSE p.expires_at > s.now END
     ),
     (
         SELECT ARRAY[r.blocked, r.blocked_until] FROM stepup.refused_sessions AS r

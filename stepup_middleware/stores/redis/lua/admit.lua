@@ -1,12 +1,16 @@
 -- Take a place among the open prompts of a session. KEYS: the session's open prompts, its refusals.
--- ARGV: prompt id, its end, now, the limit, milliseconds to keep this, microseconds between two events.
--- Returns {1}, or {0, the soonest end or '', whether to log, how many were not logged before}.
+-- ARGV: prompt id, its end, now, the limit, milliseconds to keep this, microseconds between two events, whether the places
+-- were looked through. Returns {1}; {2} where they are taken and were not; or {0, the soonest end or '', whether to log, how
+-- many were not logged before}.
 local now = tonumber(ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
 if redis.call('ZCARD', KEYS[1]) < tonumber(ARGV[4]) then
     redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
     redis.call('PEXPIRE', KEYS[1], ARGV[5])
     return {1}
+end
+if ARGV[7] == '0' then
+    return {2}
 end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local refused = redis.call('HMGET', KEYS[2], 'logged_at', 'unlogged')

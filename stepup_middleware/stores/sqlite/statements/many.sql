@@ -126,13 +126,16 @@ SELECT (SELECT m.epoch FROM meta AS m), 'open', s.* FROM (VALUES (?, ?, ?, ?, ?,
 -- name: read_for_asking
 -- All that decides what is asked: place in the batch, the session's places that are taken and by what it was refused,
 -- the workspace's policy, the person's factors.
--- A cancelled prompt keeps its place until it would have expired: else who asks and cancels asks without end.
+-- A cancelled prompt keeps its place until it would have expired: else who asks and cancels asks without end. A proved one
+-- keeps it as long as its token may still be redeemed: else who proves and never redeems holds tokens without end.
 SELECT json_group_array(json_array(
     s.place,
     json((
-        SELECT json_array(count(*), min(p.expires_at)) FROM prompts AS p
+        SELECT json_array(count(*), min(coalesce(t.expires_at, p.expires_at)))
+        FROM prompts AS p LEFT JOIN tokens AS t ON t.id = p.token AND p.state = 'proved'
         WHERE p.workspace = s.workspace AND p.subject = s.subject AND p.session = s.session
-          AND p.state <> 'proved' AND p.expires_at > s.now AND p.epoch = (SELECT m.epoch FROM meta AS m)
+          AND p.epoch = (SELECT m.epoch FROM meta AS m)
+          AND CASE WHEN p.state = 'proved' THEN t.state = 'issued' AND t.expires_at > s.now ELSE p.expires_at > s.now END
     )),
     json((
         SELECT json_array(r.blocked, r.blocked_until) FROM refused_sessions AS r

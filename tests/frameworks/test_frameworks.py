@@ -51,6 +51,27 @@ async def test_a_tagged_endpoint_runs_with_a_proof_alone_and_the_log_has_no_faul
     assert " 500 " not in caplog.text
 
 
+# N07
+@pytest.mark.parametrize("framework", ["django", "fastapi"])
+async def test_a_sync_handler_asks_from_its_thread_and_runs_once_with_the_proof(
+    here: Here, framework: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    person = await here.enrolled(framework)
+    name = f"{framework}/asking"
+    asked = await person.ask("POST", "/asking", json={"amount": 1})
+    assert asked.json()["details"] == [["Amount", "1"]]
+    token = await person.prove(asked)
+    other = await person.http.post("/asking", json={"amount": 1000}, headers={"stepup-token": token})
+    assert (other.status_code, other.json()["code"]) == (401, "STEPUP_REQUIRED")
+    assert here.site.runs.total() == 0
+    done = await person.http.post("/asking", json={"amount": 1}, headers={"stepup-token": token})
+    assert (done.status_code, done.json()) == (200, {"ran": "asking", "factor": "passkey"})
+    again = await person.http.post("/asking", json={"amount": 1}, headers={"stepup-token": token})
+    assert (again.status_code, again.json()["code"]) == (403, "STEPUP_TOKEN_REUSED")
+    assert dict(here.site.runs) == {name: 1}
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
 @every
 async def test_an_untagged_endpoint_is_let_be(here: Here, framework: str) -> None:
     answer = await here.person(framework).http.get("/open")

@@ -9,6 +9,7 @@ Each module has ``build(ran) -> ASGIApp``. The app answers at the same paths wit
 ``POST /class``       a tagged class
 ``POST /inside``      a handler that asks itself
 ``POST /sync``        a tagged function that is not async (404 where the framework has none)
+``POST /asking``      a handler that is not async and asks itself (Django and FastAPI alone)
 ``POST /bound``       a tag that binds the body; answers with the body
 ``POST /stream``      a tagged endpoint that streams three pieces
 ``POST /background``  a tagged endpoint that leaves a task behind

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any, cast
 
 import django
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
@@ -50,6 +52,12 @@ def build(ran: Ran) -> ASGIApp:
         ran("sync")
         return JsonResponse({"ran": "sync", "factor": kind_of(request.scope)})
 
+    def asking(request: HttpRequest) -> HttpResponse:
+        amount = json.loads(request.body)["amount"]
+        proof = async_to_sync(require_step_up)(request, PURPOSE, details=[("Amount", str(amount))])
+        ran("asking")
+        return JsonResponse({"ran": "asking", "factor": proof.factor_kind})
+
     @requires_step_up(PURPOSE)
     async def bound(request: HttpRequest) -> HttpResponse:
         ran("bound")
@@ -81,6 +89,7 @@ def build(ran: Ran) -> ASGIApp:
         path("class", Endpoint.as_view()),
         path("inside", inside),
         path("sync", sync),
+        path("asking", asking),
         path("bound", bound),
         path("stream", stream),
         path("background", background),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
+from anyio import from_thread
 from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, Request, WebSocket
 from fastapi.responses import Response, StreamingResponse
 
@@ -54,6 +56,12 @@ def build(ran: Ran) -> ASGIApp:
     def sync(request: Request) -> dict[str, str]:
         ran("sync")
         return {"ran": "sync", "factor": kind_of(request.scope)}
+
+    @router.post("/asking")
+    def asking(request: Request, amount: Annotated[int, Body(embed=True)]) -> dict[str, str]:
+        proof = from_thread.run(partial(require_step_up, request, PURPOSE, details=[("Amount", str(amount))]))
+        ran("asking")
+        return {"ran": "asking", "factor": proof.factor_kind}
 
     @router.post("/bound")
     @requires_step_up(PURPOSE)

@@ -138,7 +138,7 @@ class PromptContract:
         assert isinstance(await store.ask(asked(now=NOW + PROMPT_LIFETIME), open_limit=1), Prompt)
 
     async def test_proofs_that_nobody_redeems_take_places_until_their_tokens_end(self, store: HotState) -> None:
-        held = await hold_many(store, 3)
+        held = await hold_many(store, 3)  # Z06
         ends = held[0].prompt.created_at + timedelta(seconds=1) + TTL
         assert await store.ask(asked(), open_limit=3) == TooMany(retry_after=ends - NOW)
         await store.redeem(held[0].shown(ip="198.51.100.9"))  # revoked

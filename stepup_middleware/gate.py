@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -31,6 +31,7 @@ from stepup_middleware.frameworks import (
     reached,
     refusing,
     scope_among,
+    scope_in_hand,
 )
 from stepup_middleware.frameworks.base import bare
 from stepup_middleware.frameworks.classes import guard_class
@@ -134,7 +135,8 @@ async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, se
     guarded = guarded_at(scope)
     verdict = await guarded.admit(tag, scope=scope)
     if isinstance(verdict, Proof):
-        await app(scope, receive, uncached(send))
+        with guarded.handing_on():
+            await app(scope, receive, uncached(send))
     else:
         await send_refusal(guarded, verdict, scope, receive, send)
 
@@ -171,14 +173,12 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
         if guard is not None and guard.passed(*values):
             return await run(args, kwargs)
         try:
-            await _admitted(tag, values, kwargs)
+            admitted = await _admitted(tag, values, kwargs)
         except StepUpRequired as required:
             if (page := plain_page(required.refusal, values)) is None:
                 raise
             return page
-        if guard is None:
-            return await run(args, kwargs)
-        with guard.passing(values):
+        with admitted.handing_on(), nullcontext() if guard is None else guard.passing(values):
             return await run(args, kwargs)
 
     setattr(guarded, TAG_ATTRIBUTE, tag)
@@ -188,14 +188,15 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
     return guarded
 
 
-async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] = NOTHING) -> Proof:
-    """Return the proof of the request that an endpoint's arguments belong to, or raise ``StepUpRequired``."""
-    scope = scope_among(values)
+async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] = NOTHING) -> GuardedRequest:
+    """Return the request that an endpoint's arguments belong to, let through, or raise ``StepUpRequired``."""
+    scope = scope_among(values) or scope_in_hand()
     guarded = guarded_at(scope)
     scope = guarded.scope if scope is None else scope
     keep_path_parameters(scope, values, named)
     gate = Gate(framework=_reached(values, scope))
-    return _through(await guarded.admit(tag, scope=scope, gate=gate), guarded, scope, values)
+    _through(await guarded.admit(tag, scope=scope, gate=gate), guarded, scope, values)
+    return guarded
 
 
 _passing: ContextVar[tuple[tuple[Any, ...], ...]] = ContextVar("stepup_middleware_passing", default=())

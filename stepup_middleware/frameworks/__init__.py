@@ -102,6 +102,15 @@ def scope_among(values: Iterable[Any]) -> Scope | None:
     return None
 
 
+def scope_in_hand() -> Scope | None:
+    """Return the scope of the request that a framework keeps by the context: inside a batch not the outer one."""
+    for each in in_use():
+        scope = getattr(each.request_in_hand(), "scope", None)
+        if isinstance(scope, MutableMapping) and isinstance(scope.get(KEY), RequestContext):
+            return scope
+    return None
+
+
 def identity_of_request(values: Iterable[Any]) -> tuple[Any, ...]:
     """Return what makes a request the very same one: its object, and its line where that object may be used again."""
     for value in values:

@@ -29,7 +29,7 @@ class BodyTooSlow(Exception):
 
 
 class BodyMismatch(Exception):
-    """The body is not as long as its ``Content-Length`` says: who reads by that would read another one."""
+    """The body is not as long as one ``Content-Length`` says: who reads by that would read another one."""
 
 
 class _Spooled(NamedTuple):
@@ -110,7 +110,7 @@ class RequestBody:
                 raise BodyTooSlow from None
         if self._digest is None:
             raise BodyTooLarge
-        if any(declared != b"%d" % self._digest.length for declared in self._declared):
+        if self._declared not in ([], [b"%d" % self._digest.length]):
             raise BodyMismatch
         return self._digest
 

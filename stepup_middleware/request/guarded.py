@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepup_middleware.asgi import Message, Scope, Send
@@ -42,12 +44,17 @@ class Question(NamedTuple):
     request: BoundRequest
 
 
+# The question of the gate that runs what is going on now. A gate that stands beside it, not inside (another part of a
+# batch, say), is in another context or comes when this is over.
+_handing_on: ContextVar[Question | None] = ContextVar("stepup_middleware_handing_on", default=None)
+
+
 class Gate(NamedTuple):
     """Where a gate stands and what its handler gave it besides the tag.
 
     ``framework`` is the method and path as the framework has them, ``body`` and ``token`` what a handler handed over.
     ``hands_on``: the gate runs an endpoint or an app with its proof, which a gate inside that asks the same question
-    may take over.
+    may take over (``GuardedRequest.handing_on``).
     """
 
     framework: tuple[str, str] | None = None
@@ -219,7 +226,7 @@ class GuardedRequest:
                 self._context.wire, scope, body, bind_headers=tag.bind_headers, framework=gate.framework
             )
             question = Question(purpose.id, shown, request)
-            if self.proof is not None and self._handed_on == question and gate.token is None:
+            if self._takes_over(question) and gate.token is None and self.proof is not None:
                 self._handed_on = None
                 return self.proof
             prefetch = standing is Standing.PREFETCH
@@ -249,6 +256,21 @@ class GuardedRequest:
             self._requester, self.purpose = requester, purpose
             self._handed_on = question if gate.hands_on else None
         return verdict
+
+    @contextmanager
+    def handing_on(self) -> Iterator[None]:
+        """Let the first gate inside that asks the same question take over the proof, while what is guarded runs."""
+        question = self._handed_on
+        before = _handing_on.set(question)
+        try:
+            yield
+        finally:
+            _handing_on.reset(before)
+            if self._handed_on is question:
+                self._handed_on = None
+
+    def _takes_over(self, question: Question) -> bool:
+        return self._handed_on is not None and self._handed_on is _handing_on.get() and self._handed_on == question
 
     def completed(self, outcome: dict[str, object]) -> None:
         """Log how the last authorized action ended, if there was one."""

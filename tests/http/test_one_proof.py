@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,43 @@ async def test_a_batch_that_calls_the_app_runs_one_of_its_parts(tmp_path: Path) 
         answer = await ada.post("/batch", token=await ada.prove(asked, "passkey"), json=body)
         assert [status for status, _ in answer.json()] == [204, 409, 409]
         assert runs == {"1": 1}
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_batch_of_the_same_part_twice_runs_it_once(tmp_path: Path, at_once: bool) -> None:
+    runs = Counter[str]()
+
+    @requires_step_up(PURPOSE)
+    async def pay(request: Request) -> Response:
+        runs["paid"] += 1
+        if at_once and runs["paid"] == 1:
+            await request.scope["other_part"]()  # comes while this one is at work
+        return Response(status_code=204)
+
+    async def batch(request: Request) -> Response:
+        bodies: list[str] = []
+
+        async def take(message: Message) -> None:
+            bodies.append(message.get("body", b"").decode())
+
+        async def part() -> None:
+            scope = {**request.scope, "path": "/pay", "raw_path": b"/pay", "other_part": beside}
+            await request.app.router(scope, request.receive, take)
+
+        async def beside() -> None:
+            await asyncio.get_running_loop().create_task(part(), context=outside)
+
+        outside = copy_context()
+        await part()
+        if not at_once:
+            await part()
+        return JSONResponse([body for body in bodies if body])
+
+    routes = [Route("/pay", pay, methods=["POST"]), Route("/batch", batch, methods=["POST"])]
+    async with ada_at(tmp_path, *routes) as ada:
+        asked = json.loads((await ada.post("/batch")).json()[0])
+        await ada.post("/batch", token=await ada.prove(asked, "passkey"))
+        assert runs == {"paid": 1}
 
 
 # B05

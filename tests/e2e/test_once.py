@@ -37,7 +37,7 @@ async def test_the_apps_own_confirm_is_asked_once_values_are_the_firsts_and_a_to
 ) -> None:
     button = f'<button id="go" hx-post="/act" hx-target="#card" hx-confirm="Sure?" {COUNT}>Go</button>'
     body = f'{DIALOG}{button}<p id="card"></p>'
-    scripts = {"own.js": OWN_CONFIRM, "htmx2.js": HTMX_2.read_text(encoding="utf-8")}
+    scripts: dict[str, Any] = {"own.js": OWN_CONFIRM, "htmx2.js": HTMX_2.read_text(encoding="utf-8")}
     async with small_site(tmp_path, body, htmx=version == 4, **scripts) as site:
         site.policy = "script-src 'self' 'unsafe-eval'"  # hx-vals='js:...' is evaluated
         site.head = '<script src="/file/own.js" defer></script>'
@@ -59,7 +59,7 @@ async def test_the_apps_own_confirm_is_asked_once_values_are_the_firsts_and_a_to
 
 async def test_a_question_of_hx_prompt_is_asked_once(browser: Browser, tmp_path: Path) -> None:
     body = '<button id="go" hx-post="/act" hx-target="#card" hx-prompt="Why?">Go</button><p id="card"></p>'
-    scripts = {"htmx2.js": HTMX_2.read_text(encoding="utf-8")}
+    scripts: dict[str, Any] = {"htmx2.js": HTMX_2.read_text(encoding="utf-8")}
     async with small_site(tmp_path, body, **scripts) as site:
         site.head = '<script src="/file/htmx2.js" defer></script>'
         async with visitor(browser, site) as page:
@@ -93,7 +93,8 @@ ODD = {
 async def test_odd_browsers_and_password_managers_enrol_and_authorize(
     browser: Browser, tmp_path: Path, odd: str
 ) -> None:
-    async with small_site(tmp_path, '<button id="go">Go</button>', **{"own.js": GO}) as site:
+    scripts: dict[str, Any] = {"own.js": GO}
+    async with small_site(tmp_path, '<button id="go">Go</button>', **scripts) as site:
         site.head = '<script src="/file/own.js" defer></script>'
         async with visitor(browser, site, totp=True) as page:
             await page.add_init_script(ODD[odd])

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Dialog, expect
 
 from .conftest import totp_now
-from .site import small_site, use_passkey, visitor
+from .site import requester, small_site, use_passkey
 from .test_lost_answers import HTMX_2
 from .test_modal import ready
 
@@ -43,7 +43,7 @@ async def test_the_apps_own_confirm_is_asked_once_values_are_the_firsts_and_a_to
         site.head = '<script src="/file/own.js" defer></script>'
         if version == 2:
             site.head = '<script src="/file/htmx2.js" defer></script>' + site.head
-        async with visitor(browser, site) as page:
+        async with requester(browser, site) as page:
             tokens: list[str] = []
             page.on("request", lambda request: tokens.append(request.headers.get("stepup-token", "")))
             await page.locator("#go").click()
@@ -62,7 +62,7 @@ async def test_a_question_of_hx_prompt_is_asked_once(browser: Browser, tmp_path:
     scripts: dict[str, Any] = {"htmx2.js": HTMX_2.read_text(encoding="utf-8")}
     async with small_site(tmp_path, body, **scripts) as site:
         site.head = '<script src="/file/htmx2.js" defer></script>'
-        async with visitor(browser, site) as page:
+        async with requester(browser, site) as page:
             asked: list[str] = []
 
             async def answer(dialog: Dialog) -> None:
@@ -96,7 +96,7 @@ async def test_odd_browsers_and_password_managers_enrol_and_authorize(
     scripts: dict[str, Any] = {"own.js": GO}
     async with small_site(tmp_path, '<button id="go">Go</button>', **scripts) as site:
         site.head = '<script src="/file/own.js" defer></script>'
-        async with visitor(browser, site, totp=True) as page:
+        async with requester(browser, site, totp=True) as page:
             await page.add_init_script(ODD[odd])
             await page.goto(f"{site.url}/stepup/factors")
             await page.get_by_role("button", name="Add passkey").click()

@@ -14,9 +14,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from demo_app.guide_pages import FOLDER
-from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject
+from stepup_middleware import RelyingParty, RequireStepUp, StepUp, StepUpMiddleware, Subject
 from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.core.tokens import TOKEN_LENGTH
+from stepup_middleware.request.bound import LONGEST_FIELDS, LONGEST_PATH
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import totp_code
 from stepup_middleware.web.call import BODY_LIMIT
@@ -146,6 +147,79 @@ def test_the_table_of_calls_has_every_route_of_the_library() -> None:
     }
     assert shown == served
     assert BODY_LIMIT == 64 * 1024
+
+
+@pytest.mark.block("bound")
+async def test_the_log_has_the_request_as_the_page_shows_it(ran: Ran, blocks: dict[str, str]) -> None:
+    shown = json.loads(blocks["bound"])
+    person = Person(ran.main.app)
+    await person.enrol_passkey()
+    asked = await person.ask(shown["@method"], shown["@path"] + shown["@query"], data={"amount": "1"})
+    records = await ran.main.stepup.audit.of_prompt("main", asked.json()["prompt"]["id"])
+    assert [record.as_event().as_dict()["request"] for record in records] == [shown]
+    evidence = (FOLDER / "evidence.md").read_text(encoding="utf-8")
+    assert [name for name in shown if f"`{name}`" not in evidence] == []
+
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "request_"),
+    [
+        (414, "STEPUP_TARGET_TOO_LONG", {"params": {"x": "x" * LONGEST_PATH}}),
+        (431, "STEPUP_HEADERS_TOO_LONG", {"headers": {"x-original-url": "x" * (LONGEST_FIELDS + 1)}}),
+        (400, "STEPUP_BAD_REQUEST", {"content": b"abc", "headers": {**FORM, "content-length": "2"}}),
+    ],
+)
+async def test_what_cannot_be_bound_is_refused_with_a_token_and_without_and_spends_none(
+    ran: Ran, status: int, code: str, request_: dict[str, Any]
+) -> None:
+    person = Person(ran.main.app)
+    await person.enrol_passkey()
+    token = await person.prove(await person.ask("POST", ROTATE))
+    for given in ({}, {"stepup-token": token}):
+        headers = {**request_.get("headers", {}), **given}
+        answer = await person.http.post(ROTATE, **{**request_, "headers": headers})
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert "stepup-prompt" not in answer.headers
+    assert (await person.http.post(ROTATE, headers={"stepup-token": token})).status_code == 200
+    text = (FOLDER / "api.md").read_text(encoding="utf-8")
+    assert f"{LONGEST_PATH:,} characters" in text
+    assert f"{LONGEST_FIELDS:,} characters" in text
+
+
+LINK = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+FROM = [
+    ("POST", {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, "STEPUP_CROSS_ORIGIN", False),
+    ("POST", {"origin": "http://other.localhost:8000", "sec-fetch-site": "same-site"}, "STEPUP_CROSS_ORIGIN", False),
+    ("POST", LINK, "STEPUP_CROSS_ORIGIN", False),
+    ("GET", LINK, "STEPUP_REQUIRED", True),
+    ("GET", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+     "STEPUP_CROSS_ORIGIN", False),
+    ("GET", {**LINK, "sec-fetch-dest": "iframe"}, "STEPUP_CROSS_ORIGIN", False),
+    ("GET", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"}, "STEPUP_CROSS_ORIGIN", False),
+    ("GET", {"sec-fetch-site": "same-origin", "sec-fetch-dest": "image"}, "STEPUP_REQUIRED", False),
+    ("GET", {"sec-fetch-site": "same-origin", "sec-purpose": "prefetch"}, "STEPUP_REQUIRED", False),
+    ("POST", {}, "STEPUP_REQUIRED", True),
+    ("GET", {}, "STEPUP_REQUIRED", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "headers", "code", "asks"), FROM)
+async def test_where_a_request_comes_from_decides_as_the_table_says(
+    ran: Ran, method: str, headers: dict[str, str], code: str, asks: bool
+) -> None:
+    async def nothing(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("it ran")
+
+    guarded = StepUpMiddleware(RequireStepUp(nothing, "webhook_secret_rotation"), stepup=ran.main.stepup)
+    person = Person(ran.main.app)
+    await person.enrol_passkey()
+    person = person.in_front_of(guarded)
+    del person.http.headers["origin"], person.http.headers["sec-fetch-site"]
+    answer = await person.http.request(method, "/x", headers=headers)
+    assert (answer.headers["stepup-error"], "stepup-prompt" in answer.headers) == (code, asks)
 
 
 async def test_a_call_from_another_site_is_refused_and_one_of_no_browser_is_not(ran: Ran) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from demo_app.guide_pages import FOLDER
 from stepup_middleware.core.binding import MAX_DETAIL_LENGTH, MAX_DETAILS, check_details
+from stepup_middleware.core.multipart import MOST_PARTS
 from stepup_middleware.request.body import BODY_SECONDS
+from stepup_middleware.request.bound import LONGEST_FIELDS, LONGEST_PATH
 
 from .harness import Ran
 from .person import Person
@@ -76,5 +79,8 @@ async def test_a_body_beyond_the_limit_is_answered_413(person: Person, ran: Ran)
 
 def test_the_limits_are_those_of_the_page() -> None:
     assert (MAX_DETAILS, MAX_DETAIL_LENGTH, BODY_SECONDS) == (64, 2000, 15)
+    text = (FOLDER / "details.md").read_text(encoding="utf-8")
+    for said in (f"{MOST_PARTS:,} parts", f"{LONGEST_PATH:,} characters", f"headers {LONGEST_FIELDS:,} together"):
+        assert said in text
     with pytest.raises(TypeError):
         check_details([("Employees", 214)])

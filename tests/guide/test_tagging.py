@@ -145,6 +145,20 @@ async def test_each_message_of_a_socket_brings_its_own_token(ran: Ran) -> None:
     assert [each.get("rotated") or each["code"] for each in said] == ["STEPUP_REQUIRED", "a", "STEPUP_TOKEN_REUSED"]
 
 
+async def test_each_item_of_a_bulk_request_brings_its_own_token_and_one_refused_stops_no_other(ran: Ran) -> None:
+    person = await person_at(ran, Route("/rotate", ran.names["rotate_many"], methods=["POST"]))
+    items = [{"endpoint": "a"}, {"endpoint": "b"}]
+    problem = (await person.http.post("/rotate", json={"items": items})).json()[1]["error"]
+    asked = await person.http.get(problem["prompt"]["url"])
+    asked.headers["stepup-prompt"] = problem["prompt"]["url"]
+    items[1]["token"] = await person.prove(asked)
+    done = await person.http.post("/rotate", json={"items": items})
+    assert done.status_code == 200
+    assert done.json()[0]["error"]["code"] == "STEPUP_REQUIRED"
+    assert done.json()[1] == {"endpoint": "b", "rotated": True}
+    assert "stepup-prompt" not in done.headers
+
+
 async def conversation(person: Person, messages: list[dict[str, str]]) -> list[dict[str, Any]]:
     """Say each message on a new WebSocket, and return the answers."""
     said: list[dict[str, Any]] = []

@@ -30,6 +30,16 @@ def test_each_case_of_the_page_is_a_case_of_the_catalogue_and_each_exempt_one_is
         assert listed[id_].exempt or catalogue.tests_by_case()[id_]
 
 
+def test_each_section_that_the_page_names_is_in_the_catalogue_and_all_of_it_is_named_by_tests() -> None:
+    (paragraph,) = re.findall(r"^The sections of the catalogue .*?\n\n", TEXT, re.MULTILINE | re.DOTALL)
+    named = re.findall(r"\b[A-Z]\b", paragraph)
+    assert len(named) == len(set(named)) == 18
+    tests = catalogue.tests_by_case()
+    cases = [case for case in catalogue.listed() if case.section in named]
+    assert {case.section for case in cases} == set(named)
+    assert [case.id for case in cases if not case.exempt and case.id not in tests] == []
+
+
 def test_the_commands_of_the_page_are_there() -> None:
     commands = re.findall(r"`python -m (tests\.[a-z]+)[ `]", TEXT)
     assert len(commands) == 4

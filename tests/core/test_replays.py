@@ -56,6 +56,12 @@ def test_no_number_of_replays_and_presenters_makes_more_records_than_the_bound(p
     assert all(len(replay.after.presenters) <= MOST_REMEMBERED * DIGEST_BYTES for replay in replays)
 
 
+def test_sixteen_presenters_are_remembered_and_no_more() -> None:
+    replays = presented(DIGESTS)
+    assert [replay.new_presenter for replay in replays] == [True] * MOST_REMEMBERED + [False] * (40 - MOST_REMEMBERED)
+    assert len(replays[-1].after.presenters) == MOST_REMEMBERED * DIGEST_BYTES
+
+
 def test_the_owners_retry_does_not_hide_the_thief_a_moment_later() -> None:
     owner, thief = DIGESTS[:2]
     told = [replay.told for replay in presented([owner, owner, thief, owner, thief])]

@@ -13,6 +13,8 @@ from stepup_middleware.errors import ConfigurationError
 from .base import Below, FoundRoute, Framework, tag_of
 from .entries import TAG_ATTRIBUTE, Entry, Guard, generic_entries
 
+KEPT = "is tagged and its handler has cache=, which would hand an authorized answer to anybody: take cache= away"
+
 
 class LitestarFramework(Framework):
     """Litestar, whose controllers have guards that are asked before the body is read."""
@@ -47,7 +49,10 @@ class LitestarFramework(Framework):
                     for found in below(handler.fn, path):
                         yield found._replace(tag=found.tag or tag)
                     continue
-                yield FoundRoute(path=path, methods=methods, name=str(handler), tag=tag, endpoint=places[0])
+                kept = tag is not None and getattr(handler, "cache", False)
+                fault = KEPT if kept else ""
+                name = str(handler)
+                yield FoundRoute(path=path, methods=methods, name=name, tag=tag, endpoint=places[0], fault=fault)
 
 
 def _guarding(kind: type[Any], name: str, present: Any, guard: Guard) -> Any:

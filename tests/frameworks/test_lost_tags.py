@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from blacksheep import Application, Router
 from fastapi import APIRouter, FastAPI
-from litestar import Litestar, asgi
+from litestar import Controller, Litestar, asgi, get
 from quart import Quart
 from sanic import Sanic
 from starlette.applications import Starlette
@@ -139,3 +139,23 @@ def test_nothing_is_called_and_nothing_is_taken_for_an_app_that_is_none(site: Si
 
     (route,) = routes_of(StepUpMiddleware(Wrapper(), stepup=site.stepup))
     assert not route.readable
+
+
+@pytest.mark.parametrize("shape", ["a function", "a class"])
+def test_a_tagged_handler_of_litestar_that_keeps_its_answers_stops_the_start(shape: str, site: Site) -> None:
+    handler: Any
+
+    if shape == "a function":
+        handler = get("/x", cache=60)(tagged(_act()))
+    else:
+
+        @tagged
+        class Kept(Controller):
+            @get("/x", cache=True)
+            async def act(self) -> str:
+                raise AssertionError("ran")
+
+        handler = Kept
+
+    with pytest.raises(ConfigurationError, match="take cache= away"):
+        StepUpMiddleware(cast(ASGIApp, Litestar([handler])), stepup=site.stepup)

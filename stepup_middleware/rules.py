@@ -23,6 +23,7 @@ from stepup_middleware.frameworks import apps_within
 from stepup_middleware.gate import run_guarded, tagged_with
 from stepup_middleware.headers import headers
 from stepup_middleware.patterns import compiled, meet, parse
+from stepup_middleware.request.bound import METHOD_OVERRIDES, hyphened
 from stepup_middleware.request.context import DetailsSource, Tag
 from stepup_middleware.web.answers import guarded_at, send_refusal
 
@@ -30,7 +31,7 @@ _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that ever
 _DECODINGS = 3
 PATH_LENGTH = 8192  # characters that are compared with the rules; a longer path runs nothing
 _READINGS = tuple(product((True, False), repeat=3))
-_OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+_TARGETS = frozenset({b"x-original-url", b"x-rewrite-url"})  # a path that the app may take for its own
 _METHODS = frozenset(method.value for method in HTTPMethod) | {"QUERY", "PURGE"}
 _METHODS |= {"COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "REPORT", "ACL", "LINK"}
 _METHODS |= {"UNLINK", "BIND", "REBIND", "UNBIND", "CHECKIN", "CHECKOUT", "UNCHECKOUT", "MERGE", "UPDATE", "LABEL"}
@@ -119,6 +120,8 @@ class RuleTable:
         """
         if len(scope["path"]) > PATH_LENGTH or len(scope.get("raw_path") or b"") > 3 * PATH_LENGTH:
             raise PathTooLong
+        if sum(len(value) for name, value in scope["headers"] if hyphened(name) in _TARGETS) > PATH_LENGTH:
+            raise PathTooLong
         methods = None if any_method else _methods(scope)
         rules = [
             (rule, pattern)
@@ -156,7 +159,7 @@ class Ruled:
         try:
             found = self._table.match(scope)
             if found is None and _may_be_overridden(scope) and self._table.match(scope, any_method=True):
-                override, receive = await _searched(receive)
+                override, receive = await _searched(scope, receive)
                 if override:
                     found = self._table.match(scope, any_method=True)
         except AmbiguousPath as error:
@@ -178,11 +181,15 @@ def _methods(scope: Mapping[str, Any]) -> set[str] | None:
     if scope["type"] == "websocket":
         return None
     methods = {str(scope["method"]).upper()}
-    for name in _OVERRIDES:
-        methods.update(value.decode("latin-1").strip().upper() for value in headers(scope, name))
+    for name, value in scope["headers"]:
+        if b"method" in name and hyphened(name) in METHOD_OVERRIDES:
+            methods.add(value.decode("latin-1").strip().upper())
     query = bytes(scope.get("query_string", b""))
-    if b"method" in unquote_to_bytes(query):
-        methods.update(value.upper() for name, value in parse_qsl(query.decode("latin-1")) if name.endswith("method"))
+    if b"method" in unquote_to_bytes(query).lower():
+        # also where a semicolon is taken for an ampersand
+        for name, value in parse_qsl(query.decode("latin-1").replace(";", "&")):
+            if name.lower().endswith(("method", "method-override")):
+                methods.add(value.strip().upper())
     if "HEAD" in methods:
         methods.add("GET")
     return methods
@@ -195,8 +202,13 @@ def _may_be_overridden(scope: Mapping[str, Any]) -> bool:
     return any(form in value.lower() for value in headers(scope, b"content-type") for form in _FORMS)
 
 
-async def _searched(receive: Receive) -> tuple[bool, Receive]:
-    """Return whether a form may have a ``_method``, and a ``receive`` that begins with what was taken."""
+async def _searched(scope: Mapping[str, Any], receive: Receive) -> tuple[bool, Receive]:
+    """Return whether a form may have a ``_method``, and a ``receive`` that begins with what was taken.
+
+    One in a coding that the app may undo (gzip) may have one.
+    """
+    if headers(scope, b"content-encoding"):
+        return True, receive
     taken: list[Message] = []
     body = b""
     try:
@@ -221,10 +233,11 @@ def _spellings(scope: Mapping[str, Any]) -> list[str]:
     """Return every path that some router or proxy may take the path of a request for."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     raw = bytes(scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
-    if not root and raw in ("", path) and _SIMPLE.fullmatch(path):
+    elsewhere = [value.decode("latin-1") for name, value in scope["headers"] if hyphened(name) in _TARGETS]
+    if not root and not elsewhere and raw in ("", path) and _SIMPLE.fullmatch(path):
         return [path]
-    given = {path: None, raw: None}
-    for each in (path, raw):
+    given = {path: None, raw: None, **dict.fromkeys(elsewhere)}
+    for each in list(given):
         if not each.startswith("/") or "://" in each:
             # a request target in absolute form (RFC 9112 §3.2.2) that a server did not take apart
             rest = each.partition(":")[2]

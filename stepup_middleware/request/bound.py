@@ -92,6 +92,11 @@ class BodyDigest:
         return None if self._form is None else self._form.digest()
 
 
+def hyphened(name: bytes) -> bytes:
+    """Return the name of a header as WSGI and CGI have it, where ``_`` and ``-`` are one."""
+    return name.replace(b"_", b"-") if b"_" in name else name
+
+
 def bound_request(
     wire: Wire,
     scope: Scope,
@@ -123,7 +128,7 @@ def bound_request(
     for name, value in scope["headers"]:
         if name == b"host":
             authority.append(value.decode("latin-1"))
-        elif name in names or (name == FORWARDED and b"host" in value.lower()):
+        elif hyphened(name) in names or (name == FORWARDED and b"host" in value.lower()):
             if name == b"content-type" and canonical is not None:
                 value = REPLACED
             elif name == b"content-length":

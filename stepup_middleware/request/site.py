@@ -7,9 +7,9 @@ from enum import Enum, auto
 from typing import Any
 from urllib.parse import urlsplit
 
-from stepup_middleware.headers import header, headers
+from stepup_middleware.headers import header
 
-from .bound import METHOD_OVERRIDES
+from .bound import METHOD_OVERRIDES, hyphened
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
 
@@ -89,7 +89,7 @@ def _nobody_clicked(scope: Mapping[str, Any]) -> bool:
 
 
 def _overrides(scope: Mapping[str, Any]) -> bool:
-    return any(headers(scope, name) for name in METHOD_OVERRIDES)
+    return any(hyphened(name) in METHOD_OVERRIDES for name, _ in scope["headers"])
 
 
 def _listed(origin: bytes, origins: Collection[str]) -> bool:

@@ -60,6 +60,7 @@ def scope(**changes: Any) -> Scope:
         {"headers": [*HEADERS, (b"content-type", TYPE)]},
         {"headers": [(b"content-type", TYPE + b"; charset=x"), HEADERS[0]]},
         *({"headers": [*HEADERS, (name, b"x")]} for name in sorted(READ_BY)),
+        *({"headers": [*HEADERS, (name.replace(b"-", b"_"), b"x")]} for name in sorted(READ_BY)),
     ],
     ids=str,
 )

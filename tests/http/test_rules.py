@@ -347,3 +347,33 @@ async def test_a_path_too_long_to_be_compared_with_rules_runs_nothing_and_says_s
     answer = await call(legacy.house.app, scope_of("POST", "/open/" + "x" * PATH_LENGTH))
     assert answer.headers("stepup-error") == ["STEPUP_TARGET_TOO_LONG"]
     assert legacy.app.reached == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"headers": [("x_http_method_override", "DELETE")]},
+        {"headers": [("X-HTTP_Method-Override".lower(), " delete ")]},
+        {"query_string": b"_METHOD=DELETE"},
+        {"query_string": b"a=1;_method=delete"},
+        {"query_string": b"_method=+DELETE"},
+        {"query_string": b"X-HTTP-Method-Override=DELETE"},
+        {"headers": [("content-type", "application/x-www-form-urlencoded"), ("content-encoding", "gzip")]},
+    ],
+    ids=str,
+)
+async def test_whatever_an_app_may_take_for_another_method_falls_under_the_rule_of_it(
+    legacy: Legacies, more: dict[str, Any]
+) -> None:
+    assert await legacy.call("POST", "/admin/users/1", **more) == 401
+    assert legacy.app.reached == []
+
+
+@pytest.mark.parametrize("name", ["x-original-url", "x-rewrite-url", "x_original_url"])
+@pytest.mark.parametrize("target", ["/admin/delete", "/admin//delete?x=1", "https://example.com/admin/delete"])
+async def test_a_header_that_an_app_may_take_for_the_path_falls_under_the_rule_of_it(
+    legacy: Legacies, name: str, target: str
+) -> None:
+    assert await legacy.call("POST", "/public", headers=[(name, target)]) == 401
+    assert await legacy.call("POST", "/public", headers=[(name, "/" + "x" * PATH_LENGTH)]) == 414
+    assert legacy.app.reached == []

@@ -33,7 +33,7 @@ from stepup_middleware.frameworks import (
     scope_among,
     scope_in_hand,
 )
-from stepup_middleware.frameworks.base import bare
+from stepup_middleware.frameworks.base import bare, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async
 from stepup_middleware.request.context import DetailsSource, Tag, by_context
@@ -183,8 +183,9 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
 
     setattr(guarded, TAG_ATTRIBUTE, tag)
     if guard is None:
-        with suppress(TypeError):
-            bare.add(endpoint)
+        for function in wrapped_in(endpoint):
+            with suppress(TypeError):
+                bare.add(function)
     return guarded
 
 

@@ -116,6 +116,15 @@ class Framework:
         return iter(())
 
 
+def wrapped_in(endpoint: Any) -> Iterator[Any]:
+    """Yield an endpoint and what decorators made it of, any of which may be what a framework has registered."""
+    for _ in range(DEPTH):
+        yield endpoint
+        endpoint = getattr(endpoint, "__wrapped__", None)
+        if endpoint is None:
+            return
+
+
 def tag_of(value: Any) -> Tag | None:
     """Return the tag on an endpoint or ASGI app, if it has one (through ``functools.partial`` too)."""
     for _ in range(DEPTH):

@@ -88,11 +88,18 @@ def belongs_to(endpoint: Any) -> type[Any] | None:
     return None
 
 
+def _is_bare(endpoint: Any) -> bool:
+    try:
+        return endpoint in bare
+    except TypeError:  # what cannot be hashed was not kept
+        return False
+
+
 def judged(route: FoundRoute, framework: Framework) -> FoundRoute:
     """Return a route with the tag that really stands before its endpoint, and with its fault if one was lost."""
     kind = belongs_to(route.endpoint)
     if kind is None:
-        if route.tag is None and inspect.isfunction(route.endpoint) and route.endpoint in bare:
+        if route.tag is None and _is_bare(route.endpoint):
             return route._replace(
                 fault="has its function without the tag: put requires_step_up below the decorator that registers it"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,29 @@ def _fastapi() -> ASGIApp:
     return app
 
 
+def _below_a_decorator() -> ASGIApp:
+    def logged(endpoint: Callable[[], Any]) -> Callable[[], Any]:
+        @functools.wraps(endpoint)
+        async def logging() -> Any:
+            return await endpoint()
+
+        return logging
+
+    app = FastAPI()
+    tagged(logged(logged(app.post("/x")(_act()))))
+    return app
+
+
+def _instance() -> ASGIApp:
+    class Act:
+        async def __call__(self) -> str:
+            raise AssertionError("ran")
+
+    app, act = FastAPI(), Act()
+    tagged(app.post("/x")(act))
+    return app
+
+
 def _included() -> ASGIApp:
     router, app = APIRouter(), FastAPI()
     tagged(router.post("/x")(_act()))
@@ -71,7 +95,15 @@ def _sanic() -> ASGIApp:
     return cast(ASGIApp, app)
 
 
-APPS = {"fastapi": _fastapi, "included": _included, "quart": _quart, "blacksheep": _blacksheep, "sanic": _sanic}
+APPS = {
+    "fastapi": _fastapi,
+    "a decorator": _below_a_decorator,
+    "an instance": _instance,
+    "included": _included,
+    "quart": _quart,
+    "blacksheep": _blacksheep,
+    "sanic": _sanic,
+}
 MOUNTS: dict[str, Callable[[ASGIApp], Any]] = {
     "a mount of Starlette": lambda app: Starlette(routes=[Mount("/m", app=app)]),
     "a mount in a mount": lambda app: Starlette(routes=[Mount("/m", routes=[Mount("/n", app=app)])]),

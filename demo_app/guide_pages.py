@@ -24,7 +24,7 @@ from .reference import expanded
 FOLDER = Path(__file__).parent / "guide"
 INDEX = "index"
 REFERENCE = "reference"  # a list of names; what is shown of each is read from the sources
-_LINK = re.compile(r"(?:([a-z-]+)\.md)?(#[\w-]+)?")
+_LINK = re.compile(r"(?:([a-z_-]+)\.md)?(#[\w-]+)?")
 _LANGUAGES = {
     "html": "HTML",
     "http": "HTTP",

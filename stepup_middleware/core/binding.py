@@ -30,9 +30,9 @@ class BoundRequest:
     Nothing is normalised. ``authority`` has every ``Host`` line, ``path`` and ``query`` are those of the wire, as
     Latin-1 text; ``fields`` has every line of the headers that decide how a request is read, in their order, names
     in lower case. ``content_digest`` is the ``Content-Digest`` of the body (RFC 9530, ``sha-256=:…:``), None where
-    the tag does not bind it. ``boundary_replaced``: the body is a multipart form that everybody reads alike, and
-    digest and ``content-type`` are those of the form with a boundary of our own in place of the browser's, which
-    is a new one each time. ``reached`` is None where the endpoint was reached by what the wire said.
+    the tag does not bind it. ``boundary_replaced``: the body is a multipart form that is not bound, or that everybody
+    reads alike, and digest and ``content-type`` are those of the form with a boundary of our own in place of the
+    browser's, which is a new one each time. ``reached`` is None where the endpoint was reached by what the wire said.
     """
 
     method: str

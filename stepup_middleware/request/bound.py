@@ -122,6 +122,8 @@ def bound_request(
     canonical = None
     if body is not None and body.content_types == types:
         canonical = body.canonical()
+    # of a body that is not bound, the boundary says nothing: a browser writes a new one each time
+    replaced = canonical is not None or (body is None and len(types) == 1 and boundary_of(types[0]) is not None)
     authority: list[str] = []
     fields: list[tuple[str, str]] = []
     length = 0
@@ -129,7 +131,7 @@ def bound_request(
         if name == b"host":
             authority.append(value.decode("latin-1"))
         elif hyphened(name) in names or (name == FORWARDED and b"host" in value.lower()):
-            if name == b"content-type" and canonical is not None:
+            if name == b"content-type" and replaced:
                 value = REPLACED
             elif name == b"content-length":
                 value = COUNTED
@@ -146,7 +148,7 @@ def bound_request(
         query=query,
         fields=tuple(fields),
         content_digest=None if body is None else content_digest(canonical or body.plain()),
-        boundary_replaced=canonical is not None,
+        boundary_replaced=replaced,
         reached=_reached(wire, path, scope, framework),
     )
 

@@ -96,6 +96,20 @@ def test_any_other_multipart_body_is_bound_as_it_came(body: bytes) -> None:
     assert request.fields == (("content-type", TYPE.decode()),)
 
 
+def test_of_a_body_that_is_not_bound_the_boundary_makes_no_difference_and_the_type_does() -> None:
+    def bound(content_type: bytes) -> object:
+        return bound_request_of(scope(headers=[(b"host", b"example.com"), (b"content-type", content_type)]), None)
+
+    assert bound(TYPE) == bound(TYPE + b"x") == bound(b"multipart/form-data; boundary=other")
+    for other in (
+        b"multipart/mixed; boundary=" + B,
+        TYPE + b"; charset=utf-7",
+        b"text/plain",
+        b'multipart/form-data; boundary="b"',
+    ):
+        assert bound(TYPE) != bound(other)
+
+
 def test_a_boundary_is_not_replaced_where_a_type_stands_twice_or_was_changed_inside_the_app() -> None:
     body = body_of([field()])
     assert not bound_request_of(scope(headers=[*HEADERS, HEADERS[1]]), body).boundary_replaced

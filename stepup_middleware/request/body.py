@@ -15,6 +15,7 @@ from .bound import BodyDigest
 
 BODY_SECONDS = 15.0  # between two pieces of a body
 WHOLE_BODY_SECONDS = 300.0  # from the first to the last piece
+PIECE = 4096  # bytes up to which small pieces are kept as one: kept singly, each takes hundreds of bytes of memory
 SPOOLED_BEYOND = 1024 * 1024  # bytes that are kept in memory of a body that is read ahead
 HASHED_ASIDE = 256 * 1024  # bytes of one piece beyond which the event loop does not wait for its digest
 REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours may carry over to its repetition
@@ -42,8 +43,8 @@ class _Spooled(NamedTuple):
 class RequestBody:
     """The ``receive`` that an app is handed, which takes the digest of the body as it passes.
 
-    A gate that needs the whole body lets it be read ahead (``complete``); the app then receives the very messages
-    that the server sent, in their order, and after them what the server has to say. A lock keeps the two apart where
+    A gate that needs the whole body lets it be read ahead (``complete``); the app then receives what the server sent,
+    small pieces joined, in its order, and after that what the server has to say. A lock keeps the two apart where
     a framework reads in a task of its own. Nothing is kept of a body that no gate asks about, but for a form of at
     most ``REPEATED_FORM_LIMIT`` bytes where ``keeps_form``, which a page of ours may have to repeat.
     """
@@ -163,13 +164,22 @@ class RequestBody:
         self.whole = not message.get("more_body", False)
 
     async def _keep(self, message: Message) -> None:
-        chunk = message.get("body", b"")
-        if not chunk or self._in_memory + len(chunk) <= SPOOLED_BEYOND:
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        if more and not chunk:
+            return  # says nothing
+        last = self._ahead[-1] if self._ahead and message["type"] == "http.request" else None
+        if isinstance(last, _Spooled) and last.length + len(chunk) <= PIECE:
+            await asyncio.to_thread(self._spool, chunk)
+            self._ahead[-1] = _Spooled(last.length + len(chunk), more)
+        elif not chunk or self._in_memory + len(chunk) <= SPOOLED_BEYOND:
             self._in_memory += len(chunk)
-            self._ahead.append(message)
-            return
-        await asyncio.to_thread(self._spool, chunk)
-        self._ahead.append(_Spooled(len(chunk), message.get("more_body", False)))
+            if isinstance(last, dict) and len(last.get("body", b"")) + len(chunk) <= PIECE:
+                self._ahead[-1] = {**last, "body": last.get("body", b"") + chunk, "more_body": more}
+            else:
+                self._ahead.append(message)
+        else:
+            await asyncio.to_thread(self._spool, chunk)
+            self._ahead.append(_Spooled(len(chunk), more))
 
     def _spool(self, chunk: bytes) -> None:
         if self._file is None:

@@ -23,6 +23,7 @@ def small() -> Iterator[None]:
     patch = pytest.MonkeyPatch()
     for name in ("SPOOLED_BEYOND", "HASHED_ASIDE", "REPEATED_FORM_LIMIT"):
         patch.setattr(module, name, getattr(module, name) // DIVISOR)
+    patch.setattr(module, "PIECE", 64)
     yield
     patch.undo()
 
@@ -32,7 +33,7 @@ def small() -> Iterator[None]:
     asks=st.lists(st.sampled_from(["app", "form", "gate"]), max_size=20),
     keeps_form=st.booleans(),
 )
-def test_the_app_receives_every_message_in_order_whoever_else_has_asked(
+def test_the_app_receives_every_byte_in_order_whoever_else_has_asked(
     pieces: list[bytes], asks: list[str], keeps_form: bool
 ) -> None:
     sent = [
@@ -54,14 +55,36 @@ def test_the_app_receives_every_message_in_order_whoever_else_has_asked(
                 await body.complete()
             elif ask == "form":
                 await body.form()
-            elif len(received) < len(sent):
+            elif not received or received[-1]["type"] == "http.request":
                 received.append(await body())
         digest = (await body.complete()).plain()
-        while len(received) < len(sent):
+        while not received or received[-1]["type"] == "http.request":
             received.append(await body())
         body.close()
         return received, digest
 
     received, digest = asyncio.run(scenario())
-    assert received == sent
+    *parts, end = received
+    assert b"".join(part["body"] for part in parts) == b"".join(pieces)
+    assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
+    assert end == {"type": "http.disconnect"}
     assert digest == sha256(b"".join(pieces)).digest()
+
+
+@pytest.mark.parametrize("piece", [b"", b"x"])
+async def test_a_body_in_very_many_pieces_takes_little_more_memory_than_its_bytes(piece: bytes) -> None:
+    left = 5000
+
+    async def receive() -> Message:
+        nonlocal left
+        left -= 1
+        return {"type": "http.request", "body": piece, "more_body": left > 0}
+
+    body = RequestBody(receive, [], limit=10**6, keeps_form=False)
+    await body.complete()
+    assert len(body._ahead) <= 1 + 5000 // module.PIECE + 1
+    received = [await body()]
+    while received[-1]["more_body"]:
+        received.append(await body())
+    assert b"".join(part["body"] for part in received) == piece * 5000
+    body.close()

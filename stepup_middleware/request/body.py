@@ -92,7 +92,9 @@ class RequestBody:
             if self._ahead:
                 return await self._next_kept()
             message = await self._receive()
+            self._ahead.append(message)  # a reader that gives up while the digest is taken loses nothing
             await self._note(message)
+            self._ahead.pop()
             return message
 
     async def complete(self) -> BodyDigest:
@@ -102,7 +104,7 @@ class RequestBody:
         """
         if any(len(declared) > 18 or int(declared) > self._limit for declared in self._numbers()):
             raise BodyTooLarge  # unread
-        if not self.whole:
+        if not self.whole or self._lock.locked():  # the last piece may be at its digest
             try:
                 async with asyncio.timeout(WHOLE_BODY_SECONDS), self._lock:
                     while not self.whole and self._digest is not None:
@@ -140,8 +142,12 @@ class RequestBody:
     async def _read_ahead(self) -> None:
         async with asyncio.timeout(BODY_SECONDS):
             message = await self._receive()
-        await self._note(message)
-        await self._keep(message)
+        try:
+            await self._note(message)
+            await self._keep(message)
+        except asyncio.CancelledError:
+            self._digest = None  # the app may miss a piece: no gate lets it through
+            raise
         if message["type"] != "http.request":
             raise BodyTooSlow
 
@@ -149,19 +155,24 @@ class RequestBody:
         if message["type"] != "http.request" or self.whole:
             return
         chunk = message.get("body", b"")
-        digest = self._digest
-        if digest is not None:
-            if digest.length + len(chunk) > self._limit:
-                self._digest = None
-            elif len(chunk) > HASHED_ASIDE:
-                await asyncio.to_thread(digest.feed, chunk)
-            else:
-                digest.feed(chunk)
         if self._form is not None:
             self._form += chunk
             if len(self._form) > REPEATED_FORM_LIMIT:
                 self._form = None
         self.whole = not message.get("more_body", False)
+        digest = self._digest
+        if digest is None:
+            return
+        if digest.length + len(chunk) > self._limit:
+            self._digest = None
+        elif len(chunk) > HASHED_ASIDE:
+            try:
+                await asyncio.to_thread(digest.feed, chunk)
+            except asyncio.CancelledError:
+                self._digest = None  # half taken
+                raise
+        else:
+            digest.feed(chunk)
 
     async def _keep(self, message: Message) -> None:
         chunk, more = message.get("body", b""), message.get("more_body", False)

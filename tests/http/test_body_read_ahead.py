@@ -88,3 +88,37 @@ async def test_a_body_in_very_many_pieces_takes_little_more_memory_than_its_byte
         received.append(await body())
     assert b"".join(part["body"] for part in received) == piece * 5000
     body.close()
+
+
+async def test_a_reader_that_gives_up_while_the_digest_is_taken_loses_nothing_and_no_gate_lets_it_through() -> None:
+    pieces = [b"a" * 5_000_000, b"b"]
+
+    async def receive() -> Message:
+        piece = pieces.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+
+    body = RequestBody(receive, [], limit=10**7, keeps_form=False)
+    reading = asyncio.ensure_future(body())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    with pytest.raises(module.BodyTooLarge):
+        await body.complete()
+    assert [len((await body())["body"]) for _ in range(2)] == [5_000_000, 1]
+    body.close()
+
+
+async def test_a_gate_waits_for_the_digest_of_a_piece_that_the_app_is_reading() -> None:
+    whole = b"a" * 5_000_000
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": whole, "more_body": False}
+
+    body = RequestBody(receive, [], limit=10**7, keeps_form=False)
+    reading = asyncio.ensure_future(body())
+    await asyncio.sleep(0)
+    assert (await body.complete()).plain() == sha256(whole).digest()
+    assert (await reading)["body"] == whole
+    body.close()

@@ -81,8 +81,9 @@ def _shown(wire: Wire) -> str:
     return repr((wire.stack, wire.server, wire.method, wire.target, wire.lines(body), body, wire.cuts))[:6000]
 
 
-def _names_a_host(name: bytes, value: bytes) -> bool:
-    return name == b"forwarded" and b"host" in value.lower()
+def _decides(name: bytes, value: bytes) -> bool:
+    with_hyphens = name.decode("latin-1").replace("_", "-")  # as some servers and apps take it
+    return with_hyphens in BOUND or (name == b"forwarded" and b"host" in value.lower())
 
 
 def core(wire: Wire) -> Any:
@@ -91,7 +92,7 @@ def core(wire: Wire) -> Any:
     It judges nothing: what counts as one request is the library's answer alone.
     """
     scope = scope_of(wire)
-    lines = [line for line in scope["headers"] if line[0].decode("latin-1") in BOUND or _names_a_host(*line)]
+    lines = [line for line in scope["headers"] if _decides(*line)]
     lines.sort(key=lambda line: line[0])
     content: Any = wire.content
     if isinstance(content, Multipart):

@@ -62,6 +62,21 @@ def _(rng: Random, wire: Wire) -> bool:
     return True
 
 
+@never("name of a header with underscores")
+def _(rng: Random, wire: Wire) -> bool:
+    name, value = rng.choice(
+        (
+            (b"x_http_method_override", b"DELETE"),
+            (b"x_forwarded_host", b"admin.example"),
+            (b"x_original_url", b"/t"),
+            (b"content_type", b"application/json"),
+            (b"content_encoding", b"gzip"),
+        )
+    )
+    double(wire, name, value, before=False)
+    return True
+
+
 @may("user agent")
 def _(rng: Random, wire: Wire) -> bool:
     wire.put(b"user-agent", rng.choice((b"other/1.0", b"", b"Mozilla/5.0 (X11)", None)))

@@ -193,6 +193,11 @@ async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] 
     """Return the request that an endpoint's arguments belong to, let through, or raise ``StepUpRequired``."""
     scope = scope_among(values) or scope_in_hand()
     guarded = guarded_at(scope)
+    if scope is None and not tag.bind_body:
+        # the middleware's scope is that of the whole request: of a batch, say, whose items only the body tells apart
+        raise ConfigurationError(
+            "bind_body=False needs an endpoint that is handed its request: add a parameter such as request: Request"
+        )
     scope = guarded.scope if scope is None else scope
     keep_path_parameters(scope, values, named)
     gate = Gate(framework=_reached(values, scope))

@@ -31,7 +31,7 @@ async def live(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, star
         logger.critical("the app does not start: %s", error)
         await close()
         await send({"type": "lifespan.startup.failed", "message": str(error)})
-        return
+        raise  # servers know by now; a test client would wait for ever
     await _Life(receive, send, close, startup).live(app, scope)
 
 

@@ -6,6 +6,7 @@
  * a proof is sent comes out of answers of the library alone.
  *
  *   stepup.fetch(input, init)   like fetch; resolves with the final response, rejects with StepUpCancelled
+ *   stepup.prove(problem)       for a refusal that came by another way: resolves with the token
  *   stepup:open, stepup:close   events on document, for apps that want to know
  *
  * A token lives in a variable between two requests and nowhere else: not in storage, URL or document.

@@ -13,6 +13,8 @@ interface HtmxContext {
 interface StepUpClient {
   /** Like `fetch`; resolves with the final response, or rejects with `StepUpCancelled` or `StepUpUnknown`. */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  /** Ask about a refusal that came by another way than a response; resolves with the token. */
+  prove(problem: { prompt?: { url?: string } }): Promise<string>;
   StepUpCancelled: new () => Error;
   StepUpUnknown: new (cause?: unknown) => TypeError;
 }

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from stepup_middleware import (
+    ConfigurationError,
     EventName,
     RequireStepUp,
     Rule,
@@ -513,3 +514,21 @@ async def test_three_gates_in_one_another_take_two_proofs(tmp_path: Path) -> Non
     async with ada_at(tmp_path, Mount("/in", app=RequireStepUp(inner, PURPOSE))) as ada:
         assert (await ada.step_up("POST", "/in/x", "passkey")).status_code == 409
         assert runs == {}
+
+
+async def test_an_endpoint_that_is_handed_no_request_does_not_run_with_its_body_unbound(tmp_path: Path) -> None:
+    runs: list[int] = []
+
+    @requires_step_up(PURPOSE, bind_body=False)
+    async def blind(id: int) -> None:
+        runs.append(id)
+
+    async def batch(request: Request) -> PlainTextResponse:
+        for number in (1, 2):
+            with suppress(ConfigurationError):
+                await blind(id=number)
+        return PlainTextResponse("done")
+
+    async with ada_at(tmp_path, Route("/x", batch, methods=["POST"])) as ada:
+        assert (await ada.post("/x")).text == "done"
+    assert runs == []

@@ -11,10 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
+from stepup_middleware import ConfigurationError
 from tests.machine import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -123,3 +126,17 @@ def test_an_app_without_a_lifespan_is_served_and_the_store_is_open(server: str, 
         assert started.post() == 401, started.said
         assert (tmp_path / "stepup.db").exists()
         assert "Traceback" not in started.said
+
+
+@pytest.mark.parametrize("fault", ["late", "inside", "store"])
+def test_a_test_client_is_told_of_the_fault_and_does_not_wait(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPUP_TEST_DATABASE", str(tmp_path / "stepup.db"))
+    monkeypatch.setenv("STEPUP_TEST_FAULT", fault)
+    if fault == "store":
+        with closing(sqlite3.connect(tmp_path / "stepup.db")) as database:
+            database.execute("CREATE TABLE theirs (a)")
+    app = import_module("tests.served.faulty").built(fault)  # it reads its settings when it is imported
+    with pytest.raises(ConfigurationError, match=FAULTS[fault]), TestClient(app):
+        raise AssertionError("started")

@@ -130,6 +130,7 @@ def _page(markdown: MarkdownIt, name: str) -> GuidePage:
         inline.children = [link, *(inline.children or ()), Token("link_close", "a", -1)]
     _label_cells(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})
+    html = html.replace("<pre><code>", '<pre tabindex="0"><code>')  # of a docstring: it may scroll
     html = html.replace("<table", '<div class="scroll" tabindex="0"><table').replace("</table>", "</table></div>")
     body = Markup(html)  # noqa: S704 - html is off
     return GuidePage(name=name, title=title, sections=tuple(sections), body=body)

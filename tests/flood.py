@@ -1,4 +1,4 @@
-"""RefusalThrottle from one session, in a process of their own: ``python -m tests.flood [--requests N] [KIND ...]``.
+"""Floods from one session, in a process of their own: ``python -m tests.flood [--requests N] [KIND ...]``.
 
 Prints for each kind how many rows the flood left and how much the process grew between its first tenth and its
 end. Each request goes through the whole app to a SQLite file, and the clock stands still: nothing is let off
@@ -157,7 +157,7 @@ def in_a_process(kind: str, requests: int) -> Flood:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run floods and print what they left."""
-    parser = argparse.ArgumentParser(prog="python -m tests.flood", description="RefusalThrottle from one session.")
+    parser = argparse.ArgumentParser(prog="python -m tests.flood", description="Floods from one session.")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}")
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--json", action="store_true", help="run one kind here, and print it as JSON")

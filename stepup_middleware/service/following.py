@@ -30,7 +30,7 @@ class LogFeed:
 
     def __init__(self, store: Records) -> None:
         self.store = store
-        self.newest = 0  # every record up to this sequence number was seen
+        self.newest: int = 0  # every record up to this sequence number was seen
         self._floor = 0  # those above this one are in _recent
         self._recent: deque[AuditRecord] = deque(maxlen=_RECENT)
         self._followers: WeakSet[Follower] = WeakSet()
@@ -124,7 +124,7 @@ class Follower(AsyncIterator[AuditRecord]):
         self._position = after
         self._ahead: deque[AuditRecord] = deque()  # read and not yet yielded
         self._closed = False
-        self.by = by
+        self.by: str | None = by
 
     def __aiter__(self) -> Self:
         return self

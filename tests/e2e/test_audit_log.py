@@ -62,7 +62,7 @@ async def test_the_log_is_filtered_and_paged_and_a_step_up_is_told_from_beginnin
     await rows.first.get_by_role("link").click()
     flow = person.page.get_by_role("list", name="How far it came").get_by_role("listitem")
     await expect(flow).to_have_text(
-        [re.compile(f"^\\s*{step}") for step in ("PromptRequest", "Proved", "Authorized", "Completed")]
+        [re.compile(f"^\\s*{step}") for step in ("Asked", "Proved", "Authorized", "Completed")]
     )
     await expect(person.page.locator(".flow .reached")).to_have_count(4)
     main = person.page.locator("main")

@@ -61,7 +61,9 @@ async ([url, shape]) => {
         : xhr.response instanceof Document ? xhr.response.documentElement?.outerHTML ?? "" : xhr.response;
     // how often a large answer tells its progress depends on the network alone
     const often = /^(upload )?progress|^readystatechange 3/;
-    const once = heard.filter((each, at) => !often.test(each) || heard.indexOf(each) === at);
+    const kind = (each) => each.match(often)?.[0];
+    const isFirst = (each, at) => heard.findIndex((other) => kind(other) === kind(each)) === at;
+    const once = heard.filter((each, at) => !kind(each) || isFirst(each, at));
     return { heard: once, value, url: new URL(xhr.responseURL).pathname, type: xhr.responseType, at: xhr.readyState };
 }
 """

@@ -89,7 +89,7 @@ def receiving() -> Iterator[tuple[str, list[Any]]]:
 
 async def signed_heads(ran: Ran) -> tuple[SignedHead, ...]:
     await stepped_up(ran)
-    signed: tuple[SignedHead, ...] = await ran.names["stepup"].evidence_service._keeper.sign()
+    signed: tuple[SignedHead, ...] = await ran.names["stepup"]._parts.keeper.sign()
     assert signed
     return signed
 

@@ -20,7 +20,11 @@ from .harness import Ran
 from .person import Person
 
 TEXT = (FOLDER / "troubleshooting.md").read_text(encoding="utf-8")
-SOURCES = {path: path.read_text(encoding="utf-8") for path in Path(stepup_middleware.__path__[0]).rglob("*.py")}
+SOURCES = {
+    path: path.read_text(encoding="utf-8")
+    for path in Path(stepup_middleware.__path__[0]).rglob("*.py")
+    if "testing" not in path.parts  # what adopters' tests log is logged by no program
+}
 # what is logged beside the two enumerations: by the name of the event's field in the sources
 OTHERS = set(re.findall(r'reason(?:=| = |: str = )"(\w+)"', "".join(SOURCES.values()))) | {
     "ambiguous_token",

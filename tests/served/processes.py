@@ -95,7 +95,13 @@ class Person:
     def __init__(self, name: str) -> None:
         self.passkey = VirtualAuthenticator.passkey()
         self.http = httpx2.AsyncClient(
-            headers={"x-user": name, "origin": ORIGIN, "sec-fetch-site": "same-origin", "accept": "application/json"},
+            headers={
+                "host": ORIGIN.removeprefix("http://"),  # one site, whichever node answers: a token is bound to it
+                "x-user": name,
+                "origin": ORIGIN,
+                "sec-fetch-site": "same-origin",
+                "accept": "application/json",
+            },
             timeout=SECONDS,
             limits=httpx2.Limits(max_keepalive_connections=0),  # a new connection each time, as behind a balancer
         )

@@ -127,6 +127,7 @@ async def test_a_spent_token_answers_no_second_question_of_the_same_words(tmp_pa
     async with ada_at(tmp_path, Route("/twice", twice, methods=["POST"])) as ada:
         answer = await ada.step_up("POST", "/twice", "passkey")
         assert (answer.status_code, runs) == (409, {"x": 1})
+        assert await ada.house.events(EventName.REUSED) == []  # nobody has presented it again: no alarm
 
 
 # N06

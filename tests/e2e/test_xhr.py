@@ -169,6 +169,7 @@ async def test_a_cancelled_step_up_ends_as_an_aborted_request_and_not_as_a_401(
         else:
             await page.keyboard.press("Escape")
         await expect(page.locator("dialog[open]")).to_have_count(0)
+        await page.wait_for_function("window.heard.length >= 4")
         heard = await page.evaluate("window.heard")
         assert heard == ["readystatechange 1 0", "readystatechange 4 0", "abort 4 0", "loadend 4 0"]
         assert await page.evaluate("xhr.readyState") == 0

@@ -83,6 +83,7 @@ async def test_a_lost_answer_after_the_token_left_is_said_to_be_unknown(
         await use_passkey(page)
         if way == "form":  # the browser's own page says that the connection was lost
             await page.wait_for_url("chrome-error://**")
+            await page.wait_for_load_state()
             await page.go_back()
         dialog = page.locator("dialog[open]")
         await expect(dialog).to_contain_text(UNKNOWN)
@@ -128,6 +129,7 @@ async def test_coming_back_from_an_answer_says_nothing(browser: Browser, tmp_pat
         await page.locator("#go").click()
         await use_passkey(page)
         await expect(page.get_by_role("heading", name="It is done")).to_be_visible()
+        await page.wait_for_load_state()  # its scripts have run
         await page.go_back()
         await expect(page.locator("#go")).to_be_visible()
         await page.wait_for_timeout(300)

@@ -89,7 +89,7 @@ def test_the_wheel_has_the_library_alone_and_its_metadata_names_no_tool_of_the_t
     assert set(told.get_all("Provides-Extra", [])) == {"opentelemetry", "postgres", "prometheus", "redis", "witness"}
     required = {re.split(r"[^A-Za-z0-9-]", each)[0] for each in told.get_all("Requires-Dist", [])}
     assert len(required) <= 15
-    assert not required & {"pytest", "mypy", "ruff", "uvicorn", "fastapi", "griffe", "hypothesis", "playwright"}
+    assert not required & {"pytest", "mypy", "ruff", "fastapi", "griffe", "hypothesis", "playwright"}
 
 
 @pytest.mark.slow

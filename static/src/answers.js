@@ -27,6 +27,20 @@ export class Refused extends Error {
   }
 }
 
+/**
+ * Make an answer of what did not come as a response.
+ * @param {string} url
+ * @param {number} status
+ * @param {Headers} headers
+ * @param {string} [text]
+ * @returns {Answer}
+ */
+export function madeAnswer(url, status, headers, text = "") {
+  /** @type {Answer} */
+  const answer = { url, status, headers, text: async () => text, clone: () => answer };
+  return answer;
+}
+
 /** @param {unknown} error */
 export const problemFrom = (error) => (error instanceof Refused ? error.problem : NO_CONNECTION);
 

@@ -1,19 +1,8 @@
 import { ownAddress } from "./addresses.js";
-import { problemFrom } from "./answers.js";
+import { madeAnswer, problemFrom } from "./answers.js";
 import { authorize, showProblem } from "./dialog.js";
 import { StepUpCancelled } from "./send.js";
 import { TEXTS } from "./texts.js";
-
-/**
- * What an answer of this page would be: the ceremony reads nothing else of one.
- * @param {number} status
- * @param {Record<string, string>} [headers]
- * @returns {import("./answers.js").Answer}
- */
-function answered(status, headers) {
-  const answer = { url: location.href, status, headers: new Headers(headers), text: async () => "", clone: () => answer };
-  return answer;
-}
 
 /**
  * Ask the person about a refusal that came by any other way than a response: a message of a WebSocket, an error of
@@ -29,7 +18,8 @@ export async function prove(problem) {
   let outcome;
   try {
     // nobody but the app can ask again: a question that is over ends here
-    outcome = await authorize(answered(401, { "StepUp-Prompt": url }), { renew: async () => answered(404), opener });
+    const over = async () => madeAnswer(location.href, 404, new Headers());
+    outcome = await authorize(madeAnswer(location.href, 401, new Headers({ "StepUp-Prompt": url })), { renew: over, opener });
   } catch (error) {
     showProblem(problemFrom(error), opener);
     throw new StepUpCancelled();

@@ -1,5 +1,5 @@
 import { ownAddress } from "./addresses.js";
-import { isUnknown, problemFrom, promptOf } from "./answers.js";
+import { isUnknown, madeAnswer, problemFrom, promptOf } from "./answers.js";
 import { authorize, showProblem } from "./dialog.js";
 import { announce, working } from "./elements.js";
 import { MAX_PROMPTS, noteFor } from "./send.js";
@@ -40,9 +40,7 @@ export function answerOf(xhr) {
     if (value !== null) headers.set(name, value);
   }
   const text = /^(text)?$/.test(xhr.responseType) && xhr.readyState === 4 ? xhr.responseText : "";
-  /** @type {Answer} */
-  const answer = { url: xhr.responseURL, status: xhr.status, headers, text: async () => text, clone: () => answer };
-  return answer;
+  return madeAnswer(xhr.responseURL, xhr.status, headers, text);
 }
 
 /**

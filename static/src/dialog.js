@@ -1,6 +1,6 @@
 import { fragmentOf, problemFrom, promptOf, Refused } from "./answers.js";
 import { announce, enrolLink, focusKeeper, make } from "./elements.js";
-import { markChanges, wirePrompt, withdraw } from "./prompt.js";
+import { isWithdrawn, markChanges, wirePrompt, withdraw } from "./prompt.js";
 import { OTHER_ACCOUNT, TEXTS } from "./texts.js";
 
 /**
@@ -66,6 +66,20 @@ function focusTitle(dialog) {
 const emit = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
 
 /**
+ * Get the fragment of a refused request, or null where its question is over.
+ * @param {Answer} refused
+ */
+async function openFragment(refused) {
+  if (isWithdrawn(promptOf(refused))) return null;
+  try {
+    return await fragmentOf(refused);
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return null;
+    throw error;
+  }
+}
+
+/**
  * Ask the person about one refused request. `renew()` sends the request again without a token.
  * Resolves with a token when proved, a response when a renewed request was answered otherwise, null when cancelled.
  * @param {Answer} refused
@@ -76,16 +90,13 @@ const emit = (name, detail) => document.dispatchEvent(new CustomEvent(name, { de
 export function authorize(refused, { renew, cookie = false, opener, signal, note = "", asked }) {
   return inTurn(async () => {
     if (signal?.aborted) return null;
-    /** @type {import("./answers.js").Fragment} */
-    let fragment;
-    try {
-      fragment = await fragmentOf(refused);
-    } catch (error) {
-      if (!(error instanceof Refused) || error.status !== 404) throw error;
-      const response = await renew(); // it expired while others were being answered
+    let open = await openFragment(refused);
+    if (open === null) {
+      const response = await renew(); // it expired while others were being answered, or the person has refused it
       if (!promptOf(response)) return { response };
-      fragment = await fragmentOf(response);
+      open = await fragmentOf(response);
     }
+    let fragment = open;
     if (signal?.aborted) return null;
     return new Promise((resolve) => {
       /** @type {Outcome | null} */

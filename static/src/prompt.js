@@ -243,10 +243,20 @@ export function markChanges(before, after) {
   return changed;
 }
 
+/** Prompts that the person has refused on this page. @type {Set<string>} */
+const withdrawn = new Set();
+
+/**
+ * Whether the person has refused a prompt here: it is over at once, however long the server takes to hear of it.
+ * @param {string | null} url
+ */
+export const isWithdrawn = (url) => url !== null && withdrawn.has(url);
+
 /**
  * Tell the server that the person will not answer. Best effort: the prompt expires anyway.
  * @param {string} url
  */
 export function withdraw(url) {
+  withdrawn.add(url);
   call(url, { method: "DELETE", keepalive: true, headers: { "Content-Type": "application/json" } }).catch(() => {});
 }

@@ -100,7 +100,6 @@ async def _in_chromium(scale: Scale) -> AsyncIterator[Sides]:
         await page.locator('[data-stepup-enrol="passkey"]').get_by_role("button").click()
         await page.locator("[data-stepup-factor]").first.wait_for()
         await page.goto(url)
-        await page.wait_for_function("window.stepup !== undefined")
 
         async def stepping_up() -> Sample:
             moments: dict[str, float] = await page.evaluate(_STEP_UP, [PATH])

@@ -202,6 +202,13 @@ async def requester(
     assert not strict or faults == []
 
 
+async def until(page: Page, expression: str) -> None:
+    """Wait until an expression is true. (A page under a policy refuses ``wait_for_function`` with a string.)"""
+    async with asyncio.timeout(30):
+        while not await page.evaluate(expression):  # noqa: ASYNC110 - the page has no event of ours
+            await asyncio.sleep(0.02)
+
+
 async def use_passkey(page: Page) -> None:
     """Answer the modal with the passkey, and see it closed. On a busy machine, as a person does: try again."""
     dialog = page.locator("dialog[open]")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page, expect
+import pytest
+from playwright.async_api import Browser, Page, Route, expect
 
 from .site import Site, requester, small_site, use_passkey
 
@@ -37,8 +39,19 @@ async def test_a_problem_that_came_by_another_way_is_proved_and_its_token_serves
         assert len(site.ran) == 1
 
 
-async def test_a_cancelled_question_and_one_that_is_over_end_as_cancelled(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize("slow", [False, True], ids=["at once", "later"])
+async def test_a_cancelled_question_is_over_however_soon_the_server_hears_of_it(
+    browser: Browser, tmp_path: Path, slow: bool
+) -> None:
+    heard = asyncio.Event()
+
+    async def cancel_late(route: Route) -> None:
+        if route.request.method == "DELETE" and slow:
+            await heard.wait()
+        await route.continue_()
+
     async with small_site(tmp_path, "<p>Start</p>") as site, requester(browser, site) as page:
+        await page.route("**/stepup/prompts/*", cancel_late)
         problem = await problem_at(page, site)
         asked = asyncio.ensure_future(page.evaluate(PROVE, problem))
         await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
@@ -46,6 +59,18 @@ async def test_a_cancelled_question_and_one_that_is_over_end_as_cancelled(browse
         again = asyncio.ensure_future(page.evaluate(PROVE, problem))
         await expect(page.get_by_role("dialog")).to_contain_text("This question is over")
         assert await again == {"error": "StepUpCancelled"}
+        async with page.expect_response(lambda answer: answer.request.method == "DELETE") if slow else nullcontext():
+            heard.set()
+
+
+async def test_a_question_that_was_cancelled_elsewhere_ends_as_cancelled(browser: Browser, tmp_path: Path) -> None:
+    async with small_site(tmp_path, "<p>Start</p>") as site, requester(browser, site) as page:
+        problem = await problem_at(page, site)
+        headers = {"origin": site.url, "content-type": "application/json"}
+        assert (await page.context.request.delete(site.url + problem["prompt"]["url"], headers=headers)).status == 204
+        asked = asyncio.ensure_future(page.evaluate(PROVE, problem))
+        await expect(page.get_by_role("dialog")).to_contain_text("This question is over")
+        assert await asked == {"error": "StepUpCancelled"}
 
 
 async def test_a_problem_with_the_address_of_another_origin_is_not_asked(browser: Browser, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from .site import requester, small_site, use_passkey
+from .site import requester, small_site, until, use_passkey
 
 RECORDER = """
 async ([url, shape]) => {
@@ -169,14 +169,14 @@ async def test_a_cancelled_step_up_ends_as_an_aborted_request_and_not_as_a_401(
         else:
             await page.keyboard.press("Escape")
         await expect(page.locator("dialog[open]")).to_have_count(0)
-        await page.wait_for_function("window.heard.length >= 4")
+        await until(page, "window.heard.length >= 4")
         heard = await page.evaluate("window.heard")
         assert heard == ["readystatechange 1 0", "readystatechange 4 0", "abort 4 0", "loadend 4 0"]
         assert await page.evaluate("xhr.readyState") == 0
         # the object serves again
         await page.evaluate("xhr.open('POST', '/act'); xhr.send()")
         await use_passkey(page)
-        await page.wait_for_function("xhr.readyState === 4")
+        await until(page, "xhr.readyState === 4")
         assert await page.evaluate("[xhr.status, xhr.responseText]") == [200, "Done."]
     assert len(site.ran) == 1
 

@@ -7,7 +7,7 @@ session, the address and the very request. See the README for the first five min
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from stepup_middleware.core.kinds import FactorKind, FactorRequirement
+from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Deprecation, Purpose
 from stepup_middleware.core.relying_party import RelyingParty

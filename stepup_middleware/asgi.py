@@ -1,8 +1,8 @@
-"""The types of ASGI, once."""
+"""The types of ASGI, and the headers of a scope."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -11,3 +11,16 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 AnyASGIApp = Callable[..., Awaitable[Any]]  # as frameworks type themselves: each with messages of its own
+
+
+def header(scope: Mapping[str, Any], name: bytes) -> bytes | None:
+    """Return the first value of a header (lower-case name), or None."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def headers(scope: Mapping[str, Any], name: bytes) -> list[bytes]:
+    """Return every value of a header (lower-case name)."""
+    return [value for key, value in scope["headers"] if key == name]

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
-from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Receive, Scope, Send
+from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.errors import ConfigurationError, StepUpRequired
@@ -37,11 +37,13 @@ from stepup_middleware.frameworks.base import bare, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async
 from stepup_middleware.request.context import DetailsSource, Tag, by_context
-from stepup_middleware.request.guarded import Gate, GuardedRequest
-from stepup_middleware.request.uncached import kept_nowhere, uncached
-from stepup_middleware.web.answers import guarded_at, problem_body, send_refusal, starlette_handler
+from stepup_middleware.request.guarded import Gate, GuardedRequest, guarded_request
+from stepup_middleware.web.answers import problem_body, send_refusal, starlette_handler
 from stepup_middleware.web.pages import base_of
 
+# An authorized answer goes out as no-store in any case. A cache between the endpoint and the middleware sees the answer
+# before, so that it is marked at the gate, in the words that such caches obey (RFC 9111 §5.2.2; Django's: max-age).
+NOT_KEPT = "private, no-store, max-age=0"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -75,7 +77,7 @@ async def require_step_up(
     tag = tagged_with(purpose, details, bind_body, bind_headers)
     given = token.encode("latin-1", "replace") if isinstance(token, str) else token
     gate = Gate(framework=_reached([request], scope), body=body, token=given, hands_on=False)
-    guarded = guarded_at(scope)
+    guarded = guarded_request(scope)
     return _through(await guarded.admit(tag, scope=scope, gate=gate), guarded, scope, [request])
 
 
@@ -132,11 +134,11 @@ class RequireStepUp:
 
 async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, send: Send) -> None:
     """Run an ASGI app behind a tag, or send the refusal."""
-    guarded = guarded_at(scope)
+    guarded = guarded_request(scope)
     verdict = await guarded.admit(tag, scope=scope)
     if isinstance(verdict, Proof):
         with guarded.handing_on():
-            await app(scope, receive, uncached(send))
+            await app(scope, receive, _uncached(send))
     else:
         await send_refusal(guarded, verdict, scope, receive, send)
 
@@ -165,7 +167,7 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
         answer = await endpoint(*args, **kwargs) if awaited else await in_a_thread(endpoint, args, kwargs)
         if inspect.isawaitable(answer):
             answer = await answer  # a sync way to an async handler
-        return kept_nowhere(answer)
+        return _kept_nowhere(answer)
 
     @functools.wraps(endpoint)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -192,7 +194,7 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
 async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] = NOTHING) -> GuardedRequest:
     """Return the request that an endpoint's arguments belong to, let through, or raise ``StepUpRequired``."""
     scope = scope_among(values) or scope_in_hand()
-    guarded = guarded_at(scope)
+    guarded = guarded_request(scope)
     if scope is None and not tag.bind_body:
         # the middleware's scope is that of the whole request: of a batch, say, whose items only the body tells apart
         raise ConfigurationError(
@@ -265,3 +267,24 @@ def _through(verdict: Proof | Refusal, guarded: GuardedRequest, scope: Scope, va
     error = refusing(verdict, scope, values)
     error.problem = problem_body(verdict, guarded.stepup, base_of(scope, guarded.stepup))
     raise error
+
+
+def _uncached(send: Send) -> Send:
+    """Return a ``send`` that marks the answer of an app as nobody's to keep."""
+
+    async def marking(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [entry for entry in message.get("headers", ()) if entry[0].lower() != b"cache-control"]
+            message = {**message, "headers": [*kept, (b"cache-control", NOT_KEPT.encode())]}
+        await send(message)
+
+    return marking
+
+
+def _kept_nowhere(answer: Any) -> Any:
+    """Mark a response object as nobody's to keep, where it has headers that can be set, and return it."""
+    headers: Any = getattr(answer, "headers", None)
+    if hasattr(headers, "__setitem__"):
+        with suppress(Exception):  # a framework's own idea of headers: the middleware marks the answer in any case
+            headers["Cache-Control"] = NOT_KEPT
+    return answer

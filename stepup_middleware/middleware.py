@@ -51,7 +51,7 @@ class StepUpMiddleware:
         self._guarded: ASGIApp = self._first
         self._library: ASGIApp = library_router(stepup.prefix)
         self._prefix = stepup.prefix + "/"
-        self._installation = Installation(stepup, framework_around(app))
+        self._installation = Installation(stepup, framework_around(app), replace_page)
         self.fault: ConfigurationError | None = None
         try:
             self._check()

@@ -16,16 +16,16 @@ from itertools import product
 from typing import Any
 from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 
-from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
+from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send, headers
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import apps_within
 from stepup_middleware.gate import run_guarded, tagged_with
-from stepup_middleware.headers import headers
 from stepup_middleware.patterns import compiled, meet, parse
 from stepup_middleware.request.bound import METHOD_OVERRIDES, hyphened
 from stepup_middleware.request.context import DetailsSource, Tag
-from stepup_middleware.web.answers import guarded_at, send_refusal
+from stepup_middleware.request.guarded import guarded_request
+from stepup_middleware.web.answers import send_refusal
 
 _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike
 _DECODINGS = 3
@@ -163,7 +163,7 @@ class Ruled:
                 if override:
                     found = self._table.match(scope, any_method=True)
         except AmbiguousPath as error:
-            guarded = guarded_at(scope)
+            guarded = guarded_request(scope)
             is_long = isinstance(error, PathTooLong)
             guarded.refusal = Refusal(code=RefusalCode.TARGET_TOO_LONG if is_long else RefusalCode.UNAVAILABLE)
             await send_refusal(guarded, guarded.refusal, scope, receive, send)

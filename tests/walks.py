@@ -2,7 +2,8 @@
 
 What runs is traced, so the walks are those of the code as it is: a tagged request on its way to its 401, and a request
 with a proof on its way to ``ACTION_AUTHORIZED`` in SQLite. A file is listed where it is first entered. It is a step of
-the walk when it leads on, into another file of the library; a helper that is called and comes back is none.
+the walk when it leads on, into another file of the library; a helper that is called and returns is none, and no file
+becomes a step by calling one of the three small ``TOOLS``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ PACKAGE = Path(stepup_middleware.__file__).parent
 ORIGIN = "http://localhost"
 SECRET = "k3Yz-0nly-f0r-the-walks-7c1d9e5b2a-8f6e4d2c"
 REFUSED, AUTHORIZED = "a tagged request to its 401", "a redemption to ACTION_AUTHORIZED"
+TOOLS = frozenset({"asgi.py", "core/canonical.py", "core/moments.py"})  # a header, a canonical text, a timestamp
 AT_MOST = {REFUSED: 16, AUTHORIZED: 14}  # files: the goal
 
 
@@ -55,14 +57,19 @@ class Walk:
         code = frame.f_code
         path = Path(code.co_filename)
         name = code.co_name
-        if event != "call" or name.startswith(("<", "__")) or not path.is_relative_to(PACKAGE):
+        if (
+            event != "call"
+            or name.startswith("<")
+            or name in ("__init__", "__post_init__")
+            or not path.is_relative_to(PACKAGE)
+        ):
             return
         file = path.relative_to(PACKAGE).as_posix()
         self.entered.setdefault(file, (frame.f_lineno, code.co_qualname))
         caller = frame.f_back
         while caller is not None and not Path(caller.f_code.co_filename).is_relative_to(PACKAGE):
             caller = caller.f_back
-        if caller is not None and (by := Path(caller.f_code.co_filename)) != path:
+        if file not in TOOLS and caller is not None and (by := Path(caller.f_code.co_filename)) != path:
             self.leading.add(by.relative_to(PACKAGE).as_posix())
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from stepup_middleware.errors import ConfigurationError
 
-from .kinds import FactorRequirement
+from .factors import FactorRequirement
 
 MAX_TTL = timedelta(minutes=5)  # PSD2 RTS 4(3)(d): nothing idle for longer can be redeemed
 LEAST_RETENTION_YEARS = MappingProxyType({"holds_override": 10})

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .kinds import FactorRequirement
+    from .factors import FactorRequirement
     from .prompts import Prompt
     from .purposes import Purpose
 

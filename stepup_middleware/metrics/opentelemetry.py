@@ -19,7 +19,7 @@ from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.prompts import PROMPT_LIFETIME
 from stepup_middleware.core.purposes import MAX_TTL
 
-from .words import reason_of
+from . import reason_of
 
 __all__ = ["OpenTelemetrySink"]
 

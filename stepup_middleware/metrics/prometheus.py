@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
 from stepup_middleware.core.events import AuditEvent
 
-from .words import reason_of
+from . import reason_of
 
 __all__ = ["PrometheusSink"]
 

@@ -7,11 +7,11 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import IO, NamedTuple
 
 from stepup_middleware.asgi import Message, Receive
-
-from .bound import BodyDigest
+from stepup_middleware.core.multipart import StrictForm, boundary_of
 
 BODY_SECONDS = 15.0  # between two pieces of a body
 WHOLE_BODY_SECONDS = 300.0  # from the first to the last piece
@@ -19,6 +19,34 @@ PIECE = 4096  # bytes up to which small pieces are kept as one: kept singly, eac
 SPOOLED_BEYOND = 1024 * 1024  # bytes that are kept in memory of a body that is read ahead
 HASHED_ASIDE = 256 * 1024  # bytes of one piece beyond which the event loop does not wait for its digest
 REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours may carry over to its repetition
+
+
+class BodyDigest:
+    """The digest of a body, taken while it passes; of a strict multipart form with our boundary besides."""
+
+    __slots__ = ("_form", "_hash", "content_types", "length")
+
+    def __init__(self, content_types: list[bytes]) -> None:
+        self.content_types = content_types
+        self.length = 0
+        self._hash = sha256()
+        boundary = boundary_of(content_types[0]) if len(content_types) == 1 else None
+        self._form = None if boundary is None else StrictForm(boundary)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body."""
+        self.length += len(chunk)
+        self._hash.update(chunk)
+        if self._form is not None:
+            self._form.feed(chunk)
+
+    def plain(self) -> bytes:
+        """Return the SHA-256 of the bytes as they came."""
+        return self._hash.digest()
+
+    def canonical(self) -> bytes | None:
+        """Return the SHA-256 of a strict multipart form with our boundary, None for any other body."""
+        return None if self._form is None else self._form.digest()
 
 
 class BodyTooLarge(Exception):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote
 
-from stepup_middleware.asgi import Scope
+from stepup_middleware.asgi import Scope, headers
 from stepup_middleware.core.binding import BoundRequest, Reached, content_digest
 from stepup_middleware.core.canonical import storable
-from stepup_middleware.core.multipart import REPLACED, StrictForm, boundary_of
+from stepup_middleware.core.multipart import REPLACED, boundary_of
 from stepup_middleware.core.refusals import RefusalCode
-from stepup_middleware.headers import headers
+
+from .body import BodyDigest
 
 LONGEST_PATH = 8192  # characters of a path, and of a query
 LONGEST_FIELDS = 16_384  # characters of all bound header lines together
@@ -62,34 +62,6 @@ def wire_of(scope: Scope) -> Wire:
         get("root_path", ""),
         get("query_string", b""),
     )
-
-
-class BodyDigest:
-    """The digest of a body, taken while it passes; of a strict multipart form with our boundary besides."""
-
-    __slots__ = ("_form", "_hash", "content_types", "length")
-
-    def __init__(self, content_types: list[bytes]) -> None:
-        self.content_types = content_types
-        self.length = 0
-        self._hash = sha256()
-        boundary = boundary_of(content_types[0]) if len(content_types) == 1 else None
-        self._form = None if boundary is None else StrictForm(boundary)
-
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body."""
-        self.length += len(chunk)
-        self._hash.update(chunk)
-        if self._form is not None:
-            self._form.feed(chunk)
-
-    def plain(self) -> bytes:
-        """Return the SHA-256 of the bytes as they came."""
-        return self._hash.digest()
-
-    def canonical(self) -> bytes | None:
-        """Return the SHA-256 of a strict multipart form with our boundary, None for any other body."""
-        return None if self._form is None else self._form.digest()
 
 
 def hyphened(name: bytes) -> bytes:

@@ -45,10 +45,14 @@ class Tag(NamedTuple):
 
 
 class Installation(NamedTuple):
-    """What is the same for every request that comes through one ``StepUpMiddleware``."""
+    """What is the same for every request that comes through one ``StepUpMiddleware``.
+
+    ``render`` sends our answer in place of a page that a framework made of a refusal.
+    """
 
     stepup: StepUp
     framework: Framework | None
+    render: Callable[[GuardedRequest], Awaitable[None]]
 
 
 class RequestContext:

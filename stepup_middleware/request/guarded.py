@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stepup_middleware.asgi import Message, Scope, Send
-from stepup_middleware.core.action_request import ActionRequest
+from stepup_middleware.asgi import Message, Scope, Send, header, headers
 from stepup_middleware.core.binding import BoundRequest, Details, check_details
-from stepup_middleware.core.cookies import chosen_value
-from stepup_middleware.core.proof import Proof
+from stepup_middleware.core.cookies import chosen_value, cookie_name, token_cookie
+from stepup_middleware.core.proof import ActionRequest, Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.headers import header, headers
 
-from .body import BodyMismatch, BodyTooLarge, BodyTooSlow
-from .bound import BodyDigest, Unbindable, below_root, bound_request
-from .context import KEY, DetailsSource, RequestContext, Tag, current, logger
-from .cookie import cookie_name, token_cookie
+from .body import BodyDigest, BodyMismatch, BodyTooLarge, BodyTooSlow
+from .bound import Unbindable, below_root, bound_request
+from .context import KEY, DetailsSource, Installation, RequestContext, Tag, current, logger
 from .site import Standing, is_navigation, is_same_origin, standing_of
 
 if TYPE_CHECKING:
     from stepup_middleware.core.purposes import Purpose
     from stepup_middleware.service.requester import Requester
-    from stepup_middleware.service.stepup import StepUp
 
 TOKEN_HEADER = b"stepup-token"
 
 # with one of these messages an app answers a request, or a handshake that it may not accept
 _BEGINNINGS = frozenset({"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"})
-
-Render = Callable[["GuardedRequest"], Awaitable[None]]
 
 
 class Question(NamedTuple):
@@ -63,7 +57,7 @@ class Gate(NamedTuple):
     hands_on: bool = True
 
 
-def guarded_request(scope: Scope | None, render: Render) -> GuardedRequest:
+def guarded_request(scope: Scope | None) -> GuardedRequest:
     """Return the guarded request of a scope (None: of the one in hand), and begin it if nothing has asked before.
 
     Raises ``ConfigurationError`` when the middleware is missing, or when the request has ended.
@@ -78,7 +72,7 @@ def guarded_request(scope: Scope | None, render: Render) -> GuardedRequest:
     if context.installation is None:
         raise ConfigurationError("a tagged endpoint was called after its request had ended; it does not run")
     if context.guarded is None:
-        context.guarded = GuardedRequest(context, context.installation.stepup, scope, render)
+        context.guarded = GuardedRequest(context, context.installation, scope)
     return context.guarded
 
 
@@ -109,12 +103,12 @@ class GuardedRequest:
         "swapped",
     )
 
-    def __init__(self, context: RequestContext, stepup: StepUp, scope: Scope, render: Render) -> None:
+    def __init__(self, context: RequestContext, installation: Installation, scope: Scope) -> None:
         self._context = context
         self.onward: Send = context.send
-        self.stepup = stepup
+        self.stepup = installation.stepup
         self.scope = scope
-        self.render = render
+        self.render = installation.render
         self.proof: Proof | None = None
         self.purpose: Purpose | None = None
         self.refusal: Refusal | None = None
@@ -275,7 +269,7 @@ class GuardedRequest:
     def completed(self, outcome: dict[str, object]) -> None:
         """Log how the last authorized action ended, if there was one."""
         if self.proof is not None and self._requester is not None and self.purpose is not None:
-            self.stepup._completed(self._requester, self.proof, self.purpose, outcome)
+            self.stepup._parts.redemption.completed(self._requester, self.proof, self.purpose, outcome)
 
     async def _body(self, tag: Tag, scope: Scope, gate: Gate) -> BodyDigest | None:
         """Return the digest of the body that is bound: the one handed over, or that of the request. None: none."""

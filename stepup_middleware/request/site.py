@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Any
 from urllib.parse import urlsplit
 
-from stepup_middleware.headers import header
+from stepup_middleware.asgi import header
 
 from .bound import METHOD_OVERRIDES, hyphened
 

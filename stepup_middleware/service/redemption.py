@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from ssl import RAND_bytes
 
-from stepup_middleware.core.action_request import ActionRequest
 from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION, NoFactor, PromptRequest, prompt_id
-from stepup_middleware.core.proof import Proof, proof_of
+from stepup_middleware.core.proof import ActionRequest, Proof, proof_of
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
 from stepup_middleware.stores.base import HotState
 
 from .refusal_throttle import RefusalThrottle
-from .requester import Requester
+from .requester import Requester, logger
 
 LINKED_SHARE = 4  # links of other sites ask only while fewer than this part of the session's places is taken
 LOCALE = "en"  # the language in which titles and consequences are shown
@@ -35,11 +34,13 @@ class RedemptionService:
         store: HotState,
         codec: TokenCodec,
         throttle: RefusalThrottle,
+        clock: Callable[[], datetime],
         open_limit: int = OPEN_PROMPTS_PER_SESSION,
     ) -> None:
         self._store = store
         self._throttle = throttle
         self._codec = codec
+        self._clock = clock
         self._open_limit = open_limit
 
     async def admit(self, requester: Requester, wanted: ActionRequest) -> Proof | Refusal:
@@ -69,6 +70,17 @@ class RedemptionService:
                 return insufficient(wanted.purpose, wanted.purpose.minimum)
             case _:
                 return await self._ask(requester, wanted)
+
+    def completed(self, requester: Requester, proof: Proof, purpose: Purpose, outcome: Mapping[str, object]) -> None:
+        """Log how an authorized action ended. Nobody waits for it; ``StepUp.close`` writes what is left."""
+        try:
+            now = self._clock()
+        except Exception:
+            logger.exception("the clock failed; the end of the action is logged at its beginning")
+            now = requester.now
+        self._store.records.append_soon(
+            requester.completed(proof, at=now, retention_years=purpose.retention_years, outcome=outcome)
+        )
 
     def has_signed(self, token: bytes) -> bool:
         """Whether this text is a token that one of our keys has signed, whatever has become of it."""

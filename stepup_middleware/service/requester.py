@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from stepup_middleware.asgi import header, headers
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.client_ip import Network, address_of_hop, client_behind, hops_from_the_right
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
-from stepup_middleware.headers import header, headers
 
 Scope = MutableMapping[str, Any]
 Identify = Callable[[Scope], Awaitable[Subject | None]]

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from stepup_middleware.core.attempts import AttemptLimit
     from stepup_middleware.core.clusters import ClusterRule
-    from stepup_middleware.core.proof import Proof
     from stepup_middleware.core.relying_party import RelyingParty
     from stepup_middleware.core.subject import Subject
     from stepup_middleware.stores.base import HotState
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from .factors import FactorService
     from .heads import HeadSink
     from .policy import PolicyService
-    from .requester import ClientAddress, Identify, Requester
+    from .requester import ClientAddress, Identify
     from .sinks import Sink
 
 logger = logging.getLogger("stepup_middleware")
@@ -238,17 +237,6 @@ class StepUp:
         """Make every outstanding prompt and token worthless, on all nodes."""
         await self.start()
         await self._parts.store.revoke_all(event=None, now=self._clock())
-
-    def _completed(self, requester: Requester, proof: Proof, purpose: Purpose, outcome: dict[str, object]) -> None:
-        """Log how an authorized action ended. Nobody waits for it; ``close`` writes what is left."""
-        try:
-            now = self._clock()
-        except Exception:
-            logger.exception("the clock failed; the end of the action is logged at its beginning")
-            now = requester.now
-        self._parts.store.records.append_soon(
-            requester.completed(proof, at=now, retention_years=purpose.retention_years, outcome=outcome)
-        )
 
     async def _usable(self) -> bool:
         """Start if need be, and say whether the store can be used. Never raises for a store that is down."""

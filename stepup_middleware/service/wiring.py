@@ -119,7 +119,9 @@ def wire(
             client_address=client_address,
             trusted=trusted_networks(trusted_proxies),
         ),
-        redemption=RedemptionService(store=store, codec=codec, throttle=throttle, open_limit=open_prompts_per_session),
+        redemption=RedemptionService(
+            store=store, codec=codec, throttle=throttle, clock=clock, open_limit=open_prompts_per_session
+        ),
         ceremonies=CeremonyService(
             store=store,
             codec=codec,

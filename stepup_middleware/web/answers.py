@@ -10,11 +10,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from stepup_middleware.asgi import Receive, Scope, Send
+from stepup_middleware.asgi import Receive, Scope, Send, header, headers
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StepUpRequired
-from stepup_middleware.headers import header, headers
 from stepup_middleware.request.context import nothing_more
 from stepup_middleware.request.guarded import GuardedRequest, guarded_request
 from stepup_middleware.request.site import is_navigation
@@ -39,14 +38,6 @@ SAFE_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 WS_POLICY_VIOLATION = 1008
-
-
-def guarded_at(scope: Scope | None) -> GuardedRequest:
-    """Return the guarded request of a scope (None: of the one in hand), which answers with the pages of this module.
-
-    Raises ``ConfigurationError`` when the middleware is missing, or when the request has ended.
-    """
-    return guarded_request(scope, replace_page)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -218,7 +209,7 @@ async def _deny_websocket(
 async def starlette_handler(connection: Request | WebSocket, error: Exception) -> Response | None:
     """Answer ``StepUpRequired`` where Starlette or FastAPI look for an exception's handler."""
     assert isinstance(error, StepUpRequired)  # noqa: S101 - it is registered for this class alone
-    guarded = guarded_at(connection.scope)
+    guarded = guarded_request(connection.scope)
     guarded.answered = True
     if isinstance(connection, Request):
         return await _answer(guarded, error.refusal, connection.scope)

@@ -16,10 +16,11 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
 from stepup_middleware.request.body import BODY_SECONDS
 from stepup_middleware.request.context import logger
+from stepup_middleware.request.guarded import guarded_request
 from stepup_middleware.service.requester import Requester
 from stepup_middleware.service.stepup import StepUp
 
-from .answers import SAFE_HEADERS, answer, guarded_at
+from .answers import SAFE_HEADERS, answer
 from .pages import base_of
 
 ID_LENGTH = 64  # characters; ours have 22
@@ -43,7 +44,7 @@ class Call:
 
     def __init__(self, request: Request, requester: Requester) -> None:
         self.request = request
-        self.guarded = guarded_at(request.scope)
+        self.guarded = guarded_request(request.scope)
         self.stepup: StepUp = self.guarded.stepup
         self.requester = requester
         self.base = base_of(request.scope, self.stepup)
@@ -114,7 +115,7 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
     """Return a Starlette endpoint that lets only the signed-in person's own pages in, and fails closed."""
 
     async def serve(request: Request) -> Response:
-        stepup = guarded_at(request.scope).stepup
+        stepup = guarded_request(request.scope).stepup
         try:
             if changes and not _is_from_own_page(request, stepup):
                 return answer(Refusal(code=RefusalCode.CROSS_ORIGIN), stepup, request.scope)

@@ -6,11 +6,11 @@ from typing import Any
 
 from starlette.responses import Response
 
+from stepup_middleware.core.cookies import token_cookie
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.request.bound import below_root
-from stepup_middleware.request.cookie import token_cookie
 from stepup_middleware.request.site import is_navigation
 from stepup_middleware.service.ceremony import insufficient_for
 from stepup_middleware.service.grants import IssuedToken

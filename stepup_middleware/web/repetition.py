@@ -18,7 +18,8 @@ from urllib.parse import quote_plus, unquote_to_bytes
 
 from stepup_middleware.core.binding import BoundRequest, content_digest
 from stepup_middleware.core.multipart import OURS, REPLACED, StrictForm, boundary_of
-from stepup_middleware.request.bound import BodyDigest, below_root
+from stepup_middleware.request.body import BodyDigest
+from stepup_middleware.request.bound import below_root
 
 MAX_FIELDS = 1000
 PARSED_ASIDE = 16 * 1024  # bytes of a form beyond which the event loop does not wait for it

@@ -16,9 +16,8 @@ from hashlib import sha256
 from typing import Any
 
 from stepup_middleware import RelyingParty, StepUp, Subject
-from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
+from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send, header
 from stepup_middleware.core.decisions import Presentation, Redemption, Verdict
-from stepup_middleware.headers import header
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.frameworks.site import life
 

@@ -18,8 +18,8 @@ from stepup_middleware import RelyingParty, Rule, StepUp, StepUpMiddleware, Subj
 from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, TokenState, Verdict
 from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.keys import KeyRing
-from stepup_middleware.core.kinds import FactorKind, FactorRequirement
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.frameworks.site import life

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from stepup_middleware.asgi import Scope
-from stepup_middleware.request.cookie import cookie_name
+from stepup_middleware.core.cookies import cookie_name
 from tests.support import ROTATE, TRANSMIT, Answer, Browser, House, call, scope_of
 
 _PATIENCE = 20  # requests between two steps of the clock, which closes prompts and opens the rate limits

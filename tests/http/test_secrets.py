@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stepup_middleware.core.action_request import ActionRequest
+from stepup_middleware.core.proof import ActionRequest
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.service.grants import IssuedToken
 from stepup_middleware.testing import totp_code

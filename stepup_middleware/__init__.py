@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Deprecation, Purpose
+from stepup_middleware.core.refusals import StepUpRequired
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import (
@@ -17,7 +18,6 @@ from stepup_middleware.errors import (
     ConfigurationError,
     PolicyError,
     StepUpError,
-    StepUpRequired,
     StoreError,
     StoreTimeoutError,
     TooManyFollowers,

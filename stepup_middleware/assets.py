@@ -6,6 +6,7 @@ import re
 import zlib
 from functools import cache
 from hashlib import sha256
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ _MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charse
 
 def static_dir() -> Traversable:
     """Return the folder of the assets: inside the installed package, or at the top of a checkout."""
-    from importlib.resources import files
-
     package = files("stepup_middleware")
     inside = package.joinpath("static")
     return inside if inside.is_dir() else package.joinpath("..", "static")

@@ -4,7 +4,7 @@
 
     StepUpError
     ├── ConfigurationError        the operator's fault; raised at start-up, before a request is served
-    ├── StepUpRequired            control flow: the gate stops the request, the middleware answers
+    ├── StepUpRequired            control flow: the gate stops the request, the middleware answers (``core.refusals``)
     ├── CeremonyError             the person's (or an attacker's) proof did not hold; ``reason`` is for the log
     ├── PolicyError               a policy write that must not be saved
     ├── TooManyFollowers          the log is followed in as many places as are served at once
@@ -16,12 +16,7 @@ Nothing here is parsed by its sentence: callers branch on the class and on ``rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .core.refusals import Refusal
 
 
 class StepUpError(Exception):
@@ -30,20 +25,6 @@ class StepUpError(Exception):
 
 class ConfigurationError(StepUpError):
     """The set-up cannot be served safely. Raised when it is built, so that the start fails."""
-
-
-class StepUpRequired(StepUpError):
-    """What the gate guards may not run now. ``problem`` is the answer as RFC 9457 has it, a JSON value.
-
-    Raised by the gate inside the app and turned into the HTTP answer by the middleware. Let it pass, or send
-    ``problem`` to the client by what way you have (a WebSocket, GraphQL, JSON-RPC): it carries the prompt.
-    """
-
-    problem: Mapping[str, Any]
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.code)
-        self.refusal = refusal
 
 
 class FailureReason(StrEnum):

@@ -18,8 +18,8 @@ from weakref import WeakSet
 
 from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.core.proof import Proof
-from stepup_middleware.core.refusals import Refusal
-from stepup_middleware.errors import ConfigurationError, StepUpRequired
+from stepup_middleware.core.refusals import Refusal, StepUpRequired
+from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import (
     ANY,
     framework_of,
@@ -36,8 +36,8 @@ from stepup_middleware.frameworks import (
 from stepup_middleware.frameworks.base import bare, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async
-from stepup_middleware.request.context import DetailsSource, Tag, by_context
-from stepup_middleware.request.guarded import Gate, GuardedRequest, guarded_request
+from stepup_middleware.request.context import DetailsSource, GuardedRequest, Tag, by_context, guarded_request
+from stepup_middleware.request.decision import Gate, admit
 from stepup_middleware.web.answers import problem_body, send_refusal, starlette_handler
 from stepup_middleware.web.pages import base_of
 
@@ -78,7 +78,7 @@ async def require_step_up(
     given = token.encode("latin-1", "replace") if isinstance(token, str) else token
     gate = Gate(framework=_reached([request], scope), body=body, token=given, hands_on=False)
     guarded = guarded_request(scope)
-    return _through(await guarded.admit(tag, scope=scope, gate=gate), guarded, scope, [request])
+    return _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, [request])
 
 
 def requires_step_up(
@@ -135,7 +135,7 @@ class RequireStepUp:
 async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, send: Send) -> None:
     """Run an ASGI app behind a tag, or send the refusal."""
     guarded = guarded_request(scope)
-    verdict = await guarded.admit(tag, scope=scope)
+    verdict = await admit(guarded, tag, scope=scope)
     if isinstance(verdict, Proof):
         with guarded.handing_on():
             await app(scope, receive, _uncached(send))
@@ -203,7 +203,7 @@ async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] 
     scope = guarded.scope if scope is None else scope
     keep_path_parameters(scope, values, named)
     gate = Gate(framework=_reached(values, scope))
-    _through(await guarded.admit(tag, scope=scope, gate=gate), guarded, scope, values)
+    _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, values)
     return guarded
 
 

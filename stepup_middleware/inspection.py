@@ -7,7 +7,7 @@ checked when it is met, at the endpoint.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.errors import ConfigurationError
@@ -17,7 +17,7 @@ from stepup_middleware.frameworks.classes import belongs_to, judged
 from stepup_middleware.request.context import logger
 
 if TYPE_CHECKING:
-    from stepup_middleware.middleware import StepUpMiddleware
+    from stepup_middleware.core.purposes import Catalogue
     from stepup_middleware.rules import Rule
 
 
@@ -62,19 +62,18 @@ def _unreadable(app: Any, prefix: str) -> FoundRoute:
     return FoundRoute(path=prefix + "/*", methods=("*",), name=name, tag=None, readable=False)
 
 
-def check_tags(middleware: StepUpMiddleware) -> None:
+def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue) -> None:
     """Raise ``ConfigurationError`` for a tag that names a purpose outside the catalogue, or that cannot fire."""
-    purposes = middleware.stepup.purposes
-    for rule in middleware.rules:
+    for rule in rules:
         if rule.purpose not in purposes:
             raise ConfigurationError(f"the rule for {rule.path} names the unknown purpose {rule.purpose!r}")
-    found = list(routes_of(middleware))
+    found = list(routes_of(app))
     for route in found:
         if route.tag is not None and route.tag.purpose not in purposes:
             raise ConfigurationError(f"the route {route.path} names the unknown purpose {route.tag.purpose!r}")
         if route.fault:
             raise ConfigurationError(f"the route {route.path} {route.fault}")
-    for rule in middleware.rules:
+    for rule in rules:
         if not rule.optional and meets_nothing(rule, found):
             raise ConfigurationError(
                 f"the rule for {','.join(rule.methods)} {rule.path} meets no route of the app: `stepup routes` lists "

@@ -7,23 +7,27 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
-from stepup_middleware.errors import ConfigurationError, StepUpRequired, StoreError
+from stepup_middleware.core.refusals import StepUpRequired
+from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.frameworks import framework_around
+from stepup_middleware.inspection import check_tags, is_inside
+from stepup_middleware.lifespan import closed, live
 from stepup_middleware.request.bound import wire_of
 from stepup_middleware.request.context import (
     ENDED,
     KEY,
+    GuardedRequest,
     Installation,
     RequestContext,
     by_context,
     current,
     logger,
 )
-from stepup_middleware.request.guarded import GuardedRequest
+from stepup_middleware.rules import Rule, Ruled
 from stepup_middleware.web.answers import replace_page
+from stepup_middleware.web.pages import prepare
 
 if TYPE_CHECKING:
-    from stepup_middleware.rules import Rule
     from stepup_middleware.service.stepup import StepUp
 
 
@@ -38,10 +42,7 @@ class StepUpMiddleware:
     __stepup_inner__ = "app"
 
     def __init__(self, app: AnyASGIApp, *, stepup: StepUp, rules: Iterable[Rule] = ()) -> None:
-        # what only a built app needs is loaded here, not by each module that tags a route
-        from stepup_middleware.inspection import is_inside
-        from stepup_middleware.rules import Ruled
-        from stepup_middleware.web.pages import prepare
+        # the routes load every service: only a built app needs them, not each module that tags a route
         from stepup_middleware.web.routes import library_router
 
         self.app = app
@@ -69,8 +70,6 @@ class StepUpMiddleware:
             return
         app, kind = self._guarded, scope["type"]
         if kind == "lifespan":
-            from stepup_middleware.lifespan import live
-
             await live(self.app, scope, receive, send, start=self._start, close=self.stepup.close)
             return
         if kind not in ("http", "websocket"):
@@ -165,15 +164,11 @@ class StepUpMiddleware:
         await self._guarded(scope, receive, send)
 
     def _check(self) -> None:
-        from stepup_middleware.inspection import check_tags
-
         if self.fault is not None:
             raise self.fault
-        check_tags(self)
+        check_tags(self, self.rules, self.stepup.purposes)
 
     def _close_for(self, fault: ConfigurationError) -> None:
-        from stepup_middleware.lifespan import closed
-
         self.fault = fault
         self._guarded = self._library = closed(self.stepup, fault)
 

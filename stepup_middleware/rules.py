@@ -23,8 +23,7 @@ from stepup_middleware.frameworks import apps_within
 from stepup_middleware.gate import run_guarded, tagged_with
 from stepup_middleware.patterns import compiled, meet, parse
 from stepup_middleware.request.bound import METHOD_OVERRIDES, hyphened
-from stepup_middleware.request.context import DetailsSource, Tag
-from stepup_middleware.request.guarded import guarded_request
+from stepup_middleware.request.context import DetailsSource, Tag, guarded_request
 from stepup_middleware.web.answers import send_refusal
 
 _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike

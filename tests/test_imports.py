@@ -13,6 +13,7 @@ import pytest
 import stepup_middleware
 from tests.smallest import SMALLEST_APP
 
+PACKAGE = Path(stepup_middleware.__file__).parent
 NAMES = """
 import sys
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
@@ -53,7 +54,7 @@ def test_what_an_app_imports_loads_no_driver_no_ceremony_no_template_and_no_serv
     packages = {name.partition(".")[0] for name in loaded}
     assert not packages & {"webauthn", "cryptography", "jinja2", "aiosqlite", "asyncpg", "redis", "segno", "pyotp"}
     ours = {name.removeprefix("stepup_middleware.") for name in loaded if name.startswith("stepup_middleware.")}
-    assert {name for name in ours if name.startswith("service.")} == {"service.stepup"}
+    assert {name for name in ours if name.startswith("service.")} == {"service.settings", "service.stepup"}
     assert not ours & {"stores", "ceremonies", "testing", "cli", "web.routes", "core.events", "core.verification"}
 
 
@@ -63,6 +64,7 @@ def test_what_a_request_needs_is_loaded_before_the_first_one(tmp_path: Path) -> 
     assert [name for name in late if name.partition(".")[0] in watched] == [
         "stepup_middleware.testing",
         "stepup_middleware.testing.authenticator",
+        "stepup_middleware.testing.clock",
     ]
 
 
@@ -77,3 +79,26 @@ def test_a_name_that_is_not_there_is_said_to_be_missing() -> None:
         stepup_middleware.StepDown  # noqa: B018 - looked up for its error
     with pytest.raises(ImportError, match="cannot import name 'StepDown' from 'stepup_middleware'"):
         exec("from stepup_middleware import StepDown")  # noqa: S102 - a program's own line
+
+
+def imports_of_functions() -> list[str]:
+    """Return the imports that stand in functions of the library, each with its place."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                inner = (node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom))
+                found += [f"{path.relative_to(PACKAGE)}:{node.lineno} {ast.unparse(node)}" for node in inner]
+    return found
+
+
+def test_few_imports_stand_in_functions() -> None:
+    # optional extras, and what a start would pay for and few requests need; everything else stands at the top
+    found = imports_of_functions()
+    assert 5 < len(found) <= 17, "\n".join(found)
+
+
+def test_no_module_is_long() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert len(lengths) > 100
+    assert [f"{path}: {length}" for path, length in lengths.items() if length > 350] == []

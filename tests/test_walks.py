@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.walks import AUTHORIZED, REFUSED, Walk, walks
 
-ON_THE_WAY = ("gate.py", "request/guarded.py", "service/redemption.py", "stores/sqlite/log.py")
+ON_THE_WAY = ("gate.py", "request/decision.py", "service/redemption.py", "stores/sqlite/log.py")
 
 
 async def test_each_walk_goes_from_the_gate_to_the_log_and_no_file_comes_twice() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from stepup_middleware.errors import StepUpError
 
 if TYPE_CHECKING:
     from .factors import FactorRequirement
@@ -166,3 +169,17 @@ class Refusal:
     @property
     def sentence(self) -> str:
         return self.detail or self.code.detail
+
+
+class StepUpRequired(StepUpError):
+    """What the gate guards may not run now. ``problem`` is the answer as RFC 9457 has it, a JSON value.
+
+    Raised by the gate inside the app and turned into the HTTP answer by the middleware. Let it pass, or send
+    ``problem`` to the client by what way you have (a WebSocket, GraphQL, JSON-RPC): it carries the prompt.
+    """
+
+    problem: Mapping[str, Any]
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal

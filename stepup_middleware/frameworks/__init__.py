@@ -17,8 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from stepup_middleware.asgi import Scope
-from stepup_middleware.core.refusals import Refusal
-from stepup_middleware.errors import StepUpRequired
+from stepup_middleware.core.refusals import Refusal, StepUpRequired
 from stepup_middleware.request.context import KEY, RequestContext, current
 
 from .base import Framework, Reached

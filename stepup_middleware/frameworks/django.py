@@ -1,9 +1,14 @@
-"""Django."""
+"""Django. Loaded once the app has loaded it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpResponse
+from django.urls import get_resolver
+from django.views import View
 
 from stepup_middleware.asgi import Scope
 from stepup_middleware.core.refusals import Refusal
@@ -25,14 +30,10 @@ class DjangoFramework(Framework):
         return Reached(str(request.method), f"{getattr(request, 'script_name', '')}{request.path_info}")
 
     def page(self, refusal: Refusal) -> Any:
-        from django.http import HttpResponse
-
         return HttpResponse(status=refusal.status)
 
     async def run_sync(self, endpoint: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run a sync view in the one thread that Django wants."""
-        from asgiref.sync import sync_to_async
-
         return await sync_to_async(endpoint, thread_sensitive=True)(*args, **kwargs)
 
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
@@ -41,14 +42,10 @@ class DjangoFramework(Framework):
         return {"as_view": maker, "setup": checked, "dispatch": checked, **found} if _is_view(kind) else found
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
-        from django.urls import get_resolver
-
         yield from _below(get_resolver().url_patterns, prefix + "/")
 
 
 def _is_view(kind: type[Any]) -> bool:
-    from django.views import View
-
     return issubclass(kind, View)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import quart
+
 from stepup_middleware.asgi import Scope
 
 from .base import Below, FoundRoute, Framework, Reached, tag_of
@@ -19,13 +21,9 @@ class QuartFramework(Framework):
     quiet = ("werkzeug.exceptions", "Unauthorized")
 
     def in_hand(self, scope: Scope) -> bool:
-        import quart
-
         return quart.has_request_context() or quart.has_websocket_context()
 
     def request_in_hand(self) -> Any:
-        import quart
-
         proxy: Any = quart.request if quart.has_request_context() else quart.websocket
         return proxy._get_current_object() if proxy else None
 

@@ -1,28 +1,34 @@
-"""What the middleware places in each scope, and what it knows of where it stands."""
+"""What the middleware places in each scope: the request as it came, and what goes out after a gate asked about it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepup_middleware.asgi import Message, Receive, Scope, Send
-from stepup_middleware.core.binding import Details
+from stepup_middleware.core.binding import BoundRequest, Details
+from stepup_middleware.core.proof import Proof
+from stepup_middleware.core.refusals import Refusal
+from stepup_middleware.errors import ConfigurationError
 
 from .body import RequestBody
 from .bound import Wire
 from .site import is_navigation
 
 if TYPE_CHECKING:
-    from stepup_middleware.frameworks.base import Framework
+    from stepup_middleware.core.purposes import Purpose
+    from stepup_middleware.service.requester import Requester
     from stepup_middleware.service.stepup import StepUp
-
-    from .guarded import GuardedRequest
 
 logger = logging.getLogger("stepup_middleware")
 
 DetailsSource = Details | Sequence[tuple[str, str]] | Mapping[str, str] | Callable[[Scope], Any] | None
+
+# with one of these messages an app answers a request, or a handshake that it may not accept
+_BEGINNINGS = frozenset({"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"})
 
 KEY = "stepup_middleware"  # where the middleware places the context; clients set headers, never scope keys
 
@@ -47,12 +53,26 @@ class Tag(NamedTuple):
 class Installation(NamedTuple):
     """What is the same for every request that comes through one ``StepUpMiddleware``.
 
-    ``render`` sends our answer in place of a page that a framework made of a refusal.
+    ``framework`` is that of the app (a ``Framework``), None if no known one. ``render`` sends our answer in place of a
+    page that a framework made of a refusal.
     """
 
     stepup: StepUp
-    framework: Framework | None
+    framework: object
     render: Callable[[GuardedRequest], Awaitable[None]]
+
+
+class Question(NamedTuple):
+    """What a gate asks: two gates ask the same question only if all of it is the same."""
+
+    purpose: str
+    details: Details
+    request: BoundRequest
+
+
+# The question of the gate that runs what is going on now. A gate that stands beside it, not inside (another part of a
+# batch, say), is in another context or comes when this is over.
+_handing_on: ContextVar[Question | None] = ContextVar("stepup_middleware_handing_on", default=None)
 
 
 class RequestContext:
@@ -109,6 +129,145 @@ class RequestContext:
         if self.guarded is not None:
             self.send = self.guarded.onward
             self.guarded = None
+
+
+class GuardedRequest:
+    """The state of one request that a gate has asked about.
+
+    ``proof`` is the last one redeemed, ``refusal`` set once refused and not answered by the app itself; ``answered``
+    when our own answer goes out; ``status`` is that of the answer that went out. ``render`` sends our answer in place
+    of a page that a framework made of the refusal, ``onward`` is the server's own ``send``.
+    """
+
+    __slots__ = (
+        "answered",
+        "began",
+        "context",
+        "firm",
+        "handed_on",
+        "onward",
+        "proof",
+        "purpose",
+        "refusal",
+        "render",
+        "requester",
+        "scope",
+        "spent_cookie",
+        "status",
+        "stepup",
+        "swapped",
+    )
+
+    def __init__(self, context: RequestContext, installation: Installation, scope: Scope) -> None:
+        self.context = context
+        self.onward: Send = context.send
+        self.stepup = installation.stepup
+        self.scope = scope
+        self.render = installation.render
+        self.proof: Proof | None = None
+        self.purpose: Purpose | None = None
+        self.refusal: Refusal | None = None
+        self.answered = self.began = self.swapped = False
+        self.status: int | None = None
+        self.requester: Requester | None = None
+        self.firm = False
+        self.handed_on: Question | None = None
+        self.spent_cookie: bytes | None = None
+        context.send = self.send
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the app has accepted the WebSocket already (Sanic does before it calls the handler)."""
+        return self.context.accepted
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on. A framework's own page for our refusal is replaced by the library's answer.
+
+        The page of a refusal by a tag always is. A refusal that a handler met inside of it is the handler's to answer:
+        only an error, or a closing, is taken for what a framework made of it.
+        """
+        if self.swapped:
+            return
+        kind = message["type"]
+        if kind in _BEGINNINGS:
+            if self.refusal is not None and not self.answered:
+                if self.firm or _is_error(message):
+                    self.swapped = True
+                    await self.render(self)
+                    return
+                self.refusal = None
+            self.began = True
+            if self.status is None and kind == "http.response.start":
+                self.status = message["status"]
+            if self.proof is not None or self.spent_cookie is not None:
+                message = self._marked(message)
+        elif kind == "websocket.send" and not self.firm:
+            self.refusal = None
+        await self.onward(message)
+
+    async def send_plain(self, message: Message) -> None:
+        """Pass a message of the library's own answer on."""
+        if message["type"] in _BEGINNINGS:
+            self.began = True
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self.spent_cookie is not None:
+                message = self._marked(message)
+        await self.onward(message)
+
+    def _marked(self, message: Message) -> Message:
+        """The answer of an authorized action is nobody's to cache, and the one-time cookie goes with it."""
+        marked = list(message.get("headers", ()))
+        if self.proof is not None:
+            marked = [entry for entry in marked if entry[0].lower() != b"cache-control"]
+            marked.append((b"cache-control", b"no-store"))
+        if self.spent_cookie is not None:
+            marked.append((b"set-cookie", self.spent_cookie))
+        return {**message, "headers": marked}
+
+    @contextmanager
+    def handing_on(self) -> Iterator[None]:
+        """Let the first gate inside that asks the same question take over the proof, while what is guarded runs."""
+        question = self.handed_on
+        before = _handing_on.set(question)
+        try:
+            yield
+        finally:
+            _handing_on.reset(before)
+            if self.handed_on is question:
+                self.handed_on = None
+
+    def takes_over(self, question: Question) -> bool:
+        """Whether a gate is the first inside of the one whose proof is handed on that asks the same question."""
+        return self.handed_on is not None and self.handed_on is _handing_on.get() and self.handed_on == question
+
+    def completed(self, outcome: dict[str, object]) -> None:
+        """Log how the last authorized action ended, if there was one."""
+        if self.proof is not None and self.requester is not None and self.purpose is not None:
+            self.stepup._parts.redemption.completed(self.requester, self.proof, self.purpose, outcome)
+
+
+def guarded_request(scope: Scope | None) -> GuardedRequest:
+    """Return the guarded request of a scope (None: of the one in hand), and begin it if nothing has asked before.
+
+    Raises ``ConfigurationError`` when the middleware is missing, or when the request has ended.
+    """
+    if scope is None:
+        scope = current.get()
+    context = None if scope is None else scope.get(KEY)
+    if scope is None or not isinstance(context, RequestContext):
+        raise ConfigurationError(
+            "a tagged endpoint was reached without StepUpMiddleware around the app; it does not run"
+        )
+    if context.installation is None:
+        raise ConfigurationError("a tagged endpoint was called after its request had ended; it does not run")
+    if context.guarded is None:
+        context.guarded = GuardedRequest(context, context.installation, scope)
+    return context.guarded
+
+
+def _is_error(message: Message) -> bool:
+    return message["type"] == "websocket.close" or int(message.get("status", 0)) >= 400
 
 
 def _may_be_repeated(scope: Scope) -> bool:

@@ -56,14 +56,13 @@ _FAILED = {
 class NewSecret:
     """A one-time-password secret to be confirmed under ``id`` with its first code.
 
-    ``secret`` is in base32, ``uri`` the ``otpauth:`` URI that has it, ``qr_svg`` the QR code of the URI. It is shown
-    once and in no ``repr``.
+    ``secret`` is in base32, ``uri`` the ``otpauth:`` URI that has it. It is shown once and in no
+    ``repr``.
     """
 
     id: str
     secret: str
     uri: str
-    qr_svg: str
 
     def __repr__(self) -> str:
         return f"<NewSecret {self.id}>"
@@ -198,7 +197,7 @@ class EnrolmentService:
         enrolment = self._enrolment(requester, FactorKind.TOTP, encrypted_secret=self._secret_box.encrypt(secret))
         await self._store.begin_enrolment(enrolment, now=requester.now)
         uri = totp.provisioning_uri(secret, account=subject.account, issuer=self._relying_party.name)
-        return NewSecret(id=enrolment.id, secret=secret, uri=uri, qr_svg=_qr_svg(uri))
+        return NewSecret(id=enrolment.id, secret=secret, uri=uri)
 
     async def confirm_totp(
         self, requester: Requester, enrolment_id: str, code: object, name: object = None
@@ -286,13 +285,3 @@ def _too_many() -> Refusal:
         code=RefusalCode.FACTOR_CONFLICT,
         detail=f"You have {MAX_FACTORS} factors, which is the most there can be. Remove one you no longer use first.",
     )
-
-
-def _qr_svg(uri: str) -> str:
-    """Return the QR code as SVG without style attributes, so that it shows under a strict policy."""
-    import segno
-
-    text: str = segno.make(uri, error="m").svg_inline(
-        scale=4, border=4, dark="#000", light="#fff", svgclass="stepup-qr", omitsize=True
-    )
-    return text

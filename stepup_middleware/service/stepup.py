@@ -13,6 +13,8 @@ from stepup_middleware import assets
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
 from stepup_middleware.errors import ConfigurationError, StoreError
 
+from . import settings
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -93,9 +95,7 @@ class StepUp:
         head_interval: timedelta = timedelta(minutes=1),
         store_timeout: timedelta = timedelta(seconds=1.5),
     ) -> None:
-        # what only a running app needs is loaded where one is built, not by each module that tags a route
-        from . import settings
-        from .wiring import wire
+        from .wiring import wire  # every service: only a built app needs them, not each module that tags a route
 
         settings.check_prefix(prefix)
         settings.check_page("home_url", home_url)
@@ -151,9 +151,7 @@ class StepUp:
         await asyncio.shield(self._starting)  # who gives up waiting ends it for nobody else
 
     async def _open(self) -> None:
-        from .settings import check_moment  # once, with the store
-
-        check_moment(self._clock())
+        settings.check_moment(self._clock())
         await self._parts.store.start()
         self._parts.dispatcher.start()
         if self._parts.keeper is not None:

@@ -13,11 +13,10 @@ from .authenticator import (
     ES256,
     RS256,
     Deviations,
-    FixedClock,
     VirtualAuthenticator,
     VirtualCredential,
-    totp_code,
 )
+from .clock import FixedClock, totp_code
 
 if TYPE_CHECKING:
     from .contract import StoreContract

@@ -1,4 +1,4 @@
-"""The kit for adopters' tests: authenticators with real keys, a clock that stands still, TOTP codes.
+"""The kit for adopters' tests: authenticators with real keys.
 
 Nothing is mocked: a ``VirtualAuthenticator`` answers the very options that the library sends to a browser,
 with the JSON that a browser would send back, signed by a key of its own. So a test of a tagged route runs
@@ -24,25 +24,19 @@ import secrets
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
-import pyotp
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url, encode_cbor
-
-from stepup_middleware.ceremonies.totp import DIGITS, PERIOD_SECONDS
 
 __all__ = [
     "EDDSA",
     "ES256",
     "RS256",
     "Deviations",
-    "FixedClock",
     "VirtualAuthenticator",
     "VirtualCredential",
-    "totp_code",
 ]
 
 ES256 = -7
@@ -285,38 +279,6 @@ class VirtualAuthenticator:
         )
         rp_id_hash = hashlib.sha256(deviations.get("rp_id", credential.rp_id).encode()).digest()
         return struct.pack(">32sBI", rp_id_hash, flags, credential.sign_count) + attested + extensions
-
-
-class FixedClock:
-    """A clock for ``StepUp(clock=...)`` that moves only when a test moves it.
-
-    ``start`` is an aware datetime; noon UTC of 2026-11-24 if left out. Calling the clock returns the
-    current time in UTC.
-    """
-
-    def __init__(self, start: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)) -> None:
-        self.set(start)
-
-    def __call__(self) -> datetime:
-        return self._now
-
-    def set(self, now: datetime) -> None:
-        """Jump to an aware datetime, forwards or backwards. Raises ``ValueError`` for a naive one."""
-        if now.utcoffset() is None:
-            raise ValueError("a clock shows aware datetimes")
-        self._now = now.astimezone(UTC)
-
-    def advance(self, by: timedelta | float) -> datetime:
-        """Move by a timedelta or a number of seconds, which may be negative, and return the new time."""
-        self._now += by if isinstance(by, timedelta) else timedelta(seconds=by)
-        return self._now
-
-
-def totp_code(secret: str, now: datetime) -> str:
-    """Return the code that an authenticator app shows for a base32 secret at this aware time (RFC 6238)."""
-    if now.utcoffset() is None:
-        raise ValueError("now must be aware")
-    return pyotp.TOTP(secret, digits=DIGITS, interval=PERIOD_SECONDS).at(now)
 
 
 def _client_data(ceremony: str, options: dict[str, Any], origin: str, deviations: Deviations) -> bytes:

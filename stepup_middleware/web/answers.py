@@ -12,10 +12,8 @@ from starlette.websockets import WebSocket
 
 from stepup_middleware.asgi import Receive, Scope, Send, header, headers
 from stepup_middleware.core.moments import iso
-from stepup_middleware.core.refusals import Refusal, RefusalCode
-from stepup_middleware.errors import StepUpRequired
-from stepup_middleware.request.context import nothing_more
-from stepup_middleware.request.guarded import GuardedRequest, guarded_request
+from stepup_middleware.core.refusals import Refusal, RefusalCode, StepUpRequired
+from stepup_middleware.request.context import GuardedRequest, guarded_request, nothing_more
 from stepup_middleware.request.site import is_navigation
 
 from .pages import base_of, enroll_url, problem_view, prompt_url, prompt_view, purpose_view, render, root_of

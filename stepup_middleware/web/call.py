@@ -15,8 +15,7 @@ from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
 from stepup_middleware.request.body import BODY_SECONDS
-from stepup_middleware.request.context import logger
-from stepup_middleware.request.guarded import guarded_request
+from stepup_middleware.request.context import guarded_request, logger
 from stepup_middleware.service.requester import Requester
 from stepup_middleware.service.stepup import StepUp
 

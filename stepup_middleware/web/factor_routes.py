@@ -9,12 +9,12 @@ from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import FACTOR_CHANGE
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.request.context import Tag
-from stepup_middleware.request.guarded import Gate
+from stepup_middleware.request.decision import Gate, admit
 from stepup_middleware.request.site import is_navigation
 
 from .answers import SAFE_HEADERS
 from .call import BadRequest, Call
-from .pages import factor_view, render
+from .pages import factor_view, qr_svg, render
 
 
 async def list_factors(call: Call) -> Response:
@@ -41,8 +41,12 @@ async def _may_enrol(call: Call, kind: FactorKind) -> Refusal | None:
 
 
 async def _step_up(call: Call, details: tuple[tuple[str, str], ...]) -> Refusal | None:
-    verdict = await call.guarded.admit(
-        Tag(FACTOR_CHANGE.id, details), scope=call.request.scope, purpose=FACTOR_CHANGE, gate=Gate(hands_on=False)
+    verdict = await admit(
+        call.guarded,
+        Tag(FACTOR_CHANGE.id, details),
+        scope=call.request.scope,
+        purpose=FACTOR_CHANGE,
+        gate=Gate(hands_on=False),
     )
     if isinstance(verdict, Proof):
         return None
@@ -79,7 +83,7 @@ async def totp_begin(call: Call) -> Response:
     new = await call.stepup._parts.enrolment.begin_totp(call.requester)
     if isinstance(new, Refusal):
         return call.refuse(new)
-    return call.json_response({"id": new.id, "secret": new.secret, "uri": new.uri, "qr_svg": new.qr_svg}, 201)
+    return call.json_response({"id": new.id, "secret": new.secret, "uri": new.uri, "qr_svg": qr_svg(new.uri)}, 201)
 
 
 async def totp_confirm(call: Call) -> Response:

@@ -17,6 +17,8 @@ from stepup_middleware.core.verification import Report, Status, Verdict
 from stepup_middleware.service.evidence import judge
 from stepup_middleware.service.stepup import StepUp
 
+from .pages import qr_svg
+
 NO_RECEIPT = Refusal(
     code=RefusalCode.PROMPT_NOT_FOUND,
     detail="There is no receipt here for you. A receipt is for an action that you authorized; an admin of the "
@@ -117,13 +119,5 @@ def _head_of(bundle: dict[str, Any], action: AuditRecord) -> dict[str, Any] | No
 
 
 def head_qr(head: Mapping[str, Any]) -> str:
-    """Return the QR code of a signed head: the line of JSON that ``stepup audit verify --heads`` reads.
-
-    SVG without style attributes, so that it shows under a strict policy.
-    """
-    import segno
-
-    text: str = segno.make(canonical_json(dict(head)), error="m").svg_inline(
-        scale=3, border=4, dark="#000", light="#fff", svgclass="stepup-qr", omitsize=True
-    )
-    return text
+    """Return the QR code of a signed head: the line of JSON that ``stepup audit verify --heads`` reads."""
+    return qr_svg(canonical_json(dict(head)), scale=3)

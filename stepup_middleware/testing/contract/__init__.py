@@ -19,6 +19,7 @@ from .grants import GrantContract
 from .prompts import PromptContract
 from .purge import PurgeContract
 from .redeem import RedemptionContract
+from .replays import ReplayContract
 from .settings import FactorAndPolicyContract
 from .values import Opener
 
@@ -30,6 +31,7 @@ class StoreContract(
     PromptContract,
     GrantContract,
     RedemptionContract,
+    ReplayContract,
     FactorAndPolicyContract,
     LogContract,
     CountContract,

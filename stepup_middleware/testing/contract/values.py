@@ -47,6 +47,12 @@ DETAILS: Details = (("Run", "2026-06"), ("Employees", "214"))
 IP = "192.0.2.7"
 USER_AGENT = "Firefox"
 
+# in what a presentation departs from the honest one
+STRANGER = {"subject_id": COSIGNER.id}
+OTHER_SESSION = {"session": COSIGNER.session}
+OTHER_WORKSPACE = {"workspace_id": "w-2"}
+OTHER_IP = {"ip": "198.51.100.9"}
+
 
 def passkey(**fields: Any) -> WebAuthnFactor:
     """Return a registered passkey, with a credential id of its own."""

@@ -14,11 +14,12 @@ from hashlib import sha256
 OURS = b"stepup-boundary"  # in place of the browser's
 REPLACED = b"multipart/form-data; boundary=" + OURS
 LONGEST_HEAD = 8192  # bytes of the headers of a part
-MOST_PARTS = 2048  # a form with more is bound as it came: to read a million tiny parts would take its time
+MOST_PARTS = 1000  # a form with more is bound as it came: Django and Starlette take no more than a thousand fields
+PIECES = 64  # half parts that are read before the event loop has its turn again
 
 _CONTENT_TYPE = re.compile(rb"multipart/form-data; boundary=([A-Za-z0-9_-]{1,70})")
 _HEAD = re.compile(
-    rb'Content-Disposition: form-data; name="[^"\r\n\0]*"(?:; filename="[^"\r\n\0]*")?\r\n'
+    rb'\r\nContent-Disposition: form-data; name="[^"\r\n\0]*"(?:; filename="[^"\r\n\0]*")?\r\n'
     rb"(?:Content-Type: [^\r\n\0]+\r\n)?\r\n"
 )
 
@@ -31,8 +32,7 @@ def boundary_of(content_type: bytes) -> bytes | None:
 
 class _State(Enum):
     START = auto()
-    DELIMITED = auto()  # a delimiter's boundary was read
-    HEAD = auto()
+    PART = auto()  # a delimiter's boundary was read
     CONTENT = auto()
     END = auto()
     OTHER = auto()  # not of the strict form
@@ -58,11 +58,16 @@ class StrictForm:
         self._state = _State.START
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body."""
+        """Take the next bytes of the body, all at once."""
+        more = self.take(chunk)
+        while more:
+            more = self.take(b"")
+
+    def take(self, chunk: bytes | memoryview) -> bool:
+        """Take the next bytes of the body, and read ``PIECES`` pieces of what is there; True: there may be more."""
         if self._state is not _State.OTHER:
             self._rest += chunk
-            while self._step():
-                pass
+        return all(self._step() for _ in range(PIECES))
 
     def digest(self) -> bytes | None:
         """Return the digest of the whole body, None when it is not of the strict form."""
@@ -71,14 +76,12 @@ class StrictForm:
     def _step(self) -> bool:
         """Read the next piece; False when there is none or when it takes more bytes."""
         match self._state:
-            case _State.START:
-                return self._start()
-            case _State.DELIMITED:
-                return self._delimited()
-            case _State.HEAD:
-                return self._head()
+            case _State.PART:
+                return self._part()
             case _State.CONTENT:
                 return self._content()
+            case _State.START:
+                return self._start()
             case _State.END:
                 return self._other() if self._rest else False
         return False
@@ -89,23 +92,16 @@ class StrictForm:
             return False
         if not self._rest.startswith(first):
             return self._other()
-        return self._took(len(first), b"--" + OURS, _State.DELIMITED)
+        return self._took(len(first), b"--" + OURS, _State.PART)
 
-    def _delimited(self) -> bool:
+    def _part(self) -> bool:
         rest = self._rest
-        if len(rest) < 2:
-            return False
-        if rest.startswith(b"\r\n"):
-            return self._took(2, b"\r\n", _State.HEAD)
-        if not b"--\r\n".startswith(rest[:4]):
-            return self._other()
-        return len(rest) >= 4 and self._took(4, b"--\r\n", _State.END)
-
-    def _head(self) -> bool:
-        end = self._rest.find(b"\r\n\r\n", 0, LONGEST_HEAD)
+        if rest.startswith(b"--\r\n"):
+            return self._took(4, b"--\r\n", _State.END)
+        end = rest.find(b"\r\n\r\n", 0, 2 + LONGEST_HEAD)
         if end < 0:
-            return len(self._rest) >= LONGEST_HEAD and self._other()
-        head = bytes(self._rest[: end + 4])
+            return len(rest) >= 2 + LONGEST_HEAD and self._other()
+        head = bytes(rest[: end + 4])
         self._parts += 1
         if self._parts > MOST_PARTS or _HEAD.fullmatch(head) is None or self._core in head or OURS in head:
             return self._other()
@@ -122,9 +118,9 @@ class StrictForm:
                 self._took(passed, bytes(rest[:passed]), _State.CONTENT)
             return False
         end = found + len(self._core) - len(between)
-        if end < 0 or not rest.startswith(between, end) or OURS in rest[:end]:
+        if end < 0 or not rest.startswith(between, end) or rest.find(OURS, 0, end) >= 0:
             return self._other()
-        return self._took(end + len(between), bytes(rest[:end]) + b"\r\n--" + OURS, _State.DELIMITED)
+        return self._took(end + len(between), bytes(rest[:end]) + b"\r\n--" + OURS, _State.PART)
 
     def _took(self, length: int, text: bytes, state: _State) -> bool:
         self._hash.update(text)

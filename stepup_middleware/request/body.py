@@ -17,14 +17,17 @@ BODY_SECONDS = 15.0  # between two pieces of a body
 WHOLE_BODY_SECONDS = 300.0  # from the first to the last piece
 PIECE = 4096  # bytes up to which small pieces are kept as one: kept singly, each takes hundreds of bytes of memory
 SPOOLED_BEYOND = 1024 * 1024  # bytes that are kept in memory of a body that is read ahead
-HASHED_ASIDE = 256 * 1024  # bytes of one piece beyond which the event loop does not wait for its digest
+DIGESTED = 64 * 1024  # bytes of a body whose digest is taken before others have their turn
 REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours may carry over to its repetition
 
 
 class BodyDigest:
-    """The digest of a body, taken while it passes; of a strict multipart form with our boundary besides."""
+    """The digest of a body, taken while it passes; of a strict multipart form with our boundary besides.
 
-    __slots__ = ("_form", "_hash", "content_types", "length")
+    What is put in is taken in small pieces of work: nobody waits for more than one of them.
+    """
+
+    __slots__ = ("_form", "_hash", "_reading", "_waiting", "content_types", "length")
 
     def __init__(self, content_types: list[bytes]) -> None:
         self.content_types = content_types
@@ -32,13 +35,41 @@ class BodyDigest:
         self._hash = sha256()
         boundary = boundary_of(content_types[0]) if len(content_types) == 1 else None
         self._form = None if boundary is None else StrictForm(boundary)
+        self._reading = False  # the form has not read all that it has
+        self._waiting = memoryview(b"")  # what has not been taken yet
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body."""
+        """Take the next bytes of the body, all at once."""
+        self.put(chunk)
+        while self.unfinished:
+            self.work()
+
+    def put(self, chunk: bytes) -> None:
+        """Put the next bytes of the body in, and do a piece of the work."""
         self.length += len(chunk)
-        self._hash.update(chunk)
-        if self._form is not None:
-            self._form.feed(chunk)
+        self._waiting = memoryview(bytes(self._waiting) + chunk if self._waiting else chunk)
+        self.work()
+
+    def work(self) -> None:
+        """Do a piece of the work, bounded in bytes and in parts of a form."""
+        form = self._form
+        if self._reading and form is not None:
+            self._reading = form.take(b"")
+        else:
+            piece, self._waiting = self._waiting[:DIGESTED], self._waiting[DIGESTED:]
+            self._hash.update(piece)
+            self._reading = form is not None and form.take(piece)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is more work to do."""
+        return self._reading or len(self._waiting) > 0
+
+    async def finish(self) -> None:
+        """Do all of the work, with turns for everybody else in between."""
+        while self.unfinished:
+            await asyncio.sleep(0)
+            self.work()
 
     def plain(self) -> bytes:
         """Return the SHA-256 of the bytes as they came."""
@@ -46,7 +77,7 @@ class BodyDigest:
 
     def canonical(self) -> bytes | None:
         """Return the SHA-256 of a strict multipart form with our boundary, None for any other body."""
-        return None if self._form is None else self._form.digest()
+        return None if self._form is None or self.unfinished else self._form.digest()
 
 
 class BodyTooLarge(Exception):
@@ -81,6 +112,7 @@ class RequestBody:
         "_ahead",
         "_declared",
         "_digest",
+        "_fault",
         "_file",
         "_form",
         "_handed_out",
@@ -104,6 +136,7 @@ class RequestBody:
         self._receive = receive
         self._limit = limit
         self._digest: BodyDigest | None = BodyDigest(content_types)
+        self._fault: type[Exception] = BodyTooLarge  # why there is no digest
         self._form = bytearray() if keeps_form else None
         self._lock = asyncio.Lock()
         self._ahead: deque[Message | _Spooled] = deque()
@@ -132,15 +165,16 @@ class RequestBody:
         """
         if any(len(declared) > 18 or int(declared) > self._limit for declared in self._numbers()):
             raise BodyTooLarge  # unread
-        if not self.whole or self._lock.locked():  # the last piece may be at its digest
-            try:
-                async with asyncio.timeout(WHOLE_BODY_SECONDS), self._lock:
-                    while not self.whole and self._digest is not None:
-                        await self._read_ahead()
-            except TimeoutError:
-                raise BodyTooSlow from None
+        try:
+            async with asyncio.timeout(WHOLE_BODY_SECONDS), self._lock:  # the last piece may be at its digest
+                while not self.whole and self._digest is not None:
+                    await self._read_ahead()
+                if self._digest is not None:
+                    await self._digest.finish()  # a reader may have given up in between
+        except TimeoutError:
+            raise BodyTooSlow from None
         if self._digest is None:
-            raise BodyTooLarge
+            raise self._fault
         if self._declared not in ([], [b"%d" % self._digest.length]):
             raise BodyMismatch
         return self._digest
@@ -170,11 +204,13 @@ class RequestBody:
     async def _read_ahead(self) -> None:
         async with asyncio.timeout(BODY_SECONDS):
             message = await self._receive()
+        self._ahead.append(message)  # a gate that gives up while the digest is taken loses nothing
+        await self._note(message)
+        self._ahead.pop()
         try:
-            await self._note(message)
             await self._keep(message)
         except asyncio.CancelledError:
-            self._digest = None  # the app may miss a piece: no gate lets it through
+            self._digest, self._fault = None, BodyTooSlow  # the app may miss a piece: no gate lets it through
             raise
         if message["type"] != "http.request":
             raise BodyTooSlow
@@ -193,14 +229,9 @@ class RequestBody:
             return
         if digest.length + len(chunk) > self._limit:
             self._digest = None
-        elif len(chunk) > HASHED_ASIDE:
-            try:
-                await asyncio.to_thread(digest.feed, chunk)
-            except asyncio.CancelledError:
-                self._digest = None  # half taken
-                raise
-        else:
-            digest.feed(chunk)
+        elif chunk:
+            digest.put(chunk)
+            await digest.finish()
 
     async def _keep(self, message: Message) -> None:
         chunk, more = message.get("body", b""), message.get("more_body", False)

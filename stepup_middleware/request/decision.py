@@ -117,7 +117,8 @@ async def _body(guarded: GuardedRequest, tag: Tag, scope: Scope, gate: Gate) -> 
     """Return the digest of the body that is bound: the one handed over, or that of the request. None: none."""
     if gate.body is not None:
         digest = BodyDigest(headers(scope, b"content-type"))
-        digest.feed(gate.body)
+        digest.put(gate.body)
+        await digest.finish()
         return digest
     if not tag.bind_body or scope["type"] != "http":
         return None

@@ -106,6 +106,11 @@ def bothered() -> StepUpMiddleware:
     return StepUpMiddleware(Starlette(routes=routes), stepup=_stepup(), rules=rules)
 
 
+def unbothered() -> ASGIApp:
+    """An app without us, for what a server by itself makes of a request."""
+    return Starlette(routes=[Route("/ping", ping)])
+
+
 def naive() -> ASGIApp:
     """The same redemption and the same audit row, with one aiosqlite commit for each request."""
     tokens = codec()

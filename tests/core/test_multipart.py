@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from stepup_middleware.core.multipart import LONGEST_HEAD, MOST_PARTS, OURS, StrictForm, boundary_of
+from stepup_middleware.core.multipart import LONGEST_HEAD, MOST_PARTS, OURS, PIECES, StrictForm, boundary_of
 
 B = b"----WebKitFormBoundary7MA4YWxkTrZu0gW"
 OTHER = b"----geckoformboundary5f0c"
@@ -191,16 +191,34 @@ def test_a_form_of_more_parts_than_a_person_fills_in_is_bound_as_it_came(parts: 
     assert (digest_of(body_of([field()] * parts)) is not None) == is_strict
 
 
-# Z05
-def test_beyond_the_most_parts_nothing_of_a_form_is_read_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = 0
+def counted_steps(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Return a list that grows by each piece that is read."""
+    steps: list[None] = []
     step = StrictForm._step
 
     def counted(form: StrictForm) -> bool:
-        nonlocal steps
-        steps += 1
+        steps.append(None)
         return step(form)
 
     monkeypatch.setattr(StrictForm, "_step", counted)
+    return steps
+
+
+# Z05
+def test_beyond_the_most_parts_nothing_of_a_form_is_read_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = counted_steps(monkeypatch)
     assert digest_of(body_of([field()] * 20_000)) is None
-    assert steps <= 3 * (MOST_PARTS + 2)
+    assert len(steps) <= 2 * (MOST_PARTS + 2)
+
+
+# Z05
+@pytest.mark.parametrize("body", [body_of([field()] * 900), b"x" * 100_000, body_of([field(content=b"x" * 100_000)])])
+def test_no_more_than_some_pieces_of_a_form_are_read_at_a_time(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = counted_steps(monkeypatch)
+    form = StrictForm(B)
+    more = form.take(body)
+    while more:
+        assert len(steps) <= PIECES
+        steps.clear()
+        more = form.take(b"")
+    assert len(steps) <= PIECES

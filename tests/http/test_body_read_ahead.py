@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepup_middleware.asgi import Message
+from stepup_middleware.core.multipart import MOST_PARTS, PIECES
 from stepup_middleware.request import body as module
 from stepup_middleware.request.body import RequestBody
+from tests.core.test_multipart import body_of, field
+from tests.http.test_bound_request import TYPE
 
 DIVISOR = 4096  # of the bounds, so that a few hundred bytes are a long body
 
@@ -21,7 +24,7 @@ DIVISOR = 4096  # of the bounds, so that a few hundred bytes are a long body
 def small() -> Iterator[None]:
     """Make the bounds small, for pieces of a few bytes to cross them."""
     patch = pytest.MonkeyPatch()
-    for name in ("SPOOLED_BEYOND", "HASHED_ASIDE", "REPEATED_FORM_LIMIT"):
+    for name in ("SPOOLED_BEYOND", "REPEATED_FORM_LIMIT"):
         patch.setattr(module, name, getattr(module, name) // DIVISOR)
     patch.setattr(module, "PIECE", 64)
     yield
@@ -90,7 +93,8 @@ async def test_a_body_in_very_many_pieces_takes_little_more_memory_than_its_byte
     body.close()
 
 
-async def test_a_reader_that_gives_up_while_the_digest_is_taken_loses_nothing_and_no_gate_lets_it_through() -> None:
+@pytest.mark.parametrize("who", ["the app", "a gate"])
+async def test_a_reader_that_gives_up_while_the_digest_is_taken_loses_nothing(who: str) -> None:
     pieces = [b"a" * 5_000_000, b"b"]
 
     async def receive() -> Message:
@@ -98,14 +102,13 @@ async def test_a_reader_that_gives_up_while_the_digest_is_taken_loses_nothing_an
         return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
 
     body = RequestBody(receive, [], limit=10**7, keeps_form=False)
-    reading = asyncio.ensure_future(body())
+    reading = asyncio.ensure_future(body() if who == "the app" else body.complete())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    with pytest.raises(module.BodyTooLarge):
-        await body.complete()
+    assert (await body.complete()).plain() == sha256(b"a" * 5_000_000 + b"b").digest()
     assert [len((await body())["body"]) for _ in range(2)] == [5_000_000, 1]
     body.close()
 
@@ -121,4 +124,30 @@ async def test_a_gate_waits_for_the_digest_of_a_piece_that_the_app_is_reading() 
     await asyncio.sleep(0)
     assert (await body.complete()).plain() == sha256(whole).digest()
     assert (await reading)["body"] == whole
+    body.close()
+
+
+# Z05
+@pytest.mark.parametrize(
+    ("whole", "turns"),
+    [(b"a" * 5_000_000, 5_000_000 // module.DIGESTED), (body_of([field()] * MOST_PARTS), 2 * MOST_PARTS // PIECES)],
+    ids=["large", "in parts"],
+)
+async def test_others_have_their_turn_while_the_digest_of_one_piece_is_taken(whole: bytes, turns: int) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": whole, "more_body": False}
+
+    had = 0
+
+    async def others() -> None:
+        nonlocal had
+        while True:
+            had += 1
+            await asyncio.sleep(0)
+
+    body = RequestBody(receive, [(b"content-type", TYPE)], limit=10**7, keeps_form=False)
+    task = asyncio.ensure_future(others())
+    await body.complete()
+    task.cancel()
+    assert had >= turns
     body.close()

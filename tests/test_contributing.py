@@ -37,7 +37,7 @@ def test_the_places_of_the_map_and_of_the_walks_are_there() -> None:
 
 def test_every_command_that_is_named_can_be_run() -> None:
     modules = set(re.findall(r"python -m ([\w.]+)", TEXT))
-    assert modules >= {"tests.mutants", "tests.fuzz", "tests.benchmarks", "tests.walks"}
+    assert modules >= {"tests.mutants", "tests.fuzz", "tests.benchmarks", "tests.walks", "tests.misspelt"}
     for module in modules:
         assert importlib.util.find_spec(module) is not None, module
     marks = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"][

@@ -9,13 +9,11 @@ Every function raises ``CeremonyError`` and nothing else.
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
-
+from stepup_middleware.core.canonical import read_base64url, strict_json
 from stepup_middleware.errors import CeremonyError, FailureReason
 
 # All in bytes. A client's data is about 150, an assertion's authenticator data 37, an RSA-4096 signature 512.
@@ -87,13 +85,9 @@ def decode_base64url(value: object, limit: int, what: str, reason: FailureReason
     if not isinstance(value, str) or len(value) > (limit * 4 + 2) // 3:
         raise CeremonyError(reason, f"{what} is missing or too long")
     try:
-        decoded = base64url_to_bytes(value)
+        return read_base64url(value)
     except ValueError:
-        decoded = b""
-    # The decoder ignores what it does not know, so only a round trip tells the canonical text.
-    if bytes_to_base64url(decoded) != value:
-        raise CeremonyError(reason, f"{what} is not base64url")
-    return decoded
+        raise CeremonyError(reason, f"{what} is not base64url") from None
 
 
 def parse_client_data(data: bytes) -> dict[str, Any]:
@@ -108,23 +102,12 @@ def parse_client_data(data: bytes) -> dict[str, Any]:
     if text.count("[") + text.count("{") > MAX_JSON_BRACKETS:
         raise malformed("clientDataJSON is nested too deeply")
     try:
-        parsed = json.loads(text, object_pairs_hook=_unique_members, parse_constant=_no_constant)
+        parsed = strict_json(text)
     except ValueError:
-        raise malformed("clientDataJSON is not JSON") from None
+        raise malformed("clientDataJSON is not JSON of one reading") from None
     if not isinstance(parsed, dict):
         raise malformed("clientDataJSON is not an object")
     return parsed
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise malformed("clientDataJSON has a duplicate key")
-    return members
-
-
-def _no_constant(_: str) -> NoReturn:
-    raise malformed("clientDataJSON has a number that is not JSON")
 
 
 def parse_authenticator_data(data: bytes) -> AuthenticatorData:

@@ -1,4 +1,4 @@
-"""One text per value: canonical JSON and the digests over it.
+"""One text per value: canonical JSON and the digests over it, base64url; and the strict readers of both.
 
 Values are built from str, int, bool, None, lists and str-keyed dicts with ASCII keys. For these the
 standard library's sorted, compact form is byte for byte the one of RFC 8785 (a test compares the two).
@@ -7,6 +7,7 @@ standard library's sorted, compact form is byte for byte the one of RFC 8785 (a 
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
 from json import encoder as json_encoder
 from typing import Any, NoReturn
@@ -50,6 +51,22 @@ def strict_json(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def base64url(raw: bytes) -> str:
+    """Return base64url without padding (RFC 4648 §5)."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def read_base64url(text: str) -> bytes:
+    """Return the bytes whose ``base64url`` a text is. Raises ``ValueError`` for every other spelling of them."""
+    try:
+        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        raise ValueError("not base64url") from None
+    if base64url(raw) != text:  # the decoder ignores what it does not know: only a round trip tells the one spelling
+        raise ValueError("not base64url")
+    return raw
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

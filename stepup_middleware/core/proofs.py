@@ -7,7 +7,6 @@ finding means that the check held.
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ from typing import Any
 
 from stepup_middleware.errors import ConfigurationError
 
-from .canonical import canonical_json, strict_json
+from .canonical import base64url, canonical_json, read_base64url, strict_json
 from .challenge import NONCE_BYTES, commit
 from .decisions import CLOCK_SKEW
 from .events import EventName
@@ -148,7 +147,7 @@ def _check_description(
 
 def _check_challenge(kept: StoredAssertion, client: Mapping[str, Any], field: str) -> Iterator[Finding]:
     """The challenge that was signed is the commitment to nonce and description."""
-    expected = urlsafe_b64encode(commit(kept.nonce, kept.description.encode())).rstrip(b"=").decode()
+    expected = base64url(commit(kept.nonce, kept.description.encode()))
     if client.get("challenge") != expected:
         problem = "the challenge in client_data_json is not the one of nonce and description"
         yield Finding(check=Check.CHALLENGE, field=f"{field}.client_data_json", problem=problem)
@@ -253,10 +252,9 @@ def _client_data(kept: StoredAssertion) -> Mapping[str, Any]:
 
 
 def _unb64(value: object) -> bytes | None:
-    if not isinstance(value, str) or not value.isascii():
+    if not isinstance(value, str):
         return None
     try:
-        raw = urlsafe_b64decode(value + "=" * (-len(value) % 4))
+        return read_base64url(value)
     except ValueError:
         return None
-    return raw if urlsafe_b64encode(raw).rstrip(b"=").decode() == value else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from stepup_middleware.ceremonies import authentication, totp
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
+from stepup_middleware.core.canonical import base64url
 from stepup_middleware.core.challenge import NONCE_BYTES, PendingChallenge, commit, describe
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor, stricter
@@ -170,13 +170,13 @@ class CeremonyService:
         factor: WebAuthnFactor = verified.factor
         evidence = {
             "type": "webauthn",
-            "nonce": _b64(pending.nonce),
+            "nonce": base64url(pending.nonce),
             "description": description.decode(),
-            "authenticator_data": _b64(verified.authenticator_data),
-            "client_data_json": _b64(verified.client_data_json),
-            "signature": _b64(verified.signature),
-            "credential_id": _b64(factor.credential_id),
-            "public_key": _b64(factor.public_key),
+            "authenticator_data": base64url(verified.authenticator_data),
+            "client_data_json": base64url(verified.client_data_json),
+            "signature": base64url(verified.signature),
+            "credential_id": base64url(factor.credential_id),
+            "public_key": base64url(factor.public_key),
             "algorithm": factor.algorithm,
             "rp_id": self._relying_party.id,
             "origins": list(self._relying_party.origins),
@@ -337,13 +337,9 @@ class CeremonyService:
 def _named(credentials: Sequence[WebAuthnFactor], response: object) -> WebAuthnFactor | None:
     """Return which of the offered factors a response says it is of: the client's word, for the log alone."""
     named = response.get("id") if isinstance(response, dict) else None
-    return next((factor for factor in credentials if _b64(factor.credential_id) == named), None)
+    return next((factor for factor in credentials if base64url(factor.credential_id) == named), None)
 
 
 def insufficient_for(purpose: Purpose | None, prompt: Prompt) -> Refusal:
     """Return the refusal of a prompt that the person's factors cannot serve."""
     return insufficient(purpose or FACTOR_CHANGE, prompt.requirement)
-
-
-def _b64(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,7 +10,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from stepup_middleware.core.canonical import storable
+from stepup_middleware.core.canonical import storable, strict_json
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
 from stepup_middleware.request.body import BODY_SECONDS
@@ -81,8 +80,8 @@ class Call:
     async def json(self) -> dict[str, Any]:
         """Return the JSON object of the body. Raises ``BadRequest``."""
         try:
-            value = json.loads((await self.body() or b"{}").decode("utf-8"))
-        except (ValueError, RecursionError):
+            value = strict_json((await self.body() or b"{}").decode("utf-8"))
+        except ValueError:
             raise BadRequest from None
         if not isinstance(value, dict):
             raise BadRequest
@@ -97,8 +96,7 @@ class Call:
 
     @property
     def sends_form(self) -> bool:
-        kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return kind == "application/x-www-form-urlencoded"
+        return _media_type(self.request) == "application/x-www-form-urlencoded"
 
     def refuse(self, refusal: Refusal, **context: Any) -> Response:
         return answer(refusal, self.stepup, self.request.scope, **context)
@@ -155,9 +153,13 @@ def _is_from_own_page(request: Request, stepup: StepUp) -> bool:
         return False
     if origin is not None and origin not in stepup.relying_party.origins:
         return False
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json" or headers.get("hx-request") == "true":
+    if _media_type(request) == "application/json" or headers.get("hx-request") == "true":
         return True
     if request.method not in ("POST",):
         return True  # PATCH and DELETE: no other site can send them without asking first (CORS)
     return site == "same-origin" or origin is not None
+
+
+def _media_type(request: Request) -> str:
+    """Return the media type of a body in lower case, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -11,7 +11,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepup_middleware.core.canonical import canonical_json, digest, storable
+from stepup_middleware.core.canonical import base64url, canonical_json, digest, read_base64url, storable, strict_json
 from stepup_middleware.core.challenge import NONCE_BYTES, commit, describe
 from tests.core.support import json_values
 
@@ -81,3 +81,27 @@ def test_a_nonce_of_another_length_is_refused(length: int) -> None:
 
 def test_the_description_does_not_depend_on_the_order_of_its_members() -> None:
     assert describe({"b": 1, "a": 2}) == describe({"a": 2, "b": 1}) == b'{"a":2,"b":1}'
+
+
+@given(st.binary(max_size=40), st.text("AQgwABCab09-_+/=\n é", max_size=3), st.integers(0, 60))
+def test_bytes_have_one_spelling_in_base64url(raw: bytes, junk: str, at: int) -> None:
+    text = base64url(raw)
+    assert read_base64url(text) == raw
+    other = text[:at] + junk + text[at + 1 :]
+    if other != text:
+        try:
+            assert base64url(read_base64url(other)) == other
+        except ValueError as error:
+            assert str(error) == "not base64url"
+
+
+@pytest.mark.parametrize("text", ["QQ==", "QR", "Q", "QUJ+", "QUJ/", "QU JD", "QUJD\n", "QUJDé"])
+def test_what_is_no_base64url_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        read_base64url(text)
+
+
+@pytest.mark.parametrize("text", ['{"a":1,"a":1}', "NaN", "[Infinity]", "[" * 100_000, "", "{}{}"])
+def test_json_with_another_reading_or_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        strict_json(text)

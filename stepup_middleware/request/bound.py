@@ -125,20 +125,6 @@ def bound_request(
     )
 
 
-def bound_request_of(
-    scope: Scope, body: bytes | None, *, bind_headers: Collection[bytes] = (), reached_in: Scope | None = None
-) -> BoundRequest:
-    """Return what a proof for a whole request is bound to, by the code that the gates use.
-
-    ``scope`` is the server's, ``reached_in`` the one in which the gate stands, if another.
-    """
-    digest = None
-    if body is not None:
-        digest = BodyDigest(headers(scope, b"content-type"))
-        digest.feed(body)
-    return bound_request(wire_of(scope), reached_in or scope, digest, bind_headers=bind_headers)
-
-
 def _reached(wire: Wire, raw: str, scope: Scope, framework: tuple[str, str] | None) -> Reached | None:
     """Return the method, path and query at which the gate stands, None where they are those of the wire.
 

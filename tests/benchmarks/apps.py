@@ -24,8 +24,8 @@ from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.tokens import TokenCodec
-from stepup_middleware.request.bound import bound_request_of
 from stepup_middleware.stores.sqlite import SQLiteStore
+from tests.binding import bound_request_of
 
 from .minted import PATIENT
 from .sqlite import commit_each

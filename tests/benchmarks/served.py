@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stepup_middleware.request.bound import bound_request_of
+from tests.binding import bound_request_of
 from tests.support import scope_of
 
 from .apps import DETAILS, PATH, SESSION, codec, subject

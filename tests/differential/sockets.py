@@ -17,7 +17,7 @@ from random import Random
 
 import httpx2
 
-from stepup_middleware.request.bound import bound_request_of
+from tests.binding import bound_request_of
 from tests.guide.person import Person
 from tests.machine import free_port
 

@@ -19,8 +19,8 @@ from stepup_middleware.request.bound import (
     METHOD_OVERRIDES,
     READ_BY,
     Unbindable,
-    bound_request_of,
 )
+from tests.binding import bound_request_of
 from tests.core.test_multipart import NEAR_MISSES, B, body_of, field
 from tests.support import ROTATE, Browser, House, call, scope_of
 

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepup_middleware.request.body import REPEATED_FORM_LIMIT
-from stepup_middleware.request.bound import bound_request_of
 from stepup_middleware.testing import totp_code
 from stepup_middleware.web.repetition import (
     LONGEST_ORIGINAL,
@@ -23,6 +22,7 @@ from stepup_middleware.web.repetition import (
     handed_on,
     repetition_of,
 )
+from tests.binding import bound_request_of
 from tests.core.test_multipart import B, Part, body_of, field
 from tests.support import HTML, ORIGIN, ROTATE, Browser, House, scope_of
 

@@ -37,7 +37,6 @@ TRANSMIT = Purpose(
     ttl=TTL,
 )
 ROTATE = replace(TRANSMIT, id="webhook_secret_rotation", minimum=FactorRequirement.ANY)
-OVERRIDE = replace(TRANSMIT, id="holds_override", retention_years=10)
 
 OWNER = Subject(id="u-owner", session_id="s-owner", workspace_id="w-1", name="owner@axis.example")
 COSIGNER = Subject(id="u-cosigner", session_id="s-cosigner", workspace_id="w-1", name="cosigner@axis.example")

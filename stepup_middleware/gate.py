@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
+from stepup_middleware.core.binding import check_details
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, StepUpRequired
 from stepup_middleware.errors import ConfigurationError
@@ -33,7 +34,7 @@ from stepup_middleware.frameworks import (
     scope_among,
     scope_in_hand,
 )
-from stepup_middleware.frameworks.base import bare, wrapped_in
+from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, bare, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async
 from stepup_middleware.request.context import DetailsSource, GuardedRequest, Tag, by_context, guarded_request
@@ -73,7 +74,10 @@ async def require_step_up(
     """
     request, scope = scope, scope_among([scope])
     if scope is None:
-        raise ConfigurationError(f"{type(request).__name__} is no ASGI scope and has none: nothing is let through")
+        raise ConfigurationError(
+            f"the first argument of require_step_up is {type(request).__name__}, which is no ASGI scope and has none: "
+            'write require_step_up(request, "the_purpose"). Nothing is let through'
+        )
     tag = tagged_with(purpose, details, bind_body, bind_headers)
     given = token.encode("latin-1", "replace") if isinstance(token, str) else token
     gate = Gate(framework=_reached([request], scope), body=body, token=given, hands_on=False)
@@ -93,7 +97,7 @@ def requires_step_up(
     ``StepUp.max_bound_body``; ``bind_body=False`` is for streams. ``bind_headers`` names further headers that are
     bound: those by which the endpoint decides what it does.
     """
-    tag = tagged_with(purpose, details, bind_body, bind_headers)
+    tag = tagged_with(purpose, always(details), bind_body, bind_headers)
 
     def decorate(endpoint: Endpoint) -> Endpoint:
         if inspect.isclass(endpoint):
@@ -105,11 +109,14 @@ def requires_step_up(
             )
         return cast(Endpoint, _guarded_function(endpoint, tag))
 
+    setattr(decorate, DECORATOR_ATTRIBUTE, True)
     return decorate
 
 
 class RequireStepUp:
     """Tag any ASGI callable: a route's middleware, a mount's middleware, or an app of its own."""
+
+    __stepup_decorator__ = True
 
     __stepup_inner__ = "app"
 
@@ -123,7 +130,7 @@ class RequireStepUp:
         bind_headers: Iterable[str] = (),
     ) -> None:
         self.app = app
-        setattr(self, TAG_ATTRIBUTE, tagged_with(purpose, details, bind_body, bind_headers))
+        setattr(self, TAG_ATTRIBUTE, tagged_with(purpose, always(details), bind_body, bind_headers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -144,10 +151,38 @@ async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, se
 
 
 def tagged_with(purpose: str, details: DetailsSource, bind_body: bool, bind_headers: Iterable[str]) -> Tag:
-    """Return a tag. Raises ``ConfigurationError`` for what is no list of header names."""
+    """Return a tag. Raises ``ConfigurationError`` for what is no purpose, are no details, or is no list of headers."""
+    if callable(purpose):
+        raise ConfigurationError(
+            f'a tag names its purpose: write @requires_step_up("the_purpose") above {_name(purpose)}, with the purpose '
+            "in parentheses"
+        )
+    if not isinstance(purpose, str) or not purpose:
+        raise ConfigurationError(
+            f'a purpose is named by its id, a string such as "payroll_ach_transmit", and not {purpose!r}'
+        )
     if isinstance(bind_headers, str | bytes):
         raise ConfigurationError(f"bind_headers is a list of header names, such as [{bind_headers!r}]")
     return Tag(purpose, details, bind_body, tuple(name.lower().encode("latin-1") for name in bind_headers))
+
+
+def always(details: DetailsSource) -> DetailsSource:
+    """Return details that are asked about again and again. Raises ``ConfigurationError`` for what are none."""
+    if details is None:
+        return None
+    if callable(details):
+        with suppress(ValueError):  # compiled code may have no signature that can be read
+            try:
+                inspect.signature(details).bind(NOTHING)
+            except TypeError:
+                raise ConfigurationError(
+                    f"details are called with the ASGI scope alone: write `def {_name(details)}(scope)`"
+                ) from None
+        return details
+    try:
+        return check_details(details)
+    except TypeError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard | None = None) -> Callable[..., Any]:

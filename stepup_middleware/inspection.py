@@ -10,10 +10,11 @@ import functools
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from stepup_middleware.core.purposes import unknown
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import ANY, apps_within, framework_of
-from stepup_middleware.frameworks.base import DEPTH, FoundRoute, tag_of
-from stepup_middleware.frameworks.classes import belongs_to, judged
+from stepup_middleware.frameworks.base import DEPTH, FoundRoute, Framework, tag_of
+from stepup_middleware.frameworks.classes import belongs_to, is_bare, judged
 from stepup_middleware.request.context import logger
 
 if TYPE_CHECKING:
@@ -39,12 +40,20 @@ def _routes(app: Any, prefix: str, above: tuple[Any, ...] = ()) -> Iterator[Foun
         tag = next((found for found in map(tag_of, around) if found is not None), None)
         try:
             found = list(framework.routes(inner, prefix, functools.partial(_routes, above=(*above, inner))))
+            found += _lost_on_errors(framework, inner, prefix)
         except Exception:
             logger.warning("the routes of %s cannot be read", type(inner).__name__, exc_info=True)
             found = [_unreadable(inner, prefix)]
         yield from (route._replace(tag=route.tag or tag) for route in found)
     if not readable and tag_of(app) is None:
         yield _unreadable(app, prefix)
+
+
+def _lost_on_errors(framework: Framework, app: Any, prefix: str) -> Iterator[FoundRoute]:
+    """Yield the handlers of errors that have lost their tag: each may answer any request."""
+    for name, handler in framework.error_handlers(app):
+        if is_bare(handler):
+            yield FoundRoute(prefix + "/*", ("*",), f"the handler of {name}", tag=None, endpoint=handler)
 
 
 def is_inside(app: Any) -> bool:
@@ -62,23 +71,40 @@ def _unreadable(app: Any, prefix: str) -> FoundRoute:
     return FoundRoute(path=prefix + "/*", methods=("*",), name=name, tag=None, readable=False)
 
 
-def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue) -> None:
-    """Raise ``ConfigurationError`` for a tag that names a purpose outside the catalogue, or that cannot fire."""
+def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: str) -> None:
+    """Raise ``ConfigurationError`` for a tag that names a purpose outside the catalogue, or that cannot fire.
+
+    Likewise for a route that the library's own addresses below ``prefix`` hide.
+    """
     for rule in rules:
         if rule.purpose not in purposes:
-            raise ConfigurationError(f"the rule for {rule.path} names the unknown purpose {rule.purpose!r}")
+            raise ConfigurationError(f"the rule for {rule.path} names {unknown(rule.purpose, purposes)}")
     found = list(routes_of(app))
     for route in found:
         if route.tag is not None and route.tag.purpose not in purposes:
-            raise ConfigurationError(f"the route {route.path} names the unknown purpose {route.tag.purpose!r}")
+            raise ConfigurationError(f"the route {route.path} names {unknown(route.tag.purpose, purposes)}")
         if route.fault:
             raise ConfigurationError(f"the route {route.path} {route.fault}")
+        if route.path.startswith(prefix + "/"):
+            raise ConfigurationError(
+                f"the route {route.path} is never reached, for the library answers everything below {prefix}: move "
+                'it, or put the library elsewhere with StepUp(prefix="/...")'
+            )
+        if route.kept and (over := next((rule for rule in rules if rule.meets(route.methods, route.path)), None)):
+            raise ConfigurationError(f"the route {route.path} is covered by the rule for {over.path} and {route.kept}")
     for rule in rules:
         if not rule.optional and meets_nothing(rule, found):
             raise ConfigurationError(
-                f"the rule for {','.join(rule.methods)} {rule.path} meets no route of the app: `stepup routes` lists "
-                "them; optional=True keeps a rule for a route that may be missing"
+                f"the rule for {','.join(rule.methods)} {rule.path} meets no route of the app"
+                f"{_other_methods(rule, found)}: `stepup routes` lists them; optional=True keeps a rule for a route "
+                "that may be missing"
             )
+
+
+def _other_methods(rule: Rule, found: Iterable[FoundRoute]) -> str:
+    """Return by which methods the path of a rule can be reached, where its own are none of them."""
+    methods = {each for route in found if rule.meets_path(route.path) for each in route.methods}
+    return f", whose methods for this path are {', '.join(sorted(methods))}" if methods else ""
 
 
 def meets_nothing(rule: Rule, found: Iterable[FoundRoute]) -> bool:

@@ -23,7 +23,7 @@ from stepup_middleware.request.context import (
     current,
     logger,
 )
-from stepup_middleware.rules import Rule, Ruled
+from stepup_middleware.rules import Rule, Ruled, checked_rules
 from stepup_middleware.web.answers import replace_page
 from stepup_middleware.web.pages import prepare
 
@@ -45,9 +45,14 @@ class StepUpMiddleware:
         # the routes load every service: only a built app needs them, not each module that tags a route
         from stepup_middleware.web.routes import library_router
 
+        if not callable(app) or not hasattr(stepup, "prefix"):
+            raise ConfigurationError(
+                "StepUpMiddleware goes around an ASGI app and takes what StepUp(...) made: "
+                f"StepUpMiddleware(app, stepup=stepup), and not {type(app).__name__} and {type(stepup).__name__}"
+            )
         self.app = app
         self.stepup = stepup
-        self.rules: tuple[Rule, ...] = tuple(rules)
+        self.rules: tuple[Rule, ...] = checked_rules(rules)
         self._app: ASGIApp = Ruled(app, self.rules) if self.rules else app
         self._guarded: ASGIApp = self._first
         self._library: ASGIApp = library_router(stepup.prefix)
@@ -166,7 +171,7 @@ class StepUpMiddleware:
     def _check(self) -> None:
         if self.fault is not None:
             raise self.fault
-        check_tags(self, self.rules, self.stepup.purposes)
+        check_tags(self, self.rules, self.stepup.purposes, self.stepup.prefix)
 
     def _close_for(self, fault: ConfigurationError) -> None:
         self.fault = fault

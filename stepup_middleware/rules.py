@@ -20,7 +20,7 @@ from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send, heade
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import apps_within
-from stepup_middleware.gate import run_guarded, tagged_with
+from stepup_middleware.gate import always, run_guarded, tagged_with
 from stepup_middleware.patterns import compiled, meet, parse
 from stepup_middleware.request.bound import METHOD_OVERRIDES, hyphened
 from stepup_middleware.request.context import DetailsSource, Tag, guarded_request
@@ -39,6 +39,9 @@ _METHODS |= {"BASELINE-CONTROL", "ORDERPATCH"}  # the registry of methods of IAN
 _FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 _FORM_LIMIT = 64 * 1024  # bytes in which a form is searched for a method; a longer one may have one
 _FORM_SECONDS = 15
+
+
+EXAMPLE = 'Rule("POST", "/x/{id}", purpose="the_purpose")'
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,14 @@ class Rule:
     optional: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, str) or not self.path.startswith("/") or not self.purpose:
-            raise ConfigurationError(f"a rule has a path that begins with / and a purpose: {self!r}")
+        if not isinstance(self.path, str) or not self.path.startswith("/"):
+            raise ConfigurationError(
+                f"the path of a rule begins with a slash, such as /x/{{id}}: {self.path!r} is none"
+            )
+        if not self.purpose:
+            raise ConfigurationError(f"the rule for {self.path} needs a purpose: {EXAMPLE}")
+        object.__setattr__(self, "details", always(self.details))
+        self.tag  # noqa: B018 - raises for what can be no tag
         given = [self.method] if isinstance(self.method, str) else list(self.method)
         methods = [each.upper() if isinstance(each, str) else each for each in given]
         for each in methods:
@@ -90,10 +99,25 @@ class Rule:
         theirs |= {"GET"} if "HEAD" in theirs else set()
         if not ({"*"} & (mine | theirs) or mine & theirs or "WEBSOCKET" in theirs):
             return False
+        return self.meets_path(path)
+
+    def meets_path(self, path: str) -> bool:
+        """Whether some request of whatever method may fall under this rule and be of a route."""
         try:
             return meet(parse(self.path), parse(path))
         except ConfigurationError:
             return True
+
+
+def checked_rules(rules: object) -> tuple[Rule, ...]:
+    """Return rules as they were given, or raise ``ConfigurationError`` for what is no list of them."""
+    if isinstance(rules, Rule) or not isinstance(rules, Iterable) or isinstance(rules, str | Mapping):
+        raise ConfigurationError(f"rules is a list: write rules=[{EXAMPLE}]")
+    found = tuple(rules)
+    for rule in found:
+        if not isinstance(rule, Rule):
+            raise ConfigurationError(f"{rule!r} is no rule: write rules=[{EXAMPLE}]")
+    return found
 
 
 class AmbiguousPath(Exception):

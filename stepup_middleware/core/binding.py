@@ -111,10 +111,14 @@ def check_details(value: object) -> Details:
     pairs = []
     for pair in value:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError("each detail is a pair of label and value")
+            raise TypeError(f"each detail is a pair of label and value, such as ('Total', 'USD 7'), and not {pair!r}")
         label, text = pair
         if type(label) is not str or type(text) is not str:
-            raise TypeError("labels and values of details are strings")
+            wrong = label if type(label) is not str else text
+            raise TypeError(
+                f"labels and values of details are strings, as the person shall read them: in ({label!r}, {text!r}) "
+                f"{wrong!r} is {type(wrong).__name__}"
+            )
         if len(label) > MAX_DETAIL_LENGTH or len(text) > MAX_DETAIL_LENGTH:
             raise TypeError(f"a detail has at most {MAX_DETAIL_LENGTH} characters")
         if not (label.isascii() and text.isascii()):

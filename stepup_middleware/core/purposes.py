@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from difflib import get_close_matches
 from types import MappingProxyType
 
 from stepup_middleware.errors import ConfigurationError
@@ -296,3 +297,10 @@ PLATFORM_PURPOSES: tuple[Purpose, ...] = (
     ),
 )
 """The platform's sixteen purposes, in order, the same for every workspace."""
+
+
+def unknown(purpose: str, purposes: Collection[str]) -> str:
+    """Return the words for a purpose that is not in a catalogue, with the id that was probably meant."""
+    near = get_close_matches(purpose, purposes, n=1)
+    meant = f"did you mean {near[0]!r}?" if near else "correct it, or add the purpose: StepUp(purposes=[...])"
+    return f"the unknown purpose {purpose!r}: {meant}"

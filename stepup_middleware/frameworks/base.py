@@ -19,6 +19,7 @@ from stepup_middleware.request.context import Tag
 
 from .entries import TAG_ATTRIBUTE, Entry, resource_entries
 
+DECORATOR_ATTRIBUTE = "__stepup_decorator__"  # of what puts a tag on an endpoint
 DEPTH = 20  # wrappers, partials and mounts that are looked through
 bare: WeakSet[Any] = WeakSet()  # the functions that were tagged, as they are without their tags
 
@@ -27,7 +28,7 @@ class FoundRoute(NamedTuple):
     """A route as the app has it.
 
     ``tag`` is None for an untagged one, ``readable`` False for an app without a list; ``fault`` says what stops the
-    start.
+    start, ``kept`` what does if a tag or a rule is before it.
     """
 
     path: str
@@ -37,6 +38,7 @@ class FoundRoute(NamedTuple):
     readable: bool = True
     endpoint: Any = None
     fault: str = ""
+    kept: str = ""
 
 
 class Reached(NamedTuple):
@@ -61,6 +63,7 @@ class Framework:
     quiet: ClassVar[tuple[str, str] | None] = None
     empty_parameters: ClassVar[bool] = False  # its router takes nothing between two slashes for a parameter
     keeps_path_parameters: ClassVar[bool] = False  # in the scope, as Starlette does
+    keeps_error_handlers: ClassVar[str] = ""  # the attribute of an app that has them, through dots
 
     def is_app(self, value: Any) -> bool:
         """Whether an object is an app of the framework, whose routes can be read."""
@@ -111,6 +114,14 @@ class Framework:
         """Whether a view that was made of a class before it was tagged runs nothing of the class without the guard."""
         return False
 
+    def error_handlers(self, app: Any) -> Iterator[tuple[str, Any]]:
+        """Yield the functions that answer for errors, each with what it is registered for."""
+        kept = app
+        for name in filter(None, self.keeps_error_handlers.split(".")):
+            kept = getattr(kept, name, None)
+        if kept is not app:
+            yield from _functions(kept)
+
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         """Yield the routes of an app of the framework; ``below`` yields those of an app that is mounted in it."""
         return iter(())
@@ -123,6 +134,14 @@ def wrapped_in(endpoint: Any) -> Iterator[Any]:
         endpoint = getattr(endpoint, "__wrapped__", None)
         if endpoint is None:
             return
+
+
+def _functions(kept: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    if isinstance(kept, Mapping) and depth < DEPTH:
+        for key, value in list(kept.items()):
+            yield from _functions(value, getattr(key, "__name__", str(key)), depth + 1)
+    elif callable(kept):
+        yield name, kept
 
 
 def tag_of(value: Any) -> Tag | None:

@@ -17,6 +17,7 @@ class BlackSheepFramework(Framework):
     name = "blacksheep"
     app_class = "Application"
     quiet = ("blacksheep.exceptions", "Unauthorized")
+    keeps_error_handlers = "exceptions_handlers"
 
     def reached(self, request: Any, scope: Scope) -> Reached | None:
         if not hasattr(request, "route_values"):

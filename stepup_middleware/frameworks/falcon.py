@@ -17,6 +17,7 @@ class FalconFramework(Framework):
     app_class = "App"
     quiet = ("falcon", "HTTPUnauthorized")
     empty_parameters = True
+    keeps_error_handlers = "_error_handlers"
 
     def reached(self, request: Any, scope: Scope) -> Reached | None:
         if not hasattr(request, "uri_template"):

@@ -13,7 +13,7 @@ from stepup_middleware.errors import ConfigurationError
 from .base import Below, FoundRoute, Framework, tag_of
 from .entries import TAG_ATTRIBUTE, Entry, Guard, generic_entries
 
-KEPT = "is tagged and its handler has cache=, which would hand an authorized answer to anybody: take cache= away"
+KEPT = "its handler has cache=, which would hand an authorized answer to anybody: take cache= away"
 
 
 class LitestarFramework(Framework):
@@ -23,6 +23,7 @@ class LitestarFramework(Framework):
     app_class = "Litestar"
     quiet = ("litestar.exceptions", "NotAuthorizedException")
     keeps_path_parameters = True
+    keeps_error_handlers = "exception_handlers"
 
     def in_hand(self, scope: Scope) -> bool:
         return "litestar_app" in scope
@@ -49,10 +50,9 @@ class LitestarFramework(Framework):
                     for found in below(handler.fn, path):
                         yield found._replace(tag=found.tag or tag)
                     continue
-                kept = tag is not None and getattr(handler, "cache", False)
-                fault = KEPT if kept else ""
-                name = str(handler)
-                yield FoundRoute(path=path, methods=methods, name=name, tag=tag, endpoint=places[0], fault=fault)
+                kept = KEPT if getattr(handler, "cache", False) else ""
+                fault = f"is tagged and {kept}" if kept and tag is not None else ""
+                yield FoundRoute(path, methods, str(handler), tag, endpoint=places[0], fault=fault, kept=kept)
 
 
 def _guarding(kind: type[Any], name: str, present: Any, guard: Guard) -> Any:

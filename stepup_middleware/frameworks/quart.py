@@ -19,6 +19,7 @@ class QuartFramework(Framework):
     name = "quart"
     app_class = "Quart"
     quiet = ("werkzeug.exceptions", "Unauthorized")
+    keeps_error_handlers = "error_handler_spec"
 
     def in_hand(self, scope: Scope) -> bool:
         return quart.has_request_context() or quart.has_websocket_context()

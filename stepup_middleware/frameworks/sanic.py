@@ -17,6 +17,7 @@ class SanicFramework(Framework):
     name = "sanic"
     app_class = "Sanic"
     quiet = ("sanic.exceptions", "Unauthorized")
+    keeps_error_handlers = "error_handler.cached_handlers"
 
     def reached(self, request: Any, scope: Scope) -> Reached | None:
         if not hasattr(request, "raw_url"):

@@ -10,7 +10,12 @@ from starlette.routing import Router
 
 from stepup_middleware.asgi import Scope
 
-from .base import DEPTH, Below, FoundRoute, Framework, tag_around, tag_of
+from .base import DECORATOR_ATTRIBUTE, DEPTH, Below, FoundRoute, Framework, tag_around, tag_of
+
+TAG_AS_DEPENDENCY = (
+    "has a tag as a dependency, which asks nothing: put @requires_step_up(...) below the decorator of the route, "
+    "or depend on a function of yours that has `await require_step_up(request, ...)`"
+)
 
 
 class StarletteFramework(Framework):
@@ -18,6 +23,7 @@ class StarletteFramework(Framework):
 
     name = "starlette"
     keeps_path_parameters = True
+    keeps_error_handlers = "exception_handlers"
 
     def is_app(self, value: Any) -> bool:
         return isinstance(value, Starlette | Router)
@@ -37,6 +43,21 @@ class StarletteFramework(Framework):
             yield from _route(route, prefix, below)
 
 
+def _is_tag(dependency: Any) -> bool:
+    return hasattr(dependency, DECORATOR_ATTRIBUTE)
+
+
+def _depends_on_a_tag(route: Any) -> bool:
+    """Whether FastAPI would call a tag for its value, which asks nothing: its parameters are taken for the client's."""
+    waiting = [getattr(route, "dependant", None)]
+    while waiting:
+        wanted = waiting.pop()
+        if _is_tag(getattr(wanted, "call", None)):
+            return True
+        waiting += getattr(wanted, "dependencies", ())
+    return False
+
+
 def _route(route: Any, prefix: str, below: Below, depth: int = 0) -> Iterator[FoundRoute]:
     """Yield what a route is or holds."""
     if depth > DEPTH:
@@ -47,13 +68,17 @@ def _route(route: Any, prefix: str, below: Below, depth: int = 0) -> Iterator[Fo
         tag = tag_of(endpoint) or tag_around(getattr(route, "app", None))
         methods = tuple(sorted(getattr(route, "methods", None) or ("WEBSOCKET",)))
         name = str(getattr(route, "name", ""))
-        yield FoundRoute(path=path, methods=methods, name=name, tag=tag, endpoint=endpoint)
+        fault = TAG_AS_DEPENDENCY if _depends_on_a_tag(route) else ""
+        yield FoundRoute(path=path, methods=methods, name=name, tag=tag, endpoint=endpoint, fault=fault)
         return
     included = getattr(route, "original_router", None)  # FastAPI keeps an included router and how it was included
     if included is not None:
-        path = prefix + str(getattr(getattr(route, "include_context", None), "prefix", ""))
+        how = getattr(route, "include_context", None)
+        path = prefix + str(getattr(how, "prefix", ""))
+        depending = any(_is_tag(getattr(each, "dependency", None)) for each in getattr(how, "dependencies", ()))
         for child in included.routes:
-            yield from _route(child, path, below, depth + 1)
+            for found in _route(child, path, below, depth + 1):
+                yield found._replace(fault=TAG_AS_DEPENDENCY) if depending else found
         return
     mounted = getattr(route, "app", None)
     tag = tag_around(mounted)

@@ -9,8 +9,9 @@ from stepup_middleware.asgi import Scope, header, headers
 from stepup_middleware.core.binding import BoundRequest, Details, check_details
 from stepup_middleware.core.cookies import chosen_value, cookie_name, token_cookie
 from stepup_middleware.core.proof import ActionRequest, Proof
+from stepup_middleware.core.purposes import unknown
 from stepup_middleware.core.refusals import Refusal, RefusalCode
-from stepup_middleware.errors import StoreError
+from stepup_middleware.errors import ConfigurationError, StoreError
 
 from .body import BodyDigest, BodyMismatch, BodyTooLarge, BodyTooSlow
 from .bound import Unbindable, below_root, bound_request
@@ -62,10 +63,11 @@ async def _admit(
 ) -> Proof | Refusal:
     stepup = guarded.stepup
     if purpose is None:
-        logger.error("a tag names the unknown purpose %r; the request is refused", tag.purpose)
+        logger.error("a tag names %s (the request is refused)", unknown(tag.purpose, stepup.purposes))
         return Refusal(code=RefusalCode.UNAVAILABLE)
-    if header(scope, b"early-data") == b"1":
-        return Refusal(code=RefusalCode.EARLY_DATA)  # RFC 8470 §5.2: replayable by whoever recorded it
+    if header(scope, b"early-data") is not None:
+        # replayable by whoever recorded it; several lines, or another value, count as 1 (RFC 8470 §5.1, §5.2)
+        return Refusal(code=RefusalCode.EARLY_DATA)
     standing = standing_of(scope, guarded.context.wire.method, stepup.relying_party.origins)
     if standing is Standing.FOREIGN:
         return Refusal(code=RefusalCode.CROSS_ORIGIN)
@@ -152,9 +154,17 @@ def _tokens(guarded: GuardedRequest, scope: Scope, request: BoundRequest, gate: 
 async def _details(details: DetailsSource, scope: Scope) -> Details:
     value: Any = details
     if callable(details):
-        value = details(scope)
-        if inspect.isawaitable(value):
-            value = await value
+        try:
+            value = details(scope)
+            if inspect.isawaitable(value):
+                value = await value
+        except AttributeError as error:
+            if error.obj is not scope:
+                raise
+            raise ConfigurationError(
+                f"details are called with the ASGI scope, which is a dict and has no .{error.name}: write "
+                f"scope[{error.name!r}], or Request(scope).{error.name} with your framework's Request"
+            ) from error
     return () if value is None else check_details(value)
 
 

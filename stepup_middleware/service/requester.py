@@ -91,8 +91,8 @@ class Identification:
         """Return the requester of a request, or why there is none."""
         try:
             subject: object = await self._identify(scope)
-        except Exception:
-            logger.exception("identify failed; the request is refused")
+        except Exception as error:
+            logger.exception("identify failed; the request is refused%s", _missing_middleware(error))
             return Refusal(code=RefusalCode.UNAVAILABLE)
         if subject is None:
             return Refusal(code=RefusalCode.NOT_SIGNED_IN)
@@ -148,3 +148,15 @@ class Identification:
                 "the server believes the first entry of X-Forwarded-For, which the client itself may have written: "
                 "unless every later entry is a proxy of yours, name them (uvicorn --forwarded-allow-ips) and not *"
             )
+
+
+def _missing_middleware(error: Exception) -> str:
+    """Return what to look at where ``identify`` missed what another middleware puts into the scope."""
+    said = str(error).lower()
+    for name, example in (("session", "SessionMiddleware"), ("user", "AuthenticationMiddleware")):
+        if name in said:
+            return (
+                f". What puts {name!r} into the scope has to be outside StepUpMiddleware, so that it comes first: "
+                f"{example}(StepUpMiddleware(app, ...), ...)"
+            )
+    return ""

@@ -127,6 +127,37 @@ def test_a_lost_tag_stops_the_start_behind_any_wrapper(app: str, wrapper: str, s
         StepUpMiddleware(WRAPPERS[wrapper](APPS[app]()), stepup=site.stepup)
 
 
+async def _lost(*values: Any) -> None:
+    raise AssertionError("ran")
+
+
+def _on_an_error(framework: str) -> ASGIApp:
+    app: Any
+    handlers: Any = {404: _lost}
+    match framework:
+        case "fastapi":
+            app = FastAPI(exception_handlers=handlers)
+        case "litestar":
+            app = Litestar([], exception_handlers=handlers)
+        case "quart":
+            app = Quart("lost")
+            app.register_error_handler(404, _lost)
+        case "sanic":
+            app = Sanic("lost" + secrets.token_hex(4), configure_logging=False)
+            app.exception(ValueError)(_lost)
+        case _:
+            app = Application(router=Router())
+            app.exceptions_handlers[404] = _lost
+    tagged(_lost)
+    return cast(ASGIApp, app)
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "litestar", "quart", "sanic", "blacksheep"])
+def test_a_tag_lost_on_a_handler_of_errors_stops_the_start(framework: str, site: Site) -> None:
+    with pytest.raises(ConfigurationError, match="below the decorator"):
+        StepUpMiddleware(_on_an_error(framework), stepup=site.stepup)
+
+
 # L03
 @pytest.mark.parametrize("mount", MOUNTS)
 @pytest.mark.parametrize("app", ["fastapi", "quart"])

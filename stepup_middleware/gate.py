@@ -1,7 +1,7 @@
 """The gates: four ways to tag, one mechanism.
 
 A gate sits where the action is, after all routing, and lets the request through only with a redeemed
-proof. What the server or a router did with the path, the method or the host before makes no difference,
+proof. It makes no difference what the server or a router did with the path, the method or the host before,
 and without the middleware there is no context in the scope and therefore no way through.
 """
 
@@ -151,7 +151,7 @@ async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, se
 
 
 def tagged_with(purpose: str, details: DetailsSource, bind_body: bool, bind_headers: Iterable[str]) -> Tag:
-    """Return a tag. Raises ``ConfigurationError`` for what is no purpose, are no details, or is no list of headers."""
+    """Return a tag. Raises ``ConfigurationError`` for anything but a purpose, details and a list of header names."""
     if callable(purpose):
         raise ConfigurationError(
             f'a tag names its purpose: write @requires_step_up("the_purpose") above {_name(purpose)}, with the purpose '
@@ -266,7 +266,7 @@ class _ClassGuard:
 
     @contextmanager
     def passing(self, values: tuple[Any, ...]) -> Iterator[None]:
-        """Let the entries of the class know, while the request is at work, that it was let through."""
+        """Let the entries of the class know, while the request is being handled, that it was let through."""
         token = _passing.set((*_passing.get(), (self, *identity_of_request(values))))
         try:
             yield
@@ -305,7 +305,7 @@ def _through(verdict: Proof | Refusal, guarded: GuardedRequest, scope: Scope, va
 
 
 def _uncached(send: Send) -> Send:
-    """Return a ``send`` that marks the answer of an app as nobody's to keep."""
+    """Return a ``send`` that marks the answer of an app as not to be cached."""
 
     async def marking(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -317,7 +317,7 @@ def _uncached(send: Send) -> Send:
 
 
 def _kept_nowhere(answer: Any) -> Any:
-    """Mark a response object as nobody's to keep, where it has headers that can be set, and return it."""
+    """Mark a response object as not to be cached, where it has headers that can be set, and return it."""
     headers: Any = getattr(answer, "headers", None)
     if hasattr(headers, "__setitem__"):
         with suppress(Exception):  # a framework's own idea of headers: the middleware marks the answer in any case

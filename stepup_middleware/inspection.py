@@ -1,7 +1,7 @@
 """Finds the tags of an app: for the start-up check and for ``stepup routes``.
 
-What a framework does not publish is read where it keeps it, and only to list: a tag that is not found here is
-checked when it is met, at the endpoint.
+Routes that a framework does not publish are read from its internals, and only to list them: a tag that is not found
+here is checked when it is met, at the endpoint.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def routes_of(app: Any, prefix: str = "") -> Iterator[FoundRoute]:
     """Yield the routes of the apps of known frameworks in an ASGI callable, through mounts and included routers.
 
-    Whatever middleware is around an app, and whatever name that keeps it under, the app is found.
+    An app is found inside of any middleware, under any name.
     """
     yield from map(_judged, _routes(app, prefix))  # once the tags of mounts are known
 

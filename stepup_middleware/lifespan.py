@@ -1,8 +1,9 @@
-"""The start and the end of an app (ASGI lifespan), and what becomes of a start that must not be.
+"""The start and the end of an app (ASGI lifespan), and how a start is refused.
 
 The library opens its store before the app starts and closes it after the app has stopped, whether or not the app itself
-has a lifespan. A fault of the set-up is told to the server as ``lifespan.startup.failed`` with its sentence: servers
-then stop. Where a server has no lifespan or does not mind, nothing of the app is served past a fault of the tags.
+has a lifespan. A fault of the set-up is reported to the server as ``lifespan.startup.failed`` with its sentence:
+servers then stop. Where a server has no lifespan or ignores it, nothing of the app is served past a fault of the
+tags.
 """
 
 from __future__ import annotations

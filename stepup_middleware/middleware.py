@@ -124,7 +124,7 @@ class StepUpMiddleware:
 
     @staticmethod
     async def _answered(context: RequestContext) -> bool:
-        """Answer a refusal of which no framework in between made an answer; False where one began."""
+        """Answer a refusal that no framework in between has answered; False where an answer began."""
         guarded = context.guarded
         if guarded is None or guarded.refusal is None or guarded.answered or guarded.status is not None:
             return False
@@ -159,7 +159,7 @@ class StepUpMiddleware:
             logger.exception("the store cannot be opened; tagged routes answer 503 until it can")
 
     async def _first(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle the first request of an app that was told of no start."""
+        """Handle the first request of an app whose server sends no start-up event."""
         try:
             self._check()
         except ConfigurationError as fault:

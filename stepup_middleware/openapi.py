@@ -1,4 +1,4 @@
-"""Tells an OpenAPI document of the tags: FastAPI's, or any other that one has as a dictionary."""
+"""Writes the tags into an OpenAPI document: FastAPI's, or any other that one has as a dictionary."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Path patterns in the spelling of any framework: understood, and widened, or refused.
 
 A parameter is any segment, whatever converter it has: a rule is never narrower than the framework's own matching.
-``{x:path}``, ``<path:x>`` and a ``*`` at the end are any rest, also none. What a pattern of one framework means to
-another does not matter: of two readings the wider one is taken.
+``{x:path}``, ``<path:x>`` and a ``*`` at the end are any rest, also none. Where two frameworks read a pattern
+differently, the wider reading is taken.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _PARAMETER = re.compile(r"\{([^{}<>/]*(?:\([^()]*\))?[^{}<>/]*)\}|<([^{}<>/]*(?:
 _NAME = r"\s*([A-Za-z_]\w*)\s*(?:\([^()]*\))?\s*"
 _PARTS = re.compile(f"{_NAME}(?::{_NAME})?", re.ASCII)
 _COLON = re.compile(r":([A-Za-z_]\w*)", re.ASCII)  # BlackSheep
-_FOREIGN = re.compile(r"[()\[\]{}<>|^$\\?#*]|%(?![0-9A-Fa-f]{2})")  # what a regular expression has and a path has not
+_FOREIGN = re.compile(r"[()\[\]{}<>|^$\\?#*]|%(?![0-9A-Fa-f]{2})")  # of a regular expression; no path has them
 
 
 class Segment(NamedTuple):
-    """What stands between two slashes: a parameter, if it has a name, between two literals; or a whole rest."""
+    """The text between two slashes: a parameter, if it has a name, between two literals; or a whole rest."""
 
     before: str
     name: str = ""

@@ -53,7 +53,7 @@ class Rule:
     ``purpose``, ``details``, ``bind_body`` and ``bind_headers`` are those of ``requires_step_up``. A rule that meets no
     route of the app stops the start, unless it is ``optional``.
 
-    Raises ``ConfigurationError`` for a method that is none and for a pattern that is not understood.
+    Raises ``ConfigurationError`` for an unknown method and for a pattern that is not understood.
     """
 
     method: str | Iterable[str]
@@ -228,7 +228,7 @@ def _may_be_overridden(scope: Mapping[str, Any]) -> bool:
 async def _searched(scope: Mapping[str, Any], receive: Receive) -> tuple[bool, Receive]:
     """Return whether a form may have a ``_method``, and a ``receive`` that begins with what was taken.
 
-    One in a coding that the app may undo (gzip) may have one.
+    A form in a content coding that the app may undo (gzip) may have one.
     """
     if headers(scope, b"content-encoding"):
         return True, receive
@@ -280,10 +280,10 @@ def _spellings(scope: Mapping[str, Any]) -> list[str]:
 
 
 def _read(path: str, *, slashes: bool, marks: bool, dots: bool) -> str:
-    """Return a path without empty segments, as it is read by whoever minds these things or does not.
+    """Return a path without empty segments, as it is read where these things count, or do not.
 
     ``slashes``: a backslash is one. ``marks``: a segment ends before ``;``, the path before ``?`` and ``#``, and
-    what cannot be printed is nothing. ``dots``: dot segments lead somewhere.
+    unprintable characters are dropped. ``dots``: dot segments lead somewhere.
     """
     kept: list[str] = []
     if slashes:

@@ -1,9 +1,9 @@
 """The authentication ceremony (WebAuthn L3 §7.2): ``begin`` makes options, ``finish`` judges the response.
 
-``py_webauthn`` verifies the signature. What it leaves to its caller is done here: strict decoding, cross-origin
-framing, membership, user handles, backup flags, clone suspicion. What needs a store or a clock stays with the
-service: the challenge is taken out of the store *before* ``finish`` is called, its expiry is checked there, and the
-sign count is advanced by compare-and-set (§7.2 step 24).
+``py_webauthn`` verifies the signature. The rest, which it leaves to its caller, is done here: strict decoding,
+cross-origin framing, membership, user handles, backup flags, clone suspicion. The service does what needs a store or a
+clock: the challenge is taken out of the store *before* ``finish`` is called, its expiry is checked there, and the sign
+count is advanced by compare-and-set (§7.2 step 24).
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def verify_assertion_signature(
     """Verify a kept assertion again, years later and offline (WebAuthn L3 §7.2 steps 20 and 21).
 
     ``public_key`` is the COSE_Key. Tells whether the signature holds under a supported key; never raises.
-    What was signed, the challenge above all, is for the caller to compare.
+    The caller compares what was signed, the challenge above all.
     """
     message = authenticator_data + hashlib.sha256(client_data_json).digest()
     return signature_holds(public_key, signature, message)

@@ -2,7 +2,7 @@
 
 The parsers of the standard library and of ``webauthn`` are lenient and have no bounds of their own:
 base64 decoding skips junk, JSON keeps the last of two equal keys, and a CBOR value of 200 bytes with
-shared references takes minutes to encode again. Whatever passes here has one reading and a small cost.
+shared references takes minutes to encode again. Data that passes here has one reading and a small cost.
 
 Every function raises ``CeremonyError`` and nothing else.
 """

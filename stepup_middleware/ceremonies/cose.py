@@ -83,9 +83,9 @@ def decode_key(cose_key: bytes) -> DecodedKey:
 def decode_new_key(cose_key: bytes) -> DecodedKey:
     """Decode a key that is to be registered, with what need not be asked again at each use.
 
-    Its labels are integers or text, so that every reader finds the same members, and it loads, which is
-    what puts an EC point on its curve or refuses it. ``cose_key`` is one bounded CBOR item, as
-    ``parse_authenticator_data`` cuts it out. Raises ``CeremonyError`` (``UNSUPPORTED_KEY``).
+    Its labels are integers or text, so that every reader finds the same members, and it loads, which checks that an EC
+    point is on its curve. ``cose_key`` is one bounded CBOR item, as ``parse_authenticator_data`` cuts it out. Raises
+    ``CeremonyError`` (``UNSUPPORTED_KEY``).
     """
     key = decode_key(cose_key)
     try:
@@ -127,7 +127,7 @@ def _sane(key: DecodedKey) -> bool:
 @lru_cache(maxsize=256)
 def load_key(cose_key: bytes) -> tuple[PublicKeyTypes, COSEAlgorithmIdentifier]:
     """Return a supported key, loaded, and its algorithm. Keys come again and again, and loading takes as long
-    as a verification: it puts an EC point on its curve. Raises what decoding and loading raise.
+    as a verification: it checks that an EC point is on its curve. Raises what decoding and loading raise.
     """
     key = decode_key(cose_key)
     return decoded_public_key_to_cryptography(key), COSEAlgorithmIdentifier(key.alg)

@@ -1,6 +1,6 @@
 """The registration ceremony (WebAuthn L3 §7.1): ``begin`` makes options, ``finish`` judges the response.
 
-``py_webauthn`` verifies attestation statements. What it leaves to its caller is done here: strict decoding,
+``py_webauthn`` verifies attestation statements. The rest, which it leaves to its caller, is done here: strict decoding,
 cross-origin framing, backup flags, key policy. A credential id must be unique over all users (§7.1 step 26): that
 needs the store and stays with the service, which also takes the challenge out of the store before ``finish``.
 """

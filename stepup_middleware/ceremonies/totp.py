@@ -27,7 +27,7 @@ MAX_TYPED = 64  # characters that are read as a code
 _CODE = re.compile(rf"[0-9]{{{DIGITS}}}", re.ASCII)
 
 
-# What apps, people and pages put between and around the digits, besides blanks, dashes and what nobody sees.
+# What apps, people and pages put between and around the digits, besides blanks, dashes and invisible characters.
 _BETWEEN = frozenset("\t\n\v\f\r\N{MINUS SIGN}\N{MIDDLE DOT}\N{KATAKANA MIDDLE DOT}.")
 _DECORATION = frozenset({"Zs", "Zl", "Zp", "Pd", "Cf"})
 
@@ -35,8 +35,8 @@ _DECORATION = frozenset({"Zs", "Zl", "Zp", "Pd", "Cf"})
 def read_code(text: object) -> str | None:
     """Return the six ASCII digits that somebody meant, or None. Digits of every script count.
 
-    Blanks, dashes, dots and what nobody sees are left out, wherever they stand.
-    ``static/src/codes.js`` reads by the same rule. What has no six digits is no code, and so no attempt.
+    Blanks, dashes, dots and invisible characters are left out, wherever they stand.
+    ``static/src/codes.js`` reads by the same rule. Text without six digits is not a code, and so not an attempt.
     """
     if not isinstance(text, str) or len(text) > MAX_TYPED:
         return None

@@ -19,8 +19,8 @@ class AttemptLimit:
 
     After ``failures`` consecutive failures each further one closes the bucket for ``pause``, doubled with
     every failure up to ``longest``; at ``disable_at`` failures it stays closed (NIST SP 800-63B-4 §3.2.2:
-    at most 100) until the factor is enrolled anew. None: never for good, for a proof that no guessing finds.
-    Raises ``ConfigurationError`` for numbers and times that bound nothing.
+    at most 100) until the factor is enrolled anew. None: it never closes for good, for a proof that cannot be guessed.
+    Raises ``ConfigurationError`` for values that set no bound.
     """
 
     failures: int = 5

@@ -1,4 +1,4 @@
-"""What is asked of the audit log, and what it answers."""
+"""Queries of the audit log, and their results."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class AuditPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventCounts:
-    """How many records there are of each hour and event, of those up to ``last_seq``: nothing is still to come there.
+    """The number of records of each hour and event, up to ``last_seq``: no record will be added before it.
 
-    ``by_hour`` has the pairs that occur; an hour is told by its start, in UTC.
+    ``by_hour`` has the pairs that occur; an hour is named by its start, in UTC.
     """
 
     by_hour: Mapping[tuple[datetime, EventName], int]
@@ -57,7 +57,7 @@ class ChainStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A critical event that not every sink has had. ``had`` names those that have."""
+    """A critical event that some sink has not taken yet. ``had`` names the sinks that have."""
 
     record: AuditRecord
     had: tuple[str, ...]

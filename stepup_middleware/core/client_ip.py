@@ -1,4 +1,4 @@
-"""The client's address in one spelling, and whose word about it counts."""
+"""The client's address in one spelling, and which proxies are believed about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HOP = re.compile(
 
 
 def canonical_ip(text: str) -> str | None:
-    """Return the one spelling of an address, or None when it is none.
+    """Return the one spelling of an address, or None for text that is not an address.
 
     IPv4-mapped IPv6 is the IPv4 address it carries (RFC 4291 §2.5.5.2); 6to4, NAT64 and IPv4-compatible
     forms stay what they are. A zone id names a local interface and is dropped (RFC 4007 §11).
@@ -44,7 +44,7 @@ def _canonical_ip(text: str) -> str | None:
 
 
 def address_of_hop(text: str) -> str | None:
-    """Return the address of what a proxy or server tells of a client, in its one spelling; None when it has none.
+    """Return the address in what a proxy or server says of a client, in its one spelling; None when there is none.
 
     A port behind it is dropped, as are the brackets and the quotes that RFC 7239 §6 puts around IPv6.
     ``unknown`` and obfuscated names (RFC 7239 §6.2, §6.3) are no addresses.
@@ -97,12 +97,12 @@ def _trusted(address: str, networks: Sequence[Network]) -> bool:
 
 
 def client_behind(peer: str, forwarded_for: Sequence[str], networks: Sequence[Network]) -> str | None:
-    """Return the client's address: the right-most hop that no trusted proxy vouches away.
+    """Return the client's address: the right-most hop that is not a trusted proxy.
 
     ``peer`` is the canonical address of the connection, ``forwarded_for`` the values of every
-    ``X-Forwarded-For`` header in order. An untrusted peer is the client whatever it claims. None (so:
-    closed) when a trusted proxy hands over something that is no address. Empty elements of the list say
-    nothing (RFC 9110 §5.6.1.2).
+    ``X-Forwarded-For`` header in order. An untrusted peer is the client, whatever headers it sends. None, which refuses
+    the request, when a trusted proxy names something that is not an address. Empty elements of the list say nothing
+    (RFC 9110 §5.6.1.2).
     """
     if not _trusted(peer, networks):
         return peer

@@ -34,10 +34,10 @@ class ClusterRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureCluster:
-    """Failures on one purpose, each of which is one of enough that lie together.
+    """Failures on one purpose that are close enough together to be a cluster.
 
     ``failures`` of them were on ``purpose`` in ``workspace_id``, from ``first_at`` to ``last_at`` (aware UTC).
-    ``last_seq`` is the place of the last one in the log.
+    ``last_seq`` is the number of the last one in the log.
     """
 
     workspace_id: str
@@ -57,8 +57,8 @@ class ClusterFinder:
     """Finds clusters among records that are given in the order of the log.
 
     A failure is in a cluster when it is one of ``rule.failures`` consecutive ones on its purpose of which the last
-    came at most ``rule.within`` after the first. Clusters that share a failure are one. Memory: a few times a
-    purpose, whatever the number of records.
+    came at most ``rule.within`` after the first. Clusters that share a failure are one. Memory: a few timestamps for
+    each purpose, however many records there are.
     """
 
     def __init__(self, rule: ClusterRule) -> None:
@@ -68,7 +68,7 @@ class ClusterFinder:
         self._closed: list[FailureCluster] = []
 
     def add(self, record: AuditRecord) -> None:
-        """Take the next record; what is no failure is passed over."""
+        """Take the next record; one that is not a failure changes nothing."""
         if not is_failure(record.event, record.purpose, record.reason):
             return
         key = (record.workspace_id, record.purpose)

@@ -1,4 +1,4 @@
-"""What a person can prove themselves with, and what each kind is worth.
+"""The factors by which a person proves who they are: their kinds, their strength, their records.
 
 The kind of a factor is a fact of its stored registration. No ceremony takes the client's word for it.
 """
@@ -133,8 +133,8 @@ class EnrolledFactor:
 def may_remove(factors: Sequence[EnrolledFactor], factor_id: str) -> bool:
     """Whether a person may remove a factor: not the last one, and not the last phishing-resistant one.
 
-    Without it nobody could step up for its successor, or every strong action would be shut. A store asks
-    inside the transaction that removes, so that two removals at once do not each leave the other.
+    Without one the person could not step up to enrol another, or could run no strong action. A store asks inside the
+    transaction that removes, so that of two removals at once the second sees the first.
     """
     leaving = next((factor for factor in factors if factor.id == factor_id), None)
     others = [factor for factor in factors if factor.id != factor_id]

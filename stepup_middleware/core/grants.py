@@ -1,4 +1,4 @@
-"""From a passed ceremony to a token: what is handed to the store, and what may stand against it."""
+"""From a passed ceremony to a token: what the store is given, and why it may refuse."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TokenGrant:
 
 
 class GrantRefused(StrEnum):
-    """Why a passed ceremony brought no token: something else was faster."""
+    """Why a passed ceremony brought no token: something else happened before it."""
 
     PROMPT_CLOSED = "prompt_closed"
     FACTOR_GONE = "factor_removed"
@@ -46,9 +46,9 @@ class GrantRefused(StrEnum):
 
 
 def factor_refusal(grant: TokenGrant, factor: tuple[str, int | None] | None) -> GrantRefused | None:
-    """Return what the person's factor (kind and sign count) has against a grant, but for a spent time-step.
+    """Return why the person's factor (its kind and sign count) forbids a grant, apart from a spent time-step.
 
-    Raises ``StoreError`` for half a proof.
+    Raises ``StoreError`` for an incomplete proof.
     """
     if factor is None or factor[0] != grant.factor_kind or grant.factor_id not in grant.prompt.factor_ids:
         return GrantRefused.FACTOR_GONE

@@ -15,7 +15,7 @@ OURS = b"stepup-boundary"  # in place of the browser's
 REPLACED = b"multipart/form-data; boundary=" + OURS
 LONGEST_HEAD = 8192  # bytes of the headers of a part
 MOST_PARTS = 1000  # a form with more is bound as it came: Django and Starlette take no more than a thousand fields
-PIECES = 64  # half parts that are read before the event loop has its turn again
+PIECES = 64  # half parts that are read before the event loop runs again
 
 _CONTENT_TYPE = re.compile(rb"multipart/form-data; boundary=([A-Za-z0-9_-]{1,70})")
 _HEAD = re.compile(

@@ -1,8 +1,8 @@
-"""What the log tells of a token that was presented: to the owner's workspace, and to the presenter's.
+"""The events of a token that was presented: for the owner's workspace, and for the presenter's.
 
-A workspace's log has only what its own people sent, and what becomes of its own tokens. Where the presenter is of
-another workspace than the owner, each log gets a record of its own: the owner's tells what became of the token and
-nothing of the presenter, the presenter's what they sent and nothing of the owner. The two have the same
+A workspace's log holds only what its own people sent, and what happens to its own tokens. Where the presenter is of
+another workspace than the owner, each log gets a record of its own: the owner's says what happened to the token and
+nothing of the presenter, the presenter's says what they sent and nothing of the owner. The two have the same
 ``presentation``, by which an operator who may read both finds one from the other.
 """
 

@@ -24,9 +24,9 @@ ONE_FLOOD_EVENT_PER = timedelta(minutes=1)  # and session, whatever the number o
 def prompt_id(now: datetime, chance: bytes) -> str:
     """Return the id of a new prompt, in hexadecimal: the millisecond of its time in 12 digits, then ``chance``.
 
-    As with RFC 9562 §5.7 (UUIDv7), ids that grow with time keep the indexes over prompts small in motion: a
-    redemption in a log of millions writes where the one before it wrote. Hexadecimal, because no command line takes
-    it for an option.
+    As with RFC 9562 §5.7 (UUIDv7), ids that grow with time keep the writes to the indexes over prompts together: a
+    redemption in a log of millions writes next to the one before it. Hexadecimal, because no command line takes it for
+    an option.
     """
     return f"{to_micros(now) // 1000:012x}{chance.hex()}"
 
@@ -52,11 +52,11 @@ class PromptRequest:
     details: Details
     locale: str
     now: datetime
-    extra_events: tuple[AuditEvent, ...] = ()  # what the log must tell besides, such as the refusal of a bad token
+    extra_events: tuple[AuditEvent, ...] = ()  # further events to log, such as the refusal of a bad token
 
     @property
     def asker(self) -> tuple[str, str, str]:
-        """Who asks: workspace, subject and session. Places for open prompts are counted by it."""
+        """Who asks: workspace, subject and session. Open prompts are counted by it."""
         return self.subject.workspace_id, self.subject.id, self.subject.session
 
 
@@ -181,7 +181,7 @@ def asking_event(asked: PromptRequest, result: Prompt | NoFactor) -> AuditEvent:
 
 
 def flood_event(asked: PromptRequest, *, also_refused_before: int) -> AuditEvent:
-    """Return the event of a session that asks too much; it stands for so many refusals before it, too."""
+    """Return the event of a session that asks too much; it also counts the refusals before it that were not logged."""
     return _event_of_asking(
         asked, EventName.BLOCKED, reason="rate_limited", data={"also_refused_before": also_refused_before}
     )

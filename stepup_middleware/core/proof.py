@@ -19,8 +19,8 @@ class ActionRequest:
     """A request that wants to run: for which purpose, what it is, and the tokens that came with it.
 
     ``tokens`` are the raw values of every ``StepUp-Token`` header, or the one of the library's own cookie
-    on a navigation. ``prefetch``, which is refused without asking anybody. ``linked``: a page of another
-    site led here, whose doing must not use up the places that the person has for prompts.
+    on a navigation. ``prefetch``: nobody clicked, so that it is refused without a prompt. ``linked``: a page of another
+    site led here, which must not use up the person's limit of open prompts.
     """
 
     purpose: Purpose

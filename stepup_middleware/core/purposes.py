@@ -60,7 +60,7 @@ class Purpose:
             raise ConfigurationError(f"purpose {self.id}: ttl must be 1 second to 5 minutes: {self.ttl!r}")
         if type(self.retention_years) is not int or not 1 <= self.retention_years <= 100:
             raise ConfigurationError(f"purpose {self.id}: retention_years must be 1 to 100")
-        # A14: a ratchet; no setting of an app lowers what the regulator expects
+        # A14: no setting of an app lowers what the regulator expects
         if self.retention_years < (least := LEAST_RETENTION_YEARS.get(self.id, 1)):
             raise ConfigurationError(f"purpose {self.id}: retention_years cannot be lowered below {least}")
         for field in ("title", "authorize_title", "consequence", "description"):

@@ -1,8 +1,8 @@
-"""How long things are kept, and whether the clock can be believed that says their time is over.
+"""How long things are kept, and whether to believe a clock that says their time is over.
 
 A purge is the one act that a wrong clock turns into a loss for good: a day on which the clock stands eleven
-years ahead must delete nothing. The log is no witness against the clock of the machine that writes it, so a
-purge is measured against the purge before it.
+years ahead must delete nothing. The log has its times from that same clock, so a purge is
+measured against the purge before it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ALERTS_STAY = timedelta(days=30)  # how long a critical alert waits for its sink
 ALERT_LEASE = timedelta(minutes=1)  # how long the process that wrote an alert has to hand it over, before another may
 
 CLOCKS_DIFFER = timedelta(minutes=5)  # how far the clocks of honest nodes may lie apart
-LONGEST_LEAP = timedelta(days=45)  # from one purge to the next without a word from a person: a month, and some
+LONGEST_LEAP = timedelta(days=45)  # between two purges that no person confirms: a month, and some days
 
 _YEARS = re.compile(r".*/P(\d+)Y", re.DOTALL)
 

@@ -16,11 +16,11 @@ class Subject:
 
     ``id``, ``session_id`` and ``workspace_id`` are compared as exact text: no case folding, no Unicode
     normalisation, and never a number. Give one stable id per person (not an e-mail address typed in
-    another case), for failed attempts are counted by it. ``name`` is shown to people; ``is_admin`` says who may write
-    the policy of the workspace. ``signed_in_at`` is when the session began
-    (aware UTC); without it, the first factor cannot be enrolled. ``login`` is what the person signs in with, such as
-    an e-mail address: passkeys and authenticator apps list the account under it (WebAuthn L3 §5.4.3,
-    ``user.name``). Empty, the name stands for it.
+    another case), because failed attempts are counted by it. ``name`` is shown to people; ``is_admin`` says who may
+    write the policy of the workspace. ``signed_in_at`` is when the session began (aware UTC); without it, the first
+    factor cannot be enrolled. ``login`` is what the person signs in with, such as an e-mail address: passkeys and
+    authenticator apps list the account under it (WebAuthn L3 §5.4.3, ``user.name``). If it is empty, the name is
+    listed.
 
     Raises ``TypeError`` or ``ValueError`` for anything that could match another person by accident.
     """

@@ -1,7 +1,7 @@
-"""Text as what it is: what a person cannot see, or what turns the text around it, is written out.
+"""Text as it is: characters that nobody can see, or that reverse the text around them, are written out.
 
 The text that is bound, signed and logged stays as it came, and so does JSON; this is for pages, windows and consoles.
-A right-to-left override in a payee's name would else show another name than the one that is authorized (Unicode
+A right-to-left override in a payee's name would otherwise show another name than the one that is authorized (Unicode
 Technical Report 36, §2.10; CVE-2021-42574).
 """
 

@@ -1,8 +1,8 @@
 """What the gates know of frameworks. Each is one file of this package; ``base.py`` has the protocol.
 
-No framework is imported here that the app has not imported itself. What is not listed works too: the scope
-is found by the context of the request, and the middleware replaces whatever page the framework makes of
-``StepUpRequired``. It is only that such a framework may log the refusal as a fault of the app.
+No framework is imported here that the app has not imported itself. Other frameworks work too: the scope is found by the
+context of the request, and the middleware replaces whatever page the framework makes of ``StepUpRequired``. Such a
+framework may log the refusal as a fault of the app, no more.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def framework_in_hand(scope: Scope, values: Iterable[Any] = ()) -> Framework:
     for each in in_use():
         if each.in_hand(scope):
             return each
-    passage = scope.get(KEY)
-    installation = passage.installation if isinstance(passage, RequestContext) else None
+    context = scope.get(KEY)
+    installation = context.installation if isinstance(context, RequestContext) else None
     around = None if installation is None else installation.framework
     return around if isinstance(around, Framework) else ANY
 

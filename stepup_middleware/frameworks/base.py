@@ -1,7 +1,7 @@
 """What the library has to know of a framework: one protocol, with what holds for any framework as its defaults.
 
 Each framework is one file of this package, named as the framework's own top-level package and with an instance of
-its class as ``FRAMEWORK``: a file more, and one more framework is known.
+its class as ``FRAMEWORK``: adding a file adds a framework.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Each framework has few entries into a class: what is called (``as_view``, ``as_router``), what is built (a class that
 is an ASGI app), what is fetched (``on_post``), what is called on an instance. They are replaced in place, because a
-framework may have registered the class as soon as it was there, and in every class that is derived from it. What
-takes an entry away again, later or by a metaclass, is found at the start, where the routes are read.
+framework may have registered the class as soon as it was there, and in every class that is derived from it. An entry
+that is taken away again, later or by a metaclass, is found missing at the start, where the routes are read.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Guard(Protocol):
         """Whether a function is one of those that ``function`` returned."""
 
     def passed(self, *values: Any) -> bool:
-        """Whether the request among the values was let through by this guard and is still at work."""
+        """Whether the request among the values was let through by this guard and is still being handled."""
 
     async def admit(self, *values: Any) -> None:
         """Return if the request among the values may run; raises ``StepUpRequired``."""
@@ -114,7 +114,7 @@ def construction(kind: type[Any], name: str, present: Any, guard: Guard) -> Any:
     make = present.__func__ if isinstance(present, staticmethod) else present
 
     def building(cls: type[Any], *args: Any, **kwargs: Any) -> Any:
-        if _building.get():  # a derived class calls up
+        if _building.get():  # a derived class calls super()
             return make(cls) if make is object.__new__ else make(cls, *args, **kwargs)
         return _Guarded(functools.partial(building, cls), cls, guard, args, kwargs)
 
@@ -122,7 +122,7 @@ def construction(kind: type[Any], name: str, present: Any, guard: Guard) -> Any:
 
 
 class _Guarded:
-    """An instance of an ASGI app class that is not yet: awaited, it asks, is built, and runs."""
+    """A future instance of an ASGI app class: when it is awaited, it asks, is built, and runs."""
 
     def __init__(
         self, make: Callable[..., Any], cls: type[Any], guard: Guard, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -36,7 +36,7 @@ def _below(nodes: Any, prefix: str) -> Iterator[FoundRoute]:
         if node.uri_template:
             for method, responder in sorted(node.method_map.items()):
                 if str(responder.__module__).startswith("falcon."):
-                    continue  # its answers for methods that the resource has not
+                    continue  # its answers for methods that the resource does not have
                 name = type(node.resource).__name__
                 path = prefix + node.uri_template
                 yield FoundRoute(path=path, methods=(method,), name=name, tag=tag_of(responder), endpoint=responder)

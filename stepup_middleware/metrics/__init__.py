@@ -1,6 +1,6 @@
 """Figures and traces for the systems that watch an app: sinks for ``on_event``, each an extra of its own.
 
-What of an audit event becomes a label: words of the library and ids of the catalogue, never a person's.
+Labels are words of the library and ids of the catalogue, never of a person.
 """
 
 from __future__ import annotations

@@ -17,14 +17,14 @@ BODY_SECONDS = 15.0  # between two pieces of a body
 WHOLE_BODY_SECONDS = 300.0  # from the first to the last piece
 PIECE = 4096  # bytes up to which small pieces are kept as one: kept singly, each takes hundreds of bytes of memory
 SPOOLED_BEYOND = 1024 * 1024  # bytes that are kept in memory of a body that is read ahead
-DIGESTED = 64 * 1024  # bytes of a body whose digest is taken before others have their turn
+DIGESTED = 64 * 1024  # bytes of a body whose digest is taken before the event loop runs again
 REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours may carry over to its repetition
 
 
 class BodyDigest:
     """The digest of a body, taken while it passes; of a strict multipart form with our boundary besides.
 
-    What is put in is taken in small pieces of work: nobody waits for more than one of them.
+    The work is done in small pieces: no other request waits for more than one of them.
     """
 
     __slots__ = ("_form", "_hash", "_reading", "_waiting", "content_types", "length")
@@ -66,7 +66,7 @@ class BodyDigest:
         return self._reading or len(self._waiting) > 0
 
     async def finish(self) -> None:
-        """Do all of the work, with turns for everybody else in between."""
+        """Do all of the work, and let the event loop run in between."""
         while self.unfinished:
             await asyncio.sleep(0)
             self.work()
@@ -89,7 +89,7 @@ class BodyTooSlow(Exception):
 
 
 class BodyMismatch(Exception):
-    """The body is not as long as one ``Content-Length`` says: who reads by that would read another one."""
+    """The body is not as long as one ``Content-Length`` says: by that number an app may read another."""
 
 
 class _Spooled(NamedTuple):

@@ -128,7 +128,7 @@ def bound_request(
 def _reached(wire: Wire, raw: str, scope: Scope, framework: tuple[str, str] | None) -> Reached | None:
     """Return the method, path and query at which the gate stands, None where they are those of the wire.
 
-    A framework that hands what it mounts the rest of the path leaves root path and path together as they were.
+    A framework that hands a mounted app the rest of the path leaves root path and path, joined, as they were.
     """
     method, path, query = scope.get("method", "WEBSOCKET"), _whole_path(scope), scope.get("query_string", b"")
     came = _joined(wire.root_path, wire.path)

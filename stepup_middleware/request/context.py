@@ -76,7 +76,7 @@ _handing_on: ContextVar[Question | None] = ContextVar("stepup_middleware_handing
 
 
 class RequestContext:
-    """What the middleware places in each scope: the request as it came, and a place for what becomes of it.
+    """What the middleware places in each scope: the request as it came, and what a gate has decided about it.
 
     The app is given it as its ``send``, and ``receive`` as its ``receive``. Until a gate asks there is no guarded
     request, and nothing is looked at. ``wire`` is the request as it came, ``accepted`` says that the app has accepted
@@ -183,8 +183,8 @@ class GuardedRequest:
     async def send(self, message: Message) -> None:
         """Pass a message on. A framework's own page for our refusal is replaced by the library's answer.
 
-        The page of a refusal by a tag always is. A refusal that a handler met inside of it is the handler's to answer:
-        only an error, or a closing, is taken for what a framework made of it.
+        That holds for every refusal by a tag. A refusal by ``require_step_up`` inside a handler may be answered by the
+        handler: only an error, or a closing, counts as the page of a framework.
         """
         if self.swapped:
             return
@@ -216,7 +216,7 @@ class GuardedRequest:
         await self.onward(message)
 
     def _marked(self, message: Message) -> Message:
-        """The answer of an authorized action is nobody's to cache, and the one-time cookie goes with it."""
+        """Return the start of an answer: that of an authorized action is not cached, a spent cookie is cleared."""
         marked = list(message.get("headers", ()))
         if self.proof is not None:
             marked = [entry for entry in marked if entry[0].lower() != b"cache-control"]
@@ -276,7 +276,7 @@ def _may_be_repeated(scope: Scope) -> bool:
 
 
 async def _nowhere(message: Message) -> None:
-    """Send a message to nobody."""
+    """Drop a message."""
 
 
 async def nothing_more() -> Message:

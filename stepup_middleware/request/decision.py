@@ -41,7 +41,7 @@ class Gate(NamedTuple):
 async def admit(
     guarded: GuardedRequest, tag: Tag, *, scope: Scope, purpose: Purpose | None = None, gate: Gate | None = None
 ) -> Proof | Refusal:
-    """Let what the gate guards run, or refuse it. Whatever goes wrong inside is a refusal.
+    """Let what the gate guards run, or refuse it. Any fault inside is a refusal.
 
     ``purpose`` is given where it is none of the catalogue. An exception of the app's own ``details`` callable (its
     404, say) goes to the app unchanged: nothing has run.
@@ -66,7 +66,7 @@ async def _admit(
         logger.error("a tag names %s (the request is refused)", unknown(tag.purpose, stepup.purposes))
         return Refusal(code=RefusalCode.UNAVAILABLE)
     if header(scope, b"early-data") is not None:
-        # replayable by whoever recorded it; several lines, or another value, count as 1 (RFC 8470 §5.1, §5.2)
+        # anybody who recorded it can replay it; several lines, or another value, count as 1 (RFC 8470 §5.1, §5.2)
         return Refusal(code=RefusalCode.EARLY_DATA)
     standing = standing_of(scope, guarded.context.wire.method, stepup.relying_party.origins)
     if standing is Standing.FOREIGN:

@@ -17,8 +17,9 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
 class Standing(Enum):
     """What a request may do.
 
-    ``LINKED``: a page elsewhere led here, perhaps without a click, so it asks in few of the places for open prompts.
-    ``QUIET``: nobody clicked, so it neither asks nor spends a token.
+    ``LINKED``: a page elsewhere led here, perhaps without a click, so its prompts have a lower limit.
+    ``PREFETCH``: nobody clicked, so it neither asks nor spends a token. ``FOREIGN``: it comes from a page of another
+    origin and is refused.
     """
 
     OPEN = auto()
@@ -31,8 +32,8 @@ def standing_of(scope: Mapping[str, Any], method: str, origins: Collection[str])
     """Return whether a request may ask for a proof, by what the browser says of where it comes from.
 
     ``method`` is the one that came, ``origins`` are those of the relying party. A request of another origin, same-site
-    siblings included, is foreign; a link on another page, or in a mail, may lead here. What says nothing of where it
-    comes from is no browser's, and open (Fetch Metadata; RFC 6454 §7; RFC 9110 §10.1.3).
+    siblings included, is foreign; a link on another page, or in a mail, may lead here. A request that does not say
+    where it comes from is not a browser's, and is open (Fetch Metadata; RFC 6454 §7; RFC 9110 §10.1.3).
     """
     site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
     safe = method in _SAFE and scope.get("method", "WEBSOCKET") in _SAFE and not _overrides(scope)

@@ -83,9 +83,9 @@ class AuditService:
     ) -> Follower:
         """Return an async iterator of records as they are written, from every process, for as long as one listens.
 
-        Starts after ``after``, or at the end of the log. ``by`` is the id of whoever listens. Raises
-        ``TooManyFollowers`` when that person has 8 followers already, or the process 1,000; a follower gives its
-        place back when it is closed (``aclose``) or let go.
+        Starts after ``after``, or at the end of the log. ``by`` is the id of the person who follows. Raises
+        ``TooManyFollowers`` when that person has 8 followers already, or the process 1,000; a follower gives its slot
+        back when it is closed (``aclose``) or let go.
         """
         return self._feed.follower(workspace_id, wanted, after, by)
 

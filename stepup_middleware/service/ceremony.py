@@ -31,7 +31,7 @@ from .secret_box import SecretBox
 
 TOTP_BUCKET = "totp"
 WEBAUTHN_BUCKET = "webauthn"
-# Nobody guesses a signature: this bounds what false ones cost us. It never closes for good, or whoever holds
+# Nobody guesses a signature: this bounds what false ones cost us. It never closes for good, or anybody who holds
 # the session could take a person's keys from them.
 WEBAUTHN_LIMIT = AttemptLimit(failures=20, pause=timedelta(seconds=30), longest=timedelta(minutes=5), disable_at=None)
 
@@ -119,7 +119,7 @@ class CeremonyService:
         pending = PendingChallenge(
             nonce=nonce,
             factor_ids=tuple(factor.id for factor in credentials),
-            expires_at=prompt.expires_at,  # nobody is told to hurry, or shown a live modal with a dead key
+            expires_at=prompt.expires_at,  # so that the modal is not shown with a challenge that has ended
         )
         if not await self._store.set_challenge(prompt.id, pending, now=requester.now):
             return _NOT_FOUND
@@ -295,7 +295,7 @@ class CeremonyService:
 
     @staticmethod
     def _foreign(requester: Requester, prompt_id: str) -> AuditEvent:
-        """A prompt in other hands: logged under the one who came, with what they sent and nothing of the prompt.
+        """Log that somebody else came to a prompt: under their own name, with what they sent and nothing of the prompt.
 
         Purpose, request and details are its owner's, perhaps of another workspace.
         """
@@ -321,7 +321,7 @@ class CeremonyService:
         match reason:
             case FailureReason.WRONG_IP:
                 return Refusal(code=RefusalCode.IP_MISMATCH)
-            case FailureReason.CODE_REPLAYED:  # tells only who has a code that is worth nothing any more
+            case FailureReason.CODE_REPLAYED:  # said only to a person whose code was right and is spent
                 return USED_CODE
         return _FAILED
 

@@ -21,11 +21,11 @@ _PATIENCE_SECONDS = 1.0  # for the log: an alert that follows must not wait for 
 
 
 class FailureClusterFlagger:
-    """Tells which failures are the last of enough on their purpose, over all processes.
+    """Finds the failures that complete a cluster on their purpose, over all processes.
 
-    What this process wrote itself is remembered; only while that is not enough is the log asked, so that a flood of
-    failures costs few reads. A log that does not answer in time costs the flag, never the event: ``audit.clusters``
-    has the whole truth.
+    Failures that this process wrote are remembered, and the log is read only while they are not enough, so that a flood
+    of failures costs few reads. If the log does not answer in time, the event goes out without the flag;
+    ``audit.clusters`` finds every cluster.
     """
 
     def __init__(self, *, store: Records, rule: ClusterRule) -> None:

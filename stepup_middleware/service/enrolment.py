@@ -1,6 +1,6 @@
 """Enrolment of a person's factors: by a registration ceremony, or by a secret and its first code.
 
-Whoever begins to enrol a further factor has stepped up for it: the caller asks first. Finishing an enrolment asks for
+To begin a further factor takes a step-up, for which the caller asks first. Finishing an enrolment asks for
 nothing more; it is bound to the session that began it.
 """
 
@@ -89,7 +89,7 @@ class EnrolmentService:
         self._throttle = throttle
 
     async def first_allowed(self, requester: Requester) -> Refusal | None:
-        """Refuse a first factor after an old sign-in: whoever holds the session is not thereby the person."""
+        """Refuse a first factor after an old sign-in: holding the session does not make anybody the person."""
         signed_in_at = requester.subject.signed_in_at
         if signed_in_at is not None and timedelta(0) <= requester.now - signed_in_at <= FRESH_SIGN_IN:
             return None

@@ -1,4 +1,4 @@
-"""A person's factors: list, rename, remove. Whoever removes one has stepped up for it: the caller asks first."""
+"""A person's factors: list, rename, remove. To remove one takes a step-up, for which the caller asks first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAME_LENGTH = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurposeStanding:
-    """A ``purpose`` as one person meets it.
+    """A ``purpose`` as it is for one person.
 
     ``requirement`` is what the policy in effect asks for, ``satisfied`` whether a factor of theirs meets it.
     """
@@ -48,7 +48,7 @@ class FactorService:
         return await self._store.list_factors(subject.workspace_id, subject.id)
 
     async def standing(self, subject: Subject) -> tuple[PurposeStanding, ...]:
-        """Return the catalogue as this person meets it: what a page asks before it shows a button."""
+        """Return the catalogue as it is for this person: for a page, before it shows a button."""
         policy = await self._store.get_policy(subject.workspace_id)
         kinds = {factor.kind for factor in await self.list(subject)}
         return tuple(
@@ -86,7 +86,7 @@ class FactorService:
         return factor
 
     async def remove(self, requester: Requester, factor_id: str) -> Refusal | None:
-        """Remove a person's own factor. What it proved and nobody redeemed is worthless from then on."""
+        """Remove a person's own factor. Proofs of it that nobody redeemed are worthless from then on."""
         subject = requester.subject
         factor = await self.removable(subject, factor_id)
         if isinstance(factor, Refusal):

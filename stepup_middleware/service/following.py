@@ -1,4 +1,4 @@
-"""Those who follow the log: one reader for all of a process, and places for a bounded number of followers."""
+"""The followers of the log: one reader for all of a process, and slots for a bounded number of followers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stepup_middleware.stores.records import Records
 MOST_FOLLOWERS = 1_000  # at once, in this process
 MOST_OF_ONE = 8  # followers of one person at once
 _BATCH = 500  # records
-_RECENT = 2 * _BATCH  # records that are kept for the followers; who is further behind reads the store
-_POLL_SECONDS = 0.25  # how soon what another process wrote is seen, where the store cannot tell
+_RECENT = 2 * _BATCH  # records that are kept for the followers; a follower further behind reads the store
+_POLL_SECONDS = 0.25  # seconds until records of another process are seen, where the store does not notify
 
 
 class LogFeed:
@@ -40,7 +40,7 @@ class LogFeed:
     def follower(
         self, workspace_id: str | None, wanted: AuditFilter | None, after: int | None, by: str | None
     ) -> Follower:
-        """Return a follower that has a place. Raises ``TooManyFollowers`` where there is none left."""
+        """Return a follower that has a slot. Raises ``TooManyFollowers`` where there is none left."""
         if len(self._followers) >= MOST_FOLLOWERS:
             raise TooManyFollowers("the log has as many followers as one process serves")
         if by is not None and sum(each.by == by for each in self._followers) >= MOST_OF_ONE:
@@ -50,7 +50,7 @@ class LogFeed:
         return made
 
     def leave(self, follower: Follower) -> None:
-        """Give the place of a follower back, and wake it if it waits; the reader ends soon after the last one left."""
+        """Give the slot of a follower back, and wake it if it waits; the reader ends soon after the last one left."""
         self._followers.discard(follower)
         self._wake()
 
@@ -108,9 +108,9 @@ class LogFeed:
 
 
 class Follower(AsyncIterator[AuditRecord]):
-    """Yields records as they are written, for as long as its caller listens. It holds a place until it is closed.
+    """Yields records as they are written, for as long as its caller listens. It holds a slot until it is closed.
 
-    Let it go, or ``aclose()`` it, and the place is free.
+    Let it go, or ``aclose()`` it, and the slot is free.
     """
 
     __slots__ = ("__weakref__", "_ahead", "_closed", "_feed", "_position", "_wanted", "_workspace", "by")
@@ -142,7 +142,7 @@ class Follower(AsyncIterator[AuditRecord]):
         return self._ahead.popleft()
 
     async def aclose(self) -> None:
-        """Give the place back; whoever still waits for a record hears of the end."""
+        """Give the slot back; one that still waits for a record is told of the end."""
         self._closed = True
         self._ahead.clear()
         self._feed.leave(self)

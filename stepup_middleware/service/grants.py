@@ -27,7 +27,7 @@ class IssuedToken:
 
 
 def proof_data(factor: Factor, evidence: Mapping[str, Any]) -> dict[str, object]:
-    """Return what the event of a passed ceremony tells of the proof (``acr``, ``amr``: RFC 9470, RFC 8176)."""
+    """Return what the event of a passed ceremony says of the proof (``acr``, ``amr``: RFC 9470, RFC 8176)."""
     return {
         "acr": "phr" if factor.kind.phishing_resistant else "mfa",
         "amr": list(factor.kind.amr),

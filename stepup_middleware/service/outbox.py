@@ -30,10 +30,10 @@ class _Handover:
 class Outbox:
     """Sees to it that each alert reaches each sink, over failures and restarts (A06).
 
-    An alert is handed over by the process that wrote it. If a sink fails, or the process dies, whichever
-    process next looks for alerts that nobody holds hands it over again, to the sinks that did not have it.
-    So a sink gets an alert once, unless a process dies between the sink's taking it and the store's noting
-    that. ``sinks`` are names that every node gives to the same sinks; ``hand`` queues an event for one.
+    An alert is handed over by the process that wrote it. If a sink fails, or the process dies, the next process that
+    looks for alerts without an owner hands it over again, to the sinks that did not have it. So a sink gets an alert
+    once, unless a process dies between the sink's taking it and the store's noting that. ``sinks`` are names that every
+    node gives to the same sinks; ``hand`` queues an event for one.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Outbox:
         self._open[seq] = _Handover(had=set(had), queued=set(self._sinks) - set(had))
 
     def ended(self, seq: int, sink: str, *, taken: bool) -> None:
-        """Note that a sink took an event, or did not. Events that are no alerts are none of this."""
+        """Note that a sink took an event, or did not. Events that are not alerts change nothing."""
         handover = self._open.get(seq)
         if handover is None:
             return

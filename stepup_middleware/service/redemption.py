@@ -21,12 +21,12 @@ from stepup_middleware.stores.base import HotState
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester, logger
 
-LINKED_SHARE = 4  # links of other sites ask only while fewer than this part of the session's places is taken
+LINKED_SHARE = 4  # links of other sites ask only up to this part of the session's limit of open prompts
 LOCALE = "en"  # the language in which titles and consequences are shown
 
 
 class RedemptionService:
-    """Decides on applications. Every path that is not a redemption is a refusal."""
+    """Decides whether a request may run. Every path that is not a redemption is a refusal."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a session that is refused again and again costs the log: a bounded number of records, and a count."""
+"""Bounds what a session that is refused again and again writes to the log: some records, then a count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stepup_middleware.core.subject import Subject
 from stepup_middleware.stores.records import Records
 
 WINDOW = timedelta(minutes=5)
-TOLD = 32  # events of one session and reason that the log has each; of further ones each power of ten
+LOGGED_EACH = 32  # events of one session and reason that are all logged; of further ones each power of ten
 REFUSED_PRESENTATIONS = 64  # of one session in a window; then its tokens are not looked at
 MOST_SESSIONS = 10_000  # that are remembered at once
 
@@ -22,8 +22,8 @@ _Key = tuple[str, str, str, str]
 class RefusalThrottle:
     """Counts refusals per session and reason, in this process, for five minutes each.
 
-    What the log needs for its own sake is never counted here: attempts that are judged are bounded by their
-    buckets, prompts by the session's places, replays by their token. This is for refusals that nothing else bounds.
+    Records that the log needs for its own sake are never counted here: attempts that are judged are bounded by their
+    buckets, prompts by the session's limit, replays by their token. This is for refusals that nothing else bounds.
     """
 
     def __init__(self, store: Records) -> None:
@@ -33,7 +33,7 @@ class RefusalThrottle:
     async def log(self, subject: Subject, event: AuditEvent) -> None:
         """Write a refusal to the log, unless its session has had so many that only the count matters (D02)."""
         count = self._count(_key(subject, event.reason), event.at)
-        if count > TOLD:
+        if count > LOGGED_EACH:
             if not worth_logging(count):
                 return
             event = replace(event, data={**event.data, "count": count})

@@ -1,4 +1,4 @@
-"""Who is at the door: the signed-in person of a request, their address and browser."""
+"""The requester: the signed-in person of a request, their address and browser."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Requester:
 
 
 class Identification:
-    """Turns a scope into a requester, or into the refusal that it deserves.
+    """Turns a scope into a requester, or into a refusal.
 
     An exception in ``identify`` or in the address resolver is a refusal, never a requester without a name.
     """

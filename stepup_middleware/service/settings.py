@@ -1,4 +1,4 @@
-"""What ``StepUp`` is built from, checked where it is built: each fault says what to write instead."""
+"""Checks the settings of ``StepUp`` where it is built: each fault says what to write instead."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def checked_sinks(name: str, sinks: Any) -> tuple[Any, ...]:
 
 
 def check_clock(clock: object) -> None:
-    """Raise ``ConfigurationError`` for what cannot be called. What it returns is looked at when the app starts."""
+    """Raise ``ConfigurationError`` for an object that cannot be called. Its result is checked when the app starts."""
     if not callable(clock) or is_async(clock):
         raise ConfigurationError(
             f"clock is a plain function that returns an aware datetime, such as lambda: datetime.now(UTC): {clock!r}"

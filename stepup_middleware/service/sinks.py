@@ -91,7 +91,7 @@ class Dispatcher:
             logger.error("an event sink is too slow: its oldest events are dropped (the log has them)")
 
     async def close(self, *, seconds: float = 5.0) -> None:
-        """Give the sinks ``seconds`` to finish, then stop them. What is left of the alerts stays in the store."""
+        """Give the sinks ``seconds`` to finish, then stop them. Alerts that are left stay in the store."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._heard.join()

@@ -148,7 +148,7 @@ class StepUp:
         if self._starting is None or self._starting.done():
             self._starting = asyncio.create_task(self._open(), name="stepup-start")
             self._starting.add_done_callback(_seen)
-        await asyncio.shield(self._starting)  # who gives up waiting ends it for nobody else
+        await asyncio.shield(self._starting)  # a caller that gives up does not end it for the others
 
     async def _open(self) -> None:
         settings.check_moment(self._clock())
@@ -169,9 +169,7 @@ class StepUp:
             if self._parts.keeper is not None:
                 await self._parts.keeper.close()
             with suppress(StoreError):
-                await self._parts.store.records.append(
-                    []
-                )  # when this is written, the sinks have heard of all before it
+                await self._parts.store.records.append([])  # when this is written, the sinks have all before it
             await self._parts.dispatcher.close()
             await self._parts.store.close()
 
@@ -258,8 +256,8 @@ class StepUp:
         """Say whether the log can be written now, within ``store_timeout``: for a health page.
 
         Never raises for a store that is down.
-        While it is False tagged requests are refused, and all others are served: a reason to wake somebody, none
-        to take the node out of service.
+        While it is False tagged requests are refused, and all others are served: a reason for an alarm, not to take the
+        node out of service.
         """
         if not await self._usable():
             return False
@@ -274,7 +272,7 @@ class StepUp:
     def _in_time(self) -> asyncio.Timeout:
         """Bound what a request waits for the store, over all its calls: ``TimeoutError`` after ``store_timeout``.
 
-        What was handed to the store may still take effect; a redemption that does is logged as aborted.
+        A call that the store has taken may still take effect; a redemption that does is logged as aborted.
         """
         return asyncio.timeout(self._store_seconds)
 

@@ -52,7 +52,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPri
 
 
 class Deviations(TypedDict, total=False):
-    """How one response departs from an honest one. What is left out is honest.
+    """How one response departs from an honest one. Members that are left out are honest.
 
     ``user_present``, ``user_verified``, ``backup_eligible``, ``backed_up``: that flag for this response.
     ``extra_flags``: bits set on top, such as the reserved ``0x22``. ``sign_count``: the count that is signed

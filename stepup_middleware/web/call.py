@@ -144,7 +144,7 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
 def _is_from_own_page(request: Request, stepup: StepUp) -> bool:
     """Whether a state-changing call comes from one of our own origins (ASVS 3.5.1).
 
-    What a browser says about the origin must be right, and the request must be one that another site
+    The origin that a browser names must be right, and the request must be one that another site
     cannot make a browser send unasked: JSON or htmx. A native form is let in on the browser's word alone.
     """
     headers = request.headers

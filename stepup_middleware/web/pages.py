@@ -84,7 +84,8 @@ def prompt_view(
 
 
 def _account(prompt: Prompt) -> str:
-    """Return what tells a page whether two prompts are the same person's: no id, and nothing to look anybody up by."""
+    """Return a mark by which a page knows whether two prompts are the same person's: no id, and nothing to look anybody
+    up by."""
     named = json.dumps([prompt.workspace_id, prompt.subject_id], ensure_ascii=True)
     return sha256(b"stepup-account\0" + named.encode()).hexdigest()[:16]
 

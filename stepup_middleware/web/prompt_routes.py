@@ -36,7 +36,7 @@ async def show_prompt(call: Call) -> Response:
     view = prompt_view(prompt, purpose, call.base, kinds=kinds)
     if call.request.headers.get("hx-request") is not None:
         response = call.html_response(render("modal.html", call.stepup, call.base, prompt=view))
-        response.headers["StepUp-Prompt"] = view["url"]  # page.js believes no fragment that does not name itself here
+        response.headers["StepUp-Prompt"] = view["url"]  # page.js accepts only a fragment that names itself here
         return response
     if is_navigation(call.request.scope):
         if prompt.request.method != "GET":

@@ -1,4 +1,4 @@
-"""How a page of ours repeats the request that it was the answer to: exactly, or honestly not.
+"""How a page of ours repeats the request that it was the answer to: exactly, or not at all, with the reason.
 
 The page writes the form that was sent into hidden fields. Whether a browser makes the same request of them is not
 guessed: what it would send is written here as browsers write it (WHATWG URL §5.2, HTML §4.10.21), and compared with

@@ -60,7 +60,7 @@ async def download_evidence(call: Call) -> Response:
 
 
 async def list_purposes(call: Call) -> Response:
-    """Tell the catalogue as the caller meets it."""
+    """Return the catalogue of purposes, with the requirements of the caller's workspace."""
     standing = await call.stepup.factors.standing(call.requester.subject)
     return call.json_response(
         {

@@ -146,7 +146,7 @@ class PromptContract:
         assert isinstance(prompt, Prompt)
         assert isinstance(await store.ask(asked(), open_limit=3), TooMany)
         assert await store.cancel_prompt(held[1].prompt.id, event=CANCELLED, now=NOW)
-        assert isinstance(await store.ask(asked(), open_limit=3), TooMany)  # who cancels keeps the place
+        assert isinstance(await store.ask(asked(), open_limit=3), TooMany)  # a cancelled prompt still counts
         assert isinstance(await store.ask(asked(now=ends - MICROSECOND), open_limit=3), TooMany)
         assert isinstance(await store.ask(asked(now=ends), open_limit=3), Prompt)
 

@@ -28,7 +28,7 @@ DAY = timedelta(days=1)
 
 
 async def purge_at(store: HotState, now: datetime, limit: int = 1000) -> Purged:
-    """Purge at a moment for which a person vouches, with a record of that very moment."""
+    """Purge at a moment that a person confirms, with a record of that very moment."""
     await store.records.append([event(at=now, reason="now", retention_years=100)])
     return await store.records.purge(now=now, limit=limit, clock_confirmed=True)
 

@@ -1,4 +1,4 @@
-"""Replays of a spent token: each new presenter is told of, and a flood is counted."""
+"""Replays of a spent token: each new presenter is logged, and a flood is counted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .values import (
 
 
 class ReplayContract:
-    """Replays of a spent token: each new presenter is told of, and a flood is counted."""
+    """Replays of a spent token: each new presenter is logged, and a flood is counted."""
 
     async def test_a_flood_with_a_spent_token_leaves_an_event_per_power_of_ten(self, store: HotState) -> None:
         held = await hold(store)  # D09

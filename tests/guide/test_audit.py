@@ -12,7 +12,7 @@ from stepup_middleware import PLATFORM_PURPOSES, EventName
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.core.purposes import Catalogue
 from stepup_middleware.core.retention import CLOCKS_DIFFER, LONGEST_LEAP, TOKENS_STAY, later_by_years
-from stepup_middleware.service.refusal_throttle import REFUSED_PRESENTATIONS, TOLD
+from stepup_middleware.service.refusal_throttle import LOGGED_EACH, REFUSED_PRESENTATIONS
 
 from .harness import Ran
 
@@ -53,6 +53,6 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     assert CLOCKS_DIFFER.total_seconds() == 5 * 60
     assert f"tokens after {TOKENS_STAY.days} days" in PAGE
     assert f"its {OPEN_PROMPTS_PER_SESSION} places" in PAGE
-    assert f"up to the {TOLD}nd in five minutes" in PAGE
+    assert f"up to the {LOGGED_EACH}nd in five minutes" in PAGE
     assert f"After {REFUSED_PRESENTATIONS} refused tokens" in PAGE
     assert f"at least {Catalogue(PLATFORM_PURPOSES).factor_retention_years} years" in PAGE

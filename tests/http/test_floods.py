@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from stepup_middleware import EventName
-from stepup_middleware.service.refusal_throttle import MOST_SESSIONS, REFUSED_PRESENTATIONS, TOLD, RefusalThrottle
+from stepup_middleware.service.refusal_throttle import (
+    LOGGED_EACH,
+    MOST_SESSIONS,
+    REFUSED_PRESENTATIONS,
+    RefusalThrottle,
+)
 from stepup_middleware.testing.contract.values import NOW
 from tests.support import ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
@@ -40,7 +45,7 @@ async def test_a_token_shown_where_it_does_not_belong_fills_no_log_and_is_soon_n
     reasons = await told(house, lambda: ada.post(ROTATE, token=token))
     assert reasons["wrong_purpose"] == REFUSED_PRESENTATIONS
     assert reasons[""] <= 32  # the prompts that it brought
-    assert sum(reasons.values()) < 64 + 32 + TOLD + 5
+    assert sum(reasons.values()) < 64 + 32 + LOGGED_EACH + 5
     refused = await ada.post(TRANSMIT, token=token)
     assert (refused.status_code, code_of(refused)) == (429, "STEPUP_RATE_LIMITED")
     assert 0 < int(refused.headers["retry-after"]) <= 300
@@ -56,7 +61,7 @@ async def test_attempts_on_a_closed_bucket_are_counted_and_not_listed(house: Hou
     await tim.enrol("totp")
     prompt = await tim.prompt("POST", ROTATE)
     reasons = await told(house, lambda: tim.post(f"{prompt['prompt']['url']}/totp", json={"code": "000000"}))
-    assert reasons == {"wrong_code": 5, "rate_limited": TOLD + 1}
+    assert reasons == {"wrong_code": 5, "rate_limited": LOGGED_EACH + 1}
     last = (await house.events(EventName.BLOCKED))[-1]
     assert last.data["count"] == 100
 
@@ -64,7 +69,7 @@ async def test_attempts_on_a_closed_bucket_are_counted_and_not_listed(house: Hou
 async def test_enrolments_that_were_never_begun_are_counted_and_not_listed(house: House, ada: Browser) -> None:
     body = {"name": "x", "credential": {}}
     reasons = await told(house, lambda: ada.post("/stepup/factors/webauthn", json=body))
-    assert reasons == {"challenge_used": TOLD + 1}
+    assert reasons == {"challenge_used": LOGGED_EACH + 1}
 
 
 async def test_looking_at_somebody_elses_prompt_again_and_again_is_counted(house: House, ada: Browser) -> None:
@@ -72,7 +77,7 @@ async def test_looking_at_somebody_elses_prompt_again_and_again_is_counted(house
     await bob.enrol("passkey")
     prompt = await bob.prompt("POST", TRANSMIT)
     reasons = await told(house, lambda: ada.send("GET", prompt["prompt"]["url"]))
-    assert reasons == {"wrong_holder": TOLD + 1}
+    assert reasons == {"wrong_holder": LOGGED_EACH + 1}
     house.clock.advance(WINDOW)
     assert (await told(house, lambda: ada.send("GET", prompt["prompt"]["url"]), times=1)) == {}  # it is gone
 

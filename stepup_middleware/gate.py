@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -36,7 +36,7 @@ from stepup_middleware.frameworks import (
 )
 from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, bare, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
-from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async
+from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async, mark_async
 from stepup_middleware.request.context import DetailsSource, GuardedRequest, Tag, by_context, guarded_request
 from stepup_middleware.request.decision import Gate, admit
 from stepup_middleware.web.answers import problem_body, send_refusal, starlette_handler
@@ -50,7 +50,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
-async def require_step_up(
+def require_step_up(
     scope: Scope | Any,
     purpose: str,
     *,
@@ -59,7 +59,7 @@ async def require_step_up(
     token: str | bytes | None = None,
     bind_body: bool = True,
     bind_headers: Iterable[str] = (),
-) -> Proof:
+) -> Coroutine[Any, Any, Proof]:
     """Go on only with a redeemed proof for ``purpose``: for a handler that knows what it is about to do.
 
     ``scope`` is the request's ASGI scope, or the framework's request or WebSocket that has it as ``scope``. ``body``
@@ -69,8 +69,9 @@ async def require_step_up(
     One proof answers one question: the token that came with the request answers the first of it. Each further question
     in the same request or on the same WebSocket brings its own as ``token``.
 
-    Returns the proof; raises ``StepUpRequired``, which the middleware turns into the answer. Let it pass, or send its
-    ``problem`` by what way you like.
+    Awaited, it returns the proof, or raises ``StepUpRequired``, which the middleware turns into the answer. Let it
+    pass, or send its ``problem`` by what way you like. Where it was called and never awaited, the answer is replaced by
+    ``STEPUP_NEVER_ASKED``, for the action may have run unasked.
     """
     request, scope = scope, scope_among([scope])
     if scope is None:
@@ -82,6 +83,15 @@ async def require_step_up(
     given = token.encode("latin-1", "replace") if isinstance(token, str) else token
     gate = Gate(framework=_reached([request], scope), body=body, token=given, hands_on=False)
     guarded = guarded_request(scope)
+    question = _asked(guarded, tag, scope, gate, request)
+    guarded.note(question)
+    return question
+
+
+mark_async(require_step_up)
+
+
+async def _asked(guarded: GuardedRequest, tag: Tag, scope: Scope, gate: Gate, request: Any) -> Proof:
     return _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, [request])
 
 

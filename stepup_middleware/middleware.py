@@ -106,6 +106,7 @@ class StepUpMiddleware:
         finally:
             scope[KEY] = ENDED  # the context kept there would close a cycle: scope, context, server's request, scope
             if context.guarded is not None:
+                context.guarded.forgets()
                 self._ended(context.guarded, error)
             context.end()
             error = None  # and this one: the exception, its traceback, this frame, the exception

@@ -36,6 +36,7 @@ class RefusalCode(StrEnum):
     HEADERS_TOO_LONG = "STEPUP_HEADERS_TOO_LONG"
     EARLY_DATA = "STEPUP_EARLY_DATA"
     PARTLY_DONE = "STEPUP_PARTLY_DONE"
+    NEVER_ASKED = "STEPUP_NEVER_ASKED"
     FACTOR_CONFLICT = "STEPUP_FACTOR_CONFLICT"
     FACTOR_NOT_FOUND = "STEPUP_FACTOR_NOT_FOUND"
 
@@ -136,6 +137,12 @@ _ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
         "A part of this has been done",
         "One authorization was used, and the rest of the request asked for another. Look at what has been done before "
         "you go on, and do not send the whole request again.",
+    ),
+    RefusalCode.NEVER_ASKED: (
+        500,
+        "The app did not wait for you to confirm",
+        "This is a fault of the app: it went on without asking you, and the action may have run. Look before you do it "
+        "again, and tell your administrator.",
     ),
     RefusalCode.FACTOR_CONFLICT: (
         409,

@@ -148,8 +148,8 @@ async def _asgi(scope: Scope, receive: Receive, send: Send) -> None:
     """Have the signature of an ASGI app."""
 
 
-def mark_async(kind: type[Any]) -> None:
-    """Let ``iscoroutinefunction`` say of the instances that they are to be awaited, as Django asks it."""
+def mark_async(kind: Any) -> None:
+    """Let ``iscoroutinefunction`` say of a function, or of the instances of a class, that a call is to be awaited."""
     for module, name in ((inspect, "_is_coroutine_mark"), (asyncio.coroutines, "_is_coroutine")):
         if hasattr(module, name):
             setattr(kind, name, getattr(module, name))

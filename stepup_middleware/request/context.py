@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stepup_middleware.asgi import Message, Receive, Scope, Send
 from stepup_middleware.core.binding import BoundRequest, Details
 from stepup_middleware.core.proof import Proof
-from stepup_middleware.core.refusals import Refusal
+from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError
 
 from .body import RequestBody
@@ -140,6 +141,7 @@ class GuardedRequest:
     """
 
     __slots__ = (
+        "_asked",
         "answered",
         "began",
         "context",
@@ -173,6 +175,7 @@ class GuardedRequest:
         self.firm = False
         self.handed_on: Question | None = None
         self.spent_cookie: bytes | None = None
+        self._asked: list[Coroutine[Any, Any, Proof]] = []
         context.send = self.send
 
     @property
@@ -189,6 +192,10 @@ class GuardedRequest:
         if self.swapped:
             return
         kind = message["type"]
+        if self._asked and self.forgets():
+            if self.began or kind not in _BEGINNINGS:
+                raise ConfigurationError("the connection is cut: a step-up was not awaited")
+            self.refusal, self.firm = Refusal(code=RefusalCode.NEVER_ASKED), True
         if kind in _BEGINNINGS:
             if self.refusal is not None and not self.answered:
                 if self.firm or _is_error(message):
@@ -224,6 +231,22 @@ class GuardedRequest:
         if self.spent_cookie is not None:
             marked.append((b"set-cookie", self.spent_cookie))
         return {**message, "headers": marked}
+
+    def note(self, question: Coroutine[Any, Any, Proof]) -> None:
+        """Keep in mind that a handler has asked, and must await the answer before it answers itself."""
+        self._asked = [*filter(_is_open, self._asked), question]
+
+    def forgets(self) -> bool:
+        """Whether a handler goes on without having awaited what it asked. Says so in the log."""
+        forgotten, self._asked = list(filter(_is_open, self._asked)), []
+        for question in forgotten:
+            question.close()
+            logger.critical(
+                "require_step_up was called and never awaited for %s: nobody was asked, and the action may have run. "
+                "Write `await require_step_up(...)`; in a sync handler, call it through the event loop",
+                self.scope.get("path"),
+            )
+        return bool(forgotten)
 
     @contextmanager
     def handing_on(self) -> Iterator[None]:
@@ -264,6 +287,10 @@ def guarded_request(scope: Scope | None) -> GuardedRequest:
     if context.guarded is None:
         context.guarded = GuardedRequest(context, context.installation, scope)
     return context.guarded
+
+
+def _is_open(question: Coroutine[Any, Any, Proof]) -> bool:
+    return inspect.getcoroutinestate(question) == inspect.CORO_CREATED
 
 
 def _is_error(message: Message) -> bool:

@@ -166,7 +166,9 @@ async def _answer(guarded: GuardedRequest, refusal: Refusal, scope: Scope) -> Re
 
 def outward(guarded: GuardedRequest, refusal: Refusal) -> Refusal:
     """Return what a whole request is answered: once a part of it has been authorized, never to send it again."""
-    return refusal if guarded.proof is None else Refusal(code=RefusalCode.PARTLY_DONE)
+    if guarded.proof is None or refusal.code is RefusalCode.NEVER_ASKED:
+        return refusal
+    return Refusal(code=RefusalCode.PARTLY_DONE)
 
 
 async def send_refusal(guarded: GuardedRequest, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

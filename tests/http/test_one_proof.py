@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +17,7 @@ import anyio.from_thread
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -128,6 +129,76 @@ async def test_a_spent_token_answers_no_second_question_of_the_same_words(tmp_pa
         answer = await ada.step_up("POST", "/twice", "passkey")
         assert (answer.status_code, runs) == (409, {"x": 1})
         assert await ada.house.events(EventName.REUSED) == []  # nobody has presented it again: no alarm
+
+
+def _forgetting(kind: str, runs: Counter[str]) -> Endpoint | Callable[[Request], Response]:
+    """Return an endpoint that calls ``require_step_up`` and does not await it, then acts and answers."""
+
+    def acted(request: Request) -> Response:
+        require_step_up(request, PURPOSE)  # type: ignore[unused-coroutine]
+        runs["x"] += 1
+        return PlainTextResponse("acted")
+
+    async def forgets(request: Request) -> Response:
+        return acted(request)
+
+    async def fails(request: Request) -> Response:
+        acted(request)
+        raise RuntimeError("of the app")
+
+    async def catches(request: Request) -> Response:
+        with suppress(StepUpRequired):
+            await require_step_up(request, OTHER)
+        return acted(request)
+
+    async def streams(request: Request) -> Response:
+        async def pieces() -> AsyncIterator[str]:
+            yield "a"
+            acted(request)
+            yield "b"
+
+        return StreamingResponse(pieces())
+
+    made: dict[str, Any] = {"sync": acted, "async": forgets, "fails": fails, "catches": catches, "streams": streams}
+    return made[kind]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "fails", "catches"])
+async def test_a_question_that_is_never_awaited_does_not_pass_unseen(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = Counter[str]()
+    async with ada_at(tmp_path, Route("/x", _forgetting(kind, runs), methods=["POST"])) as ada:
+        with suppress(RuntimeError):
+            answer = await ada.post("/x")
+            assert (answer.status_code, code_of(answer)) == (500, "STEPUP_NEVER_ASKED")
+            assert "stepup-prompt" not in answer.headers
+        assert runs == {"x": 1}
+    (said,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert "never awaited for /x" in said.getMessage()
+
+
+async def test_a_question_that_a_stream_does_not_await_cuts_the_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = Counter[str]()
+    async with ada_at(tmp_path, Route("/x", _forgetting("streams", runs), methods=["POST"])) as ada:
+        with pytest.raises(BaseException) as raised:  # Starlette may put it into a group
+            await ada.post("/x")
+        assert "was not awaited" in repr(raised.value)
+    assert "never awaited for /x" in caplog.text
+
+
+async def test_a_question_that_is_awaited_later_is_no_forgotten_one(tmp_path: Path) -> None:
+    async def gathers(request: Request) -> Response:
+        question = require_step_up(request, PURPOSE)
+        await asyncio.sleep(0)
+        await asyncio.wait_for(question, 5)
+        return PlainTextResponse("acted")
+
+    assert inspect.iscoroutinefunction(require_step_up) or asyncio.iscoroutinefunction(require_step_up)
+    async with ada_at(tmp_path, Route("/x", gathers, methods=["POST"])) as ada:
+        assert (await ada.step_up("POST", "/x", "passkey")).text == "acted"
 
 
 # N06

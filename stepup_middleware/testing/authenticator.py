@@ -184,6 +184,7 @@ class VirtualAuthenticator:
         ``excludeCredentials`` names and this authenticator holds, and ``ValueError`` where it can do none
         of the wanted algorithms.
         """
+        _check_options(options, "pubKeyCredParams")
         excluded = {one["id"] for one in options.get("excludeCredentials", [])}
         if any(bytes_to_base64url(one.credential_id) in excluded for one in self.credentials):
             raise LookupError("this authenticator holds an excluded credential")
@@ -257,6 +258,7 @@ class VirtualAuthenticator:
         }
 
     def _allowed(self, options: dict[str, Any]) -> VirtualCredential:
+        _check_options(options, "rpId")
         held = {bytes_to_base64url(one.credential_id): one for one in self.credentials if one.rp_id == options["rpId"]}
         for allowed in options.get("allowCredentials", []):
             if allowed["id"] in held:
@@ -331,6 +333,12 @@ def _cose_members(key: PrivateKey, algorithm: int) -> dict[int, Any]:
         numbers = key.public_key().public_numbers()
         return {1: 3, 3: algorithm, -1: _unsigned(numbers.n), -2: _unsigned(numbers.e)}
     return {1: 1, 3: algorithm, -1: 6, -2: key.public_key().public_bytes_raw()}
+
+
+def _check_options(options: dict[str, Any], member: str) -> None:
+    if member not in options:
+        said = options.get("detail") or options
+        raise ValueError(f"these are no options of a ceremony, but another answer of the server: {said}")
 
 
 def _unsigned(number: int) -> bytes:

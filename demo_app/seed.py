@@ -59,8 +59,8 @@ def spread(count: int, total: int) -> Iterator[int]:
 
 async def seed(change: Transaction, *, now: datetime, vault: Vault) -> None:
     """Write the first rows of the workspace."""
+    password_hash = await asyncio.to_thread(hash_password, DEMO_PASSWORD)  # the same for all, as is the password
     for account_id, email, name, is_admin in ACCOUNTS:
-        password_hash = await asyncio.to_thread(hash_password, DEMO_PASSWORD)
         await change.run(
             "INSERT INTO account VALUES (?, ?, ?, ?, ?)", account_id, email, name, int(is_admin), password_hash
         )

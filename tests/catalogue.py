@@ -13,6 +13,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -77,6 +78,7 @@ def named_in(source: str) -> Iterator[tuple[str, str]]:
                 yield id_, node.name
 
 
+@cache
 def tests_by_case() -> dict[str, list[str]]:
     """Return the tests that name each case, as ``path::test``."""
     found: dict[str, list[str]] = {}

@@ -32,7 +32,9 @@ LONGEST = (  # begun first, so that no worker is left alone with one of them in 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Run the whole suite in a process a core; what is named on the command line runs in this process alone.
+    """Run the whole suite in a process a core and one more; what is named on the command line runs in this one alone.
+
+    The one more works while others wait, for a browser or a server.
 
     The tests of a file stay together: they share its servers and its browser. ``-n`` says otherwise.
     """
@@ -43,12 +45,18 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):  # a worker asks as well, and must not have workers of its own
         return
     if option.numprocesses is None and option.dist == "no":
-        option.numprocesses = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        option.numprocesses = cores + 1
         option.dist, option.loadscopereorder = "loadfile", False
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is quick, and put the longest files first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is quick, leave whole sweeps to ``-m exhaustive``, and put the longest files first."""
+    if "exhaustive" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("exhaustive") is not None]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]
     rank = {TESTS / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
     for item in items:

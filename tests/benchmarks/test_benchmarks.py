@@ -15,7 +15,7 @@ from .harness import TIMES, Benchmark, Figure, Result, Sample, Scale, Sides, Una
 from .suite import SUITE
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("benchmark", SUITE, ids=lambda benchmark: benchmark.name)
 async def test_a_benchmark_yields_a_value_of_each_of_its_figures(benchmark: Benchmark) -> None:
     try:

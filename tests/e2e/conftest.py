@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
-import signal
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright, expect
 
 from tests.machine import free_port
+
+from .demo_process import demo_process
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -63,39 +63,37 @@ async def browser() -> AsyncIterator[Browser]:
 
 @dataclass
 class Demo:
-    """A running demo: its address, its database and its process."""
+    """A running demo: its address, its database, and its process where it was started by ``start_demo``."""
 
     url: str
     database: Path
-    process: asyncio.subprocess.Process
     log: Path
+    process: ForkServerProcess | None = None
 
 
 async def start_demo(folder: Path, *, database: Path | None = None, arguments: tuple[str, ...] = ()) -> Demo:
-    """Start the demo on a free port, and return once it has said where it listens."""
+    """Start the demo on a free port, and return once it listens."""
     database = database or folder / "axis.db"
     log = folder / "demo.out"
     port = free_port()
-    with log.open("ab") as out:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "demo_app", "--port", str(port), "--database", str(database), *arguments,
-            stdout=asyncio.subprocess.PIPE, stderr=out, env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )  # fmt: skip
-    assert process.stdout is not None
+    process = demo_process(["--port", str(port), "--database", str(database), *arguments], log)
+    await asyncio.to_thread(process.start)
+
+    def check() -> None:
+        assert process.is_alive(), f"the demo did not start: {log.read_text()}"
+
     async with asyncio.timeout(60):
-        while line := await process.stdout.readline():
-            if found := re.search(rb"http://localhost:\d+", line):
-                await listening(port)
-                return Demo(url=found.group().decode(), database=database, process=process, log=log)
-    raise AssertionError(f"the demo did not start: {log.read_text()}")
+        await listening(port, check)
+    return Demo(url=f"http://localhost:{port}", database=database, log=log, process=process)
 
 
-async def listening(port: int) -> None:
-    """Return once the server takes connections; its address is printed a moment before."""
+async def listening(port: int, check: Callable[[], None] = lambda: None) -> None:
+    """Return once the server takes connections; ``check`` raises where it never will."""
     while True:
         try:
             _, writer = await asyncio.open_connection("localhost", port)
         except OSError:
+            check()
             await asyncio.sleep(0.05)
         else:
             writer.close()
@@ -104,14 +102,12 @@ async def listening(port: int) -> None:
 
 
 async def stop_demo(demo: Demo) -> None:
-    if demo.process.returncode is None:
-        demo.process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(15):
-                await demo.process.wait()
-        except TimeoutError:
-            demo.process.kill()
-            await demo.process.wait()
+    assert demo.process is not None
+    demo.process.terminate()
+    await asyncio.to_thread(demo.process.join, 15)
+    if demo.process.exitcode is None:
+        demo.process.kill()
+        await asyncio.to_thread(demo.process.join)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

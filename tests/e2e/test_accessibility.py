@@ -1,8 +1,12 @@
-"""Every page and each state of the modal, without a finding of axe (WCAG 2.2 AA), and the keyboard alone."""
+"""Every page and each state of the modal, without a finding of axe (WCAG 2.2 AA), and the keyboard alone.
+
+By default each page and state is looked at in one of the looks, in turn; ``-m exhaustive`` takes each in all of them.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -11,43 +15,66 @@ from playwright.async_api import Browser, Locator, expect
 from demo_app.guide_pages import guide
 
 from .album import Look, album
-from .conftest import OWNER, PASSWORD, Demo, Person, open_person
+from .conftest import OWNER, PASSWORD, Demo, Person
 
 
-async def findings(person: Person) -> list[Any]:
-    await person.page.wait_for_timeout(400)  # what fades in has its colours only afterwards
-    found: list[Any] = (await Axe().run(person.page)).response["violations"]
-    return [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
+class Appearance(NamedTuple):
+    """How wide a window is, in pixels, and which colours the person prefers."""
+
+    width: int
+    scheme: Literal["light", "dark"]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-async def test_no_page_and_no_state_of_the_modal_has_a_finding(
-    browser: Browser, demo: Demo, width: int, scheme: str
-) -> None:
+APPEARANCES = (Appearance(1280, "light"), Appearance(360, "dark"))
+Choice = Callable[[int], Sequence[Appearance]]  # in which appearances the n-th page is looked at
+CHOICES = [
+    pytest.param(lambda number: [APPEARANCES[number % len(APPEARANCES)]], id="in turn"),
+    pytest.param(lambda _: APPEARANCES, id="all", marks=pytest.mark.exhaustive),
+]
+# what fades in has its colours only afterwards; a spinner has no end
+SETTLED = """Promise.allSettled(document.getAnimations()
+    .filter((each) => each.effect.getComputedTiming().endTime !== Infinity).map((each) => each.finished))"""
+
+
+async def findings(person: Person, appearances: Sequence[Appearance]) -> list[Any]:
+    """Return what axe finds on the page at which a person is, and where it scrolls sideways."""
+    found: list[Any] = []
+    for width, scheme in appearances:
+        await person.page.set_viewport_size({"width": width, "height": 800})
+        await person.page.emulate_media(color_scheme=scheme)
+        await person.page.evaluate(SETTLED)
+        violations = (await Axe().run(person.page)).response["violations"]
+        found += [(width, scheme, each["id"], [node["html"][:120] for node in each["nodes"]]) for each in violations]
+        if await person.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+            found.append((width, scheme, "scrolls sideways"))
+    return found
+
+
+@pytest.mark.parametrize("chosen", CHOICES)
+async def test_no_page_and_no_state_of_the_modal_has_a_finding(browser: Browser, demo: Demo, chosen: Choice) -> None:
     found: dict[str, list[Any]] = {}
 
     def look_as(_: str) -> Look:
         async def look(person: Person, name: str, whole: bool) -> None:
-            found[name] = await findings(person)
-            if await person.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
-                found[name].append(f"scrolls sideways at {width} px")
+            found[name] = await findings(person, chosen(len(found)))
 
         return look
 
-    view = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    view = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"}
     await album(browser, demo, {"view": view}, look_as)
     assert len(found) > 30
     assert {where: what for where, what in found.items() if what} == {}
 
 
-async def test_no_page_of_the_guide_has_a_finding(browser: Browser, demo: Demo) -> None:
-    person = await open_person(browser, demo, viewport={"width": 360, "height": 800})
+@pytest.mark.parametrize("chosen", CHOICES)
+async def test_no_page_of_the_guide_has_a_finding(person: Person, chosen: Choice) -> None:
     await person.sign_in()
     found = {}
-    for page in guide().pages:
+    for number, page in enumerate(guide().pages):
         await person.go(page.url)
-        found[page.name] = await findings(person)
-    await person.context.close()
+        await expect(person.page.get_by_role("heading", level=1)).to_have_text(page.title)
+        found[page.url] = await findings(person, chosen(number))
+    assert len(found) > 20
     assert {where: what for where, what in found.items() if what} == {}
 
 

@@ -156,7 +156,7 @@ async def worker(database: Path) -> AsyncIterator[Demo]:
             while b"Uvicorn running" not in log.read_bytes():
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.05)
-        yield Demo(url=url, database=database, process=process, log=log)
+        yield Demo(url=url, database=database, log=log)
     finally:
         process.send_signal(signal.SIGINT)
         try:

@@ -1,33 +1,12 @@
-"""The guide in a real browser: readable on a phone, without a finding of axe, its code copied by the keyboard."""
+"""The guide in a real browser: its code copied by the keyboard, its pages walked by their links."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
 from demo_app.guide_pages import guide
 
-from .conftest import Demo, Person, open_person
-from .test_accessibility import findings
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-async def test_no_page_of_the_guide_has_a_finding(browser: Browser, demo: Demo, width: int, scheme: Any) -> None:
-    person = await open_person(browser, demo, viewport={"width": width, "height": 800}, color_scheme=scheme)
-    await person.sign_in()
-    found = {}
-    for page in guide().pages:
-        await person.go(page.url)
-        await expect(person.page.get_by_role("heading", level=1)).to_have_text(page.title)
-        if what := await findings(person):
-            found[page.url] = what
-        wide = await person.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-        assert not wide, f"{page.url} scrolls sideways at {width} px"
-    await person.context.close()
-    assert found == {}
-    assert person.faults == []
+from .conftest import Person
 
 
 async def test_a_block_of_code_is_copied_with_the_keyboard(person: Person) -> None:

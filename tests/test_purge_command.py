@@ -18,20 +18,20 @@ from stepup_middleware.cli import main
 from stepup_middleware.cli.output import PROGRESS_EVERY
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import all_records, assert_chains_hold
+from stepup_middleware.testing.contract.values import MACS, all_records, assert_chains_hold
 
 
 async def aged(path: Path, *, days: int, count: int = 30) -> None:
     """Write a log whose records are so old."""
     at = datetime.now(UTC) - timedelta(days=days)
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         await store.append(
             [AuditEvent(at=at, name=EventName.BLOCKED, workspace_id="w", subject_id="u") for _ in range(count)]
         )
 
 
 async def left(path: Path) -> int:
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         await assert_chains_hold(store)
         return len(await all_records(store))
 

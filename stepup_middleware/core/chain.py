@@ -83,7 +83,21 @@ def _fault(record: AuditRecord, field: str, problem: str) -> ChainFault:
     return ChainFault(chain=record.chain, link=record.link, seq=record.seq, field=field, problem=problem)
 
 
-def read_record(seq: int, chain: str, link: int, previous: bytes, hash_: bytes, body: str) -> AuditRecord:
+def read_record(
+    seq: int,
+    chain: str,
+    link: int,
+    previous: bytes,
+    hash_: bytes,
+    body: str,
+    *,
+    id_: str = "",
+    entry: str = "",
+    mac: bytes = b"",
+    refused: str | None = None,
+    log: int | None = None,
+    index: int | None = None,
+) -> AuditRecord:
     """Return the record of a stored row. The fields come from the hashed text, never from index columns.
 
     Raises ``ValueError`` or ``KeyError`` when the text is no event.
@@ -97,6 +111,13 @@ def read_record(seq: int, chain: str, link: int, previous: bytes, hash_: bytes, 
         previous=previous,
         hash=hash_,
         body=body,
+        id=id_,
+        salt=fields.get("salt", ""),
+        entry=entry,
+        mac=mac,
+        log=log,
+        index=index,
+        refused=None if index is not None else refused,
         at=datetime.fromisoformat(fields["at"]),
         event=EventName(fields["event"]),
         severity=Severity(fields["severity"]),

@@ -187,12 +187,16 @@ def decide(row: TokenRow | None, shown: Presentation, *, factor_live: bool) -> D
     return Decision(verdict=Verdict.REDEEMED)
 
 
-def epoch_refusal(shown: Presentation, row: TokenRow, *, lasts: bool, factor_live: bool) -> Decision | None:
+def epoch_refusal(
+    shown: Presentation, row: TokenRow, *, lasts: bool, factor_live: bool, authorized: bool
+) -> Decision | None:
     """Return why a token that a hot server redeemed does not count, None when it does.
 
     S27, S29: an epoch ends when the hot server is another one, so what a copy of it revived counts for nothing.
-    ``lasts``: the token's epoch is the present one.
+    ``lasts``: the token's epoch is the present one. ``authorized``: the log says that it authorized an action before.
     """
+    if authorized:
+        return decide(replace(row, state=TokenState.REDEEMED), shown, factor_live=factor_live)
     if lasts and factor_live:
         return None
     decision = decide(

@@ -109,13 +109,15 @@ class AuditEvent:
         """Whether somebody must hear of it at once: a replay by somebody who was not told of before."""
         return self.name is EventName.REUSED and self.data.get("new_presenter") is True
 
-    def body(self) -> str:
-        """Return the canonical text that the chain hashes and the store keeps: that of ``as_dict``, part by part.
+    def body(self, salt: str = "") -> str:
+        """Return the canonical text of the event (RFC 8785): that of ``as_dict``, part by part.
 
-        A test compares the two over generated events. It is written for every event, in the thread that all
+        ``salt``, 32 hexadecimal digits, is one member more, which the body of a record has. A test compares the text
+        with that of the general encoder over generated events. It is written for every event, in the thread that all
         writes wait for, and the general encoder takes three times as long.
         """
         text, name = canonical_string, self.name
+        salted = f',"salt":"{salt}"' if salt else ""
         return (
             f'{{"at":"{iso(self.at)}","data":{canonical_json(dict(self.data)) if self.data else "{}"}'
             f',"details":{canonical_json(self.details) if self.details else "[]"}'
@@ -125,7 +127,7 @@ class AuditEvent:
             f',"policy_version":{"null" if self.policy_version is None else self.policy_version}'
             f',"prompt":{text(self.prompt_id)},"purpose":{text(self.purpose)},"reason":{text(self.reason)}'
             f',"request":{"null" if self.request is None else self.request.text()}'
-            f',"requirement":{_word(self.requirement)},"retention_years":{self.retention_years}'
+            f',"requirement":{_word(self.requirement)},"retention_years":{self.retention_years}{salted}'
             f',"session":{text(self.session)},"severity":"{name.severity}","subject":{text(self.subject_id)}'
             f',"subject_name":{text(self.subject_name)},"user_agent":{text(self.user_agent)},"v":1'
             f',"workspace":{text(self.workspace_id)}}}'
@@ -166,10 +168,14 @@ def _word(value: StrEnum | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """An event as the log has it: with its place in the log and in its chain.
+    """An event as the log has it: with its place in the log, in the tree and in its chain.
 
-    ``seq`` orders the whole log, ``chain`` and ``link`` place the record in one hash chain, ``previous``
-    and ``hash`` are 32 bytes. ``body`` is the canonical text that was hashed.
+    ``seq`` orders the whole log; ``id`` names the record for ever. ``body`` is the canonical text with its ``salt``;
+    ``entry`` is what stays of it after a purge, and the leaf of the tree (``log.records``); ``mac`` covers id and
+    entry. ``index`` is the place of the leaf in the tree, None until it has one, and ``log`` the number of the tree
+    (a database has one, and another for each time that a new log was begun). ``refused`` says why it never gets one.
+
+    ``chain`` and ``link`` place the record in one hash chain, ``previous`` and ``hash`` are 32 bytes.
 
     All else is read from that text, and is what ``AuditEvent`` says of it: ``event`` (its name), ``severity``,
     ``outcome``, ``at``, ``workspace_id``, ``subject_id``, ``subject_name``, ``session``, ``ip``, ``user_agent``,
@@ -183,6 +189,13 @@ class AuditRecord:
     previous: bytes
     hash: bytes
     body: str
+    id: str = ""
+    salt: str = ""
+    entry: str = ""
+    mac: bytes = b""
+    log: int | None = None
+    index: int | None = None
+    refused: str | None = None
     at: datetime
     event: EventName
     severity: Severity

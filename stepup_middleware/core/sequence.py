@@ -33,7 +33,7 @@ def is_canonical(record: AuditRecord) -> bool:
     A member that is named twice, spelt in another way or not known does not come out of the encoder again.
     """
     try:
-        return isinstance(record.data, dict) and record.as_event().body() == record.body
+        return isinstance(record.data, dict) and record.as_event().body(record.salt) == record.body
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return False
 

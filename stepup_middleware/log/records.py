@@ -17,8 +17,9 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 
 from stepup_middleware.core.canonical import canonical_json, strict_json
+from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.keys import KeyRing
-from stepup_middleware.core.moments import iso
+from stepup_middleware.core.moments import iso, to_micros
 from stepup_middleware.core.retention import later_by_years
 
 from .merkle import hash_leaf
@@ -27,7 +28,8 @@ SALT_BYTES = 16
 ENTRY_VERSION = 1
 LARGEST_ENTRY = 256  # bytes
 MAC_BYTES = 36  # 4 of the key's id, 32 of HMAC-SHA-256
-_KEY_ID_BYTES = 4
+KEY_ID_BYTES = 4  # with which a MAC begins
+CHANCE_BYTES = 32  # random bytes that a record takes: its salt, and what makes its id its own
 _SALT = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 Scalar = str | int | bool | bytes | datetime | date | None
@@ -115,7 +117,7 @@ class RowMacs:
     __slots__ = ("_keys",)
 
     def __init__(self, ring: KeyRing) -> None:
-        self._keys = {sha256(b"stepup-row-mac\0" + key).digest()[:_KEY_ID_BYTES]: key for key in ring.derive("row-mac")}
+        self._keys = {sha256(b"stepup-row-mac\0" + key).digest()[:KEY_ID_BYTES]: key for key in ring.derive("row-mac")}
 
     @property
     def key_ids(self) -> tuple[bytes, ...]:
@@ -128,13 +130,13 @@ class RowMacs:
 
     def holds(self, kind: RowKind, values: Mapping[str, Scalar], mac: bytes | None) -> bool:
         """Tell whether a row is as it was written by somebody who had one of the keys."""
-        if mac is None or len(mac) != MAC_BYTES or mac[:_KEY_ID_BYTES] not in self._keys:
+        if mac is None or len(mac) != MAC_BYTES or mac[:KEY_ID_BYTES] not in self._keys:
             return False
-        return hmac.compare_digest(mac, self._made(mac[:_KEY_ID_BYTES], kind.text(values)))
+        return hmac.compare_digest(mac, self._made(mac[:KEY_ID_BYTES], kind.text(values)))
 
     def is_current(self, mac: bytes) -> bool:
         """Tell whether a MAC was made under the first key."""
-        return mac[:_KEY_ID_BYTES] == self.key_ids[0]
+        return mac[:KEY_ID_BYTES] == self.key_ids[0]
 
     def missing(self, in_use: Sequence[bytes]) -> list[bytes]:
         """Return those of the key ids in use in a database that no key of the ring has: a reason not to start."""
@@ -145,6 +147,44 @@ class RowMacs:
 
     def __repr__(self) -> str:
         return f"<RowMacs of {len(self._keys)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRecord:
+    """A record as the log keeps it: its id, its salted body, its entry, and the MAC over id and entry."""
+
+    id: str
+    body: str
+    entry: str
+    mac: bytes
+
+
+class RecordSealer:
+    """Makes records of events, where the events are made: nobody else can."""
+
+    __slots__ = ("_macs",)
+
+    def __init__(self, macs: RowMacs) -> None:
+        self._macs = macs
+
+    def seal(self, event: AuditEvent, chance: bytes) -> SealedRecord:
+        """Return the record of an event. ``chance`` are ``CHANCE_BYTES`` random bytes."""
+        body = event.body(chance[:SALT_BYTES].hex())
+        return self.seal_body(body, at=event.at, retention_years=event.retention_years, chance=chance)
+
+    def seal_body(self, body: str, *, at: datetime, retention_years: int, chance: bytes) -> SealedRecord:
+        """Return the record of a body that has its salt: that of the first bytes of ``chance``."""
+        id_ = record_id(at, chance[SALT_BYTES:])
+        entry = entry_of(body, at=at, retention_years=retention_years).text
+        return SealedRecord(id_, body, entry, self._macs.make(RECORD, {"id": id_, "entry": entry}))
+
+
+def record_id(at: datetime, chance: bytes) -> str:
+    """Return the id of a record, in hexadecimal: the millisecond of its time in 12 digits, then ``chance``.
+
+    Ids that grow with time keep the indexes over records small in motion, as those of prompts do.
+    """
+    return f"{to_micros(at) // 1000:012x}{chance.hex()}"
 
 
 def _typed(value: Scalar) -> object:

@@ -16,6 +16,7 @@ from stepup_middleware.core.purposes import Catalogue, Purpose
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.base import HotState
 
 from . import settings
@@ -96,6 +97,7 @@ def wire(
         raise ConfigurationError("head_key is one of secret_key: make one of its own with `stepup keygen --head`")
 
     records = store.records
+    records.use(RowMacs(keys))
     catalogue = Catalogue(settings.checked_purposes(purposes))
     codec = TokenCodec(keys.derive("token"))
     secret_box = SecretBox(keys.derive("totp-secret"))

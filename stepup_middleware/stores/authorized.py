@@ -1,12 +1,13 @@
 """``ACTION_AUTHORIZED`` at speed: the one event that is written for every redemption.
 
-The text is that of ``presentation_event(...).body()``, byte for byte (a test compares them over generated
+The text is that of ``presentation_event(...).body(salt)``, byte for byte (a test compares them over generated
 values), put together from its parts: what the presentation knows is prepared before the transaction begins,
 and what the row knows is added in it.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from stepup_middleware.core.decisions import Decision, Presentation, TokenRow, V
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.presentations import presentation_event
+from stepup_middleware.log.records import CHANCE_BYTES, SALT_BYTES
 
 from .rows import Row, redeemed_token
 
@@ -34,26 +36,29 @@ class PreparedRedemption(NamedTuple):
     before_version: str
     before_requirement: str
     before_end: str
+    chance: bytes  # of the record: its salt, and what makes its id its own
 
 
 def prepare_redemption(shown: Presentation, row: Row | None = None) -> PreparedRedemption:
     """Prepare a presentation before its batch begins."""
+    chance = os.urandom(CHANCE_BYTES)
     return PreparedRedemption(
         shown,
         row,
         f'{{"at":"{iso(shown.now)}","data":{{}},"details":{canonical_json(shown.details)},"event":"{NAME}","factor":"',
         f',"flags":[],"ip":{quote(shown.ip)},"outcome":"{OUTCOME}","policy_version":',
         f',"purpose":{quote(shown.purpose)},"reason":"","request":{shown.request.text()},"requirement":"',
-        f'","retention_years":{shown.retention_years},"session":{quote(shown.session)},"severity":"{_SEVERITY}"'
+        f'","retention_years":{shown.retention_years},"salt":"{chance[:SALT_BYTES].hex()}","session":{quote(shown.session)},"severity":"{_SEVERITY}"'
         f',"subject":{quote(shown.subject_id)},"subject_name":{quote(shown.subject_name)}'
         f',"user_agent":{quote(shown.user_agent)},"v":1,"workspace":{quote(shown.workspace_id)}}}',
+        chance,
     )
 
 
 def authorized_body(prepared: PreparedRedemption, facts: Row) -> str:
     """Return the canonical text of the event, with the ``Facts`` of the row."""
     prompt, factor, factor_kind, requirement, policy_version, _, _ = facts
-    _, _, before_factor, before_version, before_requirement, before_end = prepared
+    _, _, before_factor, before_version, before_requirement, before_end, _ = prepared
     return (
         f'{before_factor}{factor_kind}","factor_id":{quote(factor)}{before_version}{policy_version}'
         f',"prompt":{quote(prompt)}{before_requirement}{requirement}{before_end}'

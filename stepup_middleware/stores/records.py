@@ -6,7 +6,7 @@ What holds for every method is written in ``base``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,10 @@ from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
 from stepup_middleware.core.retention import Purged
+from stepup_middleware.log.integrator import BATCH, SeenTree, Step, TreeState
+from stepup_middleware.log.records import RowMacs
+from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
+from stepup_middleware.log.tiles import TileId
 
 
 class Opened(ABC):
@@ -49,7 +53,11 @@ class Opened(ABC):
 
 
 class AuditLog(ABC):
-    """The log, for whoever only reads it: to verify it, to export it, to make evidence of it."""
+    """The log, for whoever only reads it: to verify it, to export it, to make evidence of it.
+
+    Its records are the leaves of a tree (``log``), some time after they were written. There is one tree, numbered 1,
+    and another for each time that a new log was begun: ``log=None`` is the last of them, which grows.
+    """
 
     @abstractmethod
     async def audit_after(
@@ -60,6 +68,40 @@ class AuditLog(ABC):
     @abstractmethod
     async def last_seq(self) -> int:
         """Return the highest sequence number of the log, 0 when it is empty."""
+
+    @abstractmethod
+    async def trees(self) -> tuple[TreeState, ...]:
+        """Return the state of each tree, the first of them first; nothing before the first record has its leaf."""
+
+    @abstractmethod
+    async def read_tiles(self, tiles: Collection[TileId], *, log: int | None = None) -> Mapping[TileId, bytes]:
+        """Return those of the tiles that there are, each as wide as it is kept (``log.tiles``)."""
+
+    @abstractmethod
+    async def leaves(self, *, first: int, limit: int, log: int | None = None) -> tuple[Leaf, ...]:
+        """Return up to ``limit`` leaves from index ``first`` on, in their order."""
+
+    @abstractmethod
+    async def leaves_of(self, record_ids: Collection[str]) -> Mapping[str, Leaf]:
+        """Return the leaves of records by their ids, of those that have one. The records may be purged."""
+
+    @abstractmethod
+    async def stored_records(self, *, after: int, limit: int) -> tuple[StoredRecord, ...]:
+        """Return up to ``limit`` records with ``seq`` above ``after``, in its order, as they stand there."""
+
+    @abstractmethod
+    async def records_without_leaf(self, *, after: int, until: int) -> tuple[StoredRecord, ...]:
+        """Return the records with ``after < seq <= until`` that wait for their leaf, or were refused one."""
+
+    @abstractmethod
+    async def checkpoints(
+        self, *, after_size: int = -1, limit: int = 100, log: int | None = None
+    ) -> tuple[StoredCheckpoint, ...]:
+        """Return up to ``limit`` checkpoints of larger trees than ``after_size``, smallest first."""
+
+    @abstractmethod
+    async def last_checkpoint(self, *, log: int | None = None) -> StoredCheckpoint | None:
+        """Return the checkpoint of the largest tree, None when none was kept."""
 
     @abstractmethod
     async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
@@ -84,6 +126,14 @@ class AuditLog(ABC):
 
 class Records(Opened, AuditLog):
     """Keeps what must not be lost. See the module for what holds for every method."""
+
+    @abstractmethod
+    def use(self, macs: RowMacs | None) -> Self:
+        """Make the MACs of rows with ``macs``, from the next ``start`` on. Returns the store.
+
+        ``StepUp`` calls it with those of its ``secret_key``. A store that was given none reads, and writes no record:
+        what would write one raises ``StoreError``.
+        """
 
     # attempts and time-steps
 
@@ -135,6 +185,21 @@ class Records(Opened, AuditLog):
     @abstractmethod
     async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
         """Count the records of a workspace, ``since`` inclusive, ``until`` not, where they are: none is read out."""
+
+    @abstractmethod
+    async def integrate(self, *, origin: str, seen: SeenTree, limit: int = BATCH) -> tuple[Step, SeenTree]:
+        """Give up to ``limit`` records that have no leaf their leaves, and say what the step was and the tree after it.
+
+        ``log.integrator.take_step`` in one transaction that one process has at a time. Records of one transaction
+        that is still under way get theirs with a later call, whatever their serial numbers. Where there was nothing to
+        do, the step is empty and ``seen`` comes back as it was; while ``len(step.indexes) >= limit``, call again at
+        once. What was written before this process, and has no leaf or was refused one, is looked through once with the
+        first calls. After an ``alarm`` nothing was written. No record ever gets two leaves, no leaf two records.
+        """
+
+    @abstractmethod
+    async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> bool:
+        """Keep a signed checkpoint for ever. False, and nothing is changed, where there is one of this size."""
 
     @abstractmethod
     async def add_head(self, head: SignedHead) -> None:

@@ -25,6 +25,8 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.replays import Replays
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.log.integrator import TreeState
+from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 
 Row = Sequence[Any]
 
@@ -320,8 +322,50 @@ def policy_of(rows: Sequence[Row]) -> StoredPolicy:
 
 
 def record_of(row: Row) -> AuditRecord:
-    """Return the audit record of a row: sequence number, chain, link, hash before, hash, body."""
-    return read_record(*row)
+    """Return the audit record of a row: its columns, then the tree and the index of its leaf."""
+    place, (id_, entry, mac, refused, log, index) = row[:6], row[6:] or ("", "", b"", None, None, None)
+    return read_record(*place, id_=id_, entry=entry, mac=mac, refused=refused, log=log, index=index)
+
+
+def stored_record_of(row: Row) -> StoredRecord:
+    """Return the stored record of a row of ``stored_records``."""
+    seq, id_, body, entry, mac, refused, log, index, committed, workspace, subject, event, outcome, *rest = row
+    purpose, prompt, at = rest
+    leaf = None if index is None else Leaf(log=log, index=index, record_id=id_, entry=committed)
+    return StoredRecord(
+        seq=seq,
+        id=id_,
+        body=body,
+        entry=entry,
+        mac=mac,
+        refused=refused,
+        leaf=leaf,
+        workspace=workspace,
+        subject=subject,
+        event=event,
+        outcome=outcome,
+        purpose=purpose,
+        prompt=prompt,
+        at=at,
+    )
+
+
+def leaf_of(row: Row) -> Leaf:
+    """Return the leaf of a row."""
+    log, index, record_id, entry = row
+    return Leaf(log=log, index=index, record_id=record_id, entry=entry)
+
+
+def checkpoint_of(row: Row) -> StoredCheckpoint:
+    """Return the checkpoint of a row."""
+    log, size, note = row
+    return StoredCheckpoint(log=log, size=size, note=note)
+
+
+def tree_of(row: Row) -> TreeState:
+    """Return the state of a tree of a row of ``trees``."""
+    _, origin, size, root, mac = row
+    return TreeState(origin=origin, size=size, root=root, mac=mac)
 
 
 def counts_of(rows: Iterable[Row], last_seq: int) -> EventCounts:

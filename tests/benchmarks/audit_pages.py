@@ -18,6 +18,7 @@ from demo_app.seed import ACCOUNTS, DEMO_PASSWORD
 from demo_app.settings import Settings
 from stepup_middleware import PLATFORM_PURPOSES, AuditEvent, EventName, FactorKind, Outcome
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import MACS
 from tests.e2e.conftest import start_demo, stop_demo
 
 from .harness import Benchmark, Figure, Sample, Scale, Side, Sides, at_most, scratch
@@ -109,7 +110,9 @@ def _events(count: int, now: datetime) -> Iterator[AuditEvent]:
 
 async def write_year(database: Path, count: int) -> None:
     """Write a log of so many events, by the store's own writer."""
-    store = SQLiteStore(Settings(database=database, origin="http://localhost", secret_keys=()).step_up_database)
+    store = SQLiteStore(Settings(database=database, origin="http://localhost", secret_keys=()).step_up_database).use(
+        MACS
+    )
     async with store:
         source = _events(count, datetime.now(UTC))
         while batch := list(islice(source, _AT_ONCE)):

@@ -11,7 +11,7 @@ from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import token_fields
-from stepup_middleware.testing.contract.values import grant_for
+from stepup_middleware.testing.contract.values import MACS, grant_for
 from tests.stores.servers import PostgresServer
 
 from .grown import SUBJECTS, WORKSPACES
@@ -109,9 +109,9 @@ async def _sides(scale: Scale) -> AsyncIterator[Sides]:
             by_hand = await stack.enter_async_context(naive(server, name))
             await by_hand.presentations(1)
             await grow(server, name, rows)
-            store = await stack.enter_async_context(PostgresStore(server.dsn(name), timeout=PATIENT))
+            store = await stack.enter_async_context(PostgresStore(server.dsn(name), timeout=PATIENT).use(MACS))
             hot = await stack.enter_async_context(hot_server(**{"auto-aof-rewrite-percentage": "0"}))
-            behind = PostgresStore(server.dsn(name), timeout=PATIENT)
+            behind = PostgresStore(server.dsn(name), timeout=PATIENT).use(MACS)
             before = await stack.enter_async_context(RedisHotStore(hot.url(), behind=behind, timeout=PATIENT))
             mint = HotMint(before, *await person(before))
             await grow_hot(mint, rows)

@@ -22,7 +22,17 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.rows import grant_row
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.log_reader import load_sql
-from stepup_middleware.testing.contract.values import OWNER, TRANSMIT, TTL, ask, enrol, grant_for, passkey, shown_for
+from stepup_middleware.testing.contract.values import (
+    MACS,
+    OWNER,
+    TRANSMIT,
+    TTL,
+    ask,
+    enrol,
+    grant_for,
+    passkey,
+    shown_for,
+)
 
 PATIENT = timedelta(seconds=30)
 SQL = load_sql()
@@ -76,7 +86,7 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 async def mint_in(path: Path, subject: Subject = OWNER, **fields: Any) -> Mint:
     """Create a database at a path, with a person, their passkey and a prompt. ``fields`` are the prompt's."""
-    async with SQLiteStore(path, timeout=PATIENT) as store:
+    async with SQLiteStore(path, timeout=PATIENT).use(MACS) as store:
         factor = await enrol(store, subject, passkey(sign_count=0))
         assert isinstance(factor, WebAuthnFactor)
         return Mint(path, await ask(store, subject, TRANSMIT, **fields), factor)
@@ -86,7 +96,7 @@ async def mint_in(path: Path, subject: Subject = OWNER, **fields: Any) -> Mint:
 async def open_store(path: Path) -> AsyncIterator[tuple[SQLiteStore, Mint]]:
     """Give a new store and the mint of its tokens."""
     mint = await mint_in(path)
-    async with SQLiteStore(path, timeout=PATIENT) as store:
+    async with SQLiteStore(path, timeout=PATIENT).use(MACS) as store:
         yield store, mint
 
 

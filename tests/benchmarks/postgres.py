@@ -21,7 +21,7 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.transaction import columns
 from stepup_middleware.stores.rows import grant_row, presentation_row, redeemed_token
 from stepup_middleware.stores.statements import load_statements
-from stepup_middleware.testing.contract.values import OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
+from stepup_middleware.testing.contract.values import MACS, OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
 from tests.stores.servers import PostgresServer
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, Unavailable, at_least
@@ -105,7 +105,7 @@ async def naive(server: PostgresServer, name: str) -> AsyncIterator[Naive]:
     import asyncpg
 
     dsn = await server.create_database(name)
-    async with PostgresStore(dsn, timeout=PATIENT) as store:
+    async with PostgresStore(dsn, timeout=PATIENT).use(MACS) as store:
         factor, prompt = await person(store)
     async with asyncpg.create_pool(dsn, min_size=POOL, max_size=POOL) as pool:
         yield Naive(pool, prompt, factor)
@@ -124,7 +124,7 @@ async def _sides(scale: Scale) -> AsyncIterator[Sides]:
         server_of() as server,
         naive(server, "naive") as by_hand,
         naive(server, "store") as ours,
-        PostgresStore(server.dsn("store"), timeout=PATIENT) as store,
+        PostgresStore(server.dsn("store"), timeout=PATIENT).use(MACS) as store,
     ):
 
         async def at_the_store() -> Sample:

@@ -13,6 +13,7 @@ from time import perf_counter
 
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.stores.sqlite import SQLiteStore, fencing
+from stepup_middleware.testing.contract.values import MACS
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, at_least, at_most, scratch
 from .minted import PATIENT, Mint, mint_in
@@ -24,7 +25,7 @@ CALLERS = 16  # in each process
 
 async def work(path: Path, shown: Sequence[Presentation], seconds: float) -> tuple[int, float]:
     """Redeem for so long once a line comes in; return how many, and the 99th percentile in milliseconds."""
-    async with SQLiteStore(path, timeout=PATIENT) as store:
+    async with SQLiteStore(path, timeout=PATIENT).use(MACS) as store:
         waiting = iter(shown)
         took: list[float] = []
         sys.stdout.write("ready\n")

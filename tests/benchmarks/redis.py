@@ -14,7 +14,7 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import token_fields, token_key
-from stepup_middleware.testing.contract.values import grant_for, shown_for
+from stepup_middleware.testing.contract.values import MACS, grant_for, shown_for
 from tests.stores.servers import ValkeyServer
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, at_least
@@ -64,7 +64,9 @@ async def _sides(scale: Scale) -> AsyncIterator[Sides]:
         naive(server, "naive") as by_hand,
         hot_server() as hot,
         RedisHotStore(
-            hot.url(), behind=PostgresStore(await server.create_database("store"), timeout=PATIENT), timeout=PATIENT
+            hot.url(),
+            behind=PostgresStore(await server.create_database("store"), timeout=PATIENT).use(MACS),
+            timeout=PATIENT,
         ) as store,
     ):
         mint = HotMint(store, *await person(store))

@@ -24,6 +24,7 @@ from stepup_middleware.stores.sqlite.chunks import chunked
 from stepup_middleware.stores.sqlite.database import Database
 from stepup_middleware.stores.sqlite.transaction import SQLiteTransaction, run_to_end
 from stepup_middleware.stores.statements import load_migrations
+from stepup_middleware.testing.contract.values import MACS
 
 from .grown import grow
 from .harness import Benchmark, Figure, Open, Sample, Scale, Sides, at_least, at_most, scratch
@@ -253,8 +254,8 @@ async def _grown(scale: Scale) -> AsyncIterator[Sides]:
         await asyncio.to_thread(grow, small.path, 1_000)
         await asyncio.to_thread(grow, grown.path, scale.of(5_000_000))
         async with (
-            SQLiteStore(small.path, timeout=PATIENT) as small_store,
-            SQLiteStore(grown.path, timeout=PATIENT) as grown_store,
+            SQLiteStore(small.path, timeout=PATIENT).use(MACS) as small_store,
+            SQLiteStore(grown.path, timeout=PATIENT).use(MACS) as grown_store,
         ):
 
             async def measured(mint: Mint, store: HotState) -> Sample:

@@ -24,6 +24,7 @@ from stepup_middleware.service.evidence import signature_holds
 from stepup_middleware.service.heads import HeadKeeper
 from stepup_middleware.service.verification import LogVerifier
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import MACS
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, at_most, scratch
 from .long_log import write_long_log
@@ -38,7 +39,7 @@ _AT_ONCE = 1000  # records read at a time
 
 async def write(database: Path, events: int) -> None:
     """Write a log of so many events, and a signed head for each of its chains."""
-    async with SQLiteStore(database, timeout=PATIENT) as store:
+    async with SQLiteStore(database, timeout=PATIENT).use(MACS) as store:
         await write_long_log(store, events)
         interval = timedelta(minutes=1)
         await HeadKeeper(store=store, key=KEY, clock=lambda: datetime.now(UTC), interval=interval).sign()
@@ -69,7 +70,7 @@ def hashed(database: Path) -> Sample:
 
 async def verified(database: Path, *, proofs: bool) -> Sample:
     """Verify the log in this process, with its heads; ``proofs`` tells whether with its proofs too."""
-    async with SQLiteStore(database, timeout=PATIENT) as store:
+    async with SQLiteStore(database, timeout=PATIENT).use(MACS) as store:
         signature_holds(-7, b"", b"", b"", b"")  # loads the ceremonies: their code is no memory of verifying
         verifier = LogVerifier(store, Trust(head_keys={KEY.key_id: KEY.public_key}), proofs=proofs)
         idle, began, worked = resident_megabytes(), perf_counter(), process_time()

@@ -24,6 +24,7 @@ from demo_app.settings import Settings
 from stepup_middleware import PLATFORM_PURPOSES, AuditEvent, EventName
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import FixedClock
+from stepup_middleware.testing.contract.values import MACS
 
 from .conftest import SignedIn
 from .support import Person, running
@@ -458,7 +459,7 @@ async def test_more_failures_than_clusters_are_looked_for_among_are_counted_and_
         at=clock(), name=EventName.FAILED, workspace_id=WORKSPACE, subject_id="owner", purpose="holds_override"
     )
     limit = "Clusters are looked for among the newest failures only."
-    async with SQLiteStore(settings.step_up_database, timeout=timedelta(seconds=30)) as store:
+    async with SQLiteStore(settings.step_up_database, timeout=timedelta(seconds=30)).use(MACS) as store:
         await store.append([failure] * FAILURES)
         html = (await owner.page("/security")).text
         assert '<li class="failed"><strong>500</strong>' in html

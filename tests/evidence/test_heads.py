@@ -18,6 +18,7 @@ from stepup_middleware.core.events import EventName
 from stepup_middleware.core.heads import HeadKey, head_holds, public_text, read_public_keys
 from stepup_middleware.core.moments import from_micros, iso
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import MACS
 from tests.support import house_in
 
 from .support import KEY, SEED, Witness, person, signing_house, transmit
@@ -95,7 +96,7 @@ async def test_closing_signs_one_head_for_every_chain_after_the_last_event(tmp_p
     async with signing_house(tmp_path, on_head=[witness]) as house:
         ada = await person(house, "ada", "passkey")
         await transmit(ada, "passkey")
-    async with SQLiteStore(tmp_path / "stepup.db") as store:
+    async with SQLiteStore(tmp_path / "stepup.db").use(MACS) as store:
         for record in await store.chain_heads():
             heads = await store.heads(record.chain)
             assert (heads[-1].link, heads[-1].hash) == (record.link, record.hash)
@@ -109,7 +110,7 @@ async def test_a_chain_that_did_not_grow_gets_no_second_head_even_after_a_restar
     for _ in range(2):
         async with signing_house(tmp_path) as house:
             assert await house.stepup._parts.evidence._keeper.sign() == ()  # type: ignore[union-attr]
-    async with SQLiteStore(tmp_path / "stepup.db") as store:
+    async with SQLiteStore(tmp_path / "stepup.db").use(MACS) as store:
         for record in await store.chain_heads():
             links = [head.link for head in await store.heads(record.chain)]
             assert links == sorted(set(links))

@@ -11,6 +11,7 @@ import pytest
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.service.verification import LogFault, LogVerifier
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import MACS
 
 from .log_tampering import every_alteration_of_a_log, read_log, sealed, write_log
 from .support import KEY, Witness, person, signing_house, transmit
@@ -33,7 +34,7 @@ async def played(folder: Path) -> Trust:
 
 
 async def faults(database: Path, trust: Trust) -> list[LogFault]:
-    async with SQLiteStore(database) as store:
+    async with SQLiteStore(database).use(MACS) as store:
         return [fault async for fault in LogVerifier(store, trust).run()]
 
 

@@ -17,6 +17,7 @@ from stepup_middleware.service import verification
 from stepup_middleware.service.verification import LogFault, LogVerifier
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import MACS
 from tests.benchmarks.long_log import PEOPLE, long_log
 
 EVENTS = 10_000  # the first progress is told here
@@ -27,7 +28,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("long") / "stepup.db"
 
     async def write() -> None:
-        async with SQLiteStore(path) as store:
+        async with SQLiteStore(path).use(MACS) as store:
             await append(store, list(islice(long_log(), EVENTS)))
 
     asyncio.run(write())
@@ -46,7 +47,7 @@ async def judged(store: Store) -> tuple[LogVerifier, list[LogFault]]:
 
 @pytest.mark.slow
 async def test_a_pass_remembers_a_bounded_number_of_prompts_and_judges_every_proof(database: Path) -> None:
-    async with SQLiteStore(database) as store:
+    async with SQLiteStore(database).use(MACS) as store:
         verifier, faults = await judged(store)
     assert faults == []
     assert verifier.summary.records == EVENTS
@@ -64,12 +65,12 @@ async def test_a_proof_long_after_its_prompt_and_its_enrolment_is_judged_with_bo
     # everybody is asked before anybody proves, and everybody proves before anything runs
     ordered = [*enrolled, *(each for place in range(4) for each in steps[place::4])]
     assert ordered[PEOPLE + 29].name is EventName.CHALLENGE_REQUESTED
-    async with SQLiteStore(tmp_path / "stepup.db") as store:
+    async with SQLiteStore(tmp_path / "stepup.db").use(MACS) as store:
         await append(store, ordered)
         verifier, faults = await judged(store)
         assert (verifier.summary.proofs, faults) == (30, [])
     wrong = [*ordered[: PEOPLE + 30], ordered[PEOPLE + 31], *ordered[PEOPLE + 60 :]]  # most prove nothing, all run
-    async with SQLiteStore(tmp_path / "wrong.db") as store:
+    async with SQLiteStore(tmp_path / "wrong.db").use(MACS) as store:
         await append(store, wrong)
         _, faults = await judged(store)
         assert len([fault for fault in faults if "without ACCOUNT_STEPUP_VERIFIED" in fault.problem]) >= 29

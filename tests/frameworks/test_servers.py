@@ -12,6 +12,7 @@ import pytest
 from stepup_middleware import EventName
 from stepup_middleware.service.audit import AuditService
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import MACS
 
 from .apps import FRAMEWORKS
 from .matrix import published
@@ -197,7 +198,7 @@ async def test_whose_word_about_the_clients_address_counts_is_said_by_name(
         async with served.client("starlette", "ada") as http:
             answer = await http.post("/function", headers={"x-forwarded-for": "6.6.6.6, 7.7.7.7"})
             assert answer.json()["code"] == "STEPUP_FACTOR_INSUFFICIENT"
-    async with SQLiteStore(tmp_path / "stepup.db") as store:
+    async with SQLiteStore(tmp_path / "stepup.db").use(MACS) as store:
         events = [record async for record in AuditService(store=store).stream(None)]
     assert [(record.event, record.ip) for record in events] == [(EventName.BLOCKED, address)]
     warned = "believes the first entry of X-Forwarded-For" in served.log.read_text()

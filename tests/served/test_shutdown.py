@@ -12,7 +12,7 @@ import httpx2
 
 from stepup_middleware import EventName
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import all_records, assert_chains_hold
+from stepup_middleware.testing.contract.values import MACS, all_records, assert_chains_hold
 
 from .app import lines_of
 from .processes import Person, appears, uvicorn
@@ -23,7 +23,7 @@ KEYS = (secrets.token_urlsafe(48),)
 async def assert_signed_to_the_end(folder: Path) -> None:
     """Fail unless the newest record of every chain is covered by a head that a sink has been handed."""
     witnessed = {tuple(json.loads(line)) for line in lines_of(folder / "heads")}
-    async with SQLiteStore(folder / "stepup.db") as store:
+    async with SQLiteStore(folder / "stepup.db").use(MACS) as store:
         await assert_chains_hold(store)
         heads = {(record.chain, record.link, record.hash.hex()) for record in await store.chain_heads()}
         assert heads <= witnessed
@@ -46,7 +46,7 @@ async def test_a_request_that_was_authorized_ends_before_the_server_does(tmp_pat
         (tmp_path / "go").touch()
         assert (await under_way).text == "ran"
         await server.stopped()
-    async with SQLiteStore(tmp_path / "stepup.db") as store:
+    async with SQLiteStore(tmp_path / "stepup.db").use(MACS) as store:
         records = [record for record in await all_records(store) if record.event is EventName.ACTION_COMPLETED]
     assert [record.data for record in records] == [{"status": 200, "outcome": "returned"}]
     assert lines_of(tmp_path / "runs") == [records[0].prompt_id]
@@ -63,7 +63,7 @@ async def test_a_request_that_does_not_end_is_cut_off_at_the_deadline_and_logged
         server.terminate()
         await server.stopped()
         await asyncio.gather(under_way, return_exceptions=True)
-    async with SQLiteStore(tmp_path / "stepup.db") as store:
+    async with SQLiteStore(tmp_path / "stepup.db").use(MACS) as store:
         events = [(record.event, record.data.get("outcome")) for record in await all_records(store)]
     assert (EventName.ACTION_AUTHORIZED, None) in events
     assert (EventName.ACTION_COMPLETED, "aborted") in events

@@ -14,7 +14,7 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import Opener
+from stepup_middleware.testing.contract.values import MACS, Opener
 
 from .servers import DATABASE, PostgresServer, ValkeyServer, need, running_postgres
 
@@ -25,12 +25,12 @@ Kind = Callable[[Path, pytest.FixtureRequest], Callable[[], HotState]]
 
 
 def _sqlite(folder: Path, _: pytest.FixtureRequest) -> Callable[[], SQLStore]:
-    return lambda: SQLiteStore(folder / "stepup.db", timeout=PATIENT)
+    return lambda: SQLiteStore(folder / "stepup.db", timeout=PATIENT).use(MACS)
 
 
 def _postgres(_: Path, request: pytest.FixtureRequest) -> Callable[[], SQLStore]:
     dsn: str = request.getfixturevalue("postgres_dsn")
-    return lambda: PostgresStore(dsn, timeout=PATIENT)
+    return lambda: PostgresStore(dsn, timeout=PATIENT).use(MACS)
 
 
 def _redis_before(behind: Callable[[Path, pytest.FixtureRequest], Callable[[], SQLStore]]) -> Kind:

@@ -29,7 +29,7 @@ from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import Held, all_records, ask, enrol, grant_for, passkey
+from stepup_middleware.testing.contract.values import MACS, Held, all_records, ask, enrol, grant_for, passkey
 
 from .workers import present
 
@@ -73,7 +73,7 @@ def present_all(
     """Open the store and present every token."""
 
     async def run() -> None:
-        async with SQLiteStore(path, timeout=timeout) as store:
+        async with SQLiteStore(path, timeout=timeout).use(MACS) as store:
             await present(store, shown, seed, ledger)
 
     asyncio.run(run())
@@ -92,7 +92,7 @@ class Siege:
 
     async def mint(self, count: int) -> list[Presentation]:
         """Issue tokens and return an honest presentation of each."""
-        async with SQLiteStore(self.path, timeout=timedelta(seconds=30)) as store:
+        async with SQLiteStore(self.path, timeout=timedelta(seconds=30)).use(MACS) as store:
             factor = await enrol(store, factor=passkey(sign_count=0))
 
             async def one() -> Held:
@@ -150,7 +150,7 @@ class Siege:
         figures.presentations, figures.runs = len(answers), len(ran)
         figures.refused_unavailable = sum(verdict == "unavailable" for verdict, _ in answers)
         figures.double_runs = sum(count - 1 for count in ran.values())
-        async with SQLiteStore(self.path) as store:
+        async with SQLiteStore(self.path).use(MACS) as store:
             records = await all_records(store)
             authorized = Counter(record.prompt_id for record in records if record.event is EventName.ACTION_AUTHORIZED)
             figures.double_events = sum(count - 1 for count in authorized.values())

@@ -31,7 +31,16 @@ from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
-from stepup_middleware.testing.contract.values import all_records, ask, enrol, grant_for, hold_many, passkey, shown_for
+from stepup_middleware.testing.contract.values import (
+    MACS,
+    all_records,
+    ask,
+    enrol,
+    grant_for,
+    hold_many,
+    passkey,
+    shown_for,
+)
 
 from .server_workers import open_store, present_all
 from .servers import PostgresServer, Server, ValkeyServer
@@ -231,7 +240,7 @@ async def valkey(**settings: str) -> AsyncIterator[ValkeyServer]:
 
 async def kill_postgres(kills: int, seed: int) -> Figures:
     """Kill PostgreSQL under a crowd."""
-    async with postgres() as (server, dsn), PostgresStore(dsn) as store:
+    async with postgres() as (server, dsn), PostgresStore(dsn).use(MACS) as store:
         return await Crowd(store).under_fire(server, kills, seed)
 
 
@@ -240,7 +249,7 @@ async def kill_valkey(kills: int, seed: int) -> Figures:
     async with (
         postgres() as (_, dsn),
         valkey(appendfsync="everysec") as server,
-        RedisHotStore(server.url(), behind=PostgresStore(dsn)) as store,
+        RedisHotStore(server.url(), behind=PostgresStore(dsn).use(MACS)) as store,
     ):
         return await Crowd(store).under_fire(server, kills, seed)
 
@@ -250,7 +259,7 @@ async def kill_postgres_behind_valkey(kills: int, seed: int) -> Figures:
     async with (
         postgres() as (server, dsn),
         valkey() as hot,
-        RedisHotStore(hot.url(), behind=PostgresStore(dsn)) as store,
+        RedisHotStore(hot.url(), behind=PostgresStore(dsn).use(MACS)) as store,
     ):
         return await Crowd(store).under_fire(server, kills, seed)
 

@@ -7,12 +7,13 @@ without a wait, so that each is a transaction as long as it changes nothing befo
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany, count_attempt
 from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, ChainStart, EventCounts
@@ -20,7 +21,7 @@ from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash, read_record
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, TokenState, Verdict, decide
-from stepup_middleware.core.events import AuditEvent, AuditRecord
+from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.factors import (
     EnrolledFactor,
     Enrolment,
@@ -32,6 +33,7 @@ from stepup_middleware.core.factors import (
 )
 from stepup_middleware.core.grants import GrantRefused, TokenGrant, factor_refusal
 from stepup_middleware.core.heads import SignedHead
+from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.presentations import presentation_events, replay_of
 from stepup_middleware.core.prompts import (
@@ -58,6 +60,10 @@ from stepup_middleware.core.retention import (
 )
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
+from stepup_middleware.log.integrator import BATCH, PendingRecord, SeenTree, Step, TreeState, take_step
+from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs
+from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
+from stepup_middleware.log.tiles import TileId
 from stepup_middleware.stores.base import Store
 
 Person = tuple[str, str]
@@ -83,7 +89,12 @@ class Data:
     policies: dict[str, StoredPolicy] = field(default_factory=dict)
     log: list[AuditRecord] = field(default_factory=list)
     seq: int = 0
+    authorized: set[str] = field(default_factory=set)  # prompts whose token was redeemed
     ends: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    tree: TreeState | None = None
+    tiles: dict[TileId, bytes] = field(default_factory=dict)
+    leaves: list[Leaf] = field(default_factory=list)
+    checkpoints: dict[int, StoredCheckpoint] = field(default_factory=dict)  # by size
     starts: dict[str, ChainStart] = field(default_factory=dict)
     signed: list[SignedHead] = field(default_factory=list)
     alerts: dict[int, tuple[datetime, tuple[str, ...]]] = field(default_factory=dict)  # held until, had by
@@ -98,6 +109,11 @@ class MemoryStore(Store):
         self._data = data
         self._subscribers: list[Subscriber] = []
         self._started = False
+        self._macs: RowMacs | None = None
+
+    def use(self, macs: RowMacs | None) -> Self:
+        self._macs = macs
+        return self
 
     async def start(self) -> None:
         self._started = True
@@ -109,19 +125,31 @@ class MemoryStore(Store):
 
     def _log(self, events: Iterable[AuditEvent]) -> None:
         """Write events, all or none. Raises ``StoreError`` for one that cannot be written."""
+        if self._macs is None:
+            raise StoreError("the store was given no MACs for its rows: call use(macs) before start")
+        sealer = RecordSealer(self._macs)
         data, made = self._data, list[tuple[AuditEvent, AuditRecord]]()
         ends, seq = dict(data.ends), data.seq
         for event in events:
             chain = chain_name("memory", event.retention_years)
             link, previous = ends.get(chain, (0, GENESIS))
             try:
-                body = event.body()
+                sealed = sealer.seal(event, os.urandom(CHANCE_BYTES))
+                body = sealed.body
                 hash_ = link_hash(chain, link + 1, previous, leaf_hash(body))
             except ValueError as error:
                 raise StoreError(f"an event cannot be written: {error}") from error
             seq += 1
             ends[chain] = (link + 1, hash_)
-            made.append((event, read_record(seq, chain, link + 1, previous, hash_, body)))
+            record = read_record(
+                seq, chain, link + 1, previous, hash_, body, id_=sealed.id, entry=sealed.entry, mac=sealed.mac
+            )
+            made.append((event, record))
+        names = ((event.name, event.prompt_id) for event, _ in made)
+        authorized = [prompt for name, prompt in names if prompt and name is EventName.ACTION_AUTHORIZED]
+        if len(set(authorized)) < len(authorized) or data.authorized & set(authorized):
+            raise StoreError("a prompt authorizes one action, for ever")
+        data.authorized |= set(authorized)
         data.ends, data.seq = ends, seq
         data.log += [record for _, record in made]
         for event, record in made:
@@ -180,6 +208,86 @@ class MemoryStore(Store):
                 await asyncio.wait_for(self._data.grown.wait(), seconds)
             except TimeoutError:
                 return
+
+    # the tree
+
+    async def trees(self) -> tuple[TreeState, ...]:
+        return () if self._data.tree is None else (self._data.tree,)
+
+    async def read_tiles(self, tiles: Collection[TileId], *, log: int | None = None) -> Mapping[TileId, bytes]:
+        return {tile: self._data.tiles[tile] for tile in tiles if tile in self._data.tiles and log in (None, 1)}
+
+    async def leaves(self, *, first: int, limit: int, log: int | None = None) -> tuple[Leaf, ...]:
+        return tuple(self._data.leaves[first:][:limit])
+
+    async def leaves_of(self, record_ids: Collection[str]) -> Mapping[str, Leaf]:
+        return {leaf.record_id: leaf for leaf in self._data.leaves if leaf.record_id in record_ids}
+
+    def _stored(self) -> list[StoredRecord]:
+        leaves = {leaf.record_id: leaf for leaf in self._data.leaves}
+        return [
+            StoredRecord(
+                seq=record.seq,
+                id=record.id,
+                body=record.body,
+                entry=record.entry,
+                mac=record.mac,
+                refused=record.refused,
+                leaf=leaves.get(record.id),
+                workspace=record.workspace_id,
+                subject=record.subject_id,
+                event=record.event,
+                outcome=record.outcome,
+                purpose=record.purpose,
+                prompt=record.prompt_id,
+                at=to_micros(record.at),
+            )
+            for record in self._data.log
+        ]
+
+    async def stored_records(self, *, after: int, limit: int) -> tuple[StoredRecord, ...]:
+        return tuple([record for record in self._stored() if record.seq > after][:limit])
+
+    async def records_without_leaf(self, *, after: int, until: int) -> tuple[StoredRecord, ...]:
+        return tuple(record for record in self._stored() if after < record.seq <= until and record.leaf is None)
+
+    async def integrate(self, *, origin: str, seen: SeenTree, limit: int = BATCH) -> tuple[Step, SeenTree]:
+        if self._macs is None:
+            raise StoreError("the store was given no MACs for its rows: call use(macs) before start")
+        return await take_step(self, origin=origin, seen=seen, macs=self._macs, limit=limit)
+
+    async def read_tree_state(self) -> TreeState | None:
+        return self._data.tree
+
+    async def pending_records(self, limit: int) -> Sequence[PendingRecord]:
+        waiting = [one for one in self._stored() if one.leaf is None and one.refused is None]
+        return [
+            PendingRecord(seq=one.seq, id=one.id, body=one.body, entry=one.entry, mac=one.mac)
+            for one in waiting[:limit]
+        ]
+
+    async def write_step(self, step: Step) -> None:
+        data = self._data
+        data.tree, places = step.state or data.tree, {record.id: place for place, record in enumerate(data.log)}
+        for id_, index in step.indexes.items():
+            record = replace(data.log[places[id_]], log=1, index=index)
+            data.log[places[id_]] = record
+            data.leaves.append(Leaf(log=1, index=index, record_id=id_, entry=record.entry))
+        data.tiles |= step.tiles
+        for id_, fault in step.refused.items():
+            data.log[places[id_]] = replace(data.log[places[id_]], refused=fault.name)
+
+    async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> bool:
+        known = self._data.checkpoints.setdefault(checkpoint.size, checkpoint)
+        return known is checkpoint
+
+    async def checkpoints(
+        self, *, after_size: int = -1, limit: int = 100, log: int | None = None
+    ) -> tuple[StoredCheckpoint, ...]:
+        return tuple(kept for size, kept in sorted(self._data.checkpoints.items()) if size > after_size)[:limit]
+
+    async def last_checkpoint(self, *, log: int | None = None) -> StoredCheckpoint | None:
+        return max(self._data.checkpoints.values(), key=lambda kept: kept.size, default=None)
 
     async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
         return tuple(r for r in self._data.log if r.chain == chain and first <= r.link <= last)
@@ -373,6 +481,8 @@ class MemoryStore(Store):
         row = self._data.tokens.get(shown.reference.id)
         if row is not None and row.reference != shown.reference:
             row = None
+        if row is not None and row.prompt_id in self._data.authorized:
+            row = replace(row, state=TokenState.REDEEMED)  # whatever the row says
         if row is not None and row.state is TokenState.REDEEMED and row.attempt == shown.attempt:
             return Redemption(decision=Decision(verdict=Verdict.REDEEMED), row=row)
         person = None if row is None else (row.workspace_id, row.subject_id)

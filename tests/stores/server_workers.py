@@ -10,6 +10,7 @@ from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
+from stepup_middleware.testing.contract.values import MACS
 
 from .workers import PATIENT, present, won_by
 
@@ -17,7 +18,7 @@ from .workers import PATIENT, present, won_by
 def open_store(*addresses: str) -> HotState:
     """Return a store that waits longer than a crowd of processes on a small machine takes."""
     *hot, dsn = addresses
-    store = PostgresStore(dsn, timeout=PATIENT)
+    store = PostgresStore(dsn, timeout=PATIENT).use(MACS)
     return RedisHotStore(hot[0], behind=store, timeout=PATIENT) if hot else store
 
 

@@ -13,7 +13,7 @@ from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import MINUTE, NOW, event
+from stepup_middleware.testing.contract.values import MACS, MINUTE, NOW, event
 
 from .conftest import PATIENT
 
@@ -36,7 +36,7 @@ async def count_an_hour(store: Store, count: int) -> None:
 async def test_an_hour_of_a_sqlite_log_costs_the_same_however_long_the_log(tmp_path: Path) -> None:
     steps = {2_000: 0, 20_000: 0}
     for count in steps:
-        async with SQLiteStore(tmp_path / f"{count}.db", timeout=PATIENT) as store:
+        async with SQLiteStore(tmp_path / f"{count}.db", timeout=PATIENT).use(MACS) as store:
             await store.append(log_of(count))
             await store.last_seq()  # opens the connection
             connection = store._log._connection
@@ -52,7 +52,7 @@ async def test_an_hour_of_a_sqlite_log_costs_the_same_however_long_the_log(tmp_p
 
 async def test_an_hour_of_a_postgresql_log_is_found_by_an_index(postgres_dsn: str) -> None:
     count = 20_000
-    async with PostgresStore(postgres_dsn, timeout=PATIENT) as store:
+    async with PostgresStore(postgres_dsn, timeout=PATIENT).use(MACS) as store:
         await store.append(log_of(count))
         connection = await asyncpg.connect(postgres_dsn)
         await connection.execute("ANALYZE stepup.audit")

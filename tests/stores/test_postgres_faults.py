@@ -25,6 +25,7 @@ from stepup_middleware.stores.postgres.connection import WriterConnection
 from stepup_middleware.stores.postgres.writer import MOST_TOGETHER
 from stepup_middleware.stores.sql.operations import Operation
 from stepup_middleware.testing.contract.values import (
+    MACS,
     MINUTE,
     NOW,
     OWNER,
@@ -84,14 +85,14 @@ async def test_a_database_that_would_lose_or_refuse_a_commit_stops_the_start(
 ) -> None:
     await postgres_server.execute(f'ALTER DATABASE "{database_of(postgres_dsn)}" SET {setting}')  # S22, S23
     with pytest.raises(ConfigurationError, match=word):
-        await PostgresStore(postgres_dsn).start()
+        await PostgresStore(postgres_dsn).use(MACS).start()
 
 
 @pytest.mark.parametrize("setting", ["synchronous_commit = off", "default_transaction_read_only = on"])
 async def test_a_setting_that_turns_unsafe_later_refuses_the_next_redemption(
     postgres_dsn: str, postgres_server: PostgresServer, setting: str
 ) -> None:
-    async with PostgresStore(postgres_dsn) as store:
+    async with PostgresStore(postgres_dsn).use(MACS) as store:
         held = await hold(store)
         name = database_of(postgres_dsn)
         await postgres_server.execute(f'ALTER DATABASE "{name}" SET {setting}')
@@ -108,13 +109,13 @@ async def test_a_database_that_is_not_there_is_the_operators_fault_and_a_dead_se
     postgres_server: PostgresServer,
 ) -> None:
     with pytest.raises(ConfigurationError):
-        await PostgresStore(postgres_server.dsn("no_such_database")).start()
+        await PostgresStore(postgres_server.dsn("no_such_database")).use(MACS).start()
     with pytest.raises(StoreError):
-        await PostgresStore(f"postgresql://postgres@127.0.0.1:{free_port()}/x").start()
+        await PostgresStore(f"postgresql://postgres@127.0.0.1:{free_port()}/x").use(MACS).start()
 
 
 async def test_nodes_that_start_together_make_one_schema(postgres_dsn: str) -> None:
-    stores = [PostgresStore(postgres_dsn) for _ in range(6)]
+    stores = [PostgresStore(postgres_dsn).use(MACS) for _ in range(6)]
     await asyncio.gather(*(store.start() for store in stores))
     await asyncio.gather(*(store.append([event()]) for store in stores))
     assert await stores[0].last_seq() == 6
@@ -124,9 +125,9 @@ async def test_nodes_that_start_together_make_one_schema(postgres_dsn: str) -> N
 
 async def test_a_process_that_closed_leaves_its_chains_to_the_next(postgres_dsn: str) -> None:
     for _ in range(3):
-        async with PostgresStore(postgres_dsn) as store:
+        async with PostgresStore(postgres_dsn).use(MACS) as store:
             await store.append([event()])
-    async with PostgresStore(postgres_dsn) as store:
+    async with PostgresStore(postgres_dsn).use(MACS) as store:
         (head,) = await store.chain_heads()
         assert head.link == 3
         await assert_chains_hold(store)
@@ -146,7 +147,7 @@ async def test_a_process_that_closed_leaves_its_chains_to_the_next(postgres_dsn:
     ],
 )
 async def test_not_even_the_owner_changes_the_log_or_revives_a_token(postgres_dsn: str, text: str) -> None:
-    async with PostgresStore(postgres_dsn) as store, connected(postgres_dsn) as connection:
+    async with PostgresStore(postgres_dsn).use(MACS) as store, connected(postgres_dsn) as connection:
         held = await hold(store)  # A17
         await store.redeem(held.shown())
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
@@ -157,7 +158,7 @@ async def test_not_even_the_owner_changes_the_log_or_revives_a_token(postgres_ds
 async def test_the_documented_grants_are_enough_for_the_app_and_for_the_purge_and_no_more(
     postgres_dsn: str, postgres_server: PostgresServer
 ) -> None:
-    async with PostgresStore(postgres_dsn):
+    async with PostgresStore(postgres_dsn).use(MACS):
         pass
     app, purger = f"app_{os.urandom(4).hex()}", f"purger_{os.urandom(4).hex()}"
     grants = files("stepup_middleware.stores.postgres").joinpath("schema/grants.sql").read_text(encoding="utf-8")
@@ -165,7 +166,7 @@ async def test_the_documented_grants_are_enough_for_the_app_and_for_the_purge_an
     async with connected(postgres_dsn) as connection:
         await connection.execute(f"CREATE ROLE {app} LOGIN; CREATE ROLE {purger} LOGIN; {grants}")
     as_app = postgres_server.dsn(database_of(postgres_dsn), app)
-    async with PostgresStore(as_app) as store, connected(as_app) as connection:
+    async with PostgresStore(as_app).use(MACS) as store, connected(as_app) as connection:
         held = await hold(store)
         assert (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED
         assert await store.remove_factor(OWNER.workspace_id, OWNER.id, held.factor.id, event=event(), now=NOW)
@@ -175,7 +176,7 @@ async def test_the_documented_grants_are_enough_for_the_app_and_for_the_purge_an
                 await connection.execute(text)
         with pytest.raises(StoreError):
             await store.purge(now=NOW + MINUTE, limit=10)
-    async with PostgresStore(postgres_server.dsn(database_of(postgres_dsn), purger)) as store:
+    async with PostgresStore(postgres_server.dsn(database_of(postgres_dsn), purger)).use(MACS) as store:
         assert (await store.purge(now=NOW + MINUTE, limit=10)).anomalies == ()
 
 
@@ -185,7 +186,7 @@ async def test_the_command_line_works_on_an_address(postgres_dsn: str) -> None:
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
         return await process.wait()
 
-    async with PostgresStore(postgres_dsn) as store:
+    async with PostgresStore(postgres_dsn).use(MACS) as store:
         held = await hold(store)  # S13
         assert await stepup("revoke-all") == 0
         over = await store.redeem(held.shown())
@@ -197,7 +198,7 @@ async def test_the_command_line_works_on_an_address(postgres_dsn: str) -> None:
 
 
 async def test_a_lock_that_somebody_holds_is_an_error_in_time_and_the_token_works_after_it(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn, timeout=QUICK) as store, connected(postgres_dsn) as connection:
+    async with PostgresStore(postgres_dsn, timeout=QUICK).use(MACS) as store, connected(postgres_dsn) as connection:
         held = await hold(store)  # S24
         loop = asyncio.get_running_loop()
         async with connection.transaction():
@@ -211,7 +212,7 @@ async def test_a_lock_that_somebody_holds_is_an_error_in_time_and_the_token_work
 
 
 async def test_who_is_held_up_by_a_lock_does_not_hold_up_the_others(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn, timeout=PATIENT) as store, connected(postgres_dsn) as connection:
+    async with PostgresStore(postgres_dsn, timeout=PATIENT).use(MACS) as store, connected(postgres_dsn) as connection:
         blocked, *others = await hold_many(store, 9)
         async with connection.transaction():
             await connection.execute("SELECT FROM stepup.tokens WHERE id = $1 FOR UPDATE", blocked.reference.id)
@@ -225,7 +226,7 @@ async def test_who_is_held_up_by_a_lock_does_not_hold_up_the_others(postgres_dsn
 
 
 async def test_a_crowd_shows_each_token_often_and_each_runs_once_with_one_alert(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn, timeout=PATIENT) as store:
+    async with PostgresStore(postgres_dsn, timeout=PATIENT).use(MACS) as store:
         tokens = await hold_many(store, 60)
         # half goes to each lane: some tokens are shown in one of them, some in both
         shown = [(held, held.shown()) for some in (tokens[:40], tokens[20:]) for _ in range(3) for held in some]
@@ -250,7 +251,7 @@ async def test_a_crowd_is_served_in_transactions_of_a_bounded_length(
         return await write(self, operations, events)
 
     monkeypatch.setattr(WriterConnection, "write", noting)
-    async with PostgresStore(postgres_dsn, timeout=PATIENT) as store:
+    async with PostgresStore(postgres_dsn, timeout=PATIENT).use(MACS) as store:
         crowd = 3 * MOST_TOGETHER
         await asyncio.gather(*(store.ask(asked(), open_limit=2 * crowd) for _ in range(crowd)))
     assert sum(sizes) >= crowd
@@ -258,7 +259,7 @@ async def test_a_crowd_is_served_in_transactions_of_a_bounded_length(
 
 
 async def test_a_backend_killed_inside_the_transaction_leaves_the_token_issued(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn) as store, connected(postgres_dsn) as connection:
+    async with PostgresStore(postgres_dsn).use(MACS) as store, connected(postgres_dsn) as connection:
         held = await hold(store)  # S21
         before = await store.last_seq()
         # the token is redeemed, its event waits for the table: killed between UPDATE and COMMIT
@@ -320,7 +321,7 @@ async def test_an_answer_lost_at_the_commit_is_an_error_and_the_token_runs_at_mo
     own = postgres_server.port  # S03
     async with (
         losing_commits(own) as (port, lose),
-        PostgresStore(postgres_dsn.replace(f":{own}/", f":{port}/")) as store,
+        PostgresStore(postgres_dsn.replace(f":{own}/", f":{port}/")).use(MACS) as store,
     ):
         held = await hold(store)
         lose.set()
@@ -336,7 +337,7 @@ async def test_a_database_out_of_reach_is_an_error_and_the_token_works_after_it(
     postgres_dsn: str, postgres_server: PostgresServer
 ) -> None:
     name = database_of(postgres_dsn)
-    async with PostgresStore(postgres_dsn) as store:
+    async with PostgresStore(postgres_dsn).use(MACS) as store:
         held = await hold(store)  # S02
         await postgres_server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
         await postgres_server.execute(
@@ -354,7 +355,7 @@ async def test_a_database_out_of_reach_is_an_error_and_the_token_works_after_it(
 
 async def test_the_store_comes_back_by_itself_when_the_server_does(own_server: PostgresServer) -> None:
     dsn = await own_server.create_database("t")
-    async with PostgresStore(dsn) as store:
+    async with PostgresStore(dsn).use(MACS) as store:
         spent, unspent = await hold_many(store, 2)
         assert (await store.redeem(spent.shown())).decision.verdict is Verdict.REDEEMED
         own_server.kill()
@@ -378,7 +379,7 @@ async def test_a_replica_that_was_promoted_without_the_redemption_repeats_none(o
     try:
         if os.geteuid() == 0:
             shutil.chown(replica.folder, "nobody", "nogroup")
-        async with PostgresStore(dsn) as store:
+        async with PostgresStore(dsn).use(MACS) as store:
             held = await hold(store)
             source = f"host=127.0.0.1 port={own_server.port} user=postgres"
             await asyncio.to_thread(
@@ -387,13 +388,13 @@ async def test_a_replica_that_was_promoted_without_the_redemption_repeats_none(o
             await replica.start()
             there = replica.dsn("t")
             with pytest.raises(ConfigurationError, match="replica"):
-                await PostgresStore(there).start()
+                await PostgresStore(there).use(MACS).start()
             replica.kill()
             assert (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED
         own_server.kill()
         await replica.start()
         await asyncio.to_thread(replica.run, "pg_ctl", "promote", "-D", str(replica.data))
-        async with PostgresStore(there) as store:
+        async with PostgresStore(there).use(MACS) as store:
             await assert_its_time_is_over(store, held)
     finally:
         replica.stop()
@@ -412,7 +413,7 @@ async def test_a_dump_read_back_ends_the_tokens_of_its_time(
     postgres_dsn: str, postgres_server: PostgresServer, running: bool
 ) -> None:
     name = database_of(postgres_dsn)  # S13
-    store = PostgresStore(postgres_dsn)
+    store = PostgresStore(postgres_dsn).use(MACS)
     await store.start()
     held = await hold(store)
     where = ("-h", "127.0.0.1", "-p", str(postgres_server.port), "-U", "postgres")
@@ -425,7 +426,7 @@ async def test_a_dump_read_back_ends_the_tokens_of_its_time(
     command = [str(postgres_server.programs / "psql"), *where, "-q", "-v", "ON_ERROR_STOP=1", name]
     await asyncio.to_thread(subprocess.run, command, input=dump, check=True, stdout=subprocess.DEVNULL)
     if not running:
-        store = PostgresStore(postgres_dsn)
+        store = PostgresStore(postgres_dsn).use(MACS)
         await store.start()
     await assert_its_time_is_over(store, held)
     await assert_chains_hold(store)
@@ -435,7 +436,7 @@ async def test_a_dump_read_back_ends_the_tokens_of_its_time(
 @pytest.mark.parametrize("running", [True, False])
 async def test_a_data_directory_put_back_ends_the_tokens_of_its_time(own_server: PostgresServer, running: bool) -> None:
     dsn = await own_server.create_database("t")  # S13, S14
-    store = PostgresStore(dsn)
+    store = PostgresStore(dsn).use(MACS)
     await store.start()
     held = await hold(store)
     copy = own_server.folder / "copy"
@@ -450,7 +451,7 @@ async def test_a_data_directory_put_back_ends_the_tokens_of_its_time(own_server:
     copy.rename(own_server.data)
     await own_server.start()
     if not running:
-        store = PostgresStore(dsn)
+        store = PostgresStore(dsn).use(MACS)
         await store.start()
     await assert_its_time_is_over(store, held)
     await assert_chains_hold(store)
@@ -461,7 +462,7 @@ async def test_a_data_directory_put_back_ends_the_tokens_of_its_time(own_server:
 
 
 async def test_a_record_with_a_lower_number_that_commits_later_is_not_skipped(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn) as store, connected(postgres_dsn) as slow:
+    async with PostgresStore(postgres_dsn).use(MACS) as store, connected(postgres_dsn) as slow:
         await store.append([event(reason="before")])
         # what a node does that takes its number and is slow to commit
         append = store._engine.database.sql["append"]
@@ -483,7 +484,7 @@ async def test_a_record_with_a_lower_number_that_commits_later_is_not_skipped(po
 
 
 async def test_a_follower_of_many_writers_sees_each_record_once_and_in_order(postgres_dsn: str) -> None:
-    nodes = [PostgresStore(postgres_dsn) for _ in range(4)]
+    nodes = [PostgresStore(postgres_dsn).use(MACS) for _ in range(4)]
     await asyncio.gather(*(node.start() for node in nodes))
     seen: list[int] = []
 
@@ -506,7 +507,7 @@ async def test_a_follower_of_many_writers_sees_each_record_once_and_in_order(pos
 
 
 async def test_another_nodes_record_is_heard_at_once(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn) as one, PostgresStore(postgres_dsn) as other:
+    async with PostgresStore(postgres_dsn).use(MACS) as one, PostgresStore(postgres_dsn).use(MACS) as other:
         waiting = asyncio.create_task(one.wait_for_audit(0, seconds=20))
         while one._engine._listener is None:  # noqa: ASYNC110 - what is waited for is the wait itself
             await asyncio.sleep(0)
@@ -526,7 +527,7 @@ async def pooled_dsn(postgres_dsn: str, postgres_server: PostgresServer) -> Asyn
 
 
 async def test_several_nodes_share_the_sessions_of_a_pooler(pooled_dsn: str, postgres_dsn: str) -> None:
-    nodes = [PostgresStore(pooled_dsn, statement_cache_size=0) for _ in range(3)]  # S24
+    nodes = [PostgresStore(pooled_dsn, statement_cache_size=0).use(MACS) for _ in range(3)]  # S24
     for node in nodes:
         await node.start()
     held = await hold_many(nodes[0], 30)

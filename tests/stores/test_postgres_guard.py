@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stepup_middleware.stores.postgres import PostgresStore
-from stepup_middleware.testing.contract.values import NOW, event
+from stepup_middleware.testing.contract.values import MACS, NOW, event
 
 from .servers import DATABASE, PostgresServer
 from .test_sqlite_guard import ONE_OFF, Case, assert_all_agree, cases
@@ -17,7 +17,7 @@ from .test_sqlite_guard import ONE_OFF, Case, assert_all_agree, cases
 
 async def run_cases(server: PostgresServer, batch: list[Case]) -> None:
     dsn = await server.empty_database(DATABASE)
-    async with PostgresStore(dsn) as store:
+    async with PostgresStore(dsn).use(MACS) as store:
         await assert_all_agree(store, batch)
 
 
@@ -34,7 +34,7 @@ def test_the_statement_redeems_exactly_what_the_table_redeems(
 async def test_what_the_database_cannot_hold_is_found_nowhere_and_takes_nobody_with_it(
     postgres_dsn: str, text: str
 ) -> None:
-    async with PostgresStore(postgres_dsn) as store:
+    async with PostgresStore(postgres_dsn).use(MACS) as store:
         assert await store.get_prompt(text, now=NOW) is None
         assert await store.pop_challenge(text, now=NOW) is None
         assert not await store.cancel_prompt(text, event=event(), now=NOW)

@@ -12,7 +12,7 @@ import pytest
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.statements import load_migrations
-from stepup_middleware.testing.contract.values import event, hold, won
+from stepup_middleware.testing.contract.values import MACS, event, hold, won
 
 from .migrated import assert_all_write, assert_side_by_side
 
@@ -46,7 +46,7 @@ async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection[Any]]:
 
 def newer(dsn: str, script: str) -> PostgresStore:
     """Return the store as a later version has it, with one more migration."""
-    store = PostgresStore(dsn)
+    store = PostgresStore(dsn).use(MACS)
     store._engine.database._migrations = (*store._engine.database._migrations, script)
     return store
 
@@ -84,21 +84,21 @@ async def test_a_schema_of_an_earlier_version_is_refused_with_what_to_do_and_lef
         await connection.execute(EARLIER)
     before = await schema_of(postgres_dsn)
     with pytest.raises(ConfigurationError, match=r"earlier version.*ALTER SCHEMA stepup RENAME"):
-        await PostgresStore(postgres_dsn).start()
+        await PostgresStore(postgres_dsn).use(MACS).start()
     assert await schema_of(postgres_dsn) == before
     async with connected(postgres_dsn) as connection:
         await connection.execute("ALTER SCHEMA stepup RENAME TO stepup_before")
-    async with PostgresStore(postgres_dsn):
+    async with PostgresStore(postgres_dsn).use(MACS):
         assert await version_of(postgres_dsn) == (len(MIGRATIONS), 1)
 
 
 async def test_a_schema_that_another_script_of_the_same_number_made_is_refused(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn):
+    async with PostgresStore(postgres_dsn).use(MACS):
         pass
     async with connected(postgres_dsn) as connection:
         await connection.execute("UPDATE stepup.schema_version SET foundation = 'another'")
     with pytest.raises(ConfigurationError, match="earlier version"):
-        await PostgresStore(postgres_dsn).start()
+        await PostgresStore(postgres_dsn).use(MACS).start()
 
 
 async def test_nodes_that_start_at_once_migrate_once(postgres_dsn: str) -> None:
@@ -109,12 +109,12 @@ async def test_nodes_that_start_at_once_migrate_once(postgres_dsn: str) -> None:
 
 
 async def test_the_version_before_goes_on_while_a_newer_one_adds_to_the_schema(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn) as before:  # S33
-        await assert_side_by_side(before, newer(postgres_dsn, ADDS), lambda: PostgresStore(postgres_dsn))
+    async with PostgresStore(postgres_dsn).use(MACS) as before:  # S33
+        await assert_side_by_side(before, newer(postgres_dsn, ADDS), lambda: PostgresStore(postgres_dsn).use(MACS))
 
 
 async def test_the_version_before_stops_where_a_newer_one_says_so(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn) as before:  # S33
+    async with PostgresStore(postgres_dsn).use(MACS) as before:  # S33
         held = await hold(before)
         async with newer(postgres_dsn, BREAKS):
             for _ in range(2):
@@ -123,11 +123,11 @@ async def test_the_version_before_stops_where_a_newer_one_says_so(postgres_dsn: 
             with pytest.raises(StoreError, match="newer version"):  # also where it would still work
                 await before.append([event()])
             with pytest.raises(ConfigurationError, match="newer version"):
-                await PostgresStore(postgres_dsn).start()
+                await PostgresStore(postgres_dsn).use(MACS).start()
 
 
 async def test_a_migration_that_fails_midway_leaves_everything_as_it_was(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn) as store:
+    async with PostgresStore(postgres_dsn).use(MACS) as store:
         held = await hold(store)
         schema, version = await schema_of(postgres_dsn), await version_of(postgres_dsn)
         for script in (f"{ADDS}{BREAKS}CREATE TABLE stepup.audit (x integer);", f"{ADDS}SELECT 1/0;"):
@@ -145,5 +145,5 @@ async def test_a_new_database_that_a_migration_fails_on_stays_empty(postgres_dsn
         await newer(postgres_dsn, "SELECT 1/0;").start()
     async with connected(postgres_dsn) as connection:
         assert not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'stepup')")
-    async with PostgresStore(postgres_dsn):
+    async with PostgresStore(postgres_dsn).use(MACS):
         assert await version_of(postgres_dsn) == (len(MIGRATIONS), 1)

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 import pytest
 
 from stepup_middleware.stores.postgres import PostgresStore
-from stepup_middleware.testing.contract.values import hold_many
+from stepup_middleware.testing.contract.values import MACS, hold_many
 
 from .killing import KILLS, kill_postgres, kill_workers_on_postgres
 from .server_workers import race
@@ -20,7 +20,7 @@ SPAWN = get_context("spawn")
 
 @pytest.mark.slow
 async def test_eight_processes_share_each_token(postgres_dsn: str) -> None:
-    async with PostgresStore(postgres_dsn) as store:  # T06
+    async with PostgresStore(postgres_dsn).use(MACS) as store:  # T06
         held = await hold_many(store, 200)
         shown = [one.shown() for one in held]
         with SPAWN.Pool(8) as pool:

@@ -24,6 +24,7 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import prompt_key, session_keys, token_key
 from stepup_middleware.testing.contract.values import (
+    MACS,
     TTL,
     Held,
     all_records,
@@ -86,13 +87,13 @@ async def test_a_server_that_evicts_keys_stops_the_start(postgres_dsn: str, poli
     try:
         await server.start()
         with pytest.raises(ConfigurationError, match="maxmemory-policy"):
-            await RedisHotStore(server.url(), behind=PostgresStore(postgres_dsn)).start()
+            await RedisHotStore(server.url(), behind=PostgresStore(postgres_dsn).use(MACS)).start()
     finally:
         server.stop()
 
 
 async def test_a_store_that_keeps_no_epoch_cannot_stand_behind(postgres_dsn: str) -> None:
-    hot = RedisHotStore("redis://127.0.0.1", behind=PostgresStore(postgres_dsn))
+    hot = RedisHotStore("redis://127.0.0.1", behind=PostgresStore(postgres_dsn).use(MACS))
     with pytest.raises(ConfigurationError, match="epoch"):
         RedisHotStore("redis://127.0.0.1", behind=hot)  # type: ignore[arg-type]  # what is refused
 
@@ -102,13 +103,13 @@ async def test_a_replica_is_refused(postgres_dsn: str, own_server: ValkeyServer)
     try:
         await replica.start()
         with pytest.raises(StoreError, match="replica"):
-            await RedisHotStore(replica.url(), behind=PostgresStore(postgres_dsn)).start()
+            await RedisHotStore(replica.url(), behind=PostgresStore(postgres_dsn).use(MACS)).start()
     finally:
         replica.stop()
 
 
 async def test_every_key_outlives_what_it_tells_and_none_stays_for_ever(postgres_dsn: str, valkey_url: str) -> None:
-    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as store:  # S31
+    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn).use(MACS)) as store:  # S31
         held = await hold(store)
         asked = await ask(store)
         client = Redis.from_url(valkey_url)
@@ -134,7 +135,7 @@ async def until_synchronized(replica: Redis) -> None:
 
 
 async def test_what_was_flushed_is_lost_and_not_issued(postgres_dsn: str, valkey_url: str) -> None:
-    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as store:  # S29, T29
+    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn).use(MACS)) as store:  # S29, T29
         spent, unspent = await hold_many(store, 2)
         assert (await store.redeem(spent.shown())).decision.verdict is Verdict.REDEEMED
         client = Redis.from_url(valkey_url)
@@ -151,7 +152,7 @@ async def test_what_was_flushed_is_lost_and_not_issued(postgres_dsn: str, valkey
 async def test_a_restart_ends_the_tokens_of_its_time_whatever_it_kept(
     postgres_dsn: str, own_server: ValkeyServer
 ) -> None:
-    async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn)) as store:  # S29
+    async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn).use(MACS)) as store:  # S29
         spent, unspent = await hold_many(store, 2)
         assert (await store.redeem(spent.shown())).decision.verdict is Verdict.REDEEMED
         own_server.kill()
@@ -164,7 +165,7 @@ async def test_a_restart_ends_the_tokens_of_its_time_whatever_it_kept(
 
 
 async def test_a_copy_from_before_the_redemption_repeats_none(postgres_dsn: str, own_server: ValkeyServer) -> None:
-    async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn)) as store:  # S13
+    async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn).use(MACS)) as store:  # S13
         held = await hold(store)
         folder = own_server.folder / "appendonlydir"
         shutil.copytree(folder, own_server.folder / "copy")
@@ -190,7 +191,7 @@ async def test_a_failover_that_lost_the_redemption_repeats_none_on_either_side(
         await replica.start()
         promoted = Redis.from_url(replica.url())
         await until_synchronized(promoted)
-        async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn)) as old:
+        async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn).use(MACS)) as old:
             spent, there, here = await hold_many(old, 3)
             client = Redis.from_url(own_server.url())
             assert await client.wait(1, int(PATIENCE_SECONDS * 1000)) == 1
@@ -199,7 +200,7 @@ async def test_a_failover_that_lost_the_redemption_repeats_none_on_either_side(
             assert (await old.redeem(spent.shown())).decision.verdict is Verdict.REDEEMED
             assert await promoted.hget(token_key(spent.reference), "state") == b"issued"
             await promoted.aclose()
-            async with RedisHotStore(replica.url(), behind=PostgresStore(postgres_dsn)) as new:
+            async with RedisHotStore(replica.url(), behind=PostgresStore(postgres_dsn).use(MACS)) as new:
                 await assert_over(new, spent, there)
                 # the old side still answers, and what it would let through counts for nothing
                 answer = await old._redeemer.redeem(here.shown())
@@ -218,7 +219,7 @@ async def test_a_server_that_took_over_an_older_copy_while_it_ran_repeats_none(
         await replica.start()
         other, server = Redis.from_url(replica.url()), Redis.from_url(own_server.url())
         await until_synchronized(other)
-        async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn)) as store:
+        async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn).use(MACS)) as store:
             held = await hold(store)
             assert await server.wait(1, int(PATIENCE_SECONDS * 1000)) == 1
             await other.replicaof("NO", "ONE")
@@ -259,7 +260,7 @@ async def refusing_events(dsn: str) -> AsyncIterator[None]:
 async def test_a_token_that_was_consumed_and_not_logged_is_spent_and_never_runs(
     postgres_dsn: str, valkey_url: str
 ) -> None:
-    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as store:
+    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn).use(MACS)) as store:
         held = await hold(store)  # A03
         shown = held.shown()
         async with refusing_events(postgres_dsn):
@@ -273,7 +274,7 @@ async def test_a_token_that_was_consumed_and_not_logged_is_spent_and_never_runs(
 
 
 async def test_a_prompt_whose_proof_could_not_be_logged_is_open_for_another(postgres_dsn: str, valkey_url: str) -> None:
-    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as store:
+    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn).use(MACS)) as store:
         held = await hold(store)  # W33
         prompt = await ask(store)
         grant = grant_for(prompt, held.factor, expected_sign_count=6, sign_count=7)
@@ -286,7 +287,7 @@ async def test_a_prompt_whose_proof_could_not_be_logged_is_open_for_another(post
 async def test_a_server_that_stands_still_is_an_error_in_time_and_what_it_took_late_never_runs(
     postgres_dsn: str, own_server: ValkeyServer
 ) -> None:
-    async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn), timeout=QUICK) as store:
+    async with RedisHotStore(own_server.url(), behind=PostgresStore(postgres_dsn).use(MACS), timeout=QUICK) as store:
         held = await hold(store)  # S02, X07
         assert own_server.process is not None
         own_server.process.send_signal(signal.SIGSTOP)
@@ -313,8 +314,8 @@ def test_all_keys_that_a_script_is_given_lie_in_one_hash_slot() -> None:
 
 async def test_a_new_epoch_by_one_node_is_known_to_all(postgres_dsn: str, valkey_url: str) -> None:
     async with (
-        RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as one,
-        RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn)) as other,
+        RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn).use(MACS)) as one,
+        RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn).use(MACS)) as other,
     ):
         held = await hold_many(one, 20)
         await one.revoke_all(event=event(), now=held[0].prompt.created_at)

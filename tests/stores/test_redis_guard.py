@@ -16,7 +16,7 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import bound_digest, token_key
-from stepup_middleware.testing.contract.values import IP, TTL, event, passkey, row_of
+from stepup_middleware.testing.contract.values import IP, MACS, TTL, event, passkey, row_of
 
 from .servers import DATABASE, PostgresServer, ValkeyServer
 from .test_sqlite_guard import ISSUED_AT, ONE_OFF, Case, cases, judged, presentation
@@ -43,7 +43,7 @@ def fields_of(row: dict[str, Any], epoch: int) -> dict[str, Any]:
 async def run_cases(postgres: PostgresServer, valkey: ValkeyServer, batch: list[Case]) -> None:
     dsn = await postgres.empty_database(DATABASE)
     await valkey.empty()
-    async with RedisHotStore(valkey.url(), behind=PostgresStore(dsn)) as store:
+    async with RedisHotStore(valkey.url(), behind=PostgresStore(dsn).use(MACS)) as store:
         await store.records.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
         rows = [dict(row) for row, _ in batch]
         shown = [

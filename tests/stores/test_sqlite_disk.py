@@ -20,7 +20,7 @@ import pytest
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import all_records, assert_chains_hold, event, hold_many, won
+from stepup_middleware.testing.contract.values import MACS, all_records, assert_chains_hold, event, hold_many, won
 from tests.machine import program
 
 from .crashes import Siege
@@ -75,7 +75,7 @@ async def test_a_disk_that_fails_now_and_then_loses_no_redemption_and_repeats_no
 @pytest.mark.slow
 async def test_a_corrupt_page_is_an_error_and_never_a_second_run(tmp_path: Path) -> None:
     path = tmp_path / "stepup.db"  # S11
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         held = await hold_many(store, 20)
         for one in held[:5]:
             await store.redeem(one.shown())
@@ -89,7 +89,7 @@ async def test_a_corrupt_page_is_an_error_and_never_a_second_run(tmp_path: Path)
         (folder / "stepup.db").write_bytes(damaged)
         errors += await damaged_answers(folder / "stepup.db", [one.shown() for one in held])
     assert errors > 10
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         assert won([await store.redeem(one.shown()) for one in held]) == 15
         await assert_chains_hold(store)
 
@@ -98,7 +98,7 @@ async def damaged_answers(path: Path, shown: Sequence[Presentation]) -> int:
     """Present each token twice to a damaged database; fail if one runs that may not, and count the errors."""
     errors = 0
     try:
-        async with SQLiteStore(path) as store:
+        async with SQLiteStore(path).use(MACS) as store:
             for place, one in enumerate(shown):
                 runs = 0
                 for _ in range(2):
@@ -129,7 +129,7 @@ def content(path: Path) -> bytes:
 async def test_a_purge_that_is_killed_leaves_a_chain_and_the_next_one_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "stepup.db"  # X08
     now = datetime.now(UTC)
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         await store.append([event(at=now - timedelta(days=400)) for _ in range(3000)])
         command: list[str | Path] = [
             "-m",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stepup_middleware.stores.sqlite import SQLiteStore, database
-from stepup_middleware.testing.contract.values import hold, won
+from stepup_middleware.testing.contract.values import MACS, hold, won
 
 
 # X01
@@ -22,7 +22,7 @@ async def test_the_writer_commits_with_a_full_sync_of_its_log(tmp_path: Path, mo
         return opened[-1]
 
     monkeypatch.setattr(sqlite3, "connect", watched)
-    async with SQLiteStore(tmp_path / "stepup.db") as store:
+    async with SQLiteStore(tmp_path / "stepup.db").use(MACS) as store:
         held = await hold(store)
         assert won([await store.redeem(held.shown())]) == 1
         writer = opened[0]

@@ -22,6 +22,7 @@ from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.database import network_file_system
 from stepup_middleware.testing.contract.values import (
+    MACS,
     NOW,
     OWNER,
     all_records,
@@ -79,7 +80,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SQLiteStore]:
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         yield store
 
 
@@ -102,7 +103,7 @@ def make_read_only(folder: Path) -> None:
 
 
 async def test_a_full_disk_refuses_and_the_token_works_once_there_is_room(small_disk: Path) -> None:
-    async with SQLiteStore(small_disk / "stepup.db") as store:  # S07
+    async with SQLiteStore(small_disk / "stepup.db").use(MACS) as store:  # S07
         held = await hold_many(store, 5)
         filler = small_disk / "filler"
         fill(filler)
@@ -120,15 +121,15 @@ async def test_a_full_disk_refuses_and_the_token_works_once_there_is_room(small_
 
 async def test_a_read_only_disk_stops_the_start(small_disk: Path) -> None:
     database = small_disk / "stepup.db"  # S08
-    async with SQLiteStore(database):
+    async with SQLiteStore(database).use(MACS):
         pass
     make_read_only(small_disk)
     with pytest.raises(StoreError):
-        await SQLiteStore(database).start()
+        await SQLiteStore(database).use(MACS).start()
 
 
 async def test_a_lock_held_by_somebody_else_is_waited_for_no_longer_than_the_timeout(path: Path) -> None:
-    async with SQLiteStore(path, timeout=SHORT) as store:  # S09
+    async with SQLiteStore(path, timeout=SHORT).use(MACS) as store:  # S09
         first, second = await hold_many(store, 2)
         loop = asyncio.get_running_loop()
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -151,7 +152,7 @@ async def test_what_timed_out_before_it_was_begun_never_happens(path: Path) -> N
         running.set()
         finish.wait(30)
 
-    async with SQLiteStore(path, timeout=SHORT) as store:
+    async with SQLiteStore(path, timeout=SHORT).use(MACS) as store:
         held = await hold(store)
         before = asyncio.create_task(store._write(take_long))
         await asyncio.to_thread(running.wait, 30)  # its batch is closed: nothing joins it any more
@@ -163,7 +164,7 @@ async def test_what_timed_out_before_it_was_begun_never_happens(path: Path) -> N
 
 
 async def test_no_more_than_a_bounded_number_of_operations_waits(path: Path) -> None:
-    async with SQLiteStore(path) as store:  # D08
+    async with SQLiteStore(path).use(MACS) as store:  # D08
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             tasks = [asyncio.create_task(store.append([event()])) for _ in range(11_000)]
@@ -196,7 +197,7 @@ async def test_a_removed_file_is_noticed_and_never_made_anew(path: Path, store: 
 async def test_another_database_in_the_place_of_ours_is_refused(path: Path, store: SQLiteStore, clean: bool) -> None:
     held = await hold(store)
     other = path.with_name("other.db")
-    async with SQLiteStore(other):
+    async with SQLiteStore(other).use(MACS):
         pass
     move(path, path.with_name("aside.db"))
     move(other, path)
@@ -235,31 +236,31 @@ async def test_a_backup_put_back_while_running_ends_the_tokens_it_calls_issued(p
 
 
 async def test_a_backup_put_back_between_two_runs_ends_the_tokens_it_calls_issued(path: Path) -> None:
-    async with SQLiteStore(path) as store:  # S13, S14
+    async with SQLiteStore(path).use(MACS) as store:  # S13, S14
         held = await hold(store)
         copy = copy_of(path)
         assert won([await store.redeem(held.shown())]) == 1
     move(copy, path)
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         answer = await store.redeem(held.shown())
         assert (answer.decision.verdict, answer.decision.flags) == (Verdict.REQUIRED, (Flag.REVOKED,))
 
 
 async def test_a_restart_alone_ends_no_token(path: Path) -> None:
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         held = await hold_many(store, 2)
     for one in held:
-        async with SQLiteStore(path) as store:
+        async with SQLiteStore(path).use(MACS) as store:
             assert won([await store.redeem(one.shown())]) == 1
 
 
 @pytest.mark.parametrize("content", [b"", os.urandom(8192), b"hello", b"SQLite format 3\0" + bytes(4096)])
 async def test_a_ruined_file_stops_the_start_and_is_left_as_it_is(path: Path, content: bytes) -> None:
-    async with SQLiteStore(path) as store:  # S11
+    async with SQLiteStore(path).use(MACS) as store:  # S11
         await hold(store)
     ruin(path, content)
     with pytest.raises((StoreError, ConfigurationError)):
-        await SQLiteStore(path).start()
+        await SQLiteStore(path).use(MACS).start()
     assert content_of(path) == content
 
 
@@ -268,41 +269,41 @@ async def test_another_applications_file_is_refused(path: Path) -> None:
         other.execute("CREATE TABLE t (x)")
         other.commit()
     with pytest.raises(ConfigurationError, match="own file"):
-        await SQLiteStore(path).start()
+        await SQLiteStore(path).use(MACS).start()
 
 
 async def test_a_schema_from_the_future_is_refused(path: Path) -> None:
-    async with SQLiteStore(path):  # S33
+    async with SQLiteStore(path).use(MACS):  # S33
         pass
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA user_version = 999")
         other.execute("UPDATE meta SET oldest = 999")
         other.commit()
     with pytest.raises(ConfigurationError, match="newer"):
-        await SQLiteStore(path).start()
+        await SQLiteStore(path).use(MACS).start()
 
 
 async def test_a_file_made_empty_beforehand_is_a_new_database(path: Path) -> None:
     ruin(path, b"")
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         assert won([await store.redeem((await hold(store)).shown())]) == 1
 
 
 async def test_a_missing_folder_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
-        await SQLiteStore(tmp_path / "nowhere" / "stepup.db").start()
+        await SQLiteStore(tmp_path / "nowhere" / "stepup.db").use(MACS).start()
 
 
 @pytest.mark.parametrize("name", [":memory:", "", "file:stepup.db?mode=memory"])
 def test_a_database_in_memory_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError):  # S18
-        SQLiteStore(name)
+        SQLiteStore(name).use(MACS)
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
 def test_a_timeout_is_positive(path: Path, seconds: int) -> None:
     with pytest.raises(ConfigurationError):
-        SQLiteStore(path, timeout=timedelta(seconds=seconds))
+        SQLiteStore(path, timeout=timedelta(seconds=seconds)).use(MACS)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +337,7 @@ async def test_nobody_but_the_owner_reads_the_files(path: Path, store: SQLiteSto
 
 
 async def test_a_store_that_is_not_open_answers_with_an_error(path: Path) -> None:
-    store = SQLiteStore(path)  # P12
+    store = SQLiteStore(path).use(MACS)  # P12
     for _ in range(2):
         with pytest.raises(StoreError):
             await store.last_time_step("w", "u")
@@ -351,7 +352,7 @@ async def test_a_store_that_is_not_open_answers_with_an_error(path: Path) -> Non
 
 
 async def test_closing_finishes_what_was_handed_over(path: Path) -> None:
-    store = SQLiteStore(path)  # X02
+    store = SQLiteStore(path).use(MACS)  # X02
     await store.start()
     held = await hold_many(store, 20)
     waiting = [asyncio.create_task(store.redeem(one.shown())) for one in held]
@@ -359,14 +360,14 @@ async def test_closing_finishes_what_was_handed_over(path: Path) -> None:
     store.append_soon(event(EventName.ACTION_COMPLETED))
     await store.close()
     assert won(await asyncio.gather(*waiting)) == 20
-    async with SQLiteStore(path) as again:
+    async with SQLiteStore(path).use(MACS) as again:
         names = await names_of(again)
     assert names.count(EventName.ACTION_AUTHORIZED) == 20
     assert names.count(EventName.ACTION_COMPLETED) == 1
 
 
 async def test_a_redemption_that_was_abandoned_while_it_was_written_is_told_as_aborted(path: Path) -> None:
-    async with SQLiteStore(path) as store:  # X04
+    async with SQLiteStore(path).use(MACS) as store:  # X04
         held = await hold(store)
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -423,7 +424,7 @@ async def test_a_chain_start_only_advances(path: Path, store: SQLiteStore) -> No
 
 
 async def test_two_processes_that_create_the_file_at_once_share_one_database(path: Path) -> None:
-    stores = [SQLiteStore(path) for _ in range(4)]
+    stores = [SQLiteStore(path).use(MACS) for _ in range(4)]
     await asyncio.gather(*(store.start() for store in stores))
     await asyncio.gather(*(store.append([event()]) for store in stores))
     (head,) = await stores[0].chain_heads()

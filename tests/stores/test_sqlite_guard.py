@@ -34,7 +34,7 @@ from stepup_middleware.stores.rows import token_of
 from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import IP, MICROSECOND, NOW, TTL, all_records, event, passkey
+from stepup_middleware.testing.contract.values import IP, MACS, MICROSECOND, NOW, TTL, all_records, event, passkey
 
 ISSUED_AT = NOW
 HONEST: dict[str, Any] = {
@@ -193,7 +193,7 @@ async def assert_all_agree(store: SQLStore, batch: list[Case]) -> None:
 
 
 async def run_cases(path: Path, batch: list[Case]) -> None:
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         await assert_all_agree(store, batch)
 
 
@@ -316,7 +316,7 @@ def test_the_text_of_an_authorization_is_that_of_its_event(
 
 
 async def test_a_shared_attempt_never_leaves_a_redemption_without_its_event(tmp_path: Path) -> None:
-    async with SQLiteStore(tmp_path / "stepup.db") as store:
+    async with SQLiteStore(tmp_path / "stepup.db").use(MACS) as store:
         await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
         rows = [ROW, ROW]
         ids = await store._write(partial(mint, rows=rows))

@@ -16,7 +16,7 @@ from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.service.verification import LogFault, LogVerifier
 from stepup_middleware.stores.records import AuditLog
 from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
-from stepup_middleware.testing.contract.values import NOW, event
+from stepup_middleware.testing.contract.values import MACS, NOW, event
 from tests.evidence.support import KEY, person, run, signing_house, transmit
 
 TRUST = Trust(head_keys={KEY.key_id: KEY.public_key})
@@ -111,12 +111,12 @@ async def test_heads_that_are_signed_during_a_pass_are_no_sign_of_a_cut(
 
 async def test_a_file_that_was_opened_for_writing_meanwhile_makes_the_reading_worthless(tmp_path: Path) -> None:
     path = tmp_path / "stepup.db"
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         await store.append([event()])
     with pytest.raises(StoreError, match="opened for writing"):
         async with SQLiteLog(path) as log:
             assert await log.last_seq() == 1
-            async with SQLiteStore(path) as store:
+            async with SQLiteStore(path).use(MACS) as store:
                 await store.append([event(at=NOW)])
 
 

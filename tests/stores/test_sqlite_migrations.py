@@ -12,7 +12,7 @@ import pytest
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
 from stepup_middleware.stores.statements import foundation_of, load_migrations
-from stepup_middleware.testing.contract.values import hold, won
+from stepup_middleware.testing.contract.values import MACS, hold, won
 
 from .migrated import assert_all_write, assert_side_by_side
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 def newer(path: Path, script: str) -> SQLiteStore:
     """Return the store as a later version has it, with one more migration."""
-    store = SQLiteStore(path)
+    store = SQLiteStore(path).use(MACS)
     store._engine._migrations = (*store._engine._migrations, script)
     return store
 
@@ -61,7 +61,7 @@ def rows_of(path: Path) -> list[str]:
 
 async def test_a_file_of_an_earlier_version_is_refused_with_what_to_do_and_left_as_it_was(earlier: Path) -> None:
     before = rows_of(earlier)
-    for refused in (SQLiteStore(earlier), SQLiteLog(earlier)):
+    for refused in (SQLiteStore(earlier).use(MACS), SQLiteLog(earlier)):
         with pytest.raises(ConfigurationError, match=r"earlier version.*move it away.*new file"):
             async with refused:
                 pass
@@ -69,12 +69,12 @@ async def test_a_file_of_an_earlier_version_is_refused_with_what_to_do_and_left_
 
 
 async def test_a_file_that_another_schema_of_the_same_number_made_is_refused(path: Path) -> None:
-    async with SQLiteStore(path):
+    async with SQLiteStore(path).use(MACS):
         pass
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE meta SET foundation = 'another'")
         connection.commit()
-    for refused in (SQLiteStore(path), SQLiteLog(path)):
+    for refused in (SQLiteStore(path).use(MACS), SQLiteLog(path)):
         with pytest.raises(ConfigurationError, match="earlier version"):
             async with refused:
                 pass
@@ -94,28 +94,28 @@ async def test_nodes_that_start_at_once_migrate_once(path: Path) -> None:
 
 
 async def test_the_version_before_goes_on_while_a_newer_one_adds_to_the_schema(path: Path) -> None:
-    async with SQLiteStore(path) as before:  # S33
-        await assert_side_by_side(before, newer(path, ADDS), lambda: SQLiteStore(path))
+    async with SQLiteStore(path).use(MACS) as before:  # S33
+        await assert_side_by_side(before, newer(path, ADDS), lambda: SQLiteStore(path).use(MACS))
 
 
 async def test_the_version_before_stops_where_a_newer_one_says_so(path: Path) -> None:
-    async with SQLiteStore(path) as before:  # S33
+    async with SQLiteStore(path).use(MACS) as before:  # S33
         held = await hold(before)
         async with newer(path, BREAKS):
             for _ in range(2):
                 with pytest.raises(StoreError):  # never a second run, never another error
                     await before.redeem(held.shown())
             with pytest.raises(ConfigurationError, match="newer version"):
-                await SQLiteStore(path).start()
+                await SQLiteStore(path).use(MACS).start()
 
 
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(path: Path) -> None:
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         held = await hold(store)
     with pytest.raises(StoreError):
         await newer(path, "CREATE TABLE later (x);\nCREATE TABLE audit (x);").start()
     assert version_of(path) == len(MIGRATIONS)
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         assert won([await store.redeem(held.shown())]) == 1
     async with newer(path, ADDS):
         assert version_of(path) == len(MIGRATIONS) + 1

@@ -10,7 +10,7 @@ import pytest
 
 from stepup_middleware.core.events import EventName
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import all_records, assert_chains_hold, hold_many
+from stepup_middleware.testing.contract.values import MACS, all_records, assert_chains_hold, hold_many
 
 from .crashes import besieged
 from .support import assert_each_ran_once
@@ -22,12 +22,12 @@ SPAWN = get_context("spawn")
 @pytest.mark.slow
 async def test_eight_processes_share_each_token(tmp_path: Path) -> None:
     path = tmp_path / "stepup.db"  # S17: no worker is told that the database was busy, none redeems twice
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         held = await hold_many(store, 60)
     shown = [one.shown() for one in held]
     with SPAWN.Pool(8) as pool:
         ran = pool.starmap(race, [(path, shown, seed) for seed in range(8)])
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         assert len(held) == 60
         await assert_each_ran_once(store, held, ran)
 
@@ -43,13 +43,13 @@ async def test_killing_workers_anywhere_loses_no_redemption_and_repeats_none(tmp
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 async def test_a_fork_leaves_parent_and_child_with_a_store_that_works(tmp_path: Path) -> None:
     path = tmp_path / "stepup.db"  # S19
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         held = await hold_many(store, 40)
     shown = [one.shown() for one in held]
     with SPAWN.Pool(1) as pool:
         mine, theirs = pool.apply(redeem_over_a_fork, (path, shown))
     assert sorted(mine + theirs) == sorted(one.reference.id for one in held)
-    async with SQLiteStore(path) as store:
+    async with SQLiteStore(path).use(MACS) as store:
         await assert_chains_hold(store)
         names = [record.event for record in await all_records(store)]
         assert names.count(EventName.ACTION_AUTHORIZED) == 40

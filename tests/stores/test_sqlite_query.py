@@ -15,7 +15,7 @@ from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.query import statement
-from stepup_middleware.testing.contract.values import NOW, all_records, event
+from stepup_middleware.testing.contract.values import MACS, NOW, all_records, event
 
 EVENTS = (EventName.VERIFIED, EventName.FAILED, EventName.ACTION_AUTHORIZED, EventName.REUSED)
 STEP = timedelta(seconds=10)
@@ -54,7 +54,7 @@ def matches(record: AuditRecord, workspace: str | None, wanted: AuditFilter) -> 
 async def test_whatever_is_asked_a_query_returns_what_a_plain_scan_returns(tmp_path: Path) -> None:
     chance = Random(3)  # noqa: S311 - questions, no secret
     count = 400
-    async with SQLiteStore(tmp_path / "stepup.db", timeout=timedelta(seconds=30)) as store:
+    async with SQLiteStore(tmp_path / "stepup.db", timeout=timedelta(seconds=30)).use(MACS) as store:
         await store.append(log_of(count, chance))
         records = await all_records(store)
 
@@ -115,7 +115,7 @@ async def test_no_combination_of_filters_looks_at_more_of_a_longer_log(tmp_path:
     steps: dict[int, list[int]] = {}
     for count in (1_000, 10_000):
         path = tmp_path / f"{count}.db"
-        async with SQLiteStore(path, timeout=timedelta(seconds=30)) as store:
+        async with SQLiteStore(path, timeout=timedelta(seconds=30)).use(MACS) as store:
             await store.append(log_of(count, Random(5)))  # noqa: S311 - events, no secret
         with closing(sqlite3.connect(path)) as connection:
             steps[count] = [

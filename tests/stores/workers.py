@@ -14,6 +14,7 @@ from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import MACS
 
 PATIENT = timedelta(seconds=30)
 AT_ONCE = 8  # presentations that a worker has under way
@@ -36,7 +37,7 @@ def race(path: Path, shown: Sequence[Presentation], seed: int) -> list[int]:
     """Open the store and redeem all tokens at once; return the ids of those that ran here."""
 
     async def run() -> list[int]:
-        async with SQLiteStore(path, timeout=PATIENT) as store:
+        async with SQLiteStore(path, timeout=PATIENT).use(MACS) as store:
             return await won_by(store, shown, seed)
 
     return asyncio.run(run())
@@ -71,7 +72,7 @@ def redeem_over_a_fork(path: Path, shown: Sequence[Presentation]) -> tuple[list[
         return [one.reference.id for one, won in zip(shown, ran, strict=True) if won]
 
     async def run() -> tuple[list[int], list[int]]:
-        async with SQLiteStore(path, timeout=PATIENT) as store:
+        async with SQLiteStore(path, timeout=PATIENT).use(MACS) as store:
             await store.records.last_seq()
             reading, writing = os.pipe()
             child = os.fork()

@@ -11,8 +11,8 @@ import asyncpg
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.sql.operations import Operation, by_verb
-from stepup_middleware.stores.sql.transaction import entry_of
 from stepup_middleware.stores.subscribers import Subscribers, Written
 
 from .database import DRIVER_ERRORS, Connection, Database, Moved, as_store_error, breaks_connection, close
@@ -36,8 +36,15 @@ class WriterConnection:
     """
 
     def __init__(
-        self, database: Database, subscribers: Subscribers, lost: Callable[[int, object], None], *, seconds: float
+        self,
+        database: Database,
+        subscribers: Subscribers,
+        lost: Callable[[int, object], None],
+        *,
+        macs: RowMacs | None,
+        seconds: float,
     ) -> None:
+        self._macs = macs
         self._database = database
         self._subscribers = subscribers
         self._lost = lost
@@ -97,14 +104,15 @@ class WriterConnection:
         written: list[Written] = []
         committing = False
         try:
-            transaction = PostgresTransaction(connection, self._database.sql)
+            transaction = PostgresTransaction(connection, self._database.sql, self._macs)
             results: list[tuple[Operation, Any]] = []
             for verb, share in by_verb(operations):
                 values = await verb.run(transaction, [operation.entry for operation in share])
                 results += zip(share, values, strict=True)
-            transaction.entries += map(entry_of, events)
-            if transaction.entries:
-                written = await log.write(connection, transaction.entries)
+            for event in events:
+                transaction.append(event)
+            if transaction.records:
+                written = await log.write(connection, transaction.records)
             committing = True
             await connection.execute("COMMIT")
         except BaseException as error:

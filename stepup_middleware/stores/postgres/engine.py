@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row, presentation_row
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
@@ -40,6 +41,7 @@ class PostgresEngine:
     def __init__(self, dsn: str, *, seconds: float, statement_cache_size: int, options: Mapping[str, Any]) -> None:
         self._subscribers = Subscribers()
         self._seconds = seconds
+        self.macs: RowMacs | None = None
         self._listens = statement_cache_size > 0  # a pooler of transactions has no session that could listen
         self.database = Database(
             dsn,
@@ -66,7 +68,7 @@ class PostgresEngine:
         except TimeoutError as error:
             raise as_store_error(error) from error
         self._subscribers.loop = asyncio.get_running_loop()
-        writer = Writer(self.database, self._subscribers, seconds=self._seconds)
+        writer = Writer(self.database, self._subscribers, macs=self.macs, seconds=self._seconds)
         try:
             await writer.perform(Operation(RUN, _nothing))
         except BaseException:
@@ -120,7 +122,7 @@ class PostgresEngine:
                 connection = await self.database.connect()
             try:
                 async with connection.transaction():
-                    return await run(PostgresTransaction(connection, self.database.sql))
+                    return await run(PostgresTransaction(connection, self.database.sql, self.macs))
             finally:
                 await close(connection)
         except (*DRIVER_ERRORS, TimeoutError) as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash
 from stepup_middleware.core.moments import span_micros
 from stepup_middleware.core.retention import ALERT_LEASE
-from stepup_middleware.stores.sql.transaction import Entry
+from stepup_middleware.stores.sql.transaction import NewRecord
 from stepup_middleware.stores.subscribers import Written
 
 if TYPE_CHECKING:
@@ -46,24 +46,26 @@ class Log:
             name = self._names[years] = chain_name(self._writer, years)
         return name
 
-    async def write(self, connection: Connection[Any], entries: Sequence[Entry]) -> list[Written]:
+    async def write(self, connection: Connection[Any], entries: Sequence[NewRecord]) -> list[Written]:
         """Link entries to their chains and insert them. Returns their sequence numbers, in their order."""
         names = {self._name(entry.retention_years) for entry in entries}
         unknown = [name for name in names if name not in self._heads]
         if unknown:
             for name, link, hash_ in await connection.fetch(self._sql["heads_of"], unknown):
                 self._heads[name] = (link, hash_ or GENESIS)
-        columns: tuple[list[Any], ...] = tuple([] for _ in range(12))
-        chains, links, before, hashes, workspaces, subjects, events, outcomes, purposes, prompts, times, bodies = (
-            columns
-        )
+        columns: tuple[list[Any], ...] = tuple([] for _ in range(15))
+        ids, texts, macs, chains, links, before, hashes, workspaces, subjects, events, outcomes, *rest = columns
+        purposes, prompts, times, bodies = rest
         for entry in entries:
-            at, years, body, workspace, subject, event, outcome, purpose, prompt, *_ = entry
+            sealed, at, years, workspace, subject, event, outcome, purpose, prompt, *_ = entry
             chain = self._names[years]
             link, previous = self._heads[chain]
             link += 1
-            hash_ = link_hash(chain, link, previous, leaf_hash(body))
+            hash_ = link_hash(chain, link, previous, leaf_hash(sealed.body))
             self._heads[chain] = (link, hash_)
+            ids.append(sealed.id)
+            texts.append(sealed.entry)
+            macs.append(sealed.mac)
             chains.append(chain)
             links.append(link)
             before.append(previous)
@@ -75,7 +77,7 @@ class Log:
             purposes.append(indexed(purpose))
             prompts.append(indexed(prompt))
             times.append(at)
-            bodies.append(body)
+            bodies.append(sealed.body)
         rows = await connection.fetch(self._sql["append"], *columns)
         for row, entry in zip(rows, entries, strict=True):
             if entry.alerts:

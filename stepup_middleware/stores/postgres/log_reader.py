@@ -14,6 +14,8 @@ from stepup_middleware.stores.sql.transaction import Value
 from .database import Database
 from .transaction import storable
 
+# in the order of rows.record_of
+RECORD = "r.seq, r.chain, r.link, r.previous, r.hash, r.body, r.id, r.entry, r.mac, r.refused, l.log, l.idx"
 _FACETS = ("subject", "purpose", "event", "outcome", "prompt")
 
 
@@ -95,7 +97,7 @@ def statement(
     order = "DESC" if newest_first else "ASC"
     # every part of the text is a constant of this module; what callers give is bound
     text = (
-        "SELECT seq, chain, link, previous, hash, body FROM stepup.audit "  # noqa: S608
-        f"WHERE {' AND '.join(conditions) or 'true'} ORDER BY seq {order} LIMIT ${len(parameters)}"
+        f"SELECT {RECORD} FROM stepup.audit AS r LEFT JOIN stepup.leaves AS l ON l.record_id = r.id "  # noqa: S608
+        f"WHERE {' AND '.join(conditions) or 'true'} ORDER BY r.seq {order} LIMIT ${len(parameters)}"
     )
     return text, parameters

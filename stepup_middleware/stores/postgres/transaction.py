@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sql.transaction import Transaction, Value
 
@@ -39,8 +40,8 @@ class PostgresTransaction(Transaction):
 
     __slots__ = ("_connection", "_sql")
 
-    def __init__(self, connection: Connection[Any], sql: Mapping[str, str]) -> None:
-        super().__init__()
+    def __init__(self, connection: Connection[Any], sql: Mapping[str, str], macs: RowMacs | None) -> None:
+        super().__init__(macs)
         self._connection = connection
         self._sql = sql
 

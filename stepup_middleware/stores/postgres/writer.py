@@ -11,6 +11,7 @@ from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.deadlines import Deadlines
 from stepup_middleware.stores.sql.operations import RUN, Operation
 from stepup_middleware.stores.subscribers import Subscribers
@@ -36,7 +37,7 @@ class Writer:
     other. The log of a quiet process is one chain a retention.
     """
 
-    def __init__(self, database: Database, subscribers: Subscribers, *, seconds: float) -> None:
+    def __init__(self, database: Database, subscribers: Subscribers, *, macs: RowMacs | None, seconds: float) -> None:
         self._database = database
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
@@ -50,7 +51,7 @@ class Writer:
         self._closing = False
         self.lost = 0
         self._first, self._second = (
-            WriterConnection(database, subscribers, self._lose, seconds=seconds) for _ in range(2)
+            WriterConnection(database, subscribers, self._lose, macs=macs, seconds=seconds) for _ in range(2)
         )
         self._writing: dict[WriterConnection, asyncio.Task[None]] = {}
         self._task = self._loop.create_task(self._serve(), name="stepup-postgres-writer")

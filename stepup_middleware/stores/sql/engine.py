@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from stepup_middleware.core.audit import AuditFilter, EventCounts
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent, AuditRecord
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.subscribers import Subscriber
 
@@ -51,7 +52,9 @@ class LogReader(Reader, Protocol):
 
 
 class Engine(Protocol):
-    """The connections of one store in one process."""
+    """The connections of one store in one process. ``macs`` are set before ``start``, or nothing is written."""
+
+    macs: RowMacs | None
 
     @property
     def state(self) -> Reader:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepup_middleware.core.decisions import Decision, TokenRow, epoch_refusal
+from stepup_middleware.core.decisions import Decision, TokenRow, Verdict, epoch_refusal
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
-from stepup_middleware.core.presentations import presentation_events
+from stepup_middleware.core.presentations import presentation_events, replay_of
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
@@ -52,16 +52,26 @@ async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatc
     factors = sorted({row.factor_id for redeemed, _ in batch for _, row in redeemed})
     found = await transaction.fetch_many("epoch_and_factors", [(factor,) for factor in factors])
     current, live = {row[0] for row in found}, {tuple(row)[1:] for row in found}
+    prompts = sorted({row.prompt_id for redeemed, _ in batch for _, row in redeemed})
+    spent = {row[0] for row in await transaction.fetch_many("authorized_prompts", [(prompt,) for prompt in prompts])}
     answers = []
     for redeemed, epoch in batch:
         decisions = []
         for prepared, row in redeemed:
             factor_live = (row.factor_id, row.workspace_id, row.subject_id) in live
-            refused = epoch_refusal(prepared.shown, row, lasts=epoch in current, factor_live=factor_live)
+            refused = epoch_refusal(
+                prepared.shown,
+                row,
+                lasts=epoch in current,
+                factor_live=factor_live,
+                authorized=row.prompt_id in spent,
+            )
             if refused is None:
+                spent.add(row.prompt_id)
                 transaction.append_authorized(prepared, facts_of(row))
             else:
-                for event in presentation_events(prepared.shown, refused, row):
+                replay = replay_of(prepared.shown, row) if refused.verdict is Verdict.REUSED else None
+                for event in presentation_events(prepared.shown, refused, row, replay=replay):
                     transaction.append(event)
             decisions.append(refused or REDEEMED)
         answers.append(decisions)

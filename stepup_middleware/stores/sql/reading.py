@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Mapping
+
 from stepup_middleware.core.audit import AuditFilter, ChainStart
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.heads import SignedHead
+from stepup_middleware.log.integrator import TreeState
+from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
+from stepup_middleware.log.tiles import TileId
 from stepup_middleware.stores.records import AuditLog
-from stepup_middleware.stores.rows import chain_start_of, head_of, record_of
+from stepup_middleware.stores.rows import (
+    chain_start_of,
+    checkpoint_of,
+    head_of,
+    leaf_of,
+    record_of,
+    stored_record_of,
+    tree_of,
+)
 
 from .engine import LogReader
+from .integration import tiles_of
 
 
 class SQLLog(AuditLog):
@@ -23,6 +38,40 @@ class SQLLog(AuditLog):
 
     async def last_seq(self) -> int:
         return await self._log.last_seq()
+
+    async def trees(self) -> tuple[TreeState, ...]:
+        return tuple(tree_of(row) for row in await self._log.fetch_all("trees"))
+
+    async def _number(self, log: int | None) -> int:
+        """Return the number of a tree, of the last one for None."""
+        return log or len(await self._log.fetch_all("trees"))
+
+    async def read_tiles(self, tiles: Collection[TileId], *, log: int | None = None) -> Mapping[TileId, bytes]:
+        return tiles_of(await self._log.fetch_all("tiles", await self._number(log), json.dumps(sorted(tiles))))
+
+    async def leaves(self, *, first: int, limit: int, log: int | None = None) -> tuple[Leaf, ...]:
+        rows = await self._log.fetch_all("leaves", await self._number(log), first, limit)
+        return tuple(leaf_of(row) for row in rows)
+
+    async def leaves_of(self, record_ids: Collection[str]) -> Mapping[str, Leaf]:
+        rows = await self._log.fetch_all("leaves_of", json.dumps(sorted(record_ids)))
+        return {leaf.record_id: leaf for leaf in map(leaf_of, rows)}
+
+    async def stored_records(self, *, after: int, limit: int) -> tuple[StoredRecord, ...]:
+        return tuple(stored_record_of(row) for row in await self._log.fetch_all("stored_records", after, limit))
+
+    async def records_without_leaf(self, *, after: int, until: int) -> tuple[StoredRecord, ...]:
+        return tuple(stored_record_of(row) for row in await self._log.fetch_all("without_leaf", after, until))
+
+    async def checkpoints(
+        self, *, after_size: int = -1, limit: int = 100, log: int | None = None
+    ) -> tuple[StoredCheckpoint, ...]:
+        rows = await self._log.fetch_all("checkpoints", await self._number(log), after_size, limit)
+        return tuple(checkpoint_of(row) for row in rows)
+
+    async def last_checkpoint(self, *, log: int | None = None) -> StoredCheckpoint | None:
+        row = await self._log.fetch_one("last_checkpoint", await self._number(log))
+        return None if row is None else checkpoint_of(row)
 
     async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
         return tuple(record_of(row) for row in await self._log.fetch_all("segment", chain, first, last))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
 from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, EventCounts
@@ -18,6 +19,9 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest, StoredPrompt
 from stepup_middleware.core.retention import Purged
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.log.integrator import BATCH, SeenTree, Step
+from stepup_middleware.log.records import RowMacs
+from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.stores.authorized import aborted_event, prepare_redemption
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.records import EpochStore
@@ -26,6 +30,7 @@ from stepup_middleware.stores.subscribers import Subscriber
 
 from . import alerts, epochs, factors, policies, prompts, tokens
 from .engine import Engine
+from .integration import Integrator
 from .operations import ASK, AUTHORIZE, ISSUE, REDEEM
 from .purge import purge
 from .reading import SQLLog
@@ -40,6 +45,11 @@ class SQLStore(SQLLog, Store, EpochStore):
         self._state = engine.state
         self._log = engine.log
         self._write = engine.write
+        self._integrator = Integrator(engine.log)
+
+    def use(self, macs: RowMacs | None) -> Self:
+        self._engine.macs = macs
+        return self
 
     async def start(self) -> None:
         await self._engine.start()
@@ -160,6 +170,21 @@ class SQLStore(SQLLog, Store, EpochStore):
 
     async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
         return await self._log.count_events(workspace_id, since, until)
+
+    async def integrate(self, *, origin: str, seen: SeenTree, limit: int = BATCH) -> tuple[Step, SeenTree]:
+        integrator = self._integrator
+        settled = await integrator.look()
+        if settled is None:
+            return Step(), seen
+        step, after, done = await self._write(
+            lambda transaction: integrator.step(transaction, settled, origin=origin, seen=seen, limit=limit)
+        )
+        integrator.committed(step, done, limit)
+        return step, after
+
+    async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> bool:
+        row = (checkpoint.log, checkpoint.size, checkpoint.note)
+        return await self._write(lambda transaction: transaction.execute("add_checkpoint", *row)) == 1
 
     async def add_head(self, head: SignedHead) -> None:
         row = (head.chain, head.link, head.hash, to_micros(head.at), head.key_id, head.signature)

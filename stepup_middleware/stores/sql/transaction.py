@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,21 +10,23 @@ from typing import NamedTuple
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.errors import StoreError
+from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs, SealedRecord
 from stepup_middleware.stores.authorized import NAME, OUTCOME, PreparedRedemption, authorized_body, authorized_event
 from stepup_middleware.stores.rows import Row
 
 Value = str | bytes | int | bool | None
 
 
-class Entry(NamedTuple):
-    """An event on its way into the log: its canonical text, and what the log is indexed by.
+class NewRecord(NamedTuple):
+    """A record on its way into the log, sealed, and what the log is indexed by.
 
     ``make`` returns the event itself, for subscribers; ``alerts`` tells whether it is an alert.
     """
 
+    sealed: SealedRecord
     at: int
     retention_years: int
-    body: str
     workspace: str
     subject: str
     event: str
@@ -34,12 +37,12 @@ class Entry(NamedTuple):
     alerts: bool = False
 
 
-def entry_of(event: AuditEvent) -> Entry:
-    """Return the entry of an event."""
-    return Entry(
+def new_record(event: AuditEvent, sealer: RecordSealer) -> NewRecord:
+    """Return the record of an event."""
+    return NewRecord(
+        sealer.seal(event, os.urandom(CHANCE_BYTES)),
         to_micros(event.at),
         event.retention_years,
-        event.body(),
         event.workspace_id,
         event.subject_id,
         event.name.value,
@@ -61,23 +64,33 @@ class Transaction(ABC):
     ``VALUES`` in SQLite), else one that is run for each row.
     """
 
-    __slots__ = ("entries",)
+    __slots__ = ("_macs", "_sealer", "records")
 
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
+    def __init__(self, macs: RowMacs | None) -> None:
+        self.records: list[NewRecord] = []
+        self._macs = macs
+        self._sealer = None if macs is None else RecordSealer(macs)
+
+    @property
+    def macs(self) -> RowMacs:
+        """What makes and checks the MACs of rows. Raises ``StoreError`` in a store that was given none."""
+        if self._macs is None:
+            raise StoreError("the store was given no MACs for its rows, so it writes none: call use(macs) before start")
+        return self._macs
 
     def append(self, event: AuditEvent) -> None:
         """Write an event to the log at the end of this transaction."""
-        self.entries.append(entry_of(event))
+        self.records.append(new_record(event, self._sealer or RecordSealer(self.macs)))
 
     def append_authorized(self, prepared: PreparedRedemption, facts: Row) -> None:
         """Write ``ACTION_AUTHORIZED`` for a presentation, with the ``Facts`` of its row."""
-        shown = prepared.shown
-        self.entries.append(
-            Entry(
+        shown, sealer = prepared.shown, self._sealer or RecordSealer(self.macs)
+        body, years = authorized_body(prepared, facts), shown.retention_years
+        self.records.append(
+            NewRecord(
+                sealer.seal_body(body, at=shown.now, retention_years=years, chance=prepared.chance),
                 to_micros(shown.now),
-                shown.retention_years,
-                authorized_body(prepared, facts),
+                years,
                 shown.workspace_id,
                 shown.subject_id,
                 NAME,

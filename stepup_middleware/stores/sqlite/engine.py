@@ -15,6 +15,7 @@ from weakref import WeakSet
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row, presentation_row
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
@@ -51,6 +52,7 @@ class SQLiteEngine:
         self._seconds = timeout.total_seconds()
         self._migrations = load_migrations(__package__)
         self._writer: Writer | None = None
+        self.macs: RowMacs | None = None
         self._process = os.getpid()
         self._held = False  # the writer is kept from its connection
         self._suspended = False  # nothing at all is open
@@ -92,7 +94,7 @@ class SQLiteEngine:
         _engines.discard(self)
 
     def _make_writer(self, known: DatabaseFingerprint | None) -> Writer:
-        return Writer(self._open, self.subscribers, known=known, seconds=self._seconds)
+        return Writer(self._open, self.subscribers, macs=self.macs, known=known, seconds=self._seconds)
 
     def _open(self, known: DatabaseFingerprint | None) -> Database:
         return Database(

@@ -9,7 +9,7 @@ from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_ha
 from stepup_middleware.core.moments import span_micros
 from stepup_middleware.core.retention import ALERT_LEASE
 from stepup_middleware.stores.rows import Row
-from stepup_middleware.stores.sql.transaction import Entry
+from stepup_middleware.stores.sql.transaction import NewRecord
 from stepup_middleware.stores.subscribers import Written
 
 from .chunks import chunked
@@ -56,21 +56,21 @@ class Log:
             head = self._connection.execute(self._sql["read_chain_start"], (chain,)).fetchone()
         return head or (0, GENESIS)
 
-    def write(self, entries: Sequence[Entry]) -> list[Written]:
+    def write(self, entries: Sequence[NewRecord]) -> list[Written]:
         """Link entries to their chains and insert them. Returns their sequence numbers, in their order."""
         if not self._known:
             self._learn()
         names, heads = self._names, self._heads
         rows: list[Row] = []
         written: list[Written] = []
-        for at, years, body, workspace, subject, event, outcome, purpose, prompt, make, alerts in entries:
+        for sealed, at, years, workspace, subject, event, outcome, purpose, prompt, make, alerts in entries:
             chain = names.get(years)
             if chain is None:
                 chain = names[years] = chain_name(self._database, years)
             head = heads.get(chain)
             link, previous = self._head(chain) if head is None else head
             link += 1
-            hash_ = link_hash(chain, link, previous, leaf_hash(body))
+            hash_ = link_hash(chain, link, previous, leaf_hash(sealed.body))
             heads[chain] = (link, hash_)
             if at >= self._high:
                 self._high = at
@@ -82,6 +82,9 @@ class Log:
             rows.append(
                 (
                     seq,
+                    sealed.id,
+                    sealed.entry,
+                    sealed.mac,
                     chain,
                     link,
                     previous,
@@ -94,7 +97,7 @@ class Log:
                     prompt,
                     at,
                     self._high,
-                    body,
+                    sealed.body,
                 )
             )
             if alerts:

@@ -14,6 +14,8 @@ from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.sql.transaction import Value
 
+# in the order of rows.record_of
+RECORD = "r.seq, r.chain, r.link, r.previous, r.hash, r.body, r.id, r.entry, r.mac, r.refused, l.log, l.idx"
 _FACETS = ("subject", "purpose", "event", "outcome")  # in the order of the columns of the indexes
 _MAX_SEQ = 2**63 - 1
 # `high` grows with seq, so that all records from here on, and none before, have a `high` of at least the moment.
@@ -47,9 +49,9 @@ def statement(
     order = "DESC" if newest_first else "ASC"
     # every part of the text is a constant of this module; what callers give is bound
     text = (
-        f"{scan} SELECT seq, chain, link, previous, hash, body FROM audit WHERE seq IN ("  # noqa: S608
+        f"{scan} SELECT {RECORD} FROM audit AS r LEFT JOIN leaves AS l ON l.record_id = r.id WHERE r.seq IN ("  # noqa: S608
         f"SELECT a.seq FROM {source} WHERE {' AND '.join(conditions) or '1'} ORDER BY a.seq {order} LIMIT :limit"
-        f") ORDER BY seq {order}"
+        f") ORDER BY r.seq {order}"
     )
     moments = {name: to_micros(at) for name in ("since", "until") if (at := getattr(wanted, name)) is not None}
     return text, {**given, **moments, "prompt": wanted.prompt, "first": first, "end": end, "limit": limit}

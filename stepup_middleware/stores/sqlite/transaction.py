@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from stepup_middleware.errors import StoreError
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sql.transaction import Transaction, Value
 
@@ -32,8 +33,10 @@ class SQLiteTransaction(Transaction):
 
     __slots__ = ("_batch", "_connection", "_sql")
 
-    def __init__(self, connection: sqlite3.Connection, sql: Mapping[str, str], batch: int) -> None:
-        super().__init__()
+    def __init__(
+        self, connection: sqlite3.Connection, sql: Mapping[str, str], batch: int, macs: RowMacs | None
+    ) -> None:
+        super().__init__(macs)
         self._connection = connection
         self._sql = sql
         self._batch = batch

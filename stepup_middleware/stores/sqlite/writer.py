@@ -14,9 +14,9 @@ from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.deadlines import Deadlines, expire
 from stepup_middleware.stores.sql.operations import Operation, by_verb
-from stepup_middleware.stores.sql.transaction import entry_of
 from stepup_middleware.stores.subscribers import Subscribers, Written
 
 from .database import Database, DatabaseFingerprint, Identity
@@ -60,9 +60,11 @@ class Writer:
         open_database: Callable[[DatabaseFingerprint | None], Database],
         subscribers: Subscribers,
         *,
+        macs: RowMacs | None,
         known: DatabaseFingerprint | None = None,
         seconds: float,
     ) -> None:
+        self._macs = macs
         self._open_database = open_database
         self._subscribers = subscribers
         self._seconds = seconds
@@ -242,10 +244,11 @@ class Writer:
         try:
             database.begin()
             try:
-                transaction = SQLiteTransaction(database.connection, database.sql, database.batch)
+                transaction = SQLiteTransaction(database.connection, database.sql, database.batch, self._macs)
                 answers = self._run(transaction, operations)
-                transaction.entries += map(entry_of, events)
-                written = database.log.write(transaction.entries) if transaction.entries else []
+                for event in events:
+                    transaction.append(event)
+                written = database.log.write(transaction.records) if transaction.records else []
             except sqlite3.Error as error:
                 if _code(error) in _SHARED_FAULTS:
                     raise

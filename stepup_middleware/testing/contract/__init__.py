@@ -21,7 +21,8 @@ from .purge import PurgeContract
 from .redeem import RedemptionContract
 from .replays import ReplayContract
 from .settings import FactorAndPolicyContract
-from .values import Opener
+from .tree import TreeContract
+from .values import MACS, Opener
 
 __all__ = ["StoreContract"]
 
@@ -37,6 +38,7 @@ class StoreContract(
     CountContract,
     AlertContract,
     PurgeContract,
+    TreeContract,
 ):
     """The contract of a store, as tests that pytest collects from a subclass.
 
@@ -54,8 +56,19 @@ class StoreContract(
         """Return what opens a store. A subclass replaces this."""
         raise NotImplementedError("give a fixture open_store: a callable that returns a store, not started")
 
+    @pytest.fixture
+    def open_node(self, open_store: Opener) -> Opener:
+        """Return what opens a store that was given its MACs, as ``StepUp`` gives them."""
+
+        def opened() -> HotState:
+            store = open_store()
+            store.records.use(MACS)
+            return store
+
+        return opened
+
     @pytest_asyncio.fixture
-    async def store(self, open_store: Opener) -> AsyncIterator[HotState]:
+    async def store(self, open_node: Opener) -> AsyncIterator[HotState]:
         """Yield a started store without data."""
-        async with open_store() as store:
+        async with open_node() as store:
             yield store

@@ -48,10 +48,10 @@ class AlertContract:
             assert await store.records.claim_alerts(now=now, until=now + MINUTE, limit=10) == ()
         assert len(await store.records.claim_alerts(now=NOW + 62 * SECOND, until=LATER, limit=10)) == 1
 
-    async def test_an_alert_is_held_by_one_node_at_a_time(self, store: HotState, open_store: Opener) -> None:
+    async def test_an_alert_is_held_by_one_node_at_a_time(self, store: HotState, open_node: Opener) -> None:
         for _ in range(3):
             await replayed(store)
-        async with open_store() as other:
+        async with open_node() as other:
             mine, theirs = await asyncio.gather(claimed(store, 2), claimed(other, 2))
             assert len({alert.record.seq for alert in mine + theirs}) == len(mine + theirs) == 3
             assert await claimed(other, 2) == ()

@@ -81,12 +81,12 @@ class CountContract:
         assert (await store.records.count_events("w-1", since=NOW + MINUTE)).by_hour == {}
 
     async def test_reading_on_from_a_count_meets_what_it_did_not_count(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
         await store.records.append([event(EventName.FAILED)] * 3)
         counts = await store.records.count_events("w-1", since=NOW)
         assert counts.by_hour == {(NOW, EventName.FAILED): 3}
-        async with open_store() as other:
+        async with open_node() as other:
             await other.records.append([event(EventName.VERIFIED, at=NOW - HOUR)])
         beyond = await store.records.audit_after("w-1", AuditFilter(), after=counts.last_seq, limit=10)
         assert [record.event for record in beyond] == [EventName.VERIFIED]

@@ -60,11 +60,11 @@ class GrantContract:
         assert (await last_record(store)).event is EventName.VERIFIED
 
     async def test_one_prompt_brings_one_token_however_many_prove_it_at_once(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
         factor = await enrol(store, factor=passkey(sign_count=0))  # ASVS 2.3.4
         prompt = await ask(store)
-        async with open_store() as other:
+        async with open_node() as other:
             nodes = (store, other) * 10
             answers = await asyncio.gather(*(n.issue_token(grant_for(prompt, factor, sign_count=0)) for n in nodes))
         assert sum(isinstance(answer, TokenReference) for answer in answers) == 1
@@ -114,12 +114,12 @@ class GrantContract:
         assert isinstance(await store.issue_token(again), TokenReference)
 
     async def test_a_one_time_password_brings_one_token_over_all_prompts_and_nodes(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
         code = totp()  # O02, O03, O06
         await enrol(store, factor=code)
         prompts = [await ask(store, purpose=ROTATE) for _ in range(25)]
-        async with open_store() as other:
+        async with open_node() as other:
             answers = await asyncio.gather(
                 *(node.issue_token(grant_for(prompt, code)) for prompt in prompts for node in (store, other))
             )
@@ -183,9 +183,9 @@ class GrantContract:
 
     # O19
     async def test_attempts_are_counted_before_they_are_judged_and_shared_by_all_prompts_and_nodes(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
-        async with open_store() as other:  # NIST SP 800-63B-4 §3.2.2
+        async with open_node() as other:  # NIST SP 800-63B-4 §3.2.2
             nodes = (store, other) * 10
             answers = await asyncio.gather(
                 *(n.records.reserve_attempt(OWNER.workspace_id, OWNER.id, "totp", limit=LIMIT, now=NOW) for n in nodes)

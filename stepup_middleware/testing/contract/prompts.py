@@ -53,11 +53,11 @@ class PromptContract:
     """Prompts: asked by policy and factors of the moment, bounded per session, proved or cancelled once."""
 
     async def test_a_prompt_is_read_back_as_it_was_asked_by_every_node(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
         await enrol(store)
         prompt = await ask(store, locale="de")
-        async with open_store() as other:
+        async with open_node() as other:
             stored = await other.get_prompt(prompt.id, now=NOW)
         assert stored is not None
         assert stored.prompt == prompt
@@ -180,13 +180,13 @@ class PromptContract:
         assert sum(isinstance(answer, Prompt) for answer in answers) == 4
 
     async def test_a_challenge_is_taken_once_whoever_asks_and_however_many(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
         await enrol(store)  # WebAuthn L3 §13.4.3
         prompt = await ask(store)
         assert await store.pop_challenge(prompt.id, now=NOW) is None
         assert await store.set_challenge(prompt.id, pending(), now=NOW)
-        async with open_store() as other:
+        async with open_node() as other:
             nodes = (store, other) * 10
             taken = await asyncio.gather(*(node.pop_challenge(prompt.id, now=NOW) for node in nodes))
         assert [challenge for challenge in taken if challenge] == [pending()]
@@ -272,9 +272,9 @@ class PromptContract:
         assert (await store.redeem(theirs.shown())).decision.verdict is Verdict.REDEEMED
 
     async def test_revoking_all_ends_everything_outstanding_on_every_node(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
-        async with open_store() as other:  # Y06
+        async with open_node() as other:  # Y06
             held = await hold(store)
             spent = await hold(store, factor=await enrol(store))
             await other.redeem(spent.shown())

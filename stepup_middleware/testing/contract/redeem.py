@@ -61,11 +61,11 @@ class RedemptionContract:
         assert (row.prompt_id, row.factor_id, row.purpose) == (held.prompt.id, held.factor.id, held.prompt.purpose)
 
     async def test_the_event_of_a_redemption_is_durable_when_the_answer_comes(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
         held = await hold(store)  # T02
         await store.redeem(held.shown())
-        async with open_store() as other:
+        async with open_node() as other:
             record = await last_record(other)
         assert record.event is EventName.ACTION_AUTHORIZED
         assert record.prompt_id == held.prompt.id
@@ -264,8 +264,8 @@ class RedemptionContract:
         assert authorized == {one.prompt.id for one in held}
         await assert_chains_hold(store)
 
-    async def test_two_nodes_share_each_token(self, open_store: Opener) -> None:
-        async with open_store() as one, open_store() as other:  # T06, T33
+    async def test_two_nodes_share_each_token(self, open_node: Opener) -> None:
+        async with open_node() as one, open_node() as other:  # T06, T33
             held = await hold_many(one, 30)
             answers = await asyncio.gather(*(node.redeem(token.shown()) for token in held for node in (one, other)))
             assert won(answers) == 30

@@ -57,8 +57,8 @@ class ReplayContract:
         alerts = await store.records.claim_alerts(now=NOW + 2 * MINUTE, until=NOW + 3 * MINUTE, limit=10)
         assert [alert.record.seq for alert in alerts] == [record.seq for record in told]
 
-    async def test_presenters_at_once_on_two_nodes_are_each_told_once(self, open_store: Opener) -> None:
-        async with open_store() as one, open_store() as other:
+    async def test_presenters_at_once_on_two_nodes_are_each_told_once(self, open_node: Opener) -> None:
+        async with open_node() as one, open_node() as other:
             held = await hold(one)
             await one.redeem(held.shown())
             addresses = [f"203.0.113.{number}" for number in range(6)]

@@ -43,7 +43,7 @@ class FactorAndPolicyContract:
         assert await store.records.get_policy("w-1") == StoredPolicy()
 
     async def test_a_policy_is_saved_whole_under_the_next_version_with_its_events(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
         first = await store.records.set_policy(
             "w-1", [("a", "any"), ("b", "phishing_resistant")], [event(), event()], now=NOW
@@ -51,13 +51,13 @@ class FactorAndPolicyContract:
         second = await store.records.set_policy("w-1", [("a", "phishing_resistant")], [event()], now=NOW)
         assert first == StoredPolicy(version=1, values={"a": "any", "b": "phishing_resistant"})
         assert second == StoredPolicy(version=2, values={"a": "phishing_resistant", "b": "phishing_resistant"})
-        async with open_store() as other:
+        async with open_node() as other:
             assert await other.records.get_policy("w-1") == second
             assert await other.records.get_policy("w-2") == StoredPolicy()
         assert await names_of(store) == [EventName.POLICY_CHANGED] * 3
 
-    async def test_policies_saved_at_once_each_have_a_version(self, store: HotState, open_store: Opener) -> None:
-        async with open_store() as other:
+    async def test_policies_saved_at_once_each_have_a_version(self, store: HotState, open_node: Opener) -> None:
+        async with open_node() as other:
             saved = await asyncio.gather(
                 *(
                     node.records.set_policy("w-1", [("a", "any")], [event()], now=NOW)
@@ -68,14 +68,14 @@ class FactorAndPolicyContract:
         assert sorted(policy.version for policy in saved) == list(range(1, 11))
 
     async def test_factors_are_read_back_as_they_were_added_oldest_first(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
         key = passkey(created_at=NOW + MINUTE, transports=(), backed_up=False)
         hardware = passkey(kind=FactorKind.HARDWARE_KEY, created_at=NOW + 2 * MINUTE, backup_eligible=False)
         code = totp(created_at=NOW)
         for factor in (key, hardware, code):
             await enrol(store, factor=factor)
-        async with open_store() as other:
+        async with open_node() as other:
             assert await other.records.list_factors(*ME) == (code, key, hardware)
         assert await store.records.list_factors(OWNER.workspace_id, COSIGNER.id) == ()
         assert await store.records.list_factors("w-2", OWNER.id) == ()
@@ -90,12 +90,10 @@ class FactorAndPolicyContract:
         assert await store.records.last_seq() == before
         assert await store.records.list_factors(*ME) == (key,)
 
-    async def test_a_credential_id_offered_at_once_is_registered_once(
-        self, store: HotState, open_store: Opener
-    ) -> None:
+    async def test_a_credential_id_offered_at_once_is_registered_once(self, store: HotState, open_node: Opener) -> None:
         key = passkey()
         twins = [replace(key, id=str(number)) for number in range(10)]
-        async with open_store() as other:
+        async with open_node() as other:
             nodes = (store, other) * 5
             added = await asyncio.gather(
                 *(
@@ -119,11 +117,11 @@ class FactorAndPolicyContract:
         assert (await names_of(store)).count(EventName.FACTOR_REMOVED) == 1
 
     async def test_spare_factors_removed_at_once_leave_one_that_is_strong(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:  # E06
         keys = [await enrol(store, factor=passkey(created_at=NOW + MINUTE * number)) for number in range(3)]
         await enrol(store, factor=totp())
-        async with open_store() as other:
+        async with open_node() as other:
             gone = await asyncio.gather(
                 *(
                     node.records.remove_factor(*ME, key.id, event=REMOVED, now=NOW, only_spare=True)
@@ -137,11 +135,11 @@ class FactorAndPolicyContract:
         ]
 
     async def test_of_factors_begun_as_the_first_one_becomes_it(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:  # E01
         begun = enrolment(kind=FactorKind.TOTP)
         await store.records.begin_enrolment(begun, now=NOW)
-        async with open_store() as other:
+        async with open_node() as other:
             added = await asyncio.gather(
                 store.records.add_webauthn_factor(*ME, passkey(), event=event(), first=True),
                 other.records.add_webauthn_factor(*ME, passkey(), event=event(), first=True),
@@ -153,9 +151,9 @@ class FactorAndPolicyContract:
         assert await store.records.add_webauthn_factor(*ME, passkey(), event=event())
 
     async def test_the_user_handle_is_made_once_per_person_and_workspace(
-        self, store: HotState, open_store: Opener
+        self, store: HotState, open_node: Opener
     ) -> None:
-        async with open_store() as other:
+        async with open_node() as other:
             handles = await asyncio.gather(
                 *(node.records.user_handle(*ME, fresh=bytes([n]) * 64) for n, node in enumerate((store, other) * 5))
             )

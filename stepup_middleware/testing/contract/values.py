@@ -15,11 +15,17 @@ from stepup_middleware.core.decisions import Presentation, Redemption, TokenRow,
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.factors import Enrolment, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.grants import TokenGrant
+from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.prompts import Prompt, PromptRequest
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.base import HotState
+
+# of the rows of a store under test: StepUp gives a store those of its secret_key
+MACS = RowMacs(KeyRing("the key of the rows of a store under test, 32 bytes"))
+ORIGIN = "log.example/stepup"
 
 Opener = Callable[[], HotState]  # one more store on the same data, not started
 

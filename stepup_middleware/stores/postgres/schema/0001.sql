@@ -143,9 +143,14 @@ CREATE TABLE stepup.policy_versions (
     version bigint NOT NULL
 );
 
--- The truth of a record is its body; workspace to at are an index over it.
+-- The truth of a record is its body, and what it is worth its entry and its MAC say (log/records.py); workspace to at
+-- are an index over it.
 CREATE TABLE stepup.audit (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id text NOT NULL UNIQUE,
+    entry text NOT NULL,
+    mac bytea NOT NULL,
+    refused text,                   -- why it gets no leaf
     chain text NOT NULL,
     link bigint NOT NULL,
     previous bytea NOT NULL,
@@ -168,6 +173,8 @@ CREATE INDEX audit_event ON stepup.audit (workspace, event, seq);
 CREATE INDEX audit_outcome ON stepup.audit (workspace, outcome, seq) WHERE outcome IN ('failure', 'denied');
 CREATE INDEX audit_purpose ON stepup.audit (workspace, purpose, seq);
 CREATE INDEX audit_prompt ON stepup.audit (prompt) WHERE prompt <> '';
+-- A prompt brings one token, and the token authorizes one action: for ever, whatever the row of the token says later.
+CREATE UNIQUE INDEX audit_authorized ON stepup.audit (prompt) WHERE event = 'ACTION_AUTHORIZED' AND prompt <> '';
 
 CREATE TABLE stepup.chain_starts (
     chain text PRIMARY KEY,
@@ -195,8 +202,79 @@ CREATE TABLE stepup.heads (
 );
 CREATE INDEX heads_of_chain ON stepup.heads (chain, link);
 
+-- The trees over the records, one for each log that was ever begun: the last one grows.
+CREATE TABLE stepup.trees (
+    log integer PRIMARY KEY,
+    origin text NOT NULL UNIQUE,
+    size bigint NOT NULL,
+    root bytea NOT NULL,
+    mac bytea NOT NULL
+);
+
+-- What a tree commits to: it stays when the record is purged.
+CREATE TABLE stepup.leaves (
+    log integer NOT NULL,
+    idx bigint NOT NULL,
+    record_id text NOT NULL UNIQUE,
+    entry text NOT NULL,
+    PRIMARY KEY (log, idx)
+);
+
+-- The hashes of a tree, up to 256 of 32 bytes in one tile (C2SP tlog-tiles).
+CREATE TABLE stepup.tiles (
+    log integer NOT NULL,
+    level integer NOT NULL,
+    number bigint NOT NULL,
+    hashes bytea NOT NULL,
+    PRIMARY KEY (log, level, number)
+);
+ALTER TABLE stepup.tiles ALTER COLUMN hashes SET STORAGE EXTERNAL; -- hashes do not compress
+
+CREATE TABLE stepup.checkpoints (
+    log integer NOT NULL,
+    size bigint NOT NULL,
+    note text NOT NULL,             -- with the signatures of the log and of its witnesses
+    PRIMARY KEY (log, size)
+);
+
 CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON stepup.audit FOR EACH ROW
+WHEN (OLD.refused IS NOT NULL OR NEW.refused IS NULL
+    OR (to_jsonb(NEW) - 'refused') IS DISTINCT FROM (to_jsonb(OLD) - 'refused'))
 EXECUTE FUNCTION stepup.refuse('the audit log is append-only');
+
+CREATE TRIGGER leaves_stay BEFORE UPDATE OR DELETE ON stepup.leaves FOR EACH ROW
+EXECUTE FUNCTION stepup.refuse('a leaf stays as it is');
+
+CREATE TRIGGER checkpoints_stay BEFORE UPDATE OR DELETE ON stepup.checkpoints FOR EACH ROW
+EXECUTE FUNCTION stepup.refuse('a checkpoint stays as it is');
+
+CREATE TRIGGER tiles_only_grow BEFORE UPDATE ON stepup.tiles FOR EACH ROW
+WHEN (NEW.log <> OLD.log OR NEW.level <> OLD.level OR NEW.number <> OLD.number
+    OR substr(NEW.hashes, 1, length(OLD.hashes)) <> OLD.hashes)
+EXECUTE FUNCTION stepup.refuse('a tile only grows');
+
+CREATE TRIGGER tiles_stay BEFORE DELETE ON stepup.tiles FOR EACH ROW
+EXECUTE FUNCTION stepup.refuse('a tile only grows');
+
+CREATE TRIGGER trees_only_grow BEFORE UPDATE ON stepup.trees FOR EACH ROW
+WHEN (NEW.log <> OLD.log OR NEW.origin <> OLD.origin OR NEW.size < OLD.size
+    OR (NEW.size = OLD.size AND NEW.root <> OLD.root))
+EXECUTE FUNCTION stepup.refuse('a tree only grows');
+
+CREATE TRIGGER trees_stay BEFORE DELETE ON stepup.trees FOR EACH ROW
+EXECUTE FUNCTION stepup.refuse('a tree only grows');
+
+CREATE TRIGGER leaves_are_never_emptied BEFORE TRUNCATE ON stepup.leaves FOR EACH STATEMENT
+EXECUTE FUNCTION stepup.refuse('a leaf stays as it is');
+
+CREATE TRIGGER checkpoints_are_never_emptied BEFORE TRUNCATE ON stepup.checkpoints FOR EACH STATEMENT
+EXECUTE FUNCTION stepup.refuse('a checkpoint stays as it is');
+
+CREATE TRIGGER tiles_are_never_emptied BEFORE TRUNCATE ON stepup.tiles FOR EACH STATEMENT
+EXECUTE FUNCTION stepup.refuse('a tile only grows');
+
+CREATE TRIGGER trees_are_never_emptied BEFORE TRUNCATE ON stepup.trees FOR EACH STATEMENT
+EXECUTE FUNCTION stepup.refuse('a tree only grows');
 
 CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON stepup.audit FOR EACH STATEMENT
 EXECUTE FUNCTION stepup.refuse('the audit log is append-only');

@@ -8,14 +8,16 @@ WITH turn AS MATERIALIZED (
     FROM stepup.audit_seq_seq AS s
 )
 INSERT INTO stepup.audit (
-    chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, body
+    id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, body
 )
-SELECT e.chain, e.link, e.previous, e.hash, e.workspace, e.subject, e.event, e.outcome, e.purpose, e.prompt, e.at, e.body
+SELECT
+    e.id, e.entry, e.mac, e.chain, e.link, e.previous, e.hash, e.workspace, e.subject, e.event, e.outcome, e.purpose,
+    e.prompt, e.at, e.body
 FROM turn, unnest(
-    $1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::bigint[], $12::text[]
+    $1::text[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[], $8::text[], $9::text[],
+    $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::text[]
 ) WITH ORDINALITY AS e (
-    chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, body, n
+    id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, body, n
 )
 ORDER BY e.n
 RETURNING seq;
@@ -39,3 +41,12 @@ SELECT a.at / 3600000000 AS hour, a.event, count(*)
 FROM stepup.audit AS a
 WHERE a.workspace = $1 AND a.at >= $2 AND a.at < coalesce($3, 9223372036854775807) AND a.seq <= $4
 GROUP BY hour, a.event;
+
+-- name: tiles
+SELECT t.level, t.number, t.hashes
+FROM json_array_elements($2::text::json) AS w (value) JOIN stepup.tiles AS t
+ON t.log = $1 AND t.level = (w.value ->> 0)::integer AND t.number = (w.value ->> 1)::bigint;
+
+-- name: leaves_of
+SELECT l.log, l.idx, l.record_id, l.entry
+FROM json_array_elements_text($1::text::json) AS w (value) JOIN stepup.leaves AS l ON l.record_id = w.value;

@@ -36,16 +36,25 @@ WHERE t.id = s.id
       SELECT FROM stepup.factors AS f
       WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
   )
+  AND NOT EXISTS (
+      SELECT 1 FROM stepup.audit AS a WHERE a.prompt = t.prompt AND a.event = 'ACTION_AUTHORIZED' AND a.prompt <> ''
+  )
   AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'))
 RETURNING
     t.id, t.attempt, t.prompt, t.factor, t.factor_kind, t.requirement, t.policy_version, t.issued_at, t.expires_at;
 
 -- name: read_tokens
--- The rows as core.decisions judges them, locked: an unredeemed token of an earlier epoch is a revoked one.
+-- The rows as core.decisions judges them, locked: an unredeemed token of an earlier epoch is a revoked one, and one that
+-- authorized an action is a redeemed one, whatever the row says.
 SELECT
     t.id, t.nonce,
-    CASE WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM stepup.meta AS m) THEN 'revoked'
-         ELSE t.state END,
+    CASE
+        WHEN EXISTS (
+            SELECT 1 FROM stepup.audit AS a WHERE a.prompt = t.prompt AND a.event = 'ACTION_AUTHORIZED' AND a.prompt <> ''
+        ) THEN 'redeemed'
+        WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM stepup.meta AS m) THEN 'revoked'
+        ELSE t.state
+    END,
     t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
     t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, t.attempt,
     t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays, t.presenters,
@@ -107,6 +116,10 @@ WHERE f.id = s.id;
 SELECT m.epoch, f.id, f.workspace, f.subject
 FROM stepup.meta AS m LEFT JOIN stepup.factors AS f ON f.id = ANY ($1::text[]);
 
+-- name: authorized_prompts
+SELECT prompt FROM stepup.audit
+WHERE prompt = ANY ($1::text[]) AND event = 'ACTION_AUTHORIZED' AND prompt <> '';
+
 -- name: advance_steps
 -- RFC 6238 section 5.2: a time-step is accepted once. No person comes twice in a batch.
 INSERT INTO stepup.people (workspace, subject, last_step)
@@ -131,7 +144,22 @@ UPDATE stepup.factors AS f SET encrypted_secret = s.secret
 FROM unnest($1::text[], $2::bytea[]) AS s (id, secret) WHERE f.id = s.id;
 
 -- name: alert_records
-SELECT seq, chain, link, previous, hash, body FROM stepup.audit WHERE seq = ANY ($1::bigint[]) ORDER BY seq;
+SELECT a.seq, a.chain, a.link, a.previous, a.hash, a.body, a.id, a.entry, a.mac, a.refused, l.log, l.idx
+FROM stepup.audit AS a LEFT JOIN stepup.leaves AS l ON l.record_id = a.id
+WHERE a.seq = ANY ($1::bigint[]) ORDER BY a.seq;
+
+-- name: pending_of
+SELECT a.seq, a.id, a.body, a.entry, a.mac FROM stepup.audit AS a
+WHERE a.seq = ANY ($1::bigint[]) AND NOT EXISTS (SELECT FROM stepup.leaves AS l WHERE l.record_id = a.id);
+
+-- name: insert_leaves
+INSERT INTO stepup.leaves (log, idx, record_id, entry)
+SELECT * FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::text[]);
+
+-- name: put_tiles
+INSERT INTO stepup.tiles (log, level, number, hashes)
+SELECT * FROM unnest($1::integer[], $2::integer[], $3::bigint[], $4::bytea[])
+ON CONFLICT (log, level, number) DO UPDATE SET hashes = excluded.hashes;
 
 -- name: insert_prompts
 INSERT INTO stepup.prompts (epoch, state, id, workspace, subject, session, created_at, expires_at, body)

@@ -42,7 +42,7 @@ CREATE TABLE refused_sessions (
 ) WITHOUT ROWID;
 
 CREATE TABLE tokens (
-    id INTEGER PRIMARY KEY,         -- in the order of minting: redemption then walks few pages
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of minting: redemption then walks few pages
     nonce BLOB NOT NULL,
     epoch INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('issued', 'redeemed', 'revoked')),
@@ -138,9 +138,14 @@ CREATE TABLE policy_versions (
     version INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- The truth of a record is its body; workspace to high are an index over it.
+-- The truth of a record is its body, and what it is worth its entry and its MAC say (log/records.py); workspace to high
+-- are an index over it.
 CREATE TABLE audit (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    entry TEXT NOT NULL,
+    mac BLOB NOT NULL,
+    refused TEXT,                   -- why it gets no leaf
     chain TEXT NOT NULL,
     link INTEGER NOT NULL,
     previous BLOB NOT NULL,
@@ -162,6 +167,8 @@ CREATE INDEX audit_workspace ON audit (workspace);
 CREATE INDEX audit_subject ON audit (workspace, subject, purpose, event, outcome);
 CREATE INDEX audit_purpose ON audit (workspace, purpose, event, outcome);
 CREATE INDEX audit_prompt ON audit (prompt) WHERE prompt <> '';
+-- A prompt brings one token, and the token authorizes one action: for ever, whatever the row of the token says later.
+CREATE UNIQUE INDEX audit_authorized ON audit (prompt) WHERE event = 'ACTION_AUTHORIZED' AND prompt <> '';
 CREATE INDEX audit_unprompted ON audit (workspace) WHERE prompt = '';
 
 -- Critical alerts that not every sink has been handed yet.
@@ -190,9 +197,91 @@ CREATE TABLE heads (
 );
 CREATE INDEX heads_of_chain ON heads (chain, link);
 
+-- The trees over the records, one for each log that was ever begun: the last one grows.
+CREATE TABLE trees (
+    log INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    mac BLOB NOT NULL
+);
+
+-- What a tree commits to: it stays when the record is purged.
+CREATE TABLE leaves (
+    log INTEGER NOT NULL,
+    idx INTEGER NOT NULL,
+    record_id TEXT NOT NULL UNIQUE,
+    entry TEXT NOT NULL,
+    PRIMARY KEY (log, idx)
+) WITHOUT ROWID;
+
+-- The hashes of a tree, up to 256 of 32 bytes in one tile (C2SP tlog-tiles).
+CREATE TABLE tiles (
+    log INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hashes BLOB NOT NULL,
+    PRIMARY KEY (log, level, number)
+);
+
+CREATE TABLE checkpoints (
+    log INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    note TEXT NOT NULL,             -- with the signatures of the log and of its witnesses
+    PRIMARY KEY (log, size)
+);
+
 CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
+WHEN OLD.refused IS NOT NULL OR NEW.refused IS NULL OR NEW.seq <> OLD.seq OR NEW.id <> OLD.id
+    OR NEW.entry <> OLD.entry OR NEW.mac <> OLD.mac OR NEW.body <> OLD.body OR NEW.workspace <> OLD.workspace
+    OR NEW.subject <> OLD.subject OR NEW.event <> OLD.event OR NEW.outcome <> OLD.outcome
+    OR NEW.purpose <> OLD.purpose OR NEW.prompt <> OLD.prompt OR NEW.at <> OLD.at OR NEW.high <> OLD.high
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER leaves_are_never_changed BEFORE UPDATE ON leaves
+BEGIN
+    SELECT RAISE(ABORT, 'a leaf stays as it is');
+END;
+
+CREATE TRIGGER leaves_stay BEFORE DELETE ON leaves
+BEGIN
+    SELECT RAISE(ABORT, 'a leaf stays as it is');
+END;
+
+CREATE TRIGGER checkpoints_are_never_changed BEFORE UPDATE ON checkpoints
+BEGIN
+    SELECT RAISE(ABORT, 'a checkpoint stays as it is');
+END;
+
+CREATE TRIGGER checkpoints_stay BEFORE DELETE ON checkpoints
+BEGIN
+    SELECT RAISE(ABORT, 'a checkpoint stays as it is');
+END;
+
+CREATE TRIGGER tiles_only_grow BEFORE UPDATE ON tiles
+WHEN NEW.log <> OLD.log OR NEW.level <> OLD.level OR NEW.number <> OLD.number
+    OR substr(NEW.hashes, 1, length(OLD.hashes)) <> OLD.hashes
+BEGIN
+    SELECT RAISE(ABORT, 'a tile only grows');
+END;
+
+CREATE TRIGGER tiles_stay BEFORE DELETE ON tiles
+BEGIN
+    SELECT RAISE(ABORT, 'a tile only grows');
+END;
+
+CREATE TRIGGER trees_only_grow BEFORE UPDATE ON trees
+WHEN NEW.log <> OLD.log OR NEW.origin <> OLD.origin OR NEW.size < OLD.size
+    OR (NEW.size = OLD.size AND NEW.root <> OLD.root)
+BEGIN
+    SELECT RAISE(ABORT, 'a tree only grows');
+END;
+
+CREATE TRIGGER trees_stay BEFORE DELETE ON trees
+BEGIN
+    SELECT RAISE(ABORT, 'a tree only grows');
 END;
 
 -- A purge says first where the chain begins from then on, and only what lies before that can go.

@@ -2,8 +2,8 @@
 
 -- name: append
 INSERT INTO audit (
-    seq, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, high, body
-) SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NOT NULL;
+    seq, id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, high, body
+) SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NOT NULL;
 
 -- name: highest
 SELECT high FROM audit ORDER BY seq DESC LIMIT 1;
@@ -37,3 +37,10 @@ FROM audit AS a INDEXED BY audit_workspace
 WHERE a.workspace = ?1 AND a.seq >= ?2 AND a.seq < ?3
 AND a.at >= ?4 AND (?5 IS NULL OR a.at < ?5)
 GROUP BY hour, a.event;
+
+-- name: tiles
+SELECT t.level, t.number, t.hashes FROM json_each(?2) AS w CROSS JOIN tiles AS t
+WHERE t.log = ?1 AND t.level = json_extract(w.value, '$[0]') AND t.number = json_extract(w.value, '$[1]');
+
+-- name: leaves_of
+SELECT l.log, l.idx, l.record_id, l.entry FROM json_each(?1) AS w CROSS JOIN leaves AS l WHERE l.record_id = w.value;

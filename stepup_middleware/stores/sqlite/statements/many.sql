@@ -38,6 +38,9 @@ WHERE t.id = s.id
       SELECT 1 FROM factors AS f
       WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
   )
+  AND NOT EXISTS (
+      SELECT 1 FROM audit AS a WHERE a.prompt = t.prompt AND a.event = 'ACTION_AUTHORIZED' AND a.prompt <> ''
+  )
   AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'));
 
 -- name: redeemed_in_batch
@@ -49,10 +52,17 @@ FROM tokens
 WHERE id IN (SELECT shown.value FROM json_each(?1) AS shown) AND batch = ?2 AND state = 'redeemed';
 
 -- name: read_tokens
--- A row as core.decisions judges it: an unredeemed token of an earlier epoch is a revoked one.
+-- A row as core.decisions judges it: an unredeemed token of an earlier epoch is a revoked one, and one that authorized
+-- an action is a redeemed one, whatever the row says.
 SELECT
     t.id, t.nonce,
-    CASE WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM meta AS m) THEN 'revoked' ELSE t.state END,
+    CASE
+        WHEN EXISTS (
+            SELECT 1 FROM audit AS a WHERE a.prompt = t.prompt AND a.event = 'ACTION_AUTHORIZED' AND a.prompt <> ''
+        ) THEN 'redeemed'
+        WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM meta AS m) THEN 'revoked'
+        ELSE t.state
+    END,
     t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
     t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, t.attempt,
     t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays, t.presenters,
@@ -99,6 +109,9 @@ WHERE id = ?1;
 -- name: epoch_and_factors
 SELECT m.epoch, f.id, f.workspace, f.subject FROM meta AS m LEFT JOIN factors AS f ON f.id = ?1;
 
+-- name: authorized_prompts
+SELECT prompt FROM audit WHERE prompt = ?1 AND event = 'ACTION_AUTHORIZED' AND prompt <> '';
+
 -- name: advance_steps
 -- RFC 6238 section 5.2: a time-step is accepted once.
 INSERT INTO people (workspace, subject, last_step) VALUES (?1, ?2, ?3)
@@ -117,7 +130,19 @@ ON CONFLICT (workspace, purpose) DO UPDATE SET requirement = excluded.requiremen
 UPDATE factors SET encrypted_secret = ?2 WHERE id = ?1;
 
 -- name: alert_records
-SELECT seq, chain, link, previous, hash, body FROM audit WHERE seq = ?1;
+SELECT a.seq, a.chain, a.link, a.previous, a.hash, a.body, a.id, a.entry, a.mac, a.refused, l.log, l.idx
+FROM audit AS a LEFT JOIN leaves AS l ON l.record_id = a.id WHERE a.seq = ?1;
+
+-- name: pending_of
+SELECT a.seq, a.id, a.body, a.entry, a.mac FROM audit AS a
+WHERE a.seq = ?1 AND NOT EXISTS (SELECT 1 FROM leaves AS l WHERE l.record_id = a.id);
+
+-- name: insert_leaves
+INSERT INTO leaves (log, idx, record_id, entry) SELECT * FROM (VALUES (?, ?, ?, ?)) WHERE column1 IS NOT NULL;
+
+-- name: put_tiles
+INSERT INTO tiles (log, level, number, hashes) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (log, level, number) DO UPDATE SET hashes = excluded.hashes;
 
 -- name: insert_prompts
 INSERT INTO prompts (epoch, state, id, workspace, subject, session, created_at, expires_at, body)

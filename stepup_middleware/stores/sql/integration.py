@@ -1,0 +1,124 @@
+"""From record to leaf, in the transactions of a database: see ``log.integrator`` for what a step is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from stepup_middleware.log.integrator import PendingRecord, SeenTree, Step, TreeState, take_step
+from stepup_middleware.log.tiles import TileId
+from stepup_middleware.stores.rows import Row, tree_of
+
+from .engine import LogReader
+from .transaction import Transaction
+
+STRETCH = 10_000  # serial numbers that are looked through at a time for records without a leaf: about 20 ms
+
+
+class Integrator:
+    """Gives records their leaves, one step after another; one process at a time, by a lock of the database.
+
+    A step takes the records above ``_done`` that have no leaf: up to there this process knows that every record has
+    one or was refused it. It begins before the records that an earlier process left without a leaf at the end of the
+    log, so that they get theirs in their order. What lies before that is looked through once, a stretch beside each
+    step: single records that were left out, and those that were refused, which the keys of today may vouch for.
+    """
+
+    def __init__(self, log: LogReader) -> None:
+        self._log = log
+        self._done: int | None = None
+        self._looked = 0  # up to here, what lies before is looked through
+        self._before = 0  # and up to here it is to be
+        self._again: list[int] = []  # what was found there: serial numbers
+
+    async def look(self) -> int | None:
+        """Return up to where the log is settled; None where a step would find nothing to do."""
+        settled = await self._log.last_seq()
+        if self._done is None:
+            self._before = await self._last_complete_stretch(settled)
+            self._done = self._before
+        elif settled == self._done and not self._again and self._looked == self._before:
+            return None
+        if not self._again and self._looked < self._before:
+            end = min(self._looked + STRETCH, self._before)
+            self._again = await self._without_leaf(self._looked, end)
+            self._looked = end
+        return settled
+
+    async def _last_complete_stretch(self, end: int) -> int:
+        """Return the end of the last stretch in which every record has its leaf."""
+        while end > 0 and await self._without_leaf(end - STRETCH, end):
+            end -= STRETCH
+        return max(0, end)
+
+    async def _without_leaf(self, after: int, until: int) -> list[int]:
+        return [row[0] for row in await self._log.fetch_all("seqs_without_leaf", after, until)]
+
+    async def step(
+        self, transaction: Transaction, settled: int, *, origin: str, seen: SeenTree, limit: int
+    ) -> tuple[Step, SeenTree, int]:
+        """Take a step in a transaction. Returns up to where all is done once that is committed."""
+        await transaction.lock(["integrate"])
+        store = _OneStep(transaction, self._done or 0, self._again[:limit])
+        step, after = await take_step(store, origin=origin, seen=seen, macs=transaction.macs, limit=limit)
+        return step, after, min(settled, store.last) if store.was_full else settled
+
+    def committed(self, step: Step, done: int, limit: int) -> None:
+        """Remember how far all is done, after a step."""
+        if step.alarm is None:
+            self._done = max(self._done or 0, done)
+            del self._again[:limit]
+
+
+class _OneStep:
+    """What ``take_step`` needs of a store, in one transaction."""
+
+    def __init__(self, transaction: Transaction, after: int, again: Sequence[int]) -> None:
+        self._transaction = transaction
+        self._after = after
+        self._again = again
+        self._log = 1
+        self._entries: dict[str, str] = {}
+        self.last = 0
+        self.was_full = False
+
+    async def read_tree_state(self) -> TreeState | None:
+        rows = await self._transaction.fetch_all("trees")
+        if not rows:
+            return None
+        self._log = rows[-1][0]
+        return tree_of(rows[-1])
+
+    async def read_tiles(self, tiles: Collection[TileId]) -> Mapping[TileId, bytes]:
+        return tiles_of(await self._transaction.fetch_all("tiles", self._log, json.dumps(sorted(tiles))))
+
+    async def pending_records(self, limit: int) -> Sequence[PendingRecord]:
+        rows = list(await self._transaction.fetch_all("pending", self._after, limit))
+        self.was_full = len(rows) == limit
+        self.last = rows[-1][0] if rows else self._after
+        if self._again:
+            rows += await self._transaction.fetch_many("pending_of", [(seq,) for seq in self._again])
+        found = [_pending_of(row) for row in rows]
+        self._entries = {record.id: record.entry for record in found}
+        return found
+
+    async def write_step(self, step: Step) -> None:
+        transaction, log = self._transaction, self._log
+        if step.state is not None:
+            state = step.state
+            leaves = [(log, index, id_, self._entries[id_]) for id_, index in step.indexes.items()]
+            await transaction.execute_many("insert_leaves", leaves)
+            await transaction.execute_many("put_tiles", [(log, *tile, hashes) for tile, hashes in step.tiles.items()])
+            await transaction.execute("put_tree", log, state.origin, state.size, state.root, state.mac)
+        for id_, fault in step.refused.items():
+            await transaction.execute("refuse_record", id_, fault.name)
+
+
+def tiles_of(rows: Iterable[Row]) -> dict[TileId, bytes]:
+    """Return the tiles of rows of ``tiles``."""
+    return {TileId(level, number): bytes(hashes) for level, number, hashes in rows}
+
+
+def _pending_of(row: Row) -> PendingRecord:
+    seq, id_, body, entry, mac = row
+    return PendingRecord(seq=seq, id=id_, body=body, entry=entry, mac=bytes(mac))

@@ -1,0 +1,49 @@
+-- The tree over the records: see log/integrator.py.
+
+-- name: trees
+SELECT log, origin, size, root, mac FROM stepup.trees ORDER BY log;
+
+-- name: put_tree
+INSERT INTO stepup.trees (log, origin, size, root, mac) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (log) DO UPDATE SET size = excluded.size, root = excluded.root, mac = excluded.mac;
+
+-- name: pending
+-- From where all before it have a leaf or were refused one.
+SELECT a.seq, a.id, a.body, a.entry, a.mac FROM stepup.audit AS a
+WHERE a.seq > $1 AND a.refused IS NULL AND NOT EXISTS (SELECT 1 FROM stepup.leaves AS l WHERE l.record_id = a.id)
+ORDER BY a.seq LIMIT $2;
+
+-- name: seqs_without_leaf
+SELECT a.seq FROM stepup.audit AS a
+WHERE a.seq > $1 AND a.seq <= $2 AND NOT EXISTS (SELECT 1 FROM stepup.leaves AS l WHERE l.record_id = a.id)
+ORDER BY a.seq;
+
+-- name: refuse_record
+UPDATE stepup.audit SET refused = $2 WHERE id = $1 AND refused IS NULL;
+
+-- name: leaves
+SELECT log, idx, record_id, entry FROM stepup.leaves WHERE log = $1 AND idx >= $2 ORDER BY idx LIMIT $3;
+
+-- name: stored_records
+SELECT
+    a.seq, a.id, a.body, a.entry, a.mac, a.refused, l.log, l.idx, l.entry, a.workspace, a.subject, a.event, a.outcome,
+    a.purpose, a.prompt, a.at
+FROM stepup.audit AS a LEFT JOIN stepup.leaves AS l ON l.record_id = a.id
+WHERE a.seq > $1 ORDER BY a.seq LIMIT $2;
+
+-- name: without_leaf
+SELECT
+    a.seq, a.id, a.body, a.entry, a.mac, a.refused, NULL, NULL, NULL, a.workspace, a.subject, a.event, a.outcome,
+    a.purpose, a.prompt, a.at
+FROM stepup.audit AS a
+WHERE a.seq > $1 AND a.seq <= $2 AND NOT EXISTS (SELECT 1 FROM stepup.leaves AS l WHERE l.record_id = a.id)
+ORDER BY a.seq;
+
+-- name: add_checkpoint
+INSERT INTO stepup.checkpoints (log, size, note) VALUES ($1, $2, $3) ON CONFLICT (log, size) DO NOTHING;
+
+-- name: checkpoints
+SELECT log, size, note FROM stepup.checkpoints WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3;
+
+-- name: last_checkpoint
+SELECT log, size, note FROM stepup.checkpoints WHERE log = $1 ORDER BY size DESC LIMIT 1;

@@ -109,6 +109,12 @@ class AuditEvent:
         """Whether somebody must hear of it at once: a replay by somebody who was not told of before."""
         return self.name is EventName.REUSED and self.data.get("new_presenter") is True
 
+    @property
+    def token_id(self) -> int | None:
+        """The token that was redeemed, where the event says that one was."""
+        token = self.data.get("token") if self.name is EventName.ACTION_AUTHORIZED else None
+        return int(token) if isinstance(token, str) and token.isdecimal() else None
+
     def body(self, salt: str = "") -> str:
         """Return the canonical text of the event (RFC 8785): that of ``as_dict``, part by part.
 

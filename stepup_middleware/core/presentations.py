@@ -64,7 +64,7 @@ def presentation_event(
         reason="" if name is EventName.ACTION_AUTHORIZED else decision.flags[0].value,
         flags=tuple(flag.value for flag in decision.flags),
         retention_years=shown.retention_years,
-        data={} if known is None or replay is None else _replay_data(shown, decision, known, replay),
+        data=_data(shown, decision, known, replay),
     )
 
 
@@ -77,6 +77,12 @@ def _name(decision: Decision) -> EventName:
     if decision.verdict is Verdict.REDEEMED:
         return EventName.ACTION_AUTHORIZED
     return EventName.REUSED if decision.verdict is Verdict.REUSED else EventName.BLOCKED
+
+
+def _data(shown: Presentation, decision: Decision, row: TokenRow | None, replay: Replay | None) -> dict[str, object]:
+    if decision.verdict is Verdict.REDEEMED:
+        return {"token": str(shown.reference.id)}  # one event a token, for ever: the log's own constraint
+    return {} if row is None or replay is None else _replay_data(shown, decision, row, replay)
 
 
 def _replay_data(shown: Presentation, decision: Decision, row: TokenRow, replay: Replay) -> dict[str, object]:

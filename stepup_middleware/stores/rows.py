@@ -330,7 +330,7 @@ def record_of(row: Row) -> AuditRecord:
 def stored_record_of(row: Row) -> StoredRecord:
     """Return the stored record of a row of ``stored_records``."""
     seq, id_, body, entry, mac, refused, log, index, committed, workspace, subject, event, outcome, *rest = row
-    purpose, prompt, at = rest
+    purpose, prompt, token, at = rest
     leaf = None if index is None else Leaf(log=log, index=index, record_id=id_, entry=committed)
     return StoredRecord(
         seq=seq,
@@ -346,6 +346,7 @@ def stored_record_of(row: Row) -> StoredRecord:
         outcome=outcome,
         purpose=purpose,
         prompt=prompt,
+        token=token,
         at=at,
     )
 

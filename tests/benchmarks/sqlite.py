@@ -226,10 +226,10 @@ async def _chained(scale: Scale) -> AsyncIterator[Sides]:
                 ready = [prepare_redemption(one, row_of(one)) for one in shown]
                 began = thread_time()
                 database.begin()
-                transaction = SQLiteTransaction(database.connection, database.sql, database.batch)
+                transaction = SQLiteTransaction(database.connection, database.sql, database.batch, MACS)
                 run_to_end(redeem_all(transaction, ready))
                 if logged:
-                    database.log.write(transaction.entries)
+                    database.log.write(transaction.records)
                 database.commit()
                 return thread_time() - began
 

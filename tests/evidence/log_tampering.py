@@ -13,7 +13,10 @@ from pathlib import Path
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash
 
-_COLUMNS = "seq, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, high, body"
+_COLUMNS = (
+    "seq, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, high, entry, mac, "
+    "token, body"
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Altered:
 def read_log(database: Path) -> list[LogRow]:
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute(f"SELECT {_COLUMNS} FROM audit ORDER BY seq").fetchall()  # noqa: S608 - a constant
-    return [LogRow(row[0], row[1], row[2], row[3], row[4], row[5:13], row[13]) for row in rows]
+    return [LogRow(row[0], row[1], row[2], row[3], row[4], row[5:16], row[16]) for row in rows]
 
 
 def write_log(source: Path, target: Path, rows: Sequence[LogRow], *, heads: bool) -> None:
@@ -55,10 +58,13 @@ def write_log(source: Path, target: Path, rows: Sequence[LogRow], *, heads: bool
         connection.execute("DELETE FROM audit")
         if not heads:
             connection.execute("DELETE FROM heads")
-        places = ", ".join("?" * 14)
+        places = ", ".join("?" * 18)
         connection.executemany(
-            f"INSERT INTO audit ({_COLUMNS}) VALUES ({places})",  # noqa: S608 - a constant
-            [(row.seq, row.chain, row.link, row.previous, row.hash, *row.index, row.body) for row in rows],
+            f"INSERT INTO audit ({_COLUMNS}, id) VALUES ({places})",  # noqa: S608 - a constant
+            [
+                (row.seq, row.chain, row.link, row.previous, row.hash, *row.index[:-1], None, row.body, str(number))
+                for number, row in enumerate(rows)
+            ],
         )
 
 

@@ -21,7 +21,7 @@ from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash, read_record
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, TokenState, Verdict, decide
-from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
+from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.core.factors import (
     EnrolledFactor,
     Enrolment,
@@ -89,7 +89,7 @@ class Data:
     policies: dict[str, StoredPolicy] = field(default_factory=dict)
     log: list[AuditRecord] = field(default_factory=list)
     seq: int = 0
-    authorized: set[str] = field(default_factory=set)  # prompts whose token was redeemed
+    authorized: set[int] = field(default_factory=set)  # tokens, for ever
     ends: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     tree: TreeState | None = None
     tiles: dict[TileId, bytes] = field(default_factory=dict)
@@ -145,10 +145,9 @@ class MemoryStore(Store):
                 seq, chain, link + 1, previous, hash_, body, id_=sealed.id, entry=sealed.entry, mac=sealed.mac
             )
             made.append((event, record))
-        names = ((event.name, event.prompt_id) for event, _ in made)
-        authorized = [prompt for name, prompt in names if prompt and name is EventName.ACTION_AUTHORIZED]
+        authorized = [event.token_id for event, _ in made if event.token_id is not None]
         if len(set(authorized)) < len(authorized) or data.authorized & set(authorized):
-            raise StoreError("a prompt authorizes one action, for ever")
+            raise StoreError("a token authorizes one action, for ever")
         data.authorized |= set(authorized)
         data.ends, data.seq = ends, seq
         data.log += [record for _, record in made]
@@ -240,6 +239,7 @@ class MemoryStore(Store):
                 outcome=record.outcome,
                 purpose=record.purpose,
                 prompt=record.prompt_id,
+                token=record.as_event().token_id,
                 at=to_micros(record.at),
             )
             for record in self._data.log
@@ -481,7 +481,7 @@ class MemoryStore(Store):
         row = self._data.tokens.get(shown.reference.id)
         if row is not None and row.reference != shown.reference:
             row = None
-        if row is not None and row.prompt_id in self._data.authorized:
+        if row is not None and row.reference.id in self._data.authorized:
             row = replace(row, state=TokenState.REDEEMED)  # whatever the row says
         if row is not None and row.state is TokenState.REDEEMED and row.attempt == shown.attempt:
             return Redemption(decision=Decision(verdict=Verdict.REDEEMED), row=row)

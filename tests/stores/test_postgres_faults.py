@@ -19,6 +19,7 @@ from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.connection import WriterConnection
@@ -466,7 +467,9 @@ async def test_a_record_with_a_lower_number_that_commits_later_is_not_skipped(po
         await store.append([event(reason="before")])
         # what a node does that takes its number and is slow to commit
         append = store._engine.database.sql["append"]
-        row = ("other/P1Y", 1, bytes(32), bytes(32), "w", "u", "e", "o", "p", "", 0, event(reason="lower").body())
+        sealed = RecordSealer(MACS).seal(event(reason="lower"), bytes(CHANCE_BYTES))
+        chained = ("other/P1Y", 1, bytes(32), bytes(32), "w", "u", "e", "o", "p", "", None, 0)
+        row = (sealed.id, sealed.entry, sealed.mac, *chained, sealed.body)
         transaction = slow.transaction()
         await transaction.start()
         ((lower,),) = await slow.fetch(append, *([value] for value in row))

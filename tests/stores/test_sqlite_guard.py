@@ -28,6 +28,7 @@ from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.presentations import presentation_event
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.log.records import SALT_BYTES, read_body, salt_body
 from stepup_middleware.stores.authorized import REDEEMED, authorized_body, prepare_redemption
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.rows import token_of
@@ -310,8 +311,11 @@ def test_the_text_of_an_authorization_is_that_of_its_event(
         issued_at=NOW,
         expires_at=NOW + TTL,
     )
-    body = authorized_body(prepare_redemption(shown), facts)
-    assert body == presentation_event(shown, REDEEMED, row).body()
+    prepared = prepare_redemption(shown)
+    body, salt = authorized_body(prepared, facts), prepared.chance[:SALT_BYTES]
+    event = presentation_event(shown, REDEEMED, row)
+    assert body == event.body(salt.hex()) == salt_body(event.body(), salt)
+    assert read_body(body) == event.body()
     assert json.loads(body)["retention_years"] == years
 
 

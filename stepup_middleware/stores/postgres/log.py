@@ -53,11 +53,11 @@ class Log:
         if unknown:
             for name, link, hash_ in await connection.fetch(self._sql["heads_of"], unknown):
                 self._heads[name] = (link, hash_ or GENESIS)
-        columns: tuple[list[Any], ...] = tuple([] for _ in range(15))
+        columns: tuple[list[Any], ...] = tuple([] for _ in range(16))
         ids, texts, macs, chains, links, before, hashes, workspaces, subjects, events, outcomes, *rest = columns
-        purposes, prompts, times, bodies = rest
+        purposes, prompts, tokens, times, bodies = rest
         for entry in entries:
-            sealed, at, years, workspace, subject, event, outcome, purpose, prompt, *_ = entry
+            sealed, at, years, workspace, subject, event, outcome, purpose, prompt, token, *_ = entry
             chain = self._names[years]
             link, previous = self._heads[chain]
             link += 1
@@ -76,6 +76,7 @@ class Log:
             outcomes.append(outcome)
             purposes.append(indexed(purpose))
             prompts.append(indexed(prompt))
+            tokens.append(token)
             times.append(at)
             bodies.append(sealed.body)
         rows = await connection.fetch(self._sql["append"], *columns)

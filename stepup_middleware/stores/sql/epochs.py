@@ -52,8 +52,8 @@ async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatc
     factors = sorted({row.factor_id for redeemed, _ in batch for _, row in redeemed})
     found = await transaction.fetch_many("epoch_and_factors", [(factor,) for factor in factors])
     current, live = {row[0] for row in found}, {tuple(row)[1:] for row in found}
-    prompts = sorted({row.prompt_id for redeemed, _ in batch for _, row in redeemed})
-    spent = {row[0] for row in await transaction.fetch_many("authorized_prompts", [(prompt,) for prompt in prompts])}
+    tokens = sorted({row.reference.id for redeemed, _ in batch for _, row in redeemed})
+    spent = {row[0] for row in await transaction.fetch_many("authorized_tokens", [(token,) for token in tokens])}
     answers = []
     for redeemed, epoch in batch:
         decisions = []
@@ -64,10 +64,10 @@ async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatc
                 row,
                 lasts=epoch in current,
                 factor_live=factor_live,
-                authorized=row.prompt_id in spent,
+                authorized=row.reference.id in spent,
             )
             if refused is None:
-                spent.add(row.prompt_id)
+                spent.add(row.reference.id)
                 transaction.append_authorized(prepared, facts_of(row))
             else:
                 replay = replay_of(prepared.shown, row) if refused.verdict is Verdict.REUSED else None

@@ -41,18 +41,22 @@ class Integrator:
             return None
         if not self._again and self._looked < self._before:
             end = min(self._looked + STRETCH, self._before)
-            self._again = await self._without_leaf(self._looked, end)
+            self._again = [seq for seq, _ in await self._without_leaf(self._looked, end)]
             self._looked = end
         return settled
 
     async def _last_complete_stretch(self, end: int) -> int:
-        """Return the end of the last stretch in which every record has its leaf."""
-        while end > 0 and await self._without_leaf(end - STRETCH, end):
+        """Return the end of the last stretch in which no record waits; what is refused after it is looked at again."""
+        while end > 0:
+            found = await self._without_leaf(end - STRETCH, end)
+            if all(refused for _, refused in found):
+                break
+            self._again += [seq for seq, refused in found if refused]
             end -= STRETCH
         return max(0, end)
 
-    async def _without_leaf(self, after: int, until: int) -> list[int]:
-        return [row[0] for row in await self._log.fetch_all("seqs_without_leaf", after, until)]
+    async def _without_leaf(self, after: int, until: int) -> Sequence[Row]:
+        return await self._log.fetch_all("seqs_without_leaf", after, until)
 
     async def step(
         self, transaction: Transaction, settled: int, *, origin: str, seen: SeenTree, limit: int

@@ -33,6 +33,7 @@ class NewRecord(NamedTuple):
     outcome: str
     purpose: str
     prompt: str
+    token: int | None
     make: Callable[[], AuditEvent]
     alerts: bool = False
 
@@ -49,6 +50,7 @@ def new_record(event: AuditEvent, sealer: RecordSealer) -> NewRecord:
         (event.outcome or event.name.outcome).value,
         event.purpose,
         event.prompt_id,
+        event.token_id,
         lambda: event,
         event.is_alert,
     )
@@ -97,6 +99,7 @@ class Transaction(ABC):
                 OUTCOME,
                 shown.purpose,
                 facts[0],
+                shown.reference.id,
                 partial(authorized_event, shown, facts),
             )
         )

@@ -63,7 +63,7 @@ class Log:
         names, heads = self._names, self._heads
         rows: list[Row] = []
         written: list[Written] = []
-        for sealed, at, years, workspace, subject, event, outcome, purpose, prompt, make, alerts in entries:
+        for sealed, at, years, workspace, subject, event, outcome, purpose, prompt, token, make, alerts in entries:
             chain = names.get(years)
             if chain is None:
                 chain = names[years] = chain_name(self._database, years)
@@ -95,6 +95,7 @@ class Log:
                     outcome,
                     purpose,
                     prompt,
+                    token,
                     at,
                     self._high,
                     sealed.body,

@@ -201,12 +201,13 @@ class TreeContract:
             elif record.event is EventName.ACTION_AUTHORIZED:
                 assert record.index > asked[record.prompt_id]
 
-    async def test_a_prompt_that_authorized_an_action_authorizes_no_other(self, store: HotState) -> None:
+    async def test_a_token_that_authorized_an_action_authorizes_no_other(self, store: HotState) -> None:
         held = await hold(store)
-        await store.records.append([event(EventName.ACTION_AUTHORIZED, prompt_id=held.prompt.id)])
+        authorized = event(EventName.ACTION_AUTHORIZED, data={"token": str(held.reference.id)})
+        await store.records.append([authorized])
         answer = await store.redeem(held.shown())  # as if the row of a redeemed token had been set back
         assert (answer.decision.verdict, answer.decision.flags[0]) == (Verdict.REUSED, Flag.REDEEMED_BEFORE)
         with pytest.raises(StoreError):
-            await store.records.append([event(EventName.ACTION_AUTHORIZED, prompt_id=held.prompt.id)])
+            await store.records.append([authorized])
         names = [record.event for record in await all_records(store)]
         assert (names.count(EventName.ACTION_AUTHORIZED), names.count(EventName.REUSED)) == (1, 1)

@@ -161,6 +161,7 @@ CREATE TABLE stepup.audit (
     outcome text NOT NULL,
     purpose text NOT NULL,
     prompt text NOT NULL,
+    token bigint,                   -- that was redeemed
     at bigint NOT NULL,
     body text NOT NULL
 );
@@ -173,8 +174,8 @@ CREATE INDEX audit_event ON stepup.audit (workspace, event, seq);
 CREATE INDEX audit_outcome ON stepup.audit (workspace, outcome, seq) WHERE outcome IN ('failure', 'denied');
 CREATE INDEX audit_purpose ON stepup.audit (workspace, purpose, seq);
 CREATE INDEX audit_prompt ON stepup.audit (prompt) WHERE prompt <> '';
--- A prompt brings one token, and the token authorizes one action: for ever, whatever the row of the token says later.
-CREATE UNIQUE INDEX audit_authorized ON stepup.audit (prompt) WHERE event = 'ACTION_AUTHORIZED' AND prompt <> '';
+-- A token authorizes one action: for ever, whatever its own row says later.
+CREATE UNIQUE INDEX audit_token ON stepup.audit (token) WHERE token IS NOT NULL;
 
 CREATE TABLE stepup.chain_starts (
     chain text PRIMARY KEY,

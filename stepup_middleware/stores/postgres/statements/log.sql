@@ -8,16 +8,16 @@ WITH turn AS MATERIALIZED (
     FROM stepup.audit_seq_seq AS s
 )
 INSERT INTO stepup.audit (
-    id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, body
+    id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, token, at, body
 )
 SELECT
     e.id, e.entry, e.mac, e.chain, e.link, e.previous, e.hash, e.workspace, e.subject, e.event, e.outcome, e.purpose,
-    e.prompt, e.at, e.body
+    e.prompt, e.token, e.at, e.body
 FROM turn, unnest(
     $1::text[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::text[]
+    $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::text[]
 ) WITH ORDINALITY AS e (
-    id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, body, n
+    id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, token, at, body, n
 )
 ORDER BY e.n
 RETURNING seq;

@@ -36,9 +36,7 @@ WHERE t.id = s.id
       SELECT FROM stepup.factors AS f
       WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
   )
-  AND NOT EXISTS (
-      SELECT 1 FROM stepup.audit AS a WHERE a.prompt = t.prompt AND a.event = 'ACTION_AUTHORIZED' AND a.prompt <> ''
-  )
+  AND NOT EXISTS (SELECT 1 FROM stepup.audit AS a WHERE a.token = t.id)
   AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'))
 RETURNING
     t.id, t.attempt, t.prompt, t.factor, t.factor_kind, t.requirement, t.policy_version, t.issued_at, t.expires_at;
@@ -49,9 +47,7 @@ RETURNING
 SELECT
     t.id, t.nonce,
     CASE
-        WHEN EXISTS (
-            SELECT 1 FROM stepup.audit AS a WHERE a.prompt = t.prompt AND a.event = 'ACTION_AUTHORIZED' AND a.prompt <> ''
-        ) THEN 'redeemed'
+        WHEN EXISTS (SELECT 1 FROM stepup.audit AS a WHERE a.token = t.id) THEN 'redeemed'
         WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM stepup.meta AS m) THEN 'revoked'
         ELSE t.state
     END,
@@ -116,9 +112,8 @@ WHERE f.id = s.id;
 SELECT m.epoch, f.id, f.workspace, f.subject
 FROM stepup.meta AS m LEFT JOIN stepup.factors AS f ON f.id = ANY ($1::text[]);
 
--- name: authorized_prompts
-SELECT prompt FROM stepup.audit
-WHERE prompt = ANY ($1::text[]) AND event = 'ACTION_AUTHORIZED' AND prompt <> '';
+-- name: authorized_tokens
+SELECT token FROM stepup.audit WHERE token = ANY ($1::bigint[]);
 
 -- name: advance_steps
 -- RFC 6238 section 5.2: a time-step is accepted once. No person comes twice in a batch.

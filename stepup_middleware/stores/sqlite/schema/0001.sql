@@ -156,6 +156,7 @@ CREATE TABLE audit (
     outcome TEXT NOT NULL,
     purpose TEXT NOT NULL,
     prompt TEXT NOT NULL,
+    token INTEGER,                  -- that was redeemed
     at INTEGER NOT NULL,
     high INTEGER NOT NULL,          -- the latest time of this and all earlier records: grows with seq
     body TEXT NOT NULL
@@ -167,8 +168,8 @@ CREATE INDEX audit_workspace ON audit (workspace);
 CREATE INDEX audit_subject ON audit (workspace, subject, purpose, event, outcome);
 CREATE INDEX audit_purpose ON audit (workspace, purpose, event, outcome);
 CREATE INDEX audit_prompt ON audit (prompt) WHERE prompt <> '';
--- A prompt brings one token, and the token authorizes one action: for ever, whatever the row of the token says later.
-CREATE UNIQUE INDEX audit_authorized ON audit (prompt) WHERE event = 'ACTION_AUTHORIZED' AND prompt <> '';
+-- A token authorizes one action: for ever, whatever its own row says later.
+CREATE UNIQUE INDEX audit_token ON audit (token) WHERE token IS NOT NULL;
 CREATE INDEX audit_unprompted ON audit (workspace) WHERE prompt = '';
 
 -- Critical alerts that not every sink has been handed yet.
@@ -235,7 +236,7 @@ CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
 WHEN OLD.refused IS NOT NULL OR NEW.refused IS NULL OR NEW.seq <> OLD.seq OR NEW.id <> OLD.id
     OR NEW.entry <> OLD.entry OR NEW.mac <> OLD.mac OR NEW.body <> OLD.body OR NEW.workspace <> OLD.workspace
     OR NEW.subject <> OLD.subject OR NEW.event <> OLD.event OR NEW.outcome <> OLD.outcome
-    OR NEW.purpose <> OLD.purpose OR NEW.prompt <> OLD.prompt OR NEW.at <> OLD.at OR NEW.high <> OLD.high
+    OR NEW.purpose <> OLD.purpose OR NEW.prompt <> OLD.prompt OR NEW.token IS NOT OLD.token OR NEW.at <> OLD.at OR NEW.high <> OLD.high
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;

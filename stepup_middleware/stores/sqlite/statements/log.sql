@@ -2,8 +2,9 @@
 
 -- name: append
 INSERT INTO audit (
-    seq, id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, high, body
-) SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NOT NULL;
+    seq, id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, token, at, high,
+    body
+) SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NOT NULL;
 
 -- name: highest
 SELECT high FROM audit ORDER BY seq DESC LIMIT 1;

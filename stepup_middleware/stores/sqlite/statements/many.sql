@@ -38,9 +38,7 @@ WHERE t.id = s.id
       SELECT 1 FROM factors AS f
       WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
   )
-  AND NOT EXISTS (
-      SELECT 1 FROM audit AS a WHERE a.prompt = t.prompt AND a.event = 'ACTION_AUTHORIZED' AND a.prompt <> ''
-  )
+  AND NOT EXISTS (SELECT 1 FROM audit AS a WHERE a.token = t.id)
   AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'));
 
 -- name: redeemed_in_batch
@@ -57,9 +55,7 @@ WHERE id IN (SELECT shown.value FROM json_each(?1) AS shown) AND batch = ?2 AND 
 SELECT
     t.id, t.nonce,
     CASE
-        WHEN EXISTS (
-            SELECT 1 FROM audit AS a WHERE a.prompt = t.prompt AND a.event = 'ACTION_AUTHORIZED' AND a.prompt <> ''
-        ) THEN 'redeemed'
+        WHEN EXISTS (SELECT 1 FROM audit AS a WHERE a.token = t.id) THEN 'redeemed'
         WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM meta AS m) THEN 'revoked'
         ELSE t.state
     END,
@@ -109,8 +105,8 @@ WHERE id = ?1;
 -- name: epoch_and_factors
 SELECT m.epoch, f.id, f.workspace, f.subject FROM meta AS m LEFT JOIN factors AS f ON f.id = ?1;
 
--- name: authorized_prompts
-SELECT prompt FROM audit WHERE prompt = ?1 AND event = 'ACTION_AUTHORIZED' AND prompt <> '';
+-- name: authorized_tokens
+SELECT token FROM audit WHERE token = ?1;
 
 -- name: advance_steps
 -- RFC 6238 section 5.2: a time-step is accepted once.

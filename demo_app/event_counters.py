@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from stepup_middleware import EventName, FailureCluster, StepUp
+from stepup_middleware import EventName, FailureCluster, Outcome, StepUp
 
 HOURS = 24
 FAILURES = 500  # of each kind that clusters are looked for among, the newest
@@ -21,7 +21,8 @@ _KINDS = {
     EventName.BLOCKED: "blocked",
     EventName.REUSED: "reused",
 }
-KINDS = tuple(_KINDS.values())
+_CANCELLED = "cancelled"
+KINDS = ("asked", "verified", "authorized", _CANCELLED, "failed", "blocked", "reused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ class EventCounters:
             if read == _NEW:
                 return False
             read += 1
-            self._add(_hour(record.at), record.event, 1)
+            self._add(_hour(record.at), record.event, record.outcome, 1)
             self._counted = record.seq
         return True
 
@@ -86,12 +87,12 @@ class EventCounters:
         """Have everything counted by the database."""
         counts = await self._stepup.audit.counts(self._workspace_id, since=since)
         self._hours = {}
-        for (hour, event), number in counts.by_hour.items():
-            self._add(hour, event, number)
+        for (hour, event, outcome), number in counts.by_hour.items():
+            self._add(hour, event, outcome, number)
         self._counted = counts.last_seq
 
-    def _add(self, hour: datetime, event: EventName, number: int) -> None:
-        kind = _KINDS.get(event)
+    def _add(self, hour: datetime, event: EventName, outcome: Outcome, number: int) -> None:
+        kind = _CANCELLED if outcome is Outcome.CANCELLED else _KINDS.get(event)
         if kind is not None:
             self._hours.setdefault(hour, Counter())[kind] += number
 

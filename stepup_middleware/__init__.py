@@ -16,6 +16,7 @@ from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import (
     CeremonyError,
     ConfigurationError,
+    NotPermitted,
     PolicyError,
     StepUpError,
     StoreError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.policy import PurposePolicy
     from stepup_middleware.core.visible import visible
     from stepup_middleware.rules import Rule
+    from stepup_middleware.service.alerts import ReplayAlert
 
 __version__ = "0.1.0"
 """The version of the library, as PEP 440 has it."""
@@ -56,12 +58,14 @@ __all__ = [
     "FactorKind",
     "FactorRequirement",
     "FailureCluster",
+    "NotPermitted",
     "Outcome",
     "PolicyError",
     "Proof",
     "Purpose",
     "PurposePolicy",
     "RelyingParty",
+    "ReplayAlert",
     "RequireStepUp",
     "Rule",
     "Severity",
@@ -94,6 +98,7 @@ _HOMES = {
     "FailureCluster": "core.clusters",
     "Outcome": "core.events",
     "PurposePolicy": "core.policy",
+    "ReplayAlert": "service.alerts",
     "Rule": "rules",
     "Severity": "core.events",
     "SignedHead": "core.heads",

@@ -71,12 +71,16 @@ class CeremonyError(StepUpError):
         self.note = note
 
 
-class PolicyError(StepUpError):
-    """A policy write that must not be saved. ``reason`` is the sentence for the admin."""
+class NotPermitted(StepUpError):
+    """What somebody asked for is not theirs to do, or cannot be done. ``reason`` is the sentence for them."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class PolicyError(NotPermitted):
+    """A policy write that must not be saved."""
 
 
 class TooManyFollowers(StepUpError):

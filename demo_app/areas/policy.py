@@ -51,7 +51,7 @@ async def save(request: Request) -> Response:
     if not subject.is_admin:
         changes = changes or dict(before)  # also a form that changes nothing is refused, and logged
     try:
-        await policy.set_many(subject, changes)
+        await policy.set_many(subject, changes, scope=request.scope)
     except PolicyError as error:
         return await _show(request, 422 if subject.is_admin else 403, f"{error.reason} Nothing was saved.")
     count = len(changes)

@@ -8,6 +8,7 @@ import sys
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
 
+from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.heads import SEED_BYTES, HeadKey, public_text
 from stepup_middleware.errors import ConfigurationError
 
@@ -45,7 +46,10 @@ async def purge(options: argparse.Namespace) -> int:
 async def revoke_all(options: argparse.Namespace) -> int:
     """Make every outstanding prompt and token worthless."""
     async with opened_store(options) as store:
-        await store.revoke_all(event=None, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        # the log is written with the app's keys: a database alone has none
+        event = AuditEvent(at=now, name=EventName.ALL_REVOKED, workspace_id="", subject_id="") if options.app else None
+        await store.revoke_all(event=event, now=now)
     print("every outstanding prompt and token is worthless now")
     return 0
 

@@ -36,12 +36,12 @@ class AuditPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventCounts:
-    """The number of records of each hour and event, up to ``last_seq``: no record will be added before it.
+    """The number of records of each hour, event and outcome, up to ``last_seq``: no record will be added before it.
 
-    ``by_hour`` has the pairs that occur; an hour is named by its start, in UTC.
+    ``by_hour`` has the combinations that occur; an hour is named by its start, in UTC.
     """
 
-    by_hour: Mapping[tuple[datetime, EventName], int]
+    by_hour: Mapping[tuple[datetime, EventName, Outcome], int]
     last_seq: int
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from .binding import BoundRequest, Details
 from .canonical import canonical_json, canonical_string
 from .factors import FactorKind, FactorRequirement
 from .moments import iso
+from .subject import Subject
 
 
 class EventName(StrEnum):
@@ -27,6 +28,8 @@ class EventName(StrEnum):
     POLICY_CHANGED = "POLICY_CHANGED"
     FACTOR_ENROLLED = "FACTOR_ENROLLED"
     FACTOR_REMOVED = "FACTOR_REMOVED"
+    ALL_REVOKED = "ALL_REVOKED"
+    ALERT_ACKNOWLEDGED = "ALERT_ACKNOWLEDGED"
 
     @property
     def severity(self) -> Severity:
@@ -54,6 +57,7 @@ class Outcome(StrEnum):
     SUCCESS = "success"
     FAILURE = "failure"
     DENIED = "denied"
+    CANCELLED = "cancelled"
 
 
 _SEVERITY = {
@@ -67,6 +71,64 @@ _OUTCOME = {
     EventName.REUSED: Outcome.DENIED,
     EventName.BLOCKED: Outcome.DENIED,
 }
+
+
+class Initiator(Protocol):
+    """Who an event is about (CADF, "initiator"): a person of a workspace, their session, address and browser."""
+
+    @property
+    def workspace_id(self) -> str: ...
+    @property
+    def subject_id(self) -> str: ...
+    @property
+    def subject_name(self) -> str: ...
+    @property
+    def session(self) -> str: ...
+    @property
+    def ip(self) -> str: ...
+    @property
+    def user_agent(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectAt:
+    """A signed-in person at an address and a browser; both are empty where no request is known."""
+
+    subject: Subject
+    ip: str = ""
+    user_agent: str = ""
+
+    @property
+    def workspace_id(self) -> str:
+        return self.subject.workspace_id
+
+    @property
+    def subject_id(self) -> str:
+        return self.subject.id
+
+    @property
+    def subject_name(self) -> str:
+        return self.subject.name
+
+    @property
+    def session(self) -> str:
+        return self.subject.session
+
+
+def event_by(who: Initiator, name: EventName, *, at: datetime, **fields: Any) -> AuditEvent:
+    """Return the event of what somebody did or met ``at`` a moment: every event of the library is made here.
+
+    ``fields`` are further ones of ``AuditEvent``, or replace those of ``who``.
+    """
+    values: dict[str, Any] = {
+        "workspace_id": who.workspace_id,
+        "subject_id": who.subject_id,
+        "subject_name": who.subject_name,
+        "session": who.session,
+        "ip": who.ip,
+        "user_agent": who.user_agent,
+    }
+    return AuditEvent(at=at, name=name, **(values | fields))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +167,11 @@ class AuditEvent:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def severity(self) -> Severity:
+        """How loud the event is: as its name says, and nothing to warn of where the person only cancelled."""
+        return Severity.INFO if self.outcome is Outcome.CANCELLED else self.name.severity
+
+    @property
     def is_alert(self) -> bool:
         """Whether somebody must hear of it at once: a replay by somebody who was not told of before."""
         return self.name is EventName.REUSED and self.data.get("new_presenter") is True
@@ -134,7 +201,7 @@ class AuditEvent:
             f',"prompt":{text(self.prompt_id)},"purpose":{text(self.purpose)},"reason":{text(self.reason)}'
             f',"request":{"null" if self.request is None else self.request.text()}'
             f',"requirement":{_word(self.requirement)},"retention_years":{self.retention_years}{salted}'
-            f',"session":{text(self.session)},"severity":"{name.severity}","subject":{text(self.subject_id)}'
+            f',"session":{text(self.session)},"severity":"{self.severity}","subject":{text(self.subject_id)}'
             f',"subject_name":{text(self.subject_name)},"user_agent":{text(self.user_agent)},"v":1'
             f',"workspace":{text(self.workspace_id)}}}'
         )
@@ -145,7 +212,7 @@ class AuditEvent:
             "v": 1,
             "at": iso(self.at),
             "event": self.name,
-            "severity": self.name.severity,
+            "severity": self.severity,
             "outcome": self.outcome or self.name.outcome,
             "workspace": self.workspace_id,
             "subject": self.subject_id,
@@ -224,6 +291,11 @@ class AuditRecord:
     flags: tuple[str, ...]
     retention_years: int
     data: Mapping[str, Any]
+
+    @property
+    def is_alert(self) -> bool:
+        """Whether somebody had to hear of it at once: as ``AuditEvent.is_alert``."""
+        return self.event is EventName.REUSED and self.data.get("new_presenter") is True
 
     def as_event(self) -> AuditEvent:
         """Return the event that was recorded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from .canonical import canonical_json
 from .events import AuditRecord, EventName, Outcome, Severity
 from .factors import FactorKind
 from .moments import to_micros
@@ -12,7 +13,8 @@ from .spreadsheets import defused
 
 CSV_COLUMNS = (
     "seq", "at", "event", "severity", "outcome", "workspace", "subject", "subject_name", "session", "ip",
-    "user_agent", "purpose", "prompt", "factor", "requirement", "request", "details", "reason", "flags",
+    "user_agent", "purpose", "prompt", "factor", "requirement", "request", "details", "reason", "flags", "from",
+    "to", "data",
 )  # fmt: skip
 """The heads of the columns that ``csv_row`` fills, in order."""
 OCSF_VERSION = "1.8.0"
@@ -32,6 +34,9 @@ def csv_row(record: AuditRecord) -> list[str]:
     fields["request"] = f"{request['@method']} {request['@path']}" if request else ""
     fields["details"] = "; ".join(f"{label}: {text}" for label, text in fields["details"])
     fields["flags"] = " ".join(fields["flags"])
+    data = {name: value for name, value in fields["data"].items() if name != "proof"}
+    fields |= {name: data.pop(name, "") for name in ("from", "to")}
+    fields["data"] = canonical_json(data) if data else ""
     return [defused("" if fields[column] is None else str(fields[column])) for column in CSV_COLUMNS]
 
 
@@ -55,6 +60,7 @@ _STATUSES = {
     Outcome.SUCCESS: (1, "Success"),
     Outcome.FAILURE: (2, "Failure"),
     Outcome.DENIED: (2, "Failure"),
+    Outcome.CANCELLED: (99, "Other"),
 }
 # the profile security_control: what was done about the request, and how it came out
 _OBSERVED, _ALLOWED, _DENIED = (3, "Observed"), (1, "Allowed"), (2, "Denied")
@@ -83,7 +89,7 @@ def ocsf_event(record: AuditRecord, *, product: str = "stepup-middleware") -> di
     activity_id, activity = _ACTIVITIES.get(record.event, (_OTHER, record.event.value))
     severity_id, severity = _SEVERITIES[record.severity]
     status_id, status = _STATUSES[record.outcome]
-    (action_id, action), (disposition_id, disposition) = _CONTROLS.get(record.event, (_OBSERVED, (17, "Logged")))
+    (action_id, action), (disposition_id, disposition) = _control(record)
     event: dict[str, Any] = {
         "category_uid": _CATEGORY_UID,
         "category_name": "Identity & Access Management",
@@ -131,6 +137,11 @@ def ocsf_event(record: AuditRecord, *, product: str = "stepup-middleware") -> di
     if (request := _http_request(record)) is not None:
         event["http_request"] = request
     return event
+
+
+def _control(record: AuditRecord) -> tuple[tuple[int, str], tuple[int, str]]:
+    logged = (_OBSERVED, (17, "Logged"))
+    return logged if record.outcome is Outcome.CANCELLED else _CONTROLS.get(record.event, logged)
 
 
 def _auth_factor(kind: FactorKind) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from .decisions import Decision, Flag, Presentation, TokenRow, TokenState, Verdict
-from .events import AuditEvent, EventName
+from .events import AuditEvent, EventName, event_by
 from .moments import iso
 from .replays import Replay, presenter_digest
 
@@ -44,15 +44,10 @@ def presentation_event(
     """
     known = row if Flag.STATE_LOST not in decision.flags else None
     name = _name(decision)
-    return AuditEvent(
+    return event_by(
+        shown,
+        name,
         at=shown.now,
-        name=name,
-        workspace_id=shown.workspace_id,
-        subject_id=shown.subject_id,
-        subject_name=shown.subject_name,
-        session=shown.session,
-        ip=shown.ip,
-        user_agent=shown.user_agent,
         purpose=shown.purpose,
         prompt_id="" if known is None else known.prompt_id,
         factor_kind=None if known is None else known.factor_kind,
@@ -104,12 +99,16 @@ def _replay_data(shown: Presentation, decision: Decision, row: TokenRow, replay:
 
 def _owners_event(shown: Presentation, decision: Decision, row: TokenRow, replay: Replay | None) -> AuditEvent:
     data = {} if replay is None else _replay_data(shown, decision, row, replay)
-    return AuditEvent(
+    return event_by(
+        shown,
+        _name(decision),
         at=shown.now,
-        name=_name(decision),
         workspace_id=row.workspace_id,
         subject_id=row.subject_id,
+        subject_name="",
         session=row.session,
+        ip="",
+        user_agent="",
         purpose=row.purpose,
         prompt_id=row.prompt_id,
         factor_kind=row.factor_kind,
@@ -125,15 +124,10 @@ def _owners_event(shown: Presentation, decision: Decision, row: TokenRow, replay
 
 def _presenters_event(shown: Presentation, decision: Decision) -> AuditEvent:
     flags = tuple(flag.value for flag in decision.flags if flag in _OF_ANOTHER_WORKSPACE)
-    return AuditEvent(
+    return event_by(
+        shown,
+        EventName.BLOCKED,
         at=shown.now,
-        name=EventName.BLOCKED,
-        workspace_id=shown.workspace_id,
-        subject_id=shown.subject_id,
-        subject_name=shown.subject_name,
-        session=shown.session,
-        ip=shown.ip,
-        user_agent=shown.user_agent,
         purpose=shown.purpose,
         request=shown.request,
         details=shown.details,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from .binding import BoundRequest, Details
-from .events import AuditEvent, EventName
+from .events import AuditEvent, EventName, SubjectAt, event_by
 from .factors import EnrolledFactor, FactorKind, FactorRequirement
 from .moments import to_micros
 from .policy import StoredPolicy, effective_requirement
@@ -188,16 +188,10 @@ def flood_event(asked: PromptRequest, *, also_refused_before: int) -> AuditEvent
 
 
 def _event_of_asking(asked: PromptRequest, name: EventName, **fields: Any) -> AuditEvent:
-    subject = asked.subject
-    return AuditEvent(
+    return event_by(
+        SubjectAt(subject=asked.subject, ip=asked.ip, user_agent=asked.user_agent),
+        name,
         at=asked.now,
-        name=name,
-        workspace_id=subject.workspace_id,
-        subject_id=subject.id,
-        subject_name=subject.name,
-        session=subject.session,
-        ip=asked.ip,
-        user_agent=asked.user_agent,
         purpose=asked.purpose.id,
         request=asked.request,
         details=asked.details,
@@ -214,12 +208,6 @@ def prompt_event(
     ``fields`` name further fields of the event, or replace such as ``ip`` by those of this moment.
     """
     values: dict[str, object] = {
-        "workspace_id": prompt.workspace_id,
-        "subject_id": prompt.subject_id,
-        "subject_name": prompt.subject_name,
-        "session": prompt.session,
-        "ip": prompt.ip,
-        "user_agent": prompt.user_agent,
         "purpose": prompt.purpose,
         "prompt_id": prompt.id,
         "requirement": prompt.requirement,
@@ -227,5 +215,4 @@ def prompt_event(
         "request": prompt.request,
         "details": prompt.details,
     }
-    values.update(fields)
-    return AuditEvent(at=now, name=name, retention_years=retention_years, **values)  # type: ignore[arg-type]
+    return event_by(prompt, name, at=now, retention_years=retention_years, **(values | fields))

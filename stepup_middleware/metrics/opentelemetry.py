@@ -68,7 +68,7 @@ class OpenTelemetrySink:
         span, _ = self._open[event.prompt_id]
         facts = {"stepup.reason": reason_of(event), "stepup.factor": event.factor_kind or ""}
         span.add_event(event.name.value, facts, timestamp=_nanos(event.at))
-        if event.name.severity is not Severity.INFO:
+        if event.severity is not Severity.INFO:
             span.set_status(Status(StatusCode.ERROR, f"{event.name.value}: {event.reason}"))
         if event.name not in _GOES_ON and (event.name is not EventName.FAILED or event.reason == "cancelled"):
             del self._open[event.prompt_id]

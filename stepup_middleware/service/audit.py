@@ -55,7 +55,7 @@ class AuditService:
         return await self._store.audit_page(workspace_id, wanted or AuditFilter(), before=before, limit=size)
 
     async def counts(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
-        """Return how many records of a time there are by hour and event, counted by the database.
+        """Return how many records of a time there are by hour, event and outcome, counted by the database.
 
         ``last_seq`` of the answer is the ``after`` for reading on from there.
         """

@@ -12,7 +12,7 @@ from stepup_middleware.ceremonies import authentication, totp
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
 from stepup_middleware.core.canonical import base64url
 from stepup_middleware.core.challenge import NONCE_BYTES, PendingChallenge, commit, describe
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent, EventName, Outcome
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor, stricter
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.prompts import Prompt, PromptState, prompt_event
@@ -227,7 +227,7 @@ class CeremonyService:
         stored = await self._store.get_prompt(prompt_id, now=requester.now)
         if stored is None or not stored.prompt.belongs_to(requester.subject):
             return _NOT_FOUND
-        event = self._event(requester, stored.prompt, EventName.FAILED, reason="cancelled")
+        event = self._event(requester, stored.prompt, EventName.FAILED, reason="cancelled", outcome=Outcome.CANCELLED)
         done = await self._store.cancel_prompt(prompt_id, event=event, now=requester.now)
         return None if done else _NOT_FOUND
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent, EventName, SubjectAt, event_by
 from stepup_middleware.core.policy import (
     PurposePolicy,
     StoredPolicy,
@@ -17,19 +17,19 @@ from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import PolicyError
 from stepup_middleware.stores.records import Records
 
+from .admin import AdminGuard
 from .refusal_throttle import RefusalThrottle
+from .requester import Scope
 
 
 class PolicyService:
     """Reads and sets policies. A saved policy holds from the next prompt on."""
 
-    def __init__(
-        self, *, store: Records, catalogue: Catalogue, clock: Callable[[], datetime], throttle: RefusalThrottle
-    ) -> None:
+    def __init__(self, *, store: Records, catalogue: Catalogue, guard: AdminGuard, throttle: RefusalThrottle) -> None:
         self._store = store
         self._throttle = throttle
         self._catalogue = catalogue
-        self._clock = clock
+        self._guard = guard
 
     async def current(self, workspace_id: str) -> tuple[PurposePolicy, ...]:
         """Return every purpose of the catalogue, in order, with the requirement in effect."""
@@ -41,18 +41,24 @@ class PolicyService:
             for purpose in self._catalogue.values()
         )
 
-    async def set(self, subject: Subject, purpose_id: str, requirement: str) -> PurposePolicy:
+    async def set(
+        self, subject: Subject, purpose_id: str, requirement: str, *, scope: Scope | None = None
+    ) -> PurposePolicy:
         """Save one requirement. See ``set_many``."""
-        saved = await self.set_many(subject, {purpose_id: requirement})
+        saved = await self.set_many(subject, {purpose_id: requirement}, scope=scope)
         return next(entry for entry in saved if entry.purpose.id == purpose_id)
 
-    async def set_many(self, subject: Subject, wanted: Mapping[str, str]) -> tuple[PurposePolicy, ...]:
+    async def set_many(
+        self, subject: Subject, wanted: Mapping[str, str], *, scope: Scope | None = None
+    ) -> tuple[PurposePolicy, ...]:
         """Save requirements by purpose id, all of them or none, and log each change from what to what.
 
+        ``scope`` is that of the request by which the admin asks: the log has its address and browser. Leave it out
+        only where there is no request, as in a script.
         ``PolicyError`` with a sentence for the admin: not an admin, an unknown purpose, or a requirement
         below the platform's minimum. A refused write is logged as ``ACCOUNT_STEPUP_BLOCKED``.
         """
-        now = self._clock()
+        now, who = self._guard.clock(), self._guard.at(subject, scope)
         before = await self._store.get_policy(subject.workspace_id)
         changes: list[tuple[str, str]] = []
         events: list[AuditEvent] = []
@@ -65,17 +71,17 @@ class PolicyService:
                     raise PolicyError("There is no such purpose in the catalogue.")
                 checked = check_policy_write(purpose, requirement)
             except PolicyError as error:
-                await self._throttle.log(subject, self._refused(subject, purpose_id, requirement, error, now))
+                await self._throttle.log(subject, self._refused(who, purpose_id, requirement, error, now))
                 raise
             current = effective_requirement(purpose, before)
             if checked is current:
                 continue
             changes.append((purpose_id, checked.value))
             events.append(
-                self._event(
-                    subject,
+                event_by(
+                    who,
                     EventName.POLICY_CHANGED,
-                    now,
+                    at=now,
                     purpose=purpose_id,
                     data={"from": current.value, "to": checked.value},
                 )
@@ -85,28 +91,16 @@ class PolicyService:
         return self._view(await self._store.set_policy(subject.workspace_id, changes, events, now=now))
 
     def _refused(
-        self, subject: Subject, purpose_id: str, requirement: str, error: PolicyError, now: datetime
+        self, who: SubjectAt, purpose_id: str, requirement: str, error: PolicyError, now: datetime
     ) -> AuditEvent:
         known = purpose_id if purpose_id in self._catalogue else ""
-        reason = "not_an_admin" if not subject.is_admin else "policy_write_refused"
-        return self._event(
-            subject,
+        reason = "not_an_admin" if not who.subject.is_admin else "policy_write_refused"
+        return event_by(
+            who,
             EventName.BLOCKED,
-            now,
+            at=now,
             purpose=known,
             reason=reason,
             flags=(reason,),
             data={"wanted": str(requirement)[:40], "why": error.reason},
-        )
-
-    @staticmethod
-    def _event(subject: Subject, name: EventName, now: datetime, **fields: object) -> AuditEvent:
-        return AuditEvent(
-            at=now,
-            name=name,
-            workspace_id=subject.workspace_id,
-            subject_id=subject.id,
-            subject_name=subject.name,
-            session=subject.session,
-            **fields,  # type: ignore[arg-type]  # the callers above name fields of the event
         )

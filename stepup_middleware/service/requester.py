@@ -11,7 +11,7 @@ from typing import Any
 from stepup_middleware.asgi import header, headers
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.client_ip import Network, address_of_hop, client_behind, hops_from_the_right
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent, EventName, SubjectAt, event_by
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
@@ -36,17 +36,8 @@ class Requester:
 
     def event(self, name: EventName, **fields: Any) -> AuditEvent:
         """Return an audit event of this requester at this moment. ``fields`` are further ones, or replace these."""
-        subject = self.subject
-        values: dict[str, Any] = {
-            "at": self.now,
-            "workspace_id": subject.workspace_id,
-            "subject_id": subject.id,
-            "subject_name": subject.name,
-            "session": subject.session,
-            "ip": self.ip,
-            "user_agent": self.user_agent,
-        }
-        return AuditEvent(name=name, **(values | fields))
+        who = SubjectAt(subject=self.subject, ip=self.ip, user_agent=self.user_agent)
+        return event_by(who, name, **({"at": self.now} | fields))
 
     def completed(
         self, proof: Proof, *, at: datetime, retention_years: int, outcome: Mapping[str, object]
@@ -99,7 +90,7 @@ class Identification:
         if not isinstance(subject, Subject):
             logger.error("identify returned %s instead of a Subject; the request is refused", type(subject).__name__)
             return Refusal(code=RefusalCode.UNAVAILABLE)
-        ip = self._address(scope)
+        ip = self.address_of(scope)
         if ip is None:
             logger.error(
                 "the client's address is unknown and the proof is bound to it; the request is refused "
@@ -119,7 +110,8 @@ class Identification:
             now=now,
         )
 
-    def _address(self, scope: Scope) -> str | None:
+    def address_of(self, scope: Scope) -> str | None:
+        """Return the address of the client of a request, None when it is not known."""
         if self._client_address is not None:
             try:
                 given = self._client_address(scope)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from stepup_middleware import assets
+from stepup_middleware.core.events import AuditEvent, EventName, event_by
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
 from stepup_middleware.errors import ConfigurationError, StoreError
 
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from stepup_middleware.core.subject import Subject
     from stepup_middleware.stores.base import HotState
 
+    from .alerts import AlertService
     from .audit import AuditService
     from .factors import FactorService
     from .heads import HeadSink
     from .policy import PolicyService
-    from .requester import ClientAddress, Identify
+    from .requester import ClientAddress, Identify, Scope
     from .sinks import Sink
 
 logger = logging.getLogger("stepup_middleware")
@@ -128,6 +130,7 @@ class StepUp:
         self.max_bound_body = max_bound_body
         self.policy: PolicyService = parts.policy
         self.audit: AuditService = parts.audit
+        self.alerts: AlertService = parts.alerts
         self.factors: FactorService = parts.factors
         self._bundle_htmx = bundle_htmx
         self._clock = clock
@@ -229,10 +232,21 @@ class StepUp:
                 _SECRETS_AT_ONCE, after, self._parts.secret_box.rotate
             )
 
-    async def revoke_all(self) -> None:
-        """Make every outstanding prompt and token worthless, on all nodes."""
+    async def revoke_all(self, subject: Subject | None = None, *, scope: Scope | None = None) -> None:
+        """Make every outstanding prompt and token of the installation worthless, on all nodes; log it: ``ALL_REVOKED``.
+
+        ``subject`` is the admin who asks, ``scope`` that of their request, for the log; without a subject a program
+        asks. Raises ``NotPermitted`` for anybody but an admin, and nothing is revoked.
+        """
         await self.start()
-        await self._parts.store.revoke_all(event=None, now=self._clock())
+        guard = self._parts.guard
+        if subject is None:
+            event = AuditEvent(at=guard.clock(), name=EventName.ALL_REVOKED, workspace_id="", subject_id="")
+        else:
+            who = guard.at(subject, scope)
+            await guard.check(who, "revoke_all")
+            event = event_by(who, EventName.ALL_REVOKED, at=guard.clock())
+        await self._parts.store.revoke_all(event=event, now=event.at)
 
     async def _usable(self) -> bool:
         """Start if need be, and say whether the store can be used. Never raises for a store that is down."""

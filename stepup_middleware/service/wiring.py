@@ -20,6 +20,8 @@ from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.base import HotState
 
 from . import settings
+from .admin import AdminGuard
+from .alerts import AlertService
 from .audit import AuditService
 from .ceremony import WEBAUTHN_LIMIT, CeremonyService
 from .cluster_flagger import FailureClusterFlagger
@@ -47,7 +49,9 @@ class Parts:
     ceremonies: CeremonyService
     policy: PolicyService
     audit: AuditService
+    alerts: AlertService
     factors: FactorService
+    guard: AdminGuard
     enrolment: EnrolmentService
     keeper: HeadKeeper | None
     evidence: EvidenceService
@@ -102,6 +106,10 @@ def wire(
     codec = TokenCodec(keys.derive("token"))
     secret_box = SecretBox(keys.derive("totp-secret"))
     throttle = RefusalThrottle(records)
+    identification = Identification(
+        identify=identify, clock=clock, client_address=client_address, trusted=trusted_networks(trusted_proxies)
+    )
+    guard = AdminGuard(identification=identification, clock=clock, throttle=throttle)
     totp_limit = totp_limit or AttemptLimit()
     failure_cluster = failure_cluster or ClusterRule()
     keeper = None
@@ -111,16 +119,13 @@ def wire(
     dispatcher = Dispatcher(on_event, store=records, clock=clock, prepare=flagger.flagged)
     if on_event:
         records.subscribe(dispatcher.heard)
+    audit = AuditService(store=records, rule=failure_cluster)
     return Parts(
         store=store,
         catalogue=catalogue,
         secret_box=secret_box,
-        identification=Identification(
-            identify=identify,
-            clock=clock,
-            client_address=client_address,
-            trusted=trusted_networks(trusted_proxies),
-        ),
+        identification=identification,
+        guard=guard,
         redemption=RedemptionService(
             store=store, codec=codec, throttle=throttle, clock=clock, open_limit=open_prompts_per_session
         ),
@@ -134,8 +139,9 @@ def wire(
             webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
             throttle=throttle,
         ),
-        policy=PolicyService(store=records, catalogue=catalogue, clock=clock, throttle=throttle),
-        audit=AuditService(store=records, rule=failure_cluster),
+        policy=PolicyService(store=records, catalogue=catalogue, guard=guard, throttle=throttle),
+        audit=audit,
+        alerts=AlertService(store=records, audit=audit, guard=guard),
         factors=FactorService(store=records, catalogue=catalogue),
         enrolment=EnrolmentService(
             store=records,

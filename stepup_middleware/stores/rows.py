@@ -16,7 +16,7 @@ from stepup_middleware.core.binding import bound_request_from, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.chain import read_record
 from stepup_middleware.core.decisions import CLOCK_SKEW, Presentation, TokenRow, TokenState
-from stepup_middleware.core.events import AuditRecord, EventName
+from stepup_middleware.core.events import AuditRecord, EventName, Outcome
 from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.heads import SignedHead
@@ -370,10 +370,10 @@ def tree_of(row: Row) -> TreeState:
 
 
 def counts_of(rows: Iterable[Row], last_seq: int) -> EventCounts:
-    """Return the counts of rows of ``count_events``: hours since 1970, event, number. Rows of one pair are added up."""
-    by_hour = Counter[tuple[datetime, EventName]]()
-    for hour, event, number in rows:
-        by_hour[from_micros(hour * _HOUR), EventName(event)] += number
+    """Return the counts of rows of ``count_events``: hour since 1970, event, outcome, number. Rows alike are added."""
+    by_hour = Counter[tuple[datetime, EventName, Outcome]]()
+    for hour, event, outcome, number in rows:
+        by_hour[from_micros(hour * _HOUR), EventName(event), Outcome(outcome)] += number
     return EventCounts(by_hour=by_hour, last_seq=last_seq)
 
 

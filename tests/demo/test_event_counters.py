@@ -14,6 +14,7 @@ from demo_app.event_counters import FAILURES, EventCounters
 from stepup_middleware import AuditEvent, AuditFilter, AuditRecord, EventName, RelyingParty, StepUp, Subject
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import FixedClock
+from stepup_middleware.testing.contract.values import MACS
 
 from .support import ORIGIN
 
@@ -39,7 +40,7 @@ async def nobody(_: object) -> Subject | None:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[CountingStore]:
-    async with CountingStore(tmp_path / "stepup.db", timeout=timedelta(seconds=30)) as opened:
+    async with CountingStore(tmp_path / "stepup.db", timeout=timedelta(seconds=30)).use(MACS) as opened:
         yield opened
 
 

@@ -194,7 +194,9 @@ class MemoryStore(Store):
 
     async def count_events(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
         found = self._matching(workspace_id, AuditFilter(since=since, until=until))
-        hours = Counter((record.at.replace(minute=0, second=0, microsecond=0), record.event) for record in found)
+        hours = Counter(
+            (record.at.replace(minute=0, second=0, microsecond=0), record.event, record.outcome) for record in found
+        )
         return EventCounts(by_hour=hours, last_seq=self._data.seq)
 
     async def last_seq(self) -> int:

@@ -59,7 +59,7 @@ class PostgresLogReader:
         return 0 if row is None else int(row[0])
 
     async def count_events(self, workspace: str, since: datetime, until: datetime | None) -> EventCounts:
-        """Count the records of a workspace by hour and event, ``since`` inclusive, ``until`` not."""
+        """Count the records of a workspace by hour, event and outcome, ``since`` inclusive, ``until`` not."""
         last = await self.settled()
         if not storable(workspace):
             return counts_of((), last)

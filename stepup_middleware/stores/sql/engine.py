@@ -48,7 +48,7 @@ class LogReader(Reader, Protocol):
         """Return the highest sequence number below which no record is still to come."""
 
     async def count_events(self, workspace: str, since: datetime, until: datetime | None) -> EventCounts:
-        """Count the records of a workspace by hour and event, ``since`` inclusive, ``until`` not."""
+        """Count the records of a workspace by hour, event and outcome, ``since`` inclusive, ``until`` not."""
 
 
 class Engine(Protocol):

@@ -59,7 +59,7 @@ class SQLiteLogReader(SQLiteReader):
         return 0 if row is None else int(row[0])
 
     async def count_events(self, workspace: str, since: datetime, until: datetime | None) -> EventCounts:
-        """Count the records of a workspace by hour and event, a stretch of the log at a time."""
+        """Count the records of a workspace by hour, event and outcome, a stretch of the log at a time."""
         start, over = to_micros(since), None if until is None else to_micros(until)
         first, end, last = await self.fetch_one("span", start, over) or (None, None, None)
         last = last or 0

@@ -37,10 +37,10 @@ SELECT stepup.settled();
 SELECT coalesce((SELECT max(a.seq) FROM stepup.audit AS a WHERE a.seq <= $1), 0);
 
 -- name: count_events
-SELECT a.at / 3600000000 AS hour, a.event, count(*)
+SELECT a.at / 3600000000 AS hour, a.event, a.outcome, count(*)
 FROM stepup.audit AS a
 WHERE a.workspace = $1 AND a.at >= $2 AND a.at < coalesce($3, 9223372036854775807) AND a.seq <= $4
-GROUP BY hour, a.event;
+GROUP BY hour, a.event, a.outcome;
 
 -- name: tiles
 SELECT t.level, t.number, t.hashes

@@ -33,11 +33,11 @@ SELECT
     (SELECT s.seq FROM sqlite_sequence AS s WHERE s.name = 'audit');
 
 -- name: count_events
-SELECT a.at / 3600000000 AS hour, a.event, count(*)
+SELECT a.at / 3600000000 AS hour, a.event, a.outcome, count(*)
 FROM audit AS a INDEXED BY audit_workspace
 WHERE a.workspace = ?1 AND a.seq >= ?2 AND a.seq < ?3
 AND a.at >= ?4 AND (?5 IS NULL OR a.at < ?5)
-GROUP BY hour, a.event;
+GROUP BY hour, a.event, a.outcome;
 
 -- name: tiles
 SELECT t.level, t.number, t.hashes FROM json_each(?2) AS w CROSS JOIN tiles AS t

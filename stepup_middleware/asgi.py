@@ -12,6 +12,8 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 AnyASGIApp = Callable[..., Awaitable[Any]]  # as frameworks type themselves: each with messages of its own
 
+KEY = "stepup_middleware"  # where the middleware places its context; clients set headers, never scope keys
+
 
 def header(scope: Mapping[str, Any], name: bytes) -> bytes | None:
     """Return the first value of a header (lower-case name), or None."""

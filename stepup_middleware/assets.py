@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import zlib
+from base64 import b64encode
 from functools import cache
-from hashlib import sha256
+from hashlib import sha256, sha384
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 FILES = ("htmx.min.js", "stepup.css", "receipt.css")
-SCRIPTS = ("stepup.js", "page.js", "factors.js")  # each joined of the module of that name and what it imports
+SCRIPTS = ("stepup.js", "page.js", "factorspage.js")  # each joined of the module of that name and what it imports
 NAMES = FILES + SCRIPTS
+STABLE = ("stepup.js", "stepup.css")  # served also under their plain names, for pages that are not made here
 _MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 
 
@@ -26,9 +28,9 @@ def static_dir() -> Traversable:
 
 
 class Asset:
-    """One file: its bytes, plain and by gzip, its media type and its hashed name such as ``stepup.1a2b3c4d5e.js``."""
+    """One file: its bytes, plain and by gzip, media type, integrity, and hashed name like ``stepup.1a2b3c.js``."""
 
-    __slots__ = ("content", "gzipped", "hashed_name", "media_type", "name")
+    __slots__ = ("content", "gzipped", "hashed_name", "integrity", "media_type", "name")
 
     def __init__(self, name: str, content: bytes) -> None:
         stem, _, suffix = name.rpartition(".")
@@ -37,6 +39,7 @@ class Asset:
         self.gzipped = zlib.compress(content, level=9, wbits=31)  # in the format of gzip, without a time
         self.media_type = _MEDIA_TYPES[suffix]
         self.hashed_name = f"{stem}.{sha256(content).hexdigest()[:16]}.{suffix}"
+        self.integrity = "sha384-" + b64encode(sha384(content).digest()).decode()  # Subresource Integrity §3.1
 
 
 IMPORT = re.compile(r'^import \{ [\w, ]+ \} from "\./([a-z0-9]+\.js)";\n', re.MULTILINE)
@@ -44,6 +47,9 @@ _EXPORT = re.compile(r"^export (?=(?:const|class|function|async function) )", re
 _BLOCK_COMMENT = re.compile(r"/\*(?:(?!\*/).)*\*/[ \t]*", re.DOTALL)
 _LINE_COMMENT = re.compile(r"(?:^|(?<=[;{},)]))[ \t]*// .*$", re.MULTILINE)
 _INDENT_OR_EMPTY = re.compile(r"^\s+", re.MULTILINE)
+_TEXT = re.compile(r"""("(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`)""")
+_AROUND_MARKS = re.compile(r" ?([{}();,=+?:<>&|!\[\]]) ?")
+_AFTER_MARKS = re.compile(r"(?<=[;,{(])\n")
 
 
 def joined(entry: str, folder: Traversable) -> bytes:
@@ -51,7 +57,8 @@ def joined(entry: str, folder: Traversable) -> bytes:
 
     There is no build step: the modules keep to a few rules (``tests/static``) under which this is all it takes.
     Imports stand in a line each, by name; what is exported is a declaration; no two modules declare the same name; no
-    comment's mark stands in a string and no text goes over several lines. Comments and indentation are left out.
+    comment's mark stands in a string and no text goes over several lines; no regular expression has a blank or a quote.
+    Comments and the blanks that mean nothing are left out.
     """
     parts: dict[str, str] = {}
 
@@ -66,7 +73,15 @@ def joined(entry: str, folder: Traversable) -> bytes:
     body = "".join(parts.values())
     for noise in (_BLOCK_COMMENT, _LINE_COMMENT, _INDENT_OR_EMPTY):
         body = noise.sub("", body)
-    return f'(() => {{\n"use strict";\n{body}}})();\n'.encode()
+    pieces = _TEXT.split(body)  # every second one is a text
+    pieces[::2] = [_AFTER_MARKS.sub("", _AROUND_MARKS.sub(r"\1", piece)) for piece in pieces[::2]]
+    return f'(()=>{{"use strict";\n{"".join(pieces)}}})();\n'.encode()
+
+
+def compact(stylesheet: str) -> bytes:
+    """Return a stylesheet without comments and the blanks that mean nothing; no text of it has a mark of these."""
+    text = re.sub(r"\s+", " ", _BLOCK_COMMENT.sub("", stylesheet))
+    return re.sub(r" ?([{};,]) ?", r"\1", text).replace(": ", ":").strip().encode()
 
 
 @cache
@@ -74,6 +89,7 @@ def bundled() -> dict[str, Asset]:
     """Return the assets by their plain names. Read once."""
     folder = static_dir()
     contents = {name: folder.joinpath(name).read_bytes() for name in FILES}
+    contents |= {name: compact(contents[name].decode()) for name in FILES if name.endswith(".css")}
     contents |= {name: joined(name, folder.joinpath("src")) for name in SCRIPTS}
     return {name: Asset(name, contents[name]) for name in NAMES}
 
@@ -89,13 +105,24 @@ def asset_urls(base: str) -> dict[str, str]:
     return {name: f"{base}/static/{asset.hashed_name}" for name, asset in bundled().items()}
 
 
-def head(base: str, *, htmx: bool = True) -> str:
+class Head(str):
+    """The tags of a page's head: HTML, which templates insert as it is (``__html__``)."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return str(self)
+
+
+def head(base: str, *, htmx: bool = True) -> Head:
     """Return the tags for a page's head: the stylesheet, htmx if wanted, and the script."""
     urls = asset_urls(base)
     scripts = ("htmx.min.js", "stepup.js") if htmx else ("stepup.js",)
-    return "\n".join(
-        (
-            f'<link rel="stylesheet" href="{urls["stepup.css"]}">',
-            *(f'<script src="{urls[name]}" defer></script>' for name in scripts),
+    return Head(
+        "\n".join(
+            (
+                f'<link rel="stylesheet" href="{urls["stepup.css"]}">',
+                *(f'<script src="{urls[name]}" defer></script>' for name in scripts),
+            )
         )
     )

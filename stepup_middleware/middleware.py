@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
+from stepup_middleware.asgi import KEY, AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.core.refusals import StepUpRequired
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.frameworks import framework_around
@@ -15,7 +15,6 @@ from stepup_middleware.lifespan import closed, live
 from stepup_middleware.request.bound import wire_of
 from stepup_middleware.request.context import (
     ENDED,
-    KEY,
     GuardedRequest,
     Installation,
     RequestContext,
@@ -25,6 +24,7 @@ from stepup_middleware.request.context import (
 )
 from stepup_middleware.rules import Rule, Ruled, checked_rules
 from stepup_middleware.web.answers import replace_page
+from stepup_middleware.web.cors import CrossOrigin, RelatedOrigins
 from stepup_middleware.web.pages import prepare
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class StepUpMiddleware:
         self.rules: tuple[Rule, ...] = checked_rules(rules)
         self._app: ASGIApp = Ruled(app, self.rules) if self.rules else app
         self._guarded: ASGIApp = self._first
-        self._library: ASGIApp = library_router(stepup.prefix)
+        self._library: ASGIApp = CrossOrigin(library_router(stepup.prefix), stepup.relying_party)
+        self._related = RelatedOrigins(stepup.relying_party) if stepup.relying_party.related_origins else None
         self._prefix = stepup.prefix + "/"
         self._installation = Installation(stepup, framework_around(app), replace_page)
         self.fault: ConfigurationError | None = None
@@ -83,6 +84,8 @@ class StepUpMiddleware:
         if kind == "http":
             if self._prefix in scope["path"] and self._is_ours(scope):
                 app = self._library
+            elif self._related is not None and self._related.is_asked(scope):
+                app = self._related
             receive = context.receive
         else:
             context.send = _noticed_accept(send, context)

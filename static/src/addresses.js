@@ -16,3 +16,36 @@ export function ownAddress(text, base = document.baseURI, origin = location.orig
     return null;
   }
 }
+
+/** Where the library is served besides this origin: the APIs of the app, absolute. @type {string[]} */
+const apis = [];
+
+/**
+ * Name the APIs whose refusals are answered too, instead of those named before. An address without a path is one whose
+ * library is at `/stepup`.
+ * @param {string | string[]} addresses
+ */
+export function setApis(addresses) {
+  const urls = [addresses].flat().map((each) => new URL(each, document.baseURI));
+  if (urls.some((url) => !/^https?:$/.test(url.protocol))) throw new TypeError("An api is an address of https.");
+  apis.splice(0, apis.length, ...urls.map((url) => url.origin + (url.pathname.replace(/\/$/, "") || "/stepup")));
+}
+
+/** @param {string} url */
+export const originOf = (url) => new URL(url, document.baseURI).origin;
+
+/**
+ * Like `ownAddress`, of this origin or of an API that the app has named. Nobody else's word counts.
+ * @param {string | URL | null | undefined} text
+ * @param {string} [base]
+ */
+export function knownAddress(text, base) {
+  const found = [location.origin, ...apis.map(originOf)].map((origin) => ownAddress(text, base, origin));
+  return found.find((url) => url !== null) ?? null;
+}
+
+const script = globalThis.document?.currentScript?.getAttribute("src"); // an ES module has none
+const loadedFrom = script && /^(.*)\/(?:static\/stepup\.\w+|stepup)\.js$/.exec(new URL(script, document.baseURI).href)?.[1];
+
+/** Where the library is: at the API that the app has named, else where this script came from. */
+export const libraryBase = () => apis[0] ?? loadedFrom ?? "/stepup";

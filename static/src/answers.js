@@ -1,11 +1,13 @@
-import { ownAddress } from "./addresses.js";
+import { knownAddress, originOf, ownAddress } from "./addresses.js";
+import { asCaller } from "./caller.js";
 import { parse } from "./elements.js";
 import { NO_CONNECTION, TEXTS } from "./texts.js";
 
 /**
  * @typedef {Pick<Response, "url" | "status" | "headers" | "text"> & { clone(): Answer }} Answer what is read of a response
  * @typedef {import("./texts.js").Problem} Problem
- * @typedef {{ url: string, root: HTMLElement, lifetime: number }} Fragment a prompt as the library drew it; milliseconds
+ * @typedef {import("./caller.js").Caller} Caller
+ * @typedef {{ url: string, root: HTMLElement, lifetime: number, caller?: Caller }} Fragment a prompt as the library drew it; milliseconds
  */
 
 /** The browser's own, before anybody wraps it: the library's calls never step up themselves. */
@@ -46,12 +48,12 @@ export const problemFrom = (error) => (error instanceof Refused ? error.problem 
 
 /** @param {Answer} answer */
 const promptHeader = (answer) =>
-  ownAddress(answer.url) && answer.headers.has("StepUp-Prompt")
-    ? ownAddress(answer.headers.get("StepUp-Prompt"), answer.url)
+  knownAddress(answer.url) && answer.headers.has("StepUp-Prompt")
+    ? ownAddress(answer.headers.get("StepUp-Prompt"), answer.url, originOf(answer.url))
     : null;
 
 /**
- * The address of the prompt that a 401 of this origin carries in its header, or null.
+ * The address of the prompt that a 401 carries in its header, of the origin that it came from, or null.
  * @param {Answer} answer
  */
 export const promptOf = (answer) => (answer.status === 401 ? promptHeader(answer) : null);
@@ -61,7 +63,7 @@ export const promptOf = (answer) => (answer.status === 401 ? promptHeader(answer
  * @param {Answer} answer
  */
 export const isRefusal = (answer) =>
-  promptOf(answer) !== null || (answer.headers.has("StepUp-Error") && ownAddress(answer.url) !== null);
+  promptOf(answer) !== null || (answer.headers.has("StepUp-Error") && knownAddress(answer.url) !== null);
 
 /**
  * Whether an answer to a request with a token leaves open what became of the action: a failure of the app after it
@@ -77,54 +79,67 @@ export const isHtml = (answer) => /\bhtml\b/i.test(answer.headers.get("Content-T
  * Send a request of the library's own. Any failure becomes a Refused, except the caller's abort.
  * @param {string} url
  * @param {RequestInit} init
+ * @param {Caller} [caller]
  */
-export async function call(url, init) {
+export async function call(url, init, caller) {
   let response;
   try {
-    response = await nativeFetch(url, { credentials: "same-origin", cache: "no-store", ...init });
+    response = await nativeFetch(url, await asCaller(url, init, caller));
   } catch (error) {
     if (init.signal?.aborted) throw error;
     throw new Refused(0, NO_CONNECTION);
   }
   if (response.ok) return response;
-  const problem = await response.json().catch(() => ({ detail: TEXTS.answer }));
+  const problem = located(await response.json().catch(() => ({ detail: TEXTS.answer })), url);
   throw new Refused(response.status, problem, Number(response.headers.get("Retry-After")) || undefined);
 }
 
 /**
+ * Make the way to enrol absolute: it is relative to where the problem came from.
+ * @param {Problem} problem
+ * @param {string} url
+ * @returns {Problem}
+ */
+const located = (problem, url) =>
+  problem?.enroll_url ? { ...problem, enroll_url: new URL(problem.enroll_url, url).href } : problem;
+
+/**
  * Fetch the fragment of a prompt. What does not name itself as this prompt in its header is not the library's.
- * @param {string} url of this origin
+ * @param {string} url of a known origin
+ * @param {Caller} [caller]
  * @returns {Promise<Fragment>}
  */
-export async function fetchFragment(url) {
-  const source = await call(url, { headers: { "HX-Request": "true", Accept: "text/html" } });
+export async function fetchFragment(url, caller) {
+  const source = await call(url, { headers: { "HX-Request": "true", Accept: "text/html" } }, caller);
   if (promptHeader(source) !== url) throw new Refused(source.status, { detail: TEXTS.answer });
-  return read(url, source);
+  return read(url, source, caller);
 }
 
 /**
  * Get the modal's fragment for a refused request: from its body if it is there, else from the prompt.
  * @param {Answer} refused
+ * @param {Caller} [caller]
  * @returns {Promise<Fragment>}
  */
-export async function fragmentOf(refused) {
+export async function fragmentOf(refused, caller) {
   const url = promptOf(refused);
   if (url === null) throw new Refused(refused.status, { detail: TEXTS.answer });
-  return isHtml(refused) ? read(url, refused.clone()) : fetchFragment(url);
+  return isHtml(refused) ? read(url, refused.clone(), caller) : fetchFragment(url, caller);
 }
 
 /**
  * @param {string} url
  * @param {Answer} source
+ * @param {Caller} [caller]
  * @returns {Promise<Fragment>}
  */
-async function read(url, source) {
+async function read(url, source, caller) {
   /** @type {HTMLElement | null} */
   const root = parse(await source.text()).querySelector("[data-stepup-prompt]");
   if (!root) throw new Refused(source.status, { detail: TEXTS.answer });
   // The two clocks may differ: count from the server's own time.
   const now = Date.parse(source.headers.get("Date") ?? "") || Date.now();
-  return { url, root, lifetime: Date.parse(root.dataset.stepupExpires ?? "") - now };
+  return { url, root, caller, lifetime: Date.parse(root.dataset.stepupExpires ?? "") - now };
 }
 
 /**
@@ -134,9 +149,14 @@ async function read(url, source) {
  */
 export async function problemOf(answer) {
   const text = await answer.clone().text();
-  if (isHtml(answer)) return /** @type {HTMLElement | null} */ (parse(text).querySelector("[data-stepup-problem]")) ?? {};
+  if (isHtml(answer)) {
+    /** @type {HTMLElement | null} */
+    const problem = parse(text).querySelector("[data-stepup-problem]");
+    for (const link of problem?.querySelectorAll("a") ?? []) link.href = new URL(link.getAttribute("href") ?? "", answer.url).href;
+    return problem ?? {};
+  }
   try {
-    return JSON.parse(text);
+    return located(JSON.parse(text), answer.url);
   } catch {
     return {};
   }

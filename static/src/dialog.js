@@ -5,6 +5,7 @@ import { OTHER_ACCOUNT, TEXTS } from "./texts.js";
 
 /**
  * @typedef {import("./answers.js").Answer} Answer
+ * @typedef {import("./caller.js").Caller} Caller
  * @typedef {{ token?: string, response?: Answer, problem?: import("./texts.js").Problem, asked?: HTMLElement }} Outcome
  */
 
@@ -68,11 +69,12 @@ const emit = (name, detail) => document.dispatchEvent(new CustomEvent(name, { de
 /**
  * Get the fragment of a refused request, or null where its question is over.
  * @param {Answer} refused
+ * @param {Caller} [caller]
  */
-async function openFragment(refused) {
+async function openFragment(refused, caller) {
   if (isWithdrawn(promptOf(refused))) return null;
   try {
-    return await fragmentOf(refused);
+    return await fragmentOf(refused, caller);
   } catch (error) {
     if (error instanceof Refused && error.status === 404) return null;
     throw error;
@@ -83,18 +85,18 @@ async function openFragment(refused) {
  * Ask the person about one refused request. `renew()` sends the request again without a token.
  * Resolves with a token when proved, a response when a renewed request was answered otherwise, null when cancelled.
  * @param {Answer} refused
- * @param {{ renew: () => Promise<Answer>, cookie?: boolean, opener?: Element | null, signal?: AbortSignal | null,
- *   note?: string, asked?: HTMLElement }} options `asked`: the fragment that was proved before
+ * @param {{ renew: () => Promise<Answer>, caller?: Caller, cookie?: boolean, opener?: Element | null, signal?: AbortSignal | null,
+ *   note?: string, asked?: HTMLElement }} options `caller`: as whom it was sent; `asked`: the fragment that was proved before
  * @returns {Promise<Outcome | null>}
  */
-export function authorize(refused, { renew, cookie = false, opener, signal, note = "", asked }) {
+export function authorize(refused, { renew, caller, cookie = false, opener, signal, note = "", asked }) {
   return inTurn(async () => {
     if (signal?.aborted) return null;
-    let open = await openFragment(refused);
+    let open = await openFragment(refused, caller);
     if (open === null) {
       const response = await renew(); // it expired while others were being answered, or the person has refused it
       if (!promptOf(response)) return { response };
-      open = await fragmentOf(response);
+      open = await fragmentOf(response, caller);
     }
     let fragment = open;
     if (signal?.aborted) return null;
@@ -131,7 +133,7 @@ export function authorize(refused, { renew, cookie = false, opener, signal, note
       const replace = async (why) => {
         try {
           const response = await renew();
-          const next = promptOf(response) ? await fragmentOf(response) : null;
+          const next = promptOf(response) ? await fragmentOf(response, caller) : null;
           if (next === null) settle({ response });
           else if (dialog.open) show(next, why, fragment.root);
         } catch (error) {
@@ -145,7 +147,7 @@ export function authorize(refused, { renew, cookie = false, opener, signal, note
         stop();
         signal?.removeEventListener("abort", cancel);
         if (!outcome) {
-          withdraw(fragment.url);
+          withdraw(fragment);
           announce(TEXTS.cancelled);
         }
         emit("stepup:close", { prompt: fragment.url, outcome: outcome ? "answered" : "cancelled" });

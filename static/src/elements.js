@@ -1,4 +1,4 @@
-import { ownAddress } from "./addresses.js";
+import { knownAddress } from "./addresses.js";
 
 /**
  * Make an element with properties and children; text is never taken for markup.
@@ -32,7 +32,7 @@ export const finder = (root) => {
  * @param {string} className
  */
 export function enrolLink({ enroll_url: address }, className) {
-  const href = ownAddress(address);
+  const href = knownAddress(address);
   return href ? [make("a", { href, className }, "Add a factor")] : [];
 }
 

@@ -1,21 +1,17 @@
 /*
- * factors.js: enrol, rename and remove factors on the library's factors page. No page of an app loads it.
+ * Enrol, rename and remove factors on the library's page of factors, as a page or mounted in one of the app's.
  *
- * Adding or removing a factor may need a proof with one that is there already: stepupFetch asks for it.
+ * Adding or removing a factor may need a proof with one that is there already: `request` asks for it.
  * The server renders the list; after a change the list is taken from the page again.
  */
-import { ownAddress } from "./addresses.js";
 import { Refused } from "./answers.js";
 import { codeOf } from "./codes.js";
 import { finder, parse } from "./elements.js";
-import { StepUpCancelled, stepupFetch, StepUpUnknown } from "./send.js";
 import { TEXTS } from "./texts.js";
 import { createCredential } from "./webauthn.js";
 
-/** @param {HTMLElement} page */
-function bindFactors(page) {
-  const base = ownAddress(page.dataset.stepupFactorsUrl);
-  if (base === null) return;
+/** @type {import("./mount.js").Binder} */
+export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpUnknown: Unknown }) => {
   /** @param {string} name @param {ParentNode} [root] */
   const one = (name, root = page) => /** @type {HTMLElement} */ (finder(root)(name));
   /** @param {string} name @param {ParentNode} [root] */
@@ -32,7 +28,7 @@ function bindFactors(page) {
    */
   async function change(path, method, body) {
     const headers = { Accept: "application/json", "Content-Type": "application/json" };
-    const response = await stepupFetch(base + path, { method, headers, body: body ? JSON.stringify(body) : undefined });
+    const response = await request(path, { method, headers, body: body ? JSON.stringify(body) : undefined });
     if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
     return response.status === 204 ? null : response.json().catch(() => null);
   }
@@ -42,8 +38,8 @@ function bindFactors(page) {
    * @param {unknown} error
    */
   function sentenceFor(error) {
-    if (error instanceof StepUpCancelled) return "Cancelled. Nothing has changed.";
-    if (error instanceof Refused || error instanceof StepUpUnknown) return error.message;
+    if (error instanceof Cancelled) return "Cancelled. Nothing has changed.";
+    if (error instanceof Refused || error instanceof Unknown) return error.message;
     switch (error instanceof Error ? error.name : "") {
       case "InvalidStateError":
         return "This device or key is already among your factors. Use it as it is, or add a different one.";
@@ -53,7 +49,8 @@ function bindFactors(page) {
         return "This browser or key cannot be used here. Update the browser, or try a different one.";
       case "ConstraintError":
         return "This key has no PIN or fingerprint set up. Set one in your system's settings, then try again.";
-      case "TypeError": // a lost connection: stepupFetch gives its sentence
+      case "TypeError":
+        // a lost connection
         return TEXTS.network;
       case "SecurityError":
         return "Passkeys do not work at this address. Open the site at its usual address and try again.";
@@ -93,7 +90,7 @@ function bindFactors(page) {
   }
 
   async function refresh() {
-    const response = await stepupFetch(/** @type {string} */ (base), { headers: { Accept: "text/html", "HX-Request": "true" } });
+    const response = await request("", { headers: { Accept: "text/html", "HX-Request": "true" } });
     const next = parse(await response.text()).querySelector("[data-stepup-list]");
     if (!response.ok || !next) return location.reload();
     one("list").replaceWith(document.adoptNode(next));
@@ -271,7 +268,4 @@ function bindFactors(page) {
   }
   one("add").hidden = false;
   wireList();
-}
-
-const factorsPage = document.querySelector("[data-stepup-factors-url]");
-if (factorsPage instanceof HTMLElement) bindFactors(factorsPage);
+};

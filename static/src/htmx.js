@@ -1,4 +1,4 @@
-import { ownAddress } from "./addresses.js";
+import { knownAddress } from "./addresses.js";
 import { isRefusal, isUnknown, nativeFetch, problemOf, promptOf } from "./answers.js";
 import { showProblem } from "./dialog.js";
 import { focusKeeper } from "./elements.js";
@@ -19,7 +19,7 @@ export function installHtmx4() {
     const through = ctx.fetch ?? nativeFetch;
     const opener = ctx.request.submitter ?? ctx.sourceElement;
     ctx.fetch = async (url, init) => {
-      if (!ownAddress(url instanceof Request ? url.url : url)) return through(url, init);
+      if (!knownAddress(url instanceof Request ? url.url : url)) return through(url, init);
       const onPrompt = () => {
         clearTimeout(ctx.requestTimeout); // htmx gives up after a minute; a person may take longer
         focusAfter.set(ctx, focusKeeper(opener));

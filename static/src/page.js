@@ -45,7 +45,7 @@ async function bindPage(page) {
   wirePrompt(fragment, {
     cookie: true,
     cancel: () => {
-      withdraw(url);
+      withdraw(fragment);
       back();
     },
     proved: () => {

@@ -254,9 +254,9 @@ export const isWithdrawn = (url) => url !== null && withdrawn.has(url);
 
 /**
  * Tell the server that the person will not answer. Best effort: the prompt expires anyway.
- * @param {string} url
+ * @param {import("./answers.js").Fragment} fragment
  */
-export function withdraw(url) {
+export function withdraw({ url, caller }) {
   withdrawn.add(url);
-  call(url, { method: "DELETE", keepalive: true, headers: { "Content-Type": "application/json" } }).catch(() => {});
+  call(url, { method: "DELETE", keepalive: true, headers: { "Content-Type": "application/json" } }, caller).catch(() => {});
 }

@@ -1,4 +1,4 @@
-import { ownAddress } from "./addresses.js";
+import { knownAddress, libraryBase } from "./addresses.js";
 import { madeAnswer, problemFrom } from "./answers.js";
 import { authorize, showProblem } from "./dialog.js";
 import { StepUpCancelled } from "./send.js";
@@ -9,17 +9,19 @@ import { TEXTS } from "./texts.js";
  * GraphQL, an item of a bulk answer. Resolves with the token, to be sent by the same way; rejects with
  * `StepUpCancelled` when the person cancels or when the question is over, of which the person has been told.
  * @param {{ prompt?: { url?: string } }} problem the problem of RFC 9457 that the server sent
+ * @param {{ from?: string }} [options] where it came from, if neither from this origin nor from the first api
  * @returns {Promise<string>}
  */
-export async function prove(problem) {
-  const url = ownAddress(problem?.prompt?.url);
-  if (!url) throw new TypeError("A problem to prove has a prompt of this origin.");
+export async function prove(problem, { from = libraryBase() } = {}) {
+  const base = new URL(from.replace(/^ws/, "http"), document.baseURI).href;
+  const url = problem?.prompt?.url ? knownAddress(problem.prompt.url, base) : null;
+  if (!url) throw new TypeError("A problem to prove has a prompt of this origin, or of an api that is configured.");
   const opener = document.activeElement;
   let outcome;
   try {
     // nobody but the app can ask again: a question that is over ends here
-    const over = async () => madeAnswer(location.href, 404, new Headers());
-    outcome = await authorize(madeAnswer(location.href, 401, new Headers({ "StepUp-Prompt": url })), { renew: over, opener });
+    const over = async () => madeAnswer(url, 404, new Headers());
+    outcome = await authorize(madeAnswer(url, 401, new Headers({ "StepUp-Prompt": url })), { renew: over, opener });
   } catch (error) {
     showProblem(problemFrom(error), opener);
     throw new StepUpCancelled();

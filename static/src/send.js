@@ -71,6 +71,7 @@ export async function send(input, init, { through = nativeFetch, opener = docume
     try {
       outcome = await authorize(refused, {
         renew: () => attempt(undefined, refused),
+        caller: { authorization: request.headers.get("Authorization"), credentials: request.credentials },
         opener,
         signal: request.signal,
         note: noteFor(refused, prompts),

@@ -14,9 +14,11 @@ interface StepUpClient {
   /** Like `fetch`; resolves with the final response, or rejects with `StepUpCancelled` or `StepUpUnknown`. */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Ask about a refusal that came by another way than a response; resolves with the token. */
-  prove(problem: { prompt?: { url?: string } }): Promise<string>;
-  StepUpCancelled: new () => Error;
-  StepUpUnknown: new (cause?: unknown) => TypeError;
+  prove(problem: { prompt?: { url?: string } }, options?: { from?: string }): Promise<string>;
+  configure: typeof import("./configure.js").configure;
+  mountFactors: typeof import("./mount.js").mountFactors;
+  StepUpCancelled: typeof import("./send.js").StepUpCancelled;
+  StepUpUnknown: typeof import("./send.js").StepUpUnknown;
 }
 
 interface Window {
@@ -26,6 +28,7 @@ interface Window {
 }
 
 interface DocumentEventMap {
+  "stepup:factors": CustomEvent<import("./mount.js").Binder>;
   "htmx:config:request": CustomEvent<{ ctx: HtmxContext }>;
   "htmx:before:response": CustomEvent<{ ctx: HtmxContext }>;
   "htmx:finally:request": CustomEvent<{ ctx: HtmxContext }>;

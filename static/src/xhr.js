@@ -1,4 +1,4 @@
-import { ownAddress } from "./addresses.js";
+import { knownAddress } from "./addresses.js";
 import { isUnknown, madeAnswer, problemFrom, promptOf } from "./answers.js";
 import { authorize, showProblem } from "./dialog.js";
 import { announce, working } from "./elements.js";
@@ -7,7 +7,7 @@ import { LOOP, TEXTS, UNKNOWN } from "./texts.js";
 
 /*
  * XMLHttpRequest steps up within itself: the refused answer is held back, the same object is opened and sent again with
- * the token, and its listeners hear one request with one answer. Synchronous ones and other origins are left alone.
+ * the token, and its listeners hear one request with one answer. Synchronous ones, and origins that nobody named, are left alone.
  *
  *   first    sent without a token; its events pass, unless the answer turns out to be a prompt's refusal
  *   held     the refusal, or a renewed one, arrives unseen
@@ -34,10 +34,10 @@ export const sentToken = new WeakSet();
  * @returns {Answer}
  */
 export function answerOf(xhr) {
-  const headers = new Headers();
-  for (const name of ["Content-Type", "Date", "StepUp-Prompt", "StepUp-Error"]) {
-    const value = xhr.getResponseHeader(name);
-    if (value !== null) headers.set(name, value);
+  const headers = new Headers(); // of another origin only some can be read, and asking for others is reported
+  for (const line of xhr.getAllResponseHeaders().split(/[\r\n]+/)) {
+    const [name, value] = line.split(/:\s*(.*)/);
+    if (name) headers.append(name, value);
   }
   const text = /^(text)?$/.test(xhr.responseType) && xhr.readyState === 4 ? xhr.responseText : "";
   return madeAnswer(xhr.responseURL, xhr.status, headers, text);
@@ -103,7 +103,7 @@ export function installXHR() {
       this.#asGet = false;
       this.#asked = undefined;
       sentToken.delete(this);
-      const own = async ? ownAddress(url) : null;
+      const own = async ? knownAddress(url) : null;
       this.#sent = own === null ? null : { method, url: own, rest, headers: [], body: null };
       // The user and the password are left out where they are: undefined is not the same as absent.
       if (rest.length) super.open(method, url, async, ...rest);
@@ -275,6 +275,10 @@ export function installXHR() {
             this.#phase = "renew";
             this.#resend();
           }),
+          caller: {
+            authorization: new Headers(this.#sent?.headers).get("Authorization"),
+            credentials: this.withCredentials ? "include" : "same-origin",
+          },
           opener: this.#opener,
           signal,
           note: noteFor(refused, this.#prompts),

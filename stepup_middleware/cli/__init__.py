@@ -13,6 +13,7 @@ from typing import Any
 from stepup_middleware import __version__
 from stepup_middleware.errors import StepUpError
 
+from .assets import assets
 from .audit import evidence, export, verify
 from .routes import routes
 from .sources import add_source, load_middleware
@@ -86,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     reencrypting = commands.add_parser("reencrypt", help="encrypt every stored secret under the first key")
     reencrypting.add_argument("app", metavar="MODULE:APP")
     reencrypting.set_defaults(command=_running(reencrypt))
+
+    listing = commands.add_parser("assets", help="print the tags of a page's head with their integrity")
+    listing.add_argument("--base", default="/stepup", metavar="URL", help="where the library is (default: /stepup)")
+    listing.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="write the files there too, to serve them elsewhere"
+    )
+    listing.set_defaults(command=assets)
 
     generating = commands.add_parser("keygen", help="print a new secret key, or make the keys of a log or a witness")
     what = generating.add_mutually_exclusive_group()

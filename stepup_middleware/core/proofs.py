@@ -21,7 +21,7 @@ from .decisions import CLOCK_SKEW
 from .events import EventName
 from .factors import FactorKind
 from .findings import Check, Finding, LocatedRecord
-from .relying_party import check_domain, check_origins
+from .relying_party import check_domain, check_origins, check_related_origins, is_within
 
 _UP, _UV, _BE, _BS = 0x01, 0x04, 0x08, 0x10  # WebAuthn L3 §6.1
 _FLAGS_AT = 32
@@ -169,7 +169,7 @@ def _check_relying_party(
     if client.get("crossOrigin", False) is not False or "topOrigin" in client:
         yield wrong("client_data_json", "the ceremony was framed by another origin")
     if not _within(kept.rp_id, kept.origins):
-        yield wrong("origins", "are not all within rp_id")
+        yield wrong("origins", "are not all of rp_id")
     if rp_id is not None and kept.rp_id != rp_id:
         yield wrong("rp_id", "is not the relying party that you expect")
     if kept.authenticator_data[:_FLAGS_AT] != sha256(kept.rp_id.encode()).digest():
@@ -180,7 +180,8 @@ def _check_relying_party(
 def _within(rp_id: str, origins: tuple[str, ...]) -> bool:
     try:
         check_domain(rp_id)
-        check_origins(rp_id, origins)
+        check_origins(rp_id, [origin for origin in origins if is_within(rp_id, origin)])
+        check_related_origins(rp_id, [origin for origin in origins if not is_within(rp_id, origin)])
     except ConfigurationError:
         return False
     return True

@@ -17,6 +17,7 @@ _ORIGIN = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>\[[^\]/]*\]|[^/?#:@\[\]]+)(?::(?P<port>[^/?#@]*))?"
 )
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+MOST_RELATED_NAMES = 5  # different names that browsers look at, at least (WebAuthn L3 §5.11.1)
 # Domains under which anybody can have a name, so that browsers refuse them as an id. The whole list
 # (publicsuffix.org) grows by the week; these are the patterns and the hosts that people do write.
 _SECOND_LEVELS = frozenset({"ac", "co", "com", "edu", "gov", "mil", "net", "org"})  # co.uk, com.au, ...
@@ -54,11 +55,17 @@ class RelyingParty:
     §13.4.9). Raises ``ConfigurationError``, which says what to write instead, for an id that no page can have (an
     IP address, a public suffix), an origin outside the id's domain or in another spelling, a wildcard, or plain
     http anywhere but on localhost.
+
+    ``related_origins`` are pages outside the id's domain that may use its passkeys too (WebAuthn L3 §5.11), such as
+    ``https://example.co.uk`` for ``example.com``: browsers ask ``https://ID/.well-known/webauthn``, which the
+    middleware serves where this app is that host. They count among ``origins``. At most five different names, as
+    browsers look at no more.
     """
 
     id: str
     name: str
     origins: Sequence[str]
+    related_origins: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_domain(self.id)
@@ -66,11 +73,16 @@ class RelyingParty:
             raise ConfigurationError(f'RelyingParty.name is what browsers show, such as "Payday": {self.name!r}')
         if isinstance(self.origins, str | bytes):
             raise ConfigurationError(f"origins is a list of scheme://host[:port]: write [{self.origins!r}]")
-        origins = tuple(self.origins or ())
+        if isinstance(self.related_origins, str | bytes):
+            raise ConfigurationError(f"related_origins is a list of origins: write [{self.related_origins!r}]")
+        related = tuple(self.related_origins)
+        origins = tuple(origin for origin in self.origins or () if origin not in related)
         if not origins:
             raise ConfigurationError("origins must be a non-empty list of scheme://host[:port]")
         check_origins(self.id, origins)
-        object.__setattr__(self, "origins", origins)
+        check_related_origins(self.id, related)
+        object.__setattr__(self, "origins", origins + related)
+        object.__setattr__(self, "related_origins", related)
 
     @property
     def secure(self) -> bool:
@@ -117,7 +129,57 @@ def check_origins(domain: str, origins: Sequence[str]) -> None:
         seen.add(origin)
 
 
-def _check_origin(domain: str, origin: object) -> None:
+def is_within(domain: str, origin: str) -> bool:
+    """Whether the host of an origin is the domain or below it."""
+    host = origin.partition("://")[2].partition(":")[0]
+    return host == domain or (host.endswith("." + domain) and _DOMAIN.fullmatch(host) is not None)
+
+
+def check_related_origins(domain: str, origins: Sequence[str]) -> None:
+    """Raise ``ConfigurationError`` unless browsers can take these for related origins (WebAuthn L3 §5.11.1)."""
+    names = set()
+    for number, origin in enumerate(origins):
+        host = _written_host(origin)
+        if not origin.startswith("https://"):
+            raise ConfigurationError(f"the related origin {origin!r} must be https")
+        if is_within(domain, origin):
+            raise ConfigurationError(f"{origin!r} is within {domain!r}: list it in origins, not in related_origins")
+        try:
+            check_domain(host)
+        except ConfigurationError:
+            raise ConfigurationError(f"the related origin {origin!r} has no domain of its own") from None
+        if origin in origins[:number]:
+            raise ConfigurationError(f"the related origin {origin!r} is listed twice")
+        names.add(_registrable_label(host))
+    if len(names) > MOST_RELATED_NAMES:
+        raise ConfigurationError(
+            f"related_origins have {len(names)} different names ({', '.join(sorted(names))}), and browsers look at "
+            f"{MOST_RELATED_NAMES} at most (WebAuthn L3 §5.11.1)"
+        )
+
+
+def _registrable_label(host: str) -> str:
+    """Return the name in front of the public suffix, as far as it is known here: that of example.co.uk is example."""
+    labels = host.split(".")
+    for length in range(1, len(labels)):
+        suffix = ".".join(labels[-length:])
+        second = length == 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVELS
+        if suffix not in _SHARED_HOSTS and length > 1 and not second:
+            return labels[-length]
+    return labels[0]
+
+
+def _check_origin(domain: str, origin: str) -> None:
+    host = _written_host(origin)
+    if not is_within(domain, origin):
+        raise ConfigurationError(f"origin {origin!r} is outside the relying-party id {domain!r}")
+    local = host == "localhost" or host.endswith(".localhost")
+    if not (origin.startswith("https://") or (origin.startswith("http://") and local)):
+        raise ConfigurationError(f"origin {origin!r} must be https (http is for localhost only)")
+
+
+def _written_host(origin: object) -> str:
+    """Return the host of an origin. Raises ``ConfigurationError`` unless it is written as browsers write it."""
     if not isinstance(origin, str):
         raise ConfigurationError(f"origins are text, scheme://host[:port]: {origin!r}")
     if "*" in origin:
@@ -126,7 +188,7 @@ def _check_origin(domain: str, origin: object) -> None:
         raise ConfigurationError(f"an origin is scheme://host[:port], without a user: {origin!r}")
     parts = _ORIGIN.match(origin)
     if parts is None:
-        raise ConfigurationError(f"an origin is scheme://host[:port], such as https://{domain}: {origin!r}")
+        raise ConfigurationError(f"an origin is scheme://host[:port], such as https://example.com: {origin!r}")
     scheme, host, port = parts["scheme"].lower(), parts["host"].lower(), parts["port"]
     if not origin.isascii():
         raise ConfigurationError(f"origin {origin!r} must be in its ASCII form (xn--...), as browsers send it")
@@ -139,8 +201,4 @@ def _check_origin(domain: str, origin: object) -> None:
             f"an origin is scheme://host[:port] in lower case, without a default port, a path or a slash at its end: "
             f"write {written!r} for {origin!r}"
         )
-    if host != domain and not (host.endswith("." + domain) and _DOMAIN.fullmatch(host)):
-        raise ConfigurationError(f"origin {origin!r} is outside the relying-party id {domain!r}")
-    local = host == "localhost" or host.endswith(".localhost")
-    if scheme != "https" and not (scheme == "http" and local):
-        raise ConfigurationError(f"origin {origin!r} must be https (http is for localhost only)")
+    return host

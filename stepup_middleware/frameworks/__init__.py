@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from typing import Any
 from uuid import UUID
 
-from stepup_middleware.asgi import Scope
+from stepup_middleware.asgi import KEY, Scope
 from stepup_middleware.core.refusals import Refusal, StepUpRequired
-from stepup_middleware.request.context import KEY, RequestContext, current
+from stepup_middleware.request.context import RequestContext, current
 
 from .base import Framework, Reached
 from .search import within

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import NamedTuple
-from urllib.parse import quote
 
 from stepup_middleware.asgi import Scope, headers
 from stepup_middleware.core.binding import BoundRequest, Reached, content_digest
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.multipart import REPLACED, boundary_of
 from stepup_middleware.core.refusals import RefusalCode
+from stepup_middleware.roots import quote_path
 
 from .body import BodyDigest
 
@@ -160,8 +160,3 @@ def below_root(path: str, root_path: str) -> str:
     """
     root = quote_path(root_path).rstrip("/")
     return path if not root or path == root or path.startswith(root + "/") else root + path
-
-
-def quote_path(path: str) -> str:
-    """Return a decoded path as browsers write it."""
-    return quote(path, safe="/!$&'()*+,:=@~-._", errors="surrogatepass")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stepup_middleware.asgi import Message, Receive, Scope, Send
+from stepup_middleware.asgi import KEY, Message, Receive, Scope, Send
 from stepup_middleware.core.binding import BoundRequest, Details
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -30,8 +30,6 @@ DetailsSource = Details | Sequence[tuple[str, str]] | Mapping[str, str] | Callab
 
 # with one of these messages an app answers a request, or a handshake that it may not accept
 _BEGINNINGS = frozenset({"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"})
-
-KEY = "stepup_middleware"  # where the middleware places the context; clients set headers, never scope keys
 
 # The scope of the request in hand, for endpoints that are handed nothing to find it by. Setting it costs a
 # third of an empty request: the middleware does so only once there are such endpoints, by their names.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from stepup_middleware import assets
+from stepup_middleware import assets, roots
 from stepup_middleware.core.events import AuditEvent, EventName, event_by
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
 from stepup_middleware.errors import ConfigurationError, StoreError
@@ -186,9 +186,21 @@ class StepUp:
         await self.close()
 
     @property
-    def head(self) -> str:
-        """The tags for a page's head: the bundled stylesheet, htmx and script (HTML, safe to insert as it is)."""
+    def head(self) -> assets.Head:
+        """The tags for a page's head: the bundled stylesheet, htmx and script (HTML, safe to insert as it is).
+
+        For an app below a sub-path, ``head_for``.
+        """
         return assets.head(self.prefix, htmx=self._bundle_htmx)
+
+    def head_for(self, request: Any) -> assets.Head:
+        """The tags for a page's head as this request needs them: behind the app's root path, if it has one.
+
+        ``request`` is the ASGI scope, or the framework's request that has it as ``scope``. As a global of Jinja:
+        ``env.globals["stepup_head"] = stepup.head_for``, then ``{{ stepup_head(request) }}``.
+        """
+        scope = request if isinstance(request, Mapping) else request.scope
+        return assets.head(roots.base_of(scope, self.prefix), htmx=self._bundle_htmx)
 
     # what others ask
 

@@ -15,8 +15,10 @@ from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode, StepUpRequired
 from stepup_middleware.request.context import GuardedRequest, guarded_request, nothing_more
 from stepup_middleware.request.site import is_navigation
+from stepup_middleware.roots import root_of
 
-from .pages import base_of, enroll_url, problem_view, prompt_url, prompt_view, purpose_view, render, root_of
+from .cors import cors_headers
+from .pages import base_of, enroll_url, problem_view, prompt_url, prompt_view, purpose_view, render
 from .repetition import NO_FORM, Repetition, repeat_view, repetition_of
 
 if TYPE_CHECKING:
@@ -108,6 +110,7 @@ def answer(
     else:
         response = ProblemResponse(problem_body(refusal, stepup, base), status_code=refusal.status)
     response.raw_headers += _headers(refusal, base)
+    response.raw_headers += cors_headers(scope, stepup.relying_party.origins)
     return response
 
 

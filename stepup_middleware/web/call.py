@@ -114,7 +114,7 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
     async def serve(request: Request) -> Response:
         stepup = guarded_request(request.scope).stepup
         try:
-            if changes and not _is_from_own_page(request, stepup):
+            if changes and not _is_from_listed_page(request, stepup):
                 return answer(Refusal(code=RefusalCode.CROSS_ORIGIN), stepup, request.scope)
             if not await stepup._usable():
                 return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
@@ -141,23 +141,25 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
     return serve
 
 
-def _is_from_own_page(request: Request, stepup: StepUp) -> bool:
-    """Whether a state-changing call comes from one of our own origins (ASVS 3.5.1).
+def _is_from_listed_page(request: Request, stepup: StepUp) -> bool:
+    """Whether a state-changing call comes from one of the listed origins (ASVS 3.5.1).
 
     The origin that a browser names must be right, and the request must be one that another site
-    cannot make a browser send unasked: JSON or htmx. A native form is let in on the browser's word alone.
+    cannot make a browser send unasked: JSON, htmx or with a bearer token. A native form is let in on the browser's
+    word alone, from our own pages only.
     """
     headers = request.headers
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site is not None and site != "same-origin":
-        return False
     if origin is not None and origin not in stepup.relying_party.origins:
         return False
-    if _media_type(request) == "application/json" or headers.get("hx-request") == "true":
+    if site not in (None, "same-origin") and (site == "none" or origin is None):
+        return False
+    bearer = headers.get("authorization", "").lower().startswith(("bearer ", "dpop "))
+    if bearer or _media_type(request) == "application/json" or headers.get("hx-request") == "true":
         return True
     if request.method not in ("POST",):
         return True  # PATCH and DELETE: no other site can send them without asking first (CORS)
-    return site == "same-origin" or origin is not None
+    return site == "same-origin" or (site is None and origin is not None)
 
 
 def _media_type(request: Request) -> str:

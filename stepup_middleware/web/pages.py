@@ -8,10 +8,10 @@ from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from stepup_middleware import roots
 from stepup_middleware.assets import asset_urls, by_hashed_name
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.visible import visible, visible_lines
-from stepup_middleware.request.bound import quote_path
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -132,15 +132,9 @@ def factor_view(factor: Factor) -> dict[str, Any]:
     }
 
 
-def root_of(scope: Mapping[str, Any]) -> str:
-    """Return the root path of the whole app, whatever is mounted in it."""
-    return str(scope.get("app_root_path", scope.get("root_path", "")))
-
-
 def base_of(scope: Mapping[str, Any], stepup: StepUp) -> str:
     """Return the library's prefix as a browser must write it: after the app's root path."""
-    root = root_of(scope)
-    return quote_path(root).rstrip("/") + stepup.prefix if root else stepup.prefix
+    return roots.base_of(scope, stepup.prefix)
 
 
 def qr_svg(text: str, *, scale: int = 4) -> str:

@@ -12,12 +12,13 @@ from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.request.bound import below_root
 from stepup_middleware.request.site import is_navigation
+from stepup_middleware.roots import root_of
 from stepup_middleware.service.ceremony import insufficient_for
 from stepup_middleware.service.grants import IssuedToken
 
 from .answers import SAFE_HEADERS
 from .call import BadRequest, Call
-from .pages import prompt_view, purpose_view, render, root_of
+from .pages import prompt_view, purpose_view, render
 from .repetition import NO_FORM, handed_on, repeat_view
 
 DELIVER_HEADER = "stepup-deliver"

@@ -82,12 +82,34 @@ async def list_purposes(call: Call) -> Response:
 _ACCEPTS_GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:,|$|;\s*q=(?!0(?:\.0*)?\s*(?:,|$)))", re.IGNORECASE)
 
 
+# public, the same for everybody and with nothing secret: any page may load them, also with integrity (SRI §3.5)
+_PUBLIC = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Vary": "Accept-Encoding",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
 async def asset(request: Request) -> Response:
     """Serve a bundled asset under its hashed name."""
     found = assets.by_hashed_name().get(request.path_params["name"])
     if found is None:
         return Response(status_code=404, headers=SAFE_HEADERS)
-    headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding", "X-Content-Type-Options": "nosniff"}
+    return _asset(request, found, {**_PUBLIC, "Cache-Control": FOREVER})
+
+
+async def stable_asset(request: Request) -> Response:
+    """Serve an asset under its plain name, to be asked about again with each page (RFC 9110 §13.1.2)."""
+    found = assets.bundled()[request.url.path.rpartition("/")[2]]
+    tag = f'W/"{found.hashed_name}"'  # weak: the same for each coding
+    headers = {**_PUBLIC, "Cache-Control": "no-cache", "ETag": tag}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return _asset(request, found, headers)
+
+
+def _asset(request: Request, found: assets.Asset, headers: dict[str, str]) -> Response:
     if not _ACCEPTS_GZIP.search(request.headers.get("accept-encoding", "")):
         return Response(found.content, media_type=found.media_type, headers=headers)
     # the same for everybody and without a secret, so its length tells nothing (RFC 9110 §8.4.1.3)
@@ -134,6 +156,7 @@ def library_router(prefix: str) -> Router:
         route("/receipts/{prompt_id}/evidence", download_evidence, "GET"),
         route("/purposes", list_purposes, "GET"),
         Route(prefix + "/static/{name}", asset, methods=["GET"]),
+        *(Route(f"{prefix}/{name}", stable_asset, methods=["GET"]) for name in assets.STABLE),
     ]
     allowed: dict[str, set[str]] = {}
     for each in routes:

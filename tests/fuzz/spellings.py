@@ -15,8 +15,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
-from stepup_middleware.asgi import ASGIApp, Message, Scope
-from stepup_middleware.request.context import KEY
+from stepup_middleware.asgi import KEY, ASGIApp, Message, Scope
 from tests.frameworks.apps import FRAMEWORKS
 from tests.frameworks.site import Site, life
 

@@ -151,7 +151,9 @@ async def authorize(page: Page, title: str) -> None:
 @pytest.mark.block("head")
 async def test_the_head_has_three_tags_that_are_served(blocks: dict[str, str], tmp_path: Path) -> None:
     async with served(tmp_path) as site, httpx2.AsyncClient(base_url=site.url) as http:
-        head = Environment(autoescape=True).from_string(blocks["head"]).render(stepup=site.stepup)
+        environment = Environment(autoescape=True)
+        environment.globals["stepup_head"] = site.stepup.head_for  # as the page says
+        head = environment.from_string(blocks["head"]).render(request={"root_path": ""})
         urls = [part.split('"')[0] for mark in ('href="', 'src="') for part in head.split(mark)[1:]]
         assert [url.rsplit(".", 1)[1] for url in urls] == ["css", "js", "js"]
         for url in urls:

@@ -124,3 +124,16 @@ def test_the_folder_can_be_published_as_it_is() -> None:
     assert "dependencies" not in package
     for target in package["exports"].values():
         assert (STATIC / target).is_file()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_no_regular_expression_has_a_blank_or_a_quote_that_joining_would_take_for_another(module: Path) -> None:
+    source = re.sub(r"/\*.*?\*/", "", module.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for line in source.splitlines():
+        code = re.sub(r"(?:^|(?<=[\s;{},)]))// .*$", "", line)
+        bare = re.sub(r'"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`', '""', code)
+        for expression in re.findall(
+            r"(?<=[(,=:!&|?;{ ])/((?:[^/\\\[\n]|\\.|\[(?:[^\]\\]|\\.)*\])+)/[dgimsuy]*(?=[.,;)\s])", bare
+        ):
+            assert not re.search(r"[\s\"'`]", expression), expression
+        assert not re.search(r"\+ \+|- -", bare)

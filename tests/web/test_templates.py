@@ -389,8 +389,8 @@ def test_every_hook_that_a_script_looks_for_exists_in_a_template(script: str) ->
 def test_the_scripts_make_no_markup_of_strings_run_no_strings_and_store_nothing(script: str) -> None:  # C14
     source = script_of(script)
     stored = re.findall(r"Storage\.setItem\(.*\)", source)  # the mark that something was sent, and nothing of it
-    assert set(stored) <= {'Storage.setItem(MARK, "1")'}
-    source = re.sub(r"sessionStorage\.(?:setItem\(MARK, \"1\"\)|(?:get|remove)Item\(MARK\))", "", source)
+    assert set(stored) <= {'Storage.setItem(MARK,"1")'}
+    source = re.sub(r"sessionStorage\.(?:setItem\(MARK,\"1\"\)|(?:get|remove)Item\(MARK\))", "", source)
     forbidden = (
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function"
         r"|Storage\b|document\.cookie|https?:"
@@ -406,9 +406,19 @@ def test_htmx_is_the_pinned_release() -> None:
 
 def test_what_the_modal_loads_with_htmx_is_at_most_2_2_times_htmx_alone() -> None:
     fragment = render("modal.html", prompt=prompt("passkey", "hardware_key", "totp")).html.encode()
-    parts = [script_of("stepup.js").encode(), (STATIC / "stepup.css").read_bytes(), fragment]
+    parts = [assets.bundled()["stepup.js"].content, assets.bundled()["stepup.css"].content, fragment]
     htmx = len(gzip.compress((STATIC / "htmx.min.js").read_bytes(), 9))
     assert sum(len(gzip.compress(part, 9)) for part in parts) + htmx < 2.2 * htmx
+
+
+@pytest.mark.parametrize("name", ["stepup.css", "receipt.css"])
+def test_a_stylesheet_is_served_as_it_is_written_but_for_comments_and_blanks(name: str) -> None:
+    def essence(css: str) -> str:
+        return re.sub(r"\s*([{};,:])\s*", r"\1", re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", css, flags=re.S))).strip()
+
+    served = assets.bundled()[name].content.decode()
+    assert essence(served) == essence((STATIC / name).read_text())
+    assert "/*" not in served and "  " not in served
 
 
 def stylesheet() -> str:

@@ -1,0 +1,16 @@
+/*
+ * factorspage.js: what enrols factors, loaded by the library's own page, or by stepup.mountFactors. It comes after stepup.js.
+ *
+ * Only the library's own page names the markup to work on; mounted, it is handed over.
+ */
+import { ownAddress } from "./addresses.js";
+import { bindFactors } from "./factors.js";
+
+const page = document.querySelector("[data-stepup-factors-url]");
+if (document.currentScript?.hasAttribute("data-stepup-own") && page instanceof HTMLElement && window.stepup) {
+  const base = ownAddress(page.dataset.stepupFactorsUrl);
+  const { fetch, StepUpCancelled, StepUpUnknown } = window.stepup;
+  if (base !== null) bindFactors(page, { base, StepUpCancelled, StepUpUnknown, request: (path, init) => fetch(base + path, init) });
+} else {
+  document.dispatchEvent(new CustomEvent("stepup:factors", { detail: bindFactors }));
+}

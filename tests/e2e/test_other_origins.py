@@ -1,0 +1,124 @@
+"""A page of another origin than its API: with a bearer token, with cookies, with factors mounted in it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.guide.person import plug_in_passkey
+
+from .conftest import totp_now
+from .origins import Origins, origins
+from .site import use_passkey
+
+CONFIGURE = """([api]) => stepup.configure({ api, headers: () => ({ Authorization: "Bearer ada" }) })"""
+FETCH = """([api, init]) => fetch(`${api}/act`, init).then(async (answer) => [answer.status, await answer.text()],
+    (error) => [0, String(error)])"""
+XHR = """([api, init]) => new Promise((resolve) => {
+    const xhr = new XMLHttpRequest();
+    xhr.open(init.method, `${api}/act`);
+    xhr.withCredentials = init.credentials === "include";
+    for (const name in init.headers ?? {}) xhr.setRequestHeader(name, init.headers[name]);
+    xhr.onloadend = () => resolve([xhr.status, xhr.responseText]);
+    xhr.send(init.body);
+})"""
+
+
+async def open_page(browser: Browser, site: Origins, name: str, *, bearer: bool) -> Page:
+    context = await browser.new_context()
+    page = await context.new_page()
+    await plug_in_passkey(page)
+    if not bearer:
+        await page.goto(f"{site.api}/enter/ada")
+    await page.goto(site.pages[name])
+    return page
+
+
+async def mount(page: Page, site: Origins, *, bearer: bool) -> None:
+    if bearer:
+        await page.evaluate(CONFIGURE, [site.api])
+    else:
+        await page.evaluate("([api]) => stepup.configure({ api })", [site.api])
+    await page.evaluate("() => stepup.mountFactors(document.querySelector('#factors')).then(() => undefined)")
+
+
+@pytest.mark.parametrize("transport", ["fetch", "xhr"])
+@pytest.mark.parametrize("bearer", [True, False], ids=["bearer", "cookie"])
+@pytest.mark.parametrize("place", ["sibling", "own"])
+async def test_a_page_enrols_and_steps_up_against_an_api_and_is_refused_a_replay(
+    browser: Browser, tmp_path: Path, place: str, bearer: bool, transport: str
+) -> None:
+    async with origins(tmp_path) as site:
+        page = await open_page(browser, site, place, bearer=bearer)
+        await mount(page, site, bearer=bearer)
+        await page.get_by_role("button", name="Add passkey").click()
+        await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
+        headers = {"Authorization": "Bearer ada"} if bearer else {}
+        init: dict[str, Any] = {"method": "POST", "body": "hello", "headers": headers}
+        if not bearer:
+            init["credentials"] = "include"
+        sent: list[dict[str, str]] = []
+        page.on("request", lambda request: sent.append(request.headers) if "/act" in request.url else None)
+        asked = asyncio.ensure_future(page.evaluate(FETCH if transport == "fetch" else XHR, [site.api, init]))
+        await use_passkey(page)
+        assert await asked == [200, '{"done":"hello"}']
+        assert site.ran == ["POST"]
+        token = next(each["stepup-token"] for each in sent if "stepup-token" in each)
+        again = {**init, "headers": {**headers, "StepUp-Token": token}}
+        status, text = await page.evaluate(FETCH, [site.api, again])
+        assert (status, "STEPUP_TOKEN_REUSED" in text, site.ran) == (403, True, ["POST"])
+        await page.context.close()
+
+
+async def test_an_authenticator_app_is_added_in_the_apps_own_page_and_serves(browser: Browser, tmp_path: Path) -> None:
+    async with origins(tmp_path) as site:
+        page = await open_page(browser, site, "apart", bearer=True)
+        await mount(page, site, bearer=True)
+        await page.get_by_role("button", name="Add authenticator app").click()
+        shown = page.locator("[data-stepup-secret]")
+        await expect(shown).not_to_be_empty()
+        secret = "".join((await shown.inner_text()).split())
+        await page.get_by_label("Code from the app").fill(totp_now(secret))
+        await page.get_by_role("button", name="Confirm").click()
+        await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
+        await page.get_by_role("button", name="Rename").click()
+        await page.get_by_label("New name").fill("Phone")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator(".stepup-item-name")).to_have_text("Phone")
+        init = {"method": "DELETE", "headers": {"Authorization": "Bearer ada"}}
+        asked = asyncio.ensure_future(page.evaluate(FETCH, [site.api, init]))
+        dialog = page.locator("dialog[open]")
+        await dialog.get_by_label("Code from your authenticator app").fill(totp_now(secret, steps=1))
+        await dialog.get_by_role("button", name="Authorize").click()
+        assert (await asked)[0] == 200
+        assert site.ran == ["DELETE"]
+        await page.context.close()
+
+
+async def test_an_api_that_nobody_named_is_left_alone(browser: Browser, tmp_path: Path) -> None:
+    async with origins(tmp_path) as site:
+        page = await open_page(browser, site, "sibling", bearer=True)
+        init = {"method": "POST", "headers": {"Authorization": "Bearer ada"}}
+        status, text = await page.evaluate(FETCH, [site.api, init])
+        assert (status, "STEPUP_REQUIRED" in text or "STEPUP_FACTOR_INSUFFICIENT" in text) in ((401, True), (403, True))
+        await expect(page.locator("dialog[open]")).to_have_count(0)
+        with pytest.raises(Exception, match="TypeError"):
+            await page.evaluate(
+                "([api]) => stepup.mountFactors(document.body, { url: `${api}/stepup/factors` })", [site.api]
+            )
+        await page.context.close()
+
+
+@pytest.mark.parametrize(
+    "settings", ["{ signIn: '/x', nonsense: 1 }", "{ api: 'ftp://x' }", "{ headers: { 'a b': '1' } }"]
+)
+async def test_a_setting_that_is_none_is_said_at_once(browser: Browser, tmp_path: Path, settings: str) -> None:
+    async with origins(tmp_path) as site:
+        page = await open_page(browser, site, "own", bearer=True)
+        with pytest.raises(Exception, match="TypeError"):
+            await page.evaluate(f"() => stepup.configure({settings})")
+        await page.context.close()

@@ -1,4 +1,4 @@
-"""One echo app in each of eight frameworks: an endpoint answers with everything that its framework hands it.
+"""One echo app in each framework: an endpoint answers with everything that its framework hands it.
 
 Each module has ``WAYS``, the ways in which its endpoints read a body, and ``build() -> ASGIApp``. Every way has
 its own routes, below ``/way/`` behind a tag and below ``/open/way/`` without one (there a rule stands before the
@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
 from stepup_middleware import requires_step_up
 
-FRAMEWORKS = ("starlette", "fastapi", "litestar", "quart", "django", "falcon", "blacksheep", "sanic")
+FRAMEWORKS = tuple(sorted(module.name for module in iter_modules(__path__)))
 PATTERNS = ("x/{a}", "x/{a}/{b}", "n/{n:int}", "p/{rest:path}", "s/", "t", "host")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PURPOSE = "webhook_secret_rotation"

@@ -7,11 +7,12 @@ nothing) and ``ran`` (called wherever something of the class runs for a request)
 from __future__ import annotations
 
 from collections.abc import Callable
+from pkgutil import iter_modules
 from typing import Any
 
 from stepup_middleware.asgi import ASGIApp
 
-FRAMEWORKS = ("starlette", "fastapi", "litestar", "quart", "django", "falcon", "blacksheep", "sanic")
+FRAMEWORKS = tuple(sorted(module.name for module in iter_modules(__path__)))
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "WEBSOCKET")
 VERBS = tuple(method.lower() for method in METHODS[:-1])
 

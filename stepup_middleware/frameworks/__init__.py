@@ -20,7 +20,7 @@ from stepup_middleware.asgi import KEY, Scope
 from stepup_middleware.core.refusals import Refusal, StepUpRequired
 from stepup_middleware.request.context import RequestContext, current
 
-from .base import Framework, Reached
+from .base import Framework, RequestLine
 from .search import within
 
 _SHARED = ("base", "classes", "entries", "search")
@@ -128,7 +128,7 @@ def _with_line(scope: Scope) -> tuple[Any, ...]:
     return (scope, *(scope.get(name) for name in ("method", "path", "raw_path", "query_string")))
 
 
-def reached(values: Iterable[Any], scope: Scope) -> Reached:
+def reached(values: Iterable[Any], scope: Scope) -> RequestLine:
     """Return by which method and path an endpoint was reached, as the framework's own request object has them.
 
     The path begins with the ``root_path``. It is in the framework's own spelling: Sanic and BlackSheep keep it as it
@@ -146,7 +146,7 @@ def reached(values: Iterable[Any], scope: Scope) -> Reached:
     if there is not None:
         return there
     root, path = str(scope.get("root_path", "")), str(scope["path"])
-    return Reached(str(scope.get("method", "GET")), path if path.startswith(root) else root + path)
+    return RequestLine(str(scope.get("method", "GET")), path if path.startswith(root) else root + path)
 
 
 def is_handed_a_request(endpoint: Callable[..., Any]) -> bool:

@@ -41,7 +41,7 @@ class FoundRoute(NamedTuple):
     kept: str = ""
 
 
-class Reached(NamedTuple):
+class RequestLine(NamedTuple):
     """The method and the path of a request as the framework's own request object has them."""
 
     method: str
@@ -87,7 +87,7 @@ class Framework:
         """Return the request object of the context, where a framework hands its endpoints none. None: there is none."""
         return None
 
-    def reached(self, request: Any, scope: Scope) -> Reached | None:
+    def reached(self, request: Any, scope: Scope) -> RequestLine | None:
         """Return by which method and path the endpoint was reached; None where the request object reads the scope."""
         return None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from stepup_middleware.asgi import Scope
 
-from .base import Below, FoundRoute, Framework, Reached, tag_of
+from .base import Below, FoundRoute, Framework, RequestLine, tag_of
 from .entries import Entry
 
 
@@ -19,10 +19,10 @@ class BlackSheepFramework(Framework):
     quiet = ("blacksheep.exceptions", "Unauthorized")
     keeps_error_handlers = "exceptions_handlers"
 
-    def reached(self, request: Any, scope: Scope) -> Reached | None:
+    def reached(self, request: Any, scope: Scope) -> RequestLine | None:
         if not hasattr(request, "route_values"):
             return None
-        return Reached(str(request.method), str(request.path))
+        return RequestLine(str(request.method), str(request.path))
 
     def path_parameters(self, request: Any) -> Mapping[str, Any]:
         return getattr(request, "route_values", None) or {}

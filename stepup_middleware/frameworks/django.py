@@ -13,7 +13,7 @@ from django.views import View
 from stepup_middleware.asgi import Scope
 from stepup_middleware.core.refusals import Refusal
 
-from .base import Below, FoundRoute, Framework, Reached, tag_of
+from .base import Below, FoundRoute, Framework, RequestLine, tag_of
 from .entries import Entry, checked, generic_entries, maker
 
 
@@ -24,10 +24,10 @@ class DjangoFramework(Framework):
     app_class = "ASGIHandler"
     quiet = ("django.core.exceptions", "PermissionDenied")
 
-    def reached(self, request: Any, scope: Scope) -> Reached | None:
+    def reached(self, request: Any, scope: Scope) -> RequestLine | None:
         if not hasattr(request, "path_info"):
             return None
-        return Reached(str(request.method), f"{getattr(request, 'script_name', '')}{request.path_info}")
+        return RequestLine(str(request.method), f"{getattr(request, 'script_name', '')}{request.path_info}")
 
     def page(self, refusal: Refusal) -> Any:
         return HttpResponse(status=refusal.status)

@@ -7,7 +7,7 @@ from typing import Any
 
 from stepup_middleware.asgi import Scope
 
-from .base import Below, FoundRoute, Framework, Reached, tag_of
+from .base import Below, FoundRoute, Framework, RequestLine, tag_of
 
 
 class FalconFramework(Framework):
@@ -19,10 +19,10 @@ class FalconFramework(Framework):
     empty_parameters = True
     keeps_error_handlers = "_error_handlers"
 
-    def reached(self, request: Any, scope: Scope) -> Reached | None:
+    def reached(self, request: Any, scope: Scope) -> RequestLine | None:
         if not hasattr(request, "uri_template"):
             return None
-        return Reached(str(request.method), f"{request.root_path}{request.path}")
+        return RequestLine(str(request.method), f"{request.root_path}{request.path}")
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         yield from _below(app._router._roots, prefix)

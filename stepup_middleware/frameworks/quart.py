@@ -9,7 +9,7 @@ import quart
 
 from stepup_middleware.asgi import Scope
 
-from .base import Below, FoundRoute, Framework, Reached, tag_of
+from .base import Below, FoundRoute, Framework, RequestLine, tag_of
 from .entries import Entry, builds_nothing, view_entries
 
 
@@ -28,10 +28,10 @@ class QuartFramework(Framework):
         proxy: Any = quart.request if quart.has_request_context() else quart.websocket
         return proxy._get_current_object() if proxy else None
 
-    def reached(self, request: Any, scope: Scope) -> Reached | None:
+    def reached(self, request: Any, scope: Scope) -> RequestLine | None:
         if not hasattr(request, "url_rule"):
             return None
-        return Reached(str(request.method), f"{request.root_path}{request.path}")
+        return RequestLine(str(request.method), f"{request.root_path}{request.path}")
 
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """``as_view`` makes what a route leads to; ``dispatch_request`` is what an earlier one calls."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from stepup_middleware.asgi import Scope
 
-from .base import Below, FoundRoute, Framework, Reached, tag_of
+from .base import Below, FoundRoute, Framework, RequestLine, tag_of
 from .entries import Entry, builds_nothing, view_entries
 
 
@@ -19,10 +19,10 @@ class SanicFramework(Framework):
     quiet = ("sanic.exceptions", "Unauthorized")
     keeps_error_handlers = "error_handler.cached_handlers"
 
-    def reached(self, request: Any, scope: Scope) -> Reached | None:
+    def reached(self, request: Any, scope: Scope) -> RequestLine | None:
         if not hasattr(request, "raw_url"):
             return None
-        return Reached(str(request.method), str(request.path))
+        return RequestLine(str(request.method), str(request.path))
 
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """``as_view`` makes what a route leads to; ``dispatch_request`` is what an earlier one calls."""

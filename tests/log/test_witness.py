@@ -22,7 +22,7 @@ from stepup_middleware.log.witness.app import WitnessApp
 from stepup_middleware.log.witness.decision import (
     LARGEST_REQUEST,
     AddCheckpoint,
-    Refusal,
+    NotCosigned,
     check_signed,
     read_add_checkpoint,
 )
@@ -240,7 +240,7 @@ def test_whatever_is_asked_in_whatever_order_all_that_was_cosigned_is_one_histor
         try:
             check_signed(request, {ORIGIN: LOG_VERIFIERS})
             state.cosign(request, AT)
-        except Refusal:
+        except NotCosigned:
             continue
         cosigned.append(history.checkpoint(size))
         if number % 5 == 0:  # a restart in between changes nothing

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.log.keys import VerifierKey
 
-from .decision import LARGEST_REQUEST, TEXT_TYPE, AddCheckpoint, Refusal, check_signed, read_add_checkpoint
+from .decision import LARGEST_REQUEST, TEXT_TYPE, AddCheckpoint, NotCosigned, check_signed, read_add_checkpoint
 from .state import WitnessState
 
 READ_SECONDS = 10.0  # for the whole body of a request
@@ -78,19 +78,19 @@ class WitnessApp:
         try:
             if scope["path"] == "/add-checkpoint":
                 if scope["method"] != "POST":
-                    raise Refusal(405, "a checkpoint is posted\n")
+                    raise NotCosigned(405, "a checkpoint is posted\n")
                 return await self._add_checkpoint(await _read_body(receive))
             found = _MONITORED.fullmatch(scope["path"])
             if found is None:
-                raise Refusal(404, "a witness has /add-checkpoint and /<SHA-256 of an origin>/checkpoint\n")
+                raise NotCosigned(404, "a witness has /add-checkpoint and /<SHA-256 of an origin>/checkpoint\n")
             if scope["method"] not in ("GET", "HEAD"):
-                raise Refusal(405, "a checkpoint is read here\n")
+                raise NotCosigned(405, "a checkpoint is read here\n")
             origin = self._origins.get(found[1])
             note = None if origin is None else await asyncio.to_thread(self.state.latest_note, origin)
             if note is None:
-                raise Refusal(404, "this witness has not cosigned a checkpoint of such a log\n")
+                raise NotCosigned(404, "this witness has not cosigned a checkpoint of such a log\n")
             return 200, note, TEXT_TYPE
-        except Refusal as refusal:
+        except NotCosigned as refusal:
             return refusal.status, refusal.text, refusal.content_type
 
     async def _add_checkpoint(self, raw: bytes) -> tuple[int, str, str]:
@@ -103,30 +103,30 @@ class WitnessApp:
         checkpoint = request.checkpoint
         try:
             lines = self.state.cosign(request, int(self._clock()))
-        except Refusal as refusal:
+        except NotCosigned as refusal:
             if refusal.status == 422:  # signed by the log itself: this note is the proof of what it did
                 _logger.error("%s\nold %d\n%s", refusal.text, request.old_size, request.note)
             raise
         except sqlite3.Error as error:
             _logger.error("a checkpoint could not be kept, and was not cosigned: %s", error)
-            raise Refusal(503, "the checkpoint could not be kept, and was not cosigned: try again\n") from error
+            raise NotCosigned(503, "the checkpoint could not be kept, and was not cosigned: try again\n") from error
         _logger.info("cosigned %s at size %d", checkpoint.origin, checkpoint.size)
         return 200, "".join(map(str, lines)), TEXT_TYPE
 
 
 async def _read_body(receive: Receive) -> bytes:
-    """Return the body of a request. Raises ``Refusal`` for one that is too large, too slow or broken off."""
+    """Return the body of a request. Raises ``NotCosigned`` for one that is too large, too slow or broken off."""
     body = bytearray()
     try:
         async with asyncio.timeout(READ_SECONDS):
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
-                    raise Refusal(400, "the request was broken off\n")
+                    raise NotCosigned(400, "the request was broken off\n")
                 body += message.get("body", b"")
                 if len(body) > LARGEST_REQUEST:
-                    raise Refusal(413, f"a request has at most {LARGEST_REQUEST} bytes\n")
+                    raise NotCosigned(413, f"a request has at most {LARGEST_REQUEST} bytes\n")
                 if not message.get("more_body", False):
                     return bytes(body)
     except TimeoutError:
-        raise Refusal(408, f"the request did not come within {READ_SECONDS:g} seconds\n") from None
+        raise NotCosigned(408, f"the request did not come within {READ_SECONDS:g} seconds\n") from None

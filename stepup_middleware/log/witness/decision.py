@@ -15,7 +15,7 @@ SIZE_TYPE = "text/x.tlog.size"
 TEXT_TYPE = "text/plain; charset=utf-8"
 
 
-class Refusal(Exception):
+class NotCosigned(Exception):
     """Why a witness does not cosign: the HTTP status and the text of its answer."""
 
     def __init__(self, status: int, text: str, content_type: str = TEXT_TYPE) -> None:
@@ -45,7 +45,7 @@ class AddCheckpoint:
 
 
 def read_add_checkpoint(raw: bytes) -> AddCheckpoint:
-    """Parse the body of a request. Raises ``Refusal`` with status 400."""
+    """Parse the body of a request. Raises ``NotCosigned`` with status 400."""
     head, _, note = raw.partition(b"\n\n")
     try:
         first, *hashes = head.decode().split("\n")
@@ -59,40 +59,42 @@ def read_add_checkpoint(raw: bytes) -> AddCheckpoint:
         request = AddCheckpoint(read_decimal(first.removeprefix("old ")), proof, read_note(note))
         request.checkpoint  # noqa: B018 - read for its error
     except UnicodeDecodeError:
-        raise Refusal(400, "the request is text in UTF-8") from None
+        raise NotCosigned(400, "the request is text in UTF-8") from None
     except NoteError as error:
-        raise Refusal(400, str(error)) from None
+        raise NotCosigned(400, str(error)) from None
     return request
 
 
 def check_signed(request: AddCheckpoint, logs: Mapping[str, Sequence[VerifierKey]]) -> None:
     """Check what needs no memory: that a trusted key of the log signed. ``logs`` has the keys by origin.
 
-    Raises ``Refusal`` with status 404, 403 or 400.
+    Raises ``NotCosigned`` with status 404, 403 or 400.
     """
     checkpoint = request.checkpoint
     keys = logs.get(checkpoint.origin)
     if keys is None:
-        raise Refusal(404, "this witness does not know a log of this origin")
+        raise NotCosigned(404, "this witness does not know a log of this origin")
     try:
         verified = verify_note(request.note, keys)
     except NoteError as error:
-        raise Refusal(403, str(error)) from None
+        raise NotCosigned(403, str(error)) from None
     if not verified:
-        raise Refusal(403, "no key that this witness trusts for the log has signed the checkpoint")
+        raise NotCosigned(403, "no key that this witness trusts for the log has signed the checkpoint")
     if request.old_size > checkpoint.size:
-        raise Refusal(400, "the old size is larger than that of the checkpoint")
+        raise NotCosigned(400, "the old size is larger than that of the checkpoint")
 
 
 def check_grew(request: AddCheckpoint, latest: Checkpoint | None) -> None:
-    """Check the checkpoint against the one that was cosigned last. Raises ``Refusal`` with status 409 or 422."""
+    """Check the checkpoint against the one that was cosigned last. Raises ``NotCosigned`` with status 409 or 422."""
     new, old_size = request.checkpoint, 0 if latest is None else latest.size
     if request.old_size != old_size:
-        raise Refusal(409, f"{old_size}\n", SIZE_TYPE)
+        raise NotCosigned(409, f"{old_size}\n", SIZE_TYPE)
     if new.size == 0 and new.root != EMPTY_ROOT:
-        raise Refusal(422, "a tree without leaves has the hash of the empty string as its root")
+        raise NotCosigned(422, "a tree without leaves has the hash of the empty string as its root")
     if latest is None or latest.size == 0:
         if request.proof:
-            raise Refusal(422, "the empty tree is the beginning of every tree: there is nothing to prove")
+            raise NotCosigned(422, "the empty tree is the beginning of every tree: there is nothing to prove")
     elif not is_consistent(old=latest.size, old_root=latest.root, size=new.size, root=new.root, proof=request.proof):
-        raise Refusal(422, "the checkpoint is not proved to have grown from the one that this witness cosigned last")
+        raise NotCosigned(
+            422, "the checkpoint is not proved to have grown from the one that this witness cosigned last"
+        )

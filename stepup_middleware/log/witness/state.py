@@ -83,7 +83,7 @@ class WitnessState:
     def cosign(self, request: AddCheckpoint, at_seconds: int) -> tuple[NoteSignature, ...]:
         """Return the cosignatures of a checkpoint that has grown from the last one, which it then is on the disk.
 
-        Its signatures by the log are checked already. Raises ``Refusal`` for one that has not, and
+        Its signatures by the log are checked already. Raises ``NotCosigned`` for one that has not, and
         ``sqlite3.Error`` where it cannot be kept; nothing was signed then.
         """
         checkpoint = request.checkpoint

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from stepup_middleware import assets, roots
@@ -68,6 +70,9 @@ class StepUp:
     ``store_timeout`` bounds what one request waits for the store, over all its calls; later than that it is
     refused with 503.
 
+    ``spool`` is a folder for files in which each process keeps how actions ended while the store does not take it, so
+    that also a process that dies loses none. Without it they are kept in memory. At most 10,000 either way.
+
     Raises ``ConfigurationError`` for anything that cannot be served safely.
     """
 
@@ -96,6 +101,7 @@ class StepUp:
         on_head: Sequence[HeadSink] = (),
         head_interval: timedelta = timedelta(minutes=1),
         store_timeout: timedelta = timedelta(seconds=1.5),
+        spool: str | os.PathLike[str] | None = None,
     ) -> None:
         from .wiring import wire  # every service: only a built app needs them, not each module that tags a route
 
@@ -121,6 +127,7 @@ class StepUp:
             head_key=head_key,
             on_head=on_head,
             head_interval=head_interval,
+            spool=None if spool is None else Path(spool),
         )
         self.relying_party = relying_party
         self.purposes: Catalogue = parts.catalogue
@@ -156,6 +163,7 @@ class StepUp:
     async def _open(self) -> None:
         settings.check_moment(self._clock())
         await self._parts.store.start()
+        await self._parts.spool.start()
         self._parts.dispatcher.start()
         if self._parts.keeper is not None:
             self._parts.keeper.start()
@@ -173,6 +181,7 @@ class StepUp:
                 await self._parts.keeper.close()
             with suppress(StoreError):
                 await self._parts.store.records.append([])  # when this is written, the sinks have all before it
+            await self._parts.spool.close()
             await self._parts.dispatcher.close()
             await self._parts.store.close()
 
@@ -243,6 +252,11 @@ class StepUp:
             after = await self._parts.store.records.reencrypt_secrets(
                 _SECRETS_AT_ONCE, after, self._parts.secret_box.rotate
             )
+
+    @property
+    def unwritten(self) -> tuple[int, int]:
+        """How many events wait for the store to be back, and how many were lost: for a health page or a metric."""
+        return self._parts.spool.waiting, self._parts.spool.lost
 
     async def revoke_all(self, subject: Subject | None = None, *, scope: Scope | None = None) -> None:
         """Make every outstanding prompt and token of the installation worthless, on all nodes; log it: ``ALL_REVOKED``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from stepup_middleware.core.attempts import AttemptLimit
 from stepup_middleware.core.client_ip import trusted_networks
@@ -35,6 +36,8 @@ from .refusal_throttle import RefusalThrottle
 from .requester import ClientAddress, Identification, Identify
 from .secret_box import SecretBox
 from .sinks import Dispatcher, Sink
+from .spool import EventSpool
+from .spool_files import SpoolFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ class Parts:
     keeper: HeadKeeper | None
     evidence: EvidenceService
     dispatcher: Dispatcher
+    spool: EventSpool
 
 
 def wire(
@@ -76,6 +80,7 @@ def wire(
     head_key: bytes | str | None,
     on_head: Sequence[HeadSink],
     head_interval: timedelta,
+    spool: Path | None,
 ) -> Parts:
     """Check the settings of ``StepUp`` that the parts are made of, and return the parts.
 
@@ -119,6 +124,10 @@ def wire(
     dispatcher = Dispatcher(on_event, store=records, clock=clock, prepare=flagger.flagged)
     if on_event:
         records.subscribe(dispatcher.heard)
+    event_spool = EventSpool(
+        store=records, files=None if spool is None else SpoolFiles(spool, keys.derive("event-spool"))
+    )
+    records.on_unwritten(event_spool.take)
     audit = AuditService(store=records, rule=failure_cluster)
     return Parts(
         store=store,
@@ -154,4 +163,5 @@ def wire(
         keeper=keeper,
         evidence=EvidenceService(store=records, keeper=keeper),
         dispatcher=dispatcher,
+        spool=event_spool,
     )

@@ -165,7 +165,15 @@ class Records(Opened, AuditLog):
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event that nobody waits for (how an action ended). It is written by ``close`` at the latest.
 
-        Never raises and never blocks; what cannot be written is counted and logged by the store.
+        Never raises and never blocks. What cannot be written is handed to who takes it (``on_unwritten``).
+        """
+
+    @abstractmethod
+    def on_unwritten(self, taker: Callable[[Sequence[AuditEvent]], None]) -> None:
+        """Call ``taker`` with the events given to ``append_soon`` that could not be written, in whatever thread.
+
+        It returns at once and never raises. An event that was handed to it may have been written after all, where the
+        store answered too late: who writes it again looks for it first.
         """
 
     @abstractmethod

@@ -12,6 +12,7 @@ logger = logging.getLogger("stepup_middleware.stores")
 
 Written = tuple[int, Callable[[], AuditEvent]]  # a sequence number, and what makes its event if it is wanted
 Subscriber = Callable[[Sequence[tuple[int, AuditEvent]]], None]
+Unwritten = Callable[[Sequence[AuditEvent]], None]
 
 
 class Subscribers:
@@ -23,11 +24,23 @@ class Subscribers:
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._subscribers: list[Subscriber] = []
+        self._takers: list[Unwritten] = []
         self._waiters: set[asyncio.Future[None]] = set()
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call a subscriber from now on."""
         self._subscribers.append(subscriber)
+
+    def on_unwritten(self, taker: Unwritten) -> None:
+        """Hand events that nobody waited for and that could not be written to a taker, from now on."""
+        self._takers.append(taker)
+
+    def gave_up(self, events: Sequence[AuditEvent], reason: object) -> None:
+        """Hand events that could not be written to who takes them. Called in whatever thread gave them up."""
+        if not self._takers:
+            logger.error("%d audit event(s) that nobody waited for could not be written: %s", len(events), reason)
+        for taker in self._takers:
+            taker(events)
 
     def publish(self, written: Sequence[Written]) -> None:
         """Hand durable events to the subscribers and wake everybody who waits."""

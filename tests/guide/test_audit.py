@@ -13,6 +13,7 @@ from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.core.purposes import Catalogue
 from stepup_middleware.core.retention import CLOCKS_DIFFER, LONGEST_LEAP, TOKENS_STAY, later_by_years
 from stepup_middleware.service.refusal_throttle import LOGGED_EACH, REFUSED_PRESENTATIONS
+from stepup_middleware.service.spool import MOST_SPOOLED
 
 from .harness import Ran
 
@@ -56,3 +57,7 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     assert f"up to the {LOGGED_EACH}nd in five minutes" in PAGE
     assert f"After {REFUSED_PRESENTATIONS} refused tokens" in PAGE
     assert f"at least {Catalogue(PLATFORM_PURPOSES).factor_retention_years} years" in PAGE
+
+
+def test_the_room_of_the_spool_is_that_of_the_page() -> None:
+    assert f"room for {MOST_SPOOLED:,} events" in PAGE

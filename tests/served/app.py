@@ -70,6 +70,7 @@ def make() -> StepUpMiddleware:
         on_event=[on_event],
         head_key=HEAD_SEED,
         on_head=[on_head],
+        spool=os.environ.get("SERVED_SPOOL"),
         head_interval=timedelta(hours=1),  # so that only the one signed in the end counts
     )
     routes = [

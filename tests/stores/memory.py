@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
@@ -107,6 +106,7 @@ class MemoryStore(Store):
 
     def __init__(self, data: Data) -> None:
         self._data = data
+        self._takers: list[Callable[[Sequence[AuditEvent]], None]] = []
         self._subscribers: list[Subscriber] = []
         self._started = False
         self._macs: RowMacs | None = None
@@ -163,8 +163,14 @@ class MemoryStore(Store):
         self._log(events)
 
     def append_soon(self, event: AuditEvent) -> None:
-        with suppress(StoreError):  # a store to serve with counts what it lost and says so
+        try:
             self._log([event])
+        except StoreError:
+            for taker in self._takers:
+                taker([event])
+
+    def on_unwritten(self, taker: Callable[[Sequence[AuditEvent]], None]) -> None:
+        self._takers.append(taker)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         self._subscribers.append(subscriber)

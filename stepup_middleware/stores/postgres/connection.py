@@ -32,14 +32,14 @@ class BeforeBegin(StoreError):
 class WriterConnection:
     """A connection that writes, opened when it is first needed and again after it broke.
 
-    ``lost`` is called with how many events that nobody waited for could not be written, and why.
+    ``lost`` is called with the events that nobody waited for and that could not be written, and why.
     """
 
     def __init__(
         self,
         database: Database,
         subscribers: Subscribers,
-        lost: Callable[[int, object], None],
+        lost: Callable[[Sequence[AuditEvent], object], None],
         *,
         macs: RowMacs | None,
         seconds: float,
@@ -78,7 +78,7 @@ class WriterConnection:
         for operation in operations:
             operation.fail(error)
         if events:
-            self._lost(len(events), error)
+            self._lost(events, error)
 
     async def _retried(self, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> bool:
         left = _TRIES

@@ -17,7 +17,7 @@ from stepup_middleware.stores.rows import Row, presentation_row
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.statements import joined, load_migrations, load_statements
-from stepup_middleware.stores.subscribers import Subscriber, Subscribers
+from stepup_middleware.stores.subscribers import Subscriber, Subscribers, Unwritten
 
 from .database import DRIVER_ERRORS, Connection, Database, as_store_error, close
 from .log_reader import PostgresLogReader
@@ -112,7 +112,7 @@ class PostgresEngine:
         try:
             self._running().append_soon(event)
         except StoreError as error:
-            logger.error("an audit event is lost, %s: %s", event.name.value, error)
+            self._subscribers.gave_up([event], error)
 
     async def apart(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run something that may take long and writes no event in a transaction and a connection of its own."""
@@ -127,6 +127,10 @@ class PostgresEngine:
                 await close(connection)
         except (*DRIVER_ERRORS, TimeoutError) as error:
             raise as_store_error(error) from error
+
+    def on_unwritten(self, taker: Unwritten) -> None:
+        """Hand what ``append_soon`` was given and could not be written to ``taker``."""
+        self._subscribers.on_unwritten(taker)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call ``subscriber`` with what this process wrote."""

@@ -49,6 +49,7 @@ class Writer:
         self._news = asyncio.Event()
         self._grown = asyncio.Event()
         self._closing = False
+        self._subscribers = subscribers
         self.lost = 0
         self._first, self._second = (
             WriterConnection(database, subscribers, self._lose, macs=macs, seconds=seconds) for _ in range(2)
@@ -77,16 +78,16 @@ class Writer:
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event for the next batch, or one of its own a moment later."""
         if self._task.done() or len(self._soon) >= MOST_SOON:
-            self._lose(1, "nobody can take it")
+            self._lose([event], "nobody can take it")
             return
         if not self._soon:
             self._soon_since = self._loop.time()
         self._soon.append(event)
         self._news.set()
 
-    def _lose(self, count: int, reason: object) -> None:
-        self.lost += count
-        logger.error("%d audit event(s) that nobody waited for could not be written: %s", count, reason)
+    def _lose(self, events: Sequence[AuditEvent], reason: object) -> None:
+        self.lost += len(events)
+        self._subscribers.gave_up(events, reason)
 
     # the task
 
@@ -196,7 +197,7 @@ class Writer:
         await asyncio.gather(self._task, self._notifier, return_exceptions=True)
         self._deadlines.close()
         if self._soon:
-            self._lose(len(self._soon), "the store was closed")
+            self._lose([*self._soon], "the store was closed")
             self._soon.clear()
         for operation in (*self._queue, *self._ordered):
             operation.fail(StoreError("the store is closed"))

@@ -11,7 +11,7 @@ from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row
-from stepup_middleware.stores.subscribers import Subscriber
+from stepup_middleware.stores.subscribers import Subscriber, Unwritten
 
 from .operations import BatchVerb
 from .transaction import Transaction, Value
@@ -81,6 +81,9 @@ class Engine(Protocol):
 
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event that nobody waits for."""
+
+    def on_unwritten(self, taker: Unwritten) -> None:
+        """Hand what ``append_soon`` was given and could not be written to ``taker``."""
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call ``subscriber`` with what this process wrote."""

@@ -26,7 +26,7 @@ from stepup_middleware.stores.authorized import aborted_event, prepare_redemptio
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.records import EpochStore
 from stepup_middleware.stores.rows import enrolment_of, factor_of, policy_of, prompt_of
-from stepup_middleware.stores.subscribers import Subscriber
+from stepup_middleware.stores.subscribers import Subscriber, Unwritten
 
 from . import alerts, epochs, factors, policies, prompts, tokens
 from .engine import Engine
@@ -157,6 +157,9 @@ class SQLStore(SQLLog, Store, EpochStore):
 
     def append_soon(self, event: AuditEvent) -> None:
         self._engine.append_soon(event)
+
+    def on_unwritten(self, taker: Unwritten) -> None:
+        self._engine.on_unwritten(taker)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         self._engine.subscribe(subscriber)

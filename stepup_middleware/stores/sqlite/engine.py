@@ -20,7 +20,7 @@ from stepup_middleware.stores.rows import Row, presentation_row
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.statements import load_migrations
-from stepup_middleware.stores.subscribers import Subscriber, Subscribers
+from stepup_middleware.stores.subscribers import Subscriber, Subscribers, Unwritten
 
 from .database import Database, DatabaseFingerprint, Identity, check_place
 from .log_reader import SQLiteLogReader, load_sql
@@ -147,7 +147,11 @@ class SQLiteEngine:
         try:
             self._running().append_soon(event)
         except (StoreError, RuntimeError) as error:
-            logger.error("an audit event is lost, %s: %s", event.name.value, error)
+            self.subscribers.gave_up([event], error)
+
+    def on_unwritten(self, taker: Unwritten) -> None:
+        """Hand what ``append_soon`` was given and could not be written to ``taker``."""
+        self.subscribers.on_unwritten(taker)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call ``subscriber`` with what this process wrote."""

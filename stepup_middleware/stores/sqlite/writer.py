@@ -115,7 +115,7 @@ class Writer:
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event for the next batch, or one of its own a moment later."""
         if self._ended.is_set() or len(self._soon) >= MOST_SOON:
-            self._lose(1, "nobody can take it")
+            self._lose([event], "nobody can take it")
             return
         self._soon.append(event)
         if not self._woken:
@@ -144,9 +144,9 @@ class Writer:
         """Let the thread go on; it opens the database again when it is next needed."""
         self._gate.release()
 
-    def _lose(self, count: int, reason: object) -> None:
-        self.lost += count
-        logger.error("%d audit event(s) that nobody waited for could not be written: %s", count, reason)
+    def _lose(self, events: Sequence[AuditEvent], reason: object) -> None:
+        self.lost += len(events)
+        self._subscribers.gave_up(events, reason)
 
     def _serve(self) -> None:
         try:
@@ -191,7 +191,7 @@ class Writer:
         except Exception as error:
             answers = [(operation, None, error) for operation in operations]
             if events:
-                self._lose(len(events), error)
+                self._lose(events, error)
         resolve(answers)
 
     def _attempt(self, operations: list[Operation], events: list[AuditEvent]) -> list[Answer]:
@@ -201,7 +201,7 @@ class Writer:
         except _OneFailed as failure:
             if len(operations) + len(events) == 1:
                 if events:
-                    self._lose(1, failure.error)
+                    self._lose(events, failure.error)
                 return [(operation, None, failure.error) for operation in operations]
         answers: list[Answer] = []
         for operation in operations:
@@ -215,7 +215,7 @@ class Writer:
             return self._attempt(operations, events)
         except Exception as error:
             if events:
-                self._lose(len(events), error)
+                self._lose(events, error)
             return [(operation, None, error) for operation in operations]
 
     def _transact(self, operations: list[Operation], events: list[AuditEvent]) -> list[Answer]:

@@ -1,4 +1,5 @@
-"""Checkpoints (C2SP tlog-checkpoint): which log, how many leaves, which root. And what a cosigner of one signs.
+"""Checkpoints (C2SP tlog-checkpoint): which log, how many leaves, which root. And the text that a cosigner of one
+signs.
 
 A cosignature (C2SP tlog-cosignature) is a statement with a time: of all trees of this log that the cosigner has
 seen, this is the largest, and all are consistent.
@@ -20,7 +21,7 @@ _SUBTREE_LABEL = b"subtree/v1\n\0"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The head of a log's tree. ``extensions`` are further lines, which nobody but the log vouches for."""
+    """The head of a log's tree. ``extensions`` are further lines, which the log alone answers for."""
 
     origin: str
     size: int

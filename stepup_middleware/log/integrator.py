@@ -21,7 +21,7 @@ BATCH = 4096  # records in one step
 
 
 class Fault(StrEnum):
-    """What a step found wrong."""
+    """The fault that a step found."""
 
     RECORD_MAC = "a record has no MAC of this installation: somebody else wrote it, or altered it"
     RECORD_ENTRY = "the entry of a record is not that of its body"
@@ -64,7 +64,7 @@ class SeenTree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What a step writes in one transaction: the state, whole tiles, each record's index, what was refused."""
+    """The writes of a step, in one transaction: the state, whole tiles, each record's index, what was refused."""
 
     state: TreeState | None = None
     tiles: Mapping[TileId, bytes] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Step:
 
 
 class IntegrationStore(TileReader, Protocol):
-    """What a step needs of a store, all within one transaction that only one process has at a time."""
+    """The part of a store that a step needs, all within one transaction that only one process has at a time."""
 
     async def read_tree_state(self) -> TreeState | None:
         """Return the state of the tree, None before the first step."""

@@ -162,7 +162,7 @@ def key_id(name: str, type_: int, public_key: bytes) -> bytes:
 def verify_note(note: Note, keys: Iterable[VerifierKey]) -> list[VerifiedSignature]:
     """Return the signatures of a note by these keys, none where there is none; those by others are ignored.
 
-    Raises ``NoteError`` where a signature names one of the keys and does not hold: such a note is worth nothing.
+    Raises ``NoteError`` where a signature names one of the keys and does not hold: such a note does not count.
     """
     known = list(keys)
     return [

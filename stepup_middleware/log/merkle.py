@@ -1,6 +1,6 @@
 """The Merkle tree of RFC 9162 §2.1: its hashes, its roots, and proofs of inclusion and consistency.
 
-Whatever a proof consists of follows from two numbers: an index and a size, or an older and a newer size. The
+The parts of a proof follow from two numbers: an index and a size, or an older and a newer size. The
 functions that return ranges say which parts of the tree those are, bottom to top. Making a proof hashes these
 ranges; verifying one folds their hashes back into the root. Both walk the same list, so they cannot disagree.
 """

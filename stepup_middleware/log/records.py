@@ -1,4 +1,4 @@
-"""What the tree has of a record, and the MAC without which no row of the database counts.
+"""The entry that the tree has of a record, and the MAC without which no row of the database counts.
 
 An *entry* is all that stays of a record after a purge: when it was written, the hash of its body, and how long the
 body is to be kept. It names no person and no workspace, so proofs over it can be shown to anybody. The body has a
@@ -182,7 +182,7 @@ class RecordSealer:
 def record_id(at: datetime, chance: bytes) -> str:
     """Return the id of a record, in hexadecimal: the millisecond of its time in 12 digits, then ``chance``.
 
-    Ids that grow with time keep the indexes over records small in motion, as those of prompts do.
+    Ids that grow with time keep the writes to the indexes over records together, as those of prompts do.
     """
     return f"{to_micros(at) // 1000:012x}{chance.hex()}"
 

@@ -16,7 +16,7 @@ _FIRST_LINE = "c2sp.org/tlog-proof@v1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlogProof:
-    """A proof that a leaf is in a log. ``extra`` is whatever leads to the leaf; nobody vouches for it.
+    """A proof that a leaf is in a log. ``extra`` is whatever leads to the leaf; nothing proves it.
 
     In the proofs that this library writes it is the entry, whose hash is the leaf.
     """

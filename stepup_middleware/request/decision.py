@@ -1,4 +1,4 @@
-"""May a request run that a gate has asked about? Whatever goes wrong on the way is a refusal."""
+"""May a request run that a gate has asked about? Any fault on the way is a refusal."""
 
 from __future__ import annotations
 

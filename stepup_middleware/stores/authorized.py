@@ -36,7 +36,7 @@ class PreparedRedemption(NamedTuple):
     before_version: str
     before_requirement: str
     before_end: str
-    chance: bytes  # of the record: its salt, and what makes its id its own
+    chance: bytes  # of the record: its salt, and the random part of its id
 
 
 def prepare_redemption(shown: Presentation, row: Row | None = None) -> PreparedRedemption:

@@ -1,14 +1,14 @@
 """The contract of every store, in the verbs of the domain.
 
-It has two parts. ``HotState`` is what may be forgotten: prompts, challenges and tokens; who loses them is asked again.
-``Records`` is what must not: factors, policies, attempts, and the audit log. A ``Store`` keeps both; an ``EpochStore``
-is one that can also stand behind a hot state of another kind, such as Redis.
+It has two parts. ``HotState`` is what may be forgotten: prompts, challenges and tokens; a person who loses them is
+asked again. ``Records`` is what must not: factors, policies, attempts, and the audit log. A ``Store`` keeps both; an
+``EpochStore`` is one that can also stand behind a hot state of another kind, such as Redis.
 
-What holds for all methods:
+For all methods:
 
 - Each is one transaction: all of it happened, durably, before the method returns, or none of it did.
 - ``now`` comes from the caller (aware UTC). No store reads a clock to decide anything.
-- Audit events given to a method are written in the same transaction as what they tell.
+- Audit events given to a method are written in the same transaction as the change that they describe.
 - A cancelled caller never leaves a transaction open; what was handed over may still take effect.
 - Driver errors come out as ``StoreError``, a late answer as ``StoreTimeoutError``; nothing else does.
 - Reads see every write that returned before they began, from any process on the same database.
@@ -33,8 +33,8 @@ from .records import Opened, Records
 class HotState(Opened):
     """Keeps prompts and tokens, in front of ``records``. See the module for what holds for every method.
 
-    ``start`` and ``close`` open and close the records with it. What a method tells the log is durable in ``records``
-    when it returns.
+    ``start`` and ``close`` open and close the records with it. The events of a method are durable in ``records`` when
+    it returns.
     """
 
     @property
@@ -48,10 +48,10 @@ class HotState(Opened):
     async def ask(self, asked: PromptRequest, *, open_limit: int) -> Prompt | NoFactor | TooMany:
         """Read policy and factors, decide with ``core.prompts.ask``, write the prompt and its event.
 
-        Writes ``core.prompts.asking_event`` and the events in ``asked.extra_events``. ``TooMany`` when ``open_limit``
-        places of the session are taken: by prompts that are neither proved nor expired, by proved ones whose token
-        may still be redeemed, and by requests refused for want of a factor in the last ``PROMPT_LIFETIME``. Then
-        no prompt is written, and at most one event a minute and session (``BLOCKED``, ``rate_limited``) tells of it.
+        Writes ``core.prompts.asking_event`` and the events in ``asked.extra_events``. ``TooMany`` when the session has
+        reached ``open_limit``: by prompts that are neither proved nor expired, by proved ones whose token may still be
+        redeemed, and by requests refused for want of a factor in the last ``PROMPT_LIFETIME``. Then no prompt is
+        written, and at most one event a minute and session (``BLOCKED``, ``rate_limited``) is written.
         """
 
     @abstractmethod

@@ -15,7 +15,7 @@ _COMMENT = re.compile(r"--.*$", re.MULTILINE)
 def load_statements(package: str) -> dict[str, str]:
     """Return the statements of a package's ``statements/*.sql`` by the name in the line above each.
 
-    What stands before the first name of a file is a comment on all of it.
+    Text before the first name of a file is a comment on the whole file.
     """
     statements: dict[str, str] = {}
     for file in files(package).joinpath("statements").iterdir():
@@ -47,7 +47,7 @@ def load_migrations(package: str) -> tuple[str, ...]:
 
 
 def foundation_of(migrations: tuple[str, ...]) -> str:
-    """Return what a database notes of the script that made it: one that was made by another is of no use.
+    """Return what a database notes of the script that made it: a schema that another script made cannot be used.
 
     Comments and spaces do not count. The scripts after the first are known by their number.
     """

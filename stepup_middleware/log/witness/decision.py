@@ -1,4 +1,4 @@
-"""What a witness is asked, and how it decides: pure, in the order of C2SP tlog-witness ``add-checkpoint``."""
+"""The question to a witness, and how it decides: pure, in the order of C2SP tlog-witness ``add-checkpoint``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs beneath the verbs: the writer, the readers, and a listener, from start to close."""
+"""The engine beneath the verbs: the writer, the readers, and a listener, from start to close."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class PostgresEngine:
         self._writer = writer
 
     async def close(self) -> None:
-        """Write what was handed over, then close."""
+        """Write everything that was handed over, then close."""
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -143,7 +143,7 @@ class PostgresEngine:
         return presentation_row(shown, shown.user_agent.replace("\0", "\ufffd"))
 
     def storable(self, *texts: str | None) -> bool:
-        """Whether PostgreSQL can hold the texts. What it cannot hold is in no row."""
+        """Whether PostgreSQL can hold the texts. A text that it cannot hold is in no row."""
         return storable(*texts)
 
     async def wait(self, after: int, seconds: float) -> None:

@@ -16,9 +16,8 @@ class PostgresStore(SQLStore):
     """The store for several nodes: one PostgreSQL database (13 or newer), reached through asyncpg.
 
     ``dsn`` is a libpq connection string or URL; further keyword arguments go to ``asyncpg.connect`` (``ssl``,
-    ``password``, …). ``timeout`` bounds every call: what is answered later raises ``StoreTimeoutError``, and
-    may still take effect. ``statement_cache_size=0`` is for a pooler in transaction mode that does not know
-    prepared statements.
+    ``password``, …). ``timeout`` bounds every call: a later answer raises ``StoreTimeoutError``, and the call may still
+    take effect. ``statement_cache_size=0`` is for a pooler in transaction mode that does not know prepared statements.
 
     The tables live in the schema ``stepup``, made and migrated by ``start``. A role that shall not be able to
     change the audit log gets the rights of ``schema/grants.sql`` and runs on a schema that its owner migrated.

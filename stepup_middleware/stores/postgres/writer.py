@@ -30,11 +30,10 @@ _CLOSE_SECONDS = 5.0  # at least; a database that does not answer does not hold 
 
 
 class Writer:
-    """What waits in one store of one process, and the task that hands it to two connections.
-
-    Whatever has an order among its like is done by the first, one batch after another. The second joins under load,
-    for what is decided by rows that it locks: while the server works for one, this process prepares and answers the
-    other. The log of a quiet process is one chain a retention.
+    """The queue of one store in one process, and the task that hands it to two connections. Operations that have an
+    order among themselves are done by the first, one batch after another. The second joins under load, for operations
+    that are decided by rows that it locks: while the server works for one, this process prepares and answers the other.
+    The log of a quiet process is one chain a retention.
     """
 
     def __init__(self, database: Database, subscribers: Subscribers, *, macs: RowMacs | None, seconds: float) -> None:
@@ -160,7 +159,7 @@ class Writer:
         alone: set[Hashable] = set()
         while queue and len(taken) < most:
             operation = queue.popleft()
-            # what was cancelled or has timed out before it was begun never happens
+            # an operation that was cancelled or timed out before it was begun never happens
             if operation.future.done():
                 continue
             if operation.verb.alone is not None:

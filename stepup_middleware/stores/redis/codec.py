@@ -83,7 +83,7 @@ def challenge_of(text: bytes) -> PendingChallenge:
 def bound_digest(*parts: str) -> bytes:
     """Return the SHA-256 of all that a token is bound to: workspace, subject, session, IP, purpose, request, details.
 
-    The script compares one digest; what of it differs, ``core.decisions`` finds in the token's body.
+    The script compares one digest; ``core.decisions`` finds in the token's body which part differs.
     """
     return sha256(utf8(canonical_json(parts))).digest()
 

@@ -39,7 +39,7 @@ Waiting = tuple[Presentation, "asyncio.Future[Redemption]"]
 class Redeemer:
     """Redeems tokens of a server on behalf of a store, one pipeline after another.
 
-    Whatever a pipeline consumed is authorized by the records behind in one transaction, while the next is on its way.
+    All tokens that a pipeline consumed are authorized by the records behind in one transaction, while the next runs.
     """
 
     def __init__(self, server: RedisServer, behind: EpochStore, *, seconds: float) -> None:
@@ -53,7 +53,7 @@ class Redeemer:
         self._finishing: set[asyncio.Task[None]] = set()
 
     async def redeem(self, shown: Presentation) -> Redemption:
-        """Redeem a token, or say why not. What is returned is durable in the records. Raises ``StoreError``."""
+        """Redeem a token, or say why not. The result is durable in the records. Raises ``StoreError``."""
         if len(self._queue) >= MOST_WAITING:
             raise StoreError("too many presentations wait for the hot store")
         loop = asyncio.get_running_loop()
@@ -98,9 +98,9 @@ class Redeemer:
 
     async def _drain(self) -> None:
         try:
-            await asyncio.sleep(0)  # who presents in the same turn of the loop comes along
+            await asyncio.sleep(0)  # presentations of the same iteration of the event loop come along
             while self._queue:
-                # what was cancelled or has timed out before it was begun never happens
+                # a presentation that was cancelled or timed out before it was begun never happens
                 most = self._share()
                 batch = [one for one in self._queue[:most] if not one[1].done()]
                 del self._queue[:most]
@@ -119,7 +119,7 @@ class Redeemer:
             try:
                 epoch, replies = await self._attempt(batch)
             except Elsewhere:
-                # what it consumed there counts for nothing: it was not authorized
+                # tokens that it consumed there do not count: they were not authorized
                 await self._server.locate(visit)
                 epoch, replies = await self._attempt(batch)
         except BaseException as error:
@@ -158,7 +158,7 @@ class Redeemer:
         await asyncio.gather(*rest)
 
     async def _authorize(self, consumed: list[tuple[Waiting, bytes]], epoch: int) -> None:
-        """Let the records have the last word on tokens that were consumed."""
+        """Let the records decide on tokens that were consumed."""
         refused: list[tuple[Waiting, bytes, Decision]] = []
         try:
             rows = [(shown, redeemed_token(shown, body)) for (shown, _), body in consumed]
@@ -203,7 +203,7 @@ class Redeemer:
                 raise
 
     async def _judge(self, shown: Presentation, epoch: int, reply: Any) -> Redemption:
-        """Say why the guard let a presentation down, and do what follows from it."""
+        """Say why the guard refused a presentation, and do what follows from it."""
         token = _row_of(shown, epoch, reply)
         if token is not None and token.state is TokenState.REDEEMED and token.attempt == shown.attempt:
             known = self._authorized.get(shown.attempt)
@@ -256,7 +256,7 @@ def _row_of(shown: Presentation, epoch: int, reply: Any) -> TokenRow | None:
     _, state, row_epoch, body, attempt, redeemed, count, presenters = reply
     known = Replays(int(count or 0), presenters or b"")
     token = token_of(shown.reference, TokenState(state.decode()), body, attempt, redeemed, known)
-    # what this very presentation consumed before it learnt that the epoch was over was never authorized
+    # a token that this very presentation consumed, before it learnt that the epoch was over, was never authorized
     ours = token.state is TokenState.REDEEMED and token.attempt == shown.attempt
     if int(row_epoch) != epoch and (token.state is TokenState.ISSUED or ours):
         token = replace(token, state=TokenState.REVOKED)

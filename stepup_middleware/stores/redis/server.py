@@ -21,7 +21,7 @@ from stepup_middleware.stores.records import EpochStore
 
 logger = logging.getLogger("stepup_middleware.stores.redis")
 
-CONNECTIONS = 32  # of one store; who comes when all are in use waits for one
+CONNECTIONS = 32  # of one store; a caller waits for one while all are in use
 EPOCH_KEY = "stepup:epoch"
 SERVER_ERRORS = (RedisError, OSError, EOFError, ValueError)
 
@@ -57,8 +57,8 @@ def load_scripts() -> Mapping[str, str]:
 class RedisServer:
     """One server of hot state, and the epoch that it serves.
 
-    Every call is one pipeline that begins with who the server is and which epoch it knows. If either is not
-    what the records have, what the rest of the pipeline said or did counts for nothing, and a new epoch begins.
+    Every call is one pipeline that begins with who the server is and which epoch it knows. If either is not what the
+    records have, the rest of the pipeline does not count, and a new epoch begins.
     """
 
     def __init__(self, url: str, behind: EpochStore, *, seconds: float) -> None:
@@ -108,7 +108,7 @@ class RedisServer:
     async def locate(self, visit: int | None = None) -> None:
         """Load the scripts and enter the epoch, beginning a new one where the server cannot serve the current.
 
-        With the ``visit`` in which the caller found that it is time to: does nothing when another caller has.
+        With the ``visit`` in which the caller found that it is time to: does nothing when another caller has done so.
         """
         async with self._locating:
             if visit is not None and visit != self.visit:
@@ -183,7 +183,8 @@ class RedisServer:
     async def ask(self, *commands: Command) -> list[Any]:
         """Run commands; where the epoch is over or the connection was lost, enter the current epoch and repeat them.
 
-        What took effect before it was repeated refuses: every script here changes a state only from another.
+        A command that took effect before it is repeated then refuses: every script here changes a state only from
+        another.
         """
         visit = self.visit
         try:

@@ -49,7 +49,7 @@ _OPEN, _PROVED, _CANCELLED = PromptState.OPEN.value, PromptState.PROVED.value, P
 
 
 class RedisHotStore(HotState):
-    """Hot state in Redis or Valkey (7 or newer), in front of ``behind``, which has the last word.
+    """Hot state in Redis or Valkey (7 or newer), in front of ``behind``, which decides in the end.
 
     ``url`` is a ``redis://`` or ``rediss://`` address. ``behind`` keeps policy, factors, attempts, time-steps and
     the audit log, and the epoch that fences the hot server. ``timeout`` bounds each exchange with the server.
@@ -140,7 +140,7 @@ class RedisHotStore(HotState):
             answer = await self._admit(asked, open_limit)
             return answer
         finally:
-            # what was refused for want of a factor keeps its place: else who asks for it asks without end
+            # a request refused for want of a factor still counts: it could else be asked without end
             if not isinstance(answer, Prompt):
                 commands = [("DEL", key)] if answer else [("DEL", key), ("ZREM", session_keys(*asked.asker)[0], key)]
                 with suppress(StoreError):
@@ -176,9 +176,8 @@ class RedisHotStore(HotState):
         return result
 
     async def _release_places(self, opened: str) -> None:
-        """Free the places of proved prompts whose token was redeemed or revoked.
-
-        Looked through when they are all taken, so that a redemption need not.
+        """Take proved prompts whose token was redeemed or revoked out of the open ones. Done when the limit is reached,
+        so that a redemption does not have to.
         """
         (members,) = await self._server.ask(("ZRANGE", opened, 0, -1))
         prompts = await self._server.ask(*(("HMGET", key, "state", "token") for key in members))
@@ -225,7 +224,7 @@ class RedisHotStore(HotState):
         try:
             refused = await self._behind.prove_for_hot_store(grant, epoch=epoch)
         except Exception:
-            # whatever became of the proof, it serves once at most: the person may try with another
+            # the proof serves once at most, whether it was spent or not: the person may try with another
             with suppress(StoreError):
                 await self._script("move", [key], epoch, at, _PROVED, _OPEN, "")
             raise
@@ -283,7 +282,7 @@ class RedisHotStore(HotState):
         return True
 
     async def _take_place(self, key: str) -> None:
-        """Give a prompt its place among the open ones back, which it had left when it was proved."""
+        """Count a prompt among the session's open ones again, as before it was proved."""
         ((expires_at, body),) = await self._server.ask(("HMGET", key, "expires_at", "body"))
         if body is not None:
             prompt = prompt_of(_CANCELLED.encode(), expires_at, body).prompt

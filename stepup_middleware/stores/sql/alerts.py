@@ -14,7 +14,7 @@ from .transaction import Transaction
 
 
 async def claim_alerts(transaction: Transaction, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
-    """Take alerts that nobody holds. One whose record was purged is over."""
+    """Take alerts that nobody holds. An alert whose record was purged is dropped."""
     taken = await transaction.fetch_all("claim_alerts", to_micros(now), to_micros(until), limit)
     had = {seq: tuple(json.loads(names)) for seq, names in taken}
     rows = await transaction.fetch_many("alert_records", [(seq,) for seq in sorted(had)])
@@ -25,7 +25,7 @@ async def claim_alerts(transaction: Transaction, now: datetime, until: datetime,
 
 
 async def settle_alert(transaction: Transaction, seq: int, had: Sequence[str], *, over: bool) -> None:
-    """Note who has had an alert, or that everybody has."""
+    """Note which sinks have an alert, or that all have it."""
     if over:
         await transaction.execute("drop_alert", seq)
     else:

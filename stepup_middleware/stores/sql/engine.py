@@ -1,4 +1,4 @@
-"""What a driver gives to a store of SQL: readers, a writer, and their lives from start to close."""
+"""The protocol of a driver of SQL: readers, a writer, and their lives from start to close."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Engine(Protocol):
 
     @property
     def log(self) -> LogReader:
-        """What reads the audit log, so that an export holds nobody up."""
+        """What reads the audit log, so that an export does not delay the others."""
 
     async def start(self) -> None:
         """Open the database and write to it."""
@@ -95,4 +95,4 @@ class Engine(Protocol):
         """Return a presentation as the redeeming statement reads it, None when it can match no row."""
 
     def storable(self, *texts: str | None) -> bool:
-        """Whether the database can hold the texts. What it cannot hold is in no row."""
+        """Whether the database can hold the texts. A text that it cannot hold is in no row."""

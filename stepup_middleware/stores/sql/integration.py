@@ -20,8 +20,8 @@ class Integrator:
 
     A step takes the records above ``_done`` that have no leaf: up to there this process knows that every record has
     one or was refused it. It begins before the records that an earlier process left without a leaf at the end of the
-    log, so that they get theirs in their order. What lies before that is looked through once, a stretch beside each
-    step: single records that were left out, and those that were refused, which the keys of today may vouch for.
+    log, so that they get theirs in their order. Earlier records are looked through once, a stretch beside each step:
+    single ones that were left out, and those that were refused, whose MAC the keys of today may verify.
     """
 
     def __init__(self, log: LogReader) -> None:

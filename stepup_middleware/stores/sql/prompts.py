@@ -31,7 +31,7 @@ from .factors import enrolled
 from .policies import read_policy
 from .transaction import Transaction
 
-Asking = tuple[PromptRequest, int]  # and how many places a session has
+Asking = tuple[PromptRequest, int]  # and the limit of open prompts
 
 
 async def decide(transaction: Transaction, asked: PromptRequest) -> Prompt | NoFactor:

@@ -1,4 +1,4 @@
-"""Tokens in the database: minted, redeemed once, revoked. What is hot serves a whole batch."""
+"""Tokens in the database: minted, redeemed once, revoked. The frequent verbs serve a whole batch."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ async def redeem_all(transaction: Transaction, batch: Sequence[PreparedRedemptio
 
 
 def redemption_of(shown: Presentation, answer: Redeemed) -> Redemption:
-    """Return what the caller is told."""
+    """Return the answer for the caller."""
     if isinstance(answer, Redemption):
         return answer
     return Redemption(decision=REDEEMED, row=redeemed_token(shown, answer))
 
 
 async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) -> list[Redemption]:
-    """Say why the guard let presentations down, and do what follows from it."""
+    """Say why the guard refused presentations, and do what follows from it."""
     ids = sorted({shown.reference.id for shown in batch if shown.reference.id <= MAX_ID})
     tokens: dict[int, TokenRow] = {}
     live: dict[int, bool] = {}
@@ -104,7 +104,7 @@ async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) ->
 async def issue_all(transaction: Transaction, batch: Sequence[TokenGrant]) -> list[TokenReference | GrantRefused]:
     """Mint tokens where prompt, factor and proof still allow it. No person comes twice in a batch.
 
-    What is judged is locked first, prompts before factors before people, each in the order of their keys.
+    All rows that are judged are locked first: prompts, then factors, then people, each in the order of their keys.
     """
     locked = await transaction.fetch_many("lock_prompts", sorted((grant.prompt.id,) for grant in batch))
     prompts: dict[str, int] = {row[0]: row[1] for row in locked}
@@ -127,7 +127,7 @@ async def issue_all(transaction: Transaction, batch: Sequence[TokenGrant]) -> li
 async def spend_proofs(transaction: Transaction, batch: Sequence[TokenGrant]) -> dict[str, GrantRefused | None]:
     """Advance the factors behind grants, clear their buckets and write their events.
 
-    Returns by prompt what stands against its proof. No person comes twice in a batch.
+    Returns by prompt why its proof is refused. No person comes twice in a batch.
     """
     ids = sorted({grant.factor_id for grant in batch})
     factors = {row[0]: row[1:] for row in await transaction.fetch_many("lock_factors", [(id_,) for id_ in ids])}
@@ -174,7 +174,7 @@ async def revoke_session(transaction: Transaction, workspace_id: str, subject_id
 
 
 async def revoke_all(transaction: Transaction, event: AuditEvent | None) -> None:
-    """Begin a new epoch: no prompt and no token of an earlier one is worth anything."""
+    """Begin a new epoch: no prompt and no token of an earlier one counts."""
     await transaction.execute("begin_epoch")
     if event is not None:
         transaction.append(event)

@@ -43,8 +43,8 @@ def chunked(text: str, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, lis
 
     Each step, ``executemany`` for every row, lets the interpreter's lock go and takes it back, and beside a busy
     event loop each time can cost as much as the whole statement. So there is one step for a whole batch, of a
-    length that is a power of two: few different texts, so that their preparation is kept. What is left over is
-    filled with rows of NULL, which the statements pass over.
+    length that is a power of two: few different texts, so that their preparation is kept. The rest is filled with rows
+    of NULL, which the statements pass over.
     """
     for start in range(0, len(rows), MOST_ROWS):
         some = rows[start : start + MOST_ROWS]

@@ -1,4 +1,4 @@
-"""What runs beneath the verbs: one writer, two readers, and their lives from start to close and over a fork."""
+"""The engine beneath the verbs: one writer, two readers, and their lives from start to close and over a fork."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _FORK_SECONDS = 2.0  # how long a fork waits for what is under way
 class SQLiteEngine:
     """The connections of one store in one process.
 
-    ``state`` reads prompts, factors and policies, ``log`` the audit log, so that an export holds nobody up.
+    ``state`` reads prompts, factors and policies, ``log`` the audit log, so that an export does not delay the others.
     """
 
     def __init__(self, path: Path, timeout: timedelta) -> None:
@@ -77,7 +77,7 @@ class SQLiteEngine:
         _engines.add(self)
 
     async def close(self) -> None:
-        """Write what was handed over, then close."""
+        """Write everything that was handed over, then close."""
         writer = self._writer
         if writer is None:
             return
@@ -115,7 +115,7 @@ class SQLiteEngine:
         return writer
 
     def _begin_anew(self, inherited: Writer) -> Writer:
-        """Replace what a fork left of the writer: its thread stayed in the parent."""
+        """Replace the writer after a fork: its thread stayed in the parent."""
         if not self._suspended:
             # S19: SQLite's locks are the parent's; to share them would corrupt the file
             raise StoreError("the database was open during a fork: start the store in each process")
@@ -131,7 +131,7 @@ class SQLiteEngine:
         return answer
 
     async def apart(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run something that may take long in a transaction: in turn with all others, who wait for it."""
+        """Run something that may take long in a transaction: all other writes wait for it."""
         return await self.write(run)
 
     async def perform(self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None) -> A:
@@ -169,7 +169,7 @@ class SQLiteEngine:
         return presentation_row(shown, shown.user_agent)
 
     def storable(self, *texts: str | None) -> bool:
-        """Whether SQLite can hold the texts: all but those with a lone surrogate, which UTF-8 has not."""
+        """Whether SQLite can hold the texts: all but those with a lone surrogate, which UTF-8 does not have."""
         try:
             for text in texts:
                 if text is not None:

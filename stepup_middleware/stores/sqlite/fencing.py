@@ -1,12 +1,12 @@
-"""What lies beside the database file: a lock for whoever writes, and how far the database had come.
+"""The side files of a database: a lock for the writer, and the mark of how far the database had come.
 
 ``<database>-lock`` is locked around each batch. SQLite's own lock is polled and unfair; ``flock`` gives
 it in the order of asking. Where the platform has no ``flock``, SQLite's lock alone decides.
 
 ``<database>-fence`` holds the number of a batch that was committed. A database whose own number is lower
-is an older copy of itself, put back: what it calls issued may have been redeemed since. The file is
-written lazily, at least once a second while there are writes and when the store closes, always after the
-commit it tells of: it can lag behind, never run ahead.
+is an older copy of itself, put back: tokens that it calls issued may have been redeemed since. The file is
+written lazily, at least once a second while there are writes and when the store closes, always after the commit that it
+records: it can lag behind, never run ahead.
 """
 
 from __future__ import annotations

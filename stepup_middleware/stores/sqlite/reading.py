@@ -23,7 +23,7 @@ class SQLiteLog(SQLLog):
 
     Nothing is written, neither to the file nor beside it; it may lie where nobody can write. Entering raises
     ``ConfigurationError`` for a file that is none of the library's, leaving raises ``StoreError`` when a file that
-    nobody had open was written to meanwhile: then what was read is worth nothing.
+    nobody had open was written to meanwhile: the rows that were read do not count.
     """
 
     _log: SQLiteLogReader
@@ -36,7 +36,7 @@ class SQLiteLog(SQLLog):
     async def __aenter__(self) -> Self:
         alone = not await asyncio.to_thread(self._side_file.exists)
         if alone:
-            # with nobody beside it there is nothing to lock, and SQLite need not make side files to do so
+            # without another process there is nothing to lock, and SQLite makes no side files to do so
             self._before = await asyncio.to_thread(self._look)
         mode = "mode=ro&immutable=1" if alone else "mode=ro"
         self._log = SQLiteLogReader(self._path, load_sql(), self._prove, seconds=self._seconds, mode=mode)

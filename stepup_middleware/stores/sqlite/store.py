@@ -17,8 +17,8 @@ class SQLiteStore(SQLStore):
     """The embedded store: one SQLite file for all processes of one machine.
 
     ``path`` is the database file; it is created with mode 0600 in a folder that exists, and has the side
-    files ``-wal``, ``-shm``, ``-lock`` and ``-fence``. ``timeout`` bounds every call: what is answered
-    later raises ``StoreTimeoutError``, and the writer may still complete what it had begun.
+    files ``-wal``, ``-shm``, ``-lock`` and ``-fence``. ``timeout`` bounds every call: a later answer raises
+    ``StoreTimeoutError``, and the writer may still complete a transaction that it had begun.
 
     A copy of the file that is put back ends all tokens of that copy, provided that ``-fence`` was not put
     back with it. After restoring a whole disk, call ``revoke_all``.

@@ -172,7 +172,7 @@ class Writer:
             except Empty:
                 break
         while True:
-            # what was cancelled or has timed out before it was begun never happens
+            # an operation that was cancelled or timed out before it was begun never happens
             if first is not None and not first.future.done():
                 taken.append(first)
                 if len(taken) >= MOST_TOGETHER:
@@ -232,7 +232,7 @@ class Writer:
                 raise
             except BaseException as error:
                 if not _spares_connection(error):
-                    self._drop()  # what broke the connection must not break the next batch
+                    self._drop()  # a fault of the connection must not fail the next batch
                 raise
         if written:
             self._subscribers.publish(written)

@@ -50,6 +50,19 @@ KINDS: dict[str, Kind] = {
 }
 
 
+CONTRACT = "stepup_middleware.testing.contract"
+HOT = ("grants", "prompts", "redeem", "replays")  # modules of the contract that touch prompts or tokens
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to ``-m exhaustive`` the records behind a hot state, where they are those that another kind tests alone."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "redis+postgres" in item.name:
+            package, _, part = item.function.__module__.rpartition(".")
+            if package == CONTRACT and part not in HOT:
+                item.add_marker(pytest.mark.exhaustive)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """Run a PostgreSQL server for all tests that need no server of their own."""

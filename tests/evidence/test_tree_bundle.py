@@ -17,7 +17,8 @@ from stepup_middleware.core.canonical import canonical_json, strict_json
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.proofs import SignatureHolds
 from stepup_middleware.evidence.report import Check, EvidenceVerdict, Report, Status
-from stepup_middleware.evidence.verification import Trust, evidence_schema, verify_bundle
+from stepup_middleware.evidence.trust import Trust
+from stepup_middleware.evidence.verification import evidence_schema, verify_bundle
 from stepup_middleware.log.checkpoints import Checkpoint
 from stepup_middleware.log.keys import LOG_TYPES, WITNESS_TYPES, SigningKey
 from stepup_middleware.log.merkle import EMPTY_ROOT

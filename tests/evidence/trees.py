@@ -12,7 +12,8 @@ from typing import Any
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.evidence.bundle import Bundle, ProvedRecord
 from stepup_middleware.evidence.report import Report
-from stepup_middleware.evidence.verification import Trust, verify_bundle
+from stepup_middleware.evidence.trust import Trust
+from stepup_middleware.evidence.verification import verify_bundle
 from stepup_middleware.log.checkpoints import Checkpoint
 from stepup_middleware.log.keys import LOG_TYPES, WITNESS_TYPES, SigningKey, sign_checkpoint
 from stepup_middleware.log.merkle import Range, Subtree, hash_children, hash_leaf, hash_range, inclusion_ranges

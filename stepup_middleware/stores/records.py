@@ -78,6 +78,14 @@ class AuditLog(ABC):
         """Return those of the tiles that there are, each as wide as it is kept (``log.tiles``)."""
 
     @abstractmethod
+    async def next_log(self, after: int) -> int | None:
+        """Return the lowest number above ``after`` that a tree, leaf, tile or checkpoint has, None for none."""
+
+    @abstractmethod
+    async def tile_ids(self, *, log: int, after: TileId, limit: int) -> tuple[TileId, ...]:
+        """Return up to ``limit`` ids of the tiles that there are after another, by level and number."""
+
+    @abstractmethod
     async def leaves(self, *, first: int, limit: int, log: int | None = None) -> tuple[Leaf, ...]:
         """Return up to ``limit`` leaves from index ``first`` on, in their order."""
 

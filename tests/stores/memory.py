@@ -224,6 +224,12 @@ class MemoryStore(Store):
     async def read_tiles(self, tiles: Collection[TileId], *, log: int | None = None) -> Mapping[TileId, bytes]:
         return {tile: self._data.tiles[tile] for tile in tiles if tile in self._data.tiles and log in (None, 1)}
 
+    async def next_log(self, after: int) -> int | None:
+        return 1 if after < 1 and self._data.tree is not None else None
+
+    async def tile_ids(self, *, log: int, after: TileId, limit: int) -> tuple[TileId, ...]:
+        return tuple(sorted(tile for tile in self._data.tiles if tile > after)[:limit])
+
     async def leaves(self, *, first: int, limit: int, log: int | None = None) -> tuple[Leaf, ...]:
         return tuple(self._data.leaves[first:][:limit])
 

@@ -49,6 +49,14 @@ class SQLLog(AuditLog):
     async def read_tiles(self, tiles: Collection[TileId], *, log: int | None = None) -> Mapping[TileId, bytes]:
         return tiles_of(await self._log.fetch_all("tiles", await self._number(log), json.dumps(sorted(tiles))))
 
+    async def next_log(self, after: int) -> int | None:
+        row = await self._log.fetch_one("next_log", after)
+        return None if row is None else row[0]
+
+    async def tile_ids(self, *, log: int, after: TileId, limit: int) -> tuple[TileId, ...]:
+        rows = await self._log.fetch_all("tile_ids", log, after.level, after.number, limit)
+        return tuple(TileId(level, number) for level, number in rows)
+
     async def leaves(self, *, first: int, limit: int, log: int | None = None) -> tuple[Leaf, ...]:
         rows = await self._log.fetch_all("leaves", await self._number(log), first, limit)
         return tuple(leaf_of(row) for row in rows)

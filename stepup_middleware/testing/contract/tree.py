@@ -92,6 +92,10 @@ class TreeContract:
             TileId(0, 3): total % 256 * 32,
             TileId(1, 0): total // 256 * 32,
         }
+        shown = await store.records.tile_ids(log=1, after=TileId(-1, 0), limit=3)
+        assert shown == (TileId(0, 0), TileId(0, 1), TileId(0, 2))
+        assert await store.records.tile_ids(log=1, after=shown[-1], limit=9) == (TileId(0, 3), TileId(1, 0))
+        assert (await store.records.next_log(0), await store.records.next_log(1)) == (1, None)
 
     async def test_an_empty_log_has_an_empty_tree(self, store: HotState) -> None:
         step, seen = await store.records.integrate(origin=ORIGIN, seen=SeenTree())

@@ -21,6 +21,19 @@ ORDER BY a.seq;
 -- name: refuse_record
 UPDATE stepup.audit SET refused = $2 WHERE id = $1 AND refused IS NULL;
 
+-- name: next_log
+-- The lowest number of a log above this one, whatever there is of it.
+SELECT min(o.log) FROM (
+    SELECT min(t.log) AS log FROM stepup.trees AS t WHERE t.log > $1
+    UNION ALL SELECT min(l.log) FROM stepup.leaves AS l WHERE l.log > $1
+    UNION ALL SELECT min(i.log) FROM stepup.tiles AS i WHERE i.log > $1
+    UNION ALL SELECT min(c.log) FROM stepup.checkpoints AS c WHERE c.log > $1
+) AS o;
+
+-- name: tile_ids
+SELECT level, number FROM stepup.tiles
+WHERE log = $1 AND (level, number) > ($2, $3) ORDER BY level, number LIMIT $4;
+
 -- name: leaves
 SELECT log, idx, record_id, entry FROM stepup.leaves WHERE log = $1 AND idx >= $2 ORDER BY idx LIMIT $3;
 

@@ -1,0 +1,328 @@
+"""Verify a whole log as its database has it: every record, every leaf, every tile and every checkpoint.
+
+Nothing that the database says about itself is believed: the walk ends where the rows end, and every column is compared
+with what the record itself says. Memory does not grow with the log, but for two bits a leaf.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+from hashlib import sha256
+
+from stepup_middleware.core.canonical import canonical_json
+from stepup_middleware.core.events import EventName
+from stepup_middleware.core.moments import iso, to_micros
+from stepup_middleware.core.retention import later_by_years
+from stepup_middleware.log.records import RECORD, RowMacs
+from stepup_middleware.log.stored import StoredRecord
+from stepup_middleware.stores.records import AuditLog
+
+from .findings import LogFinding, LogSummary
+from .prompts import Placed, PromptJudge
+from .record import read_record_at
+from .tree_walk import LOWEST, TreeWalk, Walked
+from .trust import Trust
+
+_RECORDS = 1000  # read at a time
+_TAIL = timedelta(minutes=1, seconds=30)  # how old a leaf under no checkpoint yet may be: one is signed each minute
+_MOST_WAITING = 10_000  # records without a leaf that are looked for again at the end
+_LATE = frozenset({EventName.ACTION_COMPLETED.value})  # may be written long after it happened: the store was away
+_REPLACED = "\N{REPLACEMENT CHARACTER}"
+_MEMBERS = 24  # of a body, with its salt
+
+Assertion = tuple[int, bytes, bytes, bytes, bytes]
+CheckAssertions = Callable[[Sequence[Assertion]], Awaitable[Sequence[bool]]]
+"""Verify many assertions, each as ``core.proofs.SignatureHolds`` does: on all cores, where there are several."""
+
+
+class LogVerifier:
+    """One verification of a log. ``summary`` tells how far it came.
+
+    ``now`` is the time of it, aware. ``macs`` are those of the installation, where the auditor has its secret key.
+    ``check_assertions`` None leaves the events and proofs out: hashes, tree, columns and checkpoints alone. ``settle``
+    waits as long as the app may take to give a record its leaf.
+    """
+
+    def __init__(
+        self,
+        log: AuditLog,
+        trust: Trust,
+        *,
+        now: datetime,
+        macs: RowMacs | None = None,
+        check_assertions: CheckAssertions | None = None,
+        settle: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.summary = LogSummary()
+        self._log = log
+        self._trust = trust
+        self._now = now
+        self._macs = macs
+        self._check_assertions = check_assertions
+        self._settle = settle
+        self._walks: dict[int, Walked] = {}
+        self._assertions: list[tuple[StoredRecord, Assertion]] = []
+        self._waiting: dict[str, StoredRecord] = {}
+        self._judged: StoredRecord
+        self._prompts = PromptJudge(log, today=now, rp_id=trust.rp_id, holds=self._hold_back, summary=self.summary)
+
+    async def run(self, *, told: Callable[[str, int], None] | None = None) -> AsyncIterator[LogFinding]:
+        """Yield every finding. ``told`` is called with what is counted, ``leaves`` or ``records``, and how many."""
+        async for finding in self._run(told or (lambda what, count: None)):
+            self.summary.count(finding)
+            yield finding
+
+    async def _run(self, told: Callable[[str, int], None]) -> AsyncIterator[LogFinding]:
+        number, trees = LOWEST, await self._log.trees()
+        while (found := await self._log.next_log(number)) is not None:
+            number = found
+            state = trees[number - 1] if 0 < number <= len(trees) else None
+            walk = TreeWalk(
+                self._log, number, state, trust=self._trust, macs=self._macs, today=self._now, summary=self.summary
+            )
+            async for finding in walk.run():
+                told("leaves", self.summary.leaves)
+                yield finding
+            self._walks[number] = walk.walked
+            self.summary.origins.append(walk.walked.origin or "")
+        async for finding in self._records(told):
+            yield finding
+        for walked in self._walks.values():
+            async for finding in self._missing(walked):
+                yield finding
+        async for finding in self._still_waiting():
+            yield finding
+        for finding in self._conclusions():
+            yield finding
+
+    # records
+
+    async def _records(self, told: Callable[[str, int], None]) -> AsyncIterator[LogFinding]:
+        after = LOWEST
+        while batch := await self._log.stored_records(after=after, limit=_RECORDS):
+            after = batch[-1].seq
+            for row in batch:
+                for finding in self._record(row):
+                    yield finding
+                if self._check_assertions is not None:
+                    async for finding in self._event(row):
+                        yield finding
+            self.summary.records += len(batch)
+            told("records", self.summary.records)
+            async for finding in self._proved():
+                yield finding
+
+    def _record(self, row: StoredRecord) -> Sequence[LogFinding]:
+        """Compare a record with its entry, its leaf and its columns."""
+        place = self._place(row)
+        return place if self._fits(row) else [*self._why_not(row), *place]
+
+    @staticmethod
+    def _fits(row: StoredRecord) -> bool:
+        """Tell whether a record's body, entry, leaf and columns fit together; slower, ``_why_not`` says why not."""
+        try:
+            body = row.body
+            fields = json.loads(body)
+            at = fields["at"]
+            moment = datetime.fromisoformat(at)
+            entry = (
+                f'{{"at":"{at}","body_sha256":"{sha256(body.encode()).hexdigest()}",'
+                f'"keep_until":"{_keep_until(at[:10], fields["retention_years"])}","v":1}}'
+            )
+            token = fields["data"].get("token") if fields["event"] == EventName.ACTION_AUTHORIZED else None
+            return (
+                row.entry == entry
+                and (row.leaf is None or row.leaf.entry == entry)
+                and row.workspace == fields["workspace"]
+                and row.subject == fields["subject"]
+                and row.event == fields["event"]
+                and row.outcome == fields["outcome"]
+                and row.purpose == fields["purpose"]
+                and row.prompt == fields["prompt"]
+                and row.at == to_micros(moment)
+                and (None if row.token is None else str(row.token)) == token
+                and row.id[:12] == f"{row.at // 1000:012x}"
+                and len(fields) == _MEMBERS
+                and iso(moment) == at
+                and canonical_json(fields) == body
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            return False
+
+    def _why_not(self, row: StoredRecord) -> Sequence[LogFinding]:
+        found: list[LogFinding] = []
+        where = f"seq {row.seq}"
+
+        def wrong(field: str, problem: str) -> None:
+            found.append(LogFinding(where=where, field=field, problem=problem, record_id=row.id))
+
+        if not _are_texts(row.body, row.entry, row.id):
+            wrong("body", "id, body and entry are texts")
+            return found
+        read = read_record_at(where, row.entry, row.body)
+        for finding in read.findings:
+            wrong(finding.field.removeprefix(f"{where}."), finding.problem)
+        if row.leaf is not None and row.leaf.entry != row.entry:
+            wrong("entry", f"is not the entry of its leaf, {_leaf(row)}")
+        event = read.event
+        if event is None:
+            return found
+        for column, stored, said in (
+            ("workspace", row.workspace, event.workspace_id),
+            ("subject", row.subject, event.subject_id),
+            ("event", row.event, event.event.value),
+            ("outcome", row.outcome, event.outcome.value),
+            ("purpose", row.purpose, event.purpose),
+            ("prompt", row.prompt, event.prompt_id),
+            ("token", row.token, event.as_event().token_id),
+            ("at", row.at, to_micros(event.at)),
+        ):
+            if stored != said and not (isinstance(said, str) and stored == said.replace("\0", _REPLACED)):
+                wrong(column, f"is not what the body says: {stored!r} beside {said!r}")
+        if row.id[:12] != f"{to_micros(event.at) // 1000:012x}":
+            wrong("id", "does not begin with the time of the body")
+        return found
+
+    def _place(self, row: StoredRecord) -> Sequence[LogFinding]:
+        """Compare a record with its place in the tree, and its MAC."""
+        found: list[LogFinding] = []
+
+        def wrong(field: str, problem: str, *, unverifiable: bool = False) -> None:
+            where = f"seq {row.seq}"
+            finding = LogFinding(
+                where=where, field=field, problem=problem, unverifiable=unverifiable, record_id=str(row.id)
+            )
+            found.append(finding)
+
+        if self._macs is not None:
+            mac = row.mac if isinstance(row.mac, bytes) else None
+            if not self._macs.holds(RECORD, {"id": str(row.id), "entry": str(row.entry)}, mac):
+                known = mac is not None and mac[:4] in self._macs.key_ids
+                if row.leaf is None or known or mac is None:
+                    wrong("mac", "is no MAC of this installation over id and entry: somebody else wrote or altered it")
+                else:
+                    wrong("mac", "was made with a key that was not given", unverifiable=True)
+        if row.leaf is None:
+            if row.refused is not None:
+                wrong(
+                    "refused", f"the record was refused a leaf ({row.refused}): the app did not write it as it stands"
+                )
+            elif len(self._waiting) < _MOST_WAITING:
+                self._waiting[str(row.id)] = row
+            return found
+        walked = self._walks.get(row.leaf.log)
+        if walked is None or row.leaf.index >= walked.size:
+            return found  # it has got its leaf since the tree was walked
+        walked.seen.add(row.leaf.index)
+        if row.leaf.index in walked.early and row.event not in _LATE:
+            wrong("at", walked.early[row.leaf.index])
+        return found
+
+    # events and proofs
+
+    async def _event(self, row: StoredRecord) -> AsyncIterator[LogFinding]:
+        read = read_record_at("", row.entry, row.body) if _are_texts(row.body, row.entry) else None
+        if read is None or read.event is None:
+            for finding in self._why_not(row) if self._fits(row) else ():
+                yield finding
+            return
+        place = None if row.leaf is None else (row.leaf.log, row.leaf.index)
+        self._judged = row
+        async for finding in self._prompts.judge(Placed(replace(read.event, seq=row.seq, id=row.id), place)):
+            yield finding
+
+    def _hold_back(
+        self, algorithm: int, public_key: bytes, authenticator_data: bytes, client_data_json: bytes, signature: bytes
+    ) -> bool:
+        """Keep an assertion for later, when many are verified together."""
+        assertion = (algorithm, public_key, authenticator_data, client_data_json, signature)
+        self._assertions.append((self._judged, assertion))
+        return True
+
+    async def _proved(self) -> AsyncIterator[LogFinding]:
+        if self._check_assertions is None or not self._assertions:
+            return
+        kept, self._assertions = self._assertions, []
+        held = await self._check_assertions([assertion for _, assertion in kept])
+        for (record, _), holds in zip(kept, held, strict=True):
+            if not holds:
+                yield LogFinding(
+                    where=f"seq {record.seq}",
+                    field="body.data.proof.signature",
+                    problem="does not verify under public_key over authenticator_data and client_data_json",
+                    record_id=record.id,
+                )
+
+    # what is not there
+
+    async def _missing(self, walked: Walked) -> AsyncIterator[LogFinding]:
+        """Yield the leaves whose bodies are gone before their time."""
+        for index in walked.seen.absent(walked.size):
+            if index in walked.over:
+                self.summary.purged += 1
+                continue
+            leaf = (await self._log.leaves(first=index, limit=1, log=walked.number))[:1]
+            yield LogFinding(
+                where=f"leaf {index}" if walked.number == 1 else f"log {walked.number} leaf {index}",
+                field="record_id",
+                problem="its record is gone, and was to be kept: no purge took it",
+                record_id=leaf[0].record_id if leaf else None,
+            )
+
+    async def _still_waiting(self) -> AsyncIterator[LogFinding]:
+        """Yield the records that have no leaf, though the app had time to give them one."""
+        if self._waiting and self._settle is not None:
+            await self._settle()
+        ids = list(self._waiting)
+        for first in range(0, len(ids), _RECORDS):
+            for id_ in await self._log.leaves_of(ids[first : first + _RECORDS]):
+                self._waiting.pop(id_, None)
+        self.summary.waiting = len(self._waiting)
+        oldest = to_micros(self._now - _TAIL)
+        for row in self._waiting.values():
+            if self._macs is None or not isinstance(row.at, int) or row.at < oldest:
+                problem = "the record has no leaf: the app does not run, or somebody else wrote it"
+                yield LogFinding(
+                    where=f"seq {row.seq}", field="leaf", problem=problem, unverifiable=True, record_id=row.id
+                )
+
+    def _conclusions(self) -> Sequence[LogFinding]:
+        """Return what cannot be told for want of keys and checkpoints."""
+        found: list[LogFinding] = []
+
+        def untold(where: str, field: str, problem: str) -> None:
+            found.append(LogFinding(where=where, field=field, problem=problem, unverifiable=True))
+
+        if not self._trust.log_keys:
+            untold("log", "vkey", "no trusted vkey of the log was given: nothing tells who signed the checkpoints")
+        if not self._trust.checkpoints:
+            problem = "no checkpoint from outside the database was given: an older copy of it would look like this one"
+            untold("log", "checkpoint", problem)
+        origins = {walked.origin for walked in self._walks.values()}
+        for kept in self._trust.checkpoints:
+            if kept.origin not in origins:
+                problem = f"is of the log {kept.origin}, which this database does not have"
+                found.append(LogFinding(where=f"kept checkpoint {kept.size}", field="origin", problem=problem))
+        tail = iso(self._now - _TAIL)[:19]
+        for walked in self._walks.values():
+            if walked.tail_at is not None and walked.tail_at[:19] < tail:
+                problem = f"{walked.size - walked.covered} leaves, from {walked.covered} on, are under no checkpoint"
+                untold(f"leaf {walked.covered}", "checkpoint", f"{problem} that a trusted key signed")
+        return found
+
+
+@lru_cache(maxsize=4096)
+def _keep_until(day: str, years: int) -> str:
+    return later_by_years(datetime.fromisoformat(day), years).date().isoformat()
+
+
+def _are_texts(*values: object) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _leaf(row: StoredRecord) -> str:
+    return "none" if row.leaf is None else f"leaf {row.leaf.index}"

@@ -7,6 +7,7 @@
     ├── StepUpRequired            control flow: the gate stops the request, the middleware answers (``core.refusals``)
     ├── CeremonyError             the person's (or an attacker's) proof did not hold; ``reason`` is for the log
     ├── PolicyError               a policy write that must not be saved
+    ├── EvidenceError             evidence cannot be made of this step-up now: no leaf yet, or no signed checkpoint
     ├── TooManyFollowers          the log is followed in as many places as are served at once
     └── StoreError                the store cannot be used; wraps the driver's error once, at the edge
         └── StoreTimeoutError     the store answered too late
@@ -93,3 +94,7 @@ class StoreError(StepUpError):
 
 class StoreTimeoutError(StoreError):
     """The store did not answer within its timeout. The outcome is unknown and treated as a refusal."""
+
+
+class EvidenceError(StepUpError):
+    """Evidence cannot be made of this step-up now; the message says why, and what to do."""

@@ -30,6 +30,7 @@ from .trust import Trust
 _RECORDS = 1000  # read at a time
 _TAIL = timedelta(minutes=1, seconds=30)  # how old a leaf under no checkpoint yet may be: one is signed each minute
 _MOST_WAITING = 10_000  # records without a leaf that are looked for again at the end
+_COMMIT = 10_000_000  # microseconds within which transactions may commit in another order than they took their numbers
 _LATE = frozenset({EventName.ACTION_COMPLETED.value})  # may be written long after it happened: the store was away
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 _MEMBERS = 24  # of a body, with its salt
@@ -68,6 +69,7 @@ class LogVerifier:
         self._assertions: list[tuple[StoredRecord, Assertion]] = []
         self._waiting: dict[str, StoredRecord] = {}
         self._judged: StoredRecord
+        self._last = ((0, -1), 0)  # the leaf that is furthest on, and the time of its record
         self._prompts = PromptJudge(log, today=now, rp_id=trust.rp_id, holds=self._hold_back, summary=self.summary)
 
     async def run(self, *, told: Callable[[str, int], None] | None = None) -> AsyncIterator[LogFinding]:
@@ -77,20 +79,34 @@ class LogVerifier:
             yield finding
 
     async def _run(self, told: Callable[[str, int], None]) -> AsyncIterator[LogFinding]:
-        number, trees = LOWEST, await self._log.trees()
+        number = LOWEST
+        try:
+            trees = await self._log.trees()
+        except (TypeError, ValueError) as error:
+            trees = ()
+            problem = f"has a value that no honest writer gave it: {error}"
+            yield LogFinding(where="log", field="trees", problem=problem)
         while (found := await self._log.next_log(number)) is not None:
             number = found
             state = trees[number - 1] if 0 < number <= len(trees) else None
             walk = TreeWalk(
                 self._log, number, state, trust=self._trust, macs=self._macs, today=self._now, summary=self.summary
             )
-            async for finding in walk.run():
-                told("leaves", self.summary.leaves)
-                yield finding
+            try:
+                async for finding in walk.run():
+                    yield finding
+            except (TypeError, ValueError) as error:
+                problem = f"a row has a value that no honest writer gave it: {error}"
+                yield LogFinding(where=f"log {number}", field="trees, leaves, tiles or checkpoints", problem=problem)
+            told("leaves", self.summary.leaves)
             self._walks[number] = walk.walked
             self.summary.origins.append(walk.walked.origin or "")
-        async for finding in self._records(told):
-            yield finding
+        try:
+            async for finding in self._records(told):
+                yield finding
+        except TypeError as error:
+            problem = f"a row has a value that no honest writer gave it: {error}"
+            yield LogFinding(where="log", field="audit", problem=problem)
         for walked in self._walks.values():
             async for finding in self._missing(walked):
                 yield finding
@@ -215,9 +231,14 @@ class LogVerifier:
                 self._waiting[str(row.id)] = row
             return found
         walked = self._walks.get(row.leaf.log)
-        if walked is None or row.leaf.index >= walked.size:
-            return found  # it has got its leaf since the tree was walked
+        if walked is None or not 0 <= row.leaf.index < walked.size:
+            return found  # it has got its leaf since the tree was walked, or none of this tree: the walk has said so
         walked.seen.add(row.leaf.index)
+        place = (row.leaf.log, row.leaf.index)
+        if place > self._last[0]:
+            self._last = (place, row.at)
+        elif row.refused is None and abs(row.at - self._last[1]) > _COMMIT:
+            wrong("seq", "the order of serial numbers is not that of the leaves: a record was moved")
         if row.leaf.index in walked.early and row.event not in _LATE:
             wrong("at", walked.early[row.leaf.index])
         return found

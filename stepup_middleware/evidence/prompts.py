@@ -76,7 +76,7 @@ class PromptJudge:
             known = await self._enrolment(record.workspace_id, record.subject_id, record.factor_id, record.seq)
             if known is not None:
                 yield _finding(record, "factor_id", f"was enrolled before, by seq {known.seq}")
-            self._enrolments.put(record.factor_id, record)
+            self._enrolments.put(_key(record.workspace_id, record.subject_id, record.factor_id), record)
         if record.event not in _SPINE:
             return
         token = record.as_event().token_id
@@ -140,17 +140,22 @@ class PromptJudge:
 
     async def _enrolment(self, workspace: str, subject: str, factor_id: str, before: int) -> AuditRecord | None:
         """Return the first enrolment of a factor before a record. It outlives every proof that may be made with it."""
-        kept = self._enrolments.get(factor_id)
+        key = _key(workspace, subject, factor_id)
+        kept = self._enrolments.get(key)
         if kept is not None:
             return kept
         wanted, after = AuditFilter(event=EventName.FACTOR_ENROLLED, subject=subject), 0
         while batch := await self._log.audit_after(workspace, wanted, after=after, limit=_FOUND):
             for record in batch:
                 if record.factor_id == factor_id and record.seq < before:
-                    self._enrolments.put(factor_id, record)
+                    self._enrolments.put(key, record)
                     return record
             after = batch[-1].seq
         return None
+
+
+def _key(*names: str) -> str:
+    return "\0".join(names)
 
 
 def _finding(record: AuditRecord, field: str, problem: str) -> LogFinding:

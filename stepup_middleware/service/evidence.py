@@ -18,6 +18,7 @@ from stepup_middleware.core.verification import Report, verify_bundle
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.records import AuditLog
 
+from .assertions import signature_holds
 from .heads import HeadKeeper
 
 _BATCH = 500
@@ -30,21 +31,6 @@ def evidence_schema() -> Mapping[str, Any]:
     text = files("stepup_middleware").joinpath("schemas", "evidence-1.json").read_text(encoding="utf-8")
     schema: Mapping[str, Any] = json.loads(text)
     return schema
-
-
-def signature_holds(
-    algorithm: int, public_key: bytes, authenticator_data: bytes, client_data_json: bytes, signature: bytes
-) -> bool:
-    """Tell whether an assertion verifies under a COSE_Key of this very algorithm. Never raises."""
-    from stepup_middleware.ceremonies.authentication import verify_assertion_signature
-    from stepup_middleware.ceremonies.cose import load_key  # loads webauthn, which takes 70 ms
-
-    try:
-        if load_key(public_key)[1] != algorithm:
-            return False
-    except Exception:  # of the decoder or of the key: either way, nothing holds under it
-        return False
-    return verify_assertion_signature(public_key, authenticator_data, client_data_json, signature)
 
 
 def judge(bundle: object, trust: Trust) -> Report:

@@ -17,8 +17,8 @@ from stepup_middleware.core.sequence import check_events, is_canonical
 from stepup_middleware.core.trust import Trust
 from stepup_middleware.stores.records import AuditLog
 
+from .assertions import signature_holds
 from .audit import batches
-from .evidence import signature_holds
 
 _REMEMBERED = 1000  # prompts, and enrolments, kept in memory; others are looked up in the log
 _HEADS = 100  # heads of one chain read at a time

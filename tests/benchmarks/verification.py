@@ -20,7 +20,7 @@ from time import perf_counter, process_time
 
 from stepup_middleware.core.heads import HeadKey
 from stepup_middleware.core.trust import Trust
-from stepup_middleware.service.evidence import signature_holds
+from stepup_middleware.service.assertions import signature_holds
 from stepup_middleware.service.heads import HeadKeeper
 from stepup_middleware.service.verification import LogVerifier
 from stepup_middleware.stores.sqlite import SQLiteStore

@@ -18,7 +18,7 @@ from stepup_middleware.log.checkpoints import Checkpoint
 from stepup_middleware.log.keys import LOG_TYPES, WITNESS_TYPES, SigningKey, sign_checkpoint
 from stepup_middleware.log.merkle import Range, Subtree, hash_children, hash_leaf, hash_range, inclusion_ranges
 from stepup_middleware.log.records import Entry, entry_of, salt_body
-from stepup_middleware.service.evidence import signature_holds
+from stepup_middleware.service.assertions import signature_holds
 from tests.evidence.generator import RP_ID, Generator, Log
 
 ORIGIN = "log.example.com/stepup"

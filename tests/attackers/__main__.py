@@ -1,0 +1,41 @@
+"""Try everything that somebody with the tables and no key can do to a log, and print what verifying finds.
+
+``python -m tests.attackers`` tries every third alteration on a SQLite file; ``--every 1`` all, ``--postgres`` there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.stores.servers import DATABASE, running_postgres
+
+from .attacked import Attacked, AttackedPostgres, AttackedSQLite, attack, honest, table_of
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--every", type=int, default=3)
+    parser.add_argument("--postgres", action="store_true")
+    given = parser.parse_args()
+
+    async def run(database: Attacked) -> int:
+        tallies = await attack(database, await honest(database), every_nth=given.every)
+        sys.stdout.write(table_of(tallies))
+        undetected = [what for tally in tallies.values() for what in tally.undetected]
+        sys.stdout.write("".join(f"undetected: {what}\n" for what in undetected))
+        return 1 if undetected else 0
+
+    if not given.postgres:
+        with tempfile.TemporaryDirectory() as folder:
+            return asyncio.run(run(AttackedSQLite(Path(folder) / "log.db")))
+    with running_postgres() as server:
+        asyncio.run(server.create_database(DATABASE))
+        return asyncio.run(run(AttackedPostgres(asyncio.run(server.empty_database(DATABASE)))))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,291 @@
+"""A log in a real database, and what verifying says of it after somebody was at its tables."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.evidence.database import LogVerifier
+from stepup_middleware.evidence.findings import LogFinding
+from stepup_middleware.evidence.report import EvidenceVerdict
+from stepup_middleware.evidence.trust import Trust
+from stepup_middleware.log.checkpoints import Checkpoint
+from stepup_middleware.log.integrator import SeenTree
+from stepup_middleware.log.keys import LOG_TYPES, SigningKey, sign_checkpoint
+from stepup_middleware.log.stored import StoredCheckpoint
+from stepup_middleware.service.assertions import hold
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.records import AuditLog
+from stepup_middleware.stores.sql.store import SQLStore
+from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
+from stepup_middleware.testing.contract.values import MACS, ORIGIN
+from tests.evidence.generator import Generator, make_keys
+
+from .alterations import ORDER, Alteration, Tables, every
+
+PATIENT = timedelta(seconds=30)
+LOG_KEYS = tuple(SigningKey.generate(ORIGIN, type_) for type_ in LOG_TYPES)
+STEP_UPS = 6
+
+
+def events(seed: int) -> tuple[list[AuditEvent], datetime]:
+    """Return the events of some step-ups, and a moment after them. The first were a year and more ago."""
+    generator = Generator(seed, make_keys())
+    made: list[AuditEvent] = []
+    for number in range(STEP_UPS):
+        log, bundle = generator.step_up(plain=True)
+        del bundle
+        batch = sorted((record.as_event() for kept in log.records.values() for record in kept), key=lambda e: e.at)
+        if number == 0:
+            made += [
+                replace(batch[0], name=EventName.BLOCKED, at=batch[0].at - timedelta(days=900 - n),
+                        prompt_id=f"old-{n}",
+                        factor_kind=None, factor_id="", data={}, retention_years=1)
+                for n in range(3)
+            ]  # fmt: skip
+        made += batch
+    return made, generator.now + timedelta(seconds=2)
+
+
+@dataclass
+class Base:
+    """The honest log: its tables, those of earlier moments, and the checkpoints that somebody kept elsewhere."""
+
+    tables: Tables
+    earlier: Mapping[int, Tables]
+    kept: Sequence[Checkpoint]
+    now: datetime
+
+    def trust(self, kept: Sequence[Checkpoint] | None = None) -> Trust:
+        keys = [key.verifier for key in LOG_KEYS]
+        return Trust(log_keys=keys, checkpoints=self.kept[-1:] if kept is None else kept, rp_id="example.com")
+
+
+class Attacked:
+    """A database whose log is replaced, table by table."""
+
+    async def read(self) -> Tables:
+        raise NotImplementedError
+
+    async def write(self, tables: Tables) -> None:
+        """Replace these tables by these rows."""
+        raise NotImplementedError
+
+    def log(self) -> AbstractAsyncContextManager[AuditLog]:
+        """Open the log to read it."""
+        raise NotImplementedError
+
+    def writer(self) -> SQLStore:
+        raise NotImplementedError
+
+    async def strip(self) -> None:
+        """Drop every trigger, constraint and index that could stand in the way."""
+        raise NotImplementedError
+
+    async def found(
+        self, trust: Trust, now: datetime, *, with_key: bool = True
+    ) -> tuple[EvidenceVerdict, list[LogFinding]]:
+        """Verify the log as it is."""
+
+        async def check(assertions: Any) -> list[bool]:
+            return hold(assertions)
+
+        async with self.log() as log:
+            verifier = LogVerifier(log, trust, now=now, macs=MACS if with_key else None, check_assertions=check)
+            findings = [finding async for finding in verifier.run()]
+        return verifier.summary.verdict, findings
+
+
+class AttackedSQLite(Attacked):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def writer(self) -> SQLStore:
+        return SQLiteStore(self.path, timeout=PATIENT)
+
+    @asynccontextmanager
+    async def log(self) -> AsyncIterator[AuditLog]:
+        async with SQLiteLog(self.path) as log:
+            yield log
+
+    async def read(self) -> Tables:
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.row_factory = sqlite3.Row
+            return {name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")] for name in ORDER}  # noqa: S608
+
+    async def strip(self) -> None:
+        with closing(sqlite3.connect(self.path)) as connection:
+            made = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+            for name in [name for type_, name, _ in made if type_ == "trigger"]:
+                connection.execute(f"DROP TRIGGER {name}")
+            for table in ORDER:
+                connection.execute(f"CREATE TABLE bare AS SELECT * FROM {table}")  # noqa: S608
+                connection.execute(f"DROP TABLE {table}")
+                connection.execute(f"ALTER TABLE bare RENAME TO {table}")
+            for sql in [sql for type_, _, sql in made if type_ == "index" and " ON audit " in sql]:
+                connection.execute(sql.replace("UNIQUE ", ""))
+
+    async def write(self, tables: Tables) -> None:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute("PRAGMA synchronous = OFF")
+            for name, rows in tables.items():
+                connection.execute(f"DELETE FROM {name}")  # noqa: S608
+                for row in rows:
+                    places = ", ".join("?" * len(row))
+                    connection.execute(f"INSERT INTO {name} ({', '.join(row)}) VALUES ({places})", list(row.values()))  # noqa: S608
+
+
+class AttackedPostgres(Attacked):
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+
+    def writer(self) -> SQLStore:
+        return PostgresStore(self.dsn, timeout=PATIENT)
+
+    @asynccontextmanager
+    async def log(self) -> AsyncIterator[AuditLog]:
+        async with PostgresStore(self.dsn, timeout=PATIENT) as store:
+            yield store
+
+    async def read(self) -> Tables:
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            found = {name: await connection.fetch(f"SELECT * FROM stepup.{name}") for name in ORDER}  # noqa: S608
+            return {name: [dict(row) for row in rows] for name, rows in found.items()}
+        finally:
+            await connection.close()
+
+    async def strip(self) -> None:
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            for name in ORDER:
+                await connection.execute(f"ALTER TABLE stepup.{name} DISABLE TRIGGER ALL")
+                found = await connection.fetch(
+                    "SELECT conname FROM pg_constraint WHERE conrelid = $1::regclass AND contype IN ('p', 'u', 'c')",
+                    f"stepup.{name}",
+                )
+                for (constraint,) in found:
+                    await connection.execute(f'ALTER TABLE stepup.{name} DROP CONSTRAINT "{constraint}" CASCADE')
+            for (index,) in await connection.fetch(
+                "SELECT indexname FROM pg_indexes WHERE schemaname = 'stepup' AND tablename = ANY($1)", list(ORDER)
+            ):
+                await connection.execute(f"DROP INDEX stepup.{index}")
+            for name in ORDER:
+                columns = await connection.fetch(
+                    "SELECT column_name FROM information_schema.columns "
+                    "WHERE table_schema = 'stepup' AND table_name = $1",
+                    name,
+                )
+                for (column,) in columns:
+                    await connection.execute(f"ALTER TABLE stepup.{name} ALTER COLUMN {column} DROP NOT NULL")
+        finally:
+            await connection.close()
+
+    async def write(self, tables: Tables) -> None:
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            async with connection.transaction():
+                for name, rows in tables.items():
+                    await connection.execute(f"DELETE FROM stepup.{name}")  # noqa: S608
+                    for row in rows:
+                        places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+                        text = f"INSERT INTO stepup.{name} ({', '.join(row)}) OVERRIDING SYSTEM VALUE VALUES ({places})"  # noqa: S608
+                        await connection.execute(text, *row.values())
+        finally:
+            await connection.close()
+
+
+async def honest(database: Attacked, seed: int = 5) -> Base:
+    """Write a log as the app would, with its leaves and three checkpoints; the oldest records are purged."""
+    made, now = events(seed)
+    sizes = [len(made) // 3, 2 * len(made) // 3, len(made)]
+    kept: list[Checkpoint] = []
+    earlier: dict[int, Tables] = {}
+    async with database.writer().use(MACS) as store:
+        seen, written = SeenTree(), 0
+        for size in sizes:
+            await store.append(made[written:size])
+            written = size
+            _, seen = await store.integrate(origin=ORIGIN, seen=seen)
+            checkpoint = Checkpoint(ORIGIN, seen.size, seen.root)
+            signed_at = int(made[size - 1].at.timestamp()) + 1
+            note = str(sign_checkpoint(checkpoint, LOG_KEYS, signed_at))
+            await store.add_checkpoint(StoredCheckpoint(log=1, size=seen.size, note=note))
+            kept.append(checkpoint)
+            if size != sizes[-1]:
+                earlier[size] = await database.read()
+    await database.strip()
+    tables = dict(await database.read())
+    tables["audit"] = [row for row in tables["audit"] if not row["prompt"].startswith("old-")]  # as a purge leaves it
+    await database.write({"audit": tables["audit"]})
+    return Base(tables=tables, earlier=earlier, kept=kept, now=now)
+
+
+# of a record that has its leaf: serial numbers, why it was refused one before, and what other columns are counted by
+DECIDES_NOTHING = ("seq", "refused", "high", "chain", "link", "previous", "hash")
+
+
+def granted(alteration: Alteration, *, with_key: bool) -> str | None:
+    """Return why the guide grants an alteration, None where it must be found."""
+    table, _, rest = alteration.what.partition(".")
+    column = rest.partition(" ")[0]
+    if alteration.kind == "one column" and table == "audit" and column in DECIDES_NOTHING:
+        return "decides nothing: no body and no order of the log says it"
+    if alteration.kind == "one column" and not with_key and (table, column) in (("audit", "mac"), ("trees", "mac")):
+        return "a MAC, which who has no secret key cannot judge, and which decides nothing once there is a leaf"
+    if alteration.kind == "neighbours in time exchanged":
+        return "serial numbers of records that were written within ten seconds: the order is that of the leaves"
+    if alteration.what.startswith("checkpoints"):
+        return "a copy of a checkpoint, which a later one covers"
+    return None
+
+
+@dataclass
+class Tally:
+    """How many alterations of a kind were tried, found, and granted; and what was found by nobody."""
+
+    tried: int = 0
+    found: int = 0
+    granted: int = 0
+    undetected: list[str] = field(default_factory=list)
+
+
+async def attack(database: Attacked, base: Base, *, every_nth: int = 1, first: int = 0) -> dict[str, Tally]:
+    """Try each nth alteration of a log, verify it with the secret key and without, and put the log back."""
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    before: Tables = {}
+    for alteration in islice(every(base.tables, base.earlier), first, None, every_nth):
+        await database.write({**{name: base.tables[name] for name in before}, **alteration.tables})
+        before = alteration.tables
+        tally = tallies[alteration.kind]
+        for with_key in (True, False):
+            verdict, _ = await database.found(base.trust(), base.now, with_key=with_key)
+            tally.tried += 1
+            if verdict is not EvidenceVerdict.VERIFIED:
+                tally.found += 1
+            elif granted(alteration, with_key=with_key):
+                tally.granted += 1
+            else:
+                tally.undetected.append(f"{alteration.what}, {'with' if with_key else 'without'} the secret key")
+    return tallies
+
+
+def table_of(tallies: Mapping[str, Tally]) -> str:
+    """Return the table of a run."""
+    lines = [("what was done to the tables", "tried", "found", "granted", "undetected")]
+    lines += [
+        (kind, str(tally.tried), str(tally.found), str(tally.granted), str(len(tally.undetected)))
+        for kind, tally in sorted(tallies.items())
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines) + "\n"

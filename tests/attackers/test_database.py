@@ -1,0 +1,59 @@
+"""Who can write to every table of the log, and has no key, alters nothing undetected but what decides nothing.
+
+By default a part of the alterations is tried; ``-m exhaustive`` tries all, and ``python -m tests.attackers`` prints the
+table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stepup_middleware.evidence.report import EvidenceVerdict
+from tests.stores.servers import DATABASE, running_postgres
+
+from .alterations import every
+from .attacked import Attacked, AttackedPostgres, AttackedSQLite, attack, honest
+
+WHOLE = pytest.param(1, id="all", marks=pytest.mark.exhaustive)
+
+
+@pytest.fixture(params=["sqlite", "postgres"], scope="module")
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
+    if request.param == "sqlite":
+        yield AttackedSQLite(Path(tmp_path_factory.mktemp("log")) / "log.db")
+        return
+    with running_postgres() as server:
+        asyncio.run(server.create_database(DATABASE))
+        yield AttackedPostgres(asyncio.run(server.empty_database(DATABASE)))
+
+
+@pytest.mark.parametrize("every_nth", [pytest.param(97, id="part"), WHOLE])
+async def test_A20_nothing_that_is_written_to_the_tables_without_a_key_passes(
+    database: Attacked, every_nth: int
+) -> None:
+    base = await honest(database)
+    assert sum(1 for _ in every(base.tables, base.earlier)) > 2000
+    for with_key in (True, False):
+        verdict, findings = await database.found(base.trust(), base.now, with_key=with_key)
+        assert (verdict, findings) == (EvidenceVerdict.VERIFIED, [])
+    tallies = await attack(database, base, every_nth=every_nth)
+    assert {kind: tally.undetected for kind, tally in tallies.items() if tally.undetected} == {}
+    assert sum(tally.found for tally in tallies.values()) > 100
+
+
+async def test_A21_with_no_checkpoint_from_elsewhere_no_log_is_called_whole(tmp_path: Path) -> None:
+    database = AttackedSQLite(tmp_path / "log.db")
+    base = await honest(database)
+    verdict, findings = await database.found(base.trust(kept=()), base.now)
+    assert verdict is EvidenceVerdict.NOT_VERIFIABLE
+    assert ["no checkpoint from outside" in finding.problem for finding in findings] == [True]
+    for size, older in base.earlier.items():
+        await database.write(older)
+        assert (await database.found(base.trust(kept=()), base.now))[0] is EvidenceVerdict.NOT_VERIFIABLE
+        known_then = [kept for kept in base.kept if kept.size <= size]
+        assert (await database.found(base.trust(kept=known_then), base.now))[0] is EvidenceVerdict.VERIFIED
+        assert (await database.found(base.trust(), base.now))[0] is EvidenceVerdict.FAILED

@@ -24,7 +24,7 @@ from stepup_middleware.stores.records import AuditLog
 from .findings import LogFinding, LogSummary
 from .prompts import Placed, PromptJudge
 from .record import read_record_at
-from .tree_walk import LOWEST, TreeWalk, Walked
+from .tree_walk import LOWEST, LOWEST_SMALL, TreeWalk, Walked
 from .trust import Trust
 
 _RECORDS = 1000  # read at a time
@@ -79,7 +79,7 @@ class LogVerifier:
             yield finding
 
     async def _run(self, told: Callable[[str, int], None]) -> AsyncIterator[LogFinding]:
-        number = LOWEST
+        number = LOWEST_SMALL
         try:
             trees = await self._log.trees()
         except (TypeError, ValueError) as error:

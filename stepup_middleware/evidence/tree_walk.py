@@ -27,6 +27,7 @@ from .findings import Bits, LogFinding, LogSummary
 from .trust import Trust, judge_checkpoint
 
 LOWEST = -(2**62)  # below every number of a row that an honest writer gave
+LOWEST_SMALL = -(2**31)  # likewise, of a column that has 32 bits in some databases
 _LEAVES = 2048  # read at a time
 _PAGE = 100  # checkpoints read at a time
 _TILES = 5000  # ids of tiles read at a time
@@ -143,7 +144,7 @@ class TreeWalk:
             yield finding
 
     async def _tile_ids(self) -> AsyncIterator[TileId]:
-        after = TileId(LOWEST, LOWEST)
+        after = TileId(LOWEST_SMALL, LOWEST)
         while page := await self._log.tile_ids(log=self.walked.number, after=after, limit=_TILES):
             for tile in page:
                 yield tile

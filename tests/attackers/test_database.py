@@ -31,10 +31,9 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         yield AttackedPostgres(asyncio.run(server.empty_database(DATABASE)))
 
 
+# A20
 @pytest.mark.parametrize("every_nth", [pytest.param(97, id="part"), WHOLE])
-async def test_A20_nothing_that_is_written_to_the_tables_without_a_key_passes(
-    database: Attacked, every_nth: int
-) -> None:
+async def test_nothing_that_is_written_to_the_tables_without_a_key_passes(database: Attacked, every_nth: int) -> None:
     base = await honest(database)
     assert sum(1 for _ in every(base.tables, base.earlier)) > 2000
     for with_key in (True, False):
@@ -45,7 +44,8 @@ async def test_A20_nothing_that_is_written_to_the_tables_without_a_key_passes(
     assert sum(tally.found for tally in tallies.values()) > 100
 
 
-async def test_A21_with_no_checkpoint_from_elsewhere_no_log_is_called_whole(tmp_path: Path) -> None:
+# A21
+async def test_with_no_checkpoint_from_elsewhere_no_log_is_called_whole(tmp_path: Path) -> None:
     database = AttackedSQLite(tmp_path / "log.db")
     base = await honest(database)
     verdict, findings = await database.found(base.trust(kept=()), base.now)

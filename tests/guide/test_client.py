@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -163,6 +166,22 @@ async def test_the_head_has_three_tags_that_are_served(blocks: dict[str, str], t
     async with served(tmp_path, htmx=False) as site:
         assert "htmx" not in site.stepup.head
         assert site.stepup.head.count("<script") == 1
+
+
+@pytest.mark.block("package", "package.js", "Security.js")
+async def test_the_package_exports_what_the_page_imports(blocks: dict[str, str], tmp_path: Path) -> None:
+    static = Path(__file__).parents[2] / "static"
+    module = (static / "index.js").read_text().replace("stepupFetch as fetch", "fetch")
+    exported = set(re.findall(r"\w+", re.findall(r"export \{ ([^}]+) \}", module)[0]))
+    imported = set(re.findall(r"\w+", re.findall(r"import \{ ([^}]+) \}", blocks["package.js"])[0]))
+    assert imported <= exported
+    types = (static / "stepup.d.ts").read_text()
+    assert exported == set(re.findall(r"^export (?:function|class) (\w+)", types, re.MULTILINE))
+    assert "asking" in (static / "react.d.ts").read_text() and blocks["package"].startswith("npm install")
+    program = tmp_path / "Security.mjs"
+    program.write_text(blocks["Security.js"])
+    node = shutil.which("node")
+    assert node is None or subprocess.run([node, "--check", str(program)], check=False).returncode == 0  # noqa: ASYNC221
 
 
 @pytest.mark.parametrize("version", [4, 2])

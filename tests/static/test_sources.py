@@ -123,7 +123,9 @@ def test_the_folder_can_be_published_as_it_is() -> None:
     assert (package["type"], package["version"]) == ("module", __version__)
     assert "dependencies" not in package
     for target in package["exports"].values():
-        assert (STATIC / target).is_file()
+        for file in [target] if isinstance(target, str) else target.values():
+            assert (STATIC / file).is_file()
+            assert file.removeprefix("./") in package["files"]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)

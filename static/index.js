@@ -1,0 +1,14 @@
+/*
+ * The ES module: importing it makes fetch, XMLHttpRequest, htmx and forms step up, as the script does in a page.
+ * What enrols factors comes along, so that nothing is loaded from the server.
+ */
+import "./src/stepup.js";
+import { configure } from "./src/configure.js";
+import { bindFactors } from "./src/factors.js";
+import { mountFactors, setBinder } from "./src/mount.js";
+import { prove } from "./src/prove.js";
+import { StepUpCancelled, stepupFetch, StepUpUnknown } from "./src/send.js";
+
+setBinder(bindFactors);
+
+export { configure, mountFactors, prove, StepUpCancelled, stepupFetch as fetch, StepUpUnknown };

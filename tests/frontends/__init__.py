@@ -1,0 +1,1 @@
+"""Real front ends, built by npm: ``python -m tests.frontends``."""

@@ -1,0 +1,71 @@
+"""The React app, built by Vite against the packed npm package, once a session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import browser
+from tests.machine import free_port
+
+__all__ = ["browser"]
+
+HERE = Path(__file__).parent
+SECONDS = 180  # for one command of npm
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if os.environ.get("STEPUP_FRONTENDS") != "1":
+                item.add_marker(pytest.mark.skip(reason="needs npm's registry: python -m tests.frontends"))
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The built app for an API of another origin with a bearer token, and for its own origin with cookies."""
+
+    bearer: Path
+    cookies: Path
+    api: str  # that the first one calls
+    packed: list[str]  # what is in the package
+
+
+def _run(*command: str, cwd: Path, **environment: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Pack ``static/``, install it in the React app as anybody would, check its types and build it, twice."""
+    if shutil.which("npm") is None:
+        pytest.fail("no npm on this machine (Debian, Ubuntu: apt install npm)")
+    folder = tmp_path_factory.mktemp("react")
+    app = folder / "app"
+    shutil.copytree(HERE / "react", app)
+    packed = _run("npm", "pack", "--pack-destination", str(folder), cwd=HERE.parents[1] / "static").split()[-1]
+    _run("npm", "install", "--no-audit", "--no-fund", str(folder / packed), cwd=app)
+    _run("npm", "run", "types", cwd=app)
+    api = f"http://localhost:{free_port()}"
+    _run("npx", "vite", "build", "--outDir", "../bearer", cwd=app, VITE_API=api, VITE_TOKEN="ada")
+    _run("npx", "vite", "build", "--outDir", "../cookies", cwd=app)
+    installed = app / "node_modules" / "stepup-middleware"
+    files = sorted(str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file())
+    return Built(folder / "bearer", folder / "cookies", api, files)

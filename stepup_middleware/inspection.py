@@ -108,5 +108,9 @@ def _other_methods(rule: Rule, found: Iterable[FoundRoute]) -> str:
 
 
 def meets_nothing(rule: Rule, found: Iterable[FoundRoute]) -> bool:
-    """Whether a rule meets no route of an app whose routes can all be listed."""
-    return not any(not route.readable or rule.meets(route.methods, route.path) for route in found)
+    """Whether a rule meets no route of an app; of a part whose routes cannot be listed, any below its path counts."""
+
+    def path_of(route: FoundRoute) -> str:
+        return route.path if route.readable else route.path.removesuffix("/*") + "/{rest:path}"
+
+    return not any(rule.meets(route.methods, path_of(route)) for route in found)

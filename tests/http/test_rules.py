@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Mount, Route
 
 from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware
 from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.rules import PATH_LENGTH, AmbiguousPath, RuleTable
 from tests.support import Browser, House, call, house_in, scope_of
+
+from .test_configuration import configured
 
 RULES = [
     Rule("DELETE", "/admin/users/{id}", purpose="account_erasure_finalize"),
@@ -377,3 +382,15 @@ async def test_a_header_that_an_app_may_take_for_the_path_falls_under_the_rule_o
     assert await legacy.call("POST", "/public", headers=[(name, target)]) == 401
     assert await legacy.call("POST", "/public", headers=[(name, "/" + "x" * PATH_LENGTH)]) == 414
     assert legacy.app.reached == []
+
+
+async def test_a_mount_whose_routes_cannot_be_listed_excuses_only_rules_that_may_lie_below_it(tmp_path: Path) -> None:
+    async def files(scope: Any, receive: Any, send: Any) -> None: ...
+
+    stepup = configured(tmp_path)
+    app = Starlette(routes=[Mount("/static", app=files), Route("/act", lambda request: Response(), methods=["POST"])])
+    for path in ("/act", "/static/x", "/{any}/x", "/{rest:path}"):
+        StepUpMiddleware(app, stepup=stepup, rules=[Rule("POST", path, purpose="webhook_secret_rotation")])
+    for path in ("/acts", "/other/x", "/statics/x"):
+        with pytest.raises(ConfigurationError, match="meets no route"):
+            StepUpMiddleware(app, stepup=stepup, rules=[Rule("POST", path, purpose="webhook_secret_rotation")])

@@ -92,7 +92,7 @@ def read_witnessed(path: Path) -> dict[tuple[str, int], bytes]:
 
 
 def _read_bundle(path: Path) -> object:
-    """Return the bundle as a JSON value. What is not JSON comes out as text, which no bundle is."""
+    """Return the bundle as a JSON value. A file that is not JSON comes out as text, which no bundle is."""
     if str(path) == "-":
         raw = sys.stdin.buffer.read(LARGEST_BUNDLE + 1)
     else:

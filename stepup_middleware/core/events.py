@@ -136,7 +136,7 @@ class AuditEvent:
     """One fact for the log: what ``name`` says happened ``at`` a moment (aware UTC) in ``workspace_id``.
 
     Who: ``subject_id`` and ``subject_name``; ``session``, the hash of the session id; ``ip`` and ``user_agent``, of
-    the request. What for: ``purpose``, ``prompt_id``, ``request`` (method, path and query as they came, digest of the
+    the request. For what: ``purpose``, ``prompt_id``, ``request`` (method, path and query as they came, digest of the
     body) and the ``details`` that the person was shown. How: ``factor_kind`` and ``factor_id``; ``requirement`` and
     ``policy_version``, the policy in effect. How it went: ``outcome`` (None: as the name says), ``reason``, one word,
     and ``flags``, every predicate that was off. ``retention_years`` is how long the event is kept. ``data`` is what

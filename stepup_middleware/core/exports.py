@@ -82,9 +82,8 @@ _FACTORS = {
 def ocsf_event(record: AuditRecord, *, product: str = "stepup-middleware") -> dict[str, Any]:
     """Return a record as an OCSF 1.8 event of class Authentication (3002) with the profile security_control.
 
-    Times are milliseconds since 1970. A reused token is Critical and an alert. What the class has no
-    attribute for, such as the purpose and the chain, is in ``unmapped``. ``product`` names the app that
-    the log is of.
+    Times are milliseconds since 1970. A reused token is Critical and an alert. Fields for which the class has no
+    attribute, such as the purpose and the chain, are in ``unmapped``. ``product`` names the app that the log is of.
     """
     activity_id, activity = _ACTIVITIES.get(record.event, (_OTHER, record.event.value))
     severity_id, severity = _SEVERITIES[record.severity]

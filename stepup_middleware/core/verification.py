@@ -1,6 +1,6 @@
 """Judge an evidence bundle offline: with the bundle and what the auditor trusts, and nothing else.
 
-What is judged is in ``proofs.Check``. The verdict is ``verified`` only when every single check was made
+``proofs.Check`` names all that is judged. The verdict is ``verified`` only when every single check was made
 and held; what cannot be told (a one-time password, a head without a trusted key) is never counted as good.
 """
 

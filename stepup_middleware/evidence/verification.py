@@ -1,6 +1,6 @@
 """Verify an evidence bundle offline: with the bundle and whom the auditor trusts, and nothing else.
 
-What is proved: each record shown is in the tree that the log signed, word for word; trusted witnesses saw this tree at
+It proves: each record shown is in the tree that the log signed, word for word; trusted witnesses saw this tree at
 their times; the person's key signed this action. That no further record belongs to the step-up is the word of whoever
 made the bundle: no proof over single leaves can show it.
 """

@@ -55,8 +55,8 @@ class EvidenceService:
     async def bundle(self, workspace_id: str | None, prompt_id: str) -> dict[str, Any] | None:
         """Return the evidence of a step-up; None when the workspace has none of that id.
 
-        ``workspace_id`` None takes the workspace that the prompt belongs to. What others did with the same
-        prompt in another workspace stays out. Raises ``StoreError``, also for a log with a hole in it.
+        ``workspace_id`` None takes the workspace that the prompt belongs to. Records of others who tried the same
+        prompt in another workspace stay out. Raises ``StoreError``, also for a log with a hole in it.
         """
         events = await self._events(workspace_id, prompt_id)
         asked = next((record for record in events if record.event is EventName.CHALLENGE_REQUESTED), None)

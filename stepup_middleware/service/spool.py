@@ -1,8 +1,8 @@
 """The local spool: events that nobody waits for (how an action ended) survive an outage of the store.
 
-Each is handed to the store, which writes it with its next transaction. What the store could not write comes here, waits
-in memory, and in a file where a folder is configured, and is written when the store is back. A store that answered too
-late may have written after all: so each event is looked for in the log before it is written again.
+Each is handed to the store, which writes it with its next transaction. An event that the store could not write comes
+here, waits in memory, and in a file where a folder is configured, and is written when the store is back. A store that
+answered too late may have written after all: so each event is looked for in the log before it is written again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The contract of what must not be lost: factors, policies, attempts, and the audit log.
 
-What holds for every method is written in ``base``.
+``base`` says what holds for every method.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class Records(Opened, AuditLog):
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event that nobody waits for (how an action ended). It is written by ``close`` at the latest.
 
-        Never raises and never blocks. What cannot be written is handed to who takes it (``on_unwritten``).
+        Never raises and never blocks. An event that cannot be written is handed to ``on_unwritten``.
         """
 
     @abstractmethod
@@ -209,7 +209,7 @@ class Records(Opened, AuditLog):
         ``log.integrator.take_step`` in one transaction that one process has at a time. Records of one transaction
         that is still under way get theirs with a later call, whatever their serial numbers. Where there was nothing to
         do, the step is empty and ``seen`` comes back as it was; while ``len(step.indexes) >= limit``, call again at
-        once. What was written before this process, and has no leaf or was refused one, is looked through once with the
+        once. Records of before this process that have no leaf, or were refused one, are looked through once with the
         first calls. After an ``alarm`` nothing was written. No record ever gets two leaves, no leaf two records.
         """
 

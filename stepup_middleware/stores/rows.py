@@ -80,7 +80,7 @@ class Facts(NamedTuple):
 def redeemed_token(shown: Presentation, facts: Row) -> TokenRow:
     """Return the token that a presentation redeemed, by the ``Facts`` of its row.
 
-    What the statement compared is the presentation's.
+    The fields that the statement compared are those of the presentation.
     """
     prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at = facts
     return TokenRow(

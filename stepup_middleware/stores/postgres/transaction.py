@@ -21,8 +21,8 @@ def columns(rows: Sequence[Row]) -> list[list[Any]]:
 
 
 def storable(*texts: str | None) -> bool:
-    """Whether PostgreSQL can hold the texts: it has no NUL, and UTF-8 no lone surrogates. What it cannot hold
-    is in no row, so who looks for it finds nothing."""
+    """Whether PostgreSQL can hold the texts: it has no NUL, and UTF-8 no lone surrogates. A text that it cannot hold is
+    in no row, so a search for it finds nothing."""
     try:
         return not any(text is not None and b"\0" in text.encode() for text in texts)
     except UnicodeEncodeError:

@@ -20,9 +20,9 @@ _LEASE = span_micros(ALERT_LEASE)
 class Log:
     """Writes the events of a transaction with one statement.
 
-    Keeps the heads of the chains between transactions. Whoever sees that another process wrote, or that a
-    transaction was rolled back, calls ``forget``; a head that is wrong all the same breaks the unique index
-    over chain and link, never a chain.
+    Keeps the heads of the chains between transactions. A caller that sees that another process wrote, or that a
+    transaction was rolled back, calls ``forget``; a head that is wrong all the same breaks the unique index over chain
+    and link, never a chain.
     """
 
     def __init__(self, connection: sqlite3.Connection, sql: Mapping[str, str], database: str) -> None:

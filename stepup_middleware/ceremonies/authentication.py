@@ -8,7 +8,6 @@ count is advanced by compare-and-set (§7.2 step 24).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,7 +52,7 @@ from .checks import (
     milliseconds,
     public_key_credential,
 )
-from .cose import decode_key, signature_holds
+from .cose import decode_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,18 +175,6 @@ def finish_authentication(
         client_data_json=client_data_json,
         signature=signature,
     )
-
-
-def verify_assertion_signature(
-    public_key: bytes, authenticator_data: bytes, client_data_json: bytes, signature: bytes
-) -> bool:
-    """Verify a kept assertion again, years later and offline (WebAuthn L3 §7.2 steps 20 and 21).
-
-    ``public_key`` is the COSE_Key. Tells whether the signature holds under a supported key; never raises.
-    The caller compares what was signed, the challenge above all.
-    """
-    message = authenticator_data + hashlib.sha256(client_data_json).digest()
-    return signature_holds(public_key, signature, message)
 
 
 def _offered(credentials: Sequence[WebAuthnFactor], outer: dict[str, Any]) -> WebAuthnFactor:

@@ -7,6 +7,7 @@ it never even loads the key, so that a point off the curve or a 512-bit RSA modu
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from webauthn.helpers import (
@@ -141,3 +142,15 @@ def signature_holds(cose_key: bytes, signature: bytes, message: bytes) -> bool:
     except Exception:
         return False
     return True
+
+
+def verify_assertion_signature(
+    public_key: bytes, authenticator_data: bytes, client_data_json: bytes, signature: bytes
+) -> bool:
+    """Verify a kept assertion again, years later and offline (WebAuthn L3 §7.2 steps 20 and 21).
+
+    ``public_key`` is the COSE_Key. Tells whether the signature holds under a supported key; never raises.
+    The caller compares what was signed, the challenge above all.
+    """
+    message = authenticator_data + sha256(client_data_json).digest()
+    return signature_holds(public_key, signature, message)

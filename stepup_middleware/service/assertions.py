@@ -18,8 +18,8 @@ def signature_holds(
     algorithm: int, public_key: bytes, authenticator_data: bytes, client_data_json: bytes, signature: bytes
 ) -> bool:
     """Tell whether an assertion verifies under a COSE_Key of this very algorithm. Never raises."""
-    from stepup_middleware.ceremonies.authentication import verify_assertion_signature
-    from stepup_middleware.ceremonies.cose import load_key  # loads webauthn, which takes 70 ms
+    # loads webauthn, which takes 100 ms, and few commands verify
+    from stepup_middleware.ceremonies.cose import load_key, verify_assertion_signature
 
     try:
         if load_key(public_key)[1] != algorithm:

@@ -21,8 +21,8 @@ from stepup_middleware.ceremonies import authentication as ceremony
 from stepup_middleware.ceremonies.authentication import (
     begin_authentication,
     finish_authentication,
-    verify_assertion_signature,
 )
+from stepup_middleware.ceremonies.cose import verify_assertion_signature
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.errors import CeremonyError, FailureReason

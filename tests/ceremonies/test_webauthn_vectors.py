@@ -11,10 +11,9 @@ from webauthn.helpers import bytes_to_base64url
 from stepup_middleware.ceremonies.authentication import (
     VerifiedAssertion,
     finish_authentication,
-    verify_assertion_signature,
 )
 from stepup_middleware.ceremonies.bounds import parse_authenticator_data
-from stepup_middleware.ceremonies.cose import decode_key
+from stepup_middleware.ceremonies.cose import decode_key, verify_assertion_signature
 from stepup_middleware.ceremonies.registration import RegisteredCredential, finish_registration
 from stepup_middleware.core.factors import FactorKind, WebAuthnFactor
 from stepup_middleware.core.relying_party import RelyingParty

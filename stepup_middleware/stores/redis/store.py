@@ -79,15 +79,14 @@ class RedisHotStore(HotState):
         if not isinstance(behind, EpochStore):
             raise ConfigurationError(f"{type(behind).__name__} cannot stand behind Redis: it keeps no epoch for it")
         try:
-            from .redeeming import Redeemer
-            from .server import RedisServer
+            from . import redeeming, server
         except ModuleNotFoundError as error:
             raise ConfigurationError("RedisHotStore needs redis: install stepup-middleware[redis]") from error
         self._behind = behind
         self._tokens_stay = tokens_stay
         self._seconds = timeout.total_seconds()
-        self._server = RedisServer(url, behind, seconds=timeout.total_seconds())
-        self._redeemer = Redeemer(self._server, behind, seconds=self._seconds)
+        self._server = server.RedisServer(url, behind, seconds=timeout.total_seconds())
+        self._redeemer = redeeming.Redeemer(self._server, behind, seconds=self._seconds)
         self._started = False
         self._process = 0
 

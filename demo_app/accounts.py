@@ -100,6 +100,20 @@ class Accounts:
             ended = "UPDATE session SET ended_at = ? WHERE id = ? AND ended_at IS NULL"
             await change.run(ended, self._clock().isoformat(), _kept(session_id))
 
+    async def end_sessions(self, account_id: str) -> tuple[str, list[Subject]] | None:
+        """End every session of a person; return their name and whom each was of. None: there is no such person."""
+        async with self._database.write() as change:
+            account = await change.one("SELECT name FROM account WHERE id = ?", account_id)
+            if account is None:
+                return None
+            rows = await change.all(
+                "UPDATE session SET ended_at = ? WHERE account_id = ? AND ended_at IS NULL RETURNING id",
+                self._clock().isoformat(),
+                account_id,
+            )
+        name = account["name"]
+        return name, [Subject(id=account_id, session_id=row["id"], workspace_id=WORKSPACE, name=name) for row in rows]
+
     async def identify(self, scope: Scope) -> Subject | None:
         """Return who asks, from the session cookie, or None when nobody is signed in."""
         session_id = scope.get("session", {}).get("id")

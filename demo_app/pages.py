@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from demo_app.axis import axis_of
-from stepup_middleware import PLATFORM_PURPOSES, visible
+from demo_app.accounts import WORKSPACE
+from demo_app.axis import Axis, axis_of
+from stepup_middleware import PLATFORM_PURPOSES, StoreError, visible
 
 _HERE = Path(__file__).parent
 _TITLES = {purpose.id: purpose.title for purpose in PLATFORM_PURPOSES}
@@ -42,6 +43,7 @@ NAVIGATION = (
     ("Oversight", (("/audit", "Audit log"), ("/security", "Security console"), ("/guide", "Guide"))),
 )
 _FOR_ADMINS = frozenset({"/audit", "/security"})
+ALERT_SPAN = timedelta(days=30)  # alerts that are older are in the audit log alone
 
 
 def money(cents: int) -> str:
@@ -105,6 +107,14 @@ def fragment(name: str, /, *, status: int = 200, **context: Any) -> Response:
     return HTMLResponse(rendered(name, **context), status_code=status)
 
 
+async def alerts_waiting(axis: Axis) -> int:
+    """Return how many alerts no admin has acknowledged; none to show while the log cannot be read."""
+    try:
+        return await axis.stepup.alerts.waiting(WORKSPACE, since=axis.clock() - ALERT_SPAN)
+    except StoreError:
+        return 0
+
+
 async def page(request: Request, name: str, /, *, status: int = 200, **context: Any) -> Response:
     """Return a whole page, with the layout's context: who is signed in, where they are, what was just said."""
     axis = axis_of(request.scope)
@@ -115,6 +125,7 @@ async def page(request: Request, name: str, /, *, status: int = 200, **context: 
         "head": Markup(axis.stepup.head),  # noqa: S704 - the library's own tags
         "said": request.session.pop("said", None),
         "trouble": request.session.pop("trouble", None),
+        "alerts_waiting": await alerts_waiting(axis) if subject and subject.is_admin else 0,
         "lockout": await axis.accounts.lockout_of(subject.id) if subject else None,
     }
     return fragment(name, status=status, **layout, **context)

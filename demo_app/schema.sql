@@ -218,13 +218,6 @@ CREATE TABLE IF NOT EXISTS data_export (
     downloaded_by TEXT REFERENCES account (id)
 ) STRICT;
 
--- A critical audit event that a person has looked at, by its sequence number.
-CREATE TABLE IF NOT EXISTS acknowledgement (
-    seq        INTEGER PRIMARY KEY,
-    account_id TEXT NOT NULL REFERENCES account (id),
-    at         TEXT NOT NULL
-) STRICT;
-
 -- Exports of the audit log, and how far each has come: position lies between first and last.
 CREATE TABLE IF NOT EXISTS audit_export (
     id          INTEGER PRIMARY KEY,

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 _KEY_BYTES = 48
 _HEAD_KEY_BYTES = 32
+SECURITY_CONTACT = "the security team, security@axis.example"
 _POSTGRES = ("postgresql", "postgres")
 
 
@@ -24,7 +25,8 @@ class Settings:
     must be a name: browsers refuse an IP address. ``secret_keys`` are newest first: the first signs and
     encrypts, all verify and decrypt. ``database`` is the SQLite file of the demo's own tables. The step-up store is
     a file beside it, unless ``postgres`` is the DSN of a PostgreSQL database. ``head_key`` signs the audit log.
-    ``trusted_proxies`` are the addresses of the proxies in front of it, if there are any.
+    ``trusted_proxies`` are the addresses of the proxies in front of it, if there are any. ``security_contact`` is whom
+    an admin is told to call when a token was presented again.
     """
 
     database: Path
@@ -35,6 +37,7 @@ class Settings:
     host: str = "localhost"
     port: int = 8000
     trusted_proxies: tuple[str, ...] = ()
+    security_contact: str = SECURITY_CONTACT
 
     @property
     def step_up_database(self) -> Path:
@@ -56,6 +59,7 @@ def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
     """Read the command line; what it leaves out comes from the environment.
 
     ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_TABLES``, ``AXIS_ORIGIN``, ``AXIS_HEAD_KEY``,
+    ``AXIS_SECURITY_CONTACT``,
     ``AXIS_SECRET_KEYS`` (separated by commas, newest first) and ``AXIS_TRUSTED_PROXIES`` (likewise).
     """
     parser = argparse.ArgumentParser(prog="python -m demo_app", description="AxisSynapse, a demo of step-up.")
@@ -84,6 +88,7 @@ def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
         origin=os.environ.get("AXIS_ORIGIN", f"http://localhost:{chosen.port}"),
         secret_keys=keys or (_kept_key(database.with_suffix(".key"), _KEY_BYTES),),
         trusted_proxies=_listed("AXIS_TRUSTED_PROXIES"),
+        security_contact=os.environ.get("AXIS_SECURITY_CONTACT", SECURITY_CONTACT),
         head_key=os.environ.get("AXIS_HEAD_KEY") or _kept_key(database.with_suffix(".head.key"), _HEAD_KEY_BYTES),
     )
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -17,54 +16,55 @@ from starlette.types import Message, Send
 
 from demo_app.accounts import WORKSPACE
 from demo_app.axis import Axis, actor_of, admin_of, axis_of
-from demo_app.db import Row
 from demo_app.event_counters import KINDS
-from demo_app.pages import fragment, page, rendered
-from stepup_middleware import AuditFilter, AuditRecord, EventName, TooManyFollowers
+from demo_app.pages import ALERT_SPAN, alerts_waiting, fragment, page, rendered, say_and_show, wants_fragment
+from stepup_middleware import AuditFilter, AuditRecord, EventName, ReplayAlert, TooManyFollowers
 
 FEED = 20  # events shown when the page opens
-_ALERT_DAYS = 30
 _ALERTS = 20
 _SLOW_SECONDS = 20.0  # that a client may take for one event
 _TOO_MANY = "You have the security console open in as many places as one person may. Close one of them."
-_HEARTBEAT_SECONDS = 15.0  # how soon a stream notices that its session has ended
+_LOOK_SECONDS = 5.0  # how soon a stream notices that its session has ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A replay: the token's redemption and its second presentation, how often it was shown, and who looked at it."""
+    """A replay as the console shows it: with the redemption of the token before it."""
 
     redemption: AuditRecord | None
     replay: AuditRecord
     count: int
-    acknowledgement: Row | None
+    likely_retry: bool
+    acknowledged: AuditRecord | None
 
 
 async def alerts(axis: Axis) -> list[Alert]:
-    """Return the replays of the last thirty days, newest first."""
-    since = axis.clock() - timedelta(days=_ALERT_DAYS)
-    wish = AuditFilter(event=EventName.REUSED, since=since)
-    found = await axis.stepup.audit.page(WORKSPACE, wish, limit=_ALERTS)
-    return [await _alert(axis, replay) for replay in found.events]
+    """Return the newest alerts of the last thirty days."""
+    found = await axis.stepup.alerts.list(WORKSPACE, since=axis.clock() - ALERT_SPAN)
+    return [await _alert(axis, alert) for alert in found[:_ALERTS]]
 
 
-async def _alert(axis: Axis, replay: AuditRecord) -> Alert:
-    events = await axis.stepup.audit.of_prompt(WORKSPACE, replay.prompt_id)
+async def _alert(axis: Axis, alert: ReplayAlert) -> Alert:
+    events = await axis.stepup.audit.of_prompt(WORKSPACE, alert.record.prompt_id)
     redemptions = [event for event in events if event.event is EventName.ACTION_AUTHORIZED]
-    acknowledgement = await axis.database.one(
-        "SELECT at, name FROM acknowledgement JOIN account ON account.id = account_id WHERE seq = ?", replay.seq
-    )
     return Alert(
         redemption=redemptions[0] if redemptions else None,
-        replay=replay,
-        count=int(replay.data.get("count", 1)),
-        acknowledgement=acknowledgement,
+        replay=alert.record,
+        count=alert.count,
+        likely_retry=alert.likely_retry,
+        acknowledged=alert.acknowledged,
     )
 
 
-async def _panel(request: Request) -> dict[str, Any]:
+async def _panel(request: Request, said: str | None = None) -> dict[str, Any]:
     axis = axis_of(request.scope)
-    return {"day": await axis.counters.day(), "alerts": await alerts(axis), "kinds": KINDS}
+    return {
+        "day": await axis.counters.day(),
+        "alerts": await alerts(axis),
+        "kinds": KINDS,
+        "contact": axis.settings.security_contact,
+        "done_now": said,
+    }
 
 
 async def show(request: Request) -> Response:
@@ -82,21 +82,41 @@ async def panel(request: Request) -> Response:
     return fragment("console_panel.html", **await _panel(request))
 
 
+async def _after(request: Request, said: str) -> Response:
+    """Answer what an admin did: htmx is given the panel, a plain form the console with what was done."""
+    if wants_fragment(request):
+        return fragment("console_panel.html", **await _panel(request, said))
+    return say_and_show(request, said, "/security")
+
+
 async def acknowledge(request: Request) -> Response:
-    """Write down that a person has looked at a replay."""
-    await admin_of(request)
-    axis, actor, seq = axis_of(request.scope), await actor_of(request), request.path_params["seq"]
-    if all(alert.replay.seq != seq for alert in await alerts(axis)):
+    """Note in the log that an admin has looked at a replay."""
+    admin, seq = await admin_of(request), request.path_params["seq"]
+    if not await axis_of(request.scope).stepup.alerts.acknowledge(admin, seq, scope=request.scope):
         raise HTTPException(404, "There is no such alert.")
+    return await _after(request, "Acknowledged. The log has it with your name.")
+
+
+async def end_sessions(request: Request) -> Response:
+    """End every session of a person, and what they had proved and not used."""
+    await admin_of(request)
+    axis, actor = axis_of(request.scope), await actor_of(request)
+    ended = await axis.accounts.end_sessions(request.path_params["account"])
+    if ended is None:
+        raise HTTPException(404, "There is no such person.")
+    name, subjects = ended
+    for subject in subjects:
+        await axis.stepup.end_session(subject)
     async with axis.database.write() as change:
-        await change.run(
-            "INSERT INTO acknowledgement (seq, account_id, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            seq,
-            actor.account_id,
-            actor.at.isoformat(),
-        )
-        await actor.note(change, f"Replay alert {seq} acknowledged.")
-    return await panel(request)
+        await actor.note(change, f"Ended all sessions of {name}.")
+    return await _after(request, f"All sessions of {name} have ended. They have to sign in again.")
+
+
+async def revoke_all(request: Request) -> Response:
+    """Make every open question and unused proof worthless."""
+    admin = await admin_of(request)
+    await axis_of(request.scope).stepup.revoke_all(admin, scope=request.scope)
+    return await _after(request, "Everything outstanding is worthless now. Who was about to authorize is asked again.")
 
 
 class EventStream(StreamingResponse):
@@ -117,31 +137,56 @@ class EventStream(StreamingResponse):
 
 async def events(request: Request) -> Response:
     """Stream the audit events of the workspace as they are written (HTML, "Server-sent events")."""
-    admin, axis = await admin_of(request), axis_of(request.scope)
     last = request.headers.get("last-event-id") or request.query_params.get("after", "")
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else None
+
+    async def told(record: AuditRecord) -> str:
+        return _message(record)
+
+    return await _streaming(request, told, after)
+
+
+async def waiting(request: Request) -> Response:
+    """Stream how many alerts wait for an admin: at once, and whenever that may have changed."""
+    axis = axis_of(request.scope)
+
+    async def told(record: AuditRecord | None) -> str:
+        if record is not None and record.event not in (EventName.REUSED, EventName.ALERT_ACKNOWLEDGED):
+            return ""
+        return f"event: alerts\ndata: {await alerts_waiting(axis)}\n\n"
+
+    return await _streaming(request, told, None, first=await told(None))
+
+
+async def _streaming(
+    request: Request, told: Callable[[AuditRecord], Awaitable[str]], after: int | None, first: str = ""
+) -> Response:
+    admin, axis = await admin_of(request), axis_of(request.scope)
     try:
         records = axis.stepup.audit.follow(WORKSPACE, after=after, by=admin.id)
     except TooManyFollowers:
         raise HTTPException(429, _TOO_MANY, headers={"retry-after": "60"}) from None
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return EventStream(_stream(request, records), media_type="text/event-stream", headers=headers)
+    return EventStream(_stream(request, records, told, first), media_type="text/event-stream", headers=headers)
 
 
-async def _stream(request: Request, records: AsyncIterator[AuditRecord]) -> AsyncIterator[str]:
+async def _stream(
+    request: Request, records: AsyncIterator[AuditRecord], told: Callable[[AuditRecord], Awaitable[str]], first: str
+) -> AsyncIterator[str]:
     axis = axis_of(request.scope)
     loop = asyncio.get_running_loop()
     following = asyncio.ensure_future(anext(records, None))
     stopping = asyncio.ensure_future(axis.stopping.wait())
     looked = loop.time()
     try:
-        yield ": open\n\n"
+        yield f": open\n\n{first}"
         while not stopping.done():
-            await asyncio.wait({following, stopping}, timeout=_HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if loop.time() - looked >= _HEARTBEAT_SECONDS:  # however much happens: a session that ended hears no more
+            await asyncio.wait({following, stopping}, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if loop.time() - looked >= _LOOK_SECONDS:  # however much happens: a session that ended hears no more
                 looked = loop.time()
                 subject = await axis.accounts.identify(request.scope)
                 if subject is None or not subject.is_admin:
+                    yield f"event: over\ndata: {401 if subject is None else 403}\n\n"
                     return
                 yield ": still here\n\n"
             if following.done():
@@ -149,7 +194,8 @@ async def _stream(request: Request, records: AsyncIterator[AuditRecord]) -> Asyn
                 if record is None:  # the log is being closed
                     return
                 following = asyncio.ensure_future(anext(records, None))
-                yield _message(record)
+                if message := await told(record):
+                    yield message
     finally:
         stopping.cancel()
         following.cancel()
@@ -167,5 +213,8 @@ routes = [
     Route("/security", show),
     Route("/security/panel", panel),
     Route("/security/events", events),
+    Route("/security/waiting", waiting),
+    Route("/security/people/{account}/end-sessions", end_sessions, methods=["POST"]),
+    Route("/security/revoke-all", revoke_all, methods=["POST"]),
     Route("/security/alerts/{seq:int}/acknowledge", acknowledge, methods=["POST"]),
 ]

@@ -73,6 +73,40 @@ if (exports) {
   if (exports.firstElementChild.dataset.state === "running") followExports();
 }
 
+// How many alerts wait, on every page of an admin: one stream a browser, whatever the number of its tabs.
+const waiting = document.querySelectorAll("[data-alerts]");
+const told = new BroadcastChannel("axis-alerts");
+function showWaiting(count) {
+  for (const badge of waiting) {
+    badge.hidden = count === 0;
+    badge.firstElementChild.textContent = count;
+    badge.dataset.alerts = count;
+  }
+  const plain = document.title.replace(/^\(\d+\) /, "");
+  document.title = count ? `(${count}) ${plain}` : plain;
+}
+function hearWaiting(url) {
+  return new Promise((over) => {
+    const stream = new EventSource(url);
+    const end = () => {
+      stream.close();
+      setTimeout(over, 60_000); // signed out, or too many: another tab may try
+    };
+    stream.addEventListener("alerts", (event) => {
+      showWaiting(Number(event.data));
+      told.postMessage(Number(event.data));
+    });
+    stream.addEventListener("over", end);
+    stream.onerror = () => stream.readyState === EventSource.CLOSED && end();
+  });
+}
+if (waiting.length) {
+  const url = document.querySelector("[data-alerts][data-stream]").dataset.stream;
+  told.onmessage = (event) => showWaiting(event.data);
+  if (navigator.locks) navigator.locks.request("axis-alerts", () => hearWaiting(url));
+  else hearWaiting(url);
+}
+
 // The security console.
 const live = document.getElementById("live");
 if (live) {
@@ -83,9 +117,32 @@ if (live) {
   let known = clusters();
   let pending = 0;
 
+  // Who may not see this any more is told so, and what was shown goes.
+  const end = (status) => {
+    stream.close();
+    state.textContent = "Not live";
+    state.classList.remove("done");
+    const ended = document.getElementById("ended");
+    const link = Object.assign(document.createElement("a"), { href: "/sign-in?next=%2Fsecurity", textContent: "Sign in" });
+    const reload = Object.assign(document.createElement("a"), { href: "/security", textContent: "Reload the page" });
+    if (status === 401) ended.replaceChildren("You are signed out, and this console shows nothing any more. ", link, " to go on.");
+    else if (status === 403) ended.replaceChildren("You are no admin any more, and this console shows nothing any more.");
+    else if (status === 429) ended.replaceChildren("Not live: you have it open in too many places. Close one of them. ", reload);
+    else ended.replaceChildren("Not live: the server ended the connection. ", reload);
+    ended.hidden = false;
+    if (status !== 401 && status !== 403) return;
+    document.getElementById("panel").replaceChildren();
+    feed.replaceChildren();
+  };
+  const ask = async () => {
+    const answer = await fetch(live.dataset.panel).catch(() => null);
+    end(answer?.ok ? 429 : answer?.status);
+  };
+
   const redraw = async () => {
     pending = 0;
     const answer = await fetch(live.dataset.panel);
+    if (answer.status === 401 || answer.status === 403) end(answer.status);
     if (!answer.ok) return;
     const panel = document.getElementById("panel");
     const place = panel.contains(document.activeElement) ? document.activeElement.id : "";
@@ -117,10 +174,11 @@ if (live) {
     state.textContent = "Live";
     state.classList.add("done");
   };
+  stream.addEventListener("over", (event) => end(Number(event.data)));
   stream.onerror = () => {
-    // a refusal (signed out, no admin, too many consoles) ends the stream for good
-    state.textContent = stream.readyState === EventSource.CLOSED ? "Not live: reload the page" : "Reconnecting";
+    state.textContent = "Reconnecting";
     state.classList.remove("done");
+    if (stream.readyState === EventSource.CLOSED) ask(); // refused for good; why, an answer with a status says
   };
   addEventListener("pagehide", () => stream.close());
 }

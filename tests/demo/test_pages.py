@@ -323,7 +323,7 @@ async def test_both_presentations_of_a_replayed_token_stand_side_by_side_and_a_p
     pair = html[html.index("First presentation") : html.index("The whole step-up")]
     assert pair.index("Test browser") < pair.index("Second presentation") < pair.index("Stolen browser")
     assert "Critical" in html
-    seq = re.search(r"/security/alerts/(\d+)/acknowledge", html)
+    seq = re.search(r"hx-post=\"/security/alerts/(\d+)/acknowledge", html)
     assert seq
     answer = await owner.http.post(f"/security/alerts/{seq.group(1)}/acknowledge", headers={"hx-request": "true"})
     assert "Acknowledged 24 Nov 2026, 12:00 UTC by Owner" in answer.text
@@ -346,6 +346,9 @@ async def test_both_presentations_of_a_replayed_token_stand_side_by_side_and_a_p
         ("GET", "/security/events?after=0"),
         ("POST", "/security/alerts/{seq}/acknowledge"),
         ("POST", "/security/alerts/999/acknowledge"),
+        ("GET", "/security/waiting"),
+        ("POST", "/security/revoke-all"),
+        ("POST", "/security/people/owner/end-sessions"),
     ],
 )
 async def test_what_is_for_admins_tells_others_one_sentence_and_nothing_else(
@@ -354,7 +357,7 @@ async def test_what_is_for_admins_tells_others_one_sentence_and_nothing_else(
     owner = await signed_in("owner", passkey=True)
     await replay(owner)
     html = (await owner.page("/security")).text
-    (seq,) = re.findall(r"/security/alerts/(\d+)/acknowledge", html)
+    (seq,) = re.findall(r"hx-post=\"/security/alerts/(\d+)/acknowledge", html)
     prompt = re.findall(r"/audit/prompts/([\w-]+)", html)[0]
     url = path.format(seq=seq, prompt=prompt)
     other = await signed_in(account, ip="192.0.2.11")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from playwright.async_api import Browser, Page, Route, expect
 
 from tests.machine import free_port
 
-from .conftest import COSIGNER, Demo, Person, open_person, start_demo, stop_demo
+from .conftest import ANALYST, COSIGNER, Demo, Person, open_person, start_demo, stop_demo
 from .test_main_flow import TRANSMIT, authorize
 
 ALERT = "#panel article.critical"
@@ -92,9 +94,9 @@ async def test_a_replay_appears_without_a_reload_and_stays_until_a_person_acknow
     await replay(person, await transmitted(person))  # whoever reads the numbers or is about to press is not disturbed
     await expect(console.locator("li.reused strong")).to_have_text("2")
     await expect(table).to_be_visible()
-    assert await console.evaluate("document.activeElement.id") == await alert.last.get_by_role("button").get_attribute(
-        "id"
-    )
+    assert await console.evaluate("document.activeElement.id") == await alert.last.get_by_role(
+        "button", name="Acknowledge"
+    ).get_attribute("id")
     await console.get_by_role("button", name="Acknowledge").first.click()
 
     await stop_demo(demo)  # the alert survives a restart, and so does who acknowledged it
@@ -192,3 +194,97 @@ async def test_a_replay_on_one_worker_is_seen_in_a_console_that_another_serves(
         sys.stdout.write(f"from the replay to the alert: {', '.join(f'{each * 1000:.0f} ms' for each in took)}\n")
         await person.context.close()
     assert person.faults == []
+
+
+def made_admin(database: Path, email: str) -> None:
+    """Make somebody an admin of the demo."""
+    with closing(sqlite3.connect(database)) as tables, tables:
+        tables.execute("UPDATE account SET is_admin = 1 WHERE email = ?", (email,))
+
+
+async def test_the_badge_is_live_on_every_page_and_what_one_admin_acknowledges_is_gone_for_the_other(
+    browser: Browser, tmp_path: Path
+) -> None:
+    demo = await start_demo(tmp_path)
+    made_admin(demo.database, COSIGNER)
+    owner, other = await open_person(browser, demo), await open_person(browser, demo)
+    await owner.plug_in("internal")
+    await owner.sign_in()
+    await owner.enrol("passkey")
+    sent = await transmitted(owner)
+    await other.sign_in(COSIGNER)
+    await other.go("/equity")  # any page; and another tab of the same browser hears of it through the first
+    tab = await other.context.new_page()
+    await tab.goto(f"{demo.url}/developers")
+    badges = [page.locator("nav [data-alerts]") for page in (owner.page, other.page, tab)]
+    for badge in badges:
+        await expect(badge).to_be_hidden()
+    console = await other.context.new_page()
+    await live(console, demo.url)
+    await replay(owner, sent)
+    for badge, page in zip(badges, (owner.page, other.page, tab), strict=True):
+        await expect(badge).to_have_text("1 waiting")
+        await expect(page).to_have_title(re.compile(r"^\(1\) "))
+    alert = console.locator(ALERT)
+    await expect(alert).to_contain_text("Likely a retry")
+    await expect(alert).to_contain_text("Presented 1 time since its redemption.")
+    await expect(alert).to_contain_text("Tell the security team, security@axis.example")
+
+    await live(owner.page, demo.url)
+    await owner.page.get_by_role("button", name="Acknowledge").click()
+    await expect(owner.page.get_by_text("Acknowledged. The log has it with your name.").first).to_be_visible()
+    await expect(owner.page.get_by_role("heading", name="Replay alerts")).to_be_focused()
+    await expect(console.locator(ALERT)).to_have_count(0)
+    await expect(console.locator("#panel")).to_contain_text("by Owner, from 127.0.0.1")
+    for badge, page in zip(badges[1:], (other.page, tab), strict=True):
+        await expect(badge).to_be_hidden()
+        await expect(page).not_to_have_title(re.compile(r"^\("))
+    await owner.go("/audit?event=ALERT_ACKNOWLEDGED")
+    await expect(owner.page.locator("table.audit tbody tr")).to_have_count(1)
+    faults = owner.faults + other.faults
+    await owner.context.close()
+    await other.context.close()
+    await stop_demo(demo)
+    assert faults == []
+
+
+async def test_from_an_alert_an_admin_ends_the_persons_sessions_and_revokes_what_is_outstanding(
+    browser: Browser, tmp_path: Path
+) -> None:
+    demo = await start_demo(tmp_path)
+    made_admin(demo.database, COSIGNER)
+    owner, admin = await open_person(browser, demo), await open_person(browser, demo)
+    await owner.plug_in("internal")
+    await owner.sign_in()
+    await owner.enrol("passkey")
+    await replay(owner, await transmitted(owner))
+    await live(owner.page, demo.url)  # the console of somebody whose session is about to end
+    await admin.sign_in(COSIGNER)
+    await live(admin.page, demo.url)
+    await admin.page.get_by_role("button", name="Revoke everything outstanding").click()
+    await expect(admin.page.get_by_text("Everything outstanding is worthless now").first).to_be_visible()
+    await admin.page.get_by_role("button", name="End the sessions of Owner").click()
+    await expect(admin.page.get_by_text("All sessions of Owner have ended").first).to_be_visible()
+    ended = owner.page.locator("#ended")
+    await expect(ended).to_contain_text("You are signed out")
+    await expect(owner.page.locator("[data-live]")).to_have_text("Not live")
+    await expect(owner.page.locator("#feed li")).to_have_count(0)
+    await ended.get_by_role("link", name="Sign in").click()
+    await expect(owner.page.get_by_label("Password")).to_be_visible()
+    await admin.go("/audit?event=ALL_REVOKED")
+    await expect(admin.page.locator("table.audit tbody tr")).to_contain_text("Cosigner")
+    await owner.context.close()
+    await admin.context.close()
+    await stop_demo(demo)
+
+
+async def test_who_is_no_admin_meets_no_console_no_stream_and_no_badge(person: Person) -> None:
+    await person.sign_in(ANALYST)
+    await expect(person.page.locator("[data-alerts]")).to_have_count(0)
+    origin = {"Origin": person.demo.url}
+    for path in ("", "/panel", "/events", "/waiting"):
+        answer = await person.context.request.get(f"{person.demo.url}/security{path}")
+        assert (path, answer.status) == (path, 403)
+    for path in ("/alerts/1/acknowledge", "/people/owner/end-sessions", "/revoke-all"):
+        answer = await person.context.request.post(f"{person.demo.url}/security{path}", headers=origin)
+        assert (path, answer.status) == (path, 403)

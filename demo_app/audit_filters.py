@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from starlette.datastructures import QueryParams
 
-from stepup_middleware import AuditFilter, EventName, Outcome
+from stepup_middleware import AuditFilter, AuditSearch, EventName, FactorKind, Outcome, Severity
 
 _Word = TypeVar("_Word", bound=StrEnum)
-_FILTERS = ("event", "purpose", "person", "outcome", "since", "until", "prompt")
+_WHOLE = 44  # digits of the number of a step-up; a part of it is looked for
+_FILTERS = ("event", "purpose", "person", "outcome", "since", "until", "prompt", "severity", "factor")
 
 
 def chosen(query: QueryParams) -> dict[str, str]:
@@ -19,16 +20,23 @@ def chosen(query: QueryParams) -> dict[str, str]:
     return {name: query[name].strip()[:200] for name in _FILTERS if query.get(name, "").strip()}
 
 
-def audit_filter(wanted: dict[str, str]) -> AuditFilter:
-    """Return the library's filter. Raises ``ValueError`` with a sentence for a value that means nothing."""
-    return AuditFilter(
+def audit_search(wanted: dict[str, str]) -> AuditSearch:
+    """Return the library's search. Raises ``ValueError`` with a sentence for a value that means nothing."""
+    prompt = wanted.get("prompt", "")
+    by_index = AuditFilter(
         event=_known(EventName, wanted.get("event"), "event"),
         purpose=wanted.get("purpose"),
         subject=wanted.get("person"),
         outcome=_known(Outcome, wanted.get("outcome"), "outcome"),
         since=_time(wanted.get("since")),
         until=_time(wanted.get("until")),
-        prompt=wanted.get("prompt"),
+        prompt=prompt if len(prompt) == _WHOLE else None,
+    )
+    return AuditSearch(
+        filter=by_index,
+        severity=_known(Severity, wanted.get("severity"), "severity"),
+        factor=_known(FactorKind, wanted.get("factor"), "factor"),
+        prompt_part=None if len(prompt) == _WHOLE else prompt or None,
     )
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.visible import visible
     from stepup_middleware.rules import Rule
     from stepup_middleware.service.alerts import ReplayAlert
+    from stepup_middleware.service.audit_search import AuditSearch, AuditTotals
 
 __version__ = "0.1.0"
 """The version of the library, as PEP 440 has it."""
@@ -49,6 +50,8 @@ __all__ = [
     "AuditFilter",
     "AuditPage",
     "AuditRecord",
+    "AuditSearch",
+    "AuditTotals",
     "CeremonyError",
     "ClusterRule",
     "ConfigurationError",
@@ -92,6 +95,8 @@ _HOMES = {
     "AuditFilter": "core.audit",
     "AuditPage": "core.audit",
     "AuditRecord": "core.events",
+    "AuditSearch": "service.audit_search",
+    "AuditTotals": "service.audit_search",
     "ClusterRule": "core.clusters",
     "EventCounts": "core.audit",
     "EventName": "core.events",

@@ -12,15 +12,18 @@ from starlette.routing import Route
 
 from demo_app.accounts import WORKSPACE
 from demo_app.areas.audit_exports import FORMATS, recent
-from demo_app.audit_filters import audit_filter, chosen
+from demo_app.audit_filters import audit_search, chosen
 from demo_app.axis import admin_of, axis_of
 from demo_app.pages import page
 from demo_app.seed import ACCOUNTS
 from stepup_middleware import (
     PLATFORM_PURPOSES,
     AuditRecord,
+    AuditTotals,
     EventName,
+    FactorKind,
     Outcome,
+    Severity,
 )
 
 PAGE = 50  # events
@@ -38,14 +41,16 @@ async def show(request: Request) -> Response:
     wanted = chosen(request.query_params)
     before = request.query_params.get("before", "")
     try:
-        wish = audit_filter(wanted)
+        wish = audit_search(wanted)
         cursor = int(before) if before else None
     except ValueError as error:
         problem = str(error) if not before else "This page of the log does not exist. Begin with the newest events."
         return await _show(request, wanted, [], None, 422, problem)
-    found = await axis_of(request.scope).stepup.audit.page(WORKSPACE, wish, before=cursor, limit=PAGE)
+    audit = axis_of(request.scope).stepup.audit
+    found = await audit.search(WORKSPACE, wish, before=cursor, limit=PAGE)
+    totals = await audit.totals(WORKSPACE, wish)
     older = urlencode({**wanted, "before": str(found.next)}) if found.next is not None else None
-    return await _show(request, wanted, found.events, older)
+    return await _show(request, wanted, found.events, older, totals=totals)
 
 
 async def _show(
@@ -55,6 +60,7 @@ async def _show(
     older: str | None,
     status: int = 200,
     problem: str | None = None,
+    totals: AuditTotals | None = None,
 ) -> Response:
     return await page(
         request,
@@ -65,6 +71,9 @@ async def _show(
         older=older,
         wanted=wanted,
         names=[(name.value, name.value) for name in EventName],
+        totals=totals,
+        severities=[(severity.value, severity.value) for severity in Severity],
+        factors=[(kind.value, kind.label) for kind in FactorKind],
         outcomes=[(outcome.value, outcome.value) for outcome in Outcome],
         purposes=[(purpose.id, purpose.title) for purpose in PLATFORM_PURPOSES],
         people=[(account_id, name) for account_id, _, name, _ in ACCOUNTS],

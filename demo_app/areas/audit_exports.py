@@ -17,11 +17,11 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from demo_app.accounts import WORKSPACE
-from demo_app.audit_filters import audit_filter, chosen
+from demo_app.audit_filters import audit_search, chosen
 from demo_app.axis import ADMINS_ONLY, Actor, Axis, actor_of, admin_of, axis_of
 from demo_app.db import Row
 from demo_app.pages import fragment
-from stepup_middleware import AuditFilter, AuditRecord, requires_step_up
+from stepup_middleware import AuditRecord, AuditSearch, requires_step_up
 from stepup_middleware.exports import CSV_COLUMNS, csv_line, csv_row, ocsf_event, record_as_dict
 
 PRODUCT = "AxisSynapse"
@@ -99,13 +99,13 @@ def _progress(row: Row, now: datetime) -> Progress:
     return Progress(row=row, state="stopped" if silent else "running", percent=min(99, percent))
 
 
-def _wish(query: QueryParams) -> tuple[Format, AuditFilter, str]:
+def _wish(query: QueryParams) -> tuple[Format, AuditSearch, str]:
     form = FORMATS.get(query.get("format", "csv"))
     if form is None:
         raise HTTPException(422, "The log is exported as csv, ndjson or ocsf.")
     wanted = chosen(query)
     try:
-        wish = audit_filter(wanted)
+        wish = audit_search(wanted)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     return form, wish, ", ".join(f"{name} {value}" for name, value in wanted.items()) or "all"
@@ -133,8 +133,8 @@ async def export(request: Request) -> Response:
     return StreamingResponse(_lines(axis, job, form, wish), media_type=form.media_type, headers=headers)
 
 
-async def _begin(axis: Axis, actor: Actor, form: Format, wish: AuditFilter, which: str) -> int:
-    newest = await axis.stepup.audit.page(WORKSPACE, wish, limit=1)
+async def _begin(axis: Axis, actor: Actor, form: Format, wish: AuditSearch, which: str) -> int:
+    newest = await axis.stepup.audit.page(WORKSPACE, wish.filter, limit=1)
     async with axis.database.write() as change:
         row = await change.one(
             "INSERT INTO audit_export (account_id, format, wanted, started_at, updated_at, last)"
@@ -150,10 +150,12 @@ async def _begin(axis: Axis, actor: Actor, form: Format, wish: AuditFilter, whic
     return int(row["id"]) if row is not None else 0
 
 
-async def _lines(axis: Axis, job: int, form: Format, wish: AuditFilter) -> AsyncIterator[str]:
+async def _lines(axis: Axis, job: int, form: Format, wish: AuditSearch) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     lines, events, first, position, noted = [form.head], 0, 0, 0, loop.time()
-    async for record in axis.stepup.audit.stream(WORKSPACE, wish):
+    async for record in axis.stepup.audit.stream(WORKSPACE, wish.filter):
+        if not wish.admits(record):
+            continue
         lines.append(form.line(record))
         events, first, position = events + 1, first or record.seq, record.seq
         if len(lines) >= _BATCH:

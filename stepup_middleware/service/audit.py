@@ -11,6 +11,7 @@ from stepup_middleware.core.clusters import ClusterFinder, ClusterRule, FailureC
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.stores.records import AuditLog, Records
 
+from .audit_search import AuditSearch, AuditSearcher, AuditTotals
 from .following import Follower, LogFeed
 
 _BATCH = 500
@@ -41,6 +42,7 @@ class AuditService:
         self._store = store
         self._rule = rule or ClusterRule()
         self._feed = LogFeed(store)
+        self._searcher = AuditSearcher(store)
 
     async def page(
         self,
@@ -60,6 +62,19 @@ class AuditService:
         ``last_seq`` of the answer is the ``after`` for reading on from there.
         """
         return await self._store.count_events(workspace_id, since=since, until=until)
+
+    async def search(
+        self, workspace_id: str, wanted: AuditSearch, *, before: int | None = None, limit: int = 50
+    ) -> AuditPage:
+        """Return up to ``limit`` records that a search finds, newest first.
+
+        At most 5,000 records are looked at: where ``next`` is set there is more to look at, however few were found.
+        """
+        return await self._searcher.page(workspace_id, wanted, before=before, limit=max(1, min(limit, _BATCH)))
+
+    async def totals(self, workspace_id: str, wanted: AuditSearch) -> AuditTotals:
+        """Count what a search finds, among the newest 5,000 records that its filter lets through."""
+        return await self._searcher.totals(workspace_id, wanted)
 
     async def of_prompt(self, workspace_id: str, prompt_id: str) -> tuple[AuditRecord, ...]:
         """Return the events of one step-up, in order."""

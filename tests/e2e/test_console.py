@@ -226,7 +226,7 @@ async def test_the_badge_is_live_on_every_page_and_what_one_admin_acknowledges_i
         await expect(badge).to_have_text("1 waiting")
         await expect(page).to_have_title(re.compile(r"^\(1\) "))
     alert = console.locator(ALERT)
-    await expect(alert).to_contain_text("Likely a retry")
+    await expect(alert).to_contain_text("What was off: redeemed before, wrong request.")
     await expect(alert).to_contain_text("Presented 1 time since its redemption.")
     await expect(alert).to_contain_text("Tell the security team, security@axis.example")
 

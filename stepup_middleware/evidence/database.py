@@ -6,22 +6,20 @@ with what the record itself says. Memory does not grow with the log, but for two
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache
-from hashlib import sha256
 
-from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.moments import iso, to_micros
-from stepup_middleware.core.retention import later_by_years
 from stepup_middleware.log.records import RECORD, RowMacs
 from stepup_middleware.log.stored import StoredRecord
+from stepup_middleware.log.tiles import TileId
 from stepup_middleware.stores.records import AuditLog
 
+from .columns import are_texts, fits, why_not
 from .findings import LogFinding, LogSummary
+from .links import links
 from .prompts import Placed, PromptJudge
 from .record import read_record_at
 from .tree_walk import LOWEST, LOWEST_SMALL, TreeWalk, Walked
@@ -32,12 +30,22 @@ _TAIL = timedelta(minutes=1, seconds=30)  # how old a leaf under no checkpoint y
 _MOST_WAITING = 10_000  # records without a leaf that are looked for again at the end
 _COMMIT = 10_000_000  # microseconds within which transactions may commit in another order than they took their numbers
 _LATE = frozenset({EventName.ACTION_COMPLETED.value})  # may be written long after it happened: the store was away
-_REPLACED = "\N{REPLACEMENT CHARACTER}"
-_MEMBERS = 24  # of a body, with its salt
 
 Assertion = tuple[int, bytes, bytes, bytes, bytes]
 CheckAssertions = Callable[[Sequence[Assertion]], Awaitable[Sequence[bool]]]
 """Verify many assertions, each as ``core.proofs.SignatureHolds`` does: on all cores, where there are several."""
+
+
+class TilesOf:
+    """The tiles of one log."""
+
+    def __init__(self, log: AuditLog, number: int) -> None:
+        self._log = log
+        self._number = number
+
+    async def read_tiles(self, tiles: Collection[TileId]) -> Mapping[TileId, bytes]:
+        """Return those of the tiles that there are."""
+        return await self._log.read_tiles(tiles, log=self._number)
 
 
 class LogVerifier:
@@ -68,6 +76,7 @@ class LogVerifier:
         self._walks: dict[int, Walked] = {}
         self._assertions: list[tuple[StoredRecord, Assertion]] = []
         self._waiting: dict[str, StoredRecord] = {}
+        self._firsts: dict[int, StoredRecord] = {}
         self._judged: StoredRecord
         self._last = ((0, -1), 0)  # the leaf that is furthest on, and the time of its record
         self._prompts = PromptJudge(log, today=now, rp_id=trust.rp_id, holds=self._hold_back, summary=self.summary)
@@ -107,6 +116,9 @@ class LogVerifier:
         except TypeError as error:
             problem = f"a row has a value that no honest writer gave it: {error}"
             yield LogFinding(where="log", field="audit", problem=problem)
+        tiles = {number: TilesOf(self._log, number) for number in self._walks}
+        async for finding in links(self._walks, self._firsts, tiles, self._trust):
+            yield finding
         for walked in self._walks.values():
             async for finding in self._missing(walked):
                 yield finding
@@ -135,73 +147,7 @@ class LogVerifier:
     def _record(self, row: StoredRecord) -> Sequence[LogFinding]:
         """Compare a record with its entry, its leaf and its columns."""
         place = self._place(row)
-        return place if self._fits(row) else [*self._why_not(row), *place]
-
-    @staticmethod
-    def _fits(row: StoredRecord) -> bool:
-        """Tell whether a record's body, entry, leaf and columns fit together; slower, ``_why_not`` says why not."""
-        try:
-            body = row.body
-            fields = json.loads(body)
-            at = fields["at"]
-            moment = datetime.fromisoformat(at)
-            entry = (
-                f'{{"at":"{at}","body_sha256":"{sha256(body.encode()).hexdigest()}",'
-                f'"keep_until":"{_keep_until(at[:10], fields["retention_years"])}","v":1}}'
-            )
-            token = fields["data"].get("token") if fields["event"] == EventName.ACTION_AUTHORIZED else None
-            return (
-                row.entry == entry
-                and (row.leaf is None or row.leaf.entry == entry)
-                and row.workspace == fields["workspace"]
-                and row.subject == fields["subject"]
-                and row.event == fields["event"]
-                and row.outcome == fields["outcome"]
-                and row.purpose == fields["purpose"]
-                and row.prompt == fields["prompt"]
-                and row.at == to_micros(moment)
-                and (None if row.token is None else str(row.token)) == token
-                and row.id[:12] == f"{row.at // 1000:012x}"
-                and len(fields) == _MEMBERS
-                and iso(moment) == at
-                and canonical_json(fields) == body
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            return False
-
-    def _why_not(self, row: StoredRecord) -> Sequence[LogFinding]:
-        found: list[LogFinding] = []
-        where = f"seq {row.seq}"
-
-        def wrong(field: str, problem: str) -> None:
-            found.append(LogFinding(where=where, field=field, problem=problem, record_id=row.id))
-
-        if not _are_texts(row.body, row.entry, row.id):
-            wrong("body", "id, body and entry are texts")
-            return found
-        read = read_record_at(where, row.entry, row.body)
-        for finding in read.findings:
-            wrong(finding.field.removeprefix(f"{where}."), finding.problem)
-        if row.leaf is not None and row.leaf.entry != row.entry:
-            wrong("entry", f"is not the entry of its leaf, {_leaf(row)}")
-        event = read.event
-        if event is None:
-            return found
-        for column, stored, said in (
-            ("workspace", row.workspace, event.workspace_id),
-            ("subject", row.subject, event.subject_id),
-            ("event", row.event, event.event.value),
-            ("outcome", row.outcome, event.outcome.value),
-            ("purpose", row.purpose, event.purpose),
-            ("prompt", row.prompt, event.prompt_id),
-            ("token", row.token, event.as_event().token_id),
-            ("at", row.at, to_micros(event.at)),
-        ):
-            if stored != said and not (isinstance(said, str) and stored == said.replace("\0", _REPLACED)):
-                wrong(column, f"is not what the body says: {stored!r} beside {said!r}")
-        if row.id[:12] != f"{to_micros(event.at) // 1000:012x}":
-            wrong("id", "does not begin with the time of the body")
-        return found
+        return place if fits(row) else [*why_not(row), *place]
 
     def _place(self, row: StoredRecord) -> Sequence[LogFinding]:
         """Compare a record with its place in the tree, and its MAC."""
@@ -234,6 +180,8 @@ class LogVerifier:
         if walked is None or not 0 <= row.leaf.index < walked.size:
             return found  # it has got its leaf since the tree was walked, or none of this tree: the walk has said so
         walked.seen.add(row.leaf.index)
+        if row.leaf.index == 0:
+            self._firsts[row.leaf.log] = row
         place = (row.leaf.log, row.leaf.index)
         if place > self._last[0]:
             self._last = (place, row.at)
@@ -246,9 +194,9 @@ class LogVerifier:
     # events and proofs
 
     async def _event(self, row: StoredRecord) -> AsyncIterator[LogFinding]:
-        read = read_record_at("", row.entry, row.body) if _are_texts(row.body, row.entry) else None
+        read = read_record_at("", row.entry, row.body) if are_texts(row.body, row.entry) else None
         if read is None or read.event is None:
-            for finding in self._why_not(row) if self._fits(row) else ():
+            for finding in why_not(row) if fits(row) else ():
                 yield finding
             return
         place = None if row.leaf is None else (row.leaf.log, row.leaf.index)
@@ -334,16 +282,3 @@ class LogVerifier:
                 problem = f"{walked.size - walked.covered} leaves, from {walked.covered} on, are under no checkpoint"
                 untold(f"leaf {walked.covered}", "checkpoint", f"{problem} that a trusted key signed")
         return found
-
-
-@lru_cache(maxsize=4096)
-def _keep_until(day: str, years: int) -> str:
-    return later_by_years(datetime.fromisoformat(day), years).date().isoformat()
-
-
-def _are_texts(*values: object) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-def _leaf(row: StoredRecord) -> str:
-    return "none" if row.leaf is None else f"leaf {row.leaf.index}"

@@ -56,6 +56,8 @@ class Walked:
     seen: Bits = field(default_factory=Bits)
     early: dict[int, str] = field(default_factory=dict)
     tail_at: str | None = None  # of the first leaf under no trusted checkpoint
+    root: bytes = b""
+    beyond: list[tuple[int, str]] = field(default_factory=list)  # checkpoints of more leaves than there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,8 +296,8 @@ class TreeWalk:
             if stop.size <= self.walked.size and self._whole:
                 self._reached(stop)
             elif self._whole and (stop.outside or not await self._is_there(stop.size)):
-                problem = f"is of {stop.size} leaves, and there are {self.walked.size}: the end of the log was cut off"
-                self._wrong(stop.where, "size", problem)
+                self.walked.beyond.append((stop.size, stop.where))
+        self.walked.root = self._tree.root()
         self._summary.uncovered += self.walked.size - self.walked.covered
         for finding in self._told():
             yield finding

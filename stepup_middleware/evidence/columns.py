@@ -1,0 +1,101 @@
+"""Compare a record with its columns: an index over it, which nothing trusts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from hashlib import sha256
+
+from stepup_middleware.core.canonical import canonical_json
+from stepup_middleware.core.events import EventName
+from stepup_middleware.core.moments import iso, to_micros
+from stepup_middleware.core.retention import later_by_years
+from stepup_middleware.log.stored import StoredRecord
+
+from .findings import LogFinding
+from .record import read_record_at
+
+_REPLACED = "\N{REPLACEMENT CHARACTER}"
+_MEMBERS = 24  # of a body, with its salt
+
+
+def fits(row: StoredRecord) -> bool:
+    """Tell whether a record's body, entry, leaf and columns fit together; slower, ``why_not`` says why not."""
+    try:
+        body = row.body
+        fields = json.loads(body)
+        at = fields["at"]
+        moment = datetime.fromisoformat(at)
+        entry = (
+            f'{{"at":"{at}","body_sha256":"{sha256(body.encode()).hexdigest()}",'
+            f'"keep_until":"{_keep_until(at[:10], fields["retention_years"])}","v":1}}'
+        )
+        token = fields["data"].get("token") if fields["event"] == EventName.ACTION_AUTHORIZED else None
+        return (
+            row.entry == entry
+            and (row.leaf is None or row.leaf.entry == entry)
+            and row.workspace == fields["workspace"]
+            and row.subject == fields["subject"]
+            and row.event == fields["event"]
+            and row.outcome == fields["outcome"]
+            and row.purpose == fields["purpose"]
+            and row.prompt == fields["prompt"]
+            and row.at == to_micros(moment)
+            and (None if row.token is None else str(row.token)) == token
+            and row.id[:12] == f"{row.at // 1000:012x}"
+            and len(fields) == _MEMBERS
+            and iso(moment) == at
+            and canonical_json(fields) == body
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return False
+
+
+def why_not(row: StoredRecord) -> Sequence[LogFinding]:
+    found: list[LogFinding] = []
+    where = f"seq {row.seq}"
+
+    def wrong(field: str, problem: str) -> None:
+        found.append(LogFinding(where=where, field=field, problem=problem, record_id=row.id))
+
+    if not are_texts(row.body, row.entry, row.id):
+        wrong("body", "id, body and entry are texts")
+        return found
+    read = read_record_at(where, row.entry, row.body)
+    for finding in read.findings:
+        wrong(finding.field.removeprefix(f"{where}."), finding.problem)
+    if row.leaf is not None and row.leaf.entry != row.entry:
+        wrong("entry", f"is not the entry of its leaf, {_leaf(row)}")
+    event = read.event
+    if event is None:
+        return found
+    for column, stored, said in (
+        ("workspace", row.workspace, event.workspace_id),
+        ("subject", row.subject, event.subject_id),
+        ("event", row.event, event.event.value),
+        ("outcome", row.outcome, event.outcome.value),
+        ("purpose", row.purpose, event.purpose),
+        ("prompt", row.prompt, event.prompt_id),
+        ("token", row.token, event.as_event().token_id),
+        ("at", row.at, to_micros(event.at)),
+    ):
+        if stored != said and not (isinstance(said, str) and stored == said.replace("\0", _REPLACED)):
+            wrong(column, f"is not what the body says: {stored!r} beside {said!r}")
+    if row.id[:12] != f"{to_micros(event.at) // 1000:012x}":
+        wrong("id", "does not begin with the time of the body")
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _keep_until(day: str, years: int) -> str:
+    return later_by_years(datetime.fromisoformat(day), years).date().isoformat()
+
+
+def are_texts(*values: object) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _leaf(row: StoredRecord) -> str:
+    return "none" if row.leaf is None else f"leaf {row.leaf.index}"

@@ -15,6 +15,7 @@ from stepup_middleware import AuditEvent, AuditFilter, AuditRecord, EventName, S
 from stepup_middleware.service.audit import AuditService
 from stepup_middleware.service.following import MOST_FOLLOWERS, MOST_OF_ONE
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import MACS
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -38,6 +39,7 @@ class CountingStore(SQLiteStore):
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[CountingStore]:
     made = CountingStore(tmp_path / "x.db")
+    made.use(MACS)
     await made.start()
     yield made
     await made.close()

@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from stepup_middleware.core.heads import SignedHead
     from stepup_middleware.core.policy import PurposePolicy
     from stepup_middleware.core.visible import visible
+    from stepup_middleware.log.witness.client import Witness
     from stepup_middleware.rules import Rule
     from stepup_middleware.service.alerts import ReplayAlert
     from stepup_middleware.service.audit_search import AuditSearch, AuditTotals
+    from stepup_middleware.service.handover import CheckpointFile
+    from stepup_middleware.service.signing import LogStatus
 
 __version__ = "0.1.0"
 """The version of the library, as PEP 440 has it."""
@@ -53,6 +56,7 @@ __all__ = [
     "AuditSearch",
     "AuditTotals",
     "CeremonyError",
+    "CheckpointFile",
     "ClusterRule",
     "ConfigurationError",
     "Deprecation",
@@ -61,6 +65,7 @@ __all__ = [
     "FactorKind",
     "FactorRequirement",
     "FailureCluster",
+    "LogStatus",
     "NotPermitted",
     "Outcome",
     "PolicyError",
@@ -81,6 +86,7 @@ __all__ = [
     "StoreTimeoutError",
     "Subject",
     "TooManyFollowers",
+    "Witness",
     "__version__",
     "require_step_up",
     "requires_step_up",
@@ -97,16 +103,19 @@ _HOMES = {
     "AuditRecord": "core.events",
     "AuditSearch": "service.audit_search",
     "AuditTotals": "service.audit_search",
+    "CheckpointFile": "service.handover",
     "ClusterRule": "core.clusters",
     "EventCounts": "core.audit",
     "EventName": "core.events",
     "FailureCluster": "core.clusters",
+    "LogStatus": "service.signing",
     "Outcome": "core.events",
     "PurposePolicy": "core.policy",
     "ReplayAlert": "service.alerts",
     "Rule": "rules",
     "Severity": "core.events",
     "SignedHead": "core.heads",
+    "Witness": "log.witness.client",
     "visible": "core.visible",
 }
 

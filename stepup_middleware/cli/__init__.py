@@ -17,7 +17,7 @@ from .assets import assets
 from .audit import evidence, export, verify
 from .routes import routes
 from .sources import add_source, load_middleware
-from .upkeep import keygen, purge, reencrypt, revoke_all
+from .upkeep import keygen, new_log, purge, reencrypt, revoke_all
 from .witness import witness
 
 __all__ = ["load_middleware", "main"]
@@ -61,6 +61,17 @@ def _parser() -> argparse.ArgumentParser:
     bundle.set_defaults(command=_running(evidence))
 
     _add_witness(audit.add_parser("witness", help="serve a witness, which cosigns the checkpoints of logs"))
+
+    beginning = audit.add_parser("new-log", help="begin a new log where the one before must not be signed any more")
+    beginning.add_argument("app", metavar="MODULE:APP")
+    beginning.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="FILE_OR_TEXT",
+        help="a checkpoint of the log before that was kept; can be repeated",
+    )
+    beginning.set_defaults(command=_running(new_log))
 
     exporting = audit.add_parser("export", help="write the log as NDJSON, CSV or OCSF")
     exporting.add_argument("--format", choices=("ndjson", "csv", "ocsf"), default="ndjson")

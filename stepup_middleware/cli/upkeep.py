@@ -7,6 +7,7 @@ import secrets
 import sys
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
+from pathlib import Path
 
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.heads import SEED_BYTES, HeadKey, public_text
@@ -60,6 +61,23 @@ async def reencrypt(options: argparse.Namespace) -> int:
         await stepup.reencrypt_secrets()
     print("every stored secret is encrypted under the first key now; the later ones can go")
     return 0
+
+
+async def new_log(options: argparse.Namespace) -> int:
+    """Begin a new log under the name of the app's ``log_key``."""
+    kept = [_text_of(text) for text in options.checkpoint]
+    stepup = load_middleware(options.app).stepup
+    origin = await stepup.begin_log(kept)
+    print(f"the log {origin} begins; its first leaf commits to what is known of the one before")
+    print("give whoever verifies its keys, beside those of the log before; add them to the witnesses:")
+    for vkey in stepup.log_vkeys:
+        print(vkey)
+    return 0
+
+
+def _text_of(text: str) -> str:
+    """Return a text of several lines, or that of the file it names."""
+    return text if "\n" in text else Path(text).read_text(encoding="utf-8")
 
 
 def keygen(options: argparse.Namespace) -> int:

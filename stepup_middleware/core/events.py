@@ -30,10 +30,12 @@ class EventName(StrEnum):
     FACTOR_REMOVED = "FACTOR_REMOVED"
     ALL_REVOKED = "ALL_REVOKED"
     ALERT_ACKNOWLEDGED = "ALERT_ACKNOWLEDGED"
+    DATABASE_ALTERED = "DATABASE_ALTERED"
+    LOG_BEGUN = "LOG_BEGUN"
 
     @property
     def severity(self) -> Severity:
-        """How loud the event is: critical for a replayed token, a warning for what failed or was refused."""
+        """How loud it is: critical for a replayed token or an altered database, a warning for what was refused."""
         return _SEVERITY.get(self, Severity.INFO)
 
     @property
@@ -64,12 +66,14 @@ _SEVERITY = {
     EventName.FAILED: Severity.WARNING,
     EventName.BLOCKED: Severity.WARNING,
     EventName.REUSED: Severity.CRITICAL,
+    EventName.DATABASE_ALTERED: Severity.CRITICAL,
 }
 _OUTCOME = {
     EventName.CHALLENGE_REQUESTED: Outcome.PENDING,
     EventName.FAILED: Outcome.FAILURE,
     EventName.REUSED: Outcome.DENIED,
     EventName.BLOCKED: Outcome.DENIED,
+    EventName.DATABASE_ALTERED: Outcome.FAILURE,
 }
 
 
@@ -173,8 +177,8 @@ class AuditEvent:
 
     @property
     def is_alert(self) -> bool:
-        """Whether somebody must hear of it at once: a replay by somebody who was not told of before."""
-        return self.name is EventName.REUSED and self.data.get("new_presenter") is True
+        """Whether somebody must hear of it at once: a replay by somebody who was not told of before, or tampering."""
+        return _is_alert(self.name, self.data)
 
     @property
     def token_id(self) -> int | None:
@@ -233,6 +237,10 @@ class AuditEvent:
             "retention_years": self.retention_years,
             "data": dict(self.data),
         }
+
+
+def _is_alert(name: EventName, data: Mapping[str, Any]) -> bool:
+    return name is EventName.DATABASE_ALTERED or (name is EventName.REUSED and data.get("new_presenter") is True)
 
 
 def _word(value: StrEnum | None) -> str:
@@ -295,7 +303,7 @@ class AuditRecord:
     @property
     def is_alert(self) -> bool:
         """Whether somebody had to hear of it at once: as ``AuditEvent.is_alert``."""
-        return self.event is EventName.REUSED and self.data.get("new_presenter") is True
+        return _is_alert(self.event, self.data)
 
     def as_event(self) -> AuditEvent:
         """Return the event that was recorded."""

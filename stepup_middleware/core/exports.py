@@ -107,7 +107,7 @@ def ocsf_event(record: AuditRecord, *, product: str = "stepup-middleware") -> di
         "action": action,
         "disposition_id": disposition_id,
         "disposition": disposition,
-        "is_alert": record.event is EventName.REUSED,
+        "is_alert": record.event in (EventName.REUSED, EventName.DATABASE_ALTERED),
         "message": _message(record),
         "metadata": {
             "version": OCSF_VERSION,

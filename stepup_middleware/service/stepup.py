@@ -25,14 +25,17 @@ if TYPE_CHECKING:
     from stepup_middleware.core.clusters import ClusterRule
     from stepup_middleware.core.relying_party import RelyingParty
     from stepup_middleware.core.subject import Subject
+    from stepup_middleware.log.witness.client import Witness
     from stepup_middleware.stores.base import HotState
 
     from .alerts import AlertService
     from .audit import AuditService
     from .factors import FactorService
+    from .handover import CheckpointSink
     from .heads import HeadSink
     from .policy import PolicyService
     from .requester import ClientAddress, Identify, Scope
+    from .signing import LogStatus
     from .sinks import Sink
 
 logger = logging.getLogger("stepup_middleware")
@@ -67,6 +70,12 @@ class StepUp:
     are handed each ``SignedHead``, to be kept where the database's owner cannot write. ``head_interval`` is
     how often a head is signed for each chain that grew; one more is signed by ``close``.
 
+    ``log_key`` signs checkpoints of the audit log, each minute if it grew, when the app stops, and when evidence is
+    asked for: the ``Path`` of a key file of ``stepup keygen --log``, or its text. Without it nothing is signed, and
+    evidence says so. ``on_checkpoint``: async callables that are handed each checkpoint, a signed note, to be kept
+    where the database's owner cannot write, such as a ``CheckpointFile``. ``witnesses`` cosign each checkpoint, and
+    ``quorum`` of them should (None: more than half); where fewer do, ``log_status`` says so.
+
     ``store_timeout`` bounds what one request waits for the store, over all its calls; later than that it is
     refused with 503.
 
@@ -100,6 +109,10 @@ class StepUp:
         head_key: bytes | str | None = None,
         on_head: Sequence[HeadSink] = (),
         head_interval: timedelta = timedelta(minutes=1),
+        log_key: str | os.PathLike[str] | None = None,
+        on_checkpoint: Sequence[CheckpointSink] = (),
+        witnesses: Sequence[Witness] = (),
+        quorum: int | None = None,
         store_timeout: timedelta = timedelta(seconds=1.5),
         spool: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -127,6 +140,10 @@ class StepUp:
             head_key=head_key,
             on_head=on_head,
             head_interval=head_interval,
+            log_key=log_key,
+            on_checkpoint=on_checkpoint,
+            witnesses=witnesses,
+            quorum=quorum,
             spool=None if spool is None else Path(spool),
         )
         self.relying_party = relying_party
@@ -165,6 +182,10 @@ class StepUp:
         await self._parts.store.start()
         await self._parts.spool.start()
         self._parts.dispatcher.start()
+        signer = self._parts.signer
+        self._parts.integration.start(None if signer is None else signer.compare)
+        if signer is not None:
+            signer.start()
         if self._parts.keeper is not None:
             self._parts.keeper.start()
         self._started = True
@@ -182,6 +203,9 @@ class StepUp:
             with suppress(StoreError):
                 await self._parts.store.records.append([])  # when this is written, the sinks have all before it
             await self._parts.spool.close()
+            if self._parts.signer is not None:
+                await self._parts.signer.close()
+            await self._parts.integration.close()
             await self._parts.dispatcher.close()
             await self._parts.store.close()
 
@@ -239,6 +263,28 @@ class StepUp:
     def head_public_key(self) -> str | None:
         """The public key of the signed heads, as ``stepup audit verify --head-key`` reads it; None without one."""
         return None if self._parts.keeper is None else self._parts.keeper.public_key
+
+    @property
+    def log_vkeys(self) -> tuple[str, ...]:
+        """The public keys of the audit log as vkeys, for whoever verifies it; none without a ``log_key``."""
+        return () if self._parts.signer is None else tuple(map(str, self._parts.signer.keys))
+
+    @property
+    def log_status(self) -> LogStatus:
+        """How the audit log is: what is signed, whether witnesses cosign, and why nothing is, for a health page."""
+        return self._parts.log_status
+
+    async def begin_log(self, checkpoints: Sequence[str] = ()) -> str:
+        """Begin a new log under the name of ``log_key``, where the one before must not be signed any more.
+
+        Its first leaf commits to the last checkpoint of the log before: the newest of ``checkpoints``, signed notes
+        that were kept, and of those that the database and ``on_checkpoint`` have. Run it while the app is stopped.
+        Returns the name. Raises ``ConfigurationError`` where there is a log of this name already, or no ``log_key``.
+        """
+        from .beginning import begin_log
+
+        await begin_log(self._parts, checkpoints, at=self._clock())
+        return self._parts.integration.origin
 
     async def reencrypt_secrets(self) -> None:
         """Encrypt every stored secret under the first key, so that the later ones can be taken from the ring.

@@ -18,6 +18,7 @@ from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.log.records import RowMacs
+from stepup_middleware.log.witness.client import Witness
 from stepup_middleware.stores.base import HotState
 
 from . import settings
@@ -29,20 +30,24 @@ from .cluster_flagger import FailureClusterFlagger
 from .enrolment import EnrolmentService
 from .evidence import EvidenceService
 from .factors import FactorService
+from .handover import CheckpointSink
 from .heads import HeadKeeper, HeadSink
+from .integrating import Integration
 from .policy import PolicyService
 from .redemption import RedemptionService
 from .refusal_throttle import RefusalThrottle
 from .requester import ClientAddress, Identification, Identify
 from .secret_box import SecretBox
+from .signing import CheckpointSigner, LogStatus
 from .sinks import Dispatcher, Sink
 from .spool import EventSpool
 from .spool_files import SpoolFiles
+from .tampering import TamperAlarm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a ``StepUp`` is made of. ``keeper`` is None where no heads are signed."""
+    """What a ``StepUp`` is made of. ``signer`` is None where no checkpoints are signed."""
 
     store: HotState
     catalogue: Catalogue
@@ -60,6 +65,15 @@ class Parts:
     evidence: EvidenceService
     dispatcher: Dispatcher
     spool: EventSpool
+    integration: Integration
+    signer: CheckpointSigner | None
+
+    @property
+    def log_status(self) -> LogStatus:
+        """How the audit log is."""
+        if self.signer is not None:
+            return self.signer.status
+        return LogStatus(leaves=self.integration.seen.size, fault=str(self.integration.fault or ""))
 
 
 def wire(
@@ -80,6 +94,10 @@ def wire(
     head_key: bytes | str | None,
     on_head: Sequence[HeadSink],
     head_interval: timedelta,
+    log_key: object,
+    on_checkpoint: Sequence[CheckpointSink],
+    witnesses: Sequence[Witness],
+    quorum: int | None,
     spool: Path | None,
 ) -> Parts:
     """Check the settings of ``StepUp`` that the parts are made of, and return the parts.
@@ -101,12 +119,20 @@ def wire(
     settings.check_spans(head_interval=head_interval)
     if on_head and head_key is None:
         raise ConfigurationError("on_head needs a head_key: make one with `stepup keygen --head`")
+    on_checkpoint = settings.checked_sinks("on_checkpoint", on_checkpoint)
+    log_keys = settings.read_log_keys(log_key)
+    group = settings.checked_witnesses(witnesses, quorum)
+    if not log_keys and (on_checkpoint or group.clients):
+        raise ConfigurationError(
+            "on_checkpoint and witnesses need a log_key: make one with `stepup keygen --log NAME --output FILE`"
+        )
     keys = KeyRing(secret_key)
     if head_key is not None and head_key in keys:
         raise ConfigurationError("head_key is one of secret_key: make one of its own with `stepup keygen --head`")
 
     records = store.records
-    records.use(RowMacs(keys))
+    macs = RowMacs(keys)
+    records.use(macs)
     catalogue = Catalogue(settings.checked_purposes(purposes))
     codec = TokenCodec(keys.derive("token"))
     secret_box = SecretBox(keys.derive("totp-secret"))
@@ -129,6 +155,25 @@ def wire(
     )
     records.on_unwritten(event_spool.take)
     audit = AuditService(store=records, rule=failure_cluster)
+    alarm = TamperAlarm(store=records, clock=clock)
+    integration = Integration(
+        store=records,
+        origin=log_keys[0].name if log_keys else f"{relying_party.id}/stepup",
+        is_named=bool(log_keys),
+        macs=macs,
+        alarm=alarm,
+    )
+    signer = None
+    if log_keys:
+        signer = CheckpointSigner(
+            store=records,
+            integration=integration,
+            keys=log_keys,
+            clock=clock,
+            sinks=on_checkpoint,
+            witnesses=group,
+            alarm=alarm,
+        )
     return Parts(
         store=store,
         catalogue=catalogue,
@@ -164,4 +209,6 @@ def wire(
         evidence=EvidenceService(store=records, keeper=keeper),
         dispatcher=dispatcher,
         spool=event_spool,
+        integration=integration,
+        signer=signer,
     )

@@ -214,6 +214,14 @@ class Records(Opened, AuditLog):
         """
 
     @abstractmethod
+    async def begin_log(self, origin: str, make: Callable[[TreeState | None], AuditEvent]) -> bool:
+        """Begin a tree of another name beside those that there are: from then on it is the one that grows.
+
+        Its first leaf is the record of the event that ``make`` returns for the tree that grew until now, all in one
+        transaction. False, and nothing is changed, where there is or was a tree of this name.
+        """
+
+    @abstractmethod
     async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> bool:
         """Keep a signed checkpoint for ever. False, and nothing is changed, where there is one of this size."""
 

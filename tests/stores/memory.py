@@ -59,14 +59,32 @@ from stepup_middleware.core.retention import (
 )
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
-from stepup_middleware.log.integrator import BATCH, PendingRecord, SeenTree, Step, TreeState, take_step
+from stepup_middleware.log.integrator import (
+    BATCH,
+    PendingRecord,
+    SeenTree,
+    Step,
+    TreeState,
+    integrate,
+    state_of,
+    take_step,
+)
 from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
-from stepup_middleware.log.tiles import TileId
+from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.base import Store
 
 Person = tuple[str, str]
 Subscriber = Callable[[Sequence[tuple[int, AuditEvent]]], None]
+
+
+@dataclass
+class _Tree:
+    """The tree of one log."""
+
+    state: TreeState
+    tiles: dict[TileId, bytes] = field(default_factory=dict)
+    leaves: list[Leaf] = field(default_factory=list)
 
 
 @dataclass
@@ -90,10 +108,8 @@ class Data:
     seq: int = 0
     authorized: set[int] = field(default_factory=set)  # tokens, for ever
     ends: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    tree: TreeState | None = None
-    tiles: dict[TileId, bytes] = field(default_factory=dict)
-    leaves: list[Leaf] = field(default_factory=list)
-    checkpoints: dict[int, StoredCheckpoint] = field(default_factory=dict)  # by size
+    trees: list[_Tree] = field(default_factory=list)
+    checkpoints: dict[tuple[int, int], StoredCheckpoint] = field(default_factory=dict)  # by log and size
     starts: dict[str, ChainStart] = field(default_factory=dict)
     signed: list[SignedHead] = field(default_factory=list)
     alerts: dict[int, tuple[datetime, tuple[str, ...]]] = field(default_factory=dict)  # held until, had by
@@ -219,10 +235,15 @@ class MemoryStore(Store):
     # the tree
 
     async def trees(self) -> tuple[TreeState, ...]:
-        return () if self._data.tree is None else (self._data.tree,)
+        return tuple(tree.state for tree in self._data.trees)
 
     async def read_tiles(self, tiles: Collection[TileId], *, log: int | None = None) -> Mapping[TileId, bytes]:
-        return {tile: self._data.tiles[tile] for tile in tiles if tile in self._data.tiles and log in (None, 1)}
+        found = self._tree(log)
+        return {} if found is None else {tile: found.tiles[tile] for tile in tiles if tile in found.tiles}
+
+    def _tree(self, log: int | None) -> _Tree | None:
+        number = len(self._data.trees) if log is None else log
+        return self._data.trees[number - 1] if 1 <= number <= len(self._data.trees) else None
 
     async def next_log(self, after: int) -> int | None:
         return 1 if after < 1 and self._data.tree is not None else None
@@ -231,13 +252,15 @@ class MemoryStore(Store):
         return tuple(sorted(tile for tile in self._data.tiles if tile > after)[:limit])
 
     async def leaves(self, *, first: int, limit: int, log: int | None = None) -> tuple[Leaf, ...]:
-        return tuple(self._data.leaves[first:][:limit])
+        found = self._tree(log)
+        return () if found is None else tuple(found.leaves[first:][:limit])
 
     async def leaves_of(self, record_ids: Collection[str]) -> Mapping[str, Leaf]:
-        return {leaf.record_id: leaf for leaf in self._data.leaves if leaf.record_id in record_ids}
+        leaves = [leaf for tree in self._data.trees for leaf in tree.leaves]
+        return {leaf.record_id: leaf for leaf in leaves if leaf.record_id in record_ids}
 
     def _stored(self) -> list[StoredRecord]:
-        leaves = {leaf.record_id: leaf for leaf in self._data.leaves}
+        leaves = {leaf.record_id: leaf for tree in self._data.trees for leaf in tree.leaves}
         return [
             StoredRecord(
                 seq=record.seq,
@@ -270,8 +293,21 @@ class MemoryStore(Store):
             raise StoreError("the store was given no MACs for its rows: call use(macs) before start")
         return await take_step(self, origin=origin, seen=seen, macs=self._macs, limit=limit)
 
+    async def begin_log(self, origin: str, make: Callable[[TreeState | None], AuditEvent]) -> bool:
+        if self._macs is None:
+            raise StoreError("the store was given no MACs for its rows: call use(macs) before start")
+        before = self._data.trees[-1].state if self._data.trees else None
+        if origin in [tree.state.origin for tree in self._data.trees]:
+            return False
+        await self.append([make(before)])
+        (record,) = [one for one in await self.pending_records(len(self._data.log)) if one.seq == self._data.seq]
+        empty = state_of(origin, TiledTree(), self._macs)
+        self._data.trees.append(_Tree(empty))
+        await self.write_step(integrate(empty, TiledTree(), [record], self._macs))
+        return True
+
     async def read_tree_state(self) -> TreeState | None:
-        return self._data.tree
+        return self._data.trees[-1].state if self._data.trees else None
 
     async def pending_records(self, limit: int) -> Sequence[PendingRecord]:
         waiting = [one for one in self._stored() if one.leaf is None and one.refused is None]
@@ -282,26 +318,33 @@ class MemoryStore(Store):
 
     async def write_step(self, step: Step) -> None:
         data = self._data
-        data.tree, places = step.state or data.tree, {record.id: place for place, record in enumerate(data.log)}
-        for id_, index in step.indexes.items():
-            record = replace(data.log[places[id_]], log=1, index=index)
-            data.log[places[id_]] = record
-            data.leaves.append(Leaf(log=1, index=index, record_id=id_, entry=record.entry))
-        data.tiles |= step.tiles
+        places = {record.id: place for place, record in enumerate(data.log)}
+        if step.state is not None:
+            if not data.trees:
+                data.trees.append(_Tree(step.state))
+            tree, log = data.trees[-1], len(data.trees)
+            tree.state = step.state
+            for id_, index in step.indexes.items():
+                record = replace(data.log[places[id_]], log=log, index=index)
+                data.log[places[id_]] = record
+                tree.leaves.append(Leaf(log=log, index=index, record_id=id_, entry=record.entry))
+            tree.tiles |= step.tiles
         for id_, fault in step.refused.items():
             data.log[places[id_]] = replace(data.log[places[id_]], refused=fault.name)
 
     async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> bool:
-        known = self._data.checkpoints.setdefault(checkpoint.size, checkpoint)
+        known = self._data.checkpoints.setdefault((checkpoint.log, checkpoint.size), checkpoint)
         return known is checkpoint
 
     async def checkpoints(
         self, *, after_size: int = -1, limit: int = 100, log: int | None = None
     ) -> tuple[StoredCheckpoint, ...]:
-        return tuple(kept for size, kept in sorted(self._data.checkpoints.items()) if size > after_size)[:limit]
+        number = len(self._data.trees) or 1 if log is None else log
+        found = sorted(self._data.checkpoints.items())
+        return tuple(kept for (of, size), kept in found if of == number and size > after_size)[:limit]
 
     async def last_checkpoint(self, *, log: int | None = None) -> StoredCheckpoint | None:
-        return max(self._data.checkpoints.values(), key=lambda kept: kept.size, default=None)
+        return max(await self.checkpoints(limit=2**62, log=log), key=lambda kept: kept.size, default=None)
 
     async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
         return tuple(r for r in self._data.log if r.chain == chain and first <= r.link <= last)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from stepup_middleware.log.integrator import PendingRecord, SeenTree, Step, TreeState, take_step
-from stepup_middleware.log.tiles import TileId
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.log.integrator import PendingRecord, SeenTree, Step, TreeState, integrate, state_of, take_step
+from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.rows import Row, tree_of
 
 from .engine import LogReader
@@ -74,6 +75,20 @@ class Integrator:
             del self._again[:limit]
 
 
+async def begin_log(transaction: Transaction, origin: str, make: Callable[[TreeState | None], AuditEvent]) -> bool:
+    """Begin a tree whose first leaf is an event about the tree before it."""
+    await transaction.lock(["integrate"])
+    rows = await transaction.fetch_all("trees")
+    if any(row[1] == origin for row in rows):
+        return False
+    transaction.append(make(tree_of(rows[-1]) if rows else None))
+    sealed = transaction.records[-1].sealed
+    record = PendingRecord(seq=0, id=sealed.id, body=sealed.body, entry=sealed.entry, mac=sealed.mac)
+    step = integrate(state_of(origin, TiledTree(), transaction.macs), TiledTree(), [record], transaction.macs)
+    await _write(transaction, rows[-1][0] + 1 if rows else 1, step, {record.id: record.entry})
+    return True
+
+
 class _OneStep:
     """What ``take_step`` needs of a store, in one transaction."""
 
@@ -107,15 +122,19 @@ class _OneStep:
         return found
 
     async def write_step(self, step: Step) -> None:
-        transaction, log = self._transaction, self._log
-        if step.state is not None:
-            state = step.state
-            leaves = [(log, index, id_, self._entries[id_]) for id_, index in step.indexes.items()]
-            await transaction.execute_many("insert_leaves", leaves)
-            await transaction.execute_many("put_tiles", [(log, *tile, hashes) for tile, hashes in step.tiles.items()])
-            await transaction.execute("put_tree", log, state.origin, state.size, state.root, state.mac)
-        for id_, fault in step.refused.items():
-            await transaction.execute("refuse_record", id_, fault.name)
+        await _write(self._transaction, self._log, step, self._entries)
+
+
+async def _write(transaction: Transaction, log: int, step: Step, entries: Mapping[str, str]) -> None:
+    """Write a step. ``entries`` are those of its records, by their ids."""
+    if step.state is not None:
+        state = step.state
+        leaves = [(log, index, id_, entries[id_]) for id_, index in step.indexes.items()]
+        await transaction.execute_many("insert_leaves", leaves)
+        await transaction.execute_many("put_tiles", [(log, *tile, hashes) for tile, hashes in step.tiles.items()])
+        await transaction.execute("put_tree", log, state.origin, state.size, state.root, state.mac)
+    for id_, fault in step.refused.items():
+        await transaction.execute("refuse_record", id_, fault.name)
 
 
 def tiles_of(rows: Iterable[Row]) -> dict[TileId, bytes]:

@@ -19,7 +19,7 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest, StoredPrompt
 from stepup_middleware.core.retention import Purged
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.log.integrator import BATCH, SeenTree, Step
+from stepup_middleware.log.integrator import BATCH, SeenTree, Step, TreeState
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.stores.authorized import aborted_event, prepare_redemption
@@ -30,7 +30,7 @@ from stepup_middleware.stores.subscribers import Subscriber, Unwritten
 
 from . import alerts, epochs, factors, policies, prompts, tokens
 from .engine import Engine
-from .integration import Integrator
+from .integration import Integrator, begin_log
 from .operations import ASK, AUTHORIZE, ISSUE, REDEEM
 from .purge import purge
 from .reading import SQLLog
@@ -184,6 +184,9 @@ class SQLStore(SQLLog, Store, EpochStore):
         )
         integrator.committed(step, done, limit)
         return step, after
+
+    async def begin_log(self, origin: str, make: Callable[[TreeState | None], AuditEvent]) -> bool:
+        return await self._write(lambda transaction: begin_log(transaction, origin, make))
 
     async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> bool:
         row = (checkpoint.log, checkpoint.size, checkpoint.note)

@@ -9,10 +9,10 @@ import pytest
 
 from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.decisions import Flag, Verdict
-from stepup_middleware.core.events import EventName
+from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.errors import StoreError
-from stepup_middleware.log.integrator import Fault, SeenTree
+from stepup_middleware.log.integrator import Fault, SeenTree, TreeState
 from stepup_middleware.log.merkle import EMPTY_ROOT, includes, is_consistent
 from stepup_middleware.log.records import RECORD, RowMacs, entry_of, read_entry
 from stepup_middleware.log.stored import StoredCheckpoint
@@ -119,6 +119,46 @@ class TreeContract:
             last = await integrate(other, seen[id(other)])
         assert last.size == 120
         await assert_tree_holds(store, last)
+
+    async def test_a_new_log_begins_with_a_leaf_about_the_one_before_and_that_stays_as_it_is(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        await store.records.append([event(reason=str(number)) for number in range(5)])
+        old = await integrate(store)
+        assert await store.records.add_checkpoint(StoredCheckpoint(log=1, size=5, note="old"))
+        await store.records.append([event(reason="waits for its leaf")])
+        before: list[TreeState | None] = []
+
+        def make(tree: TreeState | None) -> AuditEvent:
+            before.append(tree)
+            return event(EventName.LOG_BEGUN, reason="new")
+
+        assert not await store.records.begin_log(ORIGIN, make)
+        assert before == []
+        assert await store.records.begin_log("example.com/new", make)
+        assert not await store.records.begin_log("example.com/new", make)
+        assert [(tree.origin, tree.size, tree.root) for tree in before if tree] == [(ORIGIN, 5, old.root)]
+        first, second = await store.records.trees()
+        assert (first.size, first.root, second.origin, second.size) == (5, old.root, "example.com/new", 1)
+        assert await store.records.last_checkpoint() is None
+        assert await store.records.last_checkpoint(log=1) == StoredCheckpoint(log=1, size=5, note="old")
+
+        step, _ = await store.records.integrate(origin=ORIGIN, seen=old)
+        assert step.alarm is Fault.TREE_OF_ANOTHER_LOG
+        async with open_node() as other:  # the new name comes with a start
+            step, seen = await other.records.integrate(origin="example.com/new", seen=SeenTree())
+            assert (step.alarm, seen.size) == (None, 2)
+        begun, waited = await store.records.leaves(first=0, limit=10)
+        assert [(leaf.log, leaf.index) for leaf in (begun, waited)] == [(2, 0), (2, 1)]
+        *_, late, new = await all_records(store)
+        assert (late.reason, late.id, new.event, new.id) == (
+            "waits for its leaf",
+            waited.record_id,
+            EventName.LOG_BEGUN,
+            begun.record_id,
+        )
+        assert len(await store.records.leaves(first=0, limit=10, log=1)) == 5
+        assert await read_root(store.records, 2) == seen.root
 
     async def test_a_store_that_is_opened_again_goes_on_where_another_stopped(self, open_node: Opener) -> None:
         async with open_node() as store:

@@ -1,0 +1,67 @@
+"""Begins a new log where the one before cannot be signed any more: its first leaf commits to what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.log.checkpoints import Checkpoint, read_checkpoint
+from stepup_middleware.log.integrator import TreeState
+from stepup_middleware.log.notes import NoteError, encode_base64, read_note
+
+from .tampering import RETENTION_YEARS
+
+if TYPE_CHECKING:
+    from .wiring import Parts
+
+
+async def begin_log(parts: Parts, checkpoints: Sequence[str], *, at: datetime) -> None:
+    """Begin the log that the key is named after. ``checkpoints`` are notes that were kept of the one before.
+
+    Opens the store and closes it. Raises ``ConfigurationError`` where that cannot be done.
+    """
+    if parts.signer is None:
+        raise ConfigurationError(
+            "a new log is named after its key: make one with `stepup keygen --log NAME --output FILE`, and set log_key"
+        )
+    origin = parts.integration.origin
+    async with parts.store as store:
+        notes = [*checkpoints, *await parts.signer.kept_notes()]
+        last = await store.records.last_checkpoint()
+        if last is not None:
+            notes.append(last.note)
+        signed = [(_checkpoint_of(note), note) for note in notes]
+
+        def make(before: TreeState | None) -> AuditEvent:
+            old = "" if before is None else before.origin
+            known = [(checkpoint.size, note) for checkpoint, note in signed if checkpoint.origin == old]
+            previous = {
+                "origin": old,
+                "size": 0 if before is None else before.size,
+                "root": "" if before is None else encode_base64(before.root),
+                "checkpoint": max(known, default=(0, ""))[1],
+            }
+            return AuditEvent(
+                at=at,
+                name=EventName.LOG_BEGUN,
+                workspace_id="",
+                subject_id="",
+                retention_years=RETENTION_YEARS,
+                data={"origin": origin, "previous": previous},
+            )
+
+        if not await store.records.begin_log(origin, make):
+            raise ConfigurationError(
+                f"there is a log named {origin} in this database already: make a key of another name with "
+                "`stepup keygen --log NAME --output FILE`, and set log_key"
+            )
+
+
+def _checkpoint_of(note: str) -> Checkpoint:
+    try:
+        return read_checkpoint(read_note(note).text)
+    except NoteError as error:
+        raise ConfigurationError(f"one of the checkpoints that were kept is none: {error}") from None

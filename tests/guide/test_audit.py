@@ -21,7 +21,9 @@ PAGE = (FOLDER / "audit.md").read_text(encoding="utf-8")
 
 
 def test_the_page_names_every_event() -> None:
-    assert {event.value for event in EventName} == set(re.findall(r"`(A[A-Z_]+|POLICY_[A-Z]+|FACTOR_[A-Z]+)`", PAGE))
+    assert {event.value for event in EventName} == set(
+        re.findall(r"`(A[A-Z_]+|POLICY_[A-Z]+|FACTOR_[A-Z]+|DATABASE_[A-Z]+|LOG_[A-Z]+)`", PAGE)
+    )
 
 
 async def test_the_page_exports_verifies_and_purges(ran: Ran) -> None:

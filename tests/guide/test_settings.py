@@ -47,7 +47,16 @@ def test_the_defaults_are_those_of_the_code() -> None:
     assert (ClusterRule().failures, ClusterRule().within) == (5, timedelta(minutes=10))
     assert parameters["head_interval"].default == timedelta(minutes=1)
     assert parameters["store_timeout"].default == timedelta(seconds=1.5)
-    for name in ("client_address", "home_url", "head_key", "on_event", "on_head", "trusted_proxies"):
+    for name in (
+        "client_address",
+        "home_url",
+        "head_key",
+        "on_event",
+        "on_head",
+        "trusted_proxies",
+        "log_key",
+        "witnesses",
+    ):
         assert shown[name] == "none"
         assert not parameters[name].default
     assert shown["bundle_htmx"] == str(parameters["bundle_htmx"].default)

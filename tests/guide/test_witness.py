@@ -5,19 +5,30 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stepup_middleware.log.checkpoints import Checkpoint
-from stepup_middleware.log.keys import LOG_TYPES, read_signing_keys, read_verifier_keys, sign_checkpoint, verify_note
+from stepup_middleware.log.keys import (
+    LOG_TYPES,
+    WITNESS_TYPES,
+    SigningKey,
+    read_signing_keys,
+    read_verifier_keys,
+    sign_checkpoint,
+    verify_note,
+)
 from stepup_middleware.log.merkle import consistency_ranges, root_of
 from stepup_middleware.log.notes import Note, read_note
 from stepup_middleware.log.witness.client import Outcome, Witness, WitnessClient
+from tests.log.signing import app, key_text, sign, write
 from tests.machine import free_port
 
 from .harness import SECONDS, Ran, shell
@@ -89,10 +100,59 @@ async def test_a_witness_of_the_page_cosigns_remembers_and_refuses(ran: Ran, blo
     assert errors.count(" INFO cosigned log.example.com/stepup at size ") == 3
 
 
+APP = """
+from pathlib import Path
+from stepup_middleware import StepUpMiddleware
+from tests.log.signing import app as made
+{block}
+async def bare(scope, receive, send): ...
+app = StepUpMiddleware(bare, stepup=made(Path("stepup.db"), **(settings | {{"witnesses": [], "quorum": 0}})))
+"""
+
+
+@pytest.mark.block("own", "heir")
+async def test_a_log_of_the_page_is_signed_and_after_a_restored_copy_another_begins(
+    blocks: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {name: [SigningKey.generate(name, type_) for type_ in LOG_TYPES] for name in ("one.example", "two.example")}
+    places = {"/run/secrets": str(tmp_path), "/mnt/elsewhere": str(tmp_path)}
+
+    def placed(text: str) -> str:
+        for place, here in places.items():
+            text = text.replace(place, here)
+        return text
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "witness.vkey").write_text(str(SigningKey.generate("w.example", WITNESS_TYPES[1]).verifier))
+    (tmp_path / "log.key").write_text(key_text(keys["one.example"]))
+    (tmp_path / "main.py").write_text(APP.format(block=placed(blocks["own"])))
+    values: dict[str, Any] = {}
+    exec(placed(blocks["own"]), values)  # noqa: S102 - the program of the page
+    settings = values["settings"] | {"witnesses": [], "quorum": 0}
+    async with app(tmp_path / "stepup.db", **settings) as stepup:
+        await write(stepup, 3)
+    shutil.copy(tmp_path / "stepup.db", tmp_path / "older.db")
+    async with app(tmp_path / "stepup.db", **settings) as stepup:
+        await write(stepup, 2)
+    shutil.copy(tmp_path / "older.db", tmp_path / "stepup.db")
+    async with app(tmp_path / "stepup.db", **settings) as stepup:
+        assert await sign(stepup) is None
+        assert "smaller than it was" in stepup.log_status.fault
+    (tmp_path / "log.key").write_text(key_text(keys["two.example"]))
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    shown = await shell(placed(blocks["heir"]), tmp_path, **environment)
+    assert "the log two.example begins" in shown
+    async with app(tmp_path / "stepup.db", **settings) as stepup:
+        stored = await sign(stepup)
+        assert stored is not None
+        assert stored.log == 2
+        assert not stepup.log_status.fault
+
+
 def test_the_answers_of_the_page_are_those_of_the_witness() -> None:
     page = (Path(__file__).parents[2] / "demo_app/guide/witness.md").read_text()
     listed = {int(status) for row in re.findall(r"^\| ([0-9, ]+) \|", page, re.MULTILINE) for status in row.split(",")}
     package = Path(__file__).parents[2] / "stepup_middleware/log/witness"
     code = "".join(path.read_text() for path in package.glob("*.py"))
-    raised = {int(status) for status in re.findall(r"Refusal\((\d{3})", code)} | {200}
+    raised = {int(status) for status in re.findall(r"NotCosigned\((\d{3})", code)} | {200}
     assert listed == raised - {405}  # a wrong method is no answer to a POST

@@ -35,7 +35,10 @@ Prove = Callable[[int], Awaitable[Sequence[bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """A witness by its address, like ``https://witness.example/stepup``, and its vkey; several vkeys, one a line.
+    """A witness of a log.
+
+    ``url`` is its address, like ``https://witness.example/stepup``; ``vkey`` its public key, or several of them, one a
+    line. ``keys`` are those, parsed.
 
     Raises ``ConfigurationError`` for an address or a key that is none.
     """

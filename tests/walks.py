@@ -112,6 +112,7 @@ async def walks() -> list[Walk]:
         app = StepUpMiddleware(Starlette(routes=[Route("/rotate", rotate, methods=["POST"])]), stepup=stepup)
         try:
             async with stepup, httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=ORIGIN) as http:
+                await stepup._parts.integration.close()  # gives records their leaves, beside every request
                 key = VirtualAuthenticator.passkey()
                 options = (await http.post("/stepup/factors/webauthn/options", json={"kind": "passkey"})).json()
                 credential = key.create(options, origin=ORIGIN)

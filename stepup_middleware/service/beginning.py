@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.log.checkpoints import Checkpoint, read_checkpoint
 from stepup_middleware.log.integrator import TreeState
 from stepup_middleware.log.notes import NoteError, encode_base64, read_note
+from stepup_middleware.stores.base import HotState
 
+from .signing import CheckpointSigner
 from .tampering import RETENTION_YEARS
 
-if TYPE_CHECKING:
-    from .wiring import Parts
 
-
-async def begin_log(parts: Parts, checkpoints: Sequence[str], *, at: datetime) -> None:
-    """Begin the log that the key is named after. ``checkpoints`` are notes that were kept of the one before.
+async def begin_log(
+    store: HotState, signer: CheckpointSigner | None, origin: str, *, checkpoints: Sequence[str], at: datetime
+) -> None:
+    """Begin the log of a name, that of the signer's key. ``checkpoints`` are notes that were kept of the one before.
 
     Opens the store and closes it. Raises ``ConfigurationError`` where that cannot be done.
     """
-    if parts.signer is None:
+    if signer is None:
         raise ConfigurationError(
             "a new log is named after its key: make one with `stepup keygen --log NAME --output FILE`, and set log_key"
         )
-    origin = parts.integration.origin
-    async with parts.store as store:
-        notes = [*checkpoints, *await parts.signer.kept_notes()]
+    async with store:
+        notes = [*checkpoints, *await signer.kept_notes()]
         last = await store.records.last_checkpoint()
         if last is not None:
             notes.append(last.note)

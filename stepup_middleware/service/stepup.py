@@ -281,10 +281,7 @@ class StepUp:
         that were kept, and of those that the database and ``on_checkpoint`` have. Run it while the app is stopped.
         Returns the name. Raises ``ConfigurationError`` where there is a log of this name already, or no ``log_key``.
         """
-        from .beginning import begin_log
-
-        await begin_log(self._parts, checkpoints, at=self._clock())
-        return self._parts.integration.origin
+        return await self._parts.begin_log(checkpoints, at=self._clock())
 
     async def reencrypt_secrets(self) -> None:
         """Encrypt every stored secret under the first key, so that the later ones can be taken from the ring.

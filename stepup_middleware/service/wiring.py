@@ -25,6 +25,7 @@ from . import settings
 from .admin import AdminGuard
 from .alerts import AlertService
 from .audit import AuditService
+from .beginning import begin_log
 from .ceremony import WEBAUTHN_LIMIT, CeremonyService
 from .cluster_flagger import FailureClusterFlagger
 from .enrolment import EnrolmentService
@@ -33,6 +34,7 @@ from .factors import FactorService
 from .handover import CheckpointSink
 from .heads import HeadKeeper, HeadSink
 from .integrating import Integration
+from .log_settings import checked_witnesses, read_log_keys
 from .policy import PolicyService
 from .redemption import RedemptionService
 from .refusal_throttle import RefusalThrottle
@@ -67,6 +69,11 @@ class Parts:
     spool: EventSpool
     integration: Integration
     signer: CheckpointSigner | None
+
+    async def begin_log(self, checkpoints: Sequence[str], *, at: datetime) -> str:
+        """Begin the log that the key is named after, and return the name: see ``beginning``."""
+        await begin_log(self.store, self.signer, self.integration.origin, checkpoints=checkpoints, at=at)
+        return self.integration.origin
 
     @property
     def log_status(self) -> LogStatus:
@@ -120,8 +127,8 @@ def wire(
     if on_head and head_key is None:
         raise ConfigurationError("on_head needs a head_key: make one with `stepup keygen --head`")
     on_checkpoint = settings.checked_sinks("on_checkpoint", on_checkpoint)
-    log_keys = settings.read_log_keys(log_key)
-    group = settings.checked_witnesses(witnesses, quorum)
+    log_keys = read_log_keys(log_key)
+    group = checked_witnesses(witnesses, quorum)
     if not log_keys and (on_checkpoint or group.clients):
         raise ConfigurationError(
             "on_checkpoint and witnesses need a log_key: make one with `stepup keygen --log NAME --output FILE`"

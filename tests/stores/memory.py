@@ -246,10 +246,11 @@ class MemoryStore(Store):
         return self._data.trees[number - 1] if 1 <= number <= len(self._data.trees) else None
 
     async def next_log(self, after: int) -> int | None:
-        return 1 if after < 1 and self._data.tree is not None else None
+        return next((number for number in range(1, len(self._data.trees) + 1) if number > after), None)
 
     async def tile_ids(self, *, log: int, after: TileId, limit: int) -> tuple[TileId, ...]:
-        return tuple(sorted(tile for tile in self._data.tiles if tile > after)[:limit])
+        found = self._tree(log)
+        return () if found is None else tuple(sorted(tile for tile in found.tiles if tile > after)[:limit])
 
     async def leaves(self, *, first: int, limit: int, log: int | None = None) -> tuple[Leaf, ...]:
         found = self._tree(log)

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from .chain import read_record
 from .events import AuditRecord, EventName
+from .factors import FactorRequirement
 from .findings import Check, Finding, LocatedRecord
 from .prompts import PROMPT_LIFETIME
 from .purposes import MAX_TTL
@@ -111,6 +112,14 @@ def _proved(
     proof, asked = verified.record, challenge.record
     if proof.factor_kind is None or asked.requirement is None or not asked.requirement.accepts(proof.factor_kind):
         yield wrong(verified, "factor", "does not meet the requirement")
+    if proof.factor_kind is not None:
+        acr = FactorRequirement.PHISHING_RESISTANT if proof.factor_kind.phishing_resistant else FactorRequirement.ANY
+        for name, said, should in (
+            ("acr", proof.data.get("acr"), acr.acr),
+            ("amr", proof.data.get("amr"), list(proof.factor_kind.amr)),
+        ):
+            if said != should:
+                yield wrong(verified, f"data.{name}", "is not that of the factor")
     if proof.at - asked.at > PROMPT_LIFETIME:
         yield wrong(verified, "at", "is later than the prompt's end")
     if authorized is not None and authorized.record.at - proof.at > MAX_TTL:

@@ -263,7 +263,7 @@ class Generator:
                 else self.proof(prompt, key, **deviations)
             )
             proved: dict[str, Any] = {"factor_kind": kind, "factor_id": factor_id}
-            data = {"acr": "phr", "amr": list(kind.amr), "factor_name": "Key", "proof": proof}
+            data = {"acr": "mfa" if totp else "phr", "amr": list(kind.amr), "factor_name": "Key", "proof": proof}
             add(EventName.VERIFIED, **proved, data=data)
             replay: dict[str, Any] = {"reason": "redeemed_before", "flags": ("redeemed_before",)}
             if overtaken:

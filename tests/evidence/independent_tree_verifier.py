@@ -1,8 +1,6 @@
-"""A second verifier of bundles over the transparency log, from RFC 9162 and C2SP's texts, with nothing of the library.
+"""A second verifier of evidence bundles, written from ``guide/evidence.md``, RFC 9162 and C2SP's texts alone.
 
-``python -m tests.evidence.independent_tree_verifier BUNDLE VKEY_FILE [...]`` prints ``verified``, ``not_verifiable`` or
-``failed`` and exits with 0, 3 or 1; on standard error it says why. A vkey named like the checkpoint's origin is the
-log's, every other one a witness's.
+``python independent_tree_verifier.py BUNDLE VKEY_FILE [...]`` prints its verdict and exits with 0, 3 or 1.
 """
 
 import json
@@ -10,33 +8,43 @@ import re
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cbor2
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 
-from tests.evidence.independent_verifier import (
-    AGREEING,
-    ASKED,
-    ENDED,
-    ENROLLED,
-    PROVED,
-    RAN,
-    REUSED,
-    SEVERITY,
-    STRONG,
-    WORDS,
-    Untold,
-    at,
-    canonical,
-    check_proof,
-    exactly,
-    need,
-    sha,
-)
+SEVERITY = {
+    "ACCOUNT_STEPUP_CHALLENGE_REQUESTED": "info", "ACCOUNT_STEPUP_VERIFIED": "info", "ACTION_AUTHORIZED": "info",
+    "ACTION_COMPLETED": "info", "ACCOUNT_STEPUP_REUSED": "critical", "FACTOR_ENROLLED": "info",
+    "ACCOUNT_STEPUP_FAILED": "warning", "ACCOUNT_STEPUP_BLOCKED": "warning"}  # fmt: skip
+ASKED, PROVED, RAN, ENDED, REUSED, ENROLLED, FAILED, _ = SEVERITY
+STRONG = ("passkey", "hardware_key")
+AMR = {"passkey": ["swk", "user", "mfa"], "hardware_key": ["hwk", "user", "mfa"], "totp": ["otp", "mfa"]}
+WORDS = {
+    "outcome": ("pending", "success", "failure", "denied", "cancelled"), "factor": (None, "totp", *STRONG),
+    "requirement": (None, "any", "phishing_resistant")}  # fmt: skip
+SIGNED = ("workspace", "subject", "purpose", "prompt", "requirement", "policy_version", "request", "details")
+AGREEING = ("session", "ip", *(name for name in SIGNED if name != "request"))
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+at = datetime.fromisoformat
+
+
+class Untold(Exception): ...  # nothing is wrong, but the bundle cannot tell everything
+
+
+def need(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+def sha(*parts: bytes) -> bytes:
+    return sha256(b"".join(parts)).digest()
 
 
 def plain64(text: str) -> bytes:
@@ -45,8 +53,17 @@ def plain64(text: str) -> bytes:
     return raw
 
 
-def root_by(index: int, size: int, reached: bytes, path: Sequence[bytes]) -> bytes:
-    """RFC 9162 §2.1.3.2, step by step."""
+def url64(text: str) -> bytes:
+    need(re.fullmatch("[A-Za-z0-9_-]*", text) is not None, "base64url")
+    return plain64(text.translate({45: "+", 95: "/"}) + "=" * (-len(text) % 4))
+
+
+def exactly(value: Any, names: str) -> None:
+    need(isinstance(value, dict) and value.keys() == set(names.split()), f"members: {names}")
+    need(not any(isinstance(member, bool | float) for member in value.values()), "1 is neither true nor 1.0")
+
+
+def root_by(index: int, size: int, reached: bytes, path: Sequence[bytes]) -> bytes:  # RFC 9162 §2.1.3.2
     need(index < size, "index")
     fn, sn = index, size - 1
     for hash_ in path:
@@ -63,9 +80,8 @@ def root_by(index: int, size: int, reached: bytes, path: Sequence[bytes]) -> byt
 
 
 def signers(note: str, vkeys: Sequence[str]) -> tuple[str, int, bytes, dict[tuple[str, int], int]]:
-    """Return origin, size and root of a checkpoint, and the time of each signature by (name, type) of its key."""
     text, _, lines = note.rpartition("\n\n")
-    origin, size, root = text.split("\n")[:3]
+    origin, size, root, *_ = text.split("\n")
     need(lines.endswith("\n") and re.fullmatch("0|[1-9][0-9]*", size) is not None, "checkpoint")
     need(all(character >= " " or character == "\n" for character in note), "control characters")
     head = (origin, int(size), plain64(root))
@@ -83,11 +99,10 @@ def signers(note: str, vkeys: Sequence[str]) -> tuple[str, int, bytes, dict[tupl
             continue
         type_, key = known[name, raw[:4]]
         time, signature = int.from_bytes(raw[4:12], "big"), raw[12:]
+        message = f"cosignature/v1\ntime {time}\n{text}\n".encode()
         if type_ == 1:
-            ed25519.Ed25519PublicKey.from_public_bytes(key).verify(raw[4:], f"{text}\n".encode())
-            time = 0
-        elif type_ == 4:
-            message = f"cosignature/v1\ntime {time}\n{text}\n".encode()
+            time, signature, message = 0, raw[4:], f"{text}\n".encode()
+        if type_ in (1, 4):
             ed25519.Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
         else:
             parts = [b"subtree/v1\n\0", bytes([len(name.encode())]), name.encode(), raw[4:12]]
@@ -97,17 +112,9 @@ def signers(note: str, vkeys: Sequence[str]) -> tuple[str, int, bytes, dict[tupl
     return *head, times
 
 
-def keep_until(event: dict[str, Any]) -> str:
-    moment, year = at(event["at"]), at(event["at"]).year + event["retention_years"]
-    leap = (moment.month, moment.day) == (2, 29) and not (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0))
-    return f"{year:04}-03-01" if leap else f"{year:04}-{moment:%m-%d}"
-
-
 def read_record(record: Any, hashes: list[bytes], size: int, root: bytes, earliest: float) -> dict[str, Any]:
-    """Return the event of a record that is in the tree."""
     exactly(record, "index entry path body")
-    event: dict[str, Any] = json.loads(record["body"])
-    entry = json.loads(record["entry"])
+    event, entry = json.loads(record["body"]), json.loads(record["entry"])
     exactly(entry, "at body_sha256 keep_until v")
     need(canonical(entry) == record["entry"] and entry["v"] == 1, "canonical entry")
     need(sha(record["body"].encode()).hex() == entry["body_sha256"], "body_sha256")
@@ -115,11 +122,50 @@ def read_record(record: Any, hashes: list[bytes], size: int, root: bytes, earlie
     path = [hashes[place] for place in record["path"]]
     need(root_by(record["index"], size, sha(b"\0", record["entry"].encode()), path) == root, "inclusion")
     need(canonical(event) == record["body"] and re.fullmatch("[0-9a-f]{32}", event.pop("salt")) is not None, "salt")
-    need(event["v"] == 1 and SEVERITY[event["event"]] == event["severity"], "event")
+    cancelled = event["event"] == FAILED and event["outcome"] == "cancelled"
+    need(event["v"] == 1 and event["severity"] == ("info" if cancelled else SEVERITY[event["event"]]), "event")
     need(all(event[name] in words for name, words in WORDS.items()), "known words")
-    need(entry["at"] == event["at"] and entry["keep_until"] == keep_until(event), "the entry of this event")
+    year = at(event["at"]).year + event["retention_years"]
+    leap = event["at"][5:10] == "02-29" and not (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0))
+    until = f"{year:04}-03-01" if leap else f"{year:04}-{event['at'][5:10]}"
+    need(entry["at"] == event["at"] and entry["keep_until"] == until, "the entry of this event")
     need((at(entry["at"]) - timedelta(minutes=5)).timestamp() <= earliest, "later than its checkpoint")
-    return event
+    return dict(event)
+
+
+def check_proof(proof: dict[str, Any], asked: dict[str, Any], action: dict[str, Any], enrolled: Any) -> None:
+    exactly(proof, "type nonce description authenticator_data client_data_json signature credential_id public_key "
+            "algorithm rp_id origins")  # fmt: skip
+    data, client_json, cose = (url64(proof[name]) for name in ("authenticator_data", "client_data_json", "public_key"))
+    said, client, rp_id = json.loads(proof["description"]), json.loads(client_json), proof["rp_id"]
+    need(proof["type"] == "webauthn" and canonical(said) == proof["description"], "canonical description")
+    did = {"v": 1, "locale": said["locale"], "issued_at": said["issued_at"], **{name: action[name] for name in SIGNED}}
+    need(said == did and at(said["issued_at"]) == at(asked["at"]), "the description is the action")
+    challenge = sha(b"stepup-challenge-v1\0", url64(proof["nonce"]), proof["description"].encode())
+    need(url64(client["challenge"]) == challenge, "the challenge commits to the description")
+    need(client["type"] == "webauthn.get" and client["origin"] in proof["origins"], "origin")
+    need(client.get("crossOrigin", False) is False and "topOrigin" not in client, "no frame of another site")
+    ours = rf"http{'s?' if rp_id.split('.')[-1] == 'localhost' else 's'}://([a-z0-9-]+\.)*{re.escape(rp_id)}(:[0-9]+)?"
+    need(all(re.fullmatch(ours, origin) for origin in proof["origins"]), "origins of the relying party")
+    need(data[:32] == sha(rp_id.encode()) and data[32] & 5 == 5 and data[32] & 24 != 16, "RP ID hash, UP, UV, BS, BE")
+    key, signature, message = cbor2.loads(cose), url64(proof["signature"]), data + sha(client_json)
+    number = {label: int.from_bytes(part, "big") for label, part in key.items() if isinstance(part, bytes)}
+    need(key[3] == proof["algorithm"] and key[3] in (-7, -8, -257), "algorithm")
+    if key[3] == -7:
+        point = ec.EllipticCurvePublicNumbers(number[-2], number[-3], ec.SECP256R1()).public_key()
+        point.verify(signature, message, ec.ECDSA(SHA256()))
+    elif key[3] == -8:
+        ed25519.Ed25519PublicKey.from_public_bytes(key[-2]).verify(signature, message)
+    else:
+        modulus = rsa.RSAPublicNumbers(number[-2], number[-1]).public_key()
+        modulus.verify(signature, message, padding.PKCS1v15(), SHA256())
+    if enrolled is None:
+        raise Untold("no enrolment")
+    need(all(enrolled[name] == action[name] for name in ("workspace", "subject", "factor", "factor_id")), "owner")
+    facts = {"public_key": cose.hex(), "credential_id": url64(proof["credential_id"]).hex(), "rp_id": rp_id,
+             "algorithm": proof["algorithm"], "backup_eligible": bool(data[32] & 0x08)}  # fmt: skip
+    need(all(enrolled["data"][name] == fact for name, fact in facts.items()), "the enrolled key")
+    need((at(enrolled["at"]) - at(asked["at"])).total_seconds() <= 5, "enrolled before")
 
 
 def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
@@ -130,35 +176,36 @@ def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
     ours = {each for each in wanted if each[0] == origin}
     signed, witnessed = ours & times.keys(), {name for name, _ in times.keys() - ours if times[name, _]}
     need(not ours or bool(signed), "signed by the log")
-    untold = "not all keys that are trusted have signed" if not ours or ours - signed else ""
-    untold = untold or ("no witness" if wanted - ours and not witnessed else "")
+    untold = "not all have signed" if not ours or ours - signed or (wanted - ours and not witnessed) else ""
     earliest = min([time for time in times.values() if time], default=float("inf"))
     place, indexes = bundle["enrolment"], [record["index"] for record in bundle["records"]]
     hashes = [plain64(hash_) for hash_ in bundle["hashes"]]
     used = {number for record in filter(None, [*bundle["records"], place]) for number in record["path"]}
-    need(all(len(hash_) == 32 for hash_ in hashes) and len(set(hashes)) == len(hashes), "hashes")
-    need(used == set(range(len(hashes))), "each hash is used")
+    need(used == set(range(len(set(hashes)))) == set(range(len(hashes))) and {*map(len, hashes)} <= {32}, "hashes")
     events = [read_record(record, hashes, size, root, earliest) for record in bundle["records"]]
     enrolled = read_record(place, hashes, size, root, earliest) if place else None
     need(all(one < other for one, other in pairwise(indexes)), "order")
-    for event in events:
-        need((event["prompt"], event["workspace"]) == (bundle["prompt_id"], bundle["workspace_id"]), "one prompt")
+    need(
+        {(event["prompt"], event["workspace"]) for event in events} == {(bundle["prompt_id"], bundle["workspace_id"])},
+        "id",
+    )
     names, first = [event["event"] for event in events], {event["event"]: event for event in reversed(events)}
     need(names[0] == ASKED and all(names.count(name) <= 1 for name in (ASKED, PROVED, RAN, ENDED)), "asked first, once")
-    for name, before in ((RAN, PROVED), (ENDED, RAN), (REUSED, PROVED)):
-        need(name not in names or before in names[: names.index(name)], f"{name} after {before}")
+    after = ((RAN, PROVED), (ENDED, RAN), (REUSED, PROVED))
+    need(all(name not in names or before in names[: names.index(name)] for name, before in after), "order of events")
     need(ENROLLED not in names and (enrolled is None or enrolled["event"] == ENROLLED), "an enrolment apart")
     need(place is None or place["index"] < indexes[0], "enrolled before")
     asked, proved, action = first[ASKED], first.get(PROVED), first.get(RAN)
     for event in filter(None, (proved, action, first.get(ENDED))):
         need(all(event[name] == asked[name] for name in AGREEING) and not event["reason"], "events agree")
         need(event["event"] == ENDED or event["request"] == asked["request"], "one request")
-    need(proved is not None or enrolled is None, "an enrolment of nobody's proof")
     if proved is None:
-        raise Untold("no proof")
+        raise (Untold if enrolled is None else ValueError)("no proof")
     for event in filter(None, (action, first.get(ENDED))):
         need(all(event[name] == proved[name] for name in ("factor", "factor_id")), "one factor")
     need(asked["requirement"] == "any" or proved["factor"] in STRONG, "the factor meets the requirement")
+    said = ["phr" if proved["factor"] in STRONG else "mfa", AMR[proved["factor"]]]
+    need([proved["data"]["acr"], proved["data"]["amr"]] == said, "acr and amr")
     if proved["data"]["proof"]["type"] == proved["factor"] == "totp":
         raise Untold("a one-time password")
     check_proof(proved["data"]["proof"], asked, action or proved, enrolled)
@@ -167,7 +214,6 @@ def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
 
 
 def verdict(bundle: Any, vkeys: Sequence[str]) -> tuple[str, str]:
-    """Return ``verified``, ``not_verifiable`` or ``failed``, and why."""
     try:
         judge(bundle, vkeys)
     except Untold as why:
@@ -178,10 +224,7 @@ def verdict(bundle: Any, vkeys: Sequence[str]) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    given = [line for name in sys.argv[2:] for line in Path(name).read_text("utf-8").split("\n")]
-    result, reason = verdict(
-        json.loads(Path(sys.argv[1]).read_text("utf-8")), [line for line in given if line and line[0] != "#"]
-    )
-    sys.stdout.write(result + "\n")
-    sys.stderr.write(reason)
-    sys.exit({"verified": 0, "failed": 1, "not_verifiable": 3}[result])
+    given = "".join(Path(name).read_text("utf-8") + "\n" for name in sys.argv[2:]).split("\n")
+    result, reason = verdict(json.loads(Path(sys.argv[1]).read_text("utf-8")), [v for v in given if v and v[0] != "#"])
+    sys.stdout.write(result + "\n"), sys.stderr.write(reason)
+    sys.exit(["verified", "failed", "", "not_verifiable"].index(result))

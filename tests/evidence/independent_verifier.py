@@ -166,6 +166,9 @@ def judge(bundle: dict[str, Any], keys: dict[str, bytes]) -> None:
     for event in (action, first.get(ENDED, action)):
         need(all(event[name] == proved[name] for name in ("factor", "factor_id")), "one factor")
     need(asked["requirement"] == "any" or proved["factor"] in STRONG, "the factor meets the requirement")
+    amr = {"passkey": ["swk", "user", "mfa"], "hardware_key": ["hwk", "user", "mfa"], "totp": ["otp", "mfa"]}
+    need(proved["data"]["acr"] == ("phr" if proved["factor"] in STRONG else "mfa"), "acr")
+    need(proved["data"]["amr"] == amr[proved["factor"]], "amr")
     if bundle["proof"]["type"] == proved["factor"] == "totp":
         raise Untold("a one-time password")
     if place is not None:

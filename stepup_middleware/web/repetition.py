@@ -169,10 +169,10 @@ def _urlencoded(body: bytes) -> tuple[Field, ...]:
 
 
 def _multipart(body: bytes, boundary: bytes) -> tuple[Field, ...]:
+    if body.count(b"--" + boundary) > MAX_FIELDS + 1:  # the last one ends the form
+        raise NotRepeatable(Reason.TOO_MANY)
     _canonical(body, boundary)  # of the strict form, so that it can be split
     parts = body.split(b"--" + boundary)[1:-1]
-    if len(parts) > MAX_FIELDS:
-        raise NotRepeatable(Reason.TOO_MANY)
     return tuple(_field(part) for part in parts)
 
 

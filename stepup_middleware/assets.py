@@ -122,7 +122,7 @@ def head(base: str, *, htmx: bool = True) -> Head:
         "\n".join(
             (
                 f'<link rel="stylesheet" href="{urls["stepup.css"]}">',
-                *(f'<script src="{urls[name]}" defer></script>' for name in scripts),
+                *(f'<script src="{urls[name]}" data-stepup-texts="{base}/texts" defer></script>' for name in scripts),
             )
         )
     )

@@ -40,7 +40,6 @@ from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async, mark_a
 from stepup_middleware.request.context import DetailsSource, GuardedRequest, Tag, by_context, guarded_request
 from stepup_middleware.request.decision import Gate, admit
 from stepup_middleware.web.answers import problem_body, send_refusal, starlette_handler
-from stepup_middleware.web.pages import base_of
 
 # An authorized answer goes out as no-store in any case. A cache between the endpoint and the middleware sees the answer
 # before, so that it is marked at the gate, in the words that such caches obey (RFC 9111 §5.2.2; Django's: max-age).
@@ -310,7 +309,7 @@ def _through(verdict: Proof | Refusal, guarded: GuardedRequest, scope: Scope, va
     if handlers is not None:
         handlers[0].setdefault(StepUpRequired, starlette_handler)
     error = refusing(verdict, scope, values)
-    error.problem = problem_body(verdict, guarded.stepup, base_of(scope, guarded.stepup))
+    error.problem = problem_body(verdict, guarded.stepup, scope)
     raise error
 
 

@@ -67,7 +67,7 @@ class StepUpMiddleware:
                 raise
             # built with the first event, in which an exception would be taken for an app without a lifespan
             self._close_for(fault)
-        prepare()
+        prepare(stepup)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # every untagged request comes this way: no header is read and no coroutine put around send

@@ -1,5 +1,6 @@
 import { fragmentOf, problemFrom, promptOf, Refused } from "./answers.js";
-import { announce, enrolLink, focusKeeper, make } from "./elements.js";
+import { announce, focusKeeper, make, waysOn, withWayBack } from "./elements.js";
+import { _, languageKnown, spoken } from "./language.js";
 import { isWithdrawn, markChanges, wirePrompt, withdraw } from "./prompt.js";
 import { OTHER_ACCOUNT, TEXTS } from "./texts.js";
 
@@ -91,6 +92,7 @@ async function openFragment(refused, caller) {
  */
 export function authorize(refused, { renew, caller, cookie = false, opener, signal, note = "", asked }) {
   return inTurn(async () => {
+    await languageKnown;
     if (signal?.aborted) return null;
     let open = await openFragment(refused, caller);
     if (open === null) {
@@ -166,18 +168,21 @@ export function authorize(refused, { renew, caller, cookie = false, opener, sign
  * @param {Element | null | undefined} opener
  */
 export function showProblem(problem, opener) {
-  const content = problem instanceof HTMLElement ? problem : make("section", { className: "stepup-problem" },
-    make("h2", { id: "stepup-title", className: "stepup-title" }, problem.title ?? "That did not work"),
+  const content = problem instanceof HTMLElement ? problem : make("section", { className: "stepup-problem", ...spoken() },
+    make("h2", { id: "stepup-title", className: "stepup-title" }, problem.title ?? _("That did not work")),
     make("p", { id: "stepup-description" }, problem.detail ?? TEXTS.answer),
-    ...enrolLink(problem, "stepup-button stepup-primary"));
+    ...waysOn(problem, "stepup-button stepup-primary"));
+  if (problem instanceof HTMLElement) {
+    for (const way of content.querySelectorAll("a[data-stepup-way]")) if (way instanceof HTMLAnchorElement) way.href = withWayBack(way.href);
+  }
   return inTurn(() => new Promise((/** @type {(_: void) => void} */ resolve) => {
     const dialog = openDialog(content, opener, resolve);
     if (!(problem instanceof HTMLElement) && problem.reload) {
-      const reload = make("button", { type: "button", className: "stepup-button stepup-primary" }, "Reload the page");
+      const reload = make("button", { type: "button", className: "stepup-button stepup-primary" }, _("Reload the page"));
       reload.addEventListener("click", () => location.reload());
       dialog.append(reload);
     }
-    const close = make("button", { type: "button", className: "stepup-button stepup-quiet" }, "Close");
+    const close = make("button", { type: "button", className: "stepup-button stepup-quiet" }, _("Close"));
     close.addEventListener("click", () => dialog.close());
     dialog.append(close);
   }));

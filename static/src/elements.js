@@ -1,4 +1,4 @@
-import { knownAddress } from "./addresses.js";
+import { _, spoken } from "./language.js";
 
 /**
  * Make an element with properties and children; text is never taken for markup.
@@ -27,13 +27,30 @@ export const finder = (root) => {
 };
 
 /**
- * The way to enrol, if a problem carries one.
+ * An address that leads back to the page in hand, by the parameter `next`.
+ * @param {string} address
+ */
+export function withWayBack(address) {
+  const url = new URL(address, location.href);
+  url.searchParams.set("next", location.pathname + location.search);
+  return url.href;
+}
+
+const LEADS = /^(https?:[/]{2}|[/](?![/]))/; // where the app itself leads people, of any origin
+
+/**
+ * The ways on that a problem carries: to enrol, to sign in, to ask for help. They lead back to this page.
  * @param {import("./texts.js").Problem} problem
  * @param {string} className
  */
-export function enrolLink({ enroll_url: address }, className) {
-  const href = knownAddress(address);
-  return href ? [make("a", { href, className }, "Add a factor")] : [];
+export function waysOn({ enroll_url: enrol, sign_in_url: signIn, help_url: help }, className) {
+  /** @type {[string | undefined, string][]} */
+  const ways = [[enrol, _("Add a factor")], [signIn, _("Sign in")]];
+  const links = ways.flatMap(([address, label]) => {
+    return address && LEADS.test(address) ? [make("a", { href: withWayBack(address), className }, label)] : [];
+  });
+  if (help && LEADS.test(help)) links.push(make("a", { href: help, className: "stepup-link" }, _("I need help")));
+  return links;
 }
 
 /** @param {string} html */
@@ -48,7 +65,7 @@ let announcer;
  */
 export function announce(text) {
   announcer ??= make("div", { className: "stepup-announcer" });
-  const region = announcer;
+  const region = Object.assign(announcer, spoken());
   region.setAttribute("role", "status");
   if (!region.isConnected) document.body.append(region);
   region.textContent = "";

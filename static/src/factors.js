@@ -7,6 +7,7 @@
 import { Refused } from "./answers.js";
 import { codeOf } from "./codes.js";
 import { finder, parse } from "./elements.js";
+import { _ } from "./language.js";
 import { TEXTS } from "./texts.js";
 import { createCredential } from "./webauthn.js";
 
@@ -38,24 +39,24 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
    * @param {unknown} error
    */
   function sentenceFor(error) {
-    if (error instanceof Cancelled) return "Cancelled. Nothing has changed.";
+    if (error instanceof Cancelled) return _("Cancelled. Nothing has changed.");
     if (error instanceof Refused || error instanceof Unknown) return error.message;
     switch (error instanceof Error ? error.name : "") {
       case "InvalidStateError":
-        return "This device or key is already among your factors. Use it as it is, or add a different one.";
+        return _("This device or key is already among your factors. Use it as it is, or add a different one.");
       case "NotAllowedError":
-        return "Nothing was added. Try again, and confirm when your browser asks.";
+        return _("Nothing was added. Try again, and confirm when your browser asks.");
       case "NotSupportedError":
-        return "This browser or key cannot be used here. Update the browser, or try a different one.";
+        return _("This browser or key cannot be used here. Update the browser, or try a different one.");
       case "ConstraintError":
-        return "This key has no PIN or fingerprint set up. Set one in your system's settings, then try again.";
+        return _("This key has no PIN or fingerprint set up. Set one in your system's settings, then try again.");
       case "TypeError":
         // a lost connection
         return TEXTS.network;
       case "SecurityError":
-        return "Passkeys do not work at this address. Open the site at its usual address and try again.";
+        return _("Passkeys do not work at this address. Open the site at its usual address and try again.");
       default:
-        return "That did not work. Reload the page to see how things are, then try again.";
+        return _("That did not work. Reload the page to see how things are, then try again.");
     }
   }
 
@@ -101,11 +102,6 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
 
   function wireList() {
     const list = one("list");
-    const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium" });
-    for (const time of list.querySelectorAll("time")) {
-      const at = new Date(time.dateTime);
-      if (!Number.isNaN(at.valueOf())) time.textContent = format.format(at);
-    }
     for (const item of list.querySelectorAll("[data-stepup-factor]")) if (item instanceof HTMLElement) wireItem(item);
   }
 
@@ -130,19 +126,19 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      run(event.submitter ?? rename, "Saving…", async () => {
+      run(event.submitter ?? rename, _("Saving…"), async () => {
         const to = field(form, "name").value.trim();
         await change(path, "PATCH", { name: to });
         await refresh();
-        return `Renamed to ${to}.`;
+        return _("Renamed to %(name)s.", { name: to });
       });
     });
     remove.addEventListener("click", async () => {
       if (busy || !(await confirmRemoval(name))) return;
-      run(remove, "Removing…", async () => {
+      run(remove, _("Removing…"), async () => {
         await change(path, "DELETE");
         await refresh();
-        return `${name} is removed and cannot be used any more.`;
+        return _("%(name)s is removed and cannot be used any more.", { name });
       });
     });
   }
@@ -154,7 +150,7 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
   function confirmRemoval(name) {
     const dialog = dialogOf("remove-dialog");
     /** @type {HTMLElement} */ (dialog.querySelector("#stepup-remove-text")).textContent =
-      `${name} will no longer confirm your actions. You can add it again later.`;
+      _("%(name)s will no longer confirm your actions. You can add it again later.", { name });
     return new Promise((resolve) => {
       const listening = new AbortController();
       const { signal } = listening;
@@ -177,7 +173,7 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
     const options = await change("/webauthn/options", "POST", { kind });
     await change("/webauthn", "POST", { name, credential: await createCredential(options) });
     await refresh();
-    return `${name} is added. You can use it from your next action on.`;
+    return _("%(name)s is added. You can use it from your next action on.", { name });
   }
 
   /** @param {string} name */
@@ -191,7 +187,7 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
     const status = one("totp-status", dialog);
     const failure = one("totp-error", dialog);
     svg?.setAttribute("role", "img");
-    svg?.setAttribute("aria-label", "QR code with the key below");
+    svg?.setAttribute("aria-label", _("QR code with the key below"));
     one("qr", dialog).replaceChildren(...(svg ? [svg] : []));
     key.textContent = secret.replace(/(.{4})(?=.)/g, "$1 "); // in fours, for those who type it
     status.textContent = failure.textContent = "";
@@ -205,10 +201,10 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
       one("copy", dialog).addEventListener("click", async () => {
         try {
           await navigator.clipboard.writeText(secret);
-          status.textContent = "Copied.";
+          status.textContent = _("Copied.");
         } catch {
           window.getSelection()?.selectAllChildren(key); // no permission: the person can copy the selection
-          status.textContent = "Selected. Copy it with your keyboard.";
+          status.textContent = _("Selected. Copy it with your keyboard.");
         }
       }, { signal });
       form.addEventListener("submit", async (event) => {
@@ -245,9 +241,9 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
       dialog.showModal();
       field(form, "code").focus();
     });
-    if (!done) return "Cancelled. No authenticator app was added.";
+    if (!done) return _("Cancelled. No authenticator app was added.");
     await refresh();
-    return `${name} is added. You can use it from your next action on.`;
+    return _("%(name)s is added. You can use it from your next action on.", { name });
   }
 
   /** @type {NodeListOf<HTMLFormElement>} */

@@ -7,6 +7,7 @@
 import { ownAddress } from "./addresses.js";
 import { fetchFragment, problemFrom } from "./answers.js";
 import { finder, make } from "./elements.js";
+import { _ } from "./language.js";
 import { wirePrompt, withdraw } from "./prompt.js";
 import { markSent } from "./sent.js";
 import { TEXTS } from "./texts.js";
@@ -54,10 +55,10 @@ async function bindPage(page) {
         markSent();
         return repeat();
       }
-      const button = make("button", { type: "button", className: "stepup-button stepup-primary" }, "Go back");
+      const button = make("button", { type: "button", className: "stepup-button stepup-primary" }, _("Go back"));
       for (const name of ["factors", "cancel", "other"]) inside(name)?.remove();
       root.append(button);
-      say("Authorized. Now go back and send it again straight away.");
+      say(_("Authorized. Now go back and send it again straight away."));
       button.addEventListener("click", back);
       button.focus();
       return undefined;

@@ -1,7 +1,8 @@
 import { call, Refused } from "./answers.js";
 import { codeOf } from "./codes.js";
-import { enrolLink, finder } from "./elements.js";
-import { pauseOf, TEXTS } from "./texts.js";
+import { finder, waysOn } from "./elements.js";
+import { _, inTime } from "./language.js";
+import { TEXTS } from "./texts.js";
 import { getCredential } from "./webauthn.js";
 
 /**
@@ -68,7 +69,7 @@ export function wirePrompt({ url, root, lifetime }, on) {
     const error = part("error");
     if (near && near === submit) form?.before(error);
     else if (near) near.after(error);
-    error.replaceChildren(text, " ", ...enrolLink(problem, "stepup-link"));
+    error.replaceChildren(text, " ", ...waysOn(problem, "stepup-link"));
     for (const element of [error, near]) element?.scrollIntoView({ block: "nearest" });
   };
   /** @param {string} path @param {unknown} body @param {AbortSignal} signal */
@@ -135,7 +136,7 @@ export function wirePrompt({ url, root, lifetime }, on) {
   /** @param {"webauthn" | "totp"} bucket @param {number} seconds */
   function pause(bucket, seconds) {
     paused.add(bucket);
-    say(`You can try again in ${pauseOf(seconds)}. ${form && keys.length ? TEXTS.otherWorks : ""}`);
+    say(`${_("You can try again %(when)s.", { when: inTime(seconds) })} ${form && keys.length ? TEXTS.otherWorks : ""}`);
     later(seconds * 1000, () => {
       paused.delete(bucket);
       enable();

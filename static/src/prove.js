@@ -1,6 +1,7 @@
 import { knownAddress, libraryBase } from "./addresses.js";
 import { madeAnswer, problemFrom } from "./answers.js";
 import { authorize, showProblem } from "./dialog.js";
+import { _ } from "./language.js";
 import { StepUpCancelled } from "./send.js";
 import { TEXTS } from "./texts.js";
 
@@ -27,6 +28,6 @@ export async function prove(problem, { from = libraryBase() } = {}) {
     throw new StepUpCancelled();
   }
   if (outcome?.token) return outcome.token;
-  if (outcome) showProblem(outcome.problem ?? { title: "This question is over", detail: TEXTS.expired }, opener);
+  if (outcome) showProblem(outcome.problem ?? { title: _("This question is over"), detail: TEXTS.expired }, opener);
   throw new StepUpCancelled();
 }

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.errors import StepUpError
 
+from .texts import Text
+
 if TYPE_CHECKING:
     from .factors import FactorRequirement
     from .prompts import Prompt
@@ -162,7 +164,7 @@ class Refusal:
     """
 
     code: RefusalCode
-    detail: str = ""
+    detail: str | Text = ""
     prompt: Prompt | None = None
     purpose: Purpose | None = None
     requirement: FactorRequirement | None = None
@@ -174,8 +176,13 @@ class Refusal:
         return self.code.status
 
     @property
-    def sentence(self) -> str:
+    def wording(self) -> str | Text:
+        """What the person is told, to be put into their language."""
         return self.detail or self.code.detail
+
+    @property
+    def sentence(self) -> str:
+        return str(self.wording)
 
 
 class StepUpRequired(StepUpError):

@@ -20,7 +20,8 @@ class Subject:
     write the policy of the workspace. ``signed_in_at`` is when the session began (aware UTC); without it, the first
     factor cannot be enrolled. ``login`` is what the person signs in with, such as an e-mail address: passkeys and
     authenticator apps list the account under it (WebAuthn L3 §5.4.3, ``user.name``). If it is empty, the name is
-    listed.
+    listed. ``locale`` is the language in which the person reads, such as ``de`` or ``pt-BR``; if it is empty, their
+    browser says.
 
     Raises ``TypeError`` or ``ValueError`` for anything that could match another person by accident.
     """
@@ -32,13 +33,14 @@ class Subject:
     is_admin: bool = False
     signed_in_at: datetime | None = None
     login: str = ""
+    locale: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("id", "session_id", "workspace_id", "name", "login"):
+        for name in ("id", "session_id", "workspace_id", "name", "login", "locale"):
             value = getattr(self, name)
             if type(value) is not str:
                 raise TypeError(f"Subject.{name} must be a str, not {type(value).__name__}: write str(...) around it")
-            if (not value and name not in ("name", "login")) or len(value) > _MAX_LENGTH:
+            if (not value and name not in ("name", "login", "locale")) or len(value) > _MAX_LENGTH:
                 raise ValueError(f"Subject.{name} must have 1 to {_MAX_LENGTH} characters")
             value.encode("utf-8")  # a lone surrogate raises UnicodeEncodeError, a ValueError
         if type(self.is_admin) is not bool:

@@ -19,6 +19,7 @@ from stepup_middleware.core.prompts import Prompt, PromptState, prompt_event
 from stepup_middleware.core.purposes import FACTOR_CHANGE, Catalogue, Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.relying_party import RelyingParty
+from stepup_middleware.core.texts import marked
 from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.base import HotState
@@ -38,11 +39,11 @@ WEBAUTHN_LIMIT = AttemptLimit(failures=20, pause=timedelta(seconds=30), longest=
 _FAILED = Refusal(code=RefusalCode.VERIFICATION_FAILED)
 NO_CODE = Refusal(
     code=RefusalCode.VERIFICATION_FAILED,
-    detail="Type the six digits that your authenticator app shows now. This did not count as an attempt.",
+    detail=marked("Type the six digits that your authenticator app shows now. This did not count as an attempt."),
 )
 USED_CODE = Refusal(
     code=RefusalCode.VERIFICATION_FAILED,
-    detail="This code was used already, and each code works once. Wait for the next one, then type that.",
+    detail=marked("This code was used already, and each code works once. Wait for the next one, then type that."),
 )
 _NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
 

@@ -26,6 +26,7 @@ from stepup_middleware.core.purposes import Catalogue
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.records import Records
 
@@ -43,11 +44,13 @@ MAX_FACTORS = 20
 _FAILED = {
     True: Refusal(
         code=RefusalCode.VERIFICATION_FAILED,
-        detail="This code does not match. Type the six digits that the app shows now.",
+        detail=marked("This code does not match. Type the six digits that the app shows now."),
     ),
     False: Refusal(
         code=RefusalCode.VERIFICATION_FAILED,
-        detail="It could not be added, and nothing was changed. Try again; a security key is added as a hardware key.",
+        detail=marked(
+            "It could not be added, and nothing was changed. Try again; a security key is added as a hardware key."
+        ),
     ),
 }
 
@@ -95,8 +98,10 @@ class EnrolmentService:
             return None
         return Refusal(
             code=RefusalCode.NOT_SIGNED_IN,
-            detail="Your first factor needs a sign-in from the last ten minutes. Sign out, sign in again, and enrol "
-            "it then.",
+            detail=marked(
+                "Your first factor needs a sign-in from the last ten minutes. Sign out, sign in again, and enrol "
+                "it then."
+            ),
         )
 
     async def begin_webauthn(self, requester: Requester, kind: FactorKind) -> dict[str, Any] | Refusal:
@@ -184,7 +189,7 @@ class EnrolmentService:
                 return await self._failed(requester, FailureReason.FACTOR_NOT_ALLOWED, factor.kind)
             return Refusal(
                 code=RefusalCode.FACTOR_CONFLICT,
-                detail="This passkey or key is registered already. Use another one.",
+                detail=marked("This passkey or key is registered already. Use another one."),
             )
         return factor
 
@@ -218,7 +223,7 @@ class EnrolmentService:
         if pending is None:
             return Refusal(
                 code=RefusalCode.FACTOR_NOT_FOUND,
-                detail="This set-up has expired or was replaced. Begin again with a new QR code.",
+                detail=marked("This set-up has expired or was replaced. Begin again with a new QR code."),
             )
         last_step = await self._store.last_time_step(subject.workspace_id, subject.id)
         try:
@@ -283,5 +288,8 @@ class EnrolmentService:
 def _too_many() -> Refusal:
     return Refusal(
         code=RefusalCode.FACTOR_CONFLICT,
-        detail=f"You have {MAX_FACTORS} factors, which is the most there can be. Remove one you no longer use first.",
+        detail=Text(
+            marked("You have %(number)s factors, the most there can be. Remove one you no longer use first."),
+            {"number": MAX_FACTORS},
+        ),
     )

@@ -17,11 +17,15 @@ from stepup_middleware.core.policy import effective_requirement
 from stepup_middleware.core.purposes import Catalogue, Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.texts import marked
 from stepup_middleware.stores.records import Records
 
 from .requester import Requester
 
 NAME_LENGTH = 80
+
+_LAST_KEY = marked("This is your last passkey or hardware key. Enrol another one first, then remove this one.")
+_LAST_FACTOR = marked("This is your last factor. Enrol another one first, then remove this one.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +83,11 @@ class FactorService:
         if not may_remove([EnrolledFactor(each.id, each.kind) for each in factors], factor_id):
             return Refusal(
                 code=RefusalCode.FACTOR_CONFLICT,
-                detail="This is your last passkey or hardware key. Enrol another one first, then remove this one."
+                detail=marked(
+                    "This is your last passkey or hardware key. Enrol another one first, then remove this one."
+                )
                 if factor.kind.phishing_resistant
-                else "This is your last factor. Enrol another one first, then remove this one.",
+                else _LAST_FACTOR,
             )
         return factor
 

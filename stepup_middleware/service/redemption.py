@@ -15,6 +15,7 @@ from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION, NoFactor, P
 from stepup_middleware.core.proof import ActionRequest, Proof, proof_of
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.texts import marked
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
 from stepup_middleware.stores.base import HotState
 
@@ -22,7 +23,6 @@ from .refusal_throttle import RefusalThrottle
 from .requester import Requester, logger
 
 LINKED_SHARE = 4  # links of other sites ask only up to this part of the session's limit of open prompts
-LOCALE = "en"  # the language in which titles and consequences are shown
 
 
 class RedemptionService:
@@ -133,7 +133,7 @@ class RedemptionService:
             purpose=wanted.purpose,
             request=wanted.request,
             details=wanted.details,
-            locale=LOCALE,
+            locale=requester.locale,
             now=requester.now,
             extra_events=extra_events,
         )
@@ -168,8 +168,10 @@ def insufficient(purpose: Purpose, requirement: FactorRequirement) -> Refusal:
     detail = (
         ""
         if requirement is FactorRequirement.PHISHING_RESISTANT
-        else "You have no factor yet. Enrol a passkey, a hardware key or an authenticator app, then click the "
-        "action again."
+        else marked(
+            "You have no factor yet. Enrol a passkey, a hardware key or an authenticator app, then click the action "
+            "again."
+        )
     )
     return Refusal(
         code=RefusalCode.FACTOR_INSUFFICIENT,

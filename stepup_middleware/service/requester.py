@@ -15,6 +15,7 @@ from stepup_middleware.core.events import AuditEvent, EventName, SubjectAt, even
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
+from stepup_middleware.languages import SOURCE, Languages
 
 Scope = MutableMapping[str, Any]
 Identify = Callable[[Scope], Awaitable[Subject | None]]
@@ -23,16 +24,21 @@ ClientAddress = Callable[[Scope], str | None]
 logger = logging.getLogger("stepup_middleware")
 
 USER_AGENT_LENGTH = 256
+LOCALE_KEY = "stepup_middleware.locale"  # in a scope: the language of its signed-in person
 
 
 @dataclass(slots=True, kw_only=True)  # one a request
 class Requester:
-    """A signed-in person at one request. ``now`` is read once and serves the whole request."""
+    """A signed-in person at one request. ``now`` is read once and serves the whole request.
+
+    ``locale`` is the language in which they read, as a tag that a catalogue has.
+    """
 
     subject: Subject
     ip: str
     user_agent: str
     now: datetime
+    locale: str = SOURCE
 
     def event(self, name: EventName, **fields: Any) -> AuditEvent:
         """Return an audit event of this requester at this moment. ``fields`` are further ones, or replace these."""
@@ -71,11 +77,15 @@ class Identification:
         clock: Callable[[], datetime],
         client_address: ClientAddress | None,
         trusted: Sequence[Network],
+        languages: Languages,
+        locale: str | Callable[[Scope], str | None] | None = None,
     ) -> None:
         self._identify = identify
         self._clock = clock
         self._client_address = client_address
         self._trusted = tuple(trusted)
+        self._languages = languages
+        self._locale = locale
         self._warned = False
 
     async def identify_request(self, scope: Scope) -> Requester | Refusal:
@@ -108,7 +118,30 @@ class Identification:
             ip=ip,
             user_agent=storable(agent.decode("latin-1"), USER_AGENT_LENGTH),
             now=now,
+            locale=self.locale_of(scope, subject),
         )
+
+    def locale_of(self, scope: Scope, subject: Subject | None = None) -> str:
+        """Return the language of a request: the app's word, the person's, or what their browser accepts."""
+        known: object = scope.get(LOCALE_KEY)
+        if isinstance(known, str):
+            return known
+        wanted: object = self._locale
+        if callable(wanted):
+            try:
+                wanted = wanted(scope)
+            except Exception:
+                logger.exception("locale failed; the language is chosen without it")
+                wanted = None
+        for each in (wanted, None if subject is None else subject.locale):
+            if isinstance(each, str) and each and (found := self._languages.find(each)) is not None:
+                break
+        else:
+            accepted = header(scope, b"accept-language") or b""
+            found = self._languages.negotiate(accepted.decode("latin-1"))
+        if subject is not None:
+            scope[LOCALE_KEY] = found
+        return found
 
     def address_of(self, scope: Scope) -> str | None:
         """Return the address of the client of a request, None when it is not known."""

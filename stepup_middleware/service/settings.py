@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.languages import Languages, check_added, library_languages
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
 _PAGE = re.compile(r"(https?://[^/\\\s]+|/(?![/\\]))[^\\\s]*")  # a URL, or a path of the app itself
@@ -115,6 +117,37 @@ def checked_purposes(purposes: object) -> Sequence[Purpose]:
         if not isinstance(purpose, Purpose):
             raise ConfigurationError(f"purposes is a list of Purpose: {purpose!r} is none")
     return listed
+
+
+def checked_folder(name: str, folder: object) -> str | None:
+    """Return the path of a folder, None for none. Raises ``ConfigurationError`` unless it is there."""
+    if folder is None:
+        return None
+    if not isinstance(folder, str | Path) or not Path(folder).is_dir():
+        raise ConfigurationError(f"{name} is the path of a folder: {folder!r}")
+    return str(folder)
+
+
+def checked_languages(texts: Any, locale: object, purposes: Iterable[Purpose]) -> Languages:
+    """Return the languages that can be shown: the library's, and what the app adds to them.
+
+    Raises ``ConfigurationError`` for texts that cannot be shown, or for a ``locale`` that nobody can read.
+    """
+    if texts is not None:
+        own = {
+            text
+            for each in purposes
+            for text in (each.title, each.description, each.authorize_title, each.consequence)
+            if text
+        }
+        check_added(texts, own)
+    languages = library_languages(texts)
+    if isinstance(locale, str):
+        if languages.find(locale) is None:
+            raise ConfigurationError(f"locale={locale!r} is none of {', '.join(languages.tags)}: add it by texts=")
+    elif locale is not None and (not callable(locale) or is_async(locale)):
+        raise ConfigurationError(f"locale is a language, or a plain function of the scope, not async: {_named(locale)}")
+    return languages
 
 
 def _named(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.clusters import ClusterRule
     from stepup_middleware.core.relying_party import RelyingParty
     from stepup_middleware.core.subject import Subject
+    from stepup_middleware.languages import Languages
     from stepup_middleware.log.witness.client import Witness
     from stepup_middleware.stores.base import HotState
 
@@ -64,6 +65,12 @@ class StepUp:
     ``bundle_htmx=False`` the ``head`` leaves htmx out, for pages that bring their own or need none. ``totp_limit``
     and ``webauthn_limit`` bound wrong attempts per person. ``failure_cluster`` says how many failures on one
     purpose within how long are flagged to ``on_event`` and found by ``audit.clusters``.
+
+    ``locale`` is the language of every text, or a plain function of the scope that returns one; without it, or where it
+    returns None, ``Subject.locale`` and then ``Accept-Language`` say. ``texts`` adds languages and texts or replaces
+    them: ``{"de": {"Cancel": "Zurück"}}``. ``templates`` is a folder with templates in the place of the library's
+    of the same name. ``help_url`` is where *I cannot use any of these* leads, ``sign_in_url`` where people without a
+    session are led; it is given where to come back to as ``next``.
 
     ``head_key`` signs heads of the audit log: 32 bytes, raw or in base64, from ``stepup keygen --head``, apart
     from ``secret_key``. Without it no head is signed, and evidence says so. ``on_head``: async callables that
@@ -106,6 +113,11 @@ class StepUp:
         totp_limit: AttemptLimit | None = None,
         webauthn_limit: AttemptLimit | None = None,
         failure_cluster: ClusterRule | None = None,
+        locale: str | Callable[[MutableMapping[str, Any]], str | None] | None = None,
+        texts: Mapping[str, Mapping[str, str]] | None = None,
+        templates: str | Path | None = None,
+        help_url: str | None = None,
+        sign_in_url: str | None = None,
         head_key: bytes | str | None = None,
         on_head: Sequence[HeadSink] = (),
         head_interval: timedelta = timedelta(minutes=1),
@@ -121,6 +133,8 @@ class StepUp:
         settings.check_prefix(prefix)
         settings.check_page("home_url", home_url)
         settings.check_page("enroll_url", enroll_url)
+        settings.check_page("help_url", help_url)
+        settings.check_page("sign_in_url", sign_in_url)
         settings.check_positive(max_bound_body=max_bound_body)
         settings.check_spans(store_timeout=store_timeout)
         self._parts = parts = wire(
@@ -137,6 +151,8 @@ class StepUp:
             totp_limit=totp_limit,
             webauthn_limit=webauthn_limit,
             failure_cluster=failure_cluster,
+            locale=locale,
+            texts=texts,
             head_key=head_key,
             on_head=on_head,
             head_interval=head_interval,
@@ -151,11 +167,15 @@ class StepUp:
         self.prefix = prefix
         self.enroll_url: str = enroll_url or f"{prefix}/factors"
         self.home_url = home_url
+        self.help_url = help_url
+        self.sign_in_url = sign_in_url
         self.max_bound_body = max_bound_body
         self.policy: PolicyService = parts.policy
         self.audit: AuditService = parts.audit
         self.alerts: AlertService = parts.alerts
         self.factors: FactorService = parts.factors
+        self.languages: Languages = parts.languages
+        self._templates = settings.checked_folder("templates", templates)
         self._bundle_htmx = bundle_htmx
         self._clock = clock
         self._store_seconds = store_timeout.total_seconds()

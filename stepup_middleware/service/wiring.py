@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from stepup_middleware.core.purposes import Catalogue, Purpose
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.languages import Languages
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.witness.client import Witness
 from stepup_middleware.stores.base import HotState
@@ -38,7 +39,7 @@ from .log_settings import checked_witnesses, read_log_keys
 from .policy import PolicyService
 from .redemption import RedemptionService
 from .refusal_throttle import RefusalThrottle
-from .requester import ClientAddress, Identification, Identify
+from .requester import ClientAddress, Identification, Identify, Scope
 from .secret_box import SecretBox
 from .signing import CheckpointSigner, LogStatus
 from .sinks import Dispatcher, Sink
@@ -53,6 +54,7 @@ class Parts:
 
     store: HotState
     catalogue: Catalogue
+    languages: Languages
     secret_box: SecretBox
     identification: Identification
     redemption: RedemptionService
@@ -98,6 +100,8 @@ def wire(
     totp_limit: AttemptLimit | None,
     webauthn_limit: AttemptLimit | None,
     failure_cluster: ClusterRule | None,
+    locale: str | Callable[[Scope], str | None] | None,
+    texts: Mapping[str, Mapping[str, str]] | None,
     head_key: bytes | str | None,
     on_head: Sequence[HeadSink],
     head_interval: timedelta,
@@ -141,11 +145,17 @@ def wire(
     macs = RowMacs(keys)
     records.use(macs)
     catalogue = Catalogue(settings.checked_purposes(purposes))
+    languages = settings.checked_languages(texts, locale, catalogue.values())
     codec = TokenCodec(keys.derive("token"))
     secret_box = SecretBox(keys.derive("totp-secret"))
     throttle = RefusalThrottle(records)
     identification = Identification(
-        identify=identify, clock=clock, client_address=client_address, trusted=trusted_networks(trusted_proxies)
+        identify=identify,
+        clock=clock,
+        client_address=client_address,
+        trusted=trusted_networks(trusted_proxies),
+        languages=languages,
+        locale=locale,
     )
     guard = AdminGuard(identification=identification, clock=clock, throttle=throttle)
     totp_limit = totp_limit or AttemptLimit()
@@ -184,6 +194,7 @@ def wire(
     return Parts(
         store=store,
         catalogue=catalogue,
+        languages=languages,
         secret_box=secret_box,
         identification=identification,
         guard=guard,

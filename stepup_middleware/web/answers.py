@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -18,10 +18,22 @@ from stepup_middleware.request.site import is_navigation
 from stepup_middleware.roots import root_of
 
 from .cors import cors_headers
-from .pages import base_of, enroll_url, problem_view, prompt_url, prompt_view, purpose_view, render
+from .pages import (
+    base_of,
+    enroll_url,
+    page_before,
+    problem_view,
+    prompt_url,
+    prompt_view,
+    purpose_view,
+    render,
+    sign_in_url,
+    texts_of,
+)
 from .repetition import NO_FORM, Repetition, repeat_view, repetition_of
 
 if TYPE_CHECKING:
+    from stepup_middleware.languages import Texts
     from stepup_middleware.service.stepup import StepUp
 
 CONTENT_SECURITY_POLICY = (
@@ -33,7 +45,7 @@ SAFE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
-    "Vary": "Accept, HX-Request, Cookie, Sec-Fetch-Mode",
+    "Vary": "Accept, Accept-Language, HX-Request, Cookie, Sec-Fetch-Mode",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -57,17 +69,18 @@ def problem_type(code: RefusalCode) -> str:
     return "urn:stepup-middleware:problem:" + code.value.removeprefix("STEPUP_").lower().replace("_", "-")
 
 
-def problem_body(refusal: Refusal, stepup: StepUp, base: str) -> dict[str, Any]:
+def problem_body(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, Any]) -> dict[str, Any]:
     """Return the problem details of a refusal, with its prompt where it carries one."""
+    base, texts = base_of(scope, stepup), _texts(refusal, stepup, scope)
     body: dict[str, Any] = {
         "type": problem_type(refusal.code),
-        "title": refusal.code.heading,
+        "title": texts(refusal.code.heading),
         "status": refusal.status,
         "code": refusal.code.value,
-        "detail": refusal.sentence,
+        "detail": texts(refusal.wording),
     }
     if refusal.purpose is not None:
-        body["purpose"] = purpose_view(refusal.purpose)
+        body["purpose"] = purpose_view(refusal.purpose, texts)
     if refusal.requirement is not None:
         body["requirement"] = refusal.requirement.value
         body["factors"] = [kind.value for kind in refusal.requirement.kinds()]
@@ -82,6 +95,10 @@ def problem_body(refusal: Refusal, stepup: StepUp, base: str) -> dict[str, Any]:
         }
     if refusal.enroll:
         body["enroll_url"] = enroll_url(stepup, base)
+    if (address := sign_in_url(refusal, stepup)) is not None:
+        body["sign_in_url"] = address
+    if refusal.enroll and stepup.help_url is not None:
+        body["help_url"] = stepup.help_url
     if refusal.retry_after_seconds is not None:
         body["retry_after"] = refusal.retry_after_seconds
     return body
@@ -90,7 +107,7 @@ def problem_body(refusal: Refusal, stepup: StepUp, base: str) -> dict[str, Any]:
 def answer(
     refusal: Refusal,
     stepup: StepUp,
-    scope: Mapping[str, Any],
+    scope: MutableMapping[str, Any],
     *,
     repetition: Repetition = NO_FORM,
     error: str | None = None,
@@ -103,35 +120,47 @@ def answer(
     base = base_of(scope, stepup)
     response: Response
     if header(scope, b"hx-request") is not None:
-        response = HTMLResponse(_fragment(refusal, stepup, base, error), status_code=refusal.status)
+        response = HTMLResponse(_fragment(refusal, stepup, scope, error), status_code=refusal.status)
     elif is_navigation(scope):
         page = _page(refusal, stepup, scope, repetition, error)
         response = HTMLResponse(page, status_code=refusal.status)
     else:
-        response = ProblemResponse(problem_body(refusal, stepup, base), status_code=refusal.status)
+        response = ProblemResponse(problem_body(refusal, stepup, scope), status_code=refusal.status)
     response.raw_headers += _headers(refusal, base)
     response.raw_headers += cors_headers(scope, stepup.relying_party.origins)
     return response
 
 
-def _fragment(refusal: Refusal, stepup: StepUp, base: str, error: str | None) -> str:
+def _texts(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, Any]) -> Texts:
+    """Return the texts of an answer: a prompt is shown in the language that it was asked in, and that is signed."""
+    return texts_of(scope, stepup) if refusal.prompt is None else stepup.languages.texts(refusal.prompt.locale)
+
+
+def _fragment(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, Any], error: str | None) -> str:
+    base, texts = base_of(scope, stepup), _texts(refusal, stepup, scope)
     if refusal.prompt is None or refusal.purpose is None:
-        return render("problem.html", stepup, base, problem=problem_view(refusal, stepup, base))
-    view = prompt_view(refusal.prompt, refusal.purpose, base, error=error)
-    return render("modal.html", stepup, base, prompt=view)
+        return render("problem.html", stepup, base, texts, problem=problem_view(refusal, stepup, base, texts))
+    view = prompt_view(refusal.prompt, refusal.purpose, base, texts, error=error)
+    return render("modal.html", stepup, base, texts, prompt=view)
 
 
-def _page(refusal: Refusal, stepup: StepUp, scope: Mapping[str, Any], repetition: Repetition, error: str | None) -> str:
+def _page(
+    refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, Any], repetition: Repetition, error: str | None
+) -> str:
     """Render a page: the modal, from which the original request is repeated, or what is wrong."""
-    base = base_of(scope, stepup)
+    base, texts = base_of(scope, stepup), _texts(refusal, stepup, scope)
     if refusal.prompt is None or refusal.purpose is None:
-        return render("problem_page.html", stepup, base, problem=problem_view(refusal, stepup, base))
+        back = page_before(scope, stepup)
+        return render(
+            "problem_page.html", stepup, base, texts, problem=problem_view(refusal, stepup, base, texts, back)
+        )
     return render(
         "page.html",
         stepup,
         base,
-        prompt=prompt_view(refusal.prompt, refusal.purpose, base, error=error),
-        repeat=repeat_view(refusal.prompt.request, repetition, root_path=root_of(scope)),
+        texts,
+        prompt=prompt_view(refusal.prompt, refusal.purpose, base, texts, error=error),
+        repeat=repeat_view(refusal.prompt.request, repetition, texts, root_path=root_of(scope)),
     )
 
 
@@ -202,7 +231,7 @@ async def _deny_websocket(
     stepup, refusal = guarded.stepup, outward(guarded, refusal)
     if "websocket.http.response" in (scope.get("extensions") or {}) and not guarded.accepted:
         base = base_of(scope, stepup)
-        response = ProblemResponse(problem_body(refusal, stepup, base), status_code=refusal.status)
+        response = ProblemResponse(problem_body(refusal, stepup, scope), status_code=refusal.status)
         response.raw_headers += _headers(refusal, base)
         await response(scope, receive, send)
     else:

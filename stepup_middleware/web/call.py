@@ -38,7 +38,7 @@ class BadRequest(Exception):
 class Call:
     """One request to the library's own routes, by a signed-in person."""
 
-    __slots__ = ("_body", "base", "guarded", "request", "requester", "stepup")
+    __slots__ = ("_body", "base", "guarded", "request", "requester", "stepup", "texts")
 
     def __init__(self, request: Request, requester: Requester) -> None:
         self.request = request
@@ -46,6 +46,7 @@ class Call:
         self.stepup: StepUp = self.guarded.stepup
         self.requester = requester
         self.base = base_of(request.scope, self.stepup)
+        self.texts = self.stepup.languages.texts(requester.locale)
         self._body: bytes | None = None
 
     @property

@@ -4,40 +4,48 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.factors import Factor, FactorKind
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import FACTOR_CHANGE
 from stepup_middleware.core.refusals import Refusal
+from stepup_middleware.core.texts import marked
+from stepup_middleware.languages import Texts
 from stepup_middleware.request.context import Tag
 from stepup_middleware.request.decision import Gate, admit
 from stepup_middleware.request.site import is_navigation
 
 from .answers import SAFE_HEADERS
 from .call import BadRequest, Call
-from .pages import factor_view, qr_svg, render
+from .pages import factor_view, own_path, qr_svg, render
 
 
 async def list_factors(call: Call) -> Response:
     """Show a person's factors: page or JSON."""
-    factors = [factor_view(factor) for factor in await call.stepup.factors.list(call.requester.subject)]
+    factors = [factor_view(factor, call.texts) for factor in await call.stepup.factors.list(call.requester.subject)]
     if call.request.headers.get("hx-request") is None and not is_navigation(call.request.scope):
         return call.json_response({"factors": factors})
     page = render(
         "factors.html",
         call.stepup,
         call.base,
+        call.texts,
         subject_name=call.requester.subject.name,
         factors=factors,
         factors_url=f"{call.base}/factors",
+        back_url=own_path(call.request.query_params.get("next")),
     )
     return call.html_response(page)
+
+
+def _removal(texts: Texts, factor: Factor) -> tuple[tuple[str, str], ...]:
+    return (texts(marked("Remove")), factor.name), (texts(marked("Kind")), texts(factor.kind.label))
 
 
 async def _may_enrol(call: Call, kind: FactorKind) -> Refusal | None:
     """A first factor needs a fresh sign-in, a further one a step-up with the strongest kind there is."""
     if not await call.stepup.factors.list(call.requester.subject):
         return await call.stepup._parts.enrolment.first_allowed(call.requester)
-    return await _step_up(call, (("Add", kind.label),))
+    return await _step_up(call, ((call.texts(marked("Add")), call.texts(kind.label)),))
 
 
 async def _step_up(call: Call, details: tuple[tuple[str, str], ...]) -> Refusal | None:
@@ -72,7 +80,9 @@ async def factor_finish(call: Call) -> Response:
     factor = await call.stepup._parts.enrolment.finish_webauthn(
         call.requester, body.get("name"), body.get("credential")
     )
-    return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor), 201)
+    return (
+        call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor, call.texts), 201)
+    )
 
 
 async def totp_begin(call: Call) -> Response:
@@ -93,7 +103,7 @@ async def totp_confirm(call: Call) -> Response:
     factor = await call.stepup._parts.enrolment.confirm_totp(
         call.requester, enrolment_id, body.get("code"), body.get("name")
     )
-    return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor))
+    return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor, call.texts))
 
 
 async def rename_factor(call: Call) -> Response:
@@ -102,7 +112,7 @@ async def rename_factor(call: Call) -> Response:
     if not isinstance(body.get("name"), str) or not body["name"].strip():
         raise BadRequest
     factor = await call.stepup.factors.rename(call.requester, call.parameter("factor_id"), body["name"])
-    return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor))
+    return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor, call.texts))
 
 
 async def remove_factor(call: Call) -> Response:
@@ -111,7 +121,7 @@ async def remove_factor(call: Call) -> Response:
     factor = await call.stepup.factors.removable(call.requester.subject, factor_id)
     if isinstance(factor, Refusal):
         return call.refuse(factor)
-    if refusal := await _step_up(call, (("Remove", factor.name), ("Kind", factor.kind.label))):
+    if refusal := await _step_up(call, _removal(call.texts, factor)):
         return call.refuse(refusal)
     refusal = await call.stepup.factors.remove(call.requester, factor_id)
     return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)

@@ -34,19 +34,20 @@ async def show_prompt(call: Call) -> Response:
     kinds = tuple(kind for kind in prompt.factor_kinds if kind in usable)
     if purpose is None or not kinds:
         return call.refuse(insufficient_for(purpose, prompt))
-    view = prompt_view(prompt, purpose, call.base, kinds=kinds)
+    texts = call.stepup.languages.texts(prompt.locale)
+    view = prompt_view(prompt, purpose, call.base, texts, kinds=kinds)
     if call.request.headers.get("hx-request") is not None:
-        response = call.html_response(render("modal.html", call.stepup, call.base, prompt=view))
+        response = call.html_response(render("modal.html", call.stepup, call.base, texts, prompt=view))
         response.headers["StepUp-Prompt"] = view["url"]  # page.js accepts only a fragment that names itself here
         return response
     if is_navigation(call.request.scope):
         if prompt.request.method != "GET":
             return call.refuse(Refusal(code=RefusalCode.PROMPT_NOT_FOUND))  # its form is on another page
-        repeat = repeat_view(prompt.request, NO_FORM, root_path=root_of(call.request.scope))
-        return call.html_response(render("page.html", call.stepup, call.base, prompt=view, repeat=repeat))
+        repeat = repeat_view(prompt.request, NO_FORM, texts, root_path=root_of(call.request.scope))
+        return call.html_response(render("page.html", call.stepup, call.base, texts, prompt=view, repeat=repeat))
     return call.json_response(
         {
-            "purpose": purpose_view(purpose),
+            "purpose": purpose_view(purpose, texts),
             "requirement": prompt.requirement.value,
             "factors": [kind.value for kind in prompt.requirement.kinds()],
             "enrolled_factors": [kind.value for kind in kinds],
@@ -95,11 +96,12 @@ async def totp_finish(call: Call) -> Response:
         return await _ask_again(call, issued, original)
     asked = issued.prompt.request
     repetition = NO_FORM if asked.method == "GET" else handed_on(original, asked)
-    repeat = repeat_view(asked, repetition, root_path=root_of(call.request.scope))
+    texts = call.stepup.languages.texts(issued.prompt.locale)
+    repeat = repeat_view(asked, repetition, texts, root_path=root_of(call.request.scope))
     purpose = call.stepup._parts.ceremonies.purpose_of(issued.prompt)
     assert purpose is not None  # noqa: S101 - a token was just issued for it
-    view = prompt_view(issued.prompt, purpose, call.base)
-    response = call.html_response(render("continue.html", call.stepup, call.base, prompt=view, repeat=repeat))
+    view = prompt_view(issued.prompt, purpose, call.base, texts)
+    response = call.html_response(render("continue.html", call.stepup, call.base, texts, prompt=view, repeat=repeat))
     _deliver(call, issued, response)
     return response
 
@@ -112,7 +114,7 @@ async def _ask_again(call: Call, refusal: Refusal, original: str) -> Response:
         return call.refuse(refusal)
     again = Refusal(code=refusal.code, purpose=purpose, requirement=prompt.requirement, prompt=prompt)
     repetition = NO_FORM if prompt.request.method == "GET" else handed_on(original, prompt.request)
-    return call.refuse(again, repetition=repetition, error=refusal.sentence)
+    return call.refuse(again, repetition=repetition, error=call.stepup.languages.texts(prompt.locale)(refusal.wording))
 
 
 def _issued(call: Call, issued: IssuedToken) -> Response:

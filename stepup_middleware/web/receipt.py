@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC
 from typing import Any
 
 from stepup_middleware.core.canonical import canonical_json
@@ -13,7 +12,9 @@ from stepup_middleware.core.moments import iso
 from stepup_middleware.core.purposes import FACTOR_CHANGE
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.core.verification import Report, Status, Verdict
+from stepup_middleware.languages import Texts
 from stepup_middleware.service.evidence import judge
 from stepup_middleware.service.stepup import StepUp
 
@@ -21,23 +22,29 @@ from .pages import qr_svg
 
 NO_RECEIPT = Refusal(
     code=RefusalCode.PROMPT_NOT_FOUND,
-    detail="There is no receipt here for you. A receipt is for an action that you authorized; an admin of the "
-    "workspace sees those of everybody.",
+    detail=marked(
+        "There is no receipt here for you. A receipt is for an action that you authorized; an admin of the "
+        "workspace sees those of everybody."
+    ),
 )
 
 NO_EVIDENCE = Refusal(
     code=RefusalCode.PROMPT_NOT_FOUND,
-    detail="There is no evidence here for you. An admin of the workspace can download that of every step-up.",
+    detail=marked("There is no evidence here for you. An admin of the workspace can download that of every step-up."),
 )
 
 _VERDICTS = {
-    Verdict.VERIFIED: "Verified: the signature of the person's key, the action and the signed audit log fit together.",
-    Verdict.NOT_VERIFIABLE: "Nothing is wrong, but not everything can be verified independently.",
-    Verdict.FAILED: "Not verified: the audit log and the proof do not fit together. Tell your security team.",
+    Verdict.VERIFIED: marked(
+        "Verified: the signature of the person's key, the action and the signed audit log fit together."
+    ),
+    Verdict.NOT_VERIFIABLE: marked("Nothing is wrong, but not everything can be verified independently."),
+    Verdict.FAILED: marked("Not verified: the audit log and the proof do not fit together. Tell your security team."),
 }
 
 
-async def receipt_view(stepup: StepUp, subject: Subject, prompt_id: str, base: str) -> dict[str, Any] | None:
+async def receipt_view(
+    stepup: StepUp, subject: Subject, prompt_id: str, base: str, texts: Texts
+) -> dict[str, Any] | None:
     """Return what the receipt shows, None when this subject may not see one or no action was authorized.
 
     ``base`` is the library's prefix. Somebody else's receipt is answered like an unknown one. Raises ``StoreError``.
@@ -56,18 +63,18 @@ async def receipt_view(stepup: StepUp, subject: Subject, prompt_id: str, base: s
     return {
         "prompt_id": prompt_id,
         "evidence_url": f"{base}/receipts/{prompt_id}/evidence" if subject.is_admin else None,
-        "purpose": _title(stepup, action.purpose),
+        "purpose": texts(_title(stepup, action.purpose)),
         "details": action.details,
         "request": "" if action.request is None else f"{action.request.method} {action.request.path}",
         "person": action.subject_name or action.subject_id,
         "subject_id": action.subject_id,
-        "factor": _factor(action, verified),
+        "factor": _factor(action, verified, texts),
         "at": iso(action.at),
-        "at_text": action.at.astimezone(UTC).strftime("%d %B %Y, %H:%M:%S UTC"),
+        "at_text": texts.moment(action.at, seconds=True),
         "ip": action.ip,
-        "outcome": _outcome(report.event(EventName.ACTION_COMPLETED)),
+        "outcome": texts(_outcome(report.event(EventName.ACTION_COMPLETED))),
         "verdict": report.verdict.value,
-        "verdict_text": _VERDICTS[report.verdict],
+        "verdict_text": texts(_VERDICTS[report.verdict]),
         "reasons": _reasons(report),
         "head": head,
         "qr_svg": "" if head is None else head_qr(head),
@@ -79,24 +86,24 @@ def _title(stepup: StepUp, purpose_id: str) -> str:
     return purpose_id if purpose is None else purpose.title
 
 
-def _factor(action: AuditRecord, verified: AuditRecord | None) -> str:
-    kind = "" if action.factor_kind is None else action.factor_kind.label
+def _factor(action: AuditRecord, verified: AuditRecord | None, texts: Texts) -> str:
+    kind = "" if action.factor_kind is None else texts(action.factor_kind.label)
     name = verified.data.get("factor_name") if verified is not None else None
     return f"{kind} ({name})" if isinstance(name, str) and name and name != kind else kind
 
 
-def _outcome(completed: AuditRecord | None) -> str:
+def _outcome(completed: AuditRecord | None) -> str | Text:
     if completed is None:
-        return "Not recorded yet"
+        return marked("Not recorded yet")
     status = completed.data.get("status")
     match completed.data.get("outcome"):
         case "returned":
-            return f"The app answered with status {status}"
+            return Text(marked("The app answered with status %(status)s"), {"status": status})
         case "raised":
-            return "The app failed while it ran the action"
+            return marked("The app failed while it ran the action")
         case "aborted":
-            return "The connection ended before the app answered"
-    return "The app gave no answer"
+            return marked("The connection ended before the app answered")
+    return marked("The app gave no answer")
 
 
 def _reasons(report: Report) -> list[str]:

@@ -18,6 +18,7 @@ from urllib.parse import quote_plus, unquote_to_bytes
 
 from stepup_middleware.core.binding import BoundRequest, content_digest
 from stepup_middleware.core.multipart import OURS, REPLACED, StrictForm, boundary_of
+from stepup_middleware.languages import Texts
 from stepup_middleware.request.body import BodyDigest
 from stepup_middleware.request.bound import below_root
 
@@ -117,7 +118,7 @@ def handed_on(original: str, request: BoundRequest) -> Repetition:
     return Repetition(fields=read, multipart=bool(multipart))
 
 
-def repeat_view(request: BoundRequest, repetition: Repetition, *, root_path: str) -> dict[str, Any]:
+def repeat_view(request: BoundRequest, repetition: Repetition, texts: Texts, *, root_path: str) -> dict[str, Any]:
     """Return what the templates show of how a page repeats the request after the proof."""
     url = below_root(request.path, root_path).replace("\\", "%5C")  # which browsers read as a slash
     if url.startswith("//"):
@@ -130,7 +131,7 @@ def repeat_view(request: BoundRequest, repetition: Repetition, *, root_path: str
         "enctype": (MULTIPART if repetition.multipart else URL_ENCODED).decode(),
         "fields": repetition.fields,
         "original": repetition.original,
-        "reason": repetition.reason and repetition.reason.value,
+        "reason": repetition.reason and texts(repetition.reason.value),
     }
 
 

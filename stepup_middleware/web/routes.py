@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterable
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
 from stepup_middleware import assets
 from stepup_middleware.asgi import Receive, Scope, Send
+from stepup_middleware.languages import script_texts as said_by_scripts
+from stepup_middleware.request.context import guarded_request
 
 from .answers import SAFE_HEADERS
 from .call import Call, Handler, endpoint
@@ -25,7 +27,7 @@ from .factor_routes import (
     totp_begin,
     totp_confirm,
 )
-from .pages import purpose_view, render
+from .pages import purpose_view, render, texts_of
 from .prompt_routes import cancel_prompt, show_prompt, totp_finish, webauthn_finish, webauthn_options
 from .receipt import NO_EVIDENCE, NO_RECEIPT, receipt_view
 
@@ -37,10 +39,10 @@ FOREVER = "public, max-age=31536000, immutable"
 
 async def show_receipt(call: Call) -> Response:
     """Show the receipt of a step-up to the person who made it, or to an admin of the workspace."""
-    view = await receipt_view(call.stepup, call.requester.subject, call.prompt_id, call.base)
+    view = await receipt_view(call.stepup, call.requester.subject, call.prompt_id, call.base, call.texts)
     if view is None:
         return call.refuse(NO_RECEIPT)
-    return call.html_response(render("receipt.html", call.stepup, call.base, receipt=view))
+    return call.html_response(render("receipt.html", call.stepup, call.base, call.texts, receipt=view))
 
 
 async def download_evidence(call: Call) -> Response:
@@ -66,8 +68,8 @@ async def list_purposes(call: Call) -> Response:
         {
             "purposes": [
                 {
-                    **purpose_view(entry.purpose),
-                    "description": entry.purpose.description,
+                    **purpose_view(entry.purpose, call.texts),
+                    "description": call.texts(entry.purpose.description),
                     "requirement": entry.requirement.value,
                     "minimum": entry.purpose.minimum.value,
                     "ttl_seconds": int(entry.purpose.ttl.total_seconds()),
@@ -116,6 +118,15 @@ def _asset(request: Request, found: assets.Asset, headers: dict[str, str]) -> Re
     return Response(found.gzipped, media_type=found.media_type, headers={**headers, "Content-Encoding": "gzip"})
 
 
+async def script_texts(request: Request) -> Response:
+    """Return what the scripts say, in the language of the page that asks, or of the person's browser."""
+    stepup = guarded_request(request.scope).stepup
+    wanted = stepup.languages.find(request.path_params.get("language", ""))
+    texts = texts_of(request.scope, stepup) if wanted is None else stepup.languages.texts(wanted)
+    said = {"language": texts.tag, "direction": texts.direction, "texts": said_by_scripts(texts)}
+    return JSONResponse(said, headers=SAFE_HEADERS)
+
+
 class WrongMethod:
     """Answers an address of ours that was met with a method it does not have."""
 
@@ -155,6 +166,8 @@ def library_router(prefix: str) -> Router:
         route("/receipts/{prompt_id}", show_receipt, "GET"),
         route("/receipts/{prompt_id}/evidence", download_evidence, "GET"),
         route("/purposes", list_purposes, "GET"),
+        Route(prefix + "/texts", script_texts, methods=["GET"]),
+        Route(prefix + "/texts/{language}", script_texts, methods=["GET"]),
         Route(prefix + "/static/{name}", asset, methods=["GET"]),
         *(Route(f"{prefix}/{name}", stable_asset, methods=["GET"]) for name in assets.STABLE),
     ]

@@ -1,0 +1,254 @@
+"""The texts that a person reads, in their language: gettext catalogues, and what an app adds to them.
+
+A text is written in English where it is used and looked up by it: ``marked("...")`` in Python, ``_("...")`` and
+``{% trans %}`` in a template, ``_("...")`` in a script. ``python -m tests.languages`` gathers them in ``stepup.pot``
+and says what a catalogue lacks; what is missing is shown in English. Catalogues are ``.po`` files, read once and
+compiled in memory, so that nothing compiled can be older than its source.
+"""
+
+from __future__ import annotations
+
+import gettext
+import re
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
+from difflib import get_close_matches
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stepup_middleware.core.texts import Text, marked
+from stepup_middleware.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from babel.messages.catalog import Catalog
+
+SOURCE = "en"  # the language of the texts where they are written
+MAX_HEADER = 1024  # characters of Accept-Language that are read; browsers send about 50
+_TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
+_PLACEHOLDER = re.compile(r"%\(\w+\)s|%%|%")
+_MARKUP = re.compile(r"</?[a-z][^>]*>")
+
+
+class Texts:
+    """One language: its texts, its direction, its dates and numbers. ``tag`` is as in HTML (BCP 47): ``pt-BR``."""
+
+    def __init__(self, tag: str, catalogue: gettext.NullTranslations) -> None:
+        from babel import Locale
+
+        self.tag = tag
+        self._catalogue = catalogue
+        self._locale = Locale.parse(tag, sep="-")
+
+    @property
+    def direction(self) -> str:
+        """``rtl`` or ``ltr``: the value of the attribute ``dir``."""
+        return self._locale.text_direction
+
+    def __call__(self, text: str | Text, /, **values: object) -> str:
+        """Return a text in this language, with ``values`` in the places of ``%(name)s``."""
+        if not isinstance(text, str):
+            return self(text.message, **text.values)
+        found = self._catalogue.gettext(text) if text else ""  # the empty text has the catalogue's own header
+        return found % values if values else found
+
+    def plural(self, one: str, many: str, number: int, /, **values: object) -> str:
+        """Return the text for a number of things; ``%(number)s`` in it is the number as the language writes it."""
+        return self._catalogue.ngettext(one, many, number) % {"number": self.number(number), **values}
+
+    def gettext(self, text: str) -> str:
+        return self._catalogue.gettext(text)
+
+    def ngettext(self, one: str, many: str, number: int) -> str:
+        return self._catalogue.ngettext(one, many, number)
+
+    def number(self, value: float) -> str:
+        """Return a number with the language's separators."""
+        from babel.numbers import format_decimal
+
+        return format_decimal(value, locale=self._locale)
+
+    def day(self, day: date | str) -> str:
+        """Return a day (of a time: that of UTC; also as ISO 8601 text) of medium length: ``24 Nov 2026``, say."""
+        from babel.dates import format_date
+
+        when = datetime.fromisoformat(day) if isinstance(day, str) else day
+        return format_date(when, "medium", locale=self._locale)
+
+    def moment(self, at: datetime, *, seconds: bool = False) -> str:
+        """Return an aware time in UTC, and say that it is."""
+        from babel.dates import UTC, format_time
+
+        clock = format_time(at, "medium" if seconds else "short", tzinfo=UTC, locale=self._locale)
+        return f"{self.day(at.astimezone(UTC))}, {clock} UTC"
+
+
+class Languages:
+    """The catalogues of a folder of ``.po`` files, and what an app adds to them or says otherwise.
+
+    ``added`` maps tags to texts by their English: ``{"de": {"Cancel": "Zurück"}, "sv": {...}}``.
+    """
+
+    def __init__(self, folder: Path, added: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        self._folder = folder
+        self._added = {_tag(tag): dict(texts) for tag, texts in (added or {}).items()}
+        shipped = {_tag(entry.name.removesuffix(".po")) for entry in folder.iterdir() if entry.name.endswith(".po")}
+        self.tags: tuple[str, ...] = tuple(sorted({SOURCE, *shipped, *self._added}))
+        self._by_folded = {tag.casefold(): tag for tag in self.tags}
+        self._texts: dict[str, Texts] = {}
+
+    def texts(self, tag: str) -> Texts:
+        """Return the texts of a language that ``tags`` has; English for any other."""
+        tag = self._by_folded.get(tag.casefold(), SOURCE)
+        found = self._texts.get(tag)
+        if found is None:
+            catalogue = _catalogue(str(self._folder.joinpath(tag.replace("-", "_") + ".po")), tag)
+            if tag in self._added:
+                own = _compiled(tag, self._added[tag])
+                own.add_fallback(catalogue)
+                catalogue = own
+            found = self._texts[tag] = Texts(tag, catalogue)
+        return found
+
+    def load(self) -> None:
+        """Read every catalogue, so that no request waits for the disk."""
+        for tag in self.tags:
+            self.texts(tag)
+
+    def find(self, wanted: str) -> str | None:
+        """Return the tag that serves a wanted one, or None (RFC 4647 §3.4, *lookup*).
+
+        ``de-AT`` is served by ``de`` and, where no nearer one is there, ``pt-PT`` by ``pt-BR``; traditional Chinese is
+        not served by simplified.
+        """
+        folded = wanted.strip().replace("_", "-").casefold()
+        rest = folded
+        while rest:
+            if rest in self._by_folded:
+                return self._by_folded[rest]
+            rest = rest.rpartition("-")[0]
+        if re.match(r"zh-(.*-)?(hant|tw|hk|mo)\b", folded):
+            return None
+        primary = {"iw": "he"}.get(folded.partition("-")[0], folded.partition("-")[0])
+        return next((tag for tag in self.tags if tag.casefold().partition("-")[0] == primary), None)
+
+    def negotiate(self, accepted: str) -> str:
+        """Return the tag that serves an ``Accept-Language`` best (RFC 9110 §12.5.4), English where none does."""
+        ranges: list[tuple[float, str]] = []
+        for part in accepted[:MAX_HEADER].split(","):
+            wanted, _, parameter = part.partition(";")
+            name, _, quality = parameter.strip().partition("=")
+            try:
+                weight = float(quality) if name.strip().lower() == "q" else 1.0
+            except ValueError:
+                continue
+            if weight > 0 and _TAG.fullmatch(wanted.strip()):
+                ranges.append((-weight, wanted))
+        for _, wanted in sorted(ranges, key=lambda each: each[0]):
+            if (found := self.find(wanted)) is not None:
+                return found
+        return SOURCE
+
+
+def library_languages(added: Mapping[str, Mapping[str, str]] | None = None) -> Languages:
+    """Return the library's own languages, with what an app adds."""
+    return Languages(_folder(), added)
+
+
+@cache
+def library_texts() -> dict[str, tuple[str, ...]]:
+    """Return every text of the library in English, and the files that have it."""
+    return {
+        message.id if isinstance(message.id, str) else message.id[0]: tuple(path for path, _ in message.locations)
+        for message in _read(_folder().joinpath("stepup.pot"), SOURCE)
+        if message.id
+    }
+
+
+def script_texts(texts: Texts) -> dict[str, str]:
+    """Return what the scripts say, by the English text; only what differs from it."""
+    ours = [text for text, places in library_texts().items() if any(place.startswith("static/") for place in places)]
+    return {text: texts(text) for text in ours if texts(text) != text}
+
+
+def check_added(added: object, further: Collection[str]) -> None:
+    """Raise ``ConfigurationError`` unless these are texts for languages that can be shown in place of the English.
+
+    ``further``: English texts beside the library's, those of the app's own purposes.
+    """
+    if not isinstance(added, Mapping):
+        raise ConfigurationError('texts maps languages to texts by their English: {"de": {"Cancel": "Zurück"}}')
+    known = {*library_texts(), *further}
+    for tag, texts in added.items():
+        _tag(tag)
+        if not isinstance(texts, Mapping):
+            raise ConfigurationError(f"texts[{tag!r}] maps English texts to those of the language, not {texts!r}")
+        for english, text in texts.items():
+            place = f"texts[{tag!r}][{english!r}]"
+            if english not in known:
+                near = "".join(f"; is {each!r} meant?" for each in get_close_matches(str(english), known, n=1))
+                raise ConfigurationError(f"{place}: there is no such text{near}")
+            if not isinstance(text, str) or not text.strip():
+                raise ConfigurationError(f"{place} must be text, and not be empty: {text!r}")
+            if problem := mismatch(english, text):
+                raise ConfigurationError(f"{place}: {problem}")
+
+
+def mismatch(english: str, text: str) -> str:
+    """Return what a translation lost or added of what must stay as it is: places of values, and markup; or nothing."""
+    for pattern, name in ((_PLACEHOLDER, "the places of values"), (_MARKUP, "the markup")):
+        wanted, got = sorted(pattern.findall(english)), sorted(pattern.findall(text))
+        if wanted != got:
+            return f"{name} must be the same: {wanted} and not {got}"
+    return ""
+
+
+def _tag(name: object) -> str:
+    """Return a language's name as a BCP 47 tag. Raises ``ConfigurationError`` for what is none."""
+    from babel import Locale, UnknownLocaleError
+
+    if not isinstance(name, str) or not _TAG.fullmatch(name):
+        raise ConfigurationError(f"a language is named as in HTML, such as de or pt-BR, not {name!r}")
+    try:
+        return str(Locale.parse(name.replace("_", "-"), sep="-", resolve_likely_subtags=False)).replace("_", "-")
+    except (UnknownLocaleError, ValueError):
+        raise ConfigurationError(f"the language {name!r} is not known: write one as in HTML, such as pt-BR") from None
+
+
+def _folder() -> Path:
+    return Path(__file__).parent
+
+
+@cache
+def _catalogue(path: str, tag: str) -> gettext.NullTranslations:
+    place = Path(path)
+    return _translations(_read(place, tag)) if place.is_file() else gettext.NullTranslations()
+
+
+def _read(place: Path, tag: str) -> Catalog:
+    from babel.messages.pofile import read_po
+
+    with place.open("rb") as file:
+        return read_po(file, locale=tag.replace("-", "_"))
+
+
+def _compiled(tag: str, texts: Mapping[str, str]) -> gettext.GNUTranslations:
+    from babel.messages.catalog import Catalog
+
+    catalogue = Catalog(locale=tag.replace("-", "_"))
+    for english, text in texts.items():
+        catalogue.add(english, text)
+    return _translations(catalogue)
+
+
+def _translations(catalogue: Catalog) -> gettext.GNUTranslations:
+    from babel.messages.mofile import write_mo
+
+    compiled = BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+__all__ = ["Languages", "Text", "Texts", "library_languages", "marked"]

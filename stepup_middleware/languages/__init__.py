@@ -16,13 +16,16 @@ from difflib import get_close_matches
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import UTC, format_date, format_time
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from babel.messages.catalog import Catalog
 
 SOURCE = "en"  # the language of the texts where they are written
 MAX_HEADER = 1024  # characters of Accept-Language that are read; browsers send about 50
@@ -35,16 +38,14 @@ class Texts:
     """One language: its texts, its direction, its dates and numbers. ``tag`` is as in HTML (BCP 47): ``pt-BR``."""
 
     def __init__(self, tag: str, catalogue: gettext.NullTranslations) -> None:
-        from babel import Locale
-
         self.tag = tag
         self._catalogue = catalogue
         self._locale = Locale.parse(tag, sep="-")
-
-    @property
-    def direction(self) -> str:
-        """``rtl`` or ``ltr``: the value of the attribute ``dir``."""
-        return self._locale.text_direction
+        self.direction: str = self._locale.text_direction  # the value of the attribute dir: rtl or ltr
+        self.moment(
+            datetime(2026, 1, 1, tzinfo=UTC)
+        )  # now, for it reads the language's dates and numbers from the disk
+        self.number(1)
 
     def __call__(self, text: str | Text, /, **values: object) -> str:
         """Return a text in this language, with ``values`` in the places of ``%(name)s``."""
@@ -65,21 +66,15 @@ class Texts:
 
     def number(self, value: float) -> str:
         """Return a number with the language's separators."""
-        from babel.numbers import format_decimal
-
         return format_decimal(value, locale=self._locale)
 
     def day(self, day: date | str) -> str:
         """Return a day (of a time: that of UTC; also as ISO 8601 text) of medium length: ``24 Nov 2026``, say."""
-        from babel.dates import format_date
-
         when = datetime.fromisoformat(day) if isinstance(day, str) else day
         return format_date(when, "medium", locale=self._locale)
 
     def moment(self, at: datetime, *, seconds: bool = False) -> str:
         """Return an aware time in UTC, and say that it is."""
-        from babel.dates import UTC, format_time
-
         clock = format_time(at, "medium" if seconds else "short", tzinfo=UTC, locale=self._locale)
         return f"{self.day(at.astimezone(UTC))}, {clock} UTC"
 
@@ -206,8 +201,6 @@ def mismatch(english: str, text: str) -> str:
 
 def _tag(name: object) -> str:
     """Return a language's name as a BCP 47 tag. Raises ``ConfigurationError`` for what is none."""
-    from babel import Locale, UnknownLocaleError
-
     if not isinstance(name, str) or not _TAG.fullmatch(name):
         raise ConfigurationError(f"a language is named as in HTML, such as de or pt-BR, not {name!r}")
     try:
@@ -227,15 +220,11 @@ def _catalogue(path: str, tag: str) -> gettext.NullTranslations:
 
 
 def _read(place: Path, tag: str) -> Catalog:
-    from babel.messages.pofile import read_po
-
     with place.open("rb") as file:
         return read_po(file, locale=tag.replace("-", "_"))
 
 
 def _compiled(tag: str, texts: Mapping[str, str]) -> gettext.GNUTranslations:
-    from babel.messages.catalog import Catalog
-
     catalogue = Catalog(locale=tag.replace("-", "_"))
     for english, text in texts.items():
         catalogue.add(english, text)
@@ -243,8 +232,6 @@ def _compiled(tag: str, texts: Mapping[str, str]) -> gettext.GNUTranslations:
 
 
 def _translations(catalogue: Catalog) -> gettext.GNUTranslations:
-    from babel.messages.mofile import write_mo
-
     compiled = BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)

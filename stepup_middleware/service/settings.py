@@ -12,7 +12,6 @@ from typing import Any
 
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.languages import Languages, check_added, library_languages
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
 _PAGE = re.compile(r"(https?://[^/\\\s]+|/(?![/\\]))[^\\\s]*")  # a URL, or a path of the app itself
@@ -45,13 +44,13 @@ def check_identify(identify: object) -> None:
 def checked_sinks(name: str, sinks: Any) -> tuple[Any, ...]:
     """Return the async callables of a setting. Raises ``ConfigurationError`` for anything but a list of them."""
     if callable(sinks):
-        raise ConfigurationError(f"{name} is a list of async callables: write {name}=[{_named(sinks)}]")
+        raise ConfigurationError(f"{name} is a list of async callables: write {name}=[{named(sinks)}]")
     if isinstance(sinks, str | bytes) or not isinstance(sinks, Iterable):
         raise ConfigurationError(f"{name} is a list of async callables: {sinks!r}")
     listed = tuple(sinks)
     for sink in listed:
         if not is_async(sink):
-            raise ConfigurationError(f"{name} has async callables: write `async def` for {_named(sink)}")
+            raise ConfigurationError(f"{name} has async callables: write `async def` for {named(sink)}")
     return listed
 
 
@@ -76,7 +75,7 @@ def check_client_address(look_up: object) -> None:
     if look_up is not None and (not callable(look_up) or is_async(look_up)):
         raise ConfigurationError(
             "client_address is a plain function of the scope that returns an address or None, not async: "
-            f"{_named(look_up)}"
+            f"{named(look_up)}"
         )
 
 
@@ -128,27 +127,5 @@ def checked_folder(name: str, folder: object) -> str | None:
     return str(folder)
 
 
-def checked_languages(texts: Any, locale: object, purposes: Iterable[Purpose]) -> Languages:
-    """Return the languages that can be shown: the library's, and what the app adds to them.
-
-    Raises ``ConfigurationError`` for texts that cannot be shown, or for a ``locale`` that nobody can read.
-    """
-    if texts is not None:
-        own = {
-            text
-            for each in purposes
-            for text in (each.title, each.description, each.authorize_title, each.consequence)
-            if text
-        }
-        check_added(texts, own)
-    languages = library_languages(texts)
-    if isinstance(locale, str):
-        if languages.find(locale) is None:
-            raise ConfigurationError(f"locale={locale!r} is none of {', '.join(languages.tags)}: add it by texts=")
-    elif locale is not None and (not callable(locale) or is_async(locale)):
-        raise ConfigurationError(f"locale is a language, or a plain function of the scope, not async: {_named(locale)}")
-    return languages
-
-
-def _named(value: object) -> str:
+def named(value: object) -> str:
     return str(getattr(value, "__qualname__", None) or repr(value))

@@ -17,7 +17,7 @@ from stepup_middleware.core.purposes import Catalogue, Purpose
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.languages import Languages
+from stepup_middleware.languages import Languages, check_added, library_languages
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.witness.client import Witness
 from stepup_middleware.stores.base import HotState
@@ -145,7 +145,7 @@ def wire(
     macs = RowMacs(keys)
     records.use(macs)
     catalogue = Catalogue(settings.checked_purposes(purposes))
-    languages = settings.checked_languages(texts, locale, catalogue.values())
+    languages = _languages(texts, locale, catalogue.values())
     codec = TokenCodec(keys.derive("token"))
     secret_box = SecretBox(keys.derive("totp-secret"))
     throttle = RefusalThrottle(records)
@@ -230,3 +230,27 @@ def wire(
         integration=integration,
         signer=signer,
     )
+
+
+def _languages(texts: Mapping[str, Mapping[str, str]] | None, locale: object, purposes: Iterable[Purpose]) -> Languages:
+    """Return the languages that can be shown: the library's, and what the app adds to them.
+
+    Raises ``ConfigurationError`` for texts that cannot be shown, or for a ``locale`` that nobody can read.
+    """
+    if texts is not None:
+        own = {
+            text
+            for each in purposes
+            for text in (each.title, each.description, each.authorize_title, each.consequence)
+            if text
+        }
+        check_added(texts, own)
+    languages = library_languages(texts)
+    if isinstance(locale, str):
+        if languages.find(locale) is None:
+            raise ConfigurationError(f"locale={locale!r} is none of {', '.join(languages.tags)}: add it by texts=")
+    elif locale is not None and (not callable(locale) or settings.is_async(locale)):
+        raise ConfigurationError(
+            f"locale is a language, or a plain function of the scope, not async: {settings.named(locale)}"
+        )
+    return languages

@@ -17,7 +17,6 @@ from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.core.visible import visible, visible_lines
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.languages import Texts
 from stepup_middleware.roots import quote_path
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.prompts import Prompt
     from stepup_middleware.core.purposes import Purpose
     from stepup_middleware.core.refusals import Refusal
+    from stepup_middleware.languages import Texts
     from stepup_middleware.service.stepup import StepUp
 
 
@@ -44,6 +44,7 @@ def _environment(folder: str | None) -> Environment:
         PackageLoader,
         PrefixLoader,
         StrictUndefined,
+        TemplateError,
         pass_context,
     )
 
@@ -67,6 +68,15 @@ def _environment(folder: str | None) -> Environment:
     )
     environment.filters.update(visible=visible, visible_lines=visible_lines)
     environment.install_gettext_callables(one, several, newstyle=True)  # type: ignore[attr-defined]
+    names = set(bundled.list_templates())
+    for name in own[0].list_templates() if own else ():
+        if name not in names:
+            raise ConfigurationError(f"templates: {name} is none of the library's: {', '.join(sorted(names))}")
+    for name in names:
+        try:
+            environment.get_template(name)
+        except TemplateError as error:
+            raise ConfigurationError(f"templates: {name} cannot be read: {error}") from error
     return environment
 
 
@@ -75,17 +85,7 @@ def prepare(stepup: StepUp) -> None:
 
     Raises ``ConfigurationError`` for a template of the app's that is none of ours, or that cannot be read.
     """
-    from jinja2 import TemplateError
-
-    environment = _environment(stepup._templates)
-    names = set(_environment(None).list_templates())
-    for name in environment.list_templates():
-        if name not in names:
-            raise ConfigurationError(f"templates: {name} is none of the library's: {', '.join(sorted(names))}")
-        try:
-            environment.get_template(name)
-        except TemplateError as error:
-            raise ConfigurationError(f"templates: {name} cannot be read: {error}") from error
+    _environment(stepup._templates)
     by_hashed_name()
     stepup.languages.load()
 

@@ -13,12 +13,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus, unquote_to_bytes
 
 from stepup_middleware.core.binding import BoundRequest, content_digest
 from stepup_middleware.core.multipart import OURS, REPLACED, StrictForm, boundary_of
-from stepup_middleware.languages import Texts
 from stepup_middleware.request.body import BodyDigest
 from stepup_middleware.request.bound import below_root
 
@@ -34,6 +33,9 @@ _PART = re.compile(
     rb"\r\n\r\n(.*)",
     re.DOTALL,
 )
+
+if TYPE_CHECKING:
+    from stepup_middleware.languages import Texts
 
 
 class Reason(StrEnum):

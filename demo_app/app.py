@@ -100,7 +100,6 @@ def create_app(
         trusted_proxies=settings.trusted_proxies,
         on_event=[accounts.count_failed_step_up],
         home_url="/",
-        head_key=settings.head_key,
         clock=clock,
     )
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _KEY_BYTES = 48
-_HEAD_KEY_BYTES = 32
 SECURITY_CONTACT = "the security team, security@axis.example"
 _POSTGRES = ("postgresql", "postgres")
 
@@ -24,7 +23,7 @@ class Settings:
     ``origin`` is scheme, host and port as the browser shows them; passkeys are bound to its host, which
     must be a name: browsers refuse an IP address. ``secret_keys`` are newest first: the first signs and
     encrypts, all verify and decrypt. ``database`` is the SQLite file of the demo's own tables. The step-up store is
-    a file beside it, unless ``postgres`` is the DSN of a PostgreSQL database. ``head_key`` signs the audit log.
+    a file beside it, unless ``postgres`` is the DSN of a PostgreSQL database.
     ``trusted_proxies`` are the addresses of the proxies in front of it, if there are any. ``security_contact`` is whom
     an admin is told to call when a token was presented again.
     """
@@ -32,7 +31,6 @@ class Settings:
     database: Path
     origin: str
     secret_keys: tuple[str, ...] = field(repr=False)
-    head_key: str | None = field(default=None, repr=False)
     postgres: str | None = field(default=None, repr=False)
     host: str = "localhost"
     port: int = 8000
@@ -58,7 +56,7 @@ class Settings:
 def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
     """Read the command line; what it leaves out comes from the environment.
 
-    ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_TABLES``, ``AXIS_ORIGIN``, ``AXIS_HEAD_KEY``,
+    ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_TABLES``, ``AXIS_ORIGIN``,
     ``AXIS_SECURITY_CONTACT``,
     ``AXIS_SECRET_KEYS`` (separated by commas, newest first) and ``AXIS_TRUSTED_PROXIES`` (likewise).
     """
@@ -89,7 +87,6 @@ def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
         secret_keys=keys or (_kept_key(database.with_suffix(".key"), _KEY_BYTES),),
         trusted_proxies=_listed("AXIS_TRUSTED_PROXIES"),
         security_contact=os.environ.get("AXIS_SECURITY_CONTACT", SECURITY_CONTACT),
-        head_key=os.environ.get("AXIS_HEAD_KEY") or _kept_key(database.with_suffix(".head.key"), _HEAD_KEY_BYTES),
     )
 
 

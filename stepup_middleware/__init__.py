@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from stepup_middleware.core.audit import AuditFilter, AuditPage, EventCounts
     from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, FailureCluster
     from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
-    from stepup_middleware.core.heads import SignedHead
     from stepup_middleware.core.policy import PurposePolicy
     from stepup_middleware.core.visible import visible
     from stepup_middleware.log.witness.client import Witness
@@ -77,7 +76,6 @@ __all__ = [
     "RequireStepUp",
     "Rule",
     "Severity",
-    "SignedHead",
     "StepUp",
     "StepUpError",
     "StepUpMiddleware",
@@ -114,7 +112,6 @@ _HOMES = {
     "ReplayAlert": "service.alerts",
     "Rule": "rules",
     "Severity": "core.events",
-    "SignedHead": "core.heads",
     "Witness": "log.witness.client",
     "visible": "core.visible",
 }

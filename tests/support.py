@@ -42,8 +42,11 @@ from stepup_middleware import (
 )
 from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.core.cookies import cookie_values
+from stepup_middleware.core.keys import KeyRing
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import FixedClock, VirtualAuthenticator, totp_code
+from stepup_middleware.testing.contract.values import assert_records_hold
 
 ORIGIN = "https://example.com"
 RP = RelyingParty(id="example.com", name="AxisSynapse", origins=[ORIGIN])
@@ -93,6 +96,10 @@ class House:
         )
         self.starlette = Starlette(routes=self._routes())
         self.app = StepUpMiddleware(wrap(self.starlette), stepup=self.stepup, rules=rules)
+
+    async def assert_log_holds(self) -> None:
+        """Fail unless every record is as it was sealed."""
+        await assert_records_hold(self.store, RowMacs(KeyRing(KEY)))
 
     async def identify(self, scope: Scope) -> Subject | None:
         """Return whom the session cookie signs in."""

@@ -171,13 +171,6 @@ async def test_the_refusal_carries_the_whole_wire_format(site: Site) -> None:  #
     assert body["requirement"] == "phishing_resistant"
 
 
-async def test_every_chain_of_the_log_holds(site: Site) -> None:
-    token = await site.token(await site.enrol_passkey())
-    await site.present(token)
-    await site.present(token)
-    assert [fault async for fault in site.stepup.audit.verify()] == []
-
-
 async def test_an_enrolment_begun_as_the_first_is_over_once_there_is_a_factor(site: Site) -> None:  # E01
     begun = (await site.http.post("/stepup/factors/totp", json={})).json()
     site.clock.advance(30)

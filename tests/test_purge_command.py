@@ -18,7 +18,8 @@ from stepup_middleware.cli import main
 from stepup_middleware.cli.output import PROGRESS_EVERY
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import MACS, all_records, assert_chains_hold
+from stepup_middleware.testing.contract.tree import integrate
+from stepup_middleware.testing.contract.values import MACS, all_records, assert_records_hold
 
 
 async def aged(path: Path, *, days: int, count: int = 30) -> None:
@@ -28,11 +29,12 @@ async def aged(path: Path, *, days: int, count: int = 30) -> None:
         await store.append(
             [AuditEvent(at=at, name=EventName.BLOCKED, workspace_id="w", subject_id="u") for _ in range(count)]
         )
+        await integrate(store)
 
 
 async def left(path: Path) -> int:
     async with SQLiteStore(path).use(MACS) as store:
-        await assert_chains_hold(store)
+        await assert_records_hold(store)
         return len(await all_records(store))
 
 
@@ -79,18 +81,15 @@ async def test_a_purge_that_somebody_watches_shows_how_far_it_has_come(tmp_path:
     assert [f"purged {count} events" in text for count in (10, 20, 30)] == [True] * 3
 
 
-@pytest.mark.parametrize(("command", "word"), [("verify", "verified"), ("export", "exported")])
-async def test_a_long_command_that_somebody_watches_shows_how_far_it_has_come(
-    tmp_path: Path, command: str, word: str
-) -> None:
+async def test_a_long_command_that_somebody_watches_shows_how_far_it_has_come(tmp_path: Path) -> None:
     path = tmp_path / "stepup.db"
     await aged(path, days=1, count=PROGRESS_EVERY + 5)
-    arguments = ["--database", str(path), *(["--output", str(tmp_path / "log")] if command == "export" else [])]
+    arguments = ["--database", str(path), "--output", str(tmp_path / "log")]
     with watched() as (terminal, text_of):
-        done = stepup("audit", command, *arguments, stderr=terminal)
+        done = stepup("audit", "export", *arguments, stderr=terminal)
         text = text_of()
     assert done.returncode == 0
-    assert f"{word} {PROGRESS_EVERY} of {PROGRESS_EVERY + 5}" in text
+    assert f"exported {PROGRESS_EVERY} of {PROGRESS_EVERY + 5}" in text
 
 
 async def test_after_a_long_time_without_a_purge_a_person_must_say_what_day_it_is(tmp_path: Path) -> None:

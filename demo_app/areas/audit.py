@@ -1,4 +1,4 @@
-"""The audit log: filters, pages, and one step-up from beginning to end with its evidence."""
+"""The audit log: filters, pages, and one step-up from beginning to end."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def _show(
 
 
 async def one_step_up(request: Request) -> Response:
-    """Show the events of one prompt together, oldest first, with the evidence."""
+    """Show the events of one prompt together, oldest first."""
     await admin_of(request)
     prompt_id = request.path_params["prompt"]
     events = await axis_of(request.scope).stepup.audit.of_prompt(WORKSPACE, prompt_id)
@@ -101,7 +101,6 @@ async def one_step_up(request: Request) -> Response:
         prompt_id=prompt_id,
         steps=steps,
         receipt=dict(steps)["Authorized"] is not None,
-        head_key=axis_of(request.scope).stepup.head_public_key,
     )
 
 

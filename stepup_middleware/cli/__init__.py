@@ -14,7 +14,7 @@ from stepup_middleware import __version__
 from stepup_middleware.errors import StepUpError
 
 from .assets import assets
-from .audit import evidence, export, verify
+from .audit import export
 from .routes import routes
 from .sources import add_source, load_middleware
 from .upkeep import keygen, new_log, purge, reencrypt, revoke_all
@@ -48,18 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--workspace", help="show the requirement in effect in this workspace")
     listing.set_defaults(command=routes)
 
-    audit = commands.add_parser("audit", help="verify or export the audit log").add_subparsers(
+    audit = commands.add_parser("audit", help="export the audit log, witness those of others").add_subparsers(
         required=True, metavar="COMMAND"
     )
-    _add_verify(audit.add_parser("verify", help="verify an evidence bundle offline, or the whole log"))
-
-    bundle = audit.add_parser("evidence", help="write the evidence of one step-up")
-    bundle.add_argument("prompt", metavar="PROMPT_ID")
-    bundle.add_argument("--workspace", help="only if the prompt is of this workspace")
-    bundle.add_argument("--output", type=Path, help="a file; without it, standard output")
-    add_source(bundle)
-    bundle.set_defaults(command=_running(evidence))
-
     _add_witness(audit.add_parser("witness", help="serve a witness, which cosigns the checkpoints of logs"))
 
     beginning = audit.add_parser("new-log", help="begin a new log where the one before must not be signed any more")
@@ -108,28 +99,11 @@ def _parser() -> argparse.ArgumentParser:
 
     generating = commands.add_parser("keygen", help="print a new secret key, or make the keys of a log or a witness")
     what = generating.add_mutually_exclusive_group()
-    what.add_argument("--head", action="store_true", help="a key pair for the signed heads of the audit log")
     what.add_argument("--log", metavar="NAME", help="the keys of a transparency log, like example.com/stepup")
     what.add_argument("--witness", metavar="NAME", help="the keys of a witness, like witness.example.com")
     generating.add_argument("--output", type=Path, metavar="FILE", help="where those of a log or a witness go")
     generating.set_defaults(command=keygen)
     return parser
-
-
-def _add_verify(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="an evidence bundle; - reads it")
-    command.add_argument("--all", action="store_true", help="verify the whole log of --database or --app")
-    command.add_argument("--head-key", type=Path, metavar="FILE", help="the trusted public keys of heads, one a line")
-    command.add_argument(
-        "--heads", type=Path, metavar="FILE", help="witnessed heads (NDJSON), to detect a second history"
-    )
-    command.add_argument("--rp-id", help="the relying-party id that the proofs must be for")
-    command.add_argument(
-        "--chains-only", action="store_true", help="with a log: hashes and heads, but no proofs; faster"
-    )
-    command.add_argument("--json", action="store_true", help="for machines")
-    add_source(command, required=False)
-    command.set_defaults(command=_running(verify))
 
 
 def _add_witness(command: argparse.ArgumentParser) -> None:

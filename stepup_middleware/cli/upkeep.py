@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
-from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 
 from stepup_middleware.core.events import AuditEvent, EventName
-from stepup_middleware.core.heads import SEED_BYTES, HeadKey, public_text
 from stepup_middleware.errors import ConfigurationError
 
 from .output import progress_line
@@ -81,7 +79,7 @@ def _text_of(text: str) -> str:
 
 
 def keygen(options: argparse.Namespace) -> int:
-    """Print a new secret key or a pair for heads, or write the keys of a log or a witness to a file."""
+    """Print a new secret key, or write the keys of a log or a witness to a file."""
     name = options.log or options.witness
     if name is not None:
         if options.output is None:
@@ -89,14 +87,6 @@ def keygen(options: argparse.Namespace) -> int:
         generate_keys(name, options.output, is_witness=options.witness is not None)
         return 0
     if options.output is not None:
-        raise ConfigurationError("--output goes with --log or --witness; other keys are printed")
-    if not options.head:
-        print(secrets.token_urlsafe(48))
-        return 0
-    seed = secrets.token_bytes(SEED_BYTES)
-    key = HeadKey(seed)
-    print("# head_key is secret and belongs to the app alone; give public_key to whoever verifies")
-    print(f"head_key={urlsafe_b64encode(seed).rstrip(b'=').decode()}")
-    print(f"public_key={public_text(key.public_key)}")
-    print(f"key_id={key.key_id}")
+        raise ConfigurationError("--output goes with --log or --witness; a secret key is printed")
+    print(secrets.token_urlsafe(48))
     return 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from .events import AuditRecord, EventName, Outcome
+from .binding import bound_request_from
+from .events import AuditRecord, EventName, Outcome, Severity
+from .factors import FactorKind, FactorRequirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,18 +49,60 @@ class EventCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChainStart:
-    """Where a chain begins after purging: the last purged link and its hash."""
-
-    chain: str
-    link: int
-    hash: bytes
-    purged_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """A critical event that some sink has not taken yet. ``had`` names the sinks that have."""
 
     record: AuditRecord
     had: tuple[str, ...]
+
+
+def read_record(
+    body: str,
+    *,
+    seq: int = 0,
+    id_: str = "",
+    entry: str = "",
+    mac: bytes = b"",
+    refused: str | None = None,
+    log: int | None = None,
+    index: int | None = None,
+) -> AuditRecord:
+    """Return the record of a body, or of the text of an event. What it says is read from there and nowhere else.
+
+    Raises ``ValueError`` or ``KeyError`` when the text is no event.
+    """
+    fields = json.loads(body)
+    request = fields["request"]
+    return AuditRecord(
+        seq=seq,
+        body=body,
+        id=id_,
+        salt=fields.get("salt", ""),
+        entry=entry,
+        mac=mac,
+        log=log,
+        index=index,
+        refused=None if index is not None else refused,
+        at=datetime.fromisoformat(fields["at"]),
+        event=EventName(fields["event"]),
+        severity=Severity(fields["severity"]),
+        outcome=Outcome(fields["outcome"]),
+        workspace_id=fields["workspace"],
+        subject_id=fields["subject"],
+        subject_name=fields["subject_name"],
+        session=fields["session"],
+        ip=fields["ip"],
+        user_agent=fields["user_agent"],
+        purpose=fields["purpose"],
+        prompt_id=fields["prompt"],
+        factor_kind=None if fields["factor"] is None else FactorKind(fields["factor"]),
+        factor_id=fields["factor_id"],
+        requirement=None if fields["requirement"] is None else FactorRequirement(fields["requirement"]),
+        policy_version=fields["policy_version"],
+        request=None if request is None else bound_request_from(request),
+        details=tuple((label, text) for label, text in fields["details"]),
+        reason=fields["reason"],
+        flags=tuple(fields["flags"]),
+        retention_years=fields["retention_years"],
+        data=fields["data"],
+    )

@@ -1,4 +1,4 @@
-"""The hash chain of the audit log, and how a record is read back.
+"""The hash chain of evidence bundles of version 1.
 
 Each record is hashed on its own (the leaf), and a link binds the leaf to its chain, its place and the
 link before it. A part of a chain can so be shown to an auditor with other people's records reduced to
@@ -8,15 +8,11 @@ still a chain from a known point.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 
-from .binding import bound_request_from
-from .events import AuditRecord, EventName, Outcome, Severity
-from .factors import FactorKind, FactorRequirement
+from .events import AuditRecord
 
 GENESIS = bytes(32)
 
@@ -81,63 +77,3 @@ def verify_chains(records: Iterable[AuditRecord], starts: dict[str, ChainState] 
 
 def _fault(record: AuditRecord, field: str, problem: str) -> ChainFault:
     return ChainFault(chain=record.chain, link=record.link, seq=record.seq, field=field, problem=problem)
-
-
-def read_record(
-    seq: int,
-    chain: str,
-    link: int,
-    previous: bytes,
-    hash_: bytes,
-    body: str,
-    *,
-    id_: str = "",
-    entry: str = "",
-    mac: bytes = b"",
-    refused: str | None = None,
-    log: int | None = None,
-    index: int | None = None,
-) -> AuditRecord:
-    """Return the record of a stored row. The fields come from the hashed text, never from index columns.
-
-    Raises ``ValueError`` or ``KeyError`` when the text is no event.
-    """
-    fields = json.loads(body)
-    request = fields["request"]
-    return AuditRecord(
-        seq=seq,
-        chain=chain,
-        link=link,
-        previous=previous,
-        hash=hash_,
-        body=body,
-        id=id_,
-        salt=fields.get("salt", ""),
-        entry=entry,
-        mac=mac,
-        log=log,
-        index=index,
-        refused=None if index is not None else refused,
-        at=datetime.fromisoformat(fields["at"]),
-        event=EventName(fields["event"]),
-        severity=Severity(fields["severity"]),
-        outcome=Outcome(fields["outcome"]),
-        workspace_id=fields["workspace"],
-        subject_id=fields["subject"],
-        subject_name=fields["subject_name"],
-        session=fields["session"],
-        ip=fields["ip"],
-        user_agent=fields["user_agent"],
-        purpose=fields["purpose"],
-        prompt_id=fields["prompt"],
-        factor_kind=None if fields["factor"] is None else FactorKind(fields["factor"]),
-        factor_id=fields["factor_id"],
-        requirement=None if fields["requirement"] is None else FactorRequirement(fields["requirement"]),
-        policy_version=fields["policy_version"],
-        request=None if request is None else bound_request_from(request),
-        details=tuple((label, text) for label, text in fields["details"]),
-        reason=fields["reason"],
-        flags=tuple(fields["flags"]),
-        retention_years=fields["retention_years"],
-        data=fields["data"],
-    )

@@ -249,27 +249,27 @@ def _word(value: StrEnum | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """An event as the log has it: with its place in the log, in the tree and in its chain.
+    """An event as the log has it: with its place in the log and in the tree.
 
     ``seq`` orders the whole log; ``id`` names the record for ever. ``body`` is the canonical text with its ``salt``;
     ``entry`` is what stays of it after a purge, and the leaf of the tree (``log.records``); ``mac`` covers id and
     entry. ``index`` is the place of the leaf in the tree, None until it has one, and ``log`` the number of the tree
     (a database has one, and another for each time that a new log was begun). ``refused`` says why it never gets one.
 
-    ``chain`` and ``link`` place the record in one hash chain, ``previous`` and ``hash`` are 32 bytes.
+    ``chain``, ``link``, ``previous`` and ``hash`` are of evidence bundles of version 1, and empty in the log.
 
-    All else is read from that text, and is what ``AuditEvent`` says of it: ``event`` (its name), ``severity``,
+    All else is read from the body, and is what ``AuditEvent`` says of it: ``event`` (its name), ``severity``,
     ``outcome``, ``at``, ``workspace_id``, ``subject_id``, ``subject_name``, ``session``, ``ip``, ``user_agent``,
     ``purpose``, ``prompt_id``, ``factor_kind``, ``factor_id``, ``requirement``, ``policy_version``, ``request``,
     ``details``, ``reason``, ``flags``, ``retention_years``, ``data``.
     """
 
     seq: int
-    chain: str
-    link: int
-    previous: bytes
-    hash: bytes
     body: str
+    chain: str = ""
+    link: int = 0
+    previous: bytes = b""
+    hash: bytes = b""
     id: str = ""
     salt: str = ""
     entry: str = ""

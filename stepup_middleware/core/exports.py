@@ -22,8 +22,8 @@ CAEP_ASSURANCE_LEVEL_CHANGE = "https://schemas.openid.net/secevent/caep/event-ty
 
 
 def record_as_dict(record: AuditRecord) -> dict[str, Any]:
-    """Return a record with its place in the log and its chain: one line of NDJSON."""
-    place = {"seq": record.seq, "chain": record.chain, "link": record.link, "hash": record.hash.hex()}
+    """Return a record with its place in the log and in the tree: one line of NDJSON."""
+    place = {"seq": record.seq, "id": record.id, "log": record.log, "index": record.index, "entry": record.entry}
     return {**place, **json.loads(record.body)}
 
 
@@ -83,7 +83,8 @@ def ocsf_event(record: AuditRecord, *, product: str = "stepup-middleware") -> di
     """Return a record as an OCSF 1.8 event of class Authentication (3002) with the profile security_control.
 
     Times are milliseconds since 1970. A reused token is Critical and an alert. Fields for which the class has no
-    attribute, such as the purpose and the chain, are in ``unmapped``. ``product`` names the app that the log is of.
+    attribute, such as the purpose and the place in the tree, are in ``unmapped``. ``product`` names the app that the
+    log is of.
     """
     activity_id, activity = _ACTIVITIES.get(record.event, (_OTHER, record.event.value))
     severity_id, severity = _SEVERITIES[record.severity]
@@ -112,11 +113,11 @@ def ocsf_event(record: AuditRecord, *, product: str = "stepup-middleware") -> di
         "metadata": {
             "version": OCSF_VERSION,
             "product": {"name": product, "vendor_name": product},
-            "uid": record.hash.hex(),
+            "uid": record.id,
             "sequence": record.seq,
             "event_code": record.event.value,
             "profiles": ["security_control"],
-            "log_name": record.chain,
+            "log_name": "stepup",
         },
         "service": {"name": product},
         "user": {"uid": record.subject_id, "name": record.subject_name, "org": {"uid": record.workspace_id}},
@@ -167,7 +168,7 @@ def _unmapped(record: AuditRecord) -> dict[str, Any]:
         "flags": list(record.flags),
         "outcome": record.outcome.value,
         "factor_id": record.factor_id,
-        "chain": {"name": record.chain, "link": record.link, "previous": record.previous.hex()},
+        "tree": {"log": record.log, "index": record.index, "entry": record.entry},
         "data": {name: value for name, value in record.data.items() if name != "proof"},
     }
 
@@ -195,7 +196,7 @@ def caep_event(
     at = to_micros(record.at) // 1_000_000
     claims: dict[str, Any] = {
         "iss": issuer,
-        "jti": record.hash.hex(),
+        "jti": record.id,
         "iat": at,
         "txn": record.prompt_id,
         "sub_id": {

@@ -7,9 +7,7 @@ measured against the purge before it.
 
 from __future__ import annotations
 
-import re
 from calendar import isleap
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,8 +18,6 @@ ALERT_LEASE = timedelta(minutes=1)  # how long the process that wrote an alert h
 
 CLOCKS_DIFFER = timedelta(minutes=5)  # how far the clocks of honest nodes may lie apart
 LONGEST_LEAP = timedelta(days=45)  # between two purges that no person confirms: a month, and some days
-
-_YEARS = re.compile(r".*/P(\d+)Y", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +36,6 @@ def later_by_years(moment: datetime, years: int) -> datetime:
     if moment.month == 2 and moment.day == 29 and not isleap(moment.year + years):
         return moment.replace(year=moment.year + years, month=3, day=1)
     return moment.replace(year=moment.year + years)
-
-
-def retention_of(chain: str) -> int | None:
-    """Return the years that a chain's records are kept, by its name (``core.chain.chain_name``)."""
-    found = _YEARS.fullmatch(chain)
-    return None if found is None else int(found[1])
 
 
 def clock_anomaly(
@@ -68,21 +58,3 @@ def clock_anomaly(
             f"beginning of the log), of {before.isoformat()}"
         )
     return None
-
-
-def purgeable(oldest: Iterable[tuple[int, datetime]], years: int, now: datetime) -> int | None:
-    """Return the last link of the part of a chain that may go; None when nothing may.
-
-    ``oldest`` are the links of the chain from its beginning, with their times. A record from a clock that
-    stood ahead bears a time that has not come: it was written no later than the last of its neighbours
-    whose time has, and does not hold up the others (A13).
-    """
-    rows = list(oldest)
-    latest = max((at for _, at in rows if at <= now), default=None)
-    last = None
-    for link, at in rows:
-        written = at if at <= now else latest
-        if written is None or now < later_by_years(written, years):
-            break
-        last = link
-    return last

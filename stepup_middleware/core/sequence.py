@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
-from .chain import read_record
+from .audit import read_record
 from .events import AuditRecord, EventName
 from .factors import FactorRequirement
 from .findings import Check, Finding, LocatedRecord
@@ -13,13 +13,11 @@ from .prompts import PROMPT_LIFETIME
 from .purposes import MAX_TTL
 
 
-def read_event(
-    where: str, chain: str, link: int, previous: bytes, hash_: bytes, body: str
-) -> tuple[AuditRecord | None, list[Finding]]:
+def read_event(where: str, body: str) -> tuple[AuditRecord | None, list[Finding]]:
     """Read the text of an event strictly: it must be the one canonical text of what it says."""
     record: AuditRecord | None
     try:
-        record = read_record(0, chain, link, previous, hash_, body)
+        record = read_record(body)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         record = None
     if record is not None and is_canonical(record):

@@ -7,7 +7,7 @@ and held; what cannot be told (a one-time password, a head without a trusted key
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any
@@ -103,9 +103,12 @@ class _Judge:
     def _read(self, where: str) -> LocatedRecord | None:
         entry = self.entries[where]
         previous, hash_ = bytes.fromhex(entry["previous"]), bytes.fromhex(entry["hash"])
-        record, found = read_event(where, entry["chain"], entry["link"], previous, hash_, entry["body"])
+        record, found = read_event(where, entry["body"])
         self.findings += found
-        return None if record is None else LocatedRecord(where=where, record=record)
+        if record is None:
+            return None
+        placed = replace(record, chain=entry["chain"], link=entry["link"], previous=previous, hash=hash_)
+        return LocatedRecord(where=where, record=placed)
 
     def _note(self, check: Check, where: str, problem: str, *, unverifiable: bool = False) -> None:
         self.findings.append(Finding(check=check, field=where, problem=problem, unverifiable=unverifiable))

@@ -41,6 +41,7 @@ def fits(row: StoredRecord) -> bool:
             and row.outcome == fields["outcome"]
             and row.purpose == fields["purpose"]
             and row.prompt == fields["prompt"]
+            and row.factor == fields["factor_id"]
             and row.at == to_micros(moment)
             and (None if row.token is None else str(row.token)) == token
             and row.id[:12] == f"{row.at // 1000:012x}"
@@ -76,6 +77,7 @@ def why_not(row: StoredRecord) -> Sequence[LogFinding]:
         ("outcome", row.outcome, event.outcome.value),
         ("purpose", row.purpose, event.purpose),
         ("prompt", row.prompt, event.prompt_id),
+        ("factor", row.factor, event.factor_id),
         ("token", row.token, event.as_event().token_id),
         ("at", row.at, to_micros(event.at)),
     ):

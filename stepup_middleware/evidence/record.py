@@ -37,7 +37,7 @@ def read_record_at(where: str, entry_text: str, body: str) -> ReadRecord:
     except (ValueError, RecursionError) as error:
         found.append(_wrong(Check.EVENTS, f"{where}.body", str(error)))
         return ReadRecord(entry, None, tuple(found))
-    event, wrong = read_event(where, "", 0, b"", b"", text)
+    event, wrong = read_event(where, text)
     found += map(Finding.of, wrong)
     if event is not None:
         found += _disagreeing(where, entry, event)

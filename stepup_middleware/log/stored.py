@@ -37,6 +37,7 @@ class StoredRecord:
     outcome: str
     purpose: str
     prompt: str
+    factor: str
     token: int | None
     at: int
 

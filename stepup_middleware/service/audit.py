@@ -1,12 +1,11 @@
-"""The audit service: read, follow and verify the log."""
+"""The audit service: read and follow the log."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
 from stepup_middleware.core.audit import AuditFilter, AuditPage, EventCounts
-from stepup_middleware.core.chain import ChainFault, ChainState, verify_chains
 from stepup_middleware.core.clusters import ClusterFinder, ClusterRule, FailureCluster
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.stores.records import AuditLog, Records
@@ -152,17 +151,3 @@ class AuditService:
         complete = max(page.next or 0 for page in pages)  # before it, records of one filter may be missing
         records = (record for page in pages for record in page.events if record.seq >= complete)
         return sorted(records, key=lambda record: record.seq)
-
-    async def verify(self, *, seen: Callable[[AuditRecord], None] | None = None) -> AsyncIterator[ChainFault]:
-        """Follow every chain of the log from its start and yield each fault. Streams: memory stays flat.
-
-        ``seen`` is called with each record, for progress.
-        """
-        starts = {
-            start.chain: ChainState(link=start.link, hash=start.hash) for start in await self._store.chain_starts()
-        }
-        async for record in self.stream(None):
-            for fault in verify_chains([record], starts):
-                yield fault
-            if seen is not None:
-                seen(record)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from stepup_middleware.core.chain import read_record
+from stepup_middleware.core.audit import read_record
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import ConfigurationError
 
@@ -94,7 +94,7 @@ class SpoolFiles:
             if not any(hmac.compare_digest(self._mac(key, text).encode(), mac) for key in self._keys):
                 logger.error("line %d of %s is not what the app wrote: it does not go to the log", number, path)
                 continue
-            yield read_record(0, "", 0, b"", b"", text.decode("utf-8")).as_event()
+            yield read_record(text.decode("utf-8")).as_event()
 
     @staticmethod
     def _mac(key: bytes, text: bytes) -> str:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from .audit import AuditService
     from .factors import FactorService
     from .handover import CheckpointSink
-    from .heads import HeadSink
     from .policy import PolicyService
     from .requester import ClientAddress, Identify, Scope
     from .signing import LogStatus
@@ -71,11 +70,6 @@ class StepUp:
     them: ``{"de": {"Cancel": "Zurück"}}``. ``templates`` is a folder with templates in the place of the library's
     of the same name. ``help_url`` is where *I cannot use any of these* leads, ``sign_in_url`` where people without a
     session are led; it is given where to come back to as ``next``.
-
-    ``head_key`` signs heads of the audit log: 32 bytes, raw or in base64, from ``stepup keygen --head``, apart
-    from ``secret_key``. Without it no head is signed, and evidence says so. ``on_head``: async callables that
-    are handed each ``SignedHead``, to be kept where the database's owner cannot write. ``head_interval`` is
-    how often a head is signed for each chain that grew; one more is signed by ``close``.
 
     ``log_key`` signs checkpoints of the audit log, each minute if it grew, when the app stops, and when evidence is
     asked for: the ``Path`` of a key file of ``stepup keygen --log``, or its text. Without it nothing is signed, and
@@ -118,9 +112,6 @@ class StepUp:
         templates: str | Path | None = None,
         help_url: str | None = None,
         sign_in_url: str | None = None,
-        head_key: bytes | str | None = None,
-        on_head: Sequence[HeadSink] = (),
-        head_interval: timedelta = timedelta(minutes=1),
         log_key: str | os.PathLike[str] | None = None,
         on_checkpoint: Sequence[CheckpointSink] = (),
         witnesses: Sequence[Witness] = (),
@@ -153,9 +144,6 @@ class StepUp:
             failure_cluster=failure_cluster,
             locale=locale,
             texts=texts,
-            head_key=head_key,
-            on_head=on_head,
-            head_interval=head_interval,
             log_key=log_key,
             on_checkpoint=on_checkpoint,
             witnesses=witnesses,
@@ -206,8 +194,6 @@ class StepUp:
         self._parts.integration.start(None if signer is None else signer.compare)
         if signer is not None:
             signer.start()
-        if self._parts.keeper is not None:
-            self._parts.keeper.start()
         self._started = True
 
     async def close(self) -> None:
@@ -218,8 +204,6 @@ class StepUp:
         if self._started:
             self._started = False
             await self.audit.close()
-            if self._parts.keeper is not None:
-                await self._parts.keeper.close()
             with suppress(StoreError):
                 await self._parts.store.records.append([])  # when this is written, the sinks have all before it
             await self._parts.spool.close()
@@ -269,20 +253,6 @@ class StepUp:
         """
         await self.start()
         return await self._parts.store.records.advance_time_step(subject.workspace_id, subject.id, step)
-
-    async def evidence(self, workspace_id: str, prompt_id: str) -> dict[str, Any] | None:
-        """Return the evidence bundle of a step-up of a workspace, a JSON value; None when there is none.
-
-        It has the records of others in this workspace who tried the same prompt: hand it to admins and auditors.
-        ``schemas/evidence-1.json`` describes it, ``stepup audit verify`` judges it. Raises ``StoreError``.
-        """
-        await self.start()
-        return await self._parts.evidence.bundle(workspace_id, prompt_id)
-
-    @property
-    def head_public_key(self) -> str | None:
-        """The public key of the signed heads, as ``stepup audit verify --head-key`` reads it; None without one."""
-        return None if self._parts.keeper is None else self._parts.keeper.public_key
 
     @property
     def log_vkeys(self) -> tuple[str, ...]:

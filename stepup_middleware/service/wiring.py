@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from stepup_middleware.core.attempts import AttemptLimit
 from stepup_middleware.core.client_ip import trusted_networks
 from stepup_middleware.core.clusters import ClusterRule
-from stepup_middleware.core.heads import HeadKey
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.core.purposes import Catalogue, Purpose
@@ -30,10 +29,8 @@ from .beginning import begin_log
 from .ceremony import WEBAUTHN_LIMIT, CeremonyService
 from .cluster_flagger import FailureClusterFlagger
 from .enrolment import EnrolmentService
-from .evidence import EvidenceService
 from .factors import FactorService
 from .handover import CheckpointSink
-from .heads import HeadKeeper, HeadSink
 from .integrating import Integration
 from .log_settings import checked_witnesses, read_log_keys
 from .policy import PolicyService
@@ -65,8 +62,6 @@ class Parts:
     factors: FactorService
     guard: AdminGuard
     enrolment: EnrolmentService
-    keeper: HeadKeeper | None
-    evidence: EvidenceService
     dispatcher: Dispatcher
     spool: EventSpool
     integration: Integration
@@ -102,9 +97,6 @@ def wire(
     failure_cluster: ClusterRule | None,
     locale: str | Callable[[Scope], str | None] | None,
     texts: Mapping[str, Mapping[str, str]] | None,
-    head_key: bytes | str | None,
-    on_head: Sequence[HeadSink],
-    head_interval: timedelta,
     log_key: object,
     on_checkpoint: Sequence[CheckpointSink],
     witnesses: Sequence[Witness],
@@ -123,13 +115,9 @@ def wire(
         raise ConfigurationError("relying_party must be a RelyingParty(id=..., name=..., origins=[...])")
     settings.check_identify(identify)
     on_event = settings.checked_sinks("on_event", on_event)
-    on_head = settings.checked_sinks("on_head", on_head)
     settings.check_clock(clock)
     settings.check_client_address(client_address)
     settings.check_positive(open_prompts_per_session=open_prompts_per_session)
-    settings.check_spans(head_interval=head_interval)
-    if on_head and head_key is None:
-        raise ConfigurationError("on_head needs a head_key: make one with `stepup keygen --head`")
     on_checkpoint = settings.checked_sinks("on_checkpoint", on_checkpoint)
     log_keys = read_log_keys(log_key)
     group = checked_witnesses(witnesses, quorum)
@@ -138,8 +126,6 @@ def wire(
             "on_checkpoint and witnesses need a log_key: make one with `stepup keygen --log NAME --output FILE`"
         )
     keys = KeyRing(secret_key)
-    if head_key is not None and head_key in keys:
-        raise ConfigurationError("head_key is one of secret_key: make one of its own with `stepup keygen --head`")
 
     records = store.records
     macs = RowMacs(keys)
@@ -160,9 +146,6 @@ def wire(
     guard = AdminGuard(identification=identification, clock=clock, throttle=throttle)
     totp_limit = totp_limit or AttemptLimit()
     failure_cluster = failure_cluster or ClusterRule()
-    keeper = None
-    if head_key is not None:
-        keeper = HeadKeeper(store=records, key=HeadKey(head_key), clock=clock, interval=head_interval, sinks=on_head)
     flagger = FailureClusterFlagger(store=records, rule=failure_cluster)
     dispatcher = Dispatcher(on_event, store=records, clock=clock, prepare=flagger.flagged)
     if on_event:
@@ -223,8 +206,6 @@ def wire(
             totp_limit=totp_limit,
             throttle=throttle,
         ),
-        keeper=keeper,
-        evidence=EvidenceService(store=records, keeper=keeper),
         dispatcher=dispatcher,
         spool=event_spool,
         integration=integration,

@@ -12,12 +12,11 @@ from types import TracebackType
 from typing import Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
-from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, ChainStart, EventCounts
+from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, EventCounts
 from stepup_middleware.core.decisions import Decision, Presentation, TokenRow
 from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
-from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
 from stepup_middleware.core.retention import Purged
@@ -110,26 +109,6 @@ class AuditLog(ABC):
     @abstractmethod
     async def last_checkpoint(self, *, log: int | None = None) -> StoredCheckpoint | None:
         """Return the checkpoint of the largest tree, None when none was kept."""
-
-    @abstractmethod
-    async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
-        """Return the records of a chain from link ``first`` to ``last``, both included."""
-
-    @abstractmethod
-    async def chain_heads(self) -> tuple[AuditRecord, ...]:
-        """Return the newest record of every chain."""
-
-    @abstractmethod
-    async def chain_starts(self) -> tuple[ChainStart, ...]:
-        """Return where purged chains begin."""
-
-    @abstractmethod
-    async def heads(self, chain: str, *, from_link: int = 0, limit: int = 100) -> tuple[SignedHead, ...]:
-        """Return signed heads of a chain at or after a link, oldest first."""
-
-    @abstractmethod
-    async def signed_chains(self) -> tuple[str, ...]:
-        """Return the names of all chains that have a signed head, those without a record among them."""
 
 
 class Records(Opened, AuditLog):
@@ -226,10 +205,6 @@ class Records(Opened, AuditLog):
         """Keep a signed checkpoint for ever. False, and nothing is changed, where there is one of this size."""
 
     @abstractmethod
-    async def add_head(self, head: SignedHead) -> None:
-        """Keep a signed head."""
-
-    @abstractmethod
     async def wait_for_audit(self, after: int, *, seconds: float) -> None:
         """Return when the log may have records above ``after``, from any process, or after ``seconds``.
 
@@ -240,11 +215,11 @@ class Records(Opened, AuditLog):
     async def purge(self, *, now: datetime, limit: int, clock_confirmed: bool = False) -> Purged:
         """Remove at most ``limit`` rows of each kind whose time is over.
 
-        Audit events go when their retention in calendar years has passed, a prefix of their chain at a
-        time, leaving a ``ChainStart``; the heads of what went go with them. Prompts go an hour after they
-        expired, tokens 30 days after theirs (until then a replay is known for what it is). Purges nothing and
-        reports an anomaly when ``core.retention.clock_anomaly`` does not believe ``now``, unless a person
-        ``clock_confirmed`` for it.
+        A record goes on the day after the ``keep_until`` of its entry (UTC), by this clock and by the database's own;
+        its leaf stays, and a record without a leaf stays too. The record of an enrolment stays as long as its factor
+        is enrolled, or a proof by it is kept. Prompts go an hour after they expired, tokens 30 days after theirs
+        (until then a replay is known for what it is). Purges nothing and reports an anomaly when
+        ``core.retention.clock_anomaly`` does not believe ``now``, unless a person ``clock_confirmed`` for it.
         """
 
     @abstractmethod

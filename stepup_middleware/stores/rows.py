@@ -11,22 +11,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from stepup_middleware.core.audit import ChainStart, EventCounts
+from stepup_middleware.core.audit import EventCounts, read_record
 from stepup_middleware.core.binding import bound_request_from, details_digest
 from stepup_middleware.core.canonical import canonical_json
-from stepup_middleware.core.chain import read_record
 from stepup_middleware.core.decisions import CLOCK_SKEW, Presentation, TokenRow, TokenState
 from stepup_middleware.core.events import AuditRecord, EventName, Outcome
 from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.grants import TokenGrant
-from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.replays import Replays
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.log.integrator import TreeState
-from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 
 Row = Sequence[Any]
 
@@ -322,51 +318,9 @@ def policy_of(rows: Sequence[Row]) -> StoredPolicy:
 
 
 def record_of(row: Row) -> AuditRecord:
-    """Return the audit record of a row: its columns, then the tree and the index of its leaf."""
-    place, (id_, entry, mac, refused, log, index) = row[:6], row[6:] or ("", "", b"", None, None, None)
-    return read_record(*place, id_=id_, entry=entry, mac=mac, refused=refused, log=log, index=index)
-
-
-def stored_record_of(row: Row) -> StoredRecord:
-    """Return the stored record of a row of ``stored_records``."""
-    seq, id_, body, entry, mac, refused, log, index, committed, workspace, subject, event, outcome, *rest = row
-    purpose, prompt, token, at = rest
-    leaf = None if index is None else Leaf(log=log, index=index, record_id=id_, entry=committed)
-    return StoredRecord(
-        seq=seq,
-        id=id_,
-        body=body,
-        entry=entry,
-        mac=mac,
-        refused=refused,
-        leaf=leaf,
-        workspace=workspace,
-        subject=subject,
-        event=event,
-        outcome=outcome,
-        purpose=purpose,
-        prompt=prompt,
-        token=token,
-        at=at,
-    )
-
-
-def leaf_of(row: Row) -> Leaf:
-    """Return the leaf of a row."""
-    log, index, record_id, entry = row
-    return Leaf(log=log, index=index, record_id=record_id, entry=entry)
-
-
-def checkpoint_of(row: Row) -> StoredCheckpoint:
-    """Return the checkpoint of a row."""
-    log, size, note = row
-    return StoredCheckpoint(log=log, size=size, note=note)
-
-
-def tree_of(row: Row) -> TreeState:
-    """Return the state of a tree of a row of ``trees``."""
-    _, origin, size, root, mac = row
-    return TreeState(origin=origin, size=size, root=root, mac=mac)
+    """Return the audit record of a row, with the tree and the index of its leaf."""
+    seq, body, id_, entry, mac, refused, log, index = row
+    return read_record(body, seq=seq, id_=id_, entry=entry, mac=mac, refused=refused, log=log, index=index)
 
 
 def counts_of(rows: Iterable[Row], last_seq: int) -> EventCounts:
@@ -375,14 +329,3 @@ def counts_of(rows: Iterable[Row], last_seq: int) -> EventCounts:
     for hour, event, outcome, number in rows:
         by_hour[from_micros(hour * _HOUR), EventName(event), Outcome(outcome)] += number
     return EventCounts(by_hour=by_hour, last_seq=last_seq)
-
-
-def chain_start_of(row: Row) -> ChainStart:
-    """Return the chain start of a row of ``chain_starts``."""
-    return ChainStart(chain=row[0], link=row[1], hash=row[2], purged_at=from_micros(row[3]))
-
-
-def head_of(row: Row) -> SignedHead:
-    """Return the signed head of a row of ``heads``."""
-    chain, link, hash_, at, key_id, signature = row
-    return SignedHead(chain=chain, link=link, hash=hash_, at=from_micros(at), key_id=key_id, signature=signature)

@@ -17,7 +17,6 @@ from . import (
     sqlite,
     starting,
     tokens,
-    verification,
 )
 from .harness import Benchmark
 
@@ -36,5 +35,4 @@ SUITE: tuple[Benchmark, ...] = (
     *pages.BENCHMARKS,
     *audit_pages.BENCHMARKS,
     *memory.BENCHMARKS,
-    *verification.BENCHMARKS,
 )

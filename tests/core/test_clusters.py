@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepup_middleware import AuditEvent, AuditRecord, ClusterRule, ConfigurationError, EventName
-from stepup_middleware.core.chain import read_record
+from stepup_middleware.core.audit import read_record
 from stepup_middleware.core.clusters import ClusterFinder
 
 START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -33,7 +33,7 @@ def record(
         purpose=purpose,
         reason=reason,
     )
-    return read_record(seq, "chain", seq, b"", b"", event.body())
+    return read_record(event.body(), seq=seq)
 
 
 def found(records: list[AuditRecord], rule: ClusterRule = RULE) -> list[tuple[str, str, int, int]]:

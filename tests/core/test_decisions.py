@@ -247,10 +247,11 @@ def test_each_verdict_makes_its_one_event_with_every_flag(drawn: tuple[set[Flag]
 
 
 # T03
-def test_only_a_replay_is_critical() -> None:
+def test_only_a_replay_and_an_altered_database_are_critical() -> None:
     again = decide(redeemed(ROW, SHOWN), SHOWN, factor_live=True)
     assert presentation_event(SHOWN, again, redeemed(ROW, SHOWN), replay=FIRST).name.severity is Severity.CRITICAL
-    assert all(name.severity is not Severity.CRITICAL for name in EventName if name is not EventName.REUSED)
+    critical = {name for name in EventName if name.severity is Severity.CRITICAL}
+    assert critical == {EventName.REUSED, EventName.DATABASE_ALTERED}
 
 
 # P13

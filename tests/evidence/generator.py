@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from stepup_middleware.core.audit import read_record
 from stepup_middleware.core.binding import BoundRequest, Details, content_digest
-from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash, read_record
+from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash
 from stepup_middleware.core.challenge import commit, describe
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.evidence import Segment, assemble, leaf_of, plan
@@ -85,7 +86,7 @@ class Log:
         body, link = event.body(), len(records) + 1
         self.seq += 1
         hash_ = link_hash(chain, link, previous, leaf_hash(body))
-        record = read_record(self.seq, chain, link, previous, hash_, body)
+        record = replace(read_record(body, seq=self.seq), chain=chain, link=link, previous=previous, hash=hash_)
         records.append(record)
         return record
 

@@ -1,49 +1,14 @@
-"""Real step-ups through the HTTP routes on a real SQLite file, with signed heads."""
+"""Real step-ups through the HTTP routes on a real SQLite file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from stepup_middleware import SignedHead
 from stepup_middleware.cli import main
 from stepup_middleware.core.events import EventName
-from stepup_middleware.core.heads import HeadKey, public_text
-from tests.support import TRANSMIT, Browser, House, house_in
-
-SEED = bytes(range(7, 39))
-KEY = HeadKey(SEED)
-
-
-class Witness:
-    """A head sink: keeps each head outside the database, as lines of NDJSON."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.heads: list[SignedHead] = []
-
-    async def __call__(self, head: SignedHead) -> None:
-        self.heads.append(head)
-        line = {"chain": head.chain, "link": head.link, "hash": head.hash.hex()}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-
-def head_key_file(folder: Path) -> Path:
-    """Write the trusted public key as an auditor has it."""
-    path = folder / "head-key.txt"
-    path.write_text(f"# the head key of the app\npublic_key={public_text(KEY.public_key)}\n", encoding="utf-8")
-    return path
-
-
-@asynccontextmanager
-async def signing_house(folder: Path, **settings: Any) -> AsyncIterator[House]:
-    """The app with a head key."""
-    async with house_in(folder, **{"head_key": SEED, **settings}) as house:
-        yield house
+from tests.support import TRANSMIT, Browser, House
 
 
 async def person(house: House, name: str, *kinds: str, **about: Any) -> Browser:

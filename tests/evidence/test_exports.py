@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from stepup_middleware.core.audit import read_record
 from stepup_middleware.core.binding import BoundRequest
-from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash, read_record
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.spreadsheets import FORMULA_SIGNS, defused
@@ -37,7 +37,7 @@ def record(name: EventName = EventName.VERIFIED, **fields: Any) -> AuditRecord:
         }
     )  # fmt: skip
     body = event.body()
-    return read_record(7, "db/P1Y", 3, GENESIS, link_hash("db/P1Y", 3, GENESIS, leaf_hash(body)), body)
+    return read_record(body, seq=7, id_="0193", entry="{}", log=1, index=5)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_the_event_has_the_claims_of_caep_and_says_increase_only_where_there_is_
 def test_ndjson_has_the_whole_event_and_its_place() -> None:
     one = record()
     fields = record_as_dict(one)
-    assert (fields["seq"], fields["chain"], fields["link"], fields["hash"]) == (7, "db/P1Y", 3, one.hash.hex())
+    assert [fields[name] for name in ("seq", "id", "log", "index", "entry")] == [7, "0193", 1, 5, "{}"]
     assert fields["details"] == [["Run", "2026-06"]]
 
 

@@ -223,7 +223,6 @@ async def test_a_backup_that_is_put_back_revives_no_token(blocks: dict[str, str]
         assert (await ada.post(TRANSMIT, token=token)).status_code == 200
     said = await shell(blocks["restore"], tmp_path)
     assert "every outstanding prompt and token is worthless now" in said
-    assert "every chain holds" in said
     async with house_in(tmp_path) as restored:
         restored.sessions = house.sessions
         again = Browser(restored, ada.subject, factors=ada.factors)

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from stepup_middleware import ConfigurationError
-from stepup_middleware.core.heads import read_public_keys
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.purposes import MAX_TTL
 
-from .harness import KEY, Ran, blocks_of, running, shell
+from .harness import KEY, blocks_of, running, shell
 from .person import Person
 
 ROTATE = "/webhooks/orders/rotate"
@@ -53,10 +52,3 @@ def test_keys_that_are_too_weak_stop_the_start() -> None:
     with pytest.raises(ConfigurationError):
         KeyRing([KEY, KEY])
     assert MAX_TTL.total_seconds() == 300
-
-
-async def test_the_head_key_file_is_for_the_app_and_its_public_key_for_the_verifier(ran: Ran) -> None:
-    lines = (ran.folder / "head.key").read_text().splitlines()
-    public = [line for line in lines if line.startswith("public_key=")]
-    assert len(read_public_keys("\n".join(public * 2))) == 1
-    assert [line for line in lines if line.startswith("head_key=")]

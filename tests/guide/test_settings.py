@@ -45,14 +45,11 @@ def test_the_defaults_are_those_of_the_code() -> None:
     assert shown["open_prompts_per_session"] == str(OPEN_PROMPTS_PER_SESSION)
     assert (AttemptLimit().failures, AttemptLimit().pause) == (5, timedelta(minutes=1))
     assert (ClusterRule().failures, ClusterRule().within) == (5, timedelta(minutes=10))
-    assert parameters["head_interval"].default == timedelta(minutes=1)
     assert parameters["store_timeout"].default == timedelta(seconds=1.5)
     for name in (
         "client_address",
         "home_url",
-        "head_key",
         "on_event",
-        "on_head",
         "trusted_proxies",
         "log_key",
         "witnesses",

@@ -18,7 +18,7 @@ from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import event, hold
+from stepup_middleware.testing.contract.values import MACS, event, hold
 from tests.stores.servers import PostgresServer, ValkeyServer, need, pgbouncer
 
 from .harness import Ran, shell
@@ -68,6 +68,7 @@ def made_by(code: str, **addresses: str) -> HotState:
     exec(code, names)  # noqa: S102 - it is what a reader would run
     store = names["store"]
     assert isinstance(store, HotState)
+    store.records.use(MACS)  # as StepUp does
     return store
 
 
@@ -122,7 +123,7 @@ def test_an_address_names_its_store(tmp_path: Path) -> None:
 
 
 async def test_the_store_of_the_page_is_started_with_nothing_but_a_path(ran: Ran) -> None:
-    async with ran.names["store"] as store:
+    async with ran.names["store"].use(MACS) as store:
         await store.append([event()])
     assert (ran.folder / "stepup.db").stat().st_mode & 0o777 == 0o600
     assert {path.name for path in ran.folder.glob("stepup.db-*")} >= {"stepup.db-lock", "stepup.db-fence"}

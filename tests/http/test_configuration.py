@@ -97,9 +97,6 @@ PURPOSE = PLATFORM_PURPOSES[0]
         ("on_event", [sink, None], "write `async def` for None"),
         ("on_event", "sink", "a list of async callables"),
         ("on_event", None, "a list of async callables"),
-        ("on_head", sink, "write on_head=[sink]"),
-        ("on_head", [returns_nothing], "write `async def` for returns_nothing"),
-        ("on_head", [sink], "on_head needs a head_key"),
         ("clock", None, "datetime.now(UTC)"),
         ("clock", datetime.now(UTC), "datetime.now(UTC)"),
         ("clock", nobody, "a plain function"),
@@ -139,9 +136,6 @@ PURPOSE = PLATFORM_PURPOSES[0]
         ("open_prompts_per_session", 1.5, "positive whole number"),
         ("store_timeout", 1.5, "a positive timedelta"),
         ("store_timeout", timedelta(0), "a positive timedelta"),
-        ("head_interval", 60, "a positive timedelta"),
-        ("head_interval", timedelta(seconds=-1), "a positive timedelta"),
-        ("head_key", b"short", "stepup keygen --head"),
         ("secret_key", None, "stepup keygen"),
         ("secret_key", [], "stepup keygen"),
         ("secret_key", 7, "one key or a list"),
@@ -161,12 +155,6 @@ def test_a_set_up_that_cannot_be_served_is_refused_with_what_to_write(
 ) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(advice)):
         configured(tmp_path, **{setting: value})
-
-
-def test_a_head_is_signed_by_a_key_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="one of its own"):
-        configured(tmp_path, secret_key=[KEY, HEAD_KEY], head_key=HEAD_KEY)
-    assert configured(tmp_path, head_key=HEAD_KEY).head_public_key is not None
 
 
 def naive() -> datetime:

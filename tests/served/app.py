@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +16,6 @@ from starlette.routing import Route
 from stepup_middleware import (
     AuditEvent,
     RelyingParty,
-    SignedHead,
     StepUp,
     StepUpMiddleware,
     Subject,
@@ -26,7 +24,6 @@ from stepup_middleware import (
 from stepup_middleware.stores.sqlite import SQLiteStore
 
 ORIGIN = "http://localhost:8000"
-HEAD_SEED = bytes(range(32))
 POLL_SECONDS = 0.02
 
 
@@ -59,19 +56,13 @@ def make() -> StepUpMiddleware:
     async def on_event(event: AuditEvent) -> None:
         note(folder / "events", event.name.value)
 
-    async def on_head(head: SignedHead) -> None:
-        note(folder / "heads", json.dumps([head.chain, head.link, head.hash.hex()]))
-
     stepup = StepUp(
         secret_key=os.environ["SERVED_KEYS"].split(","),
         store=SQLiteStore(folder / "stepup.db"),
         relying_party=RelyingParty(id="localhost", name="Served", origins=[ORIGIN]),
         identify=identify,
         on_event=[on_event],
-        head_key=HEAD_SEED,
-        on_head=[on_head],
         spool=os.environ.get("SERVED_SPOOL"),
-        head_interval=timedelta(hours=1),  # so that only the one signed in the end counts
     )
     routes = [
         Route("/act", act, methods=["POST"]),

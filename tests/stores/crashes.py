@@ -24,13 +24,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic, sleep
 
-from stepup_middleware.core.chain import ChainState, verify_chains
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing.contract.values import MACS, Held, all_records, ask, enrol, grant_for, passkey
 
+from .support import integrating, log_faults
 from .workers import present
 
 FORKSERVER = get_context("forkserver")  # a clean process to fork from: a worker is up in milliseconds
@@ -56,7 +56,7 @@ class Figures:
     actions_without_event: int = 0
     double_events: int = 0
     reverted_tokens: int = 0
-    chain_faults: int = 0
+    log_faults: int = 0
     integrity_errors: int = 0
     unanswered: int = 0
 
@@ -73,7 +73,7 @@ def present_all(
     """Open the store and present every token."""
 
     async def run() -> None:
-        async with SQLiteStore(path, timeout=timeout).use(MACS) as store:
+        async with SQLiteStore(path, timeout=timeout).use(MACS) as store, integrating(store):
             await present(store, shown, seed, ledger)
 
     asyncio.run(run())
@@ -155,10 +155,7 @@ class Siege:
             authorized = Counter(record.prompt_id for record in records if record.event is EventName.ACTION_AUTHORIZED)
             figures.double_events = sum(count - 1 for count in authorized.values())
             figures.actions_without_event = sum(self._prompts[id_] not in authorized for id_ in ran)
-            starts: dict[str, ChainState] = {}
-            figures.chain_faults = len(list(verify_chains(records, starts)))
-            heads = {head.chain: head.link for head in await store.chain_heads()}
-            figures.chain_faults += heads != {chain: state.link for chain, state in starts.items()}
+            figures.log_faults = await log_faults(store)
             for one in shown:
                 answer = await store.redeem(replace(one, attempt=os.urandom(16)))
                 spent = self._prompts[one.reference.id] in authorized

@@ -23,7 +23,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from stepup_middleware.core.chain import ChainState, verify_chains
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.tokens import TokenReference
@@ -44,6 +43,7 @@ from stepup_middleware.testing.contract.values import (
 
 from .server_workers import open_store, present_all
 from .servers import PostgresServer, Server, ValkeyServer
+from .support import integrating, log_faults
 
 CROWD = 8
 KILLS = int(os.environ.get("STEPUP_KILLS", "6"))  # of each victim, in each test
@@ -66,7 +66,7 @@ class Figures:
     actions_without_event: int = 0
     double_events: int = 0
     ran_again_afterwards: int = 0
-    chain_faults: int = 0
+    log_faults: int = 0
 
     @property
     def sound(self) -> bool:
@@ -89,10 +89,7 @@ async def judge(
     authorized = Counter(record.prompt_id for record in records if record.event is EventName.ACTION_AUTHORIZED)
     figures.double_events = sum(count - 1 for count in authorized.values())
     figures.actions_without_event = sum(prompts[reference] not in authorized for reference in ran)
-    starts: dict[str, ChainState] = {}
-    figures.chain_faults = len(list(verify_chains(records, starts)))
-    heads = {head.chain: head.link for head in await store.records.chain_heads()}
-    figures.chain_faults += heads != {chain: state.link for chain, state in starts.items()}
+    figures.log_faults = await log_faults(store)
     for reference in ran:
         answer = await store.redeem(replace(shown[reference], attempt=os.urandom(16)))
         figures.ran_again_afterwards += answer.decision.verdict is Verdict.REDEEMED
@@ -136,6 +133,10 @@ class Crowd:
 
     async def under_fire(self, server: Server, kills: int, seed: int) -> Figures:
         """Work while the server is killed at random moments and started again; return the figures."""
+        async with integrating(self._store):
+            return await self._under_fire(server, kills, seed)
+
+    async def _under_fire(self, server: Server, kills: int, seed: int) -> Figures:
         chance = random.Random(seed)  # noqa: S311 - moments, no secret
         began = monotonic()
         people = [asyncio.create_task(self._person()) for _ in range(CROWD)]

@@ -15,12 +15,11 @@ from datetime import datetime
 from typing import Any, Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany, count_attempt
-from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, ChainStart, EventCounts
+from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, EventCounts, read_record
 from stepup_middleware.core.binding import details_digest
-from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash, read_record
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, TokenState, Verdict, decide
-from stepup_middleware.core.events import AuditEvent, AuditRecord
+from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.factors import (
     EnrolledFactor,
     Enrolment,
@@ -31,7 +30,6 @@ from stepup_middleware.core.factors import (
     may_remove,
 )
 from stepup_middleware.core.grants import GrantRefused, TokenGrant, factor_refusal
-from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.presentations import presentation_events, replay_of
@@ -54,8 +52,6 @@ from stepup_middleware.core.retention import (
     TOKENS_STAY,
     Purged,
     clock_anomaly,
-    purgeable,
-    retention_of,
 )
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
@@ -69,7 +65,7 @@ from stepup_middleware.log.integrator import (
     state_of,
     take_step,
 )
-from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs
+from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs, read_entry
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.base import Store
@@ -107,11 +103,8 @@ class Data:
     log: list[AuditRecord] = field(default_factory=list)
     seq: int = 0
     authorized: set[int] = field(default_factory=set)  # tokens, for ever
-    ends: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     trees: list[_Tree] = field(default_factory=list)
     checkpoints: dict[tuple[int, int], StoredCheckpoint] = field(default_factory=dict)  # by log and size
-    starts: dict[str, ChainStart] = field(default_factory=dict)
-    signed: list[SignedHead] = field(default_factory=list)
     alerts: dict[int, tuple[datetime, tuple[str, ...]]] = field(default_factory=dict)  # held until, had by
     purged_at: datetime | None = None
     grown: asyncio.Event = field(default_factory=asyncio.Event)
@@ -145,27 +138,21 @@ class MemoryStore(Store):
             raise StoreError("the store was given no MACs for its rows: call use(macs) before start")
         sealer = RecordSealer(self._macs)
         data, made = self._data, list[tuple[AuditEvent, AuditRecord]]()
-        ends, seq = dict(data.ends), data.seq
+        seq = data.seq
         for event in events:
-            chain = chain_name("memory", event.retention_years)
-            link, previous = ends.get(chain, (0, GENESIS))
             try:
                 sealed = sealer.seal(event, os.urandom(CHANCE_BYTES))
-                body = sealed.body
-                hash_ = link_hash(chain, link + 1, previous, leaf_hash(body))
+                sealed.body.encode()
             except ValueError as error:
                 raise StoreError(f"an event cannot be written: {error}") from error
             seq += 1
-            ends[chain] = (link + 1, hash_)
-            record = read_record(
-                seq, chain, link + 1, previous, hash_, body, id_=sealed.id, entry=sealed.entry, mac=sealed.mac
-            )
+            record = read_record(sealed.body, seq=seq, id_=sealed.id, entry=sealed.entry, mac=sealed.mac)
             made.append((event, record))
         authorized = [event.token_id for event, _ in made if event.token_id is not None]
         if len(set(authorized)) < len(authorized) or data.authorized & set(authorized):
             raise StoreError("a token authorizes one action, for ever")
         data.authorized |= set(authorized)
-        data.ends, data.seq = ends, seq
+        data.seq = seq
         data.log += [record for _, record in made]
         for event, record in made:
             if event.is_alert:
@@ -277,6 +264,7 @@ class MemoryStore(Store):
                 outcome=record.outcome,
                 purpose=record.purpose,
                 prompt=record.prompt_id,
+                factor=record.factor_id,
                 token=record.as_event().token_id,
                 at=to_micros(record.at),
             )
@@ -347,25 +335,6 @@ class MemoryStore(Store):
     async def last_checkpoint(self, *, log: int | None = None) -> StoredCheckpoint | None:
         return max(await self.checkpoints(limit=2**62, log=log), key=lambda kept: kept.size, default=None)
 
-    async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
-        return tuple(r for r in self._data.log if r.chain == chain and first <= r.link <= last)
-
-    async def chain_heads(self) -> tuple[AuditRecord, ...]:
-        return tuple({record.chain: record for record in self._data.log}.values())
-
-    async def chain_starts(self) -> tuple[ChainStart, ...]:
-        return tuple(self._data.starts.values())
-
-    async def add_head(self, head: SignedHead) -> None:
-        self._data.signed.append(head)
-
-    async def heads(self, chain: str, *, from_link: int = 0, limit: int = 100) -> tuple[SignedHead, ...]:
-        found = [head for head in self._data.signed if head.chain == chain and head.link >= from_link]
-        return tuple(sorted(found, key=lambda head: head.link)[:limit])
-
-    async def signed_chains(self) -> tuple[str, ...]:
-        return tuple({head.chain for head in self._data.signed})
-
     async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
         free = sorted(seq for seq, (held, _) in self._data.alerts.items() if held <= now)[:limit]
         records = {record.seq: record for record in self._data.log}
@@ -391,17 +360,18 @@ class MemoryStore(Store):
         anomaly = clock_anomaly(now, newest=newest, before=data.purged_at or oldest, clock_confirmed=clock_confirmed)
         if anomaly is not None:
             return Purged(anomalies=(anomaly,))
-        data.purged_at, events = now, 0
-        for chain in sorted({record.chain for record in data.log}):
-            links = [record for record in data.log if record.chain == chain][: limit - events]
-            last = purgeable(((record.link, record.at) for record in links), retention_of(chain) or 0, now)
-            if last is not None:
-                gone = {record.seq for record in links if record.link <= last}
-                hash_ = next(record.hash for record in links if record.link == last)
-                data.starts[chain] = ChainStart(chain=chain, link=last, hash=hash_, purged_at=now)
-                data.log = [record for record in data.log if record.seq not in gone]
-                data.signed = [head for head in data.signed if head.chain != chain or head.link >= last]
-                events += len(gone)
+        data.purged_at = now
+        leaves = {leaf.record_id: leaf for tree in data.trees for leaf in tree.leaves}
+        proved = {record.factor_id for record in data.log if record.event is EventName.VERIFIED}
+        needed = proved | {id_ for some in data.factors.values() for id_ in some}
+        gone = [
+            record.seq
+            for record in data.log
+            if record.id in leaves
+            and read_entry(leaves[record.id].entry).body_may_go(now.date())
+            and not (record.event is EventName.FACTOR_ENROLLED and record.factor_id in needed)
+        ][:limit]
+        data.log, events = [record for record in data.log if record.seq not in gone], len(gone)
         over = [p.prompt.id for p in data.prompts.values() if p.prompt.expires_at <= now - PROMPTS_STAY][:limit]
         spent = [id_ for id_, row in data.tokens.items() if row.expires_at <= now - TOKENS_STAY][:limit]
         for prompt_id in over:

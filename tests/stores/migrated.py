@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from stepup_middleware.core.decisions import Verdict
 from stepup_middleware.stores.base import Store
-from stepup_middleware.testing.contract.values import assert_chains_hold, event, hold, hold_many, won
+from stepup_middleware.testing.contract.values import assert_records_hold, event, hold, hold_many, won
 
 
 async def assert_all_write(stores: Sequence[Store]) -> None:
     """Check that each of several stores on one database writes, then close them."""
     await asyncio.gather(*(store.append([event()]) for store in stores))
-    await assert_chains_hold(stores[0])
+    await assert_records_hold(stores[0])
     await asyncio.gather(*(store.close() for store in stores))
 
 
@@ -26,4 +26,4 @@ async def assert_side_by_side(before: Store, newer: Store, again: Callable[[], S
         assert sum(answer.decision.verdict is Verdict.REUSED for answer in answers) == 40
         async with again() as restarted:
             assert won([await restarted.redeem((await hold(restarted)).shown())]) == 1
-        await assert_chains_hold(after)
+        await assert_records_hold(after)

@@ -12,6 +12,7 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.testing.contract.values import MACS
 
+from .support import integrating
 from .workers import PATIENT, present, won_by
 
 
@@ -36,7 +37,7 @@ def present_all(addresses: tuple[str, ...], shown: Sequence[Presentation], seed:
     """Open the store and present every token."""
 
     async def run() -> None:
-        async with open_store(*addresses) as store:
+        async with open_store(*addresses) as store, integrating(store):
             await present(store, shown, seed, ledger)
 
     asyncio.run(run())

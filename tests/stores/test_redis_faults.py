@@ -29,7 +29,7 @@ from stepup_middleware.testing.contract.values import (
     Held,
     all_records,
     ask,
-    assert_chains_hold,
+    assert_records_hold,
     event,
     grant_for,
     hold,
@@ -74,7 +74,7 @@ async def assert_ran(store: RedisHotStore, *held: Held) -> None:
     """Fail unless these tokens, and no others, were authorized, once each."""
     records = [record.prompt_id for record in await all_records(store) if record.event is EventName.ACTION_AUTHORIZED]
     assert sorted(records) == sorted(one.prompt.id for one in held)
-    await assert_chains_hold(store)
+    await assert_records_hold(store)
 
 
 # how it is set up

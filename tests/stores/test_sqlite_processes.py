@@ -10,7 +10,7 @@ import pytest
 
 from stepup_middleware.core.events import EventName
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import MACS, all_records, assert_chains_hold, hold_many
+from stepup_middleware.testing.contract.values import MACS, all_records, assert_records_hold, hold_many
 
 from .crashes import besieged
 from .support import assert_each_ran_once
@@ -50,6 +50,6 @@ async def test_a_fork_leaves_parent_and_child_with_a_store_that_works(tmp_path: 
         mine, theirs = pool.apply(redeem_over_a_fork, (path, shown))
     assert sorted(mine + theirs) == sorted(one.reference.id for one in held)
     async with SQLiteStore(path).use(MACS) as store:
-        await assert_chains_hold(store)
+        await assert_records_hold(store)
         names = [record.event for record in await all_records(store)]
         assert names.count(EventName.ACTION_AUTHORIZED) == 40

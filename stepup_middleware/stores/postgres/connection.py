@@ -1,10 +1,9 @@
-"""One writing connection and its chains: runs batches, each in a transaction of its own."""
+"""One writing connection: runs batches, each in a transaction of its own."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -15,14 +14,13 @@ from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.sql.operations import Operation, by_verb
 from stepup_middleware.stores.subscribers import Subscribers, Written
 
-from .database import DRIVER_ERRORS, Connection, Database, Moved, as_store_error, breaks_connection, close
-from .log import Log
+from .database import Connection, Database, Moved, as_store_error, breaks_connection, close
+from .log import write_records
 from .transaction import PostgresTransaction
 
 _TRIES = 3  # of one batch, where the error says that another may succeed
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _DIED = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
-_CHAIN_TAKEN = "audit_chain"
 
 
 class BeforeBegin(StoreError):
@@ -50,8 +48,6 @@ class WriterConnection:
         self._lost = lost
         self._seconds = seconds
         self._connection: Connection | None = None
-        self._name = ""
-        self._log: Log | None = None
 
     async def write(self, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> bool:
         """Do what was handed over and answer it. Returns whether the log has grown."""
@@ -93,14 +89,10 @@ class WriterConnection:
 
     def _repaired(self, error: Exception) -> bool:
         """Whether the batch may be tried again: nothing of it was committed, and the cause is gone."""
-        if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == _CHAIN_TAKEN:
-            # a commit given up for lost took effect after all, or another process has this writer's name
-            self._log = None
-            return True
         return isinstance(error, _AGAIN) or isinstance(as_store_error(error), Moved | BeforeBegin)
 
     async def _transact(self, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> bool:
-        connection, log = await self._ready()
+        connection = await self._ready()
         written: list[Written] = []
         committing = False
         try:
@@ -112,11 +104,10 @@ class WriterConnection:
             for event in events:
                 transaction.append(event)
             if transaction.records:
-                written = await log.write(connection, transaction.records)
+                written = await write_records(transaction)
             committing = True
             await connection.execute("COMMIT")
         except BaseException as error:
-            log.forget()
             if committing or breaks_connection(error):
                 self._drop()
             else:
@@ -129,7 +120,7 @@ class WriterConnection:
             operation.succeed(result)
         return bool(written)
 
-    async def _ready(self) -> tuple[Connection, Log]:
+    async def _ready(self) -> Connection:
         """Return a connection with a transaction begun, opening one where there is none."""
         database, connection = self._database, self._connection
         if connection is not None and connection.is_closed():
@@ -138,19 +129,14 @@ class WriterConnection:
         try:
             if connection is None:
                 connection = self._connection = await database.connect_writer()
-                if self._log is not None:
-                    self._log.forget()
                 await database.locate(connection)
-            if self._log is None:
-                self._name = await database.new_writer(connection)
-                self._log = Log(database.sql, self._name)
             await connection.execute(database.begin_text())
         except BaseException as error:
             self._drop()
             if not fresh and isinstance(error, _DIED):
                 raise BeforeBegin(str(error)) from error
             raise
-        return connection, self._log
+        return connection
 
     async def _roll_back(self, connection: Connection) -> None:
         try:
@@ -165,10 +151,7 @@ class WriterConnection:
             connection.terminate()
 
     async def close(self) -> None:
-        """Leave the writer's name to the next process and close the connection."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            if self._log is not None:
-                with suppress(*DRIVER_ERRORS, TimeoutError):
-                    await connection.execute(self._database.sql["leave_writer"], self._name)
             await close(connection)

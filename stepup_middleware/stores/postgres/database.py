@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -217,16 +216,6 @@ class Database:
             return self.sql["begin"].format(**known)
         settings = ";\n".join(f"SET LOCAL {name} = '{value}'" for name, value in _writing(self._seconds).items())
         return self.sql["begin_pooled"].format(settings=settings, **known)
-
-    async def new_writer(self, connection: Connection) -> str:
-        """Return a name for the chains of this process: one that a closed process left, or a new one."""
-        async with connection.transaction():
-            left = await connection.fetchval(self.sql["take_writer"])
-            if left is not None:
-                return str(left)
-            writer = secrets.token_hex(8)
-            await connection.execute(self.sql["add_writer"], writer)
-            return writer
 
     async def fetch_all(self, name: str, *parameters: Value) -> Sequence[Row]:
         """Return all rows of a reading statement."""

@@ -15,7 +15,7 @@ from .database import Database
 from .transaction import storable
 
 # in the order of rows.record_of
-RECORD = "r.seq, r.chain, r.link, r.previous, r.hash, r.body, r.id, r.entry, r.mac, r.refused, l.log, l.idx"
+RECORD = "r.seq, r.body, r.id, r.entry, r.mac, r.refused, l.log, l.idx"
 _FACETS = ("subject", "purpose", "event", "outcome", "prompt")
 
 

@@ -65,5 +65,8 @@ class PostgresTransaction(Transaction):
         # in the order of the keys: two nodes never wait for each other crosswise
         return await self.fetch_many("redeem", sorted(rows, key=itemgetter(0)))
 
+    async def give_back_space(self) -> None:
+        """Nothing to do: PostgreSQL gives back by itself what can be given back."""
+
     async def lock(self, keys: Sequence[str]) -> None:
         await self._connection.fetch(self._sql["lock"], sorted({lock_key(key) for key in keys}))

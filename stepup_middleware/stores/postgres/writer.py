@@ -33,7 +33,6 @@ class Writer:
     """The queue of one store in one process, and the task that hands it to two connections. Operations that have an
     order among themselves are done by the first, one batch after another. The second joins under load, for operations
     that are decided by rows that it locks: while the server works for one, this process prepares and answers the other.
-    The log of a quiet process is one chain a retention.
     """
 
     def __init__(self, database: Database, subscribers: Subscribers, *, macs: RowMacs | None, seconds: float) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.log.integrator import PendingRecord, SeenTree, Step, TreeState, integrate, state_of, take_step
 from stepup_middleware.log.tiles import TiledTree, TileId
-from stepup_middleware.stores.rows import Row, tree_of
+from stepup_middleware.stores.rows import Row
 
 from .engine import LogReader
 from .transaction import Transaction
@@ -135,6 +135,12 @@ async def _write(transaction: Transaction, log: int, step: Step, entries: Mappin
         await transaction.execute("put_tree", log, state.origin, state.size, state.root, state.mac)
     for id_, fault in step.refused.items():
         await transaction.execute("refuse_record", id_, fault.name)
+
+
+def tree_of(row: Row) -> TreeState:
+    """Return the state of a tree of a row of ``trees``."""
+    _, origin, size, root, mac = row
+    return TreeState(origin=origin, size=size, root=root, mac=mac)
 
 
 def tiles_of(rows: Iterable[Row]) -> dict[TileId, bytes]:

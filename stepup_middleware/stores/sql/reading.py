@@ -5,25 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 
-from stepup_middleware.core.audit import AuditFilter, ChainStart
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditRecord
-from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.log.integrator import TreeState
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TileId
 from stepup_middleware.stores.records import AuditLog
-from stepup_middleware.stores.rows import (
-    chain_start_of,
-    checkpoint_of,
-    head_of,
-    leaf_of,
-    record_of,
-    stored_record_of,
-    tree_of,
-)
+from stepup_middleware.stores.rows import Row
 
 from .engine import LogReader
-from .integration import tiles_of
+from .integration import tiles_of, tree_of
 
 
 class SQLLog(AuditLog):
@@ -81,17 +72,39 @@ class SQLLog(AuditLog):
         row = await self._log.fetch_one("last_checkpoint", await self._number(log))
         return None if row is None else checkpoint_of(row)
 
-    async def audit_segment(self, chain: str, first: int, last: int) -> tuple[AuditRecord, ...]:
-        return tuple(record_of(row) for row in await self._log.fetch_all("segment", chain, first, last))
 
-    async def chain_heads(self) -> tuple[AuditRecord, ...]:
-        return tuple(record_of(row) for row in await self._log.fetch_all("chain_heads"))
+def stored_record_of(row: Row) -> StoredRecord:
+    """Return the stored record of a row of ``stored_records``."""
+    seq, id_, body, entry, mac, refused, log, index, committed, *columns = row
+    workspace, subject, event, outcome, purpose, prompt, factor, token, at = columns
+    leaf = None if index is None else Leaf(log=log, index=index, record_id=id_, entry=committed)
+    return StoredRecord(
+        seq=seq,
+        id=id_,
+        body=body,
+        entry=entry,
+        mac=mac,
+        refused=refused,
+        leaf=leaf,
+        workspace=workspace,
+        subject=subject,
+        event=event,
+        outcome=outcome,
+        purpose=purpose,
+        prompt=prompt,
+        factor=factor,
+        token=token,
+        at=at,
+    )
 
-    async def chain_starts(self) -> tuple[ChainStart, ...]:
-        return tuple(chain_start_of(row) for row in await self._log.fetch_all("chain_starts"))
 
-    async def heads(self, chain: str, *, from_link: int = 0, limit: int = 100) -> tuple[SignedHead, ...]:
-        return tuple(head_of(row) for row in await self._log.fetch_all("heads", chain, from_link, limit))
+def leaf_of(row: Row) -> Leaf:
+    """Return the leaf of a row."""
+    log, index, record_id, entry = row
+    return Leaf(log=log, index=index, record_id=record_id, entry=entry)
 
-    async def signed_chains(self) -> tuple[str, ...]:
-        return tuple(chain for (chain,) in await self._log.fetch_all("signed_chains"))
+
+def checkpoint_of(row: Row) -> StoredCheckpoint:
+    """Return the checkpoint of a row."""
+    log, size, note = row
+    return StoredCheckpoint(log=log, size=size, note=note)

@@ -13,7 +13,6 @@ from stepup_middleware.core.decisions import Decision, Presentation, Redemption,
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
-from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest, StoredPrompt
@@ -32,7 +31,7 @@ from . import alerts, epochs, factors, policies, prompts, tokens
 from .engine import Engine
 from .integration import Integrator, begin_log
 from .operations import ASK, AUTHORIZE, ISSUE, REDEEM
-from .purge import purge
+from .purge import Purge
 from .reading import SQLLog
 from .transaction import Transaction
 
@@ -46,6 +45,7 @@ class SQLStore(SQLLog, Store, EpochStore):
         self._log = engine.log
         self._write = engine.write
         self._integrator = Integrator(engine.log)
+        self._purge = Purge()
 
     def use(self, macs: RowMacs | None) -> Self:
         self._engine.macs = macs
@@ -192,16 +192,12 @@ class SQLStore(SQLLog, Store, EpochStore):
         row = (checkpoint.log, checkpoint.size, checkpoint.note)
         return await self._write(lambda transaction: transaction.execute("add_checkpoint", *row)) == 1
 
-    async def add_head(self, head: SignedHead) -> None:
-        row = (head.chain, head.link, head.hash, to_micros(head.at), head.key_id, head.signature)
-        await self._write(lambda transaction: transaction.execute("add_head", *row))
-
     async def wait_for_audit(self, after: int, *, seconds: float) -> None:
         await self._engine.wait(after, seconds)
 
     async def purge(self, *, now: datetime, limit: int, clock_confirmed: bool = False) -> Purged:
         return await self._engine.apart(
-            lambda transaction: purge(transaction, now, limit, clock_confirmed=clock_confirmed)
+            lambda transaction: self._purge.step(transaction, now, limit, clock_confirmed=clock_confirmed)
         )
 
     async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:

@@ -26,13 +26,13 @@ class NewRecord(NamedTuple):
 
     sealed: SealedRecord
     at: int
-    retention_years: int
     workspace: str
     subject: str
     event: str
     outcome: str
     purpose: str
     prompt: str
+    factor: str
     token: int | None
     make: Callable[[], AuditEvent]
     alerts: bool = False
@@ -43,13 +43,13 @@ def new_record(event: AuditEvent, sealer: RecordSealer) -> NewRecord:
     return NewRecord(
         sealer.seal(event, os.urandom(CHANCE_BYTES)),
         to_micros(event.at),
-        event.retention_years,
         event.workspace_id,
         event.subject_id,
         event.name.value,
         (event.outcome or event.name.outcome).value,
         event.purpose,
         event.prompt_id,
+        event.factor_id,
         event.token_id,
         lambda: event,
         event.is_alert,
@@ -87,18 +87,22 @@ class Transaction(ABC):
     def append_authorized(self, prepared: PreparedRedemption, facts: Row) -> None:
         """Write ``ACTION_AUTHORIZED`` for a presentation, with the ``Facts`` of its row."""
         shown, sealer = prepared.shown, self._sealer or RecordSealer(self.macs)
-        body, years = authorized_body(prepared, facts), shown.retention_years
         self.records.append(
             NewRecord(
-                sealer.seal_body(body, at=shown.now, retention_years=years, chance=prepared.chance),
+                sealer.seal_body(
+                    authorized_body(prepared, facts),
+                    at=shown.now,
+                    retention_years=shown.retention_years,
+                    chance=prepared.chance,
+                ),
                 to_micros(shown.now),
-                years,
                 shown.workspace_id,
                 shown.subject_id,
                 NAME,
                 OUTCOME,
                 shown.purpose,
                 facts[0],
+                facts[1],
                 shown.reference.id,
                 partial(authorized_event, shown, facts),
             )
@@ -131,6 +135,10 @@ class Transaction(ABC):
         Returns id, attempt and ``Facts`` of each token that was redeemed. A method of its own because SQLite answers
         with a second statement: one row for the whole batch, where each row of RETURNING would be a step.
         """
+
+    @abstractmethod
+    async def give_back_space(self) -> None:
+        """Let the database's file shrink by what was deleted, a bounded part of it."""
 
     @abstractmethod
     async def lock(self, keys: Sequence[str]) -> None:

@@ -160,7 +160,7 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._migrate(connection, migrations)
-            self.name, self.mark, _ = connection.execute(self.sql["read_meta"]).fetchone()
+            self.name, self.mark = connection.execute(self.sql["read_meta"]).fetchone()
             self._check_mark(connection, known, marked)
             connection.execute("COMMIT")
         except BaseException:
@@ -168,7 +168,7 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
         self._log_identity = identity_of(beside(self.path, "wal"))
-        self.log = Log(connection, self.sql, self.name)
+        self.log = Log(connection, self.sql)
         self._write_mark()
 
     @staticmethod
@@ -177,6 +177,7 @@ class Database:
             row = connection.execute(f"PRAGMA {text}").fetchone()
             return None if row is None else row[0]
 
+        pragma("auto_vacuum = INCREMENTAL")  # counts for a file that is made now: a purge lets it shrink
         if (mode := pragma("journal_mode = WAL")) != "wal":
             raise ConfigurationError(f"the database cannot keep a write-ahead log (journal_mode is {mode})")
         pragma("synchronous = FULL")

@@ -15,7 +15,7 @@ from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.sql.transaction import Value
 
 # in the order of rows.record_of
-RECORD = "r.seq, r.chain, r.link, r.previous, r.hash, r.body, r.id, r.entry, r.mac, r.refused, l.log, l.idx"
+RECORD = "r.seq, r.body, r.id, r.entry, r.mac, r.refused, l.log, l.idx"
 _FACETS = ("subject", "purpose", "event", "outcome")  # in the order of the columns of the indexes
 _MAX_SEQ = 2**63 - 1
 # `high` grows with seq, so that all records from here on, and none before, have a `high` of at least the moment.

@@ -82,5 +82,8 @@ class SQLiteTransaction(Transaction):
             raise StoreError("the database redeemed a token that nobody presented")
         return redeemed
 
+    async def give_back_space(self) -> None:
+        self._connection.execute(self._sql["give_back_space"]).fetchall()
+
     async def lock(self, keys: Sequence[str]) -> None:
         """Nothing to wait for: one transaction at a time writes to the file."""

@@ -1,18 +1,14 @@
-"""The audit log: complete, in order, chained, filtered, followed."""
+"""The audit log: complete, in order, sealed, filtered, followed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
 
 import pytest
 
 from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditEvent, EventName, Outcome
-from stepup_middleware.core.heads import SignedHead
 from stepup_middleware.log.records import read_body
 from stepup_middleware.stores.base import HotState
 
@@ -23,7 +19,7 @@ from .values import (
     REQUEST,
     Opener,
     all_records,
-    assert_chains_hold,
+    assert_records_hold,
     event,
     hold,
     names_of,
@@ -46,12 +42,8 @@ MIXED = [
 ]
 
 
-def head(link: int, at: datetime = NOW) -> SignedHead:
-    return SignedHead(chain="c/P1Y", link=link, hash=bytes(32), at=at, key_id="k", signature=bytes(64))
-
-
 class LogContract:
-    """The audit log: complete, in order, chained, filtered, followed."""
+    """The audit log: complete, in order, sealed, filtered, followed."""
 
     async def test_a_record_says_all_that_the_event_said(self, store: HotState) -> None:
         told = event(
@@ -82,17 +74,15 @@ class LogContract:
         assert [record.reason for record in records] == [str(number) for number in range(700)]
         assert [record.seq for record in records] == list(range(1, 701))
         assert await store.records.last_seq() == 700
-        await assert_chains_hold(store)
+        await assert_records_hold(store)
 
     async def test_an_empty_log_reads_as_empty(self, store: HotState) -> None:
         assert await store.records.last_seq() == 0
         page = await store.records.audit_page(None, EVERYTHING, before=None, limit=10)
         assert (page.events, page.next) == ((), None)
-        assert await store.records.chain_heads() == ()
-        assert await store.records.chain_starts() == ()
         assert await seqs(store, AuditFilter(since=NOW, until=NOW + MINUTE)) == []
 
-    async def test_each_retention_has_a_chain_of_its_own_and_all_hold_over_nodes(
+    async def test_nodes_write_side_by_side_and_every_record_is_as_it_was_sealed(
         self, store: HotState, open_node: Opener
     ) -> None:
         async with open_node() as other:
@@ -102,18 +92,8 @@ class LogContract:
                         [event(retention_years=years, reason=str(round_)) for years in (1, 10, 1)]
                     )
             await asyncio.gather(*(node.records.append([event()]) for node in (store, other) for _ in range(20)))
-        links = Counter[str]()  # nodes share the chains or have each its own
-        for head in await store.records.chain_heads():
-            links[head.chain.rsplit("/", 1)[1]] += head.link
-        assert links == {"P10Y": 10, "P1Y": 60}
-        await assert_chains_hold(store)
-
-    async def test_a_part_of_a_chain_is_read_by_its_links(self, store: HotState) -> None:
-        await store.records.append([event(reason=str(number)) for number in range(10)])
-        (head,) = await store.records.chain_heads()
-        segment = await store.records.audit_segment(head.chain, 3, 5)
-        assert [record.reason for record in segment] == ["2", "3", "4"]
-        assert await store.records.audit_segment("unknown", 1, 9) == ()
+        assert len(await all_records(store)) == 70
+        await assert_records_hold(store)
 
     async def test_pages_lead_from_the_newest_to_the_oldest_without_gap_or_repeat(self, store: HotState) -> None:
         await store.records.append([event() for _ in range(25)])
@@ -197,7 +177,7 @@ class LogContract:
                 store.records.append_soon(event(EventName.ACTION_COMPLETED, reason=str(number)))
         async with open_node() as store:
             assert len(await all_records(store)) == 101
-            await assert_chains_hold(store)
+            await assert_records_hold(store)
 
     async def test_an_event_that_cannot_be_written_takes_no_other_with_it(self, store: HotState) -> None:
         store.records.append_soon(event(reason="before"))
@@ -208,7 +188,7 @@ class LogContract:
             while (seq := await store.records.last_seq()) < 3:
                 await store.records.wait_for_audit(seq, seconds=1)
         assert {record.reason for record in await all_records(store)} == {"before", "after", "waited for"}
-        await assert_chains_hold(store)
+        await assert_records_hold(store)
 
     async def test_subscribers_hear_everything_this_process_wrote_in_the_order_of_the_log(
         self, store: HotState
@@ -259,17 +239,3 @@ class LogContract:
         began = loop.time()
         await store.records.wait_for_audit(0, seconds=0.05)
         assert 0.04 < loop.time() - began < 5
-
-    async def test_signed_heads_are_kept_and_read_oldest_first(self, store: HotState) -> None:
-        for link in (1, 5, 9):
-            await store.records.add_head(head(link, NOW + timedelta(seconds=link)))
-        assert [kept.link for kept in await store.records.heads("c/P1Y")] == [1, 5, 9]
-        assert await store.records.heads("c/P1Y", from_link=5, limit=1) == (head(5, NOW + timedelta(seconds=5)),)
-
-    async def test_the_chains_with_a_signed_head_are_told_also_without_a_record(self, store: HotState) -> None:
-        assert await store.records.signed_chains() == ()
-        await store.records.append([event()])
-        for chain in ("c/P1Y", "a/P10Y", "c/P1Y"):
-            await store.records.add_head(replace(head(3), chain=chain))
-        assert sorted(await store.records.signed_chains()) == ["a/P10Y", "c/P1Y"]
-        assert await store.records.heads("other") == ()

@@ -28,7 +28,7 @@ from .values import (
     TTL,
     Opener,
     all_records,
-    assert_chains_hold,
+    assert_records_hold,
     enrol,
     event,
     hold,
@@ -254,7 +254,7 @@ class RedemptionContract:
         assert [record.event for record in records].count(EventName.ACTION_AUTHORIZED) == 1
         counts = [record.data["count"] for record in records if record.event is EventName.REUSED]
         assert counts == [1, 10]
-        await assert_chains_hold(store)
+        await assert_records_hold(store)
 
     async def test_a_hundred_tokens_of_one_person_at_once_all_run(self, store: HotState) -> None:
         held = await hold_many(store, 100)  # D08
@@ -262,14 +262,14 @@ class RedemptionContract:
         assert won(answers) == 100
         authorized = {r.prompt_id for r in await all_records(store) if r.event is EventName.ACTION_AUTHORIZED}
         assert authorized == {one.prompt.id for one in held}
-        await assert_chains_hold(store)
+        await assert_records_hold(store)
 
     async def test_two_nodes_share_each_token(self, open_node: Opener) -> None:
         async with open_node() as one, open_node() as other:  # T06, T33
             held = await hold_many(one, 30)
             answers = await asyncio.gather(*(node.redeem(token.shown()) for token in held for node in (one, other)))
             assert won(answers) == 30
-            await assert_chains_hold(one)
+            await assert_records_hold(one)
 
     async def test_a_cancelled_wait_leaves_a_token_redeemed_and_says_so_or_untouched(self, store: HotState) -> None:
         held = await hold_many(store, 30)  # X03, X04
@@ -288,4 +288,4 @@ class RedemptionContract:
             else:
                 assert answer.decision.verdict is Verdict.REDEEMED
                 assert not aborted
-        await assert_chains_hold(store)
+        await assert_records_hold(store)

@@ -22,7 +22,7 @@ from .values import (
     OWNER,
     Opener,
     all_records,
-    assert_chains_hold,
+    assert_records_hold,
     enrol,
     enrolment,
     event,
@@ -258,4 +258,4 @@ class FactorAndPolicyContract:
         factors = await store.records.list_factors(*ME)
         assert {factor.encrypted_secret for factor in factors if isinstance(factor, TOTPFactor)} == {b"old"}
         assert (await last_record(store)).event is EventName.FACTOR_ENROLLED
-        await assert_chains_hold(store)
+        await assert_records_hold(store)

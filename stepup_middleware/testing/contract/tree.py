@@ -33,9 +33,13 @@ async def integrate(store: HotState, seen: SeenTree | None = None, limit: int = 
             return seen
 
 
-async def assert_tree_holds(store: HotState, seen: SeenTree) -> None:
-    """Fail unless leaves, tiles and state are one tree, and each record that is there is its leaf, word for word."""
+async def assert_tree_holds(store: HotState, seen: SeenTree | None = None) -> None:
+    """Fail unless leaves, tiles and state are one tree, and each record that is there is its leaf, word for word.
+
+    ``seen`` is the tree that is expected; None: whatever is kept.
+    """
     (state,) = await store.records.trees()
+    seen = seen or SeenTree(state.size, state.root)
     assert (state.origin, state.size, state.root) == (ORIGIN, seen.size, seen.root)
     leaves = await store.records.leaves(first=0, limit=seen.size + 1)
     assert [leaf.index for leaf in leaves] == list(range(seen.size))

@@ -8,12 +8,6 @@ CREATE TABLE stepup.meta (
     purged_at bigint NOT NULL DEFAULT 0 -- when a purge last believed the clock
 );
 
--- Each process writes chains of its own, named after its writer; one that closes leaves its name to the next.
-CREATE TABLE stepup.writers (
-    id text PRIMARY KEY,
-    free boolean NOT NULL
-);
-
 CREATE TABLE stepup.prompts (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id text NOT NULL UNIQUE,
@@ -151,21 +145,21 @@ CREATE TABLE stepup.audit (
     entry text NOT NULL,
     mac bytea NOT NULL,
     refused text,                   -- why it gets no leaf
-    chain text NOT NULL,
-    link bigint NOT NULL,
-    previous bytea NOT NULL,
-    hash bytea NOT NULL,
     workspace text NOT NULL,
     subject text NOT NULL,
     event text NOT NULL,
     outcome text NOT NULL,
     purpose text NOT NULL,
     prompt text NOT NULL,
+    factor text NOT NULL,
     token bigint,                   -- that was redeemed
     at bigint NOT NULL,
     body text NOT NULL
 );
-CREATE UNIQUE INDEX audit_chain ON stepup.audit (chain, link);
+-- Two lead a purge: what is over, and enrolments, which stay as long as their factor or a proof by it does.
+CREATE INDEX audit_keep ON stepup.audit ((entry::json ->> 'keep_until')) WHERE event <> 'FACTOR_ENROLLED';
+CREATE INDEX audit_enrolled ON stepup.audit (seq) WHERE event = 'FACTOR_ENROLLED';
+CREATE INDEX audit_proof ON stepup.audit (factor) WHERE event = 'ACCOUNT_STEPUP_VERIFIED';
 CREATE INDEX audit_at ON stepup.audit (at);
 CREATE INDEX audit_workspace_at ON stepup.audit (workspace, at);
 CREATE INDEX audit_workspace ON stepup.audit (workspace, seq);
@@ -177,13 +171,6 @@ CREATE INDEX audit_prompt ON stepup.audit (prompt) WHERE prompt <> '';
 -- A token authorizes one action: for ever, whatever its own row says later.
 CREATE UNIQUE INDEX audit_token ON stepup.audit (token) WHERE token IS NOT NULL;
 
-CREATE TABLE stepup.chain_starts (
-    chain text PRIMARY KEY,
-    link bigint NOT NULL,
-    hash bytea NOT NULL,
-    purged_at bigint NOT NULL
-);
-
 -- Critical alerts that not every sink has been handed yet.
 CREATE TABLE stepup.alerts (
     seq bigint PRIMARY KEY,         -- the record of the log
@@ -191,17 +178,6 @@ CREATE TABLE stepup.alerts (
     held_until bigint NOT NULL,     -- until then a process is handing it over
     had text NOT NULL               -- a JSON list of the sinks that have had it
 );
-
-CREATE TABLE stepup.heads (
-    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    chain text NOT NULL,
-    link bigint NOT NULL,
-    hash bytea NOT NULL,
-    at bigint NOT NULL,
-    key_id text NOT NULL,
-    signature bytea NOT NULL
-);
-CREATE INDEX heads_of_chain ON stepup.heads (chain, link);
 
 -- The trees over the records, one for each log that was ever begun: the last one grows.
 CREATE TABLE stepup.trees (
@@ -280,10 +256,18 @@ EXECUTE FUNCTION stepup.refuse('a tree only grows');
 CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON stepup.audit FOR EACH STATEMENT
 EXECUTE FUNCTION stepup.refuse('the audit log is append-only');
 
--- A purge says first where the chain begins from then on, and only what lies before that can go.
+-- The day by the database's own clock, in UTC.
+CREATE FUNCTION stepup.today() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+$$;
+
+-- A record goes only when its leaf says so, and the leaf stays.
 CREATE FUNCTION stepup.refuse_unpurged() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM stepup.chain_starts AS s WHERE s.chain = OLD.chain AND OLD.link <= s.link) THEN
+    IF NOT EXISTS (
+        SELECT FROM stepup.leaves AS l
+        WHERE l.record_id = OLD.id AND l.entry::json ->> 'keep_until' < stepup.today()
+    ) THEN
         RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     RETURN OLD;
@@ -292,16 +276,6 @@ $$;
 
 CREATE TRIGGER audit_is_only_purged BEFORE DELETE ON stepup.audit FOR EACH ROW
 EXECUTE FUNCTION stepup.refuse_unpurged();
-
-CREATE TRIGGER chain_starts_only_advance BEFORE UPDATE ON stepup.chain_starts FOR EACH ROW
-WHEN (NEW.chain <> OLD.chain OR NEW.link <= OLD.link)
-EXECUTE FUNCTION stepup.refuse('a chain start only advances');
-
-CREATE TRIGGER chain_starts_stay BEFORE DELETE ON stepup.chain_starts FOR EACH ROW
-EXECUTE FUNCTION stepup.refuse('a chain start only advances');
-
-CREATE TRIGGER chain_starts_are_never_emptied BEFORE TRUNCATE ON stepup.chain_starts FOR EACH STATEMENT
-EXECUTE FUNCTION stepup.refuse('a chain start only advances');
 
 -- Where and since when this database is. A cluster that was promoted or recovered from an archive is on another
 -- timeline, a dump that was read back has other table numbers, a copy made by other means another system identifier;

@@ -5,15 +5,14 @@
 GRANT USAGE ON SCHEMA stepup TO :"app", :"purger";
 GRANT SELECT ON ALL TABLES IN SCHEMA stepup TO :"app", :"purger";
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA stepup TO :"app", :"purger";
-GRANT INSERT ON stepup.audit, stepup.leaves, stepup.tiles, stepup.trees, stepup.checkpoints, stepup.heads TO :"app";
+GRANT INSERT ON stepup.audit, stepup.leaves, stepup.tiles, stepup.trees, stepup.checkpoints TO :"app";
 GRANT UPDATE (refused) ON stepup.audit TO :"app";
 GRANT UPDATE ON stepup.tiles, stepup.trees TO :"app";
 GRANT UPDATE ON stepup.meta TO :"app";
-GRANT INSERT, UPDATE ON stepup.writers, stepup.prompts, stepup.refused_sessions, stepup.tokens, stepup.people,
+GRANT INSERT, UPDATE ON stepup.prompts, stepup.refused_sessions, stepup.tokens, stepup.people,
     stepup.factors, stepup.enrolments, stepup.attempts, stepup.policies, stepup.policy_versions, stepup.alerts TO :"app";
 GRANT DELETE ON stepup.factors, stepup.enrolments, stepup.attempts, stepup.alerts TO :"app";
 
 GRANT UPDATE ON stepup.meta TO :"purger";
-GRANT INSERT, UPDATE ON stepup.writers, stepup.chain_starts TO :"purger";
 GRANT DELETE ON stepup.audit, stepup.prompts, stepup.tokens, stepup.refused_sessions, stepup.enrolments,
-    stepup.alerts, stepup.heads TO :"purger";
+    stepup.alerts TO :"purger";

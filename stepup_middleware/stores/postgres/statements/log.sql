@@ -8,27 +8,18 @@ WITH turn AS MATERIALIZED (
     FROM stepup.audit_seq_seq AS s
 )
 INSERT INTO stepup.audit (
-    id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, token, at, body
+    id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, at, body
 )
 SELECT
-    e.id, e.entry, e.mac, e.chain, e.link, e.previous, e.hash, e.workspace, e.subject, e.event, e.outcome, e.purpose,
-    e.prompt, e.token, e.at, e.body
+    e.id, e.entry, e.mac, e.workspace, e.subject, e.event, e.outcome, e.purpose, e.prompt, e.factor, e.token, e.at, e.body
 FROM turn, unnest(
-    $1::text[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::text[]
+    $1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::text[], $11::bigint[], $12::bigint[], $13::text[]
 ) WITH ORDINALITY AS e (
-    id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, token, at, body, n
+    id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, at, body, n
 )
 ORDER BY e.n
 RETURNING seq;
-
--- name: heads_of
-SELECT c.chain, coalesce(a.link, s.link, 0), coalesce(a.hash, s.hash)
-FROM unnest($1::text[]) AS c (chain)
-LEFT JOIN LATERAL (
-    SELECT l.link, l.hash FROM stepup.audit AS l WHERE l.chain = c.chain ORDER BY l.link DESC LIMIT 1
-) AS a ON true
-LEFT JOIN stepup.chain_starts AS s ON s.chain = c.chain;
 
 -- name: settled
 SELECT stepup.settled();
@@ -50,3 +41,24 @@ ON t.log = $1 AND t.level = (w.value ->> 0)::integer AND t.number = (w.value ->>
 -- name: leaves_of
 SELECT l.log, l.idx, l.record_id, l.entry
 FROM json_array_elements_text($1::text::json) AS w (value) JOIN stepup.leaves AS l ON l.record_id = w.value;
+
+-- name: purge_records
+-- The leaf says how long. The database's own clock has a say too, and a trigger holds everybody to it.
+DELETE FROM stepup.audit WHERE seq IN (
+    SELECT a.seq FROM stepup.audit AS a JOIN stepup.leaves AS l ON l.record_id = a.id
+    WHERE a.entry::json ->> 'keep_until' < least($2, stepup.today())
+      AND l.entry::json ->> 'keep_until' < least($2, stepup.today())
+      AND a.event <> 'FACTOR_ENROLLED'
+    ORDER BY a.entry::json ->> 'keep_until' LIMIT $1
+);
+
+-- name: purge_enrolment_records
+DELETE FROM stepup.audit WHERE seq IN (
+    SELECT a.seq FROM stepup.audit AS a JOIN stepup.leaves AS l ON l.record_id = a.id
+    WHERE a.event = 'FACTOR_ENROLLED' AND a.seq > $1 AND a.seq <= $2
+      AND l.entry::json ->> 'keep_until' < least($3, stepup.today())
+      AND NOT EXISTS (SELECT FROM stepup.factors AS f WHERE f.id = a.factor)
+      AND NOT EXISTS (
+          SELECT FROM stepup.audit AS v WHERE v.factor = a.factor AND v.event = 'ACCOUNT_STEPUP_VERIFIED'
+      )
+);

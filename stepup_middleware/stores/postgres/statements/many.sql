@@ -139,7 +139,7 @@ UPDATE stepup.factors AS f SET encrypted_secret = s.secret
 FROM unnest($1::text[], $2::bytea[]) AS s (id, secret) WHERE f.id = s.id;
 
 -- name: alert_records
-SELECT a.seq, a.chain, a.link, a.previous, a.hash, a.body, a.id, a.entry, a.mac, a.refused, l.log, l.idx
+SELECT a.seq, a.body, a.id, a.entry, a.mac, a.refused, l.log, l.idx
 FROM stepup.audit AS a LEFT JOIN stepup.leaves AS l ON l.record_id = a.id
 WHERE a.seq = ANY ($1::bigint[]) ORDER BY a.seq;
 

@@ -60,16 +60,5 @@ FROM stepup.meta FOR UPDATE;
 -- name: move
 UPDATE stepup.meta SET epoch = epoch + 1, place = $1 RETURNING epoch;
 
--- name: take_writer
-UPDATE stepup.writers SET free = false
-WHERE id = (SELECT w.id FROM stepup.writers AS w WHERE w.free ORDER BY w.id LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING id;
-
--- name: add_writer
-INSERT INTO stepup.writers (id, free) VALUES ($1, false);
-
--- name: leave_writer
-UPDATE stepup.writers SET free = true WHERE id = $1;
-
 -- name: notify
 SELECT pg_notify('stepup_audit', '');

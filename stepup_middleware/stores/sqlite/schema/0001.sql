@@ -2,7 +2,7 @@
 
 CREATE TABLE meta (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    database TEXT NOT NULL,         -- random name of this database; its chains are called after it
+    database TEXT NOT NULL,         -- random name of this database
     foundation TEXT NOT NULL,       -- of the script that made it
     oldest INTEGER NOT NULL DEFAULT 1, -- the oldest schema whose code may use the database
     epoch INTEGER NOT NULL,         -- prompts and tokens of an earlier epoch are worthless
@@ -146,22 +146,22 @@ CREATE TABLE audit (
     entry TEXT NOT NULL,
     mac BLOB NOT NULL,
     refused TEXT,                   -- why it gets no leaf
-    chain TEXT NOT NULL,
-    link INTEGER NOT NULL,
-    previous BLOB NOT NULL,
-    hash BLOB NOT NULL,
     workspace TEXT NOT NULL,
     subject TEXT NOT NULL,
     event TEXT NOT NULL,
     outcome TEXT NOT NULL,
     purpose TEXT NOT NULL,
     prompt TEXT NOT NULL,
+    factor TEXT NOT NULL,
     token INTEGER,                  -- that was redeemed
     at INTEGER NOT NULL,
     high INTEGER NOT NULL,          -- the latest time of this and all earlier records: grows with seq
     body TEXT NOT NULL
 );
-CREATE UNIQUE INDEX audit_chain ON audit (chain, link);
+-- Two lead a purge: what is over (keep_until stands before the last 8 characters of an entry), and enrolments, which stay as long as their factor or a proof by it does.
+CREATE INDEX audit_keep ON audit (substr(entry, -18, 10)) WHERE event <> 'FACTOR_ENROLLED';
+CREATE INDEX audit_enrolled ON audit (seq) WHERE event = 'FACTOR_ENROLLED';
+CREATE INDEX audit_proof ON audit (factor) WHERE event = 'ACCOUNT_STEPUP_VERIFIED';
 CREATE INDEX audit_high ON audit (high);
 CREATE INDEX audit_workspace ON audit (workspace);
 -- These two lead to the records of every combination of facets: see query.py.
@@ -179,24 +179,6 @@ CREATE TABLE alerts (
     held_until INTEGER NOT NULL,    -- until then a process is handing it over
     had TEXT NOT NULL               -- a JSON list of the sinks that have had it
 );
-
-CREATE TABLE chain_starts (
-    chain TEXT PRIMARY KEY,
-    link INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    purged_at INTEGER NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE heads (
-    number INTEGER PRIMARY KEY,
-    chain TEXT NOT NULL,
-    link INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    at INTEGER NOT NULL,
-    key_id TEXT NOT NULL,
-    signature BLOB NOT NULL
-);
-CREATE INDEX heads_of_chain ON heads (chain, link);
 
 -- The trees over the records, one for each log that was ever begun: the last one grows.
 CREATE TABLE trees (
@@ -236,7 +218,7 @@ CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
 WHEN OLD.refused IS NOT NULL OR NEW.refused IS NULL OR NEW.seq <> OLD.seq OR NEW.id <> OLD.id
     OR NEW.entry <> OLD.entry OR NEW.mac <> OLD.mac OR NEW.body <> OLD.body OR NEW.workspace <> OLD.workspace
     OR NEW.subject <> OLD.subject OR NEW.event <> OLD.event OR NEW.outcome <> OLD.outcome
-    OR NEW.purpose <> OLD.purpose OR NEW.prompt <> OLD.prompt OR NEW.token IS NOT OLD.token OR NEW.at <> OLD.at OR NEW.high <> OLD.high
+    OR NEW.purpose <> OLD.purpose OR NEW.prompt <> OLD.prompt OR NEW.factor <> OLD.factor OR NEW.token IS NOT OLD.token OR NEW.at <> OLD.at OR NEW.high <> OLD.high
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
@@ -285,20 +267,11 @@ BEGIN
     SELECT RAISE(ABORT, 'a tree only grows');
 END;
 
--- A purge says first where the chain begins from then on, and only what lies before that can go.
+-- A record goes only when its leaf says so, and the leaf stays.
 CREATE TRIGGER audit_is_only_purged BEFORE DELETE ON audit
-WHEN NOT EXISTS (SELECT 1 FROM chain_starts AS s WHERE s.chain = OLD.chain AND OLD.link <= s.link)
+WHEN NOT EXISTS (
+    SELECT 1 FROM leaves AS l WHERE l.record_id = OLD.id AND substr(l.entry, -18, 10) < date('now')
+)
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
-END;
-
-CREATE TRIGGER chain_starts_only_advance BEFORE UPDATE ON chain_starts
-WHEN NEW.chain <> OLD.chain OR NEW.link <= OLD.link
-BEGIN
-    SELECT RAISE(ABORT, 'a chain start only advances');
-END;
-
-CREATE TRIGGER chain_starts_stay BEFORE DELETE ON chain_starts
-BEGIN
-    SELECT RAISE(ABORT, 'a chain start only advances');
 END;

@@ -2,21 +2,18 @@
 
 -- name: append
 INSERT INTO audit (
-    seq, id, entry, mac, chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, token, at, high,
-    body
-) SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NOT NULL;
+    seq, id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, at, high, body
+) SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NOT NULL;
 
--- name: highest
-SELECT high FROM audit ORDER BY seq DESC LIMIT 1;
+-- name: log_ends
+-- The last serial number, the latest time, and how far a time ever lay before it.
+SELECT
+    coalesce((SELECT s.seq FROM sqlite_sequence AS s WHERE s.name = 'audit'), 0),
+    coalesce((SELECT a.high FROM audit AS a ORDER BY a.seq DESC LIMIT 1), 0),
+    (SELECT m.back FROM meta AS m);
 
 -- name: last_seq
 SELECT seq FROM sqlite_sequence WHERE name = 'audit';
-
--- name: chain_head
-SELECT link, hash FROM audit WHERE chain = ?1 ORDER BY link DESC LIMIT 1;
-
--- name: read_chain_start
-SELECT link, hash FROM chain_starts WHERE chain = ?1;
 
 -- name: set_back
 UPDATE meta SET back = ?1;
@@ -45,3 +42,24 @@ WHERE t.log = ?1 AND t.level = json_extract(w.value, '$[0]') AND t.number = json
 
 -- name: leaves_of
 SELECT l.log, l.idx, l.record_id, l.entry FROM json_each(?1) AS w CROSS JOIN leaves AS l WHERE l.record_id = w.value;
+
+-- name: purge_records
+-- The leaf says how long. The database's own clock has a say too, and a trigger holds everybody to it.
+DELETE FROM audit WHERE seq IN (
+    SELECT a.seq FROM audit AS a INDEXED BY audit_keep
+    JOIN leaves AS l ON l.record_id = a.id AND substr(l.entry, -18, 10) < min(?2, date('now'))
+    WHERE substr(a.entry, -18, 10) < min(?2, date('now')) AND a.event <> 'FACTOR_ENROLLED'
+    ORDER BY substr(a.entry, -18, 10) LIMIT ?1
+);
+
+-- name: purge_enrolment_records
+DELETE FROM audit WHERE seq IN (
+    SELECT a.seq FROM audit AS a
+    JOIN leaves AS l ON l.record_id = a.id AND substr(l.entry, -18, 10) < min(?3, date('now'))
+    WHERE a.event = 'FACTOR_ENROLLED' AND a.seq > ?1 AND a.seq <= ?2
+      AND NOT EXISTS (SELECT 1 FROM factors AS f WHERE f.id = a.factor)
+      AND NOT EXISTS (SELECT 1 FROM audit AS v WHERE v.factor = a.factor AND v.event = 'ACCOUNT_STEPUP_VERIFIED')
+);
+
+-- name: give_back_space
+PRAGMA incremental_vacuum(2000);

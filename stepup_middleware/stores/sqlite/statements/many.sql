@@ -126,7 +126,7 @@ ON CONFLICT (workspace, purpose) DO UPDATE SET requirement = excluded.requiremen
 UPDATE factors SET encrypted_secret = ?2 WHERE id = ?1;
 
 -- name: alert_records
-SELECT a.seq, a.chain, a.link, a.previous, a.hash, a.body, a.id, a.entry, a.mac, a.refused, l.log, l.idx
+SELECT a.seq, a.body, a.id, a.entry, a.mac, a.refused, l.log, l.idx
 FROM audit AS a LEFT JOIN leaves AS l ON l.record_id = a.id WHERE a.seq = ?1;
 
 -- name: pending_of

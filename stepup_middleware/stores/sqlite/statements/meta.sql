@@ -1,5 +1,5 @@
 -- name: read_meta
-SELECT database, batch, back FROM meta;
+SELECT database, batch FROM meta;
 
 -- name: create_meta
 INSERT INTO meta (id, database, foundation, epoch, batch) VALUES (1, ?1, ?2, 1, 0);

@@ -188,6 +188,11 @@ class StepUp:
     async def _open(self) -> None:
         settings.check_moment(self._clock())
         await self._parts.store.start()
+        try:
+            await self._parts.check_keys()
+        except BaseException:
+            await self._parts.store.close()
+            raise
         await self._parts.spool.start()
         self._parts.dispatcher.start()
         signer = self._parts.signer

@@ -9,6 +9,7 @@ from typing import Any
 
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.stores.records import Records
+from stepup_middleware.stores.sealing import Tampered
 
 logger = logging.getLogger("stepup_middleware")
 
@@ -52,6 +53,19 @@ class TamperAlarm:
             data=told,
         )
         self._store.append_soon(event)
+
+    def row(self, row: Tampered) -> None:
+        """Tell of a row whose MAC does not hold: somebody else wrote it, or altered it. It does not count."""
+        self.raise_for(
+            (row.table, row.key),
+            f"the row {row.key} of the table {row.table} was not written by this installation as it is; it does not "
+            "count. Find out who writes to the database, and whom it concerns",
+            reason=row.table,
+            workspace_id=row.workspace_id,
+            subject_id=row.subject_id,
+            table=row.table,
+            row=row.key,
+        )
 
     def is_over(self, key: tuple[str, ...]) -> None:
         """Tell of ``key`` again if it is found again: what was wrong was put right."""

@@ -66,6 +66,17 @@ class Parts:
     spool: EventSpool
     integration: Integration
     signer: CheckpointSigner | None
+    macs: RowMacs
+
+    async def check_keys(self) -> None:
+        """Raise ``ConfigurationError`` where a row needs a secret key that is not in the list any more."""
+        missing = self.macs.missing(await self.store.records.mac_keys())
+        if missing:
+            raise ConfigurationError(
+                "secret_key lacks a key with which MACs of factors were made: put the old key back as "
+                "a later one, run `stepup reencrypt`, then take it away; if no key was ever taken away, somebody wrote "
+                "to the table factors: remove the rows whose mac begins with " + ", ".join(key.hex() for key in missing)
+            )
 
     async def begin_log(self, checkpoints: Sequence[str], *, at: datetime) -> str:
         """Begin the log that the key is named after, and return the name: see ``beginning``."""
@@ -156,6 +167,7 @@ def wire(
     records.on_unwritten(event_spool.take)
     audit = AuditService(store=records, rule=failure_cluster)
     alarm = TamperAlarm(store=records, clock=clock)
+    records.on_tampering(alarm.row)
     integration = Integration(
         store=records,
         origin=log_keys[0].name if log_keys else f"{relying_party.id}/stepup",
@@ -210,6 +222,7 @@ def wire(
         spool=event_spool,
         integration=integration,
         signer=signer,
+        macs=macs,
     )
 
 

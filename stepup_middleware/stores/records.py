@@ -25,6 +25,8 @@ from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TileId
 
+from .sealing import TamperTaker
+
 
 class Opened(ABC):
     """What is opened before it is used and closed after: by ``start`` and ``close``, or as a context manager."""
@@ -161,6 +163,17 @@ class Records(Opened, AuditLog):
 
         It returns at once and never raises. An event that was handed to it may have been written after all, where the
         store answered too late: who writes it again looks for it first.
+        """
+
+    @abstractmethod
+    async def mac_keys(self) -> tuple[bytes, ...]:
+        """Return the ids of the keys with which the MACs of rows that are kept were made (``RowMacs.missing``)."""
+
+    @abstractmethod
+    def on_tampering(self, taker: TamperTaker) -> None:
+        """Call ``taker`` with each row that is met and that this installation did not write as it is.
+
+        Such a row does not count. It returns at once and never raises, and may be called with one row many times.
         """
 
     @abstractmethod
@@ -320,7 +333,7 @@ class Records(Opened, AuditLog):
 
     @abstractmethod
     async def reencrypt_secrets(self, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
-        """Rewrite up to ``limit`` stored secrets after factor id ``after``; return the last id, None at the end.
+        """Rewrite up to ``limit`` factors after an id, their secrets and MACs; return the last id, None at the end.
 
         ``rewrite`` turns a secret encrypted under any key of the ring into one under the first.
         """

@@ -69,6 +69,7 @@ from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs, r
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.sealing import TamperTaker
 
 Person = tuple[str, str]
 Subscriber = Callable[[Sequence[tuple[int, AuditEvent]]], None]
@@ -595,6 +596,12 @@ class MemoryStore(Store):
     def _enrolled(self, person: Person) -> list[EnrolledFactor]:
         factors = sorted(self._data.factors.get(person, {}).values(), key=lambda factor: (factor.created_at, factor.id))
         return [EnrolledFactor(factor.id, factor.kind) for factor in factors]
+
+    async def mac_keys(self) -> tuple[bytes, ...]:
+        return ()
+
+    def on_tampering(self, taker: TamperTaker) -> None:
+        """Nobody else writes to this memory."""
 
     async def list_factors(self, workspace_id: str, subject_id: str) -> tuple[Factor, ...]:
         person = (workspace_id, subject_id)

@@ -10,6 +10,7 @@ from stepup_middleware.core.factors import EnrolledFactor, Enrolment, FactorKind
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.rows import enrolment_of, factor_row
+from stepup_middleware.stores.sealing import factor_holds, rewritten_factor, sealed_factor
 
 from .transaction import Transaction, Value
 
@@ -84,7 +85,8 @@ async def add_webauthn_factor(
     """Add a credential unless anybody has it (WebAuthn L3 §7.1: a credential id is registered once)."""
     if first and await _locked_factors(transaction, workspace_id, subject_id):
         return False
-    if await transaction.fetch_one("insert_factor", *factor_row(workspace_id, subject_id, factor)) is None:
+    row = sealed_factor(transaction.macs, factor_row(workspace_id, subject_id, factor))
+    if await transaction.fetch_one("insert_factor", *row) is None:
         return False
     transaction.append(event)
     return True
@@ -111,7 +113,8 @@ async def add_totp_factor(
     if not await transaction.execute("drop_enrolment", enrolment_id, *person):
         return False
     await transaction.execute("advance_step", *person, factor.last_step)
-    await transaction.fetch_one("insert_factor", *factor_row(workspace_id, subject_id, factor))
+    row = sealed_factor(transaction.macs, factor_row(workspace_id, subject_id, factor))
+    await transaction.fetch_one("insert_factor", *row)
     await transaction.execute_many("clear_attempts", [(*person, FactorKind.TOTP.value)])
     transaction.append(event)
     return True
@@ -130,7 +133,9 @@ async def remove_factor(
 
 
 async def reencrypt(transaction: Transaction, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
-    """Rewrite the secrets of up to ``limit`` factors in the order of their ids."""
-    found = await transaction.fetch_all("secrets_after", after, limit)
-    await transaction.execute_many("set_secrets", [(id_, rewrite(secret)) for id_, secret in found])
+    """Rewrite the secrets and MACs of up to ``limit`` factors in the order of their ids; what is forged stays so."""
+    found = await transaction.fetch_all("factors_after", after, limit)
+    macs = transaction.macs
+    rows = [rewritten_factor(macs, row, rewrite) for row in found if factor_holds(macs, row)]
+    await transaction.execute_many("set_secrets", rows)
     return found[-1][0] if found and len(found) == limit else None

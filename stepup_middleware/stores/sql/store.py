@@ -24,7 +24,8 @@ from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.stores.authorized import aborted_event, prepare_redemption
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.records import EpochStore
-from stepup_middleware.stores.rows import enrolment_of, factor_of, policy_of, prompt_of
+from stepup_middleware.stores.rows import Row, enrolment_of, factor_of, policy_of, prompt_of
+from stepup_middleware.stores.sealing import Tampered, TamperTaker, factor_holds, listed_factor
 from stepup_middleware.stores.subscribers import Subscriber, Unwritten
 
 from . import alerts, epochs, factors, policies, prompts, tokens
@@ -46,6 +47,7 @@ class SQLStore(SQLLog, Store, EpochStore):
         self._write = engine.write
         self._integrator = Integrator(engine.log)
         self._purge = Purge()
+        self._tamper_takers: list[TamperTaker] = []
 
     def use(self, macs: RowMacs | None) -> Self:
         self._engine.macs = macs
@@ -219,7 +221,23 @@ class SQLStore(SQLLog, Store, EpochStore):
     # factors
 
     async def list_factors(self, workspace_id: str, subject_id: str) -> tuple[Factor, ...]:
-        return tuple(factor_of(row) for row in await self._state.fetch_all("list_factors", workspace_id, subject_id))
+        rows = await self._state.fetch_all("list_factors", workspace_id, subject_id)
+        return tuple(factor_of(row) for row in rows if self._counts(row))
+
+    def _counts(self, row: Row) -> bool:
+        """Tell whether a factor is as this installation wrote it, and tell of one that is not."""
+        macs = self._engine.macs
+        if macs is None or factor_holds(macs, listed_factor(row)):
+            return True
+        for taker in self._tamper_takers:
+            taker(Tampered("factors", str(row[0]), str(row[-3]), str(row[-2])))
+        return False
+
+    async def mac_keys(self) -> tuple[bytes, ...]:
+        return tuple(bytes(row[0]) for row in await self._state.fetch_all("mac_keys"))
+
+    def on_tampering(self, taker: TamperTaker) -> None:
+        self._tamper_takers.append(taker)
 
     async def user_handle(self, workspace_id: str, subject_id: str, *, fresh: bytes) -> bytes:
         return await self._write(lambda transaction: factors.user_handle(transaction, workspace_id, subject_id, fresh))

@@ -23,6 +23,7 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
 from stepup_middleware.stores.rows import MAX_ID, Row, grant_row, redeemed_token, token_of
+from stepup_middleware.stores.sealing import factor_holds, used_factor_mac
 
 from .transaction import Transaction
 
@@ -130,7 +131,8 @@ async def spend_proofs(transaction: Transaction, batch: Sequence[TokenGrant]) ->
     Returns by prompt why its proof is refused. No person comes twice in a batch.
     """
     ids = sorted({grant.factor_id for grant in batch})
-    factors = {row[0]: row[1:] for row in await transaction.fetch_many("lock_factors", [(id_,) for id_ in ids])}
+    found = await transaction.fetch_many("lock_factors", [(id_,) for id_ in ids])
+    factors = {row[0]: row for row in found if factor_holds(transaction.macs, row)}
     refused = {grant.prompt.id: factor_refusal(grant, _owned(grant, factors.get(grant.factor_id))) for grant in batch}
     steps = {
         person_of(grant): grant.time_step
@@ -146,7 +148,13 @@ async def spend_proofs(transaction: Transaction, batch: Sequence[TokenGrant]) ->
     await transaction.execute_many(
         "use_factors",
         [
-            (grant.factor_id, grant.sign_count, grant.backed_up, to_micros(grant.issued_at))
+            (
+                grant.factor_id,
+                grant.sign_count,
+                grant.backed_up,
+                to_micros(grant.issued_at),
+                used_factor_mac(transaction.macs, factors[grant.factor_id], grant.sign_count),
+            )
             for grant in sorted(spent, key=lambda grant: grant.factor_id)
         ],
     )
@@ -163,7 +171,7 @@ def person_of(grant: TokenGrant) -> tuple[str, str]:
 
 def _owned(grant: TokenGrant, factor: Row | None) -> tuple[str, int | None] | None:
     """Return kind and sign count of a row of ``lock_factors``, None when it is not the person's."""
-    return (factor[2], factor[3]) if factor is not None and tuple(factor[:2]) == person_of(grant) else None
+    return (factor[3], factor[4]) if factor is not None and tuple(factor[1:3]) == person_of(grant) else None
 
 
 async def revoke_session(transaction: Transaction, workspace_id: str, subject_id: str, session: str) -> None:

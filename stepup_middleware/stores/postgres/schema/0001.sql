@@ -100,7 +100,8 @@ CREATE TABLE stepup.factors (
     transports text,                -- a JSON list
     aaguid text,
     user_handle bytea,
-    encrypted_secret bytea
+    encrypted_secret bytea,
+    mac bytea NOT NULL              -- over all that decides: a row without it does not count (stores/sealing.py)
 );
 CREATE INDEX factors_by_person ON stepup.factors (workspace, subject);
 

@@ -96,15 +96,20 @@ FROM unnest($1::text[], $2::bigint[]) AS s (id, token)
 WHERE p.id = s.id AND p.state = 'open';
 
 -- name: lock_factors
-SELECT id, workspace, subject, kind, sign_count FROM stepup.factors
-WHERE id = ANY ($1::text[]) ORDER BY id FOR NO KEY UPDATE;
+SELECT
+    f.id, f.workspace, f.subject, f.kind, f.sign_count, f.created_at, f.credential_id, f.public_key, f.algorithm,
+    f.backup_eligible, f.aaguid, f.user_handle, f.encrypted_secret, f.mac
+FROM stepup.factors AS f
+WHERE f.id = ANY ($1::text[]) ORDER BY f.id FOR NO KEY UPDATE;
 
 -- name: use_factors
 UPDATE stepup.factors AS f
 SET sign_count = coalesce(s.sign_count, f.sign_count),
     backed_up = coalesce(s.backed_up, f.backed_up),
-    last_used_at = s.used_at
-FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::bigint[]) AS s (id, sign_count, backed_up, used_at)
+    last_used_at = s.used_at,
+    mac = s.mac
+FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::bigint[], $5::bytea[])
+    AS s (id, sign_count, backed_up, used_at, mac)
 WHERE f.id = s.id;
 
 -- name: epoch_and_factors
@@ -135,8 +140,8 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS s (workspace, purpose, requir
 ON CONFLICT (workspace, purpose) DO UPDATE SET requirement = excluded.requirement;
 
 -- name: set_secrets
-UPDATE stepup.factors AS f SET encrypted_secret = s.secret
-FROM unnest($1::text[], $2::bytea[]) AS s (id, secret) WHERE f.id = s.id;
+UPDATE stepup.factors AS f SET encrypted_secret = s.secret, mac = s.mac
+FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS s (id, secret, mac) WHERE f.id = s.id;
 
 -- name: alert_records
 SELECT a.seq, a.body, a.id, a.entry, a.mac, a.refused, l.log, l.idx

@@ -2,7 +2,7 @@
 SELECT
     f.id, f.kind, f.name, f.created_at, f.last_used_at, f.credential_id, f.public_key, f.algorithm, f.sign_count,
     f.backup_eligible, f.backed_up, f.transports, f.aaguid, f.user_handle, f.encrypted_secret,
-    coalesce(p.last_step, 0)
+    coalesce(p.last_step, 0), f.workspace, f.subject, f.mac
 FROM stepup.factors AS f
 LEFT JOIN stepup.people AS p ON p.workspace = f.workspace AND p.subject = f.subject
 WHERE f.workspace = $1 AND f.subject = $2
@@ -14,8 +14,8 @@ SELECT id, kind FROM stepup.factors WHERE workspace = $1 AND subject = $2 ORDER 
 -- name: insert_factor
 INSERT INTO stepup.factors (
     id, workspace, subject, kind, name, created_at, last_used_at, credential_id, public_key, algorithm, sign_count,
-    backup_eligible, backed_up, transports, aaguid, user_handle, encrypted_secret
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    backup_eligible, backed_up, transports, aaguid, user_handle, encrypted_secret, mac
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT (credential_id) DO NOTHING
 RETURNING id;
 
@@ -64,5 +64,11 @@ RETURNING id, expires_at, challenge, encrypted_secret;
 -- name: drop_enrolment
 DELETE FROM stepup.enrolments WHERE id = $1 AND workspace = $2 AND subject = $3;
 
--- name: secrets_after
-SELECT id, encrypted_secret FROM stepup.factors WHERE kind = 'totp' AND id > $1 ORDER BY id LIMIT $2 FOR UPDATE;
+-- name: mac_keys
+SELECT DISTINCT substr(f.mac, 1, 4) FROM stepup.factors AS f;
+
+-- name: factors_after
+SELECT
+    f.id, f.workspace, f.subject, f.kind, f.sign_count, f.created_at, f.credential_id, f.public_key, f.algorithm,
+    f.backup_eligible, f.aaguid, f.user_handle, f.encrypted_secret, f.mac
+FROM stepup.factors AS f WHERE f.id > $1 ORDER BY f.id LIMIT $2 FOR UPDATE;

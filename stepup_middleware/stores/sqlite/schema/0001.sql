@@ -101,7 +101,8 @@ CREATE TABLE factors (
     transports TEXT,                -- a JSON list
     aaguid TEXT,
     user_handle BLOB,
-    encrypted_secret BLOB
+    encrypted_secret BLOB,
+    mac BLOB NOT NULL               -- over all that decides: a row without it does not count (stores/sealing.py)
 ) WITHOUT ROWID;
 CREATE INDEX factors_by_person ON factors (workspace, subject);
 

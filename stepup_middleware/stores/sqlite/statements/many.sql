@@ -95,11 +95,14 @@ SET state = 'proved', token = ?2, challenge_nonce = NULL, challenge_factors = NU
 WHERE id = ?1 AND state = 'open';
 
 -- name: lock_factors
-SELECT id, workspace, subject, kind, sign_count FROM factors WHERE id = ?1;
+SELECT
+    f.id, f.workspace, f.subject, f.kind, f.sign_count, f.created_at, f.credential_id, f.public_key, f.algorithm,
+    f.backup_eligible, f.aaguid, f.user_handle, f.encrypted_secret, f.mac
+FROM factors AS f WHERE f.id = ?1;
 
 -- name: use_factors
 UPDATE factors
-SET sign_count = coalesce(?2, sign_count), backed_up = coalesce(?3, backed_up), last_used_at = ?4
+SET sign_count = coalesce(?2, sign_count), backed_up = coalesce(?3, backed_up), last_used_at = ?4, mac = ?5
 WHERE id = ?1;
 
 -- name: epoch_and_factors
@@ -123,7 +126,7 @@ INSERT INTO policies (workspace, purpose, requirement) VALUES (?1, ?2, ?3)
 ON CONFLICT (workspace, purpose) DO UPDATE SET requirement = excluded.requirement;
 
 -- name: set_secrets
-UPDATE factors SET encrypted_secret = ?2 WHERE id = ?1;
+UPDATE factors SET encrypted_secret = ?2, mac = ?3 WHERE id = ?1;
 
 -- name: alert_records
 SELECT a.seq, a.body, a.id, a.entry, a.mac, a.refused, l.log, l.idx

@@ -100,6 +100,7 @@ def create_app(
         trusted_proxies=settings.trusted_proxies,
         on_event=[accounts.count_failed_step_up],
         home_url="/",
+        log_key=settings.log_key,
         clock=clock,
     )
 

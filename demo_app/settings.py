@@ -6,12 +6,15 @@ import argparse
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from stepup_middleware import new_log_key
+
 _KEY_BYTES = 48
+_LOG = "axis.example/stepup"  # the name of the audit log
 SECURITY_CONTACT = "the security team, security@axis.example"
 _POSTGRES = ("postgresql", "postgres")
 
@@ -23,7 +26,8 @@ class Settings:
     ``origin`` is scheme, host and port as the browser shows them; passkeys are bound to its host, which
     must be a name: browsers refuse an IP address. ``secret_keys`` are newest first: the first signs and
     encrypts, all verify and decrypt. ``database`` is the SQLite file of the demo's own tables. The step-up store is
-    a file beside it, unless ``postgres`` is the DSN of a PostgreSQL database.
+    a file beside it, unless ``postgres`` is the DSN of a PostgreSQL database. ``log_key`` signs the audit log:
+    the text of a key file, as `stepup keygen --log` makes it.
     ``trusted_proxies`` are the addresses of the proxies in front of it, if there are any. ``security_contact`` is whom
     an admin is told to call when a token was presented again.
     """
@@ -31,6 +35,7 @@ class Settings:
     database: Path
     origin: str
     secret_keys: tuple[str, ...] = field(repr=False)
+    log_key: str | None = field(default=None, repr=False)
     postgres: str | None = field(default=None, repr=False)
     host: str = "localhost"
     port: int = 8000
@@ -56,7 +61,7 @@ class Settings:
 def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
     """Read the command line; what it leaves out comes from the environment.
 
-    ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_TABLES``, ``AXIS_ORIGIN``,
+    ``AXIS_HOST``, ``AXIS_PORT``, ``AXIS_DATABASE``, ``AXIS_TABLES``, ``AXIS_ORIGIN``, ``AXIS_LOG_KEY`` (a file),
     ``AXIS_SECURITY_CONTACT``,
     ``AXIS_SECRET_KEYS`` (separated by commas, newest first) and ``AXIS_TRUSTED_PROXIES`` (likewise).
     """
@@ -78,15 +83,17 @@ def from_arguments(arguments: Sequence[str] | None = None) -> Settings:
     postgres = chosen.database if urlsplit(chosen.database).scheme in _POSTGRES else None
     database = Path(chosen.database) if postgres is None else chosen.tables
     keys = _listed("AXIS_SECRET_KEYS")
+    log_key = Path(os.environ.get("AXIS_LOG_KEY") or database.with_suffix(".log.key"))
     return Settings(
         host=chosen.host,
         port=chosen.port,
         database=database,
         postgres=postgres,
         origin=os.environ.get("AXIS_ORIGIN", f"http://localhost:{chosen.port}"),
-        secret_keys=keys or (_kept_key(database.with_suffix(".key"), _KEY_BYTES),),
+        secret_keys=keys or (_kept(database.with_suffix(".key"), lambda: secrets.token_urlsafe(_KEY_BYTES)),),
         trusted_proxies=_listed("AXIS_TRUSTED_PROXIES"),
         security_contact=os.environ.get("AXIS_SECURITY_CONTACT", SECURITY_CONTACT),
+        log_key=_kept(log_key, lambda: new_log_key(_LOG)),
     )
 
 
@@ -94,15 +101,15 @@ def _listed(variable: str) -> tuple[str, ...]:
     return tuple(value for value in os.environ.get(variable, "").split(",") if value)
 
 
-def _kept_key(path: Path, size: int) -> str:
-    """Return the key of so many bytes in a file, made at the first start; only its owner may read it.
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    """Return the key in a file, made at the first start; only its owner may read it.
 
     Linking a finished file into place is atomic: workers that start together end up with one key.
     """
     if not path.exists():
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mkstemp gives mode 0600
         with os.fdopen(descriptor, "w", encoding="ascii") as made:
-            made.write(secrets.token_urlsafe(size))
+            made.write(make())
         try:
             os.link(name, path)
         except FileExistsError:

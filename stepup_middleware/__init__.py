@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from stepup_middleware.service.alerts import ReplayAlert
     from stepup_middleware.service.audit_search import AuditSearch, AuditTotals
     from stepup_middleware.service.handover import CheckpointFile
+    from stepup_middleware.service.log_settings import new_log_key
     from stepup_middleware.service.signing import LogStatus
 
 __version__ = "0.1.0"
@@ -86,6 +87,7 @@ __all__ = [
     "TooManyFollowers",
     "Witness",
     "__version__",
+    "new_log_key",
     "require_step_up",
     "requires_step_up",
     "visible",
@@ -113,6 +115,7 @@ _HOMES = {
     "Rule": "rules",
     "Severity": "core.events",
     "Witness": "log.witness.client",
+    "new_log_key": "service.log_settings",
     "visible": "core.visible",
 }
 

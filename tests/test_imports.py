@@ -55,7 +55,7 @@ def test_what_an_app_imports_loads_no_driver_no_ceremony_no_template_and_no_serv
     assert not packages & {"webauthn", "cryptography", "jinja2", "aiosqlite", "asyncpg", "redis", "segno", "pyotp"}
     ours = {name.removeprefix("stepup_middleware.") for name in loaded if name.startswith("stepup_middleware.")}
     assert {name for name in ours if name.startswith("service.")} == {"service.settings", "service.stepup"}
-    assert not ours & {"stores", "ceremonies", "testing", "cli", "web.routes", "core.verification"}
+    assert not ours & {"stores", "ceremonies", "testing", "cli", "web.routes", "evidence"}
 
 
 def test_what_a_request_needs_is_loaded_before_the_first_one(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ async def _show(
 
 
 async def one_step_up(request: Request) -> Response:
-    """Show the events of one prompt together, oldest first."""
+    """Show the events of one prompt together, oldest first, with the evidence."""
     await admin_of(request)
     prompt_id = request.path_params["prompt"]
     events = await axis_of(request.scope).stepup.audit.of_prompt(WORKSPACE, prompt_id)
@@ -101,6 +101,7 @@ async def one_step_up(request: Request) -> Response:
         prompt_id=prompt_id,
         steps=steps,
         receipt=dict(steps)["Authorized"] is not None,
+        vkeys=axis_of(request.scope).stepup.log_vkeys,
     )
 
 

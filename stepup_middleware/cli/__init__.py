@@ -15,9 +15,12 @@ from stepup_middleware.errors import StepUpError
 
 from .assets import assets
 from .audit import export
+from .evidence import evidence
 from .routes import routes
 from .sources import add_source, load_middleware
+from .trusted import add_trust
 from .upkeep import keygen, new_log, purge, reencrypt, revoke_all
+from .verify import verify
 from .witness import witness
 
 __all__ = ["load_middleware", "main"]
@@ -48,9 +51,21 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--workspace", help="show the requirement in effect in this workspace")
     listing.set_defaults(command=routes)
 
-    audit = commands.add_parser("audit", help="export the audit log, witness those of others").add_subparsers(
+    audit = commands.add_parser("audit", help="verify or export the audit log, and make evidence").add_subparsers(
         required=True, metavar="COMMAND"
     )
+    _add_verify(audit.add_parser("verify", help="verify an evidence bundle offline, or the whole log"))
+
+    bundle = audit.add_parser("evidence", help="write the evidence of one step-up")
+    bundle.add_argument("prompt", metavar="PROMPT_ID")
+    bundle.add_argument("--workspace", help="only if the prompt is of this workspace")
+    bundle.add_argument("--output", type=Path, help="a file; without it, standard output")
+    bundle.add_argument(
+        "--tlog-proof", type=Path, metavar="FOLDER", help="write a C2SP tlog-proof of each record there, too"
+    )
+    add_source(bundle)
+    bundle.set_defaults(command=_running(evidence))
+
     _add_witness(audit.add_parser("witness", help="serve a witness, which cosigns the checkpoints of logs"))
 
     beginning = audit.add_parser("new-log", help="begin a new log where the one before must not be signed any more")
@@ -104,6 +119,20 @@ def _parser() -> argparse.ArgumentParser:
     generating.add_argument("--output", type=Path, metavar="FILE", help="where those of a log or a witness go")
     generating.set_defaults(command=keygen)
     return parser
+
+
+def _add_verify(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="an evidence bundle; - reads it")
+    add_trust(command)
+    command.add_argument(
+        "--secret-key", type=Path, metavar="FILE", help="the app's secret keys, one a line: MACs are checked, too"
+    )
+    command.add_argument(
+        "--without-proofs", action="store_true", help="of a log: no events and no signatures of people; faster"
+    )
+    command.add_argument("--json", action="store_true", help="for machines")
+    add_source(command, required=False)
+    command.set_defaults(command=_running(verify))
 
 
 def _add_witness(command: argparse.ArgumentParser) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
 from stepup_middleware.core.visible import visible
 
@@ -28,3 +32,15 @@ def progress_line(text: str) -> None:
     """Show how far a command has come in the place of what was shown before, where somebody watches."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="\r", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def output(path: Path | None) -> Iterator[TextIO]:
+    """Open a file to write to, standard output for None."""
+    if path is None:
+        yield sys.stdout
+        return
+    # a new file is its owner's alone (names, addresses); one that is there keeps its mode
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8", newline="") as out:
+        yield out

@@ -256,8 +256,6 @@ class AuditRecord:
     entry. ``index`` is the place of the leaf in the tree, None until it has one, and ``log`` the number of the tree
     (a database has one, and another for each time that a new log was begun). ``refused`` says why it never gets one.
 
-    ``chain``, ``link``, ``previous`` and ``hash`` are of evidence bundles of version 1, and empty in the log.
-
     All else is read from the body, and is what ``AuditEvent`` says of it: ``event`` (its name), ``severity``,
     ``outcome``, ``at``, ``workspace_id``, ``subject_id``, ``subject_name``, ``session``, ``ip``, ``user_agent``,
     ``purpose``, ``prompt_id``, ``factor_kind``, ``factor_id``, ``requirement``, ``policy_version``, ``request``,
@@ -266,10 +264,6 @@ class AuditRecord:
 
     seq: int
     body: str
-    chain: str = ""
-    link: int = 0
-    previous: bytes = b""
-    hash: bytes = b""
     id: str = ""
     salt: str = ""
     entry: str = ""

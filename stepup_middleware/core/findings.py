@@ -12,8 +12,6 @@ class Check(StrEnum):
     """What is judged, in the words of the table that people read."""
 
     FORMAT = "bundle format"
-    CHAIN = "hash chain"
-    HEAD = "signed head"
     EVENTS = "events and their order"
     DESCRIPTION = "description = action"
     CHALLENGE = "challenge = description"

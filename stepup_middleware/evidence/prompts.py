@@ -116,13 +116,20 @@ class PromptJudge:
         if kept is None:
             if record.event is EventName.CHALLENGE_REQUESTED:
                 return []
-            found = await self._log.audit_after(None, AuditFilter(prompt=record.prompt_id), after=0, limit=_FOUND)
+            found = await self._read(None, AuditFilter(prompt=record.prompt_id), after=0)
             kept = [
                 Placed(each, None if each.index is None else (each.log or 0, each.index))
                 for each in found
                 if each.event in _SPINE and each.seq < record.seq
             ]
         return kept
+
+    async def _read(self, workspace: str | None, wanted: AuditFilter, *, after: int) -> Sequence[AuditRecord]:
+        """Read records, none where one of them cannot be read: the walk over all says which."""
+        try:
+            return await self._log.audit_after(workspace, wanted, after=after, limit=_FOUND)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            return ()
 
     async def _proof(self, challenge: LocatedRecord, verified: LocatedRecord) -> AsyncIterator[LogFinding]:
         record = verified.record
@@ -145,7 +152,7 @@ class PromptJudge:
         if kept is not None:
             return kept
         wanted, after = AuditFilter(event=EventName.FACTOR_ENROLLED, subject=subject), 0
-        while batch := await self._log.audit_after(workspace, wanted, after=after, limit=_FOUND):
+        while batch := await self._read(workspace, wanted, after=after):
             for record in batch:
                 if record.factor_id == factor_id and record.seq < before:
                     self._enrolments.put(key, record)

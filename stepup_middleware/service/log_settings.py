@@ -35,6 +35,14 @@ def read_log_keys(log_key: object) -> tuple[SigningKey, ...]:
     return tuple(keys[type_] for type_ in LOG_TYPES)
 
 
+def new_log_key(name: str) -> str:
+    """Return new keys for the log of a name, like ``example.com/stepup``: the text of a key file, for ``log_key``.
+
+    It is secret. Raises ``ValueError`` for a name that no signature can carry.
+    """
+    return "".join(f"{SigningKey.generate(name, type_).secret_text()}\n" for type_ in LOG_TYPES)
+
+
 def checked_witnesses(witnesses: Any, quorum: object) -> WitnessGroup:
     """Return the witnesses of a log. ``quorum`` None asks for more than half of them."""
     if isinstance(witnesses, str | bytes | Witness) or not isinstance(witnesses, Iterable):

@@ -278,6 +278,16 @@ class StepUp:
         """
         return await self._parts.begin_log(checkpoints, at=self._clock())
 
+    async def evidence(self, workspace_id: str, prompt_id: str) -> dict[str, Any] | None:
+        """Return the evidence bundle of a step-up of a workspace, a JSON value; None when there is none.
+
+        It has the records of others in this workspace who tried the same prompt: hand it to admins and auditors.
+        ``schemas/evidence-2.json`` describes it, ``stepup audit verify`` judges it. Raises ``EvidenceError`` where no
+        signed checkpoint has all its records, as without a ``log_key``, and ``StoreError``.
+        """
+        await self.start()
+        return await self._parts.evidence.bundle(workspace_id, prompt_id)
+
     async def reencrypt_secrets(self) -> None:
         """Encrypt every stored secret under the first key, so that the later ones can be taken from the ring.
 

@@ -29,6 +29,7 @@ from .beginning import begin_log
 from .ceremony import WEBAUTHN_LIMIT, CeremonyService
 from .cluster_flagger import FailureClusterFlagger
 from .enrolment import EnrolmentService
+from .evidence import EvidenceService
 from .factors import FactorService
 from .handover import CheckpointSink
 from .integrating import Integration
@@ -62,6 +63,7 @@ class Parts:
     factors: FactorService
     guard: AdminGuard
     enrolment: EnrolmentService
+    evidence: EvidenceService
     dispatcher: Dispatcher
     spool: EventSpool
     integration: Integration
@@ -218,6 +220,7 @@ def wire(
             totp_limit=totp_limit,
             throttle=throttle,
         ),
+        evidence=EvidenceService(store=records, signer=signer),
         dispatcher=dispatcher,
         spool=event_spool,
         integration=integration,

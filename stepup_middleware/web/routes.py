@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 
@@ -11,6 +12,7 @@ from starlette.routing import Route, Router
 
 from stepup_middleware import assets
 from stepup_middleware.asgi import Receive, Scope, Send
+from stepup_middleware.errors import EvidenceError
 from stepup_middleware.languages import script_texts as said_by_scripts
 from stepup_middleware.request.context import guarded_request
 
@@ -27,7 +29,7 @@ from .factor_routes import (
 )
 from .pages import purpose_view, render, texts_of
 from .prompt_routes import cancel_prompt, show_prompt, totp_finish, webauthn_finish, webauthn_options
-from .receipt import NO_RECEIPT, receipt_view
+from .receipt import NO_EVIDENCE, NO_RECEIPT, receipt_view
 
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -37,10 +39,28 @@ FOREVER = "public, max-age=31536000, immutable"
 
 async def show_receipt(call: Call) -> Response:
     """Show the receipt of a step-up to the person who made it, or to an admin of the workspace."""
-    view = await receipt_view(call.stepup, call.requester.subject, call.prompt_id, call.texts)
+    view = await receipt_view(call.stepup, call.requester.subject, call.prompt_id, call.base, call.texts)
     if view is None:
         return call.refuse(NO_RECEIPT)
     return call.html_response(render("receipt.html", call.stepup, call.base, call.texts, receipt=view))
+
+
+async def download_evidence(call: Call) -> Response:
+    """Hand the evidence bundle of a step-up to an admin of the workspace, as a file.
+
+    It has the records of everybody who tried the same prompt, so that the person of the receipt does not get it.
+    """
+    subject = call.requester.subject
+    try:
+        bundle = await call.stepup.evidence(subject.workspace_id, call.prompt_id) if subject.is_admin else None
+    except EvidenceError:
+        bundle = None
+    if bundle is None:
+        return call.refuse(NO_EVIDENCE)
+    text = json.dumps(bundle, ensure_ascii=False, indent=1)
+    name = f"evidence-{bundle['prompt_id']}.json"
+    headers = {**SAFE_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text + "\n", media_type="application/json", headers=headers)
 
 
 async def list_purposes(call: Call) -> Response:
@@ -146,6 +166,7 @@ def library_router(prefix: str) -> Router:
         route(factor, rename_factor, "PATCH"),
         route(factor, remove_factor, "DELETE"),
         route("/receipts/{prompt_id}", show_receipt, "GET"),
+        route("/receipts/{prompt_id}/evidence", download_evidence, "GET"),
         route("/purposes", list_purposes, "GET"),
         Route(prefix + "/texts", script_texts, methods=["GET"]),
         Route(prefix + "/texts/{language}", script_texts, methods=["GET"]),

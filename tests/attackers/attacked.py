@@ -43,9 +43,8 @@ def events(seed: int) -> tuple[list[AuditEvent], datetime]:
     generator = Generator(seed, make_keys())
     made: list[AuditEvent] = []
     for number in range(STEP_UPS):
-        log, bundle = generator.step_up(plain=True)
-        del bundle
-        batch = sorted((record.as_event() for kept in log.records.values() for record in kept), key=lambda e: e.at)
+        log, _, _ = generator.step_up(plain=True)
+        batch = sorted((record.as_event() for record in log.records), key=lambda each: each.at)
         if number == 0:
             made += [
                 replace(batch[0], name=EventName.BLOCKED, at=batch[0].at - timedelta(days=900 - n),

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash
 from stepup_middleware.core.decisions import Decision, Presentation, Verdict
 from stepup_middleware.core.factors import WebAuthnFactor
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.presentations import presentation_event
 from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.transaction import columns
@@ -37,8 +37,8 @@ REDEEMED = Decision(verdict=Verdict.REDEEMED)
 SQL = load_statements("stepup_middleware.stores.postgres")
 AUDIT = """
 INSERT INTO stepup.audit (
-    chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, body
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, at, body
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """
 
 
@@ -64,8 +64,7 @@ class Naive:
         self._pool = pool
         self._prompt = prompt
         self._factor = factor
-        self._chain = f"{secrets.token_hex(8)}/P1Y"
-        self._link, self._hash = 0, GENESIS
+        self._sealer = RecordSealer(MACS)
 
     async def presentations(self, count: int) -> list[Presentation]:
         """Issue so many tokens, and return how their holder shows them."""
@@ -88,13 +87,11 @@ class Naive:
             if not found:
                 return False
             event = presentation_event(shown, REDEEMED, redeemed_token(shown, tuple(found[0])[2:]))
-            body, previous = event.body(), self._hash
-            self._link += 1
-            link = self._link
-            self._hash = link_hash(self._chain, link, previous, leaf_hash(body))
+            sealed = self._sealer.seal(event, secrets.token_bytes(CHANCE_BYTES))
             await connection.execute(
-                AUDIT, self._chain, link, previous, self._hash, event.workspace_id, event.subject_id, event.name.value,
-                event.name.outcome.value, event.purpose, event.prompt_id, to_micros(event.at), body,
+                AUDIT, sealed.id, sealed.entry, sealed.mac, event.workspace_id, event.subject_id, event.name.value,
+                event.name.outcome.value, event.purpose, event.prompt_id, event.factor_id, event.token_id,
+                to_micros(event.at), sealed.body,
             )  # fmt: skip
         return True
 

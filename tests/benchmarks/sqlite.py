@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,10 +12,10 @@ from time import perf_counter, thread_time
 
 import aiosqlite
 
-from stepup_middleware.core.chain import GENESIS, leaf_hash, link_hash
 from stepup_middleware.core.decisions import Decision, Presentation, Verdict
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.presentations import presentation_event
+from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer
 from stepup_middleware.stores.authorized import prepare_redemption
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.rows import Row, presentation_row, redeemed_token
@@ -44,28 +45,28 @@ def row_of(shown: Presentation) -> Row:
 
 
 class ByHand:
-    """The rows of redemption, without the store: a chain of its own, and each event made as the core makes it."""
+    """The rows of redemption, without the store: each event made and sealed as the core does it."""
 
-    def __init__(self, name: str, last_seq: int) -> None:
-        self._chain = f"{name}/P1Y"
-        self._link, self._hash, self._seq = 0, GENESIS, last_seq
+    def __init__(self, last_seq: int) -> None:
+        self._sealer = RecordSealer(MACS)
+        self._seq = last_seq
 
     def audit_row(self, shown: Presentation, facts: Sequence[object]) -> tuple[object, ...]:
         """Return the audit row of a redemption."""
         event = presentation_event(shown, REDEEMED, redeemed_token(shown, facts))
-        body, at = event.body(), to_micros(event.at)
-        previous, self._link, self._seq = self._hash, self._link + 1, self._seq + 1
-        self._hash = link_hash(self._chain, self._link, previous, leaf_hash(body))
+        sealed, at = self._sealer.seal(event, secrets.token_bytes(CHANCE_BYTES)), to_micros(event.at)
+        self._seq += 1
         return (
-            self._seq, self._chain, self._link, previous, self._hash, event.workspace_id, event.subject_id,
-            event.name.value, event.name.outcome.value, event.purpose, event.prompt_id, at, at, body,
+            self._seq, sealed.id, sealed.entry, sealed.mac, event.workspace_id, event.subject_id, event.name.value,
+            event.name.outcome.value, event.purpose, event.prompt_id, event.factor_id, event.token_id, at, at,
+            sealed.body,
         )  # fmt: skip
 
 
 def plain_loop(path: Path, shown: Sequence[Presentation], size: int, name: str) -> float:
     """Redeem in a plain loop over sqlite3, ``size`` to a transaction; return redemptions a second."""
     with connected(path) as connection:
-        by_hand = ByHand(name, connection.execute(SQL["last_seq"]).fetchone()[0])
+        by_hand = ByHand(connection.execute(SQL["last_seq"]).fetchone()[0])
         began = perf_counter()
         for batch in batches(shown, size):
             connection.execute("BEGIN IMMEDIATE")
@@ -82,7 +83,7 @@ def statements_alone(path: Path, shown: Sequence[Presentation], size: int, name:
     Nothing is decided, hashed or answered: it is what SQLite and the disk alone leave to be reached.
     """
     with connected(path) as connection:
-        by_hand = ByHand(name, connection.execute(SQL["last_seq"]).fetchone()[0])
+        by_hand = ByHand(connection.execute(SQL["last_seq"]).fetchone()[0])
         facts = ("prompt", "factor", "passkey", "any", 0, 0, 0)
         number: int = connection.execute("SELECT batch FROM meta").fetchone()[0]
         made = [
@@ -134,7 +135,7 @@ async def commit_each(path: Path, name: str) -> AsyncIterator[CommitEach]:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY"):
             await connection.execute(f"PRAGMA {pragma}")
         rows = list(await connection.execute_fetchall(SQL["last_seq"]))
-        yield CommitEach(connection, ByHand(name, rows[0][0]))
+        yield CommitEach(connection, ByHand(rows[0][0]))
 
 
 async def by_callers(

@@ -17,10 +17,12 @@ from demo_app.db import Database
 from demo_app.secrets_at_rest import Vault
 from demo_app.seed import seed
 from demo_app.settings import Settings
+from stepup_middleware import new_log_key
 from stepup_middleware.testing import FixedClock
 
 from .support import ORIGIN, Person, running
 
+LOG_KEY = new_log_key("axis.example/stepup")
 KEYS = ("k" * 48,)
 
 
@@ -46,7 +48,7 @@ def first_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path, first_rows: Path) -> Settings:
     copy = Path(shutil.copy(first_rows, tmp_path / "axis.db"))
-    return Settings(database=copy, origin=ORIGIN, secret_keys=KEYS)
+    return Settings(database=copy, origin=ORIGIN, secret_keys=KEYS, log_key=LOG_KEY)
 
 
 @pytest.fixture

@@ -442,7 +442,7 @@ async def test_the_evidence_is_for_admins_and_the_receipt_for_its_person(signed_
     assert f'href="{receipt}"' in (await owner.page(page)).text
     bundle = await owner.page(evidence)
     assert bundle.headers["content-disposition"].startswith("attachment")
-    assert (bundle.json()["format"], bundle.json()["prompt_id"]) == ("stepup-evidence", found[1])
+    assert (bundle.json()["format"], bundle.json()["prompt_id"]) == ("stepup-evidence-2", found[1])
     assert "Receipt" in (await owner.page(receipt)).text
     analyst = await signed_in("analyst", ip="192.0.2.12")
     assert receipt not in (await analyst.page("/")).text

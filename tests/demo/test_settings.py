@@ -20,7 +20,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "AXIS_TABLES",
         "AXIS_ORIGIN",
         "AXIS_SECRET_KEYS",
-        "AXIS_HEAD_KEY",
+        "AXIS_LOG_KEY",
         "AXIS_TRUSTED_PROXIES",
     ):
         monkeypatch.delenv(name, raising=False)
@@ -35,7 +35,7 @@ def test_without_configuration_a_key_is_made_once_and_only_its_owner_reads_it(tm
     assert first.secret_keys == second.secret_keys
     assert len(first.secret_keys[0]) == 64
     assert stat.S_IMODE((tmp_path / "axis.key").stat().st_mode) == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["axis.key"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["axis.key", "axis.log.key"]
 
 
 def test_starts_at_the_same_moment_end_up_with_one_key(tmp_path: Path) -> None:
@@ -46,9 +46,11 @@ def test_starts_at_the_same_moment_end_up_with_one_key(tmp_path: Path) -> None:
 
 def test_keys_of_the_environment_are_taken_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AXIS_SECRET_KEYS", f"{'n' * 40},{'o' * 40}")
-    monkeypatch.setenv("AXIS_HEAD_KEY", "h" * 43)
-    assert start(tmp_path).secret_keys == ("n" * 40, "o" * 40)
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("AXIS_LOG_KEY", str(tmp_path / "log.key"))
+    (tmp_path / "log.key").write_text("a log key")
+    settings = start(tmp_path)
+    assert (settings.secret_keys, settings.log_key) == (("n" * 40, "o" * 40), "a log key")
+    assert [path.name for path in tmp_path.iterdir()] == ["log.key"]
 
 
 def test_a_dsn_names_the_step_up_store_and_the_tables_stay_in_a_file(tmp_path: Path) -> None:
@@ -62,6 +64,7 @@ def test_a_dsn_names_the_step_up_store_and_the_tables_stay_in_a_file(tmp_path: P
 def test_keys_are_in_no_text_of_the_settings(tmp_path: Path) -> None:
     settings = start(tmp_path)
     assert settings.secret_keys[0] not in repr(settings)
+    assert "PRIVATE" not in repr(settings)
 
 
 def test_the_address_is_shown_by_name_whatever_the_host_is(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from stepup_middleware.core.trust import Trust
-
 from .generator import Generator, Key, make_keys
 
 
@@ -17,8 +15,3 @@ def keys() -> list[Key]:
 @pytest.fixture
 def generator(keys: list[Key]) -> Generator:
     return Generator(7, keys)
-
-
-@pytest.fixture
-def trust(generator: Generator) -> Trust:
-    return Trust(head_keys={generator.head_key.key_id: generator.head_key.public_key})

@@ -1,4 +1,4 @@
-"""Whole step-ups with real signatures, logged in a chain in memory: bundles by the thousand.
+"""Whole step-ups with real signatures, logged in memory: bundles by the thousand.
 
 The rules that make prompts, events and challenges are the library's; only the store is a list.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from base64 import urlsafe_b64encode
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,12 +14,9 @@ from typing import Any
 
 from stepup_middleware.core.audit import read_record
 from stepup_middleware.core.binding import BoundRequest, Details, content_digest
-from stepup_middleware.core.chain import GENESIS, chain_name, leaf_hash, link_hash
 from stepup_middleware.core.challenge import commit, describe
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
-from stepup_middleware.core.evidence import Segment, assemble, leaf_of, plan
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind
-from stepup_middleware.core.heads import HeadKey, SignedHead
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptRequest, ask, asking_event, prompt_event
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
@@ -72,62 +68,14 @@ def make_keys() -> list[Key]:
 
 @dataclass
 class Log:
-    """An audit log in memory, with its signed heads."""
+    """An audit log in memory."""
 
-    head_key: HeadKey
-    records: dict[str, list[AuditRecord]] = field(default_factory=lambda: defaultdict(list))
-    heads: dict[str, list[SignedHead]] = field(default_factory=lambda: defaultdict(list))
-    seq: int = 0
+    records: list[AuditRecord] = field(default_factory=list)
 
     def append(self, event: AuditEvent) -> AuditRecord:
-        chain = chain_name("db-1", event.retention_years)
-        records = self.records[chain]
-        previous = records[-1].hash if records else GENESIS
-        body, link = event.body(), len(records) + 1
-        self.seq += 1
-        hash_ = link_hash(chain, link, previous, leaf_hash(body))
-        record = replace(read_record(body, seq=self.seq), chain=chain, link=link, previous=previous, hash=hash_)
-        records.append(record)
+        record = read_record(event.body(), seq=len(self.records) + 1)
+        self.records.append(record)
         return record
-
-    def sign(self, at: datetime) -> None:
-        for chain, records in self.records.items():
-            last = records[-1]
-            signature = self.head_key.sign(chain=chain, link=last.link, hash_=last.hash, at=at)
-            self.heads[chain].append(
-                SignedHead(
-                    chain=chain, link=last.link, hash=last.hash, at=at, key_id=self.head_key.key_id, signature=signature
-                )
-            )
-
-    def bundle(self, events: Sequence[AuditRecord], enrolment: AuditRecord | None) -> dict[str, Any]:
-        """Return the bundle of some events, put together by the library's own plan."""
-        shown = [*events, *([] if enrolment is None else [enrolment])]
-        segments = []
-        for chain in {record.chain for record in shown}:
-            after: dict[int, int | None] = {}
-            heads = {head.link: head for head in reversed(self.heads[chain])}
-            for record in shown:
-                if record.chain == chain:
-                    after[record.link] = min((link for link in heads if link >= record.link), default=None)
-            for span in plan(after):
-                between = self.records[chain][span.first - 1 : span.last]
-                segments.append(
-                    Segment(
-                        chain=chain,
-                        first_link=span.first,
-                        leaves=[leaf_of(record) for record in between],
-                        head=heads[span.last] if span.headed else None,
-                    )
-                )
-        asked = events[0]
-        return assemble(
-            prompt_id=asked.prompt_id,
-            workspace_id=asked.workspace_id,
-            events=events,
-            enrolment=enrolment,
-            segments=segments,
-        )
 
 
 def b64(raw: bytes) -> str:
@@ -140,7 +88,6 @@ class Generator:
     def __init__(self, seed: int, keys: Sequence[Key]) -> None:
         self.random = random.Random(seed)  # noqa: S311 - which cases are tried, not keys
         self.keys = keys
-        self.head_key = HeadKey(bytes(range(100, 132)))
         self.now = START
         self.count = 0
 
@@ -225,16 +172,16 @@ class Generator:
 
     def step_up(
         self, *, key: Key | None = None, plain: bool = False, overtaken: bool = False, **deviations: Any
-    ) -> tuple[Log, dict[str, Any]]:
-        """Return a log and the bundle of one step-up in it.
+    ) -> tuple[Log, list[AuditRecord], AuditRecord | None]:
+        """Return a log, the records of one step-up in it, and the enrolment of its factor.
 
-        ``plain``: a WebAuthn proof, an action that ran and ended, signed heads. Otherwise all sorts: no
-        proof, no action, a one-time password, no head. ``overtaken``: another node logged a replay first.
+        ``plain``: a WebAuthn proof, an action that ran and ended. Otherwise all sorts: no
+        proof, no action, a one-time password. ``overtaken``: another node logged a replay first.
         """
         roll = self.random.random
         key = key or self.random.choice(self.keys)
         totp = not plain and roll() < 0.1
-        log = Log(self.head_key)
+        log = Log()
         asked, purpose = self.asked()
         if totp:
             purpose = next(each for each in PLATFORM_PURPOSES if each.id == "webhook_secret_rotation")
@@ -242,8 +189,6 @@ class Generator:
         years = purpose.retention_years
         self._noise(log, 1)
         enrolment = None if totp else self.enrol(log, asked, key)
-        if roll() < 0.3:
-            log.sign(self.now)
         self._noise(log, years)
         kind, factor_id = (FactorKind.TOTP, "factor-totp") if totp else (key.kind, key.factor_id)
         prompt = ask(asked, StoredPolicy(version=3), [EnrolledFactor(factor_id, kind)])
@@ -278,6 +223,4 @@ class Generator:
         else:
             enrolment = None
         self._noise(log, years)
-        if plain or roll() > 0.05:
-            log.sign(self._later())
-        return log, log.bundle(events, enrolment)
+        return log, events, enrolment

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-
-from stepup_middleware.core.canonical import canonical_json
-from stepup_middleware.core.chain import leaf_hash, link_hash
-from stepup_middleware.core.findings import Finding
-from stepup_middleware.core.heads import HeadKey
 
 Path = tuple[str | int, ...]
 
@@ -100,19 +93,6 @@ def altered_members(bundle: Any) -> Iterator[Tampered]:
                 yield Tampered("altered", path, with_value(bundle, path, new))
 
 
-def altered_bodies(bundle: Any) -> Iterator[Tampered]:
-    """Each member inside the text of each event, the text still canonical."""
-    places: list[Path] = [("events", index, "body") for index in range(len(bundle["events"]))]
-    if bundle["enrolment"] is not None:
-        places.append(("enrolment", "body"))
-    for place in places:
-        event = json.loads(at(bundle, place))
-        for path, value in walk(event):
-            new = canonical_json(with_value(event, path, other_values(value)[0]))
-            if new != at(bundle, place):
-                yield Tampered(f"inside: {path_text(path)}", place, with_value(bundle, place, new))
-
-
 def restructured(bundle: Any) -> Iterator[Tampered]:
     """Change what there is; in a list, the place is the list, for its elements have no names.
 
@@ -140,49 +120,3 @@ def restructured(bundle: Any) -> Iterator[Tampered]:
                 changed = copy.deepcopy(bundle)
                 del at(changed, path)[index:]
                 yield Tampered("cut", path, changed)
-
-
-def every_alteration(bundle: Any) -> Iterator[Tampered]:
-    yield from altered_members(bundle)
-    yield from altered_bodies(bundle)
-    yield from restructured(bundle)
-
-
-def named(findings: Iterable[Finding], text: str) -> bool:
-    """Whether a finding names this very member, the one it is in, or one in it."""
-
-    def within(inner: str, outer: str) -> bool:
-        return inner == outer or (inner.startswith(outer) and inner[len(outer)] in ".[")
-
-    return any(within(finding.field, text) or within(text, finding.field) for finding in findings)
-
-
-def resealed(bundle: Any, bodies: dict[str, dict[str, Any]], key: HeadKey) -> Any:
-    """Return the bundle with the texts of some events replaced, and every hash and signature made anew.
-
-    ``bodies`` are by place: ``events[1]`` or ``enrolment``. This is what an operator can do to their own log.
-    """
-    changed = copy.deepcopy(bundle)
-    entries = {f"events[{index}]": entry for index, entry in enumerate(changed["events"])}
-    if changed["enrolment"] is not None:
-        entries["enrolment"] = changed["enrolment"]
-    for where, body in bodies.items():
-        entries[where]["body"] = canonical_json(body)
-    by_place = {(entry["chain"], entry["link"]): entry for entry in entries.values()}
-    for segment in changed["segments"]:
-        state = bytes.fromhex(by_place[segment["chain"], segment["first_link"]]["previous"])
-        for link, leaf in enumerate(segment["leaves"], segment["first_link"]):
-            entry = by_place.get((segment["chain"], link))
-            here = bytes.fromhex(leaf) if entry is None else leaf_hash(entry["body"])
-            if entry is not None:
-                entry["previous"] = state.hex()
-            state = link_hash(segment["chain"], link, state, here)
-            if entry is not None:
-                entry["hash"] = state.hex()
-        head = segment["head"]
-        head["hash"] = state.hex()
-        signature = key.sign(chain=head["chain"], link=head["link"], hash_=state, at=datetime.fromisoformat(head["at"]))
-        head["signature"] = signature.hex()
-    proofs = [json.loads(entry["body"])["data"].get("proof") for entry in changed["events"]]
-    changed["proof"] = next((proof for proof in proofs if proof is not None), None)
-    return changed

@@ -18,7 +18,7 @@ import pytest
 
 from stepup_middleware.core.canonical import strict_json
 from tests.evidence.generator import Generator, Key
-from tests.evidence.independent_tree_verifier import verdict
+from tests.evidence.independent_verifier import verdict
 from tests.evidence.tampering import altered_members, restructured
 from tests.evidence.trees import TRUST, Logged, logged, verified
 
@@ -80,7 +80,7 @@ def test_both_verifiers_give_one_verdict_on_every_bundle(keys: list[Key]) -> Non
 
 
 def test_the_independent_verifier_imports_nothing_of_the_library() -> None:
-    text = (Path(__file__).parent / "independent_tree_verifier.py").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "independent_verifier.py").read_text(encoding="utf-8")
     tree = ast.parse(text)
     modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     modules += [each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names]
@@ -96,7 +96,7 @@ def test_it_runs_by_itself(keys: list[Key], tmp_path: Path, keep: str, code: int
     (tmp_path / "bundle").write_text(json.dumps(bundle))
     (tmp_path / "vkeys").write_text("\n".join(["# trusted", *(LOG_VKEYS if keep != "witness" else []), *WITNESS_VKEYS]))
     done = subprocess.run(
-        [sys.executable, "-m", "tests.evidence.independent_tree_verifier", tmp_path / "bundle", tmp_path / "vkeys"],
+        [sys.executable, "-m", "tests.evidence.independent_verifier", tmp_path / "bundle", tmp_path / "vkeys"],
         cwd=Path(__file__).parents[2],
         check=False,
     )

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 
-from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.evidence.bundle import Bundle, ProvedRecord
 from stepup_middleware.evidence.report import Report
 from stepup_middleware.evidence.trust import Trust
@@ -19,7 +17,7 @@ from stepup_middleware.log.keys import LOG_TYPES, WITNESS_TYPES, SigningKey, sig
 from stepup_middleware.log.merkle import Range, Subtree, hash_children, hash_leaf, hash_range, inclusion_ranges
 from stepup_middleware.log.records import Entry, entry_of, salt_body
 from stepup_middleware.service.assertions import signature_holds
-from tests.evidence.generator import RP_ID, Generator, Log
+from tests.evidence.generator import RP_ID, Generator
 
 ORIGIN = "log.example.com/stepup"
 LOG_KEYS = tuple(SigningKey.generate(ORIGIN, type_) for type_ in LOG_TYPES)
@@ -107,9 +105,8 @@ class Logged:
 
 def logged(generator: Generator, *, plain: bool = False) -> Logged:
     """Return a step-up of the generator in a tree, with all sorts of leaves before, between and after."""
-    log, shown = generator.step_up(plain=plain)
+    _, events, enrolment = generator.step_up(plain=plain)
     chance: random.Random = generator.random
-    enrolment, events = chosen(log, shown)
     records = [*([] if enrolment is None else [enrolment]), *events]
     bodies, entries = {}, {}
     index = chance.randrange(200)
@@ -127,16 +124,6 @@ def logged(generator: Generator, *, plain: bool = False) -> Logged:
         prompt_id=events[0].prompt_id,
         workspace_id=events[0].workspace_id,
     )
-
-
-def chosen(log: Log, shown: dict[str, Any]) -> tuple[AuditRecord | None, list[AuditRecord]]:
-    """Return the enrolment and the events that the generator shows, as the log has them."""
-
-    def at(place: dict[str, Any]) -> AuditRecord:
-        record: AuditRecord = log.records[place["chain"]][place["link"] - 1]
-        return record
-
-    return None if shown["enrolment"] is None else at(shown["enrolment"]), [at(place) for place in shown["events"]]
 
 
 def verified(bundle: object, trust: Trust = TRUST) -> Report:

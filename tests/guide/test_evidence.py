@@ -6,17 +6,23 @@ import asyncio
 import inspect
 import json
 import re
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from demo_app.guide_pages import FOLDER
 from stepup_middleware.core import challenge
-from stepup_middleware.core.events import EventName
+from stepup_middleware.core.binding import BoundRequest
+from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.proofs import StoredAssertion
+from stepup_middleware.evidence.verification import evidence_schema
 from stepup_middleware.log.merkle import hash_leaf
 from stepup_middleware.log.records import read_entry
+from tests.evidence import independent_verifier
 
-from .harness import Ran
+from .harness import Ran, shell
 from .person import Person
 
 ROTATE = "/webhooks/orders/rotate"
@@ -24,13 +30,35 @@ ROTATE = "/webhooks/orders/rotate"
 
 async def stepped_up(ran: Ran) -> str:
     """Step up in the page's app, and return the prompt's id."""
-    person = Person(ran.main.app)
+    person = Person(ran.names["app"])
     await person.enrol_passkey()
     asked = await person.ask("POST", ROTATE)
     token = await person.prove(asked)
     answer = await person.http.post(ROTATE, headers={"stepup-token": token})
     assert answer.text.startswith("Rotated.")
     return asked.headers["stepup-prompt"].rpartition("/")[2]
+
+
+@pytest.mark.block("verify")
+async def test_the_commands_verify_what_a_person_signed(ran: Ran, blocks: dict[str, str]) -> None:
+    prompt = await stepped_up(ran)
+    await ran.names["stepup"].close()  # a last checkpoint is signed
+    out = await shell(blocks["verify"].replace("PROMPT_ID", prompt), ran.folder)
+    assert "verified: this person's key signed this action" in out
+    assert "0 faults: the log is whole" in out
+    bundle = json.loads((ran.folder / "bundle.json").read_text(encoding="utf-8"))
+    vkeys = [line for line in (ran.folder / "log.vkey").read_text().splitlines() if line and line[0] != "#"]
+    assert independent_verifier.verdict(bundle, vkeys) == ("verified", "")
+
+
+def test_the_page_names_every_member_and_event() -> None:
+    text = FOLDER.joinpath("evidence.md").read_text(encoding="utf-8")
+    event = AuditEvent(at=datetime.now(UTC), name=EventName.VERIFIED, workspace_id="main", subject_id="ada")
+    schema = evidence_schema()
+    names = [*event.as_dict(), "salt", *schema["required"], *schema["$defs"]["record"]["required"]]
+    names += [*(name.value for name in EventName), *StoredAssertion.__dataclass_fields__]
+    names += BoundRequest(method="GET", path="/").as_dict()
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 async def test_a_passed_step_up_reaches_the_transmitter_as_a_caep_event(ran: Ran) -> None:

@@ -234,10 +234,10 @@ async def honest(database: Attacked, seed: int = 5) -> Base:
 
 
 # of a record that has its leaf: serial numbers, why it was refused one before, and what other columns are counted by
-DECIDES_NOTHING = ("seq", "refused", "high", "chain", "link", "previous", "hash")
+DECIDES_NOTHING = ("seq", "refused", "high")
 
 
-def granted(alteration: Alteration, *, with_key: bool) -> str | None:
+def granted(alteration: Alteration, base: Base, *, with_key: bool) -> str | None:
     """Return why the guide grants an alteration, None where it must be found."""
     table, _, rest = alteration.what.partition(".")
     column = rest.partition(" ")[0]
@@ -245,6 +245,12 @@ def granted(alteration: Alteration, *, with_key: bool) -> str | None:
         return "decides nothing: no body and no order of the log says it"
     if alteration.kind == "one column" and not with_key and (table, column) in (("audit", "mac"), ("trees", "mac")):
         return "a MAC, which who has no secret key cannot judge, and which decides nothing once there is a leaf"
+    if alteration.kind == "one column" and (table, column) == ("leaves", "record_id"):
+        kept = {record["id"] for record in base.tables["audit"]}
+        (now,) = [leaf for leaf in alteration.tables["leaves"] if leaf not in base.tables["leaves"]]
+        was = next(leaf for leaf in base.tables["leaves"] if leaf["idx"] == now["idx"])
+        if was["record_id"] not in kept and now["record_id"] not in kept:
+            return "the id of a record that was purged: nothing has it any more"
     if alteration.kind == "neighbours in time exchanged":
         return "serial numbers of records that were written within ten seconds: the order is that of the leaves"
     if alteration.what.startswith("checkpoints"):
@@ -278,7 +284,7 @@ async def attack(database: Attacked, base: Base, *, every_nth: int = 1, first: i
             tally.tried += 1
             if verdict is not EvidenceVerdict.VERIFIED:
                 tally.found += 1
-            elif granted(alteration, with_key=with_key):
+            elif granted(alteration, base, with_key=with_key):
                 tally.granted += 1
             else:
                 tally.undetected.append(f"{alteration.what}, {'with' if with_key else 'without'} the secret key")

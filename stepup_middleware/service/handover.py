@@ -44,7 +44,7 @@ class CheckpointFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
 
     async def __call__(self, note: str) -> None:
         await asyncio.to_thread(self._keep, note)

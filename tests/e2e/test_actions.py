@@ -388,7 +388,7 @@ async def test_the_log_is_exported_in_each_format_and_the_page_shows_how_far_it_
             await owner.dialog.locator('[data-stepup-kind="passkey"]').click()
         content = (await content_of(await download.value)).decode()
         events = [json.loads(line) for line in content.splitlines()]
-        assert all(("class_uid" if form == "OCSF" else "hash") in event for event in events)
+        assert all(("class_uid" if form == "OCSF" else "entry") in event for event in events)
         # without a reload
         await expect(owner.page.locator("#exports li").first).to_contain_text(form)
         await expect(owner.page.locator("#exports li").first).to_contain_text(f"{len(events)} events")

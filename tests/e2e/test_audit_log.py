@@ -84,7 +84,7 @@ async def test_the_log_is_filtered_and_paged_and_a_step_up_is_told_from_beginnin
     async with person.page.expect_download() as download:
         await person.page.get_by_role("link", name="Download the evidence").click()
     bundle = json.loads((await (await download.value).path()).read_bytes())
-    assert bundle["format"] == "stepup-evidence"
+    assert bundle["format"] == "stepup-evidence-2"
     await person.page.get_by_role("link", name="Receipt").click()
     await expect(person.page.get_by_role("heading", name="Receipt: Payroll ACH transmit")).to_be_visible()
     await expect(person.page.locator("main")).to_contain_text("Laptop")

@@ -102,7 +102,7 @@ def script_tags(site: Site) -> str:
     from stepup_middleware.assets import asset_urls
 
     urls = asset_urls("/stepup")
-    return "".join(f'<script src="{urls[name]}" defer></script>' for name in ("page.js", "factors.js"))
+    return "".join(f'<script src="{urls[name]}" defer></script>' for name in ("page.js", "factorspage.js"))
 
 
 ADDRESSES = [

@@ -65,7 +65,8 @@ async def test_a_search_finds_what_a_plain_read_would_and_counts_it(house: House
     for wanted in searches:
         person = wanted.filter.subject
         expected = [each for each in log if wanted.admits(each) and person in (None, each.subject_id)]
-        assert await all_pages(house, wanted) == expected, wanted
+        # by their ids: a record may get its leaf between the two readings
+        assert [each.id for each in await all_pages(house, wanted)] == [each.id for each in expected], wanted
         totals = await house.stepup.audit.totals("axis", wanted)
         assert (totals.events, totals.complete) == (len(expected), True)
         assert totals.step_ups == len({each.prompt_id for each in expected})

@@ -416,6 +416,7 @@ async def test_a_rotation_of_the_key_costs_nobody_anything(tmp_path: Path) -> No
         back = Browser(rotated, ada.subject, factors=ada.factors)
         assert (await back.post(TRANSMIT, token=token)).status_code == 200
         assert (await back.step_up("POST", ROTATE, "totp")).status_code == 200  # the old secret still opens
+        await rotated.stepup.reencrypt_secrets()
     async with house_in(tmp_path, secret_key=newer) as final:
         final.sessions = sessions
         final.clock.set(now)

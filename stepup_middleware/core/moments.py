@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+@lru_cache(maxsize=256)  # of one event, the same moment is written several times
 def to_micros(moment: datetime) -> int:
     """Return whole microseconds since 1970. Exact; raises ``TypeError`` for a naive datetime."""
     return (moment - _EPOCH) // _MICROSECOND
@@ -23,6 +25,7 @@ def span_micros(span: timedelta) -> int:
     return span // _MICROSECOND
 
 
+@lru_cache(maxsize=256)
 def iso(moment: datetime) -> str:
     """Return RFC 3339 text in UTC, microseconds only where there are any: ``2026-11-24T12:00:00Z``."""
     if moment.tzinfo is not UTC:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from .merkle import EMPTY_ROOT, is_consistent
-from .records import RECORD, TREE_STATE, Entry, RowMacs, read_entry
+from .merkle import EMPTY_ROOT, hash_leaf, is_consistent
+from .records import TREE_STATE, RowMacs, names_body
 from .tiles import TiledTree, TileError, TileId, TileReader, prove_consistency
 
 BATCH = 4096  # records in one step
@@ -113,26 +113,22 @@ def integrate(state: TreeState, tree: TiledTree, pending: Sequence[PendingRecord
     leaf_hashes: list[bytes] = []
     refused: dict[str, Fault] = {}
     for record in sorted(pending, key=lambda each: each.seq):
-        entry = _entry_to_add(record, macs)
-        if isinstance(entry, Fault):
-            refused[record.id] = entry
+        if fault := _fault_of(record, macs):
+            refused[record.id] = fault
         else:
             indexes[record.id] = tree.size + len(leaf_hashes)
-            leaf_hashes.append(entry.leaf_hash)
+            leaf_hashes.append(hash_leaf(record.entry.encode()))
     if not leaf_hashes:
         return Step(refused=refused)
     grown, tiles = tree.append(leaf_hashes)
     return Step(state=state_of(state.origin, grown, macs), tiles=tiles, indexes=indexes, refused=refused)
 
 
-def _entry_to_add(record: PendingRecord, macs: RowMacs) -> Entry | Fault:
-    if not macs.holds(RECORD, {"id": record.id, "entry": record.entry}, record.mac):
+def _fault_of(record: PendingRecord, macs: RowMacs) -> Fault | None:
+    """Return why a record gets no leaf, None where it gets one."""
+    if not macs.holds_for_record(record.id, record.entry, record.mac):
         return Fault.RECORD_MAC
-    try:
-        entry = read_entry(record.entry)
-    except ValueError:
-        return Fault.RECORD_ENTRY
-    return entry if entry.is_of(record.body) else Fault.RECORD_ENTRY
+    return None if names_body(record.entry, record.body) else Fault.RECORD_ENTRY
 
 
 async def check_tree(

@@ -13,10 +13,12 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
 
-from stepup_middleware.core.canonical import canonical_json, strict_json
+from stepup_middleware.core.canonical import canonical_json, canonical_string, strict_json
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.moments import iso, to_micros
@@ -26,11 +28,16 @@ from .merkle import hash_leaf
 
 SALT_BYTES = 16
 ENTRY_VERSION = 1
-LARGEST_ENTRY = 256  # bytes
 MAC_BYTES = 36  # 4 of the key's id, 32 of HMAC-SHA-256
 KEY_ID_BYTES = 4  # with which a MAC begins
-CHANCE_BYTES = 32  # random bytes that a record takes: its salt, and what makes its id its own
+CHANCE_BYTES = SALT_BYTES + 10  # random bytes that a record takes: its salt, and what makes its id its own
 _SALT = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_ENTRY = re.compile(
+    r'\{"at":"([0-9T:.-]{19,26}Z)","body_sha256":"([0-9a-f]{64})","keep_until":"([0-9-]{10})","v":1\}', re.ASCII
+)
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 Scalar = str | int | bool | bytes | datetime | date | None
 
@@ -46,10 +53,7 @@ class Entry:
     @property
     def text(self) -> str:
         """The entry as RFC 8785 JSON: the bytes that the leaf hash covers, about 150 of them."""
-        return (
-            f'{{"at":"{iso(self.at)}","body_sha256":"{self.body_sha256.hex()}",'
-            f'"keep_until":"{self.keep_until.isoformat()}","v":{ENTRY_VERSION}}}'
-        )
+        return _entry_text(iso(self.at), self.body_sha256.hex(), self.keep_until.isoformat())
 
     @property
     def leaf_hash(self) -> bytes:
@@ -73,19 +77,22 @@ def entry_of(body: str, *, at: datetime, retention_years: int) -> Entry:
 
 def read_entry(text: str) -> Entry:
     """Parse an entry. Raises ``ValueError`` for everything but its one spelling."""
-    problem = "no entry of the log: RFC 8785 JSON of at, body_sha256, keep_until and v"
-    if len(text) > LARGEST_ENTRY:
-        raise ValueError(problem)
-    try:
-        members = strict_json(text)
-        at = datetime.fromisoformat(members["at"])
-        entry = Entry(at, bytes.fromhex(members["body_sha256"]), date.fromisoformat(members["keep_until"]))
-        one_spelling = at.utcoffset() is not None and entry.text == text
-    except (ValueError, KeyError, TypeError, OverflowError):
-        raise ValueError(problem) from None
-    if not one_spelling or len(entry.body_sha256) != 32:
-        raise ValueError(problem)
-    return entry
+    found = _ENTRY.fullmatch(text)
+    if found is not None:
+        at, body_sha256, keep_until = found.groups()
+        try:
+            entry = Entry(datetime.fromisoformat(at), bytes.fromhex(body_sha256), date.fromisoformat(keep_until))
+        except ValueError:
+            entry = None
+        if entry is not None and entry.text == text:
+            return entry
+    raise ValueError("no entry of the log: RFC 8785 JSON of at, body_sha256, keep_until and v")
+
+
+def names_body(entry: str, body: str) -> bool:
+    """Tell whether a text has the form of an entry, and the hash of this body. Its dates are not read."""
+    found = _ENTRY.fullmatch(entry)
+    return found is not None and found[2] == sha256(body.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +121,14 @@ class RowMacs:
     which keys are still in use.
     """
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_first", "_keys")
 
     def __init__(self, ring: KeyRing) -> None:
-        self._keys = {sha256(b"stepup-row-mac\0" + key).digest()[:KEY_ID_BYTES]: key for key in ring.derive("row-mac")}
+        self._keys = {
+            sha256(b"stepup-row-mac\0" + key).digest()[:KEY_ID_BYTES]: _hmac_states(key)
+            for key in ring.derive("row-mac")
+        }
+        self._first = next(iter(self._keys))
 
     @property
     def key_ids(self) -> tuple[bytes, ...]:
@@ -126,7 +137,16 @@ class RowMacs:
 
     def make(self, kind: RowKind, values: Mapping[str, Scalar]) -> bytes:
         """Return the 36 bytes for a row, under the first key."""
-        return self._made(self.key_ids[0], kind.text(values))
+        return self._made(self._first, kind.text(values))
+
+    def make_for_record(self, id_: str, entry: str) -> bytes:
+        """Return the MAC of a record: what ``make`` returns for ``RECORD``, for every record that is written."""
+        return self._made(self._first, _record_text(id_, entry))
+
+    def holds_for_record(self, id_: str, entry: str, mac: bytes) -> bool:
+        """Tell what ``holds`` tells of a ``RECORD``."""
+        key_id = mac[:KEY_ID_BYTES]
+        return key_id in self._keys and hmac.compare_digest(mac, self._made(key_id, _record_text(id_, entry)))
 
     def holds(self, kind: RowKind, values: Mapping[str, Scalar], mac: bytes | None) -> bool:
         """Tell whether a row is as it was written by somebody who had one of the keys."""
@@ -136,21 +156,24 @@ class RowMacs:
 
     def is_current(self, mac: bytes) -> bool:
         """Tell whether a MAC was made under the first key."""
-        return mac[:KEY_ID_BYTES] == self.key_ids[0]
+        return mac[:KEY_ID_BYTES] == self._first
 
     def missing(self, in_use: Sequence[bytes]) -> list[bytes]:
         """Return those of the key ids in use in a database that no key of the ring has: a reason not to start."""
         return [key_id for key_id in in_use if key_id not in self._keys]
 
     def _made(self, key_id: bytes, text: str) -> bytes:
-        return key_id + hmac.digest(self._keys[key_id], text.encode(), "sha256")
+        state, last = self._keys[key_id]
+        inner, outer = state.copy(), last.copy()
+        inner.update(text.encode())
+        outer.update(inner.digest())
+        return key_id + outer.digest()
 
     def __repr__(self) -> str:
         return f"<RowMacs of {len(self._keys)}>"
 
 
-@dataclass(frozen=True, slots=True)
-class SealedRecord:
+class SealedRecord(NamedTuple):
     """A record as the log keeps it: its id, its salted body, its entry, and the MAC over id and entry."""
 
     id: str
@@ -175,8 +198,9 @@ class RecordSealer:
     def seal_body(self, body: str, *, at: datetime, retention_years: int, chance: bytes) -> SealedRecord:
         """Return the record of a body that has its salt: that of the first bytes of ``chance``."""
         id_ = record_id(at, chance[SALT_BYTES:])
-        entry = entry_of(body, at=at, retention_years=retention_years).text
-        return SealedRecord(id_, body, entry, self._macs.make(RECORD, {"id": id_, "entry": entry}))
+        keep_until = _last_day(at.date() if at.tzinfo is UTC else at.astimezone(UTC).date(), retention_years)
+        entry = _entry_text(iso(at), sha256(body.encode()).hexdigest(), keep_until)
+        return SealedRecord(id_, body, entry, self._macs.make_for_record(id_, entry))
 
 
 def record_id(at: datetime, chance: bytes) -> str:
@@ -185,6 +209,27 @@ def record_id(at: datetime, chance: bytes) -> str:
     Ids that grow with time keep the writes to the indexes over records together, as those of prompts do.
     """
     return f"{to_micros(at) // 1000:012x}{chance.hex()}"
+
+
+def _entry_text(at: str, body_sha256: str, keep_until: str) -> str:
+    return f'{{"at":"{at}","body_sha256":"{body_sha256}","keep_until":"{keep_until}","v":{ENTRY_VERSION}}}'
+
+
+@lru_cache(maxsize=64)
+def _last_day(day: date, years: int) -> str:
+    """Return the last day on which something is kept that was written on a day."""
+    return later_by_years(datetime.combine(day, time.min), years).date().isoformat()
+
+
+def _record_text(id_: str, entry: str) -> str:
+    """Return the text that the MAC of a record covers: that of ``RECORD``, put together by hand."""
+    return f'{{"kind":"record","row":{{"entry":{canonical_string(entry)},"id":{canonical_string(id_)}}}}}'
+
+
+def _hmac_states(key: bytes) -> tuple[_Hash, _Hash]:
+    """Return SHA-256 after the two blocks that a key makes of it (RFC 2104 §4), to be copied for each message."""
+    block = key.ljust(64, b"\0")
+    return sha256(bytes(byte ^ 0x36 for byte in block)), sha256(bytes(byte ^ 0x5C for byte in block))
 
 
 def _typed(value: Scalar) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from datetime import UTC, date, datetime, timedelta, timezone
 
@@ -11,19 +12,22 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.moments import from_micros
 from stepup_middleware.log.records import (
-    LARGEST_ENTRY,
+    CHANCE_BYTES,
     MAC_BYTES,
     RECORD,
     TREE_STATE,
     Entry,
+    RecordSealer,
     RowKind,
     RowMacs,
     Scalar,
     entry_of,
     read_entry,
+    salt_body,
 )
 
 MOMENTS = st.integers(0, 2**53).map(from_micros)
@@ -47,7 +51,7 @@ def test_an_entry_is_canonical_json_and_read_back(entry: Entry) -> None:
     text = entry.text
     assert rfc8785.dumps(json.loads(text)).decode() == text
     assert read_entry(text) == entry
-    assert len(text) <= LARGEST_ENTRY
+    assert len(text) <= 160
     assert entry.leaf_hash == hashlib.sha256(b"\0" + text.encode()).digest()
 
 
@@ -161,3 +165,44 @@ def test_a_ring_checks_with_all_keys_and_says_which_are_missing() -> None:
     assert both.missing(in_use) == []
     assert MACS.missing(in_use) == [before[:4]]
     assert NEW not in repr(both)
+
+
+@given(st.text(), st.text(), st.binary(max_size=40))
+def test_the_mac_of_a_record_is_that_of_its_kind(id_: str, entry: str, other: bytes) -> None:
+    values = {"id": id_, "entry": entry}
+    mac = MACS.make_for_record(id_, entry)
+    assert mac == MACS.make(RECORD, values)
+    assert mac[4:] == hmac.digest(KeyRing([NEW]).derive("row-mac")[0], RECORD.text(values).encode(), "sha256")
+    assert MACS.holds_for_record(id_, entry, mac)
+    for wrong in (other, mac[:-1], mac + b"\0", mac[:4] + other):
+        assert MACS.holds_for_record(id_, entry, wrong) is (wrong == mac) is MACS.holds(RECORD, values, wrong)
+
+
+@given(MOMENTS, st.integers(-14, 14), st.integers(1, 100), st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_sealed_record_has_the_entry_of_its_body(moment: datetime, hours: int, years: int, reason: str) -> None:
+    at = moment.astimezone(timezone(timedelta(hours=hours))) if moment > from_micros(2**50) else moment
+    event = AuditEvent(
+        at=at, name=EventName.FAILED, workspace_id="w", subject_id="s", reason=reason, retention_years=years
+    )
+    chance = bytes(range(CHANCE_BYTES))
+    sealed = RecordSealer(MACS).seal(event, chance)
+    assert sealed.body == salt_body(event.body(), chance[:16])
+    assert sealed.entry == entry_of(sealed.body, at=at, retention_years=years).text
+    assert sealed.mac == MACS.make(RECORD, {"id": sealed.id, "entry": sealed.entry})
+    assert len(sealed.id) == 32
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("2026-11-24T12:00:00Z", "2026-11-24T12:00:00.000Z"),
+        ("2026-11-24T12:00:00Z", "2026-11-24T12:00:00.000000Z"),
+        ("2026-11-24T12:00:00Z", "2026-W48-2T12:00:00.000Z"),
+        ("2036-11-24", "2036-W48-1"),
+    ],
+)
+def test_another_spelling_of_a_time_or_a_date_is_no_entry(one: str, other: str) -> None:
+    text = Entry(datetime(2026, 11, 24, 12, tzinfo=UTC), bytes(32), date(2036, 11, 24)).text
+    assert read_entry(text).text == text
+    with pytest.raises(ValueError, match="no entry"):
+        read_entry(text.replace(one, other))

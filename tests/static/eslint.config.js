@@ -2,8 +2,8 @@
 //   eslint --config tests/static/eslint.config.js static/src
 const BROWSER = [
   "AbortController", "AbortSignal", "ArrayBuffer", "Blob", "CustomEvent", "DOMException", "DOMParser", "Event", "FormData",
-  "HTMLElement", "HTMLFormElement", "Headers", "Node", "PerformanceNavigationTiming", "ProgressEvent", "PublicKeyCredential", "Request", "Response",
-  "SubmitEvent", "TextDecoder", "URL", "URLSearchParams", "Element", "atob", "btoa", "clearTimeout", "document", "history",
+  "HTMLAnchorElement", "HTMLElement", "HTMLFormElement", "HTMLScriptElement", "Headers", "Node", "PerformanceNavigationTiming", "ProgressEvent", "PublicKeyCredential", "Request", "Response",
+  "SubmitEvent", "TextDecoder", "URL", "URLSearchParams", "Element", "atob", "btoa", "clearTimeout", "document", "fetch", "history",
   "location", "navigator", "performance", "queueMicrotask", "sessionStorage", "setTimeout", "window", "XMLHttpRequest",
 ];
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.retention import CLOCKS_DIFFER
-from stepup_middleware.log.checkpoints import Checkpoint, read_checkpoint
+from stepup_middleware.log.checkpoints import Checkpoint, checkpoint_of, read_checkpoint
 from stepup_middleware.log.integrator import TreeState
 from stepup_middleware.log.merkle import HASH_BYTES
 from stepup_middleware.log.notes import NoteError, read_note
@@ -333,7 +333,7 @@ class TreeWalk:
 
 def _origin_of(text: str) -> str | None:
     try:
-        return read_checkpoint(read_note(text).text).origin
+        return checkpoint_of(text).origin
     except (NoteError, TypeError, AttributeError):
         return None
 

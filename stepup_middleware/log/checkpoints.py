@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from .merkle import HASH_BYTES, LARGEST_SIZE
-from .notes import LONGEST_NAME, NoteError, decode_base64, encode_base64
+from .notes import LONGEST_NAME, NoteError, decode_base64, encode_base64, read_note
 
 LATEST_TIME = 2**63 - 1  # seconds since 1970, what a cosignature can carry
 
@@ -51,6 +51,11 @@ def read_checkpoint(text: str) -> Checkpoint:
         raise NoteError("a checkpoint has three lines: origin, size and root")
     origin, size, root, *extensions = lines[:-1]
     return Checkpoint(origin, read_decimal(size), decode_base64(root), tuple(extensions))
+
+
+def checkpoint_of(note: str) -> Checkpoint:
+    """Parse the checkpoint that a note signs; its signatures are not verified. Raises ``NoteError``."""
+    return read_checkpoint(read_note(note).text)
 
 
 def read_decimal(text: str) -> int:

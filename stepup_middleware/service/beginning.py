@@ -7,9 +7,9 @@ from datetime import datetime
 
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.log.checkpoints import Checkpoint, read_checkpoint
+from stepup_middleware.log.checkpoints import Checkpoint, checkpoint_of
 from stepup_middleware.log.integrator import TreeState
-from stepup_middleware.log.notes import NoteError, encode_base64, read_note
+from stepup_middleware.log.notes import NoteError, encode_base64
 from stepup_middleware.stores.base import HotState
 
 from .signing import CheckpointSigner
@@ -32,7 +32,7 @@ async def begin_log(
         last = await store.records.last_checkpoint()
         if last is not None:
             notes.append(last.note)
-        signed = [(_checkpoint_of(note), note) for note in notes]
+        signed = [(_kept_checkpoint(note), note) for note in notes]
 
         def make(before: TreeState | None) -> AuditEvent:
             old = "" if before is None else before.origin
@@ -59,8 +59,8 @@ async def begin_log(
             )
 
 
-def _checkpoint_of(note: str) -> Checkpoint:
+def _kept_checkpoint(note: str) -> Checkpoint:
     try:
-        return read_checkpoint(read_note(note).text)
+        return checkpoint_of(note)
     except NoteError as error:
         raise ConfigurationError(f"one of the checkpoints that were kept is none: {error}") from None

@@ -11,8 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from stepup_middleware.log.checkpoints import Checkpoint, read_checkpoint
-from stepup_middleware.log.notes import read_note
+from stepup_middleware.log.checkpoints import checkpoint_of
 
 try:
     import fcntl
@@ -60,14 +59,14 @@ class CheckpointFile:
             return None
 
     def _keep(self, note: str) -> None:
-        new = _checkpoint_of(note)
+        new = checkpoint_of(note)
         lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if fcntl is not None:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             kept = self._read()
             if kept is not None:
-                old = _checkpoint_of(kept)
+                old = checkpoint_of(kept)
                 if old.origin == new.origin and old.size >= new.size:
                     return
                 if old.origin != new.origin:
@@ -174,7 +173,3 @@ class Handover:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks, self._keepers = [], ()
-
-
-def _checkpoint_of(note: str) -> Checkpoint:
-    return read_checkpoint(read_note(note).text)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from stepup_middleware.errors import StoreError
-from stepup_middleware.log.checkpoints import Checkpoint, read_checkpoint
+from stepup_middleware.log.checkpoints import Checkpoint, checkpoint_of, read_checkpoint
 from stepup_middleware.log.integrator import Fault
 from stepup_middleware.log.keys import SigningKey, VerifierKey, sign_checkpoint, verify_note
 from stepup_middleware.log.merkle import is_consistent
@@ -296,7 +296,7 @@ class CheckpointSigner:
     def _read_kept(self, note: str) -> Checkpoint | None:
         """Return the checkpoint of a note, None for one that is none, and for one in this log's name by another key."""
         try:
-            checkpoint = read_checkpoint(read_note(note).text)
+            checkpoint = checkpoint_of(note)
         except NoteError:
             return None
         return checkpoint if checkpoint.origin != self.keys[0].name else self._own(note)

@@ -17,7 +17,6 @@ from typing import Any
 
 from stepup_middleware import CheckpointFile, EventName, StepUp, Subject, Witness
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.log.checkpoints import Checkpoint, read_checkpoint
 from stepup_middleware.log.integrator import Fault
 from stepup_middleware.log.keys import SigningKey, VerifierKey, verify_note
 from stepup_middleware.log.notes import read_note
@@ -77,10 +76,6 @@ async def alarms(stepup: StepUp) -> list[str]:
 def signed_by(note: str, keys: Sequence[VerifierKey]) -> int:
     """Return how many of these keys signed a note."""
     return len(verify_note(read_note(note), keys))
-
-
-def checkpoint_of(note: str) -> Checkpoint:
-    return read_checkpoint(read_note(note).text)
 
 
 @dataclass

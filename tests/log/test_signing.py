@@ -20,6 +20,7 @@ import pytest
 
 from stepup_middleware import CheckpointFile, ConfigurationError, EventName, StepUp, Witness
 from stepup_middleware.cli import main
+from stepup_middleware.log.checkpoints import checkpoint_of
 from stepup_middleware.log.integrator import Fault
 from stepup_middleware.log.keys import LOG_TYPES, WITNESS_TYPES, SigningKey
 from stepup_middleware.log.merkle import is_consistent
@@ -30,7 +31,6 @@ from tests.log.signing import (
     Keeper,
     alarms,
     app,
-    checkpoint_of,
     fault_of,
     key_text,
     sign,

@@ -20,6 +20,14 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + micros * _MICROSECOND
 
 
+def time_ordered_id(moment: datetime, chance: bytes) -> str:
+    """Return an id in hexadecimal: the millisecond of a moment in 12 digits, then ``chance``.
+
+    As with RFC 9562 §5.7 (UUIDv7), ids that grow with time keep the writes to an index over them together.
+    """
+    return f"{to_micros(moment) // 1000:012x}{chance.hex()}"
+
+
 def span_micros(span: timedelta) -> int:
     """Return a span in whole microseconds."""
     return span // _MICROSECOND

@@ -11,7 +11,7 @@ from typing import Any
 from .binding import BoundRequest, Details
 from .events import AuditEvent, EventName, SubjectAt, event_by
 from .factors import EnrolledFactor, FactorKind, FactorRequirement
-from .moments import to_micros
+from .moments import time_ordered_id
 from .policy import StoredPolicy, effective_requirement
 from .purposes import FACTOR_CHANGE, Purpose
 from .subject import Subject
@@ -22,13 +22,12 @@ ONE_FLOOD_EVENT_PER = timedelta(minutes=1)  # and session, whatever the number o
 
 
 def prompt_id(now: datetime, chance: bytes) -> str:
-    """Return the id of a new prompt, in hexadecimal: the millisecond of its time in 12 digits, then ``chance``.
+    """Return the id of a new prompt, which grows with time.
 
-    As with RFC 9562 §5.7 (UUIDv7), ids that grow with time keep the writes to the indexes over prompts together: a
-    redemption in a log of millions writes next to the one before it. Hexadecimal, because no command line takes it for
-    an option.
+    So a redemption in a log of millions writes next to the one before it. Hexadecimal, because no command line takes it
+    for an option.
     """
-    return f"{to_micros(now) // 1000:012x}{chance.hex()}"
+    return time_ordered_id(now, chance)
 
 
 class PromptState(StrEnum):

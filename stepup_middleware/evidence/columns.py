@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
 from hashlib import sha256
 
 from stepup_middleware.core.events import EventName
-from stepup_middleware.core.moments import iso, to_micros
-from stepup_middleware.core.retention import later_by_years
+from stepup_middleware.core.moments import iso, time_ordered_id, to_micros
+from stepup_middleware.log.records import entry_text, last_day
 from stepup_middleware.log.stored import StoredRecord
 
 from .findings import LogFinding
@@ -27,10 +26,8 @@ def fits(row: StoredRecord) -> bool:
         fields = json.loads(body)
         at = fields["at"]
         moment = datetime.fromisoformat(at)
-        entry = (
-            f'{{"at":"{at}","body_sha256":"{sha256(body.encode()).hexdigest()}",'
-            f'"keep_until":"{_keep_until(at[:10], fields["retention_years"])}","v":1}}'
-        )
+        keep_until = last_day(moment.date(), fields["retention_years"])
+        entry = entry_text(at, sha256(body.encode()).hexdigest(), keep_until)
         token = fields["data"].get("token") if fields["event"] == EventName.ACTION_AUTHORIZED else None
         return (
             row.entry == entry
@@ -44,7 +41,7 @@ def fits(row: StoredRecord) -> bool:
             and row.factor == fields["factor_id"]
             and row.at == to_micros(moment)
             and (None if row.token is None else str(row.token)) == token
-            and row.id[:12] == f"{row.at // 1000:012x}"
+            and row.id.startswith(time_ordered_id(moment, b""))
             and len(fields) == _MEMBERS
             and iso(moment) == at
         )
@@ -83,14 +80,9 @@ def why_not(row: StoredRecord) -> Sequence[LogFinding]:
     ):
         if stored != said and not (isinstance(said, str) and stored == said.replace("\0", _REPLACED)):
             wrong(column, f"is not what the body says: {stored!r} beside {said!r}")
-    if row.id[:12] != f"{to_micros(event.at) // 1000:012x}":
+    if not row.id.startswith(time_ordered_id(event.at, b"")):
         wrong("id", "does not begin with the time of the body")
     return found
-
-
-@lru_cache(maxsize=4096)
-def _keep_until(day: str, years: int) -> str:
-    return later_by_years(datetime.fromisoformat(day), years).date().isoformat()
 
 
 def are_texts(*values: object) -> bool:

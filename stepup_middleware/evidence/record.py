@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC
 
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.sequence import read_event
-from stepup_middleware.log.records import Entry, entry_of, read_body, read_entry
+from stepup_middleware.log.records import Entry, last_day, read_body, read_entry
 
 from .report import Check, Finding
 
@@ -47,16 +47,16 @@ def read_record_at(where: str, entry_text: str, body: str) -> ReadRecord:
 def _disagreeing(where: str, entry: Entry, event: AuditRecord) -> Iterator[Finding]:
     if iso(entry.at) != iso(event.at):
         yield _wrong(Check.EVENTS, f"{where}.entry", "its at is not what the body says")
-    if entry.keep_until != _keep_until(event):
+    if entry.keep_until.isoformat() != _keep_until(event):
         yield _wrong(Check.EVENTS, f"{where}.entry", "its keep_until is not what the body says")
 
 
-def _keep_until(event: AuditRecord) -> date | None:
+def _keep_until(event: AuditRecord) -> str | None:
     """Return the last day on which an event is kept, None where its years are no number or beyond every calendar."""
     if type(event.retention_years) is not int:  # its text may have said anything
         return None
     try:
-        return entry_of("", at=event.at, retention_years=event.retention_years).keep_until
+        return last_day(event.at.astimezone(UTC).date(), event.retention_years)
     except (ValueError, OverflowError):
         return None
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stepup_middleware.core.canonical import canonical_json, canonical_string, strict_json
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.keys import KeyRing
-from stepup_middleware.core.moments import iso, to_micros
+from stepup_middleware.core.moments import iso, time_ordered_id
 from stepup_middleware.core.retention import later_by_years
 
 from .merkle import hash_leaf
@@ -53,7 +53,7 @@ class Entry:
     @property
     def text(self) -> str:
         """The entry as RFC 8785 JSON: the bytes that the leaf hash covers, about 150 of them."""
-        return _entry_text(iso(self.at), self.body_sha256.hex(), self.keep_until.isoformat())
+        return entry_text(iso(self.at), self.body_sha256.hex(), self.keep_until.isoformat())
 
     @property
     def leaf_hash(self) -> bytes:
@@ -197,27 +197,20 @@ class RecordSealer:
 
     def seal_body(self, body: str, *, at: datetime, retention_years: int, chance: bytes) -> SealedRecord:
         """Return the record of a body that has its salt: that of the first bytes of ``chance``."""
-        id_ = record_id(at, chance[SALT_BYTES:])
-        keep_until = _last_day(at.date() if at.tzinfo is UTC else at.astimezone(UTC).date(), retention_years)
-        entry = _entry_text(iso(at), sha256(body.encode()).hexdigest(), keep_until)
+        id_ = time_ordered_id(at, chance[SALT_BYTES:])
+        keep_until = last_day(at.date() if at.tzinfo is UTC else at.astimezone(UTC).date(), retention_years)
+        entry = entry_text(iso(at), sha256(body.encode()).hexdigest(), keep_until)
         return SealedRecord(id_, body, entry, self._macs.make_for_record(id_, entry))
 
 
-def record_id(at: datetime, chance: bytes) -> str:
-    """Return the id of a record, in hexadecimal: the millisecond of its time in 12 digits, then ``chance``.
-
-    Ids that grow with time keep the writes to the indexes over records together, as those of prompts do.
-    """
-    return f"{to_micros(at) // 1000:012x}{chance.hex()}"
-
-
-def _entry_text(at: str, body_sha256: str, keep_until: str) -> str:
+def entry_text(at: str, body_sha256: str, keep_until: str) -> str:
+    """Return the one text of an entry, whose three values are texts already."""
     return f'{{"at":"{at}","body_sha256":"{body_sha256}","keep_until":"{keep_until}","v":{ENTRY_VERSION}}}'
 
 
 @lru_cache(maxsize=64)
-def _last_day(day: date, years: int) -> str:
-    """Return the last day on which something is kept that was written on a day."""
+def last_day(day: date, years: int) -> str:
+    """Return the last day, in text, on which something is kept that was written on a day (UTC)."""
     return later_by_years(datetime.combine(day, time.min), years).date().isoformat()
 
 

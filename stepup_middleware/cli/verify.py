@@ -71,7 +71,7 @@ def _verify_bundle(options: argparse.Namespace) -> int:
 
 
 def _read_bundle(path: Path) -> object:
-    """Return the bundle as a JSON value. What is not JSON comes out as text, which no bundle is."""
+    """Return the bundle as a JSON value. A text that is not JSON is returned as it is, and is no bundle."""
     if str(path) == "-":
         raw = sys.stdin.buffer.read(LARGEST_BUNDLE + 1)
     else:

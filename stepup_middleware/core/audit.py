@@ -67,7 +67,7 @@ def read_record(
     log: int | None = None,
     index: int | None = None,
 ) -> AuditRecord:
-    """Return the record of a body, or of the text of an event. What it says is read from there and nowhere else.
+    """Return the record of a body, or of the text of an event. Its fields are read from there and nowhere else.
 
     Raises ``ValueError`` or ``KeyError`` when the text is no event.
     """

@@ -1,7 +1,7 @@
 """From one log to the next: the first leaf of a new log commits to what was known of the one before.
 
-A new log is begun where the old one cannot be signed any more: a restored backup, a failover that lost its end. What
-was signed of the old one and is not there is a gap, which is named; what contradicts it is a fork.
+A new log is begun where the old one cannot be signed any more: a restored backup, a failover that lost its end. Leaves
+that were signed in the old one and are not there are a gap, which is named; a contradiction is a fork.
 """
 
 from __future__ import annotations

@@ -47,9 +47,8 @@ class EvidenceService:
     async def bundle(self, workspace_id: str | None, prompt_id: str) -> dict[str, Any] | None:
         """Return the evidence of a step-up, a JSON value; None when the workspace has none of that id.
 
-        ``workspace_id`` None takes the workspace that the prompt belongs to. What others did with the same prompt in
-        another workspace stays out. Raises ``EvidenceError`` where no signed checkpoint has all its records, and
-        ``StoreError``.
+        ``workspace_id`` None takes the workspace that the prompt belongs to. Events of the same prompt in another
+        workspace stay out. Raises ``EvidenceError`` where no signed checkpoint has all its records, and ``StoreError``.
         """
         made = await self.make(workspace_id, prompt_id)
         return None if made is None else made.as_dict()

@@ -137,8 +137,9 @@ class _Keeper:
 class Handover:
     """Every sink of ``on_checkpoint``, each with a task of its own.
 
-    A sink gets each checkpoint at least once, and after a time in which it took none the newest alone. What was not
-    taken when the process ended is handed over by the next one: it begins with the last checkpoint of the store.
+    A sink gets each checkpoint at least once, and after a time in which it took none the newest alone. A checkpoint
+    that was not taken when the process ended is handed over by the next one: it begins with the last checkpoint of the
+    store.
     """
 
     def __init__(self, sinks: Sequence[CheckpointSink]) -> None:

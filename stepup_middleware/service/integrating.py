@@ -89,7 +89,7 @@ class Integration:
     async def check(self) -> Fault | None:
         """Look whether the tree that the database has now is the one that was seen, grown. Raises ``StoreError``.
 
-        What a step looks at first, for a moment in which there is nothing to write.
+        A step looks at this first; here it is for a moment in which there is nothing to write.
         """
         async with self._lock:
             return await self._check()

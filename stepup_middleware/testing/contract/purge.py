@@ -31,7 +31,7 @@ LONG_AGO = datetime(2013, 5, 7, 12, 0, tzinfo=UTC)
 
 
 async def purge_at(store: HotState, now: datetime, limit: int = 1000) -> Purged:
-    """Purge at a moment for which a person vouches, with all records in the tree and one of that very moment."""
+    """Purge at a moment that a person confirmed, with all records in the tree and one of that very moment."""
     await store.records.append([event(at=now, reason="now", retention_years=100)])
     await integrate(store)
     return await store.records.purge(now=now, limit=limit, clock_confirmed=True)

@@ -20,9 +20,9 @@ from stepup_middleware.log.tiles import TileError, prove_inclusion
 from stepup_middleware.stores.records import AuditLog
 
 from .assertions import signature_holds
+from .audit import batches
 from .signing import CheckpointSigner
 
-_BATCH = 500
 _PATIENCE_SECONDS = 2.0  # for the leaf of a record that was written just now: it has one within 250 ms
 _LOOK_SECONDS = 0.05
 
@@ -87,13 +87,7 @@ class EvidenceService:
         return await self._all(workspace_id, AuditFilter(prompt=prompt_id)) if prompt_id else []
 
     async def _all(self, workspace_id: str | None, wanted: AuditFilter) -> list[AuditRecord]:
-        found: list[AuditRecord] = []
-        while True:
-            after = found[-1].seq if found else 0
-            batch = await self._store.audit_after(workspace_id, wanted, after=after, limit=_BATCH)
-            found += batch
-            if len(batch) < _BATCH:
-                return found
+        return [record async for batch in batches(self._store, workspace_id, wanted) for record in batch]
 
     async def _enrolment(self, events: Sequence[AuditRecord]) -> AuditRecord | None:
         verified = next((record for record in events if record.event is EventName.VERIFIED), None)

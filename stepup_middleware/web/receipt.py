@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from stepup_middleware.core.canonical import strict_json
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.purposes import FACTOR_CHANGE
@@ -67,7 +65,7 @@ async def receipt_view(
     else:
         why = ""
     # its signatures take a while: too long for the event loop
-    report = None if made is None else await asyncio.to_thread(evidence.judge, strict_json(json.dumps(made.as_dict())))
+    report = None if made is None else await asyncio.to_thread(evidence.judge, made.as_dict())
     verdict = EvidenceVerdict.NOT_VERIFIABLE if report is None else report.verdict
     checkpoint = None if made is None else _shown(made.note, evidence.own_trust.log_keys)
     by_name = {record.event: record for record in reversed(events)}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from stepup_middleware.core.audit import AuditFilter, AuditPage
-from stepup_middleware.core.events import AuditRecord, EventName, Outcome, Severity
+from stepup_middleware.core.events import AuditRecord, Outcome, Severity
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.stores.records import Records
 
@@ -103,7 +103,4 @@ class AuditSearcher:
         )
 
     async def _read(self, workspace_id: str, wanted: AuditSearch, before: int | None) -> AuditPage:
-        by_index = wanted.filter
-        if wanted.severity is Severity.CRITICAL and by_index.event is None:
-            by_index = replace(by_index, event=EventName.REUSED)  # the one that is
-        return await self._store.audit_page(workspace_id, by_index, before=before, limit=_BATCH)
+        return await self._store.audit_page(workspace_id, wanted.filter, before=before, limit=_BATCH)

@@ -80,6 +80,16 @@ async def test_a_search_finds_what_a_plain_read_would_and_counts_it(house: House
     }
 
 
+async def test_a_search_for_what_is_critical_finds_every_event_that_is(house: House) -> None:
+    critical = [name for name in EventName if name.severity is Severity.CRITICAL]
+    assert len(critical) > 1
+    await house.store.records.append(
+        [AuditEvent(at=house.clock(), name=name, workspace_id="axis", subject_id="u1") for name in EventName]
+    )
+    found = await all_pages(house, AuditSearch(severity=Severity.CRITICAL))
+    assert sorted(each.event for each in found) == sorted(critical)
+
+
 async def test_what_is_rare_in_a_long_log_is_looked_for_a_part_at_a_time(house: House) -> None:
     log = events(house, 2 * MOST_LOOKED_AT)
     rare = replace(log[1], prompt_id="f" * 44)

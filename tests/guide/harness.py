@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -81,25 +81,24 @@ async def running(page: str, folder: Path) -> AsyncIterator[Ran]:
     namespace = ModuleType(page)  # a real one: some frameworks look up where a function was defined
     ran = Ran(page=page, folder=folder, names=vars(namespace))
     sys.modules[page] = namespace
-    before, path = Path.cwd(), list(sys.path)
-    os.chdir(folder)
-    sys.path.insert(0, str(folder))
-    try:
-        if not (folder / "secret.key").exists():
-            (folder / "secret.key").write_text(KEY, encoding="utf-8")
-        for block in blocks_of("start"):
-            if block.name == "main.py":
-                (folder / "main.py").write_text(block.text, encoding="utf-8")
-        for block in blocks_of(page):
-            await _run(block, ran)
-        yield ran
-    finally:
-        sys.path[:] = path
-        os.chdir(before)
-        for module in _modules_in(folder):
-            await _close(vars(sys.modules.pop(module)))
-        await _close(ran.names)
-        sys.modules.pop(page, None)
+    path = list(sys.path)
+    with chdir(folder):  # also while it is closed: the last checkpoint is written there
+        sys.path.insert(0, str(folder))
+        try:
+            if not (folder / "secret.key").exists():
+                (folder / "secret.key").write_text(KEY, encoding="utf-8")
+            for block in blocks_of("start"):
+                if block.name == "main.py":
+                    (folder / "main.py").write_text(block.text, encoding="utf-8")
+            for block in blocks_of(page):
+                await _run(block, ran)
+            yield ran
+        finally:
+            sys.path[:] = path
+            for module in _modules_in(folder):
+                await _close(vars(sys.modules.pop(module)))
+            await _close(ran.names)
+            sys.modules.pop(page, None)
 
 
 async def _run(block: Block, ran: Ran) -> None:

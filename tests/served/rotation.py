@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
 
 from .app import lines_of
-from .processes import Person, Server, uvicorn
+from .processes import ROOT, Person, Server, uvicorn
 
 NODES = 3
 PEOPLE = 5
@@ -77,6 +78,14 @@ class Cluster:
             leaving.terminate()
             await leaving.stopped()
             self.figures.restarts += 1
+
+    async def reencrypt(self, keys: Sequence[str]) -> None:
+        """Put all that is kept under the first key, as an operator does while the nodes serve."""
+        environment = {"SERVED_FOLDER": str(self._folder), "SERVED_KEYS": ",".join(keys)}
+        command = (sys.executable, "-m", "stepup_middleware", "reencrypt", "tests.served.app:make")
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **environment})
+        if await process.wait() != 0:
+            raise RuntimeError("what is kept was not put under the first key")
 
     async def post(self, person: Person, path: str, **request: object) -> httpx2.Response:
         """Send a request to the next node that takes it."""
@@ -132,6 +141,7 @@ async def rotated(folder: Path) -> Figures:
         try:
             await cluster.roll([old, new])  # every node learns the new key before any signs with it
             await cluster.roll([new, old])
+            await cluster.reencrypt([new, old])
             # what was signed with the old key has been used when everybody has stepped up twice more; a token
             # that is not used expires within five minutes
             wanted = figures.step_ups + 3 * PEOPLE

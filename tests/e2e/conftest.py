@@ -176,14 +176,7 @@ class Person:
     async def enrol_totp(self) -> str:
         """Enrol an authenticator app on the factors page, and return its secret."""
         await self.go("/stepup/factors")
-        await self.page.get_by_role("button", name="Add authenticator app").click()
-        shown = self.page.locator("[data-stepup-secret]")
-        await expect(shown).not_to_be_empty()
-        secret = "".join((await shown.inner_text()).split())
-        await self.page.get_by_label("Code from the app").fill(totp_now(secret))
-        await self.page.get_by_role("button", name="Confirm").click()
-        await expect(self.page.locator("[data-stepup-factor]")).to_have_count(1)
-        return secret
+        return await add_app(self.page)
 
     @property
     def dialog(self) -> Any:
@@ -197,6 +190,32 @@ def totp_now(secret: str, *, steps: int = 0) -> str:
     import pyotp
 
     return pyotp.TOTP(secret).at(int(time.time()) + 30 * steps)
+
+
+async def add_app(page: Page, *, factors: int = 1) -> str:
+    """Add an authenticator app, from where the factors are shown; return its secret once so many ``factors`` are."""
+    await page.get_by_role("button", name="Add authenticator app").click()
+    return await confirm_app(page, factors=factors)
+
+
+async def confirm_app(page: Page, *, factors: int = 1) -> str:
+    """Confirm the authenticator app whose secret is shown, or about to be."""
+    shown = page.locator("[data-stepup-secret]")
+    await expect(shown).not_to_be_empty()
+    secret = "".join((await shown.inner_text()).split())
+    await page.get_by_label("Code from the app").fill(totp_now(secret))
+    await page.get_by_role("button", name="Confirm").click()
+    await expect(page.locator("[data-stepup-factor]")).to_have_count(factors)
+    return secret
+
+
+async def add_factor(page: Page, kind: str) -> str:
+    """Add a passkey or an authenticator app where the factors are shown; return the secret of the latter."""
+    if kind == "totp":
+        return await add_app(page)
+    await page.get_by_role("button", name="Add passkey").click()
+    await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
+    return ""
 
 
 async def open_person(browser: Browser, demo: Demo, **options: Any) -> Person:

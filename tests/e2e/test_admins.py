@@ -23,7 +23,7 @@ from tests.guide.harness import serving
 from tests.guide.person import plug_in_passkey
 from tests.machine import free_port
 
-from .conftest import totp_now
+from .conftest import add_factor, totp_now
 from .site import use_passkey
 
 
@@ -87,6 +87,7 @@ def starlette_admin_app(engine: Engine, stepup: StepUp, folder: Path) -> tuple[A
 async def delete_in_sqladmin(page: Page, url: str) -> None:
     await page.goto(f"{url}/admin/grant/details/1")
     await page.get_by_text("Delete", exact=True).first.click()
+    await expect(page.locator("#modal-delete-text")).to_contain_text("permanently delete")  # it knows its address
     await page.locator("#modal-delete-button").click()
 
 
@@ -123,17 +124,7 @@ async def served(make: Callable[..., tuple[Any, list[Rule]]], engine: Engine, fo
 async def enrolled(page: Page, url: str, kind: str) -> str:
     """Enrol on the library's page; return the secret of an authenticator app."""
     await page.goto(f"{url}/stepup/factors")
-    if kind == "passkey":
-        await page.get_by_role("button", name="Add passkey").click()
-    else:
-        await page.get_by_role("button", name="Add authenticator app").click()
-        shown = page.locator("[data-stepup-secret]")
-        await expect(shown).not_to_be_empty()
-        secret = "".join((await shown.inner_text()).split())
-        await page.get_by_label("Code from the app").fill(totp_now(secret))
-        await page.get_by_role("button", name="Confirm").click()
-    await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
-    return "" if kind == "passkey" else secret
+    return await add_factor(page, kind)
 
 
 async def answered(page: Page, kind: str, secret: str) -> None:

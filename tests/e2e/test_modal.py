@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
-from .conftest import totp_now
+from .conftest import confirm_app, totp_now
 from .site import Site, requester, small_site, use_passkey
 
 SIZES = [
@@ -64,12 +64,7 @@ async def ready(browser: Browser, folder: Path, **options: Any) -> AsyncIterator
         await page.goto(f"{site.url}/stepup/factors")
         await page.get_by_role("button", name="Add authenticator app").click()
         await page.locator("dialog[open]").get_by_role("button", name="Use passkey").click()
-        shown = page.locator("[data-stepup-secret]")
-        await expect(shown).not_to_be_empty()
-        secret = "".join((await shown.inner_text()).split())
-        await page.get_by_label("Code from the app").fill(totp_now(secret))
-        await page.get_by_role("button", name="Confirm").click()
-        await expect(page.locator("[data-stepup-factor]")).to_have_count(2)
+        secret = await confirm_app(page, factors=2)
         await page.goto(site.url)
         yield site, page, secret
 

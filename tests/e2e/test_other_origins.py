@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.guide.person import plug_in_passkey
 
-from .conftest import totp_now
+from .conftest import add_app, totp_now
 from .origins import Origins, origins
 from .site import use_passkey
 
@@ -78,13 +78,7 @@ async def test_an_authenticator_app_is_added_in_the_apps_own_page_and_serves(bro
     async with origins(tmp_path) as site:
         page = await open_page(browser, site, "apart", bearer=True)
         await mount(page, site, bearer=True)
-        await page.get_by_role("button", name="Add authenticator app").click()
-        shown = page.locator("[data-stepup-secret]")
-        await expect(shown).not_to_be_empty()
-        secret = "".join((await shown.inner_text()).split())
-        await page.get_by_label("Code from the app").fill(totp_now(secret))
-        await page.get_by_role("button", name="Confirm").click()
-        await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
+        secret = await add_app(page)
         await page.get_by_role("button", name="Rename").click()
         await page.get_by_label("New name").fill("Phone")
         await page.get_by_role("button", name="Save").click()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, requires_step_up
 from stepup_middleware.stores.sqlite import SQLiteStore
-from tests.e2e.conftest import totp_now
+from tests.e2e.conftest import add_factor, totp_now
 from tests.e2e.origins import identify
 from tests.e2e.site import use_passkey
 from tests.guide.harness import serving
@@ -78,22 +78,6 @@ async def served(built: Built, folder: Path, *, bearer: bool) -> AsyncIterator[S
         yield site
 
 
-async def enrolled(page: Page, kind: str) -> str:
-    """Enrol in the app's own page; return the secret of an authenticator app."""
-    if kind == "passkey":
-        await page.get_by_role("button", name="Add passkey").click()
-        await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
-        return ""
-    await page.get_by_role("button", name="Add authenticator app").click()
-    shown = page.locator("[data-stepup-secret]")
-    await expect(shown).not_to_be_empty()
-    secret = "".join((await shown.inner_text()).split())
-    await page.get_by_label("Code from the app").fill(totp_now(secret))
-    await page.get_by_role("button", name="Confirm").click()
-    await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
-    return secret
-
-
 @pytest.mark.parametrize("kind", ["passkey", "totp"])
 @pytest.mark.parametrize("bearer", [True, False], ids=["bearer, another origin", "cookies, same origin"])
 async def test_axios_in_react_steps_up_and_is_refused_a_replay(
@@ -104,7 +88,7 @@ async def test_axios_in_react_steps_up_and_is_refused_a_replay(
         page = await context.new_page()
         await plug_in_passkey(page)
         await page.goto(site.page if bearer else f"{site.api}/sign-in")
-        secret = await enrolled(page, kind)
+        secret = await add_factor(page, kind)
         sent: list[tuple[str, dict[str, str]]] = []
         page.on("request", lambda request: sent.append((request.url, request.headers)))
         await page.get_by_role("button", name="Rotate").click()
@@ -136,7 +120,7 @@ async def test_a_cancelled_question_is_no_401_to_the_app(built: Built, browser: 
         page = await context.new_page()
         await plug_in_passkey(page)
         await page.goto(site.page)
-        await enrolled(page, "passkey")
+        await add_factor(page, "passkey")
         await page.get_by_role("button", name="Rotate").click()
         await page.locator("dialog[open]").get_by_role("button", name="Cancel").click()
         await expect(page.locator("#said")).to_have_text("Request aborted")

@@ -10,6 +10,7 @@ from tests import catalogue
 
 FINISHED = "TPOWRCHIFEDKYASXBNQGLJUMZV"
 OWN = "BNQGLJUMZV"  # sections of this project, which are in no other list
+OWN_CASES = ("A20", "A21")  # in sections that another list has, too
 
 
 def test_each_case_of_a_finished_section_is_named_by_a_test() -> None:
@@ -42,7 +43,8 @@ def test_the_list_has_the_cases_of_the_catalogue() -> None:
     ids = catalogue.published()
     if ids is None:
         pytest.skip(f"{catalogue.SHARED.name} is not beside this checkout")
-    assert [case.id for case in catalogue.listed() if case.section not in OWN] == ids
+    listed = [case.id for case in catalogue.listed() if case.section not in OWN]
+    assert [id_ for id_ in listed if id_ not in OWN_CASES] == ids
 
 
 def test_a_case_counts_as_named_only_by_a_comment_of_a_test() -> None:

@@ -13,7 +13,6 @@ from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.log.tiles import read_root
 from stepup_middleware.stores.records import AuditLog
 from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
-from stepup_middleware.testing.contract.tree import integrate
 from stepup_middleware.testing.contract.values import MACS, NOW, event
 from tests.evidence.support import person, run, transmit
 from tests.support import house_in
@@ -28,7 +27,7 @@ async def sealed_copy(folder: Path) -> Path:
     """Play a step-up and return a copy of the database alone, which nobody may write to."""
     async with house_in(folder) as house:
         await transmit(await person(house, "ada", "passkey"), "passkey")
-        await integrate(house.store)
+        await house.stepup._parts.integration.catch_up()
     target = folder / "sealed"
     target.mkdir()
     shutil.copyfile(folder / "stepup.db", target / "stepup.db")
@@ -76,7 +75,7 @@ async def test_the_log_of_a_running_app_is_read_while_it_grows(tmp_path: Path) -
             counts = []
             for _ in range(2):
                 await transmit(ada, "passkey")
-                await integrate(house.store)
+                await house.stepup._parts.integration.catch_up()
                 counts.append(await read_through(log))
             assert counts[1] == counts[0] + 4
 

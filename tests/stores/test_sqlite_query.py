@@ -31,7 +31,7 @@ def log_of(count: int, chance: Random) -> list[AuditEvent]:
             subject_id=chance.choices(("x", "y"), (99, 1))[0],
             purpose=chance.choice(("", "a", "b", "c")),
             prompt_id=chance.choice(("", *(f"p{one}" for one in range(count // 4)))),
-            outcome=chance.choices((None, *Outcome), (96, 1, 1, 1, 1))[0],
+            outcome=chance.choices((None, *Outcome), (95, 1, 1, 1, 1, 1))[0],
         )
         for number in range(count)
     ]

@@ -31,7 +31,7 @@ async def links(
     ``firsts`` are the records of the first leaves, ``tiles`` lead to those of each log; both by number.
     """
     numbers = sorted(walks)
-    for old, new in zip(numbers, [*numbers[1:], None], strict=True):
+    for old, new in zip(numbers, [*numbers[1:], None], strict=False):  # without a log, None has nothing before it
         signed: Checkpoint | None = None
         if new is not None:
             where = f"log {new} leaf 0"

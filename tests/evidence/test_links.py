@@ -107,3 +107,7 @@ async def test_a_new_log_says_what_it_goes_on_from() -> None:
     for previous in (None, says(size="3"), {"origin": OLD}):
         (finding,) = await found(previous)
         assert finding.problem == "does not say which log it goes on from"
+
+
+async def test_a_database_in_which_no_log_was_begun_has_nothing_to_link() -> None:
+    assert [finding async for finding in links({}, {}, {}, TRUST)] == []

@@ -190,10 +190,10 @@ class StepUp:
         await self._parts.store.start()
         try:
             await self._parts.check_keys()
+            await self._parts.spool.start()
         except BaseException:
             await self._parts.store.close()
             raise
-        await self._parts.spool.start()
         self._parts.dispatcher.start()
         signer = self._parts.signer
         self._parts.integration.start(None if signer is None else signer.compare)

@@ -20,6 +20,7 @@ from .wire import Multipart, Wire, scope_of
 
 VARIANTS = 8  # of one honest request
 MOST_DIFFERENCES = 20  # then the rest is not looked for
+MOST_REFUSED = 200  # requests at the beginning: an app in which none of them runs compares nothing
 MOST_TRIES = 12  # pairs for each that has to be counted as one request
 
 
@@ -132,6 +133,10 @@ class Comparison:
             while report.collided < pairs and report.pairs < pairs * MOST_TRIES:
                 await self.group(group)
                 group += 1
+                if group == MOST_REFUSED and report.ran == 0:
+                    raise RuntimeError(
+                        f"none of {report.requests} requests ran in {report.framework}: nothing is compared"
+                    )
                 if len(report.differences) >= MOST_DIFFERENCES:
                     break
         report.seconds = loop.time() - began

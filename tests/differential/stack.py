@@ -21,6 +21,7 @@ from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
+from stepup_middleware.log.integrator import SeenTree, Step, TreeState
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.frameworks.site import life
 
@@ -174,6 +175,26 @@ class NotingStore(SQLiteStore):
 
     async def close(self) -> None:
         """End."""
+
+    async def mac_keys(self) -> tuple[bytes, ...]:
+        """There is no row that has a MAC."""
+        return ()
+
+    async def trees(self) -> tuple[TreeState, ...]:
+        """No log was begun."""
+        return ()
+
+    async def integrate(self, *, origin: str, seen: SeenTree, limit: int = 0) -> tuple[Step, SeenTree]:
+        """Nothing waits for its leaf."""
+        return Step(), seen
+
+    async def last_seq(self) -> int:
+        """Nothing was written."""
+        return 0
+
+    async def wait_for_audit(self, after: int, *, seconds: float) -> None:
+        """Nothing will be."""
+        await asyncio.sleep(seconds)
 
     async def append(self, events: Any) -> None:
         """Keep nothing."""

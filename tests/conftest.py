@@ -1,4 +1,4 @@
-"""What holds for every test: no stop-watch for generated examples, what is quick, and who runs beside whom."""
+"""What holds for every test: no stop-watch for examples and stores, what is quick, and who runs beside whom."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from .patience import be_patient
+
 settings.register_profile("house", deadline=None, print_blob=True)  # the machine may be busy
 settings.register_profile("thorough", parent=settings.get_profile("house"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
+be_patient()
 
 TESTS = Path(__file__).parent
 QUICK = ("ceremonies", "core", "log", "web")  # without a server, a browser or a process: under a minute for all

@@ -9,6 +9,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from demo_app.__main__ import main
+from tests.patience import be_patient
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__, "stepup_middleware.service.wiring", "stepup_middleware.web.routes"])
@@ -24,4 +25,5 @@ def _run(arguments: list[str], log: Path) -> None:
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
     sys.argv = ["demo_app", *arguments]
+    be_patient()
     main()

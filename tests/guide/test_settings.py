@@ -13,6 +13,7 @@ from demo_app.guide_pages import FOLDER
 from stepup_middleware import AttemptLimit, ClusterRule, StepUp, Subject
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
+from tests.patience import USUAL
 
 from .harness import Ran
 
@@ -45,7 +46,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
     assert shown["open_prompts_per_session"] == str(OPEN_PROMPTS_PER_SESSION)
     assert (AttemptLimit().failures, AttemptLimit().pause) == (5, timedelta(minutes=1))
     assert (ClusterRule().failures, ClusterRule().within) == (5, timedelta(minutes=10))
-    assert parameters["store_timeout"].default == timedelta(seconds=1.5)
+    assert USUAL["StepUp.store_timeout"] == timedelta(seconds=1.5)
     for name in (
         "client_address",
         "home_url",

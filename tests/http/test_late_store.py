@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
@@ -14,9 +13,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from stepup_middleware import EventName, StepUp
+from stepup_middleware import EventName
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.stores.sqlite import SQLiteStore
+from tests.patience import USUAL
 from tests.support import ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
 SHORT = timedelta(seconds=1.5)
@@ -145,8 +145,7 @@ async def test_the_health_answer_tells_a_late_store_from_one_that_answers(tmp_pa
 
 
 def test_a_request_waits_less_than_two_seconds_unless_somebody_says_otherwise() -> None:
-    usual = inspect.signature(StepUp).parameters["store_timeout"].default
-    assert timedelta(0) < usual < timedelta(seconds=2)
+    assert timedelta(0) < USUAL["StepUp.store_timeout"] < timedelta(seconds=2)
 
 
 @pytest.mark.parametrize("seconds", [0, -1])

@@ -230,5 +230,6 @@ CREATE TABLE IF NOT EXISTS audit_export (
     events      INTEGER NOT NULL DEFAULT 0,
     first       INTEGER NOT NULL DEFAULT 0,
     position    INTEGER NOT NULL DEFAULT 0,
-    last        INTEGER NOT NULL
+    last        INTEGER NOT NULL,
+    manifest    TEXT
 ) STRICT;

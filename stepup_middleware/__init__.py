@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from stepup_middleware.rules import Rule
     from stepup_middleware.service.alerts import ReplayAlert
     from stepup_middleware.service.audit_search import AuditSearch, AuditTotals
+    from stepup_middleware.service.exporting import LogExport
     from stepup_middleware.service.handover import CheckpointFile
     from stepup_middleware.service.log_settings import new_log_key
     from stepup_middleware.service.signing import LogStatus
@@ -65,6 +66,7 @@ __all__ = [
     "FactorKind",
     "FactorRequirement",
     "FailureCluster",
+    "LogExport",
     "LogStatus",
     "NotPermitted",
     "Outcome",
@@ -108,6 +110,7 @@ _HOMES = {
     "EventCounts": "core.audit",
     "EventName": "core.events",
     "FailureCluster": "core.clusters",
+    "LogExport": "service.exporting",
     "LogStatus": "service.signing",
     "Outcome": "core.events",
     "PurposePolicy": "core.policy",

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from demo_app.accounts import WORKSPACE
-from demo_app.areas.audit_exports import FORMATS, recent
+from demo_app.areas.audit_exports import LABELS, recent
 from demo_app.audit_filters import audit_search, chosen
 from demo_app.axis import admin_of, axis_of
 from demo_app.pages import page
@@ -78,7 +78,7 @@ async def _show(
         purposes=[(purpose.id, purpose.title) for purpose in PLATFORM_PURPOSES],
         people=[(account_id, name) for account_id, _, name, _ in ACCOUNTS],
         continued="before" in request.query_params,
-        formats=[(name, form.label) for name, form in FORMATS.items()],
+        formats=list(LABELS.items()),
         exports=await recent(axis_of(request.scope)),
     )
 

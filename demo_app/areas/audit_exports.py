@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
@@ -21,54 +20,16 @@ from demo_app.audit_filters import audit_search, chosen
 from demo_app.axis import ADMINS_ONLY, Actor, Axis, actor_of, admin_of, axis_of
 from demo_app.db import Row
 from demo_app.pages import fragment
-from stepup_middleware import AuditRecord, AuditSearch, requires_step_up
-from stepup_middleware.exports import CSV_COLUMNS, csv_line, csv_row, ocsf_event, record_as_dict
+from stepup_middleware import AuditSearch, LogExport, requires_step_up
+from stepup_middleware.exports import ExportFormat
 
 PRODUCT = "AxisSynapse"
 _SHOWN = 5  # exports
-_BATCH = 200  # lines that are sent at once
 _NOTED_SECONDS = 0.5  # how often a running export says how far it has come
 _SILENT = timedelta(seconds=15)  # an export that has not said so for this long has stopped
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """A format of the export: how a person reads it, the file's ending and type, its head and each record's line."""
-
-    label: str
-    ending: str
-    media_type: str
-    head: str
-    line: Callable[[AuditRecord], str]
-
-
-def _json_line(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
-
-
-FORMATS = {
-    "csv": Format(
-        label="CSV",
-        ending="csv",
-        media_type="text/csv; charset=utf-8",
-        head=csv_line(CSV_COLUMNS),
-        line=lambda record: csv_line(csv_row(record)),
-    ),
-    "ndjson": Format(
-        label="NDJSON",
-        ending="ndjson",
-        media_type="application/x-ndjson",
-        head="",
-        line=lambda record: _json_line(record_as_dict(record)),
-    ),
-    "ocsf": Format(
-        label="OCSF",
-        ending="ocsf.ndjson",
-        media_type="application/x-ndjson",
-        head="",
-        line=lambda record: _json_line(ocsf_event(record, product=PRODUCT)),
-    ),
-}
+LABELS = {ExportFormat.CSV: "CSV", ExportFormat.NDJSON: "NDJSON", ExportFormat.OCSF: "OCSF"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +60,11 @@ def _progress(row: Row, now: datetime) -> Progress:
     return Progress(row=row, state="stopped" if silent else "running", percent=min(99, percent))
 
 
-def _wish(query: QueryParams) -> tuple[Format, AuditSearch, str]:
-    form = FORMATS.get(query.get("format", "csv"))
-    if form is None:
-        raise HTTPException(422, "The log is exported as csv, ndjson or ocsf.")
+def _wish(query: QueryParams) -> tuple[ExportFormat, AuditSearch, str]:
+    try:
+        form = ExportFormat(query.get("format", "csv"))
+    except ValueError:
+        raise HTTPException(422, "The log is exported as csv, ndjson or ocsf.") from None
     wanted = chosen(query)
     try:
         wish = audit_search(wanted)
@@ -120,7 +82,7 @@ async def export_details(scope: Scope) -> list[tuple[str, str]]:
     if subject is None or not subject.is_admin:
         raise HTTPException(403, ADMINS_ONLY)
     form, _, which = _wish(QueryParams(scope["query_string"]))
-    return [("Format", form.label), ("Events", which)]
+    return [("Format", LABELS[form]), ("Events", which)]
 
 
 @requires_step_up("audit_log_export", details=export_details)
@@ -129,57 +91,67 @@ async def export(request: Request) -> Response:
     form, wish, which = _wish(request.query_params)
     axis = axis_of(request.scope)
     job = await _begin(axis, await actor_of(request), form, wish, which)
+    made = axis.stepup.audit.export(WORKSPACE, wish, form=form, product=PRODUCT)
     headers = {"content-disposition": f'attachment; filename="audit-log.{form.ending}"'}
-    return StreamingResponse(_lines(axis, job, form, wish), media_type=form.media_type, headers=headers)
+    return StreamingResponse(_parts(axis, job, made), media_type=form.media_type, headers=headers)
 
 
-async def _begin(axis: Axis, actor: Actor, form: Format, wish: AuditSearch, which: str) -> int:
+async def _begin(axis: Axis, actor: Actor, form: ExportFormat, wish: AuditSearch, which: str) -> int:
     newest = await axis.stepup.audit.page(WORKSPACE, wish.filter, limit=1)
     async with axis.database.write() as change:
         row = await change.one(
             "INSERT INTO audit_export (account_id, format, wanted, started_at, updated_at, last)"
             " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
             actor.account_id,
-            form.label,
+            LABELS[form],
             which,
             actor.at.isoformat(),
             actor.at.isoformat(),
             newest.events[0].seq if newest.events else 0,
         )
-        await actor.note(change, f"Audit log exported as {form.label}, events: {which}.")
+        await actor.note(change, f"Audit log exported as {LABELS[form]}, events: {which}.")
     return int(row["id"]) if row is not None else 0
 
 
-async def _lines(axis: Axis, job: int, form: Format, wish: AuditSearch) -> AsyncIterator[str]:
+async def _parts(axis: Axis, job: int, made: LogExport) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
-    lines, events, first, position, noted = [form.head], 0, 0, 0, loop.time()
-    async for record in axis.stepup.audit.stream(WORKSPACE, wish.filter):
-        if not wish.admits(record):
-            continue
-        lines.append(form.line(record))
-        events, first, position = events + 1, first or record.seq, record.seq
-        if len(lines) >= _BATCH:
-            yield "".join(lines)
-            lines.clear()
-            if loop.time() - noted >= _NOTED_SECONDS:
-                noted = loop.time()
-                await _note(axis, job, events, first, position, finished=False)
-    yield "".join(lines)
-    await _note(axis, job, events, first, position, finished=True)
+    noted = loop.time()
+    async for part in made:
+        yield part
+        if loop.time() - noted >= _NOTED_SECONDS:
+            noted = loop.time()
+            await _note(axis, job, made, None)
+    manifest = await made.manifest()
+    await _note(axis, job, made, json.dumps(manifest.as_dict(), ensure_ascii=False, indent=1))
 
 
-async def _note(axis: Axis, job: int, events: int, first: int, position: int, *, finished: bool) -> None:
+async def _note(axis: Axis, job: int, made: LogExport, manifest: str | None) -> None:
     now = axis.clock().isoformat()
     async with axis.database.write() as change:
         await change.run(
-            "UPDATE audit_export SET updated_at = ?, finished_at = ?, events = ?, first = ?, position = ? WHERE id = ?",
+            "UPDATE audit_export SET updated_at = ?, finished_at = ?, events = ?, first = ?, position = ?, manifest = ?"
+            " WHERE id = ?",
             now,
-            now if finished else None,
-            events,
-            first,
-            position,
+            None if manifest is None else now,
+            made.records,
+            made.first_seq,
+            made.seq,
+            manifest,
             job,
         )
+
+
+async def manifest(request: Request) -> Response:
+    """Return the manifest of an export, as a file beside that of the export."""
+    await admin_of(request)
+    row = await axis_of(request.scope).database.one(
+        "SELECT format, manifest FROM audit_export WHERE id = ?", request.path_params["export"]
+    )
+    if row is None or row["manifest"] is None:
+        raise HTTPException(404, "There is no such export, or it has not ended.")
+    form = next(form for form, label in LABELS.items() if label == row["format"])
+    headers = {"content-disposition": f'attachment; filename="audit-log.{form.ending}.manifest.json"'}
+    return Response(row["manifest"], media_type="application/json", headers=headers)
 
 
 async def progress(request: Request) -> Response:
@@ -191,4 +163,5 @@ async def progress(request: Request) -> Response:
 routes = [
     Route("/audit/export", export),
     Route("/audit/exports", progress),
+    Route("/audit/exports/{export:int}/manifest", manifest),
 ]

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="verify or export the audit log, and make evidence").add_subparsers(
         required=True, metavar="COMMAND"
     )
-    _add_verify(audit.add_parser("verify", help="verify an evidence bundle offline, or the whole log"))
+    _add_verify(audit.add_parser("verify", help="verify an evidence bundle or an export offline, or the whole log"))
 
     bundle = audit.add_parser("evidence", help="write the evidence of one step-up")
     bundle.add_argument("prompt", metavar="PROMPT_ID")
@@ -83,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--format", choices=("ndjson", "csv", "ocsf"), default="ndjson")
     exporting.add_argument("--output", type=Path, help="a file; without it, standard output")
     exporting.add_argument("--workspace", help="only this workspace")
+    exporting.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="where the manifest goes (default: beside the output)"
+    )
     add_source(exporting)
     exporting.set_defaults(command=_running(export))
 
@@ -122,13 +125,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_verify(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="an evidence bundle; - reads it")
+    command.add_argument(
+        "bundle", nargs="?", type=Path, metavar="FILE", help="an evidence bundle, - reads it; or an export"
+    )
+    command.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="the manifest of an export, where it is not beside it"
+    )
     add_trust(command)
     command.add_argument(
         "--secret-key", type=Path, metavar="FILE", help="the app's secret keys, one a line: MACs are checked, too"
     )
     command.add_argument(
-        "--without-proofs", action="store_true", help="of a log: no events and no signatures of people; faster"
+        "--without-proofs",
+        action="store_true",
+        help="of a log or an export: no events and no signatures of people; faster",
     )
     command.add_argument("--json", action="store_true", help="for machines")
     add_source(command, required=False)

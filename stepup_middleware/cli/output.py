@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stepup_middleware.core.visible import visible
-
-PROGRESS_EVERY = 10_000  # records
+from stepup_middleware.evidence.findings import LogFinding
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -22,16 +21,17 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
-def progress(word: str, count: int, total: int) -> None:
-    """Tell how far a long command has come, where somebody watches."""
-    if count % PROGRESS_EVERY == 0:
-        progress_line(f"{word} {count} of {total}")
-
-
 def progress_line(text: str) -> None:
     """Show how far a command has come in the place of what was shown before, where somebody watches."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="\r", file=sys.stderr, flush=True)
+
+
+def line_of(finding: LogFinding) -> str:
+    """Return what a finding says, in one line."""
+    what = "cannot be told" if finding.unverifiable else "WRONG"
+    record = "" if finding.record_id is None else f" (record {finding.record_id})"
+    return f"{what}: {finding.where}{record}: {finding.field}: {finding.problem}"
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from stepup_middleware.core.visible import visible
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.evidence.bundle import FORMAT
 from stepup_middleware.evidence.database import LogVerifier
-from stepup_middleware.evidence.findings import LogFinding, LogSummary
+from stepup_middleware.evidence.findings import LogSummary
 from stepup_middleware.evidence.report import Check, EvidenceVerdict, Report
 from stepup_middleware.evidence.trust import Trust
 from stepup_middleware.evidence.verification import verify_bundle
@@ -26,9 +26,10 @@ from stepup_middleware.log.records import RowMacs
 from stepup_middleware.service.assertions import assertions_checked, signature_holds
 from stepup_middleware.stores.records import AuditLog
 
-from .output import progress_line, table
+from .output import line_of, progress_line, table
 from .sources import opened_log
 from .trusted import TwoHistories, read_trust
+from .verify_export import check_is_export, manifest_of, verify_export
 
 LARGEST_BUNDLE = 64 * 1024 * 1024  # bytes
 _SETTLE_SECONDS = 1.0
@@ -45,15 +46,16 @@ _LOG_SENTENCES = {
 
 
 async def verify(options: argparse.Namespace) -> int:
-    """Verify a bundle with nothing but it and what is trusted, or the whole log of a store."""
+    """Verify a bundle or an export with nothing but it and what is trusted, or the whole log of a store."""
     with_store = options.database is not None or options.app is not None
     if (options.bundle is None) is not with_store:
-        raise ConfigurationError("name either a BUNDLE, or the log by --database or --app")
+        raise ConfigurationError("name either a FILE, or the log by --database or --app")
     try:
         if options.bundle is None:
             async with opened_log(options) as log:
                 return await _verify_log(log, options)
-        return _verify_bundle(options)
+        manifest = manifest_of(options)
+        return _verify_bundle(options) if manifest is None else await verify_export(options, manifest)
     except TwoHistories as error:
         failed = EvidenceVerdict.FAILED
         print(json.dumps({"verdict": failed.value, "problem": str(error)}) if options.json else f"FAILED: {error}")
@@ -79,6 +81,7 @@ def _read_bundle(path: Path) -> object:
             raw = file.read(LARGEST_BUNDLE + 1)
     if len(raw) > LARGEST_BUNDLE:
         raise ConfigurationError(f"{path} is larger than any bundle")
+    check_is_export(path, raw[:1000])
     try:
         return strict_json(raw.decode("utf-8"))
     except ValueError:
@@ -156,7 +159,7 @@ async def _verify_log(log: AuditLog, options: argparse.Namespace) -> int:
             settle=lambda: asyncio.sleep(_SETTLE_SECONDS),
         )
         async for finding in verifier.run(told=lambda what, count: progress_line(f"{what}: {count}")):
-            print(json.dumps(asdict(finding), ensure_ascii=False) if options.json else visible(_line(finding)))
+            print(json.dumps(asdict(finding), ensure_ascii=False) if options.json else visible(line_of(finding)))
     verdict = verifier.summary.verdict
     if options.json:
         print(json.dumps({"verdict": verdict.value, "summary": asdict(verifier.summary)}))
@@ -164,12 +167,6 @@ async def _verify_log(log: AuditLog, options: argparse.Namespace) -> int:
         _summary_table(verifier.summary, trust, macs is not None, proofs=not options.without_proofs)
         print(f"{verifier.summary.records} records, {verifier.summary.faults} faults: {_LOG_SENTENCES[verdict]}")
     return verdict.exit_code
-
-
-def _line(finding: LogFinding) -> str:
-    what = "cannot be told" if finding.unverifiable else "WRONG"
-    record = "" if finding.record_id is None else f" (record {finding.record_id})"
-    return f"{what}: {finding.where}{record}: {finding.field}: {finding.problem}"
 
 
 def _summary_table(summary: LogSummary, trust: Trust, with_macs: bool, *, proofs: bool) -> None:

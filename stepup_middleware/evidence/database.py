@@ -17,6 +17,7 @@ from stepup_middleware.log.stored import StoredRecord
 from stepup_middleware.log.tiles import TileId
 from stepup_middleware.stores.records import AuditLog
 
+from .assertions import CheckAssertions, HeldAssertions
 from .columns import are_texts, fits, why_not
 from .findings import LogFinding, LogSummary
 from .links import links
@@ -30,10 +31,6 @@ _TAIL = timedelta(minutes=1, seconds=30)  # how old a leaf under no checkpoint y
 _MOST_WAITING = 10_000  # records without a leaf that are looked for again at the end
 _COMMIT = 10_000_000  # microseconds within which transactions may commit in another order than they took their numbers
 _LATE = frozenset({EventName.ACTION_COMPLETED.value})  # may be written long after it happened: the store was away
-
-Assertion = tuple[int, bytes, bytes, bytes, bytes]
-CheckAssertions = Callable[[Sequence[Assertion]], Awaitable[Sequence[bool]]]
-"""Verify many assertions, each as ``core.proofs.SignatureHolds`` does: on all cores, where there are several."""
 
 
 class TilesOf:
@@ -74,12 +71,11 @@ class LogVerifier:
         self._check_assertions = check_assertions
         self._settle = settle
         self._walks: dict[int, Walked] = {}
-        self._assertions: list[tuple[StoredRecord, Assertion]] = []
+        self._held = HeldAssertions[StoredRecord](check_assertions)
         self._waiting: dict[str, StoredRecord] = {}
         self._firsts: dict[int, StoredRecord] = {}
-        self._judged: StoredRecord
         self._last = ((0, -1), 0)  # the leaf that is furthest on, and the time of its record
-        self._prompts = PromptJudge(log, today=now, rp_id=trust.rp_id, holds=self._hold_back, summary=self.summary)
+        self._prompts = PromptJudge(log, today=now, rp_id=trust.rp_id, holds=self._held.hold, summary=self.summary)
 
     async def run(self, *, told: Callable[[str, int], None] | None = None) -> AsyncIterator[LogFinding]:
         """Yield every finding. ``told`` is called with what is counted, ``leaves`` or ``records``, and how many."""
@@ -200,31 +196,18 @@ class LogVerifier:
                 yield finding
             return
         place = None if row.leaf is None else (row.leaf.log, row.leaf.index)
-        self._judged = row
+        self._held.judged = row
         async for finding in self._prompts.judge(Placed(replace(read.event, seq=row.seq, id=row.id), place)):
             yield finding
 
-    def _hold_back(
-        self, algorithm: int, public_key: bytes, authenticator_data: bytes, client_data_json: bytes, signature: bytes
-    ) -> bool:
-        """Keep an assertion for later, when many are verified together."""
-        assertion = (algorithm, public_key, authenticator_data, client_data_json, signature)
-        self._assertions.append((self._judged, assertion))
-        return True
-
     async def _proved(self) -> AsyncIterator[LogFinding]:
-        if self._check_assertions is None or not self._assertions:
-            return
-        kept, self._assertions = self._assertions, []
-        held = await self._check_assertions([assertion for _, assertion in kept])
-        for (record, _), holds in zip(kept, held, strict=True):
-            if not holds:
-                yield LogFinding(
-                    where=f"seq {record.seq}",
-                    field="body.data.proof.signature",
-                    problem="does not verify under public_key over authenticator_data and client_data_json",
-                    record_id=record.id,
-                )
+        for record in await self._held.wrong():
+            yield LogFinding(
+                where=f"seq {record.seq}",
+                field="body.data.proof.signature",
+                problem="does not verify under public_key over authenticator_data and client_data_json",
+                record_id=record.id,
+            )
 
     # what is not there
 

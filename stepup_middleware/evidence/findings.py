@@ -79,6 +79,12 @@ class Bits:
         byte = number >> 3
         return byte < len(self._bits) and bool(self._bits[byte] & 1 << (number & 7))
 
+    def present(self) -> Iterator[int]:
+        """Yield the numbers of the set, ascending."""
+        for at, byte in enumerate(self._bits):
+            if byte:
+                yield from (number for number in range(at << 3, (at << 3) + 8) if byte & 1 << (number & 7))
+
     def absent(self, end: int) -> Iterator[int]:
         """Yield the numbers from 0 up to and without ``end`` that are not in the set."""
         for first in range(0, end, 8):

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditRecord, EventName
@@ -15,7 +15,6 @@ from stepup_middleware.core.findings import Finding as CoreFinding
 from stepup_middleware.core.proofs import SignatureHolds, check_proof
 from stepup_middleware.core.retention import later_by_years
 from stepup_middleware.core.sequence import check_events
-from stepup_middleware.stores.records import AuditLog
 
 from .findings import LogFinding, LogSummary, SparseBits
 
@@ -54,11 +53,21 @@ class _Memory(Generic[T]):
             self._kept.popitem(last=False)
 
 
+class Lookup(Protocol):
+    """Where records of the log are looked up that came before."""
+
+    async def audit_after(
+        self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
+    ) -> Sequence[AuditRecord]:
+        """Return records, oldest first, as ``AuditLog.audit_after`` does."""
+        ...
+
+
 class PromptJudge:
     """Judges each event with those of its step-up before it; what is still to come is not missing yet."""
 
     def __init__(
-        self, log: AuditLog, *, today: datetime, rp_id: str | None, holds: SignatureHolds, summary: LogSummary
+        self, log: Lookup, *, today: datetime, rp_id: str | None, holds: SignatureHolds, summary: LogSummary
     ) -> None:
         self._log = log
         self._today = today

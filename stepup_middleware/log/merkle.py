@@ -85,7 +85,7 @@ def inclusion_ranges(index: int, size: int) -> list[Range]:
         raise ValueError(f"a tree of {size} leaves has no leaf {index}")
     start, end, ranges = 0, size, []
     while end - start > 1:
-        middle = start + _split(end - start)
+        middle = start + split(end - start)
         if index < middle:
             ranges.append(Range(middle, end))
             end = middle
@@ -104,7 +104,7 @@ def consistency_ranges(old: int, size: int) -> list[Range]:
         raise ValueError(f"no tree of {size} leaves grew from one of {old}")
     start, end, ranges = 0, size, []
     while end != old:
-        middle = start + _split(end - start)
+        middle = start + split(end - start)
         if old <= middle:
             ranges.append(Range(middle, end))
             end = middle
@@ -196,7 +196,7 @@ class Frontier:
         return f"<Frontier of {self.size} leaves>"
 
 
-def _split(size: int) -> int:
+def split(size: int) -> int:
     """Return the largest power of two below a size of at least 2."""
     return 1 << ((size - 1).bit_length() - 1)
 

@@ -152,7 +152,7 @@ class TiledTree:
 
 async def prove_inclusion(reader: TileReader, index: int, size: int) -> list[bytes]:
     """Return the proof that a leaf is in the tree of this size. Raises ``TileError``, ``ValueError``."""
-    return await _hash_ranges(reader, inclusion_ranges(index, size))
+    return await hash_ranges(reader, inclusion_ranges(index, size))
 
 
 async def prove_consistency(reader: TileReader, old: int, size: int) -> list[bytes]:
@@ -160,12 +160,12 @@ async def prove_consistency(reader: TileReader, old: int, size: int) -> list[byt
 
     Raises ``TileError``, and ``ValueError`` where old is larger than size.
     """
-    return await _hash_ranges(reader, consistency_ranges(old, size)) if old else []
+    return await hash_ranges(reader, consistency_ranges(old, size)) if old else []
 
 
 async def read_root(reader: TileReader, size: int) -> bytes:
     """Return the root that the tiles give for a size that the tree has or had. Raises ``TileError``."""
-    return (await _hash_ranges(reader, [Range(0, size)]))[0]
+    return (await hash_ranges(reader, [Range(0, size)]))[0]
 
 
 def tile_of(subtree: Subtree) -> tuple[TileId, int, int]:
@@ -175,7 +175,7 @@ def tile_of(subtree: Subtree) -> tuple[TileId, int, int]:
     return TileId(level, first >> TILE_HEIGHT), first % TILE_WIDTH, 1 << within
 
 
-async def _hash_ranges(reader: TileReader, ranges: Iterable[Range]) -> list[bytes]:
+async def hash_ranges(reader: TileReader, ranges: Iterable[Range]) -> list[bytes]:
     """Return the hash of each range, with one read of all the tiles that they lie in."""
     wanted = list(ranges)
     places = [tile_of(subtree)[0] for range_ in wanted for subtree in perfect_subtrees(range_)]

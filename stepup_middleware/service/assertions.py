@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from multiprocessing import get_context
 
-from stepup_middleware.evidence.database import Assertion, CheckAssertions
+from stepup_middleware.evidence.assertions import Assertion, CheckAssertions
 
 _FEW = 64  # assertions that are not worth another process
 

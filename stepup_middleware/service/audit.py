@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
 from stepup_middleware.core.audit import AuditFilter, AuditPage, EventCounts
 from stepup_middleware.core.clusters import ClusterFinder, ClusterRule, FailureCluster
 from stepup_middleware.core.events import AuditRecord, EventName
-from stepup_middleware.stores.records import AuditLog, Records
+from stepup_middleware.core.export_formats import ExportFormat
+from stepup_middleware.stores.records import Records
 
 from .audit_search import AuditSearch, AuditSearcher, AuditTotals
+from .exporting import LogExport
 from .following import Follower, LogFeed
-
-_BATCH = 500
-
-
-async def batches(
-    log: AuditLog, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int = 0
-) -> AsyncIterator[Sequence[AuditRecord]]:
-    """Yield the records of a workspace (None: of all), oldest first, some hundred at a time.
-
-    Ends at the end that the log has now.
-    """
-    last = await log.last_seq()
-    while after < last:
-        batch = await log.audit_after(workspace_id, wanted or AuditFilter(), after=after, limit=_BATCH)
-        if not batch:
-            return
-        after = batch[-1].seq
-        yield batch if after <= last else [record for record in batch if record.seq <= last]
-        if len(batch) < _BATCH:
-            return
+from .signing import CheckpointSigner
+from .walking import BATCH, batches
 
 
 class AuditService:
     """Reads the log. Nothing here writes to it."""
 
-    def __init__(self, *, store: Records, rule: ClusterRule | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        store: Records,
+        clock: Callable[[], datetime],
+        signer: CheckpointSigner | None = None,
+        rule: ClusterRule | None = None,
+    ) -> None:
         self._store = store
+        self._clock = clock
+        self._signer = signer
         self._rule = rule or ClusterRule()
         self._feed = LogFeed(store)
         self._searcher = AuditSearcher(store)
@@ -52,7 +45,7 @@ class AuditService:
         limit: int = 50,
     ) -> AuditPage:
         """Return one page, newest first. ``before`` is the ``next`` of the page before; ``limit`` at most 500."""
-        size = max(1, min(limit, _BATCH))
+        size = max(1, min(limit, BATCH))
         return await self._store.audit_page(workspace_id, wanted or AuditFilter(), before=before, limit=size)
 
     async def counts(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
@@ -69,7 +62,7 @@ class AuditService:
 
         At most 5,000 records are looked at: where ``next`` is set there is more to look at, however few were found.
         """
-        return await self._searcher.page(workspace_id, wanted, before=before, limit=max(1, min(limit, _BATCH)))
+        return await self._searcher.page(workspace_id, wanted, before=before, limit=max(1, min(limit, BATCH)))
 
     async def totals(self, workspace_id: str, wanted: AuditSearch) -> AuditTotals:
         """Count what a search finds, among the newest 5,000 records that its filter lets through."""
@@ -77,7 +70,7 @@ class AuditService:
 
     async def of_prompt(self, workspace_id: str, prompt_id: str) -> tuple[AuditRecord, ...]:
         """Return the events of one step-up, in order."""
-        return await self._store.audit_after(workspace_id, AuditFilter(prompt=prompt_id), after=0, limit=_BATCH)
+        return await self._store.audit_after(workspace_id, AuditFilter(prompt=prompt_id), after=0, limit=BATCH)
 
     async def stream(
         self, workspace_id: str | None, wanted: AuditFilter | None = None, *, after: int = 0
@@ -86,6 +79,29 @@ class AuditService:
         async for batch in batches(self._store, workspace_id, wanted, after=after):
             for record in batch:
                 yield record
+
+    def export(
+        self,
+        workspace_id: str | None,
+        wanted: AuditSearch | None = None,
+        *,
+        form: str = ExportFormat.NDJSON,
+        product: str = "stepup-middleware",
+    ) -> LogExport:
+        """Return an export of what a search finds in a workspace (None: in all), oldest first, to be iterated.
+
+        It yields parts of the file; then its ``manifest()`` says what the file has, and proves its records.
+        ``form`` is ``ndjson``, ``csv`` or ``ocsf``, ``product`` what OCSF calls the app.
+        """
+        return LogExport(
+            self._store,
+            workspace_id,
+            wanted or AuditSearch(),
+            ExportFormat(form),
+            clock=self._clock,
+            signer=self._signer,
+            product=product,
+        )
 
     def follow(
         self,

@@ -20,8 +20,8 @@ from stepup_middleware.log.tiles import TileError, prove_inclusion
 from stepup_middleware.stores.records import AuditLog
 
 from .assertions import signature_holds
-from .audit import batches
 from .signing import CheckpointSigner
+from .walking import batches
 
 _PATIENCE_SECONDS = 2.0  # for the leaf of a record that was written just now: it has one within 250 ms
 _LOOK_SECONDS = 0.05

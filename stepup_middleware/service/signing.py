@@ -19,7 +19,7 @@ from stepup_middleware.log.checkpoints import Checkpoint, checkpoint_of, read_ch
 from stepup_middleware.log.integrator import Fault
 from stepup_middleware.log.keys import SigningKey, VerifierKey, sign_checkpoint, verify_note
 from stepup_middleware.log.merkle import is_consistent
-from stepup_middleware.log.notes import NoteError, read_note
+from stepup_middleware.log.notes import Note, NoteError, read_note
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.log.tiles import TileError, prove_consistency
 from stepup_middleware.log.witness.client import Outcome, Witnessed, WitnessGroup
@@ -152,6 +152,13 @@ class CheckpointSigner:
             elif checkpoint.size:
                 return await self._sign(number, checkpoint)
             return self._newest
+
+    def sign_statement(self, statement: Checkpoint) -> Note:
+        """Return a statement that is no checkpoint of a log, such as the claim of an export, signed by the log's keys.
+
+        Its origin is none that a log has, so nobody takes it for a tree of one.
+        """
+        return sign_checkpoint(statement, self._signing, int(self._clock().timestamp()))
 
     async def compare(self) -> None:
         """Compare the tree with what is known of it outside the database, and tell of what is wrong. Never raises."""

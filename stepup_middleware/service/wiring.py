@@ -167,7 +167,6 @@ def wire(
         store=records, files=None if spool is None else SpoolFiles(spool, keys.derive("event-spool"))
     )
     records.on_unwritten(event_spool.take)
-    audit = AuditService(store=records, rule=failure_cluster)
     alarm = TamperAlarm(store=records, clock=clock)
     records.on_tampering(alarm.row)
     integration = Integration(
@@ -188,6 +187,7 @@ def wire(
             witnesses=group,
             alarm=alarm,
         )
+    audit = AuditService(store=records, clock=clock, signer=signer, rule=failure_cluster)
     return Parts(
         store=store,
         catalogue=catalogue,

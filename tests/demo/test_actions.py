@@ -415,6 +415,15 @@ async def test_an_export_of_the_log_follows_the_filters_in_each_format(signed_in
         latest.index(f"<strong>{name}</strong>") for name in ("OCSF", "CSV", "NDJSON")
     )
     assert latest.count("1 events</span>") == 3
+    manifests = re.findall(r'href="(/audit/exports/\d+/manifest)"', latest)
+    manifest = (await owner.page(manifests[-1])).json()
+    claim = json.loads(manifest["claim"])
+    assert (claim["format"], claim["records"], claim["workspace"]) == ("ndjson", 1, "axis")
+    assert claim["filter"] == [["event", "ACTION_AUTHORIZED"], ["purpose", "payroll_ach_transmit"]]
+    assert claim["sha256"] == hashlib.sha256(answer.content).hexdigest()
+    assert (await owner.page("/audit/exports/999/manifest")).status_code == 404
+    analyst = await signed_in("analyst", ip="192.0.2.11")
+    assert (await analyst.page(manifests[-1])).status_code == 403
 
 
 async def test_what_a_browser_calls_itself_is_no_formula_in_an_export(signed_in: SignedIn) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -199,7 +200,7 @@ async def test_whose_word_about_the_clients_address_counts_is_said_by_name(
             answer = await http.post("/function", headers={"x-forwarded-for": "6.6.6.6, 7.7.7.7"})
             assert answer.json()["code"] == "STEPUP_FACTOR_INSUFFICIENT"
     async with SQLiteStore(tmp_path / "stepup.db").use(MACS) as store:
-        events = [record async for record in AuditService(store=store).stream(None)]
+        events = [record async for record in AuditService(store=store, clock=lambda: datetime.now(UTC)).stream(None)]
     assert [(record.event, record.ip) for record in events] == [(EventName.BLOCKED, address)]
     warned = "believes the first entry of X-Forwarded-For" in served.log.read_text()
     assert warned == ("*" in options)

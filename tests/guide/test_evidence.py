@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import re
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -17,6 +18,7 @@ from stepup_middleware.core import challenge
 from stepup_middleware.core.binding import BoundRequest
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.proofs import StoredAssertion
+from stepup_middleware.evidence.manifest import export_schema
 from stepup_middleware.evidence.verification import evidence_schema
 from stepup_middleware.log.merkle import hash_leaf
 from stepup_middleware.log.records import read_entry
@@ -39,6 +41,30 @@ async def stepped_up(ran: Ran) -> str:
     return asked.headers["stepup-prompt"].rpartition("/")[2]
 
 
+@pytest.mark.block("export")
+@pytest.mark.block("several")
+async def test_the_commands_export_the_log_and_the_function_of_the_page_gives_its_root(
+    ran: Ran, blocks: dict[str, str]
+) -> None:
+    await stepped_up(ran)
+    await ran.names["stepup"].close()
+    out = await shell(blocks["export"], ran.folder)
+    assert "0 faults: verified: its records are in the log, which claims that there are no others" in out
+    manifest = json.loads((ran.folder / "audit.ndjson.manifest.json").read_text(encoding="utf-8"))
+    page: dict[str, Any] = {}
+    exec(blocks["several"], page)  # noqa: S102 -- the page's own
+    (tree,), claim = manifest["trees"], json.loads(manifest["claim"])
+    leaves = {}
+    for line in (ran.folder / "audit.ndjson").read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        leaves[record["index"]] = hash_leaf(record["entry"].encode())
+    hashes = iter([b64decode(text) for text in tree["hashes"]])
+    size = claim["trees"][0]["size"]
+    assert b64encode(page["root"](leaves, hashes, 0, size)).decode() == claim["trees"][0]["root"]
+    assert next(hashes, None) is None
+    assert len(leaves) == claim["records"] == size  # one workspace
+
+
 @pytest.mark.block("verify")
 async def test_the_commands_verify_what_a_person_signed(ran: Ran, blocks: dict[str, str]) -> None:
     prompt = await stepped_up(ran)
@@ -57,6 +83,7 @@ def test_the_page_names_every_member_and_event() -> None:
     schema = evidence_schema()
     names = [*event.as_dict(), "salt", *schema["required"], *schema["$defs"]["record"]["required"]]
     names += [*(name.value for name in EventName), *StoredAssertion.__dataclass_fields__]
+    names += [*export_schema()["required"], *export_schema()["$defs"]["claim"]["required"]]
     names += BoundRequest(method="GET", path="/").as_dict()
     assert [name for name in names if f"`{name}`" not in text] == []
 

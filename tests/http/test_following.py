@@ -47,7 +47,7 @@ async def store(tmp_path: Path) -> AsyncIterator[CountingStore]:
 
 @pytest.fixture
 async def audit(store: CountingStore) -> AsyncIterator[AuditService]:
-    made = AuditService(store=store)
+    made = AuditService(store=store, clock=lambda: datetime.now(UTC))
     yield made
     await made.close()
 

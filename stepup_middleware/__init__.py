@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.audit import AuditFilter, AuditPage, EventCounts
     from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, FailureCluster
     from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
+    from stepup_middleware.core.fields import Fields
     from stepup_middleware.core.policy import PurposePolicy
     from stepup_middleware.core.visible import visible
     from stepup_middleware.log.witness.client import Witness
@@ -66,6 +67,7 @@ __all__ = [
     "FactorKind",
     "FactorRequirement",
     "FailureCluster",
+    "Fields",
     "LogExport",
     "LogStatus",
     "NotPermitted",
@@ -110,6 +112,7 @@ _HOMES = {
     "EventCounts": "core.audit",
     "EventName": "core.events",
     "FailureCluster": "core.clusters",
+    "Fields": "core.fields",
     "LogExport": "service.exporting",
     "LogStatus": "service.signing",
     "Outcome": "core.events",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPMethod
 from itertools import product
@@ -24,6 +24,7 @@ from stepup_middleware.gate import always, run_guarded, tagged_with
 from stepup_middleware.patterns import compiled, meet, parse
 from stepup_middleware.request.bound import METHOD_OVERRIDES, hyphened
 from stepup_middleware.request.context import DetailsSource, Tag, guarded_request
+from stepup_middleware.request.when import Condition, Undecided, When
 from stepup_middleware.web.answers import send_refusal
 
 _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike
@@ -53,6 +54,11 @@ class Rule:
     ``purpose``, ``details``, ``bind_body`` and ``bind_headers`` are those of ``requires_step_up``. A rule that meets no
     route of the app stops the start, unless it is ``optional``.
 
+    ``when`` is for a path on which only some requests are an action: a function of the scope, or of the scope and the
+    ``Fields`` of the request, sync or async, that says True where the rule holds and False where it does not. Where
+    the fields cannot be read for sure (a body of another type or character set, of more than 256 KiB, or spelled as no
+    browser spells it) the rule holds unasked; where the function fails, the request is refused.
+
     Raises ``ConfigurationError`` for an unknown method and for a pattern that is not understood.
     """
 
@@ -63,6 +69,7 @@ class Rule:
     bind_body: bool = True
     bind_headers: tuple[str, ...] = ()
     optional: bool = False
+    when: When | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path.startswith("/"):
@@ -82,6 +89,12 @@ class Rule:
             raise ConfigurationError(f"a rule has a method, a list of them, or '*': {self!r}")
         object.__setattr__(self, "method", methods[0] if isinstance(self.method, str) else tuple(methods))
         parse(self.path)
+        self.condition  # noqa: B018 - raises for what can be none
+
+    @property
+    def condition(self) -> Condition | None:
+        """What decides by each request whether the rule holds, None where it always does."""
+        return None if self.when is None else Condition(self.when, bind_body=self.bind_body)
 
     @property
     def tag(self) -> Tag:
@@ -133,23 +146,31 @@ class RuleTable:
 
     def __init__(self, rules: Iterable[Rule], *, empty: bool = False) -> None:
         self._rules = [(rule, compiled(parse(rule.path), empty=empty)) for rule in rules]
+        self._conditions = {id(rule): found for rule, _ in self._rules if (found := rule.condition) is not None}
 
-    def match(self, scope: Mapping[str, Any], *, any_method: bool = False) -> tuple[Rule, dict[str, str]] | None:
+    async def not_holding(self, scope: Scope, receive: Receive, *, any_method: bool) -> list[Rule]:
+        """Return the rules that a request may be meant by, and whose condition says that they do not hold for it.
+
+        Raises ``PathTooLong`` and ``Undecided``.
+        """
+        if not self._conditions:
+            return []
+        rules = [each for each in self._of_method(scope, any_method=any_method) if id(each[0]) in self._conditions]
+        spellings = _spellings(scope) if rules else []
+        meant = [rule for rule, pattern in rules if any(map(pattern.fullmatch, spellings))]
+        return [rule for rule in meant if not await self._conditions[id(rule)].asks(scope, receive)]
+
+    def match(
+        self, scope: Mapping[str, Any], *, any_method: bool = False, without: Collection[Rule] = ()
+    ) -> tuple[Rule, dict[str, str]] | None:
         """Return the first rule that a request may be meant by, with its path parameters.
 
-        ``any_method``: it may end up as any. Raises ``AmbiguousPath`` when one spelling of the path falls under one
-        rule and another spelling under a rule that asks for something else: which of them the app takes is not known
-        here; and for a path too long to be compared with every rule.
+        ``any_method``: it may end up as any; ``without``: rules that do not hold for it. Raises ``AmbiguousPath`` when
+        one spelling of the path falls under one rule and another spelling under a rule that asks for something else:
+        which of them the app takes is not known here; and for a path too long to be compared with every rule.
         """
-        if len(scope["path"]) > PATH_LENGTH or len(scope.get("raw_path") or b"") > 3 * PATH_LENGTH:
-            raise PathTooLong
-        if sum(len(value) for name, value in scope["headers"] if hyphened(name) in _TARGETS) > PATH_LENGTH:
-            raise PathTooLong
-        methods = None if any_method else _methods(scope)
         rules = [
-            (rule, pattern)
-            for rule, pattern in self._rules
-            if methods is None or rule.methods == ("*",) or not methods.isdisjoint(rule.methods)
+            each for each in self._of_method(scope, any_method=any_method) if all(each[0] is not no for no in without)
         ]
         meant: tuple[Rule, dict[str, str]] | None = None
         for spelling in _spellings(scope) if rules else ():
@@ -162,6 +183,18 @@ class RuleTable:
                         raise AmbiguousPath
                     break
         return meant
+
+    def _of_method(self, scope: Mapping[str, Any], *, any_method: bool) -> list[tuple[Rule, re.Pattern[str]]]:
+        if len(scope["path"]) > PATH_LENGTH or len(scope.get("raw_path") or b"") > 3 * PATH_LENGTH:
+            raise PathTooLong
+        if sum(len(value) for name, value in scope["headers"] if hyphened(name) in _TARGETS) > PATH_LENGTH:
+            raise PathTooLong
+        methods = None if any_method else _methods(scope)
+        return [
+            (rule, pattern)
+            for rule, pattern in self._rules
+            if methods is None or rule.methods == ("*",) or not methods.isdisjoint(rule.methods)
+        ]
 
 
 class Ruled:
@@ -180,12 +213,14 @@ class Ruled:
             await self._app(scope, receive, send)
             return
         try:
-            found = self._table.match(scope)
-            if found is None and _may_be_overridden(scope) and self._table.match(scope, any_method=True):
+            overridden = _may_be_overridden(scope)
+            without = await self._table.not_holding(scope, receive, any_method=overridden)
+            found = self._table.match(scope, without=without)
+            if found is None and overridden and self._table.match(scope, any_method=True, without=without):
                 override, receive = await _searched(scope, receive)
                 if override:
-                    found = self._table.match(scope, any_method=True)
-        except AmbiguousPath as error:
+                    found = self._table.match(scope, any_method=True, without=without)
+        except (AmbiguousPath, Undecided) as error:
             guarded = guarded_request(scope)
             is_long = isinstance(error, PathTooLong)
             guarded.refusal = Refusal(code=RefusalCode.TARGET_TOO_LONG if is_long else RefusalCode.UNAVAILABLE)

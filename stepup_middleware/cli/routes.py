@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Iterable, Iterator
 
 from stepup_middleware.core.policy import StoredPolicy, effective_requirement
+from stepup_middleware.frameworks.base import FoundRoute
 from stepup_middleware.inspection import meets_nothing, routes_of
+from stepup_middleware.request.context import Tag
+from stepup_middleware.rules import Rule
 
 from .output import table
 from .sources import load_middleware
@@ -26,23 +30,37 @@ def routes(options: argparse.Namespace) -> int:
         policy = asyncio.run(stored())
     rows, faults = [], 0
     for route in routes_of(middleware):
-        rule = next((each for each in middleware.rules if each.meets(route.methods, route.path)), None)
-        tag = route.tag or (rule.tag if rule else None)
-        by = "tag" if route.tag else f"rule {rule.path}" if rule else "-"
-        purpose = purposes.get(tag.purpose) if tag else None
-        fault = route.fault
-        if not route.readable:
-            fault = f"the routes of {route.name} cannot be listed; its tags hold when they are met"
-        elif tag and purpose is None:
-            fault = "unknown purpose"
-        elif purpose and purpose.deprecated:
-            fault = f"deprecated on {purpose.deprecated.on}: {purpose.deprecated.text}"
-        faults += bool(route.fault or (tag and purpose is None))
-        requirement = effective_requirement(purpose, policy).value if purpose else "-"
-        rows.append((",".join(route.methods), route.path, tag.purpose if tag else "-", requirement, by, fault))
+        for tag, by in _asking(route, middleware.rules):
+            purpose = purposes.get(tag.purpose) if tag else None
+            fault = route.fault
+            if not route.readable:
+                fault = f"the routes of {route.name} cannot be listed; its tags hold when they are met"
+            elif tag and purpose is None:
+                fault = "unknown purpose"
+            elif purpose and purpose.deprecated:
+                fault = f"deprecated on {purpose.deprecated.on}: {purpose.deprecated.text}"
+            faults += bool(route.fault or (tag and purpose is None))
+            requirement = effective_requirement(purpose, policy).value if purpose else "-"
+            rows.append((",".join(route.methods), route.path, tag.purpose if tag else "-", requirement, by, fault))
     table(("METHODS", "PATH", "PURPOSE", "REQUIREMENT", "BY", "FAULT"), rows)
     for rule in middleware.rules:
         if meets_nothing(rule, found := list(routes_of(middleware))):
             print(f"The rule for {','.join(rule.methods)} {rule.path} meets no route ({len(found)} listed).")
     print("Handlers that ask by themselves (require_step_up) are not in the list.")
     return 1 if faults else 0
+
+
+def _asking(route: FoundRoute, rules: Iterable[Rule]) -> Iterator[tuple[Tag | None, str]]:
+    """Yield what asks at a route: its tag, or each rule that may, down to the first one without a condition."""
+    if route.tag:
+        yield route.tag, "tag"
+        return
+    asked = False
+    for rule in rules:
+        if rule.meets(route.methods, route.path):
+            asked = True
+            yield rule.tag, f"rule {rule.path}" + (f" when {rule.condition.name}" if rule.condition else "")
+            if rule.condition is None:
+                break
+    if not asked:
+        yield None, "-"

@@ -179,8 +179,13 @@ class RequestBody:
             raise BodyMismatch
         return self._digest
 
+    def keep_form(self) -> None:
+        """Keep the body for ``form``; where a piece of it has passed already, there is nothing to be kept."""
+        if self._form is None and self._digest is not None and not self._digest.length:
+            self._form = bytearray()
+
     async def form(self) -> bytes | None:
-        """Return the body for a page that repeats it; None where it was not kept, is too long or does not come."""
+        """Return the body for who repeats or reads it; None where it was not kept, is too long or does not come."""
         if any(len(declared) > 18 or int(declared) > REPEATED_FORM_LIMIT for declared in self._numbers()):
             return None
         try:

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware
+from stepup_middleware.asgi import Scope
 from stepup_middleware.cli import main
 from stepup_middleware.rules import RuleTable
 from tests.support import scope_of
@@ -150,7 +151,10 @@ def test_the_listing_has_each_route_once_with_what_covers_it(
     assert "rule /users/{id:int}" in ruled
     (open_route,) = [line for line in shown if "/open" in line]
     assert PURPOSE not in open_route
-    assert "The rule for DELETE /gone meets no route (2 listed)." in shown
+    (sometimes, else_always) = [line for line in shown if "/lists" in line]
+    assert "rule /lists when by_day" in sometimes
+    assert "rule /lists/{rest:path}" in else_always
+    assert "The rule for DELETE /gone meets no route (3 listed)." in shown
 
 
 def covered(file: str) -> StepUpMiddleware:
@@ -159,8 +163,15 @@ def covered(file: str) -> StepUpMiddleware:
     rules = [
         Rule("POST", "/users/{id:int}", purpose=PURPOSE),
         Rule("DELETE", "/gone", purpose=PURPOSE, optional=True),
+        Rule("POST", "/lists", purpose=PURPOSE, when=by_day),
+        Rule("POST", "/lists/{rest:path}", purpose=PURPOSE),
     ]
-    return StepUpMiddleware(_app("/users/{id}", "/open"), stepup=stepup, rules=rules)
+    return StepUpMiddleware(_app("/users/{id}", "/open", "/lists"), stepup=stepup, rules=rules)
+
+
+def by_day(scope: Scope) -> bool:
+    """Say that the rule always holds."""
+    return True
 
 
 # J04

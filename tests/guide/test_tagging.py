@@ -42,6 +42,24 @@ async def test_each_way_asks_and_runs_after_the_proof(
     assert words in done.text
 
 
+async def test_a_rule_with_a_condition_asks_at_the_deletion_alone(ran: Ran) -> None:
+    person = Person(ran.names["app"])
+    await person.enrol_passkey()
+    url = "/legacy/users"
+    for form in ({"action": "export"}, {"action": "export", "also": "delete"}):
+        assert (await person.http.post(url, data=form)).text == "done by the old app"
+    for asked in (
+        await person.http.post(url, data={"action": "delete"}),
+        await person.http.post(url, data={"action": ["export", "delete"]}),
+        await person.http.post(url, json={"action": "export"}),
+        await person.http.post(url + "?action=delete"),
+    ):
+        assert (asked.status_code, asked.json()["code"]) == (401, "STEPUP_REQUIRED")
+    token = await person.prove(await person.http.post(url, data={"action": "delete"}))
+    done = await person.http.post(url, data={"action": "delete"}, headers={"stepup-token": token})
+    assert done.text == "done by the old app"
+
+
 async def test_a_handler_that_need_not_ask_does_not(ran: Ran) -> None:
     person = Person(ran.names["app"])
     assert (await person.http.post("/tokens/p-1/scope?scope=read")).json() == {"scope": "read"}

@@ -18,7 +18,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 from stepup_middleware.core.factors import FactorKind
-from stepup_middleware.core.purposes import FACTOR_CHANGE, PLATFORM_PURPOSES
+from stepup_middleware.core.purposes import INTERNAL_PURPOSES, PLATFORM_PURPOSES
 from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.languages import mismatch
 from stepup_middleware.web.repetition import Reason
@@ -38,7 +38,7 @@ def library() -> Iterator[Found]:
     for code in RefusalCode:
         yield "stepup_middleware/core/refusals.py", code.heading
         yield "stepup_middleware/core/refusals.py", code.detail
-    for purpose in (*PLATFORM_PURPOSES, FACTOR_CHANGE):
+    for purpose in (*PLATFORM_PURPOSES, *INTERNAL_PURPOSES.values()):
         for text in (purpose.title, purpose.description, purpose.authorize_title, purpose.consequence):
             yield "stepup_middleware/core/purposes.py", text
     for reason in Reason:

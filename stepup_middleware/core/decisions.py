@@ -12,7 +12,8 @@ The order is part of the contract:
     4     no such row, or revoked                         REQUIRED                stays
     5     its life is over                                EXPIRED                 stays
     6     other purpose, request or details               REQUIRED                stays, still usable
-    7     the factor behind it is gone or too weak now    FACTOR_INSUFFICIENT     revoked (factor)
+    7     the factor behind it is gone or too weak now,   FACTOR_INSUFFICIENT     revoked (factor)
+          or the purpose is on hold for the person
     8     none of these                                   REDEEMED                redeemed
     ====  ==============================================  ======================  ==================
 
@@ -125,6 +126,7 @@ class Flag(StrEnum):
     WRONG_DETAILS = "wrong_details"
     FACTOR_GONE = "factor_gone"
     FACTOR_WEAK = "factor_insufficient"
+    ON_HOLD = "on_hold"
 
 
 _TABLE: tuple[tuple[frozenset[Flag], Verdict, str], ...] = (
@@ -138,7 +140,7 @@ _TABLE: tuple[tuple[frozenset[Flag], Verdict, str], ...] = (
     (frozenset({Flag.STATE_LOST, Flag.REVOKED}), Verdict.REQUIRED, ""),
     (frozenset({Flag.EXPIRED}), Verdict.EXPIRED, ""),
     (frozenset({Flag.WRONG_PURPOSE, Flag.WRONG_REQUEST, Flag.WRONG_DETAILS}), Verdict.REQUIRED, ""),
-    (frozenset({Flag.FACTOR_GONE, Flag.FACTOR_WEAK}), Verdict.FACTOR_INSUFFICIENT, "factor"),
+    (frozenset({Flag.FACTOR_GONE, Flag.FACTOR_WEAK, Flag.ON_HOLD}), Verdict.FACTOR_INSUFFICIENT, "factor"),
 )
 
 
@@ -156,7 +158,7 @@ def token_expiry(row: TokenRow, ttl: timedelta) -> datetime:
     return min(row.expires_at, row.issued_at + ttl)
 
 
-def flags_of(row: TokenRow | None, shown: Presentation, *, factor_live: bool) -> tuple[Flag, ...]:
+def flags_of(row: TokenRow | None, shown: Presentation, *, factor_live: bool, held: bool = False) -> tuple[Flag, ...]:
     """Return every predicate that holds, in the order of the table."""
     if row is None or row.reference != shown.reference:
         return (Flag.STATE_LOST,)
@@ -174,13 +176,17 @@ def flags_of(row: TokenRow | None, shown: Presentation, *, factor_live: bool) ->
         (Flag.WRONG_DETAILS, row.details_digest != shown.details_digest),
         (Flag.FACTOR_GONE, not factor_live),
         (Flag.FACTOR_WEAK, not shown.minimum.accepts(row.factor_kind)),
+        (Flag.ON_HOLD, held and shown.minimum is FactorRequirement.PHISHING_RESISTANT),
     )
     return tuple(flag for flag, holds in predicates if holds)
 
 
-def decide(row: TokenRow | None, shown: Presentation, *, factor_live: bool) -> Decision:
-    """Return the verdict on a presentation. ``factor_live``: the factor behind the token is still enrolled."""
-    flags = flags_of(row, shown, factor_live=factor_live)
+def decide(row: TokenRow | None, shown: Presentation, *, factor_live: bool, held: bool = False) -> Decision:
+    """Return the verdict on a presentation.
+
+    ``factor_live``: the factor behind the token is still enrolled. ``held``: there is a hold on its holder.
+    """
+    flags = flags_of(row, shown, factor_live=factor_live, held=held)
     for group, verdict, revoke in _TABLE:
         if not group.isdisjoint(flags):
             return Decision(verdict=verdict, flags=flags, revoke=revoke)
@@ -188,7 +194,7 @@ def decide(row: TokenRow | None, shown: Presentation, *, factor_live: bool) -> D
 
 
 def epoch_refusal(
-    shown: Presentation, row: TokenRow, *, lasts: bool, factor_live: bool, authorized: bool
+    shown: Presentation, row: TokenRow, *, lasts: bool, factor_live: bool, authorized: bool, held: bool = False
 ) -> Decision | None:
     """Return why a token that a hot server redeemed does not count, None when it does.
 
@@ -197,11 +203,10 @@ def epoch_refusal(
     """
     if authorized:
         return decide(replace(row, state=TokenState.REDEEMED), shown, factor_live=factor_live)
-    if lasts and factor_live:
+    if lasts and factor_live and not (held and shown.minimum is FactorRequirement.PHISHING_RESISTANT):
         return None
-    decision = decide(
-        replace(row, state=TokenState.ISSUED if lasts else TokenState.REVOKED), shown, factor_live=factor_live
-    )
+    state = TokenState.ISSUED if lasts else TokenState.REVOKED
+    decision = decide(replace(row, state=state), shown, factor_live=factor_live, held=held)
     if decision.verdict in (Verdict.REDEEMED, Verdict.REUSED):
         raise StoreError("the records and the decision table disagree on a token")
     return decision

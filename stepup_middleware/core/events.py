@@ -28,6 +28,12 @@ class EventName(StrEnum):
     POLICY_CHANGED = "POLICY_CHANGED"
     FACTOR_ENROLLED = "FACTOR_ENROLLED"
     FACTOR_REMOVED = "FACTOR_REMOVED"
+    FACTORS_RESET = "FACTORS_RESET"
+    FACTORS_RESET_REQUESTED = "FACTORS_RESET_REQUESTED"
+    ENROLMENT_PASS_ISSUED = "ENROLMENT_PASS_ISSUED"  # noqa: S105 - a name, not a password
+    ENROLMENT_PASS_USED = "ENROLMENT_PASS_USED"  # noqa: S105 - likewise
+    RECOVERY_CODES_ISSUED = "RECOVERY_CODES_ISSUED"
+    RECOVERY_CODE_USED = "RECOVERY_CODE_USED"
     ALL_REVOKED = "ALL_REVOKED"
     ALERT_ACKNOWLEDGED = "ALERT_ACKNOWLEDGED"
     DATABASE_ALTERED = "DATABASE_ALTERED"
@@ -35,7 +41,9 @@ class EventName(StrEnum):
 
     @property
     def severity(self) -> Severity:
-        """How loud it is: critical for a replayed token or an altered database, a warning for what was refused."""
+        """How loud it is: critical for a replayed token or an altered database, a warning for what was refused and for
+        what takes the place of a person's factors.
+        """
         return _SEVERITY.get(self, Severity.INFO)
 
     @property
@@ -65,11 +73,16 @@ class Outcome(StrEnum):
 _SEVERITY = {
     EventName.FAILED: Severity.WARNING,
     EventName.BLOCKED: Severity.WARNING,
+    EventName.FACTORS_RESET: Severity.WARNING,
+    EventName.FACTORS_RESET_REQUESTED: Severity.WARNING,
+    EventName.ENROLMENT_PASS_ISSUED: Severity.WARNING,
+    EventName.RECOVERY_CODE_USED: Severity.WARNING,
     EventName.REUSED: Severity.CRITICAL,
     EventName.DATABASE_ALTERED: Severity.CRITICAL,
 }
 _OUTCOME = {
     EventName.CHALLENGE_REQUESTED: Outcome.PENDING,
+    EventName.FACTORS_RESET_REQUESTED: Outcome.PENDING,
     EventName.FAILED: Outcome.FAILURE,
     EventName.REUSED: Outcome.DENIED,
     EventName.BLOCKED: Outcome.DENIED,
@@ -177,7 +190,9 @@ class AuditEvent:
 
     @property
     def is_alert(self) -> bool:
-        """Whether somebody must hear of it at once: a replay by somebody who was not told of before, or tampering."""
+        """Whether somebody must hear of it at once: a replay by somebody who was not told of before, tampering, or a
+        recovery code that was used.
+        """
         return _is_alert(self.name, self.data)
 
     @property
@@ -239,8 +254,11 @@ class AuditEvent:
         }
 
 
+_ALERTS = frozenset({EventName.DATABASE_ALTERED, EventName.RECOVERY_CODE_USED})
+
+
 def _is_alert(name: EventName, data: Mapping[str, Any]) -> bool:
-    return name is EventName.DATABASE_ALTERED or (name is EventName.REUSED and data.get("new_presenter") is True)
+    return name in _ALERTS or (name is EventName.REUSED and data.get("new_presenter") is True)
 
 
 def _word(value: StrEnum | None) -> str:

@@ -143,11 +143,40 @@ def may_remove(factors: Sequence[EnrolledFactor], factor_id: str) -> bool:
     return not leaving.kind.phishing_resistant or any(factor.kind.phishing_resistant for factor in others)
 
 
+class EnrolmentBasis(StrEnum):
+    """What an enrolment began on: it decides what must still be so when the factor is added."""
+
+    SIGN_IN = "recent_sign_in"
+    STEP_UP = "step_up"
+    PASS = "enrolment_pass"  # noqa: S105 - a word, not a password
+    RECOVERY = "recovery_code"
+
+    @property
+    def takes_right(self) -> bool:
+        """Whether it spends the right of its session."""
+        return self in (EnrolmentBasis.PASS, EnrolmentBasis.RECOVERY)
+
+    def still_holds(self, *, has_factors: bool, had_before: bool) -> bool:
+        """Whether a factor may be added now: ``had_before``, a factor from before the enrolment is still there.
+
+        A store asks inside the transaction that adds it. So of two first factors one is added, and what was begun
+        before a reset adds nothing after it.
+        """
+        match self:
+            case EnrolmentBasis.SIGN_IN | EnrolmentBasis.PASS:
+                return not has_factors
+            case EnrolmentBasis.STEP_UP:
+                return had_before
+            case EnrolmentBasis.RECOVERY:
+                return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolment:
     """An enrolment that has begun: a WebAuthn challenge, or a one-time-password secret to confirm.
 
-    ``challenge`` is 32 bytes for WebAuthn; ``encrypted_secret`` is set for TOTP. One answer each.
+    ``challenge`` is 32 bytes for WebAuthn; ``encrypted_secret`` is set for TOTP. One answer each. ``basis`` is what it
+    began on, ``ip`` the address from which.
     """
 
     id: str
@@ -155,6 +184,9 @@ class Enrolment:
     subject_id: str
     session: str
     kind: FactorKind
+    basis: EnrolmentBasis
+    ip: str
+    begun_at: datetime
     expires_at: datetime
     challenge: bytes = b""
     encrypted_secret: bytes = b""

@@ -11,9 +11,10 @@ from typing import Any
 from .binding import BoundRequest, Details
 from .events import AuditEvent, EventName, SubjectAt, event_by
 from .factors import EnrolledFactor, FactorKind, FactorRequirement
-from .moments import time_ordered_id
+from .moments import iso, time_ordered_id
 from .policy import StoredPolicy, effective_requirement
 from .purposes import FACTOR_CHANGE, Purpose
+from .recovery import Hold
 from .subject import Subject
 
 PROMPT_LIFETIME = timedelta(minutes=5)
@@ -120,10 +121,14 @@ class StoredPrompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoFactor:
-    """Nothing the person has enrolled meets the requirement: there is nobody to ask."""
+    """Nothing the person has enrolled meets the requirement: there is nobody to ask.
+
+    ``held_until``: whatever they have enrolled, the purpose is closed to them until then (``core.recovery.Hold``).
+    """
 
     requirement: FactorRequirement
     policy_version: int
+    held_until: datetime | None = None
 
 
 def requirement_for(purpose: Purpose, policy: StoredPolicy, factors: Sequence[EnrolledFactor]) -> FactorRequirement:
@@ -134,12 +139,16 @@ def requirement_for(purpose: Purpose, policy: StoredPolicy, factors: Sequence[En
     return effective_requirement(purpose, policy)
 
 
-def ask(asked: PromptRequest, policy: StoredPolicy, factors: Sequence[EnrolledFactor]) -> Prompt | NoFactor:
-    """Decide the prompt from the policy and the factors of this moment.
+def ask(
+    asked: PromptRequest, policy: StoredPolicy, factors: Sequence[EnrolledFactor], hold: Hold | None = None
+) -> Prompt | NoFactor:
+    """Decide the prompt from the policy, the factors and the hold of this moment.
 
-    A store calls this inside the transaction that reads both and writes the prompt.
+    A store calls this inside the transaction that reads them and writes the prompt.
     """
     requirement = requirement_for(asked.purpose, policy, factors)
+    if hold is not None and hold.closes(asked.purpose, asked.now):
+        return NoFactor(requirement=requirement, policy_version=policy.version, held_until=hold.until)
     serving = [factor for factor in factors if requirement.accepts(factor.kind)]
     if not serving:
         return NoFactor(requirement=requirement, policy_version=policy.version)
@@ -167,15 +176,17 @@ def ask(asked: PromptRequest, policy: StoredPolicy, factors: Sequence[EnrolledFa
 
 
 def asking_event(asked: PromptRequest, result: Prompt | NoFactor) -> AuditEvent:
-    """Return the event of asking: the prompt was issued, or blocked for want of a factor."""
+    """Return the event of asking: the prompt was issued, or blocked for want of a factor or by a hold."""
     blocked = isinstance(result, NoFactor)
+    held_until = result.held_until if isinstance(result, NoFactor) else None
     return _event_of_asking(
         asked,
         EventName.BLOCKED if blocked else EventName.CHALLENGE_REQUESTED,
         prompt_id=asked.prompt_id,
         requirement=result.requirement,
         policy_version=result.policy_version,
-        reason="no_factor" if blocked else "",
+        reason="on_hold" if held_until is not None else "no_factor" if blocked else "",
+        data={} if held_until is None else {"until": iso(held_until)},
     )
 
 

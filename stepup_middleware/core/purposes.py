@@ -82,7 +82,7 @@ class Catalogue(Mapping[str, Purpose]):
     def __init__(self, purposes: Iterable[Purpose]) -> None:
         self._by_id: dict[str, Purpose] = {}
         for purpose in purposes:
-            if purpose.id == FACTOR_CHANGE.id:
+            if purpose.id in INTERNAL_PURPOSES:
                 raise ConfigurationError(f"purpose id {purpose.id} is taken by the library itself: choose another")
             if purpose.id in self._by_id:
                 raise ConfigurationError(f"purpose id {purpose.id} is listed twice")
@@ -120,7 +120,34 @@ FACTOR_CHANGE = Purpose(
     minimum=FactorRequirement.ANY,  # in effect: the strongest kind that the person has enrolled
     ttl=timedelta(seconds=120),
 )
-"""The library's own purpose, outside every catalogue: no policy sets it, no tag names it."""
+FACTORS_RESET = Purpose(
+    id="factors_reset",
+    title="Factors reset",
+    description="Taking all factors of another person away",
+    authorize_title="Authorize a reset of factors",
+    consequence=(
+        "All factors and recovery codes of this person go, and what they have open ends. Go on only if you know for "
+        "certain that it is they who asked."
+    ),
+    minimum=FactorRequirement.PHISHING_RESISTANT,
+    ttl=timedelta(seconds=120),
+)
+ENROLMENT_PASS = Purpose(
+    id="enrolment_pass",
+    title="Enrolment pass",
+    description="Issuing a pass with which another person enrols their first factor",
+    authorize_title="Authorize an enrolment pass",
+    consequence=(
+        "Whoever holds the pass and is signed in as this person can enrol a factor in their name. Hand it to nobody "
+        "else."
+    ),
+    minimum=FactorRequirement.PHISHING_RESISTANT,
+    ttl=timedelta(seconds=120),
+)
+INTERNAL_PURPOSES: Mapping[str, Purpose] = MappingProxyType(
+    {purpose.id: purpose for purpose in (FACTOR_CHANGE, FACTORS_RESET, ENROLMENT_PASS)}
+)
+"""The library's own purposes, outside every catalogue: no policy sets them, no tag names them."""
 
 _ANY = FactorRequirement.ANY
 _PHR = FactorRequirement.PHISHING_RESISTANT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ class RefusalCode(StrEnum):
     NEVER_ASKED = "STEPUP_NEVER_ASKED"
     FACTOR_CONFLICT = "STEPUP_FACTOR_CONFLICT"
     FACTOR_NOT_FOUND = "STEPUP_FACTOR_NOT_FOUND"
+    PASS_REQUIRED = "STEPUP_PASS_REQUIRED"  # noqa: S105 - a code, not a password
+    NOT_PERMITTED = "STEPUP_NOT_PERMITTED"
 
     @property
     def status(self) -> int:
@@ -151,6 +154,17 @@ _ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
         "The factor cannot be changed like this",
         "It is registered already, or it is the last one that your actions need. Enrol another one first.",
     ),
+    RefusalCode.PASS_REQUIRED: (
+        403,
+        "An enrolment pass is needed",
+        "Your first factor needs an enrolment pass. Ask an admin of your workspace for one, and type it on the page of "
+        "your factors.",
+    ),
+    RefusalCode.NOT_PERMITTED: (
+        403,
+        "This is not yours to do",
+        "Only an admin of the workspace may do this. Nothing was done.",
+    ),
     RefusalCode.FACTOR_NOT_FOUND: (404, "No such factor", "It may have been removed. Reload the page."),
 }
 
@@ -159,21 +173,28 @@ _ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
 class Refusal:
     """One answer: what the person and the client are told.
 
-    ``detail`` replaces the code's own sentence where more is known. ``retry_after_seconds`` goes out as
-    ``Retry-After``.
+    ``title`` and ``detail`` replace the code's own where more is known. ``until`` is when it is over by itself.
+    ``retry_after_seconds`` goes out as ``Retry-After``.
     """
 
     code: RefusalCode
+    title: str = ""
     detail: str | Text = ""
     prompt: Prompt | None = None
     purpose: Purpose | None = None
     requirement: FactorRequirement | None = None
     enroll: bool = False
     retry_after_seconds: int | None = None
+    until: datetime | None = None
 
     @property
     def status(self) -> int:
         return self.code.status
+
+    @property
+    def heading(self) -> str:
+        """What heads it, to be put into the person's language."""
+        return self.title or self.code.heading
 
     @property
     def wording(self) -> str | Text:

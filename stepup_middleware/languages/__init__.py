@@ -48,9 +48,16 @@ class Texts:
         self.number(1)
 
     def __call__(self, text: str | Text, /, **values: object) -> str:
-        """Return a text in this language, with ``values`` in the places of ``%(name)s``."""
+        """Return a text in this language, with ``values`` in the places of ``%(name)s``.
+
+        A time that a ``Text`` has is said as ``moment`` says it.
+        """
         if not isinstance(text, str):
-            return self(text.message, **text.values)
+            said = {
+                name: self.moment(value) if isinstance(value, datetime) else value
+                for name, value in text.values.items()
+            }
+            return self(text.message, **said)
         found = self._catalogue.gettext(text) if text else ""  # the empty text has the catalogue's own header
         return found % values if values else found
 

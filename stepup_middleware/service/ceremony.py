@@ -16,7 +16,7 @@ from stepup_middleware.core.events import AuditEvent, EventName, Outcome
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor, stricter
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.prompts import Prompt, PromptState, prompt_event
-from stepup_middleware.core.purposes import FACTOR_CHANGE, Catalogue, Purpose
+from stepup_middleware.core.purposes import FACTOR_CHANGE, INTERNAL_PURPOSES, Catalogue, Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.core.texts import marked
@@ -75,7 +75,7 @@ class CeremonyService:
 
     def purpose_of(self, prompt: Prompt) -> Purpose | None:
         """Return the purpose of a prompt, None when the catalogue has it no more."""
-        return FACTOR_CHANGE if prompt.purpose == FACTOR_CHANGE.id else self._catalogue.get(prompt.purpose)
+        return INTERNAL_PURPOSES.get(prompt.purpose) or self._catalogue.get(prompt.purpose)
 
     async def open_prompt(self, requester: Requester, prompt_id: str) -> Prompt | Refusal:
         """Return a prompt that is this session's and still open; one refusal for everything else.

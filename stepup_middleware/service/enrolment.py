@@ -7,7 +7,6 @@ nothing more; it is bound to the session that began it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,12 +16,14 @@ from stepup_middleware.core.attempts import AttemptLimit
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import (
     Enrolment,
+    EnrolmentBasis,
     Factor,
     FactorKind,
     TOTPFactor,
     WebAuthnFactor,
 )
 from stepup_middleware.core.purposes import Catalogue
+from stepup_middleware.core.recovery import FirstFactor
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.relying_party import RelyingParty
 from stepup_middleware.core.subject import Subject
@@ -41,6 +42,10 @@ ENROLMENT_LIFETIME = timedelta(minutes=10)
 FRESH_SIGN_IN = timedelta(minutes=10)
 MAX_FACTORS = 20
 
+_PASS_OR_SIGN_IN = marked(
+    "Your first factor needs an enrolment pass, or a sign-in from the last ten minutes. Type your pass below, or sign "
+    "out, sign in again, and enrol it then."
+)
 _FAILED = {
     True: Refusal(
         code=RefusalCode.VERIFICATION_FAILED,
@@ -83,19 +88,40 @@ class EnrolmentService:
         catalogue: Catalogue,
         totp_limit: AttemptLimit,
         throttle: RefusalThrottle,
+        first_factor: FirstFactor = FirstFactor.RECENT_SIGN_IN,
     ) -> None:
         self._store = store
+        self._first_factor = first_factor
         self._secret_box = secret_box
         self._relying_party = relying_party
         self._catalogue = catalogue
         self._totp_limit = totp_limit
         self._throttle = throttle
 
-    async def first_allowed(self, requester: Requester) -> Refusal | None:
-        """Refuse a first factor after an old sign-in: holding the session does not make anybody the person."""
-        signed_in_at = requester.subject.signed_in_at
-        if signed_in_at is not None and timedelta(0) <= requester.now - signed_in_at <= FRESH_SIGN_IN:
-            return None
+    async def basis(self, requester: Requester) -> EnrolmentBasis | Refusal:
+        """Return on what a person may begin to enrol a factor; ``STEP_UP``: once they have stepped up.
+
+        Holding a session does not make anybody the person: a first factor needs what ``first_factor`` says.
+        """
+        subject = requester.subject
+        enrolled = bool(await self._enrolled(subject))
+        right = await self._store.enrolment_right(subject.workspace_id, subject.id)
+        if (
+            right is not None
+            and right.serves(subject.session, requester.ip, requester.now)
+            and right.basis.still_holds(has_factors=enrolled, had_before=False)
+        ):
+            return right.basis
+        if enrolled:
+            return EnrolmentBasis.STEP_UP
+        signed_in_at = subject.signed_in_at
+        fresh = signed_in_at is not None and timedelta(0) <= requester.now - signed_in_at <= FRESH_SIGN_IN
+        if self._first_factor.takes_sign_in and fresh:
+            return EnrolmentBasis.SIGN_IN
+        if self._first_factor.takes_pass:
+            return Refusal(
+                code=RefusalCode.PASS_REQUIRED, detail=_PASS_OR_SIGN_IN if self._first_factor.takes_sign_in else ""
+            )
         return Refusal(
             code=RefusalCode.NOT_SIGNED_IN,
             detail=marked(
@@ -104,7 +130,9 @@ class EnrolmentService:
             ),
         )
 
-    async def begin_webauthn(self, requester: Requester, kind: FactorKind) -> dict[str, Any] | Refusal:
+    async def begin_webauthn(
+        self, requester: Requester, kind: FactorKind, basis: EnrolmentBasis
+    ) -> dict[str, Any] | Refusal:
         """Return ``PublicKeyCredentialCreationOptionsJSON`` for a passkey or a hardware key."""
         subject = requester.subject
         enrolled = await self._enrolled(subject)
@@ -112,7 +140,7 @@ class EnrolmentService:
             return _too_many()
         handle = await self._store.user_handle(subject.workspace_id, subject.id, fresh=secrets.token_bytes(64))
         challenge = secrets.token_bytes(32)
-        enrolment = self._enrolment(requester, kind, challenge=challenge)
+        enrolment = self._enrolment(requester, kind, basis, challenge=challenge)
         await self._store.begin_enrolment(enrolment, now=requester.now)
         options: dict[str, Any] = registration.begin_registration(
             self._relying_party,
@@ -143,7 +171,6 @@ class EnrolmentService:
         try:
             if pending is None:
                 raise CeremonyError(FailureReason.CHALLENGE_USED)
-            first = self._begun_as_first(pending, await self._enrolled(subject))
             new = registration.finish_registration(
                 self._relying_party, challenge=pending.challenge, kind=pending.kind, response=credential
             )
@@ -182,24 +209,23 @@ class EnrolmentService:
                 "rp_id": self._relying_party.id,
             },
         )
-        if not await self._store.add_webauthn_factor(
-            subject.workspace_id, subject.id, factor, event=event, first=first
-        ):
-            if first and await self._enrolled(subject):
-                return await self._failed(requester, FailureReason.FACTOR_NOT_ALLOWED, factor.kind)
-            return Refusal(
-                code=RefusalCode.FACTOR_CONFLICT,
-                detail=marked("This passkey or key is registered already. Use another one."),
-            )
-        return factor
+        if await self._store.add_webauthn_factor(subject.workspace_id, subject.id, factor, event=event, begun=pending):
+            return factor
+        if not await self._still_holds(requester, pending):
+            return await self._failed(requester, FailureReason.FACTOR_NOT_ALLOWED, factor.kind)
+        return Refusal(
+            code=RefusalCode.FACTOR_CONFLICT,
+            detail=marked("This passkey or key is registered already. Use another one."),
+        )
 
-    async def begin_totp(self, requester: Requester) -> NewSecret | Refusal:
+    async def begin_totp(self, requester: Requester, basis: EnrolmentBasis) -> NewSecret | Refusal:
         """Return a fresh secret, unusable until a code of it is confirmed."""
         subject = requester.subject
         if len(await self._enrolled(subject)) >= MAX_FACTORS:
             return _too_many()
         secret = totp.new_secret(secrets.token_bytes(20))
-        enrolment = self._enrolment(requester, FactorKind.TOTP, encrypted_secret=self._secret_box.encrypt(secret))
+        sealed = self._secret_box.encrypt(secret)
+        enrolment = self._enrolment(requester, FactorKind.TOTP, basis, encrypted_secret=sealed)
         await self._store.begin_enrolment(enrolment, now=requester.now)
         uri = totp.provisioning_uri(secret, account=subject.account, issuer=self._relying_party.name)
         return NewSecret(id=enrolment.id, secret=secret, uri=uri)
@@ -227,7 +253,8 @@ class EnrolmentService:
             )
         last_step = await self._store.last_time_step(subject.workspace_id, subject.id)
         try:
-            first = self._begun_as_first(pending, await self._enrolled(subject))
+            if not await self._still_holds(requester, pending):
+                raise CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
             secret = self._secret_box.decrypt(pending.encrypted_secret)
             step = totp.matched_step(secret, digits, now=requester.now, last_step=last_step)
         except CeremonyError as error:
@@ -247,22 +274,17 @@ class EnrolmentService:
             retention_years=self._catalogue.factor_retention_years,
             data={"name": factor.name},
         )
-        added = await self._store.add_totp_factor(
-            subject.workspace_id, subject.id, factor, enrolment_id=pending.id, event=event, first=first
-        )
+        added = await self._store.add_totp_factor(subject.workspace_id, subject.id, factor, begun=pending, event=event)
         return factor if added else await self._failed(requester, FailureReason.CODE_REPLAYED, FactorKind.TOTP)
 
-    @staticmethod
-    def _begun_as_first(pending: Enrolment, enrolled: Sequence[Factor]) -> bool:
-        """Whether an enrolment began as the first, without a step-up; refuse that once the person has a factor."""
-        begun_at = pending.expires_at - ENROLMENT_LIFETIME
-        first = not any(factor.created_at <= begun_at for factor in enrolled)
-        if first and enrolled:
-            raise CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
-        return first
+    async def _still_holds(self, requester: Requester, pending: Enrolment) -> bool:
+        """Whether what an enrolment began on still holds, as the store will ask once more when it adds the factor."""
+        enrolled = await self._enrolled(requester.subject)
+        before = any(factor.created_at <= pending.begun_at for factor in enrolled)
+        return pending.basis.still_holds(has_factors=bool(enrolled), had_before=before)
 
     @staticmethod
-    def _enrolment(requester: Requester, kind: FactorKind, **material: Any) -> Enrolment:
+    def _enrolment(requester: Requester, kind: FactorKind, basis: EnrolmentBasis, **material: Any) -> Enrolment:
         subject = requester.subject
         return Enrolment(
             id=secrets.token_urlsafe(16),
@@ -270,6 +292,9 @@ class EnrolmentService:
             subject_id=subject.id,
             session=subject.session,
             kind=kind,
+            basis=basis,
+            ip=requester.ip,
+            begun_at=requester.now,
             expires_at=requester.now + ENROLMENT_LIFETIME,
             **material,
         )

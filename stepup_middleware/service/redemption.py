@@ -8,14 +8,14 @@ from ssl import RAND_bytes
 
 from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.binding import details_digest
-from stepup_middleware.core.decisions import Presentation, Verdict
+from stepup_middleware.core.decisions import Flag, Presentation, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION, NoFactor, PromptRequest, prompt_id
 from stepup_middleware.core.proof import ActionRequest, Proof, proof_of
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
-from stepup_middleware.core.texts import marked
+from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
 from stepup_middleware.stores.base import HotState
 
@@ -67,6 +67,12 @@ class RedemptionService:
             case Verdict.EXPIRED:
                 return await self._ask(requester, wanted, code=RefusalCode.TOKEN_EXPIRED)
             case Verdict.FACTOR_INSUFFICIENT:
+                subject = requester.subject
+                hold = None
+                if Flag.ON_HOLD in redemption.decision.flags:
+                    hold = await self._store.records.hold_of(subject.workspace_id, subject.id, now=requester.now)
+                if hold is not None:
+                    return on_hold(wanted.purpose, wanted.purpose.minimum, hold.until)
                 return insufficient(wanted.purpose, wanted.purpose.minimum)
             case _:
                 return await self._ask(requester, wanted)
@@ -141,6 +147,8 @@ class RedemptionService:
         answer = await self._store.ask(asked, open_limit=limit)
         if isinstance(answer, TooMany):
             return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(answer.retry_after))
+        if isinstance(answer, NoFactor) and answer.held_until is not None:
+            return on_hold(wanted.purpose, answer.requirement, answer.held_until)
         if isinstance(answer, NoFactor):
             return insufficient(wanted.purpose, answer.requirement)
         return Refusal(
@@ -179,6 +187,24 @@ def insufficient(purpose: Purpose, requirement: FactorRequirement) -> Refusal:
         purpose=purpose,
         requirement=requirement,
         enroll=True,
+    )
+
+
+def on_hold(purpose: Purpose, requirement: FactorRequirement, until: datetime) -> Refusal:
+    """Return the refusal of a purpose that is closed to the person for a while, whatever they enrol."""
+    return Refusal(
+        code=RefusalCode.FACTOR_INSUFFICIENT,
+        title=marked("Closed for a while"),
+        detail=Text(
+            marked(
+                "Your factors were reset, or a recovery code was used. So that nobody else can act in your name, this "
+                "action is closed to you until %(moment)s. Come back then, or ask somebody else who may do it."
+            ),
+            {"moment": until},
+        ),
+        purpose=purpose,
+        requirement=requirement,
+        until=until,
     )
 
 

@@ -17,6 +17,7 @@ For all methods:
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 
 from stepup_middleware.core.attempts import TooMany
@@ -25,6 +26,7 @@ from stepup_middleware.core.decisions import Presentation, Redemption
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest, StoredPrompt
+from stepup_middleware.core.recovery import FactorsReset
 from stepup_middleware.core.tokens import TokenReference
 
 from .records import Opened, Records
@@ -87,6 +89,14 @@ class HotState(Opened):
         """Cancel an open or proved prompt; a token of it that was not redeemed is revoked (cancelled).
 
         A redeemed token stays redeemed. False when there was nothing to cancel (then nothing is written).
+        """
+
+    @abstractmethod
+    async def reset_factors(self, wanted: FactorsReset, events: Sequence[AuditEvent], *, now: datetime) -> bool:
+        """Take away a person's factors, enrolments, rights, codes and attempts, and end their prompts and tokens.
+
+        The hold (unless a longer one stands) and the new pass of ``wanted`` take their place, and the events are
+        written. False, and nothing is changed, when the request that it confirms does not wait any more.
         """
 
     # redemption

@@ -19,12 +19,14 @@ from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFa
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
+from stepup_middleware.core.recovery import FactorsReset
 from stepup_middleware.core.retention import Purged
 from stepup_middleware.log.integrator import BATCH, SeenTree, Step, TreeState
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TileId
 
+from .recovery import RecoveryRecords
 from .sealing import TamperTaker
 
 
@@ -113,7 +115,7 @@ class AuditLog(ABC):
         """Return the checkpoint of the largest tree, None when none was kept."""
 
 
-class Records(Opened, AuditLog):
+class Records(Opened, AuditLog, RecoveryRecords):
     """Keeps what must not be lost. See the module for what holds for every method."""
 
     @abstractmethod
@@ -287,12 +289,19 @@ class Records(Opened, AuditLog):
 
     @abstractmethod
     async def add_webauthn_factor(
-        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent, first: bool = False
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor: WebAuthnFactor,
+        *,
+        event: AuditEvent,
+        begun: Enrolment | None = None,
     ) -> bool:
         """Add a credential. False, and nothing is changed, when its id is registered already, by anyone.
 
-        ``first``: it was begun as the person's first factor, without a step-up. False as well when they
-        have one by now.
+        ``begun`` is the enrolment that brought it. False as well when what that began on does not hold any more
+        (``EnrolmentBasis.still_holds``), or the right that it takes is gone. An open pass and right of the person go
+        with it, for they were for one factor. None asks for nothing: a program adds it.
         """
 
     @abstractmethod
@@ -302,13 +311,12 @@ class Records(Opened, AuditLog):
         subject_id: str,
         factor: TOTPFactor,
         *,
-        enrolment_id: str,
+        begun: Enrolment,
         event: AuditEvent,
-        first: bool = False,
     ) -> bool:
         """Add a confirmed secret and take its enrolment; ``factor.last_step`` becomes the person's last step
         (if later). False when the enrolment is gone, or the person's last step is as late: nothing is changed.
-        ``first`` as for ``add_webauthn_factor``. Clears the person's ``totp`` attempt bucket."""
+        ``begun`` as for ``add_webauthn_factor``. Clears the person's ``totp`` attempt bucket."""
 
     @abstractmethod
     async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
@@ -371,10 +379,19 @@ class EpochStore(Records):
         """
 
     @abstractmethod
+    async def reset_factors_for_hot_store(
+        self, wanted: FactorsReset, events: Sequence[AuditEvent], *, now: datetime
+    ) -> bool:
+        """Do what ``HotState.reset_factors`` says, but for prompts and tokens that are kept elsewhere.
+
+        No token and no prompt of the person is worth anything after it, for the factors behind them are gone.
+        """
+
+    @abstractmethod
     async def authorize_for_hot_store(
         self, redeemed: Sequence[tuple[Presentation, TokenRow]], *, epoch: int
     ) -> Sequence[Decision]:
         """Write ``ACTION_AUTHORIZED`` for each token that was redeemed, or the refusal and why.
 
-        Refuses tokens whose epoch is over (revoked) or whose factor is gone.
+        Refuses tokens whose epoch is over (revoked), whose factor is gone, or whose purpose is on hold.
         """

@@ -16,7 +16,15 @@ from stepup_middleware.core.binding import bound_request_from, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.decisions import CLOCK_SKEW, Presentation, TokenRow, TokenState
 from stepup_middleware.core.events import AuditRecord, EventName, Outcome
-from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.factors import (
+    Enrolment,
+    EnrolmentBasis,
+    Factor,
+    FactorKind,
+    FactorRequirement,
+    TOTPFactor,
+    WebAuthnFactor,
+)
 from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
@@ -295,14 +303,17 @@ def factor_of(row: Row) -> Factor:
 
 
 def enrolment_of(workspace_id: str, subject_id: str, session: str, kind: FactorKind, row: Row) -> Enrolment:
-    """Return the enrolment of a row: id, end, challenge, encrypted secret."""
-    id_, expires_at, challenge, encrypted_secret = row
+    """Return the enrolment of a row: id, basis, address, beginning, end, challenge, encrypted secret."""
+    id_, basis, ip, begun_at, expires_at, challenge, encrypted_secret = row
     return Enrolment(
         id=id_,
         workspace_id=workspace_id,
         subject_id=subject_id,
         session=session,
         kind=kind,
+        basis=EnrolmentBasis(basis),
+        ip=ip,
+        begun_at=from_micros(begun_at),
         expires_at=from_micros(expires_at),
         challenge=challenge,
         encrypted_secret=encrypted_secret,

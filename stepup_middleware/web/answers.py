@@ -74,7 +74,7 @@ def problem_body(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, An
     base, texts = base_of(scope, stepup), _texts(refusal, stepup, scope)
     body: dict[str, Any] = {
         "type": problem_type(refusal.code),
-        "title": texts(refusal.code.heading),
+        "title": texts(refusal.heading),
         "status": refusal.status,
         "code": refusal.code.value,
         "detail": texts(refusal.wording),
@@ -101,6 +101,8 @@ def problem_body(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, An
         body["help_url"] = stepup.help_url
     if refusal.retry_after_seconds is not None:
         body["retry_after"] = refusal.retry_after_seconds
+    if refusal.until is not None:
+        body["until"] = iso(refusal.until)
     return body
 
 

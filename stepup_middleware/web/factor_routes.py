@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from stepup_middleware.core.factors import Factor, FactorKind
+from stepup_middleware.core.factors import EnrolmentBasis, Factor, FactorKind
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import FACTOR_CHANGE
 from stepup_middleware.core.refusals import Refusal
@@ -41,11 +41,12 @@ def _removal(texts: Texts, factor: Factor) -> tuple[tuple[str, str], ...]:
     return (texts(marked("Remove")), factor.name), (texts(marked("Kind")), texts(factor.kind.label))
 
 
-async def _may_enrol(call: Call, kind: FactorKind) -> Refusal | None:
-    """A first factor needs a fresh sign-in, a further one a step-up with the strongest kind there is."""
-    if not await call.stepup.factors.list(call.requester.subject):
-        return await call.stepup._parts.enrolment.first_allowed(call.requester)
-    return await _step_up(call, ((call.texts(marked("Add")), call.texts(kind.label)),))
+async def _may_enrol(call: Call, kind: FactorKind) -> EnrolmentBasis | Refusal:
+    """Return on what a person enrols: a further factor takes a step-up with the strongest kind there is."""
+    basis = await call.stepup._parts.enrolment.basis(call.requester)
+    if basis is not EnrolmentBasis.STEP_UP:
+        return basis
+    return await _step_up(call, ((call.texts(marked("Add")), call.texts(kind.label)),)) or basis
 
 
 async def _step_up(call: Call, details: tuple[tuple[str, str], ...]) -> Refusal | None:
@@ -68,9 +69,10 @@ async def factor_options(call: Call) -> Response:
     if wanted not in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
         raise BadRequest
     kind = FactorKind(wanted)
-    if refusal := await _may_enrol(call, kind):
-        return call.refuse(refusal)
-    options = await call.stepup._parts.enrolment.begin_webauthn(call.requester, kind)
+    basis = await _may_enrol(call, kind)
+    if isinstance(basis, Refusal):
+        return call.refuse(basis)
+    options = await call.stepup._parts.enrolment.begin_webauthn(call.requester, kind, basis)
     return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
 
 
@@ -88,9 +90,10 @@ async def factor_finish(call: Call) -> Response:
 async def totp_begin(call: Call) -> Response:
     """Begin to enrol an authenticator app."""
     await call.body()
-    if refusal := await _may_enrol(call, FactorKind.TOTP):
-        return call.refuse(refusal)
-    new = await call.stepup._parts.enrolment.begin_totp(call.requester)
+    basis = await _may_enrol(call, FactorKind.TOTP)
+    if isinstance(basis, Refusal):
+        return call.refuse(basis)
+    new = await call.stepup._parts.enrolment.begin_totp(call.requester, basis)
     if isinstance(new, Refusal):
         return call.refuse(new)
     return call.json_response({"id": new.id, "secret": new.secret, "uri": new.uri, "qr_svg": qr_svg(new.uri)}, 201)

@@ -169,7 +169,7 @@ def problem_view(refusal: Refusal, stepup: StepUp, base: str, texts: Texts, back
     """Return what the templates of a problem show."""
     return {
         "code": refusal.code.value,
-        "title": texts(refusal.code.heading),
+        "title": texts(refusal.heading),
         "detail": texts(refusal.wording),
         "status": refusal.status,
         "enroll_url": with_way_back(enroll_url(stepup, base), back) if refusal.enroll else None,

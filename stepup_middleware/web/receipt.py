@@ -8,7 +8,7 @@ from typing import Any
 
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.moments import iso
-from stepup_middleware.core.purposes import FACTOR_CHANGE
+from stepup_middleware.core.purposes import INTERNAL_PURPOSES
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.texts import Text, marked
@@ -91,7 +91,7 @@ async def receipt_view(
 
 
 def _title(stepup: StepUp, purpose_id: str) -> str:
-    purpose = FACTOR_CHANGE if purpose_id == FACTOR_CHANGE.id else stepup.purposes.get(purpose_id)
+    purpose = INTERNAL_PURPOSES.get(purpose_id) or stepup.purposes.get(purpose_id)
     return purpose_id if purpose is None else purpose.title
 
 

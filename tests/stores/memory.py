@@ -7,6 +7,7 @@ without a wait, so that each is a transaction as long as it changes nothing befo
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -45,6 +46,19 @@ from stepup_middleware.core.prompts import (
     flood_event,
 )
 from stepup_middleware.core.prompts import ask as decide_prompt
+from stepup_middleware.core.recovery import (
+    EnrolmentPass,
+    EnrolmentRight,
+    FactorsReset,
+    Hold,
+    PassRefused,
+    PeopleFilter,
+    PeoplePage,
+    RecoveryCodes,
+    ResetRequest,
+    refuse_pass,
+)
+from stepup_middleware.core.recovery import Person as KnownPerson
 from stepup_middleware.core.retention import (
     ALERT_LEASE,
     ALERTS_STAY,
@@ -107,6 +121,12 @@ class Data:
     trees: list[_Tree] = field(default_factory=list)
     checkpoints: dict[tuple[int, int], StoredCheckpoint] = field(default_factory=dict)  # by log and size
     alerts: dict[int, tuple[datetime, tuple[str, ...]]] = field(default_factory=dict)  # held until, had by
+    passes: dict[Person, EnrolmentPass] = field(default_factory=dict)
+    rights: dict[Person, EnrolmentRight] = field(default_factory=dict)
+    codes: dict[Person, RecoveryCodes] = field(default_factory=dict)
+    holds: dict[Person, Hold] = field(default_factory=dict)
+    requests: dict[Person, ResetRequest] = field(default_factory=dict)
+    people: dict[Person, KnownPerson] = field(default_factory=dict)
     purged_at: datetime | None = None
     grown: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -421,7 +441,8 @@ class MemoryStore(Store):
             return TooMany(retry_after=min(taken) - now if taken else ONE_FLOOD_EVENT_PER)
         workspace, subject, _ = asker
         policy = data.policies.get(workspace, StoredPolicy())
-        result = decide_prompt(asked, policy, self._enrolled((workspace, subject)))
+        hold = self._data.holds.get((workspace, subject))
+        result = decide_prompt(asked, policy, self._enrolled((workspace, subject)), hold)
         self._log([*asked.extra_events, asking_event(asked, result)])
         if isinstance(result, Prompt):
             data.prompts[result.id] = StoredPrompt(prompt=result, state=PromptState.OPEN)
@@ -516,7 +537,8 @@ class MemoryStore(Store):
             return Redemption(decision=Decision(verdict=Verdict.REDEEMED), row=row)
         person = None if row is None else (row.workspace_id, row.subject_id)
         live = row is not None and person is not None and row.factor_id in self._data.factors.get(person, {})
-        decision = decide(row, shown, factor_live=live)
+        hold = None if person is None else self._data.holds.get(person)
+        decision = decide(row, shown, factor_live=live, held=hold is not None and shown.now < hold.until)
         after, replay = row, None
         if row is not None and decision.verdict is Verdict.REDEEMED:
             after = replace(
@@ -631,14 +653,21 @@ class MemoryStore(Store):
         return None if found is None or now >= found.expires_at or id != found.id else found
 
     async def add_webauthn_factor(
-        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent, first: bool = False
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor: WebAuthnFactor,
+        *,
+        event: AuditEvent,
+        begun: Enrolment | None = None,
     ) -> bool:
         person = (workspace_id, subject_id)
         everyones = [one for some in self._data.factors.values() for one in some.values()]
         known = [one.credential_id for one in everyones if isinstance(one, WebAuthnFactor)]
-        if factor.credential_id in known or (first and self._enrolled(person)):
+        if factor.credential_id in known or not self._may_add(begun, event.at):
             return False
         self._log([event])
+        self._spend_right(person)
         self._data.factors.setdefault(person, {})[factor.id] = factor
         return True
 
@@ -648,20 +677,37 @@ class MemoryStore(Store):
         subject_id: str,
         factor: TOTPFactor,
         *,
-        enrolment_id: str,
+        begun: Enrolment,
         event: AuditEvent,
-        first: bool = False,
     ) -> bool:
         person = (workspace_id, subject_id)
-        begun = [key for key, one in self._data.enrolments.items() if one.id == enrolment_id and key[:2] == person]
-        if not begun or factor.last_step <= self._data.steps[person] or (first and self._enrolled(person)):
+        pending = [key for key, one in self._data.enrolments.items() if one.id == begun.id and key[:2] == person]
+        if not pending or factor.last_step <= self._data.steps[person] or not self._may_add(begun, event.at):
             return False
         self._log([event])
-        del self._data.enrolments[begun[0]]
+        self._spend_right(person)
+        del self._data.enrolments[pending[0]]
         self._data.steps[person] = factor.last_step
         self._data.factors.setdefault(person, {})[factor.id] = factor
         self._data.attempts.pop((*person, FactorKind.TOTP.value), None)
         return True
+
+    def _may_add(self, begun: Enrolment | None, now: datetime) -> bool:
+        if begun is None:
+            return True
+        person = (begun.workspace_id, begun.subject_id)
+        factors = self._data.factors.get(person, {}).values()
+        before = any(factor.created_at <= begun.begun_at for factor in factors)
+        if not begun.basis.still_holds(has_factors=bool(factors), had_before=before):
+            return False
+        if not begun.basis.takes_right:
+            return True
+        right = self._data.rights.get(person)
+        return right is not None and right.basis is begun.basis and right.serves(begun.session, begun.ip, now)
+
+    def _spend_right(self, person: Person) -> None:
+        self._data.passes.pop(person, None)
+        self._data.rights.pop(person, None)
 
     async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
         factors = self._data.factors.get((workspace_id, subject_id), {})
@@ -706,3 +752,139 @@ class MemoryStore(Store):
         for (id_, person, factor), secret in zip(found, secrets, strict=True):
             self._data.factors[person][id_] = replace(factor, encrypted_secret=secret)
         return found[-1][0] if len(found) == limit else None
+
+    # passes, recovery codes, holds, resets, people
+
+    async def issue_pass(self, new: EnrolmentPass, *, event: AuditEvent) -> bool:
+        person = (new.workspace_id, new.subject_id)
+        if self._enrolled(person):
+            return False
+        self._log([event])
+        self._data.passes[person] = new
+        return True
+
+    async def open_pass(self, workspace_id: str, subject_id: str) -> EnrolmentPass | None:
+        return self._data.passes.get((workspace_id, subject_id))
+
+    async def take_pass(
+        self, digest: bytes, *, right: EnrolmentRight, event: AuditEvent, now: datetime
+    ) -> PassRefused | None:
+        person = (right.workspace_id, right.subject_id)
+        found = self._data.passes.get(person)
+        refused = refuse_pass(found, digest, now=now, has_factors=bool(self._enrolled(person)))
+        if refused is PassRefused.WRONG and found is not None:
+            self._data.passes[person] = replace(found, tries=found.tries + 1)
+        if refused is not None or found is None:
+            return refused
+        self._log([event])
+        self._data.passes[person] = replace(found, used_at=now)
+        self._data.rights[person] = right
+        return None
+
+    async def enrolment_right(self, workspace_id: str, subject_id: str) -> EnrolmentRight | None:
+        return self._data.rights.get((workspace_id, subject_id))
+
+    async def put_recovery_codes(self, codes: RecoveryCodes, *, event: AuditEvent) -> bool:
+        person = (codes.workspace_id, codes.subject_id)
+        if not self._enrolled(person):
+            return False
+        self._log([event])
+        self._data.codes[person] = codes
+        return True
+
+    async def recovery_codes(self, workspace_id: str, subject_id: str) -> RecoveryCodes | None:
+        return self._data.codes.get((workspace_id, subject_id))
+
+    async def use_recovery_code(
+        self, set_id: str, number: int, *, right: EnrolmentRight, hold: Hold | None, bucket: str, event: AuditEvent
+    ) -> bool:
+        person = (right.workspace_id, right.subject_id)
+        codes = self._data.codes.get(person)
+        if codes is None or codes.id != set_id or number in codes.used or not 0 <= number < len(codes.hashes):
+            return False
+        self._log([event])
+        self._data.codes[person] = replace(codes, used=codes.used | {number})
+        self._data.rights[person] = right
+        self._put_hold(hold)
+        self._data.attempts.pop((*person, bucket), None)
+        return True
+
+    def _put_hold(self, hold: Hold | None) -> None:
+        if hold is None:
+            return
+        standing = self._data.holds.get((hold.workspace_id, hold.subject_id))
+        if standing is None or standing.until < hold.until:
+            self._data.holds[hold.workspace_id, hold.subject_id] = hold
+
+    async def hold_of(self, workspace_id: str, subject_id: str, *, now: datetime) -> Hold | None:
+        hold = self._data.holds.get((workspace_id, subject_id))
+        return None if hold is None or hold.until <= now else hold
+
+    async def request_reset(self, request: ResetRequest, *, event: AuditEvent) -> None:
+        self._log([event])
+        self._data.requests[request.workspace_id, request.subject_id] = request
+
+    async def reset_requests(self, workspace_id: str, *, now: datetime) -> tuple[ResetRequest, ...]:
+        waiting = [one for one in self._data.requests.values() if one.workspace_id == workspace_id]
+        return tuple(sorted((one for one in waiting if one.expires_at > now), key=lambda one: one.requested_at))
+
+    async def drop_reset_request(self, request: ResetRequest, *, event: AuditEvent) -> bool:
+        person = (request.workspace_id, request.subject_id)
+        standing = self._data.requests.get(person)
+        if standing is None or standing.id != request.id:
+            return False
+        self._log([event])
+        del self._data.requests[person]
+        return True
+
+    async def reset_factors(self, wanted: FactorsReset, events: Sequence[AuditEvent], *, now: datetime) -> bool:
+        data, person = self._data, (wanted.workspace_id, wanted.subject_id)
+        standing = data.requests.get(person)
+        if wanted.request is not None and (wanted.request != standing or standing.expires_at <= now):
+            return False
+        self._log(events)
+        rows = data.tokens.values()
+        self._revoke(row for row in rows if (row.workspace_id, row.subject_id) == person)
+        for stored in tuple(data.prompts.values()):
+            if (stored.prompt.workspace_id, stored.prompt.subject_id) == person:
+                self._close(stored.prompt.id, PromptState.CANCELLED)
+        for kept in (data.factors, data.codes, data.requests):
+            kept.pop(person, None)
+        self._spend_right(person)
+        for enrolment in [key for key in data.enrolments if key[:2] == person]:
+            del data.enrolments[enrolment]
+        for attempt in [key for key in data.attempts if key[:2] == person]:
+            del data.attempts[attempt]
+        self._put_hold(wanted.hold)
+        if wanted.new_pass is not None:
+            data.passes[person] = wanted.new_pass
+        return True
+
+    async def note_person(self, workspace_id: str, person: KnownPerson) -> None:
+        self._data.people[workspace_id, person.subject_id] = person
+
+    async def get_person(self, workspace_id: str, subject_id: str) -> KnownPerson | None:
+        return self._data.people.get((workspace_id, subject_id))
+
+    def _people(self, workspace_id: str, wanted: PeopleFilter) -> list[tuple[str, KnownPerson]]:
+        found = []
+        for (workspace, subject), person in self._data.people.items():
+            kinds = [factor.kind for factor in self._enrolled((workspace, subject))]
+            text = "\n".join((person.name, person.login, subject)).casefold()
+            lacks = wanted.lacking is None or not any(wanted.lacking.accepts(kind) for kind in kinds)
+            enrolled = wanted.enrolled is None or wanted.enrolled == bool(kinds)
+            if workspace == workspace_id and wanted.text.casefold() in text and lacks and enrolled:
+                found.append(((person.name or person.login or subject).casefold(), person))
+        return sorted(found, key=lambda one: (one[0], one[1].subject_id))
+
+    async def people(
+        self, workspace_id: str, wanted: PeopleFilter, *, after: str | None = None, limit: int
+    ) -> PeoplePage:
+        start = tuple(json.loads(after)) if after else ("", "")
+        found = [one for one in self._people(workspace_id, wanted) if (one[0], one[1].subject_id) > start]
+        shown = found[:limit]
+        last = json.dumps([shown[-1][0], shown[-1][1].subject_id]) if len(found) > limit and shown else None
+        return PeoplePage(people=tuple(person for _, person in shown), next=last)
+
+    async def count_people(self, workspace_id: str, wanted: PeopleFilter) -> int:
+        return len(self._people(workspace_id, wanted))

@@ -42,6 +42,11 @@ def session_keys(workspace_id: str, subject_id: str, session: str) -> tuple[str,
     return f"stepup:open:{{{tag}}}", f"stepup:held:{{{tag}}}", f"stepup:refused:{{{tag}}}"
 
 
+def person_key(workspace_id: str, subject_id: str) -> str:
+    """Return the key of the sessions of a person that asked for something."""
+    return f"stepup:sessions:{{{sha256(json.dumps([workspace_id, subject_id]).encode()).hexdigest()}}}"
+
+
 def prompt_fields(prompt: Prompt, epoch: int) -> dict[str, Any]:
     """Return the hash of a new prompt."""
     body = {

@@ -26,6 +26,7 @@ from stepup_middleware.core.prompts import (
     StoredPrompt,
     flood_event,
 )
+from stepup_middleware.core.recovery import FactorsReset
 from stepup_middleware.core.retention import PROMPTS_STAY
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
@@ -35,6 +36,7 @@ from stepup_middleware.stores.records import EpochStore
 from .codec import (
     challenge_of,
     challenge_text,
+    person_key,
     prompt_fields,
     prompt_key,
     prompt_of,
@@ -162,6 +164,12 @@ class RedisHotStore(HotState):
                 await self._behind.append([flood_event(asked, also_refused_before=unlogged)])
             # a limit of zero has no prompt whose end could be waited for
             return TooMany(retry_after=from_micros(int(float(soonest))) - asked.now if soonest else ONE_FLOOD_EVENT_PER)
+        person, until = person_key(*asked.asker[:2]), now + span_micros(PROMPT_LIFETIME + PROMPTS_STAY)
+        await self._server.ask(
+            ("ZREMRANGEBYSCORE", person, "-inf", now),
+            ("ZADD", person, until, asked.asker[2]),
+            ("PEXPIRE", person, stay),
+        )
         epoch = self._server.epoch
         result = await self._behind.ask_for_hot_store(asked, epoch=epoch)
         if result is None:
@@ -288,6 +296,21 @@ class RedisHotStore(HotState):
             opened, _, _ = session_keys(prompt.workspace_id, prompt.subject_id, prompt.session)
             stay = _milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
             await self._server.ask(("ZADD", opened, int(expires_at), key), ("PEXPIRE", opened, stay))
+
+    async def reset_factors(self, wanted: FactorsReset, events: Sequence[AuditEvent], *, now: datetime) -> bool:
+        """The records first: from then on no prompt and no token of the person is worth anything, for want of factors.
+
+        What is left of them here is then ended; a fault in that leaves it as it is, to expire.
+        """
+        self._check()
+        if not await self._behind.reset_factors_for_hot_store(wanted, events, now=now):
+            return False
+        with suppress(StoreError):
+            key = person_key(wanted.workspace_id, wanted.subject_id)
+            (sessions,) = await self._server.ask(("ZRANGE", key, 0, -1))
+            for session in sessions:
+                await self.revoke_session(wanted.workspace_id, wanted.subject_id, session.decode(), now=now)
+        return True
 
     # redemption
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepup_middleware.core.decisions import Decision, TokenRow, Verdict, epoch_refusal
+from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
+from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.presentations import presentation_events, replay_of
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
 from stepup_middleware.errors import StoreError
@@ -53,6 +55,15 @@ async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatc
     found = await transaction.fetch_many("epoch_and_factors", [(factor,) for factor in factors])
     current, live = {row[0] for row in found}, {tuple(row)[1:] for row in found}
     tokens = sorted({row.reference.id for redeemed, _ in batch for _, row in redeemed})
+    strong = sorted(
+        {
+            (row.workspace_id, row.subject_id)
+            for redeemed, _ in batch
+            for prepared, row in redeemed
+            if prepared.shown.minimum is FactorRequirement.PHISHING_RESISTANT
+        }
+    )
+    held = {(row[0], row[1]): row[2] for row in await transaction.fetch_many("holds_of", strong)}
     spent = {row[0] for row in await transaction.fetch_many("authorized_tokens", [(token,) for token in tokens])}
     answers = []
     for redeemed, epoch in batch:
@@ -65,6 +76,7 @@ async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatc
                 lasts=epoch in current,
                 factor_live=factor_live,
                 authorized=row.reference.id in spent,
+                held=held.get((row.workspace_id, row.subject_id), 0) > to_micros(prepared.shown.now),
             )
             if refused is None:
                 spent.add(row.reference.id)

@@ -12,6 +12,8 @@ from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.rows import enrolment_of, factor_row
 from stepup_middleware.stores.sealing import factor_holds, rewritten_factor, sealed_factor
 
+from .recovery import may_add, spend_right
+from .resealing import FIRST, reseal
 from .transaction import Transaction, Value
 
 
@@ -33,6 +35,9 @@ async def begin_enrolment(transaction: Transaction, enrolment: Enrolment) -> Non
         enrolment.session,
         enrolment.kind.value,
         enrolment.id,
+        enrolment.basis.value,
+        enrolment.ip,
+        to_micros(enrolment.begun_at),
         to_micros(enrolment.expires_at),
         enrolment.challenge,
         enrolment.encrypted_secret,
@@ -79,15 +84,15 @@ async def add_webauthn_factor(
     subject_id: str,
     factor: WebAuthnFactor,
     event: AuditEvent,
-    *,
-    first: bool,
+    begun: Enrolment | None,
 ) -> bool:
     """Add a credential unless anybody has it (WebAuthn L3 §7.1: a credential id is registered once)."""
-    if first and await _locked_factors(transaction, workspace_id, subject_id):
+    if begun is not None and not await may_add(transaction, begun, event.at):
         return False
     row = sealed_factor(transaction.macs, factor_row(workspace_id, subject_id, factor))
     if await transaction.fetch_one("insert_factor", *row) is None:
         return False
+    await spend_right(transaction, workspace_id, subject_id)
     transaction.append(event)
     return True
 
@@ -97,25 +102,24 @@ async def add_totp_factor(
     workspace_id: str,
     subject_id: str,
     factor: TOTPFactor,
-    enrolment_id: str,
+    begun: Enrolment,
     event: AuditEvent,
-    *,
-    first: bool,
 ) -> bool:
     """Add a confirmed secret for its enrolment, and spend the time-step that confirmed it."""
     person = (workspace_id, subject_id)
-    if first and await _locked_factors(transaction, *person):
+    if not await may_add(transaction, begun, event.at):
         return False
     # one row of the person, locked: a step that is spent meanwhile, on any node, is seen
     spent = await transaction.fetch_one("lock_person", *person)
     if spent is not None and spent[0] >= factor.last_step:
         return False
-    if not await transaction.execute("drop_enrolment", enrolment_id, *person):
+    if not await transaction.execute("drop_enrolment", begun.id, *person):
         return False
     await transaction.execute("advance_step", *person, factor.last_step)
     row = sealed_factor(transaction.macs, factor_row(workspace_id, subject_id, factor))
     await transaction.fetch_one("insert_factor", *row)
     await transaction.execute_many("clear_attempts", [(*person, FactorKind.TOTP.value)])
+    await spend_right(transaction, *person)
     transaction.append(event)
     return True
 
@@ -133,9 +137,17 @@ async def remove_factor(
 
 
 async def reencrypt(transaction: Transaction, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
-    """Rewrite the secrets and MACs of up to ``limit`` factors in the order of their ids; what is forged stays so."""
+    """Rewrite the secrets and MACs of up to ``limit`` factors in the order of their ids, then MACs of the other rows.
+
+    What is forged stays so.
+    """
+    if after.startswith("{"):
+        return await reseal(transaction, limit, after)
     found = await transaction.fetch_all("factors_after", after, limit)
     macs = transaction.macs
     rows = [rewritten_factor(macs, row, rewrite) for row in found if factor_holds(macs, row)]
     await transaction.execute_many("set_secrets", rows)
-    return found[-1][0] if found and len(found) == limit else None
+    if found and len(found) == limit:
+        last: str = found[-1][0]
+        return last
+    return await reseal(transaction, max(1, limit - len(found)), FIRST)

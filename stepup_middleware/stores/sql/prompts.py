@@ -24,11 +24,14 @@ from stepup_middleware.core.prompts import (
     flood_event,
 )
 from stepup_middleware.core.prompts import ask as decide_prompt
+from stepup_middleware.core.recovery import Hold
 from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.recovery_rows import hold_of
 from stepup_middleware.stores.rows import Row, prompt_row
 
 from .factors import enrolled
 from .policies import read_policy
+from .recovery import read_hold
 from .transaction import Transaction
 
 Asking = tuple[PromptRequest, int]  # and the limit of open prompts
@@ -38,13 +41,18 @@ async def decide(transaction: Transaction, asked: PromptRequest) -> Prompt | NoF
     """Decide a prompt and write the events of asking, not the prompt."""
     workspace, subject, _ = asked.asker
     policy = await read_policy(transaction, workspace)
-    return _decide(transaction, asked, policy, await enrolled(transaction, workspace, subject))
+    hold = await read_hold(transaction, workspace, subject, asked.now)
+    return _decide(transaction, asked, policy, await enrolled(transaction, workspace, subject), hold)
 
 
 def _decide(
-    transaction: Transaction, asked: PromptRequest, policy: StoredPolicy, factors: Sequence[EnrolledFactor]
+    transaction: Transaction,
+    asked: PromptRequest,
+    policy: StoredPolicy,
+    factors: Sequence[EnrolledFactor],
+    hold: Hold | None,
 ) -> Prompt | NoFactor:
-    result = decide_prompt(asked, policy, factors)
+    result = decide_prompt(asked, policy, factors, hold)
     for event in asked.extra_events:
         transaction.append(event)
     transaction.append(asking_event(asked, result))
@@ -62,7 +70,7 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
     written: list[Row] = []
     taken: dict[tuple[str, str, str], list[int]] = {}  # in this batch, by session: until when, each
     found = sorted(await transaction.fetch_many("read_for_asking", rows), key=itemgetter(0))
-    for place, prompts, blocked, version, values, factors in found:
+    for place, prompts, blocked, version, values, factors, held in found:
         asked, limit = batch[place]
         ends = taken.setdefault(asked.asker, [])
         places, soonest = prompts
@@ -76,7 +84,12 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
             answers.append(TooMany(retry_after=pause))
             continue
         policy = StoredPolicy() if version is None else StoredPolicy(version=version, values=dict(values))
-        result = _decide(transaction, asked, policy, [EnrolledFactor(id_, FactorKind(kind)) for id_, kind in factors])
+        hold = None
+        if held is not None:
+            until, why, mac = held
+            hold = hold_of(transaction.macs, (*asked.asker[:2], int(until), why, bytes.fromhex(mac)), asked.now)
+        enrolled_now = [EnrolledFactor(id_, FactorKind(kind)) for id_, kind in factors]
+        result = _decide(transaction, asked, policy, enrolled_now, hold)
         until = to_micros(asked.now + PROMPT_LIFETIME)
         ends.append(until)
         if isinstance(result, Prompt):

@@ -36,6 +36,10 @@ class Purge:
         tokens = await transaction.execute("purge_tokens", limit, to_micros(now - TOKENS_STAY))
         await transaction.execute("purge_refused_sessions", limit, to_micros(now - PROMPTS_STAY))
         await transaction.execute("purge_enrolments", limit, to_micros(now))
+        await transaction.execute("purge_passes", limit, to_micros(now))
+        await transaction.execute("purge_rights", limit, to_micros(now))
+        await transaction.execute("purge_holds", limit, to_micros(now))
+        await transaction.execute("purge_reset_requests", limit, to_micros(now))
         await transaction.execute("purge_alerts", limit, to_micros(now - ALERTS_STAY))
         await transaction.give_back_space()
         more = limit in (events, prompts, tokens) or self._looked > 0

@@ -16,6 +16,7 @@ from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest, StoredPrompt
+from stepup_middleware.core.recovery import FactorsReset
 from stepup_middleware.core.retention import Purged
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.log.integrator import BATCH, SeenTree, Step, TreeState
@@ -34,10 +35,11 @@ from .integration import Integrator, begin_log
 from .operations import ASK, AUTHORIZE, ISSUE, REDEEM
 from .purge import Purge
 from .reading import SQLLog
+from .recovery_verbs import SQLRecovery
 from .transaction import Transaction
 
 
-class SQLStore(SQLLog, Store, EpochStore):
+class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
     """A store over the engine of one database. See the contract for what each verb does."""
 
     def __init__(self, engine: Engine) -> None:
@@ -87,6 +89,9 @@ class SQLStore(SQLLog, Store, EpochStore):
         if not self._engine.storable(prompt_id):
             return False
         return await self._write(lambda transaction: prompts.cancel(transaction, prompt_id, event, now))
+
+    async def reset_factors(self, wanted: FactorsReset, events: Sequence[AuditEvent], *, now: datetime) -> bool:
+        return await self.reset_factors_for_hot_store(wanted, events, now=now)
 
     # redemption
 
@@ -264,12 +269,16 @@ class SQLStore(SQLLog, Store, EpochStore):
         return None if row is None else enrolment_of(workspace_id, subject_id, session, kind, row)
 
     async def add_webauthn_factor(
-        self, workspace_id: str, subject_id: str, factor: WebAuthnFactor, *, event: AuditEvent, first: bool = False
+        self,
+        workspace_id: str,
+        subject_id: str,
+        factor: WebAuthnFactor,
+        *,
+        event: AuditEvent,
+        begun: Enrolment | None = None,
     ) -> bool:
         return await self._write(
-            lambda transaction: factors.add_webauthn_factor(
-                transaction, workspace_id, subject_id, factor, event, first=first
-            )
+            lambda transaction: factors.add_webauthn_factor(transaction, workspace_id, subject_id, factor, event, begun)
         )
 
     async def add_totp_factor(
@@ -278,14 +287,11 @@ class SQLStore(SQLLog, Store, EpochStore):
         subject_id: str,
         factor: TOTPFactor,
         *,
-        enrolment_id: str,
+        begun: Enrolment,
         event: AuditEvent,
-        first: bool = False,
     ) -> bool:
         return await self._write(
-            lambda transaction: factors.add_totp_factor(
-                transaction, workspace_id, subject_id, factor, enrolment_id, event, first=first
-            )
+            lambda transaction: factors.add_totp_factor(transaction, workspace_id, subject_id, factor, begun, event)
         )
 
     async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:

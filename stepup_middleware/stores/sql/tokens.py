@@ -67,8 +67,9 @@ async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) ->
     ids = sorted({shown.reference.id for shown in batch if shown.reference.id <= MAX_ID})
     tokens: dict[int, TokenRow] = {}
     live: dict[int, bool] = {}
+    held: dict[int, int] = {}  # until when
     for row in await transaction.fetch_many("read_tokens", [(id_,) for id_ in ids]):
-        tokens[row[0]], live[row[0]] = token_of(row), bool(row[23])
+        tokens[row[0]], live[row[0]], held[row[0]] = token_of(row), bool(row[23]), row[24]
     revoked: dict[int, str] = {}
     replayed: dict[int, Replays] = {}
     answers = []
@@ -81,7 +82,8 @@ async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) ->
             # S04: the answer of this very presentation was lost on its way; its event is written
             answers.append(Redemption(decision=REDEEMED, row=token))
             continue
-        decision = decide(token, shown, factor_live=live.get(id_, False))
+        on_hold = held.get(id_, 0) > to_micros(shown.now)
+        decision = decide(token, shown, factor_live=live.get(id_, False), held=on_hold)
         if decision.verdict is Verdict.REDEEMED:
             raise StoreError("the statement and the decision table disagree on a token")
         replay = None

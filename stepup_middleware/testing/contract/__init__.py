@@ -18,6 +18,7 @@ from .counts import CountContract
 from .grants import GrantContract
 from .prompts import PromptContract
 from .purge import PurgeContract
+from .recovery import RecoveryContract
 from .redeem import RedemptionContract
 from .replays import ReplayContract
 from .settings import FactorAndPolicyContract
@@ -34,6 +35,7 @@ class StoreContract(
     RedemptionContract,
     ReplayContract,
     FactorAndPolicyContract,
+    RecoveryContract,
     LogContract,
     CountContract,
     AlertContract,

@@ -137,13 +137,13 @@ class FactorAndPolicyContract:
     async def test_of_factors_begun_as_the_first_one_becomes_it(
         self, store: HotState, open_node: Opener
     ) -> None:  # E01
-        begun = enrolment(kind=FactorKind.TOTP)
+        begun, key = enrolment(kind=FactorKind.TOTP), enrolment(kind=FactorKind.PASSKEY)
         await store.records.begin_enrolment(begun, now=NOW)
         async with open_node() as other:
             added = await asyncio.gather(
-                store.records.add_webauthn_factor(*ME, passkey(), event=event(), first=True),
-                other.records.add_webauthn_factor(*ME, passkey(), event=event(), first=True),
-                store.records.add_totp_factor(*ME, totp(), enrolment_id=begun.id, event=event(), first=True),
+                store.records.add_webauthn_factor(*ME, passkey(), event=event(), begun=key),
+                other.records.add_webauthn_factor(*ME, passkey(), event=event(), begun=key),
+                store.records.add_totp_factor(*ME, totp(), begun=begun, event=event()),
             )
         assert added.count(True) == 1
         assert len(await store.records.list_factors(*ME)) == 1
@@ -195,17 +195,14 @@ class FactorAndPolicyContract:
         await store.records.begin_enrolment(second, now=NOW)
         key = (*ME, OWNER.session, FactorKind.TOTP)
         assert await store.records.get_enrolment(*key, id=first.id, now=NOW) is None
-        assert not await store.records.add_totp_factor(*ME, totp(), enrolment_id=first.id, event=event())
-        assert await store.records.add_totp_factor(*ME, totp(), enrolment_id=second.id, event=event())
+        assert not await store.records.add_totp_factor(*ME, totp(), begun=first, event=event())
+        assert await store.records.add_totp_factor(*ME, totp(), begun=second, event=event())
 
     async def test_confirming_spends_the_enrolment_and_the_time_step_together(self, store: HotState) -> None:
         begun = enrolment(encrypted_secret=b"secret")
         await store.records.begin_enrolment(begun, now=NOW)
         tries = await asyncio.gather(
-            *(
-                store.records.add_totp_factor(*ME, totp(last_step=50), enrolment_id=begun.id, event=event())
-                for _ in range(5)
-            )
+            *(store.records.add_totp_factor(*ME, totp(last_step=50), begun=begun, event=event()) for _ in range(5))
         )
         assert tries.count(True) == 1
         assert await store.records.last_time_step(*ME) == 50
@@ -217,10 +214,10 @@ class FactorAndPolicyContract:
         await store.records.advance_time_step(*ME, 50)
         begun = enrolment(encrypted_secret=b"secret")
         await store.records.begin_enrolment(begun, now=NOW)
-        assert not await store.records.add_totp_factor(*ME, totp(last_step=50), enrolment_id=begun.id, event=event())
+        assert not await store.records.add_totp_factor(*ME, totp(last_step=50), begun=begun, event=event())
         assert await store.records.list_factors(*ME) == ()
         assert await store.records.last_seq() == 0
-        assert await store.records.add_totp_factor(*ME, totp(last_step=51), enrolment_id=begun.id, event=event())
+        assert await store.records.add_totp_factor(*ME, totp(last_step=51), begun=begun, event=event())
 
     async def test_removing_a_totp_factor_does_not_free_its_time_steps(self, store: HotState) -> None:
         code = await enrol(store, factor=totp(last_step=50))

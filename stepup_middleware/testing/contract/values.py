@@ -12,7 +12,14 @@ from stepup_middleware.core.audit import AuditFilter, read_record
 from stepup_middleware.core.binding import BoundRequest, Details, details_digest
 from stepup_middleware.core.decisions import Presentation, Redemption, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
-from stepup_middleware.core.factors import Enrolment, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.factors import (
+    Enrolment,
+    EnrolmentBasis,
+    FactorKind,
+    FactorRequirement,
+    TOTPFactor,
+    WebAuthnFactor,
+)
 from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.moments import to_micros
@@ -195,11 +202,15 @@ async def enrol(
     if isinstance(factor, WebAuthnFactor):
         assert await store.records.add_webauthn_factor(subject.workspace_id, subject.id, factor, event=told)
         return factor
-    pending = enrolment(subject, encrypted_secret=factor.encrypted_secret)
-    await store.records.begin_enrolment(pending, now=NOW)
-    assert await store.records.add_totp_factor(
-        subject.workspace_id, subject.id, factor, enrolment_id=pending.id, event=told
+    further = bool(await store.records.list_factors(subject.workspace_id, subject.id))
+    pending = enrolment(
+        subject,
+        basis=EnrolmentBasis.STEP_UP if further else EnrolmentBasis.SIGN_IN,
+        begun_at=NOW + 60 * MINUTE,  # whenever the others were
+        encrypted_secret=factor.encrypted_secret,
     )
+    await store.records.begin_enrolment(pending, now=NOW)
+    assert await store.records.add_totp_factor(subject.workspace_id, subject.id, factor, begun=pending, event=told)
     return factor
 
 
@@ -211,6 +222,9 @@ def enrolment(subject: Subject = OWNER, kind: FactorKind = FactorKind.TOTP, **fi
         "subject_id": subject.id,
         "session": subject.session,
         "kind": kind,
+        "basis": EnrolmentBasis.SIGN_IN,
+        "ip": IP,
+        "begun_at": NOW,
         "expires_at": NOW + 10 * MINUTE,
     }
     return Enrolment(**{**values, **fields})

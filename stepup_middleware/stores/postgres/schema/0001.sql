@@ -111,11 +111,97 @@ CREATE TABLE stepup.enrolments (
     session text NOT NULL,
     kind text NOT NULL,
     id text NOT NULL UNIQUE,
+    basis text NOT NULL,            -- what it began on
+    ip text NOT NULL,
+    begun_at bigint NOT NULL,
     expires_at bigint NOT NULL,
     challenge bytea NOT NULL,
     encrypted_secret bytea NOT NULL,
     PRIMARY KEY (workspace, subject, session, kind)
 );
+
+-- An enrolment pass a person: what an admin hands out for a first factor. Rows of this and the tables to known_people
+-- count only with their MAC (stores/recovery_rows.py).
+CREATE TABLE stepup.enrolment_passes (
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    id text NOT NULL,
+    digest bytea NOT NULL,           -- SHA-256 of the secret
+    issued_at bigint NOT NULL,
+    issued_by text NOT NULL,
+    expires_at bigint NOT NULL,
+    tries bigint NOT NULL,         -- wrong ones
+    used_at bigint,
+    mac bytea NOT NULL,
+    PRIMARY KEY (workspace, subject)
+);
+CREATE INDEX enrolment_passes_over ON stepup.enrolment_passes (expires_at);
+
+-- The right to enrol one factor, that a pass or a recovery code opened.
+CREATE TABLE stepup.enrolment_rights (
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    session text NOT NULL,
+    ip text NOT NULL,
+    basis text NOT NULL,
+    expires_at bigint NOT NULL,
+    mac bytea NOT NULL,
+    PRIMARY KEY (workspace, subject)
+);
+CREATE INDEX enrolment_rights_over ON stepup.enrolment_rights (expires_at);
+
+CREATE TABLE stepup.recovery_codes (
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    id text NOT NULL,               -- of the set
+    made_at bigint NOT NULL,
+    salt bytea NOT NULL,
+    hashes bytea NOT NULL,           -- scrypt, 32 bytes each
+    used text NOT NULL,             -- a JSON list of the numbers of used ones
+    mac bytea NOT NULL,
+    PRIMARY KEY (workspace, subject)
+);
+
+-- Until when purposes whose minimum is phishing-resistant are closed to a person.
+CREATE TABLE stepup.holds (
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    until bigint NOT NULL,
+    why text NOT NULL,
+    mac bytea NOT NULL,
+    PRIMARY KEY (workspace, subject)
+);
+CREATE INDEX holds_over ON stepup.holds (until);
+
+-- Resets that wait for a second admin.
+CREATE TABLE stepup.reset_requests (
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    id text NOT NULL,
+    subject_name text NOT NULL,
+    reason text NOT NULL,
+    requested_by text NOT NULL,
+    requested_by_name text NOT NULL,
+    requested_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    with_pass bigint NOT NULL,     -- 1: it hands out an enrolment pass
+    mac bytea NOT NULL,
+    PRIMARY KEY (workspace, subject)
+);
+CREATE INDEX reset_requests_over ON stepup.reset_requests (expires_at);
+
+-- Whom the library has met, by the names that the app gave.
+CREATE TABLE stepup.known_people (
+    workspace text NOT NULL,
+    subject text COLLATE "C" NOT NULL,
+    name text NOT NULL,
+    login text NOT NULL,
+    sort text COLLATE "C" NOT NULL,
+    search text NOT NULL,           -- what a search looks through
+    mac bytea NOT NULL,
+    PRIMARY KEY (workspace, subject)
+);
+CREATE INDEX known_people_by_name ON stepup.known_people (workspace, sort, subject);
 
 CREATE TABLE stepup.attempts (
     workspace text NOT NULL,

@@ -38,6 +38,9 @@ WHERE t.id = s.id
   )
   AND NOT EXISTS (SELECT 1 FROM stepup.audit AS a WHERE a.token = t.id)
   AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'))
+  AND (s.strength = 0 OR NOT EXISTS (
+      SELECT FROM stepup.holds AS h WHERE h.workspace = t.workspace AND h.subject = t.subject AND h.until > s.now
+  ))
 RETURNING
     t.id, t.attempt, t.prompt, t.factor, t.factor_kind, t.requirement, t.policy_version, t.issued_at, t.expires_at;
 
@@ -57,7 +60,8 @@ SELECT
     EXISTS (
         SELECT FROM stepup.factors AS f
         WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
-    )
+    ),
+    coalesce((SELECT h.until FROM stepup.holds AS h WHERE h.workspace = t.workspace AND h.subject = t.subject), 0)
 FROM stepup.tokens AS t
 WHERE t.id = ANY ($1::bigint[])
 ORDER BY t.id FOR NO KEY UPDATE OF t;
@@ -117,6 +121,10 @@ WHERE f.id = s.id;
 SELECT m.epoch, f.id, f.workspace, f.subject
 FROM stepup.meta AS m LEFT JOIN stepup.factors AS f ON f.id = ANY ($1::text[]);
 
+-- name: holds_of
+SELECT h.workspace, h.subject, h.until FROM stepup.holds AS h
+JOIN unnest($1::text[], $2::text[]) AS s (workspace, subject) ON h.workspace = s.workspace AND h.subject = s.subject;
+
 -- name: authorized_tokens
 SELECT token FROM stepup.audit WHERE token = ANY ($1::bigint[]);
 
@@ -168,7 +176,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bi
 
 -- name: read_for_asking
 -- All that decides what is asked: place in the batch, the session's places that are taken and by what it was refused,
--- the workspace's policy, the person's factors.
+-- the workspace's policy, the person's factors, the hold on them.
 -- A cancelled prompt keeps its place until it would have expired: else who asks and cancels asks without end. A proved one
 -- keeps it as long as its token may still be redeemed: else who proves and never redeems holds tokens without end.
 SELECT
@@ -189,6 +197,10 @@ SELECT
     ARRAY(
         SELECT ARRAY[f.id, f.kind] FROM stepup.factors AS f
         WHERE f.workspace = s.workspace AND f.subject = s.subject ORDER BY f.created_at, f.id
+    ),
+    (
+        SELECT ARRAY[h.until::text, h.why, encode(h.mac, 'hex')] FROM stepup.holds AS h
+        WHERE h.workspace = s.workspace AND h.subject = s.subject
     )
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])
     AS s (place, workspace, subject, session, now);

@@ -46,26 +46,33 @@ ON CONFLICT (workspace, subject) DO UPDATE SET last_step = excluded.last_step
 WHERE excluded.last_step > people.last_step;
 
 -- name: begin_enrolment
-INSERT INTO stepup.enrolments (workspace, subject, session, kind, id, expires_at, challenge, encrypted_secret)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO stepup.enrolments (
+    workspace, subject, session, kind, id, basis, ip, begun_at, expires_at, challenge, encrypted_secret
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (workspace, subject, session, kind) DO UPDATE
-SET id = excluded.id, expires_at = excluded.expires_at, challenge = excluded.challenge,
-    encrypted_secret = excluded.encrypted_secret;
+SET id = excluded.id, basis = excluded.basis, ip = excluded.ip, begun_at = excluded.begun_at,
+    expires_at = excluded.expires_at, challenge = excluded.challenge, encrypted_secret = excluded.encrypted_secret;
 
 -- name: read_enrolment
-SELECT id, expires_at, challenge, encrypted_secret FROM stepup.enrolments
+SELECT id, basis, ip, begun_at, expires_at, challenge, encrypted_secret FROM stepup.enrolments
 WHERE workspace = $1 AND subject = $2 AND session = $3 AND kind = $4 AND expires_at > $5 AND id = coalesce($6, id);
 
 -- name: pop_enrolment
 DELETE FROM stepup.enrolments
 WHERE workspace = $1 AND subject = $2 AND session = $3 AND kind = $4 AND expires_at > $5 AND id = coalesce($6, id)
-RETURNING id, expires_at, challenge, encrypted_secret;
+RETURNING id, basis, ip, begun_at, expires_at, challenge, encrypted_secret;
 
 -- name: drop_enrolment
 DELETE FROM stepup.enrolments WHERE id = $1 AND workspace = $2 AND subject = $3;
 
 -- name: mac_keys
-SELECT DISTINCT substr(f.mac, 1, 4) FROM stepup.factors AS f;
+SELECT substr(f.mac, 1, 4) FROM stepup.factors AS f
+UNION SELECT substr(p.mac, 1, 4) FROM stepup.enrolment_passes AS p
+UNION SELECT substr(r.mac, 1, 4) FROM stepup.enrolment_rights AS r
+UNION SELECT substr(c.mac, 1, 4) FROM stepup.recovery_codes AS c
+UNION SELECT substr(h.mac, 1, 4) FROM stepup.holds AS h
+UNION SELECT substr(q.mac, 1, 4) FROM stepup.reset_requests AS q
+UNION SELECT substr(k.mac, 1, 4) FROM stepup.known_people AS k;
 
 -- name: factors_after
 SELECT

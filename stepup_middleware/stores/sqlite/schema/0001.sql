@@ -112,11 +112,97 @@ CREATE TABLE enrolments (
     session TEXT NOT NULL,
     kind TEXT NOT NULL,
     id TEXT NOT NULL UNIQUE,
+    basis TEXT NOT NULL,            -- what it began on
+    ip TEXT NOT NULL,
+    begun_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     challenge BLOB NOT NULL,
     encrypted_secret BLOB NOT NULL,
     PRIMARY KEY (workspace, subject, session, kind)
 ) WITHOUT ROWID;
+
+-- An enrolment pass a person: what an admin hands out for a first factor. Rows of this and the tables to known_people
+-- count only with their MAC (stores/recovery_rows.py).
+CREATE TABLE enrolment_passes (
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    id TEXT NOT NULL,
+    digest BLOB NOT NULL,           -- SHA-256 of the secret
+    issued_at INTEGER NOT NULL,
+    issued_by TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    tries INTEGER NOT NULL,         -- wrong ones
+    used_at INTEGER,
+    mac BLOB NOT NULL,
+    PRIMARY KEY (workspace, subject)
+) WITHOUT ROWID;
+CREATE INDEX enrolment_passes_over ON enrolment_passes (expires_at);
+
+-- The right to enrol one factor, that a pass or a recovery code opened.
+CREATE TABLE enrolment_rights (
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    session TEXT NOT NULL,
+    ip TEXT NOT NULL,
+    basis TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    mac BLOB NOT NULL,
+    PRIMARY KEY (workspace, subject)
+) WITHOUT ROWID;
+CREATE INDEX enrolment_rights_over ON enrolment_rights (expires_at);
+
+CREATE TABLE recovery_codes (
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    id TEXT NOT NULL,               -- of the set
+    made_at INTEGER NOT NULL,
+    salt BLOB NOT NULL,
+    hashes BLOB NOT NULL,           -- scrypt, 32 bytes each
+    used TEXT NOT NULL,             -- a JSON list of the numbers of used ones
+    mac BLOB NOT NULL,
+    PRIMARY KEY (workspace, subject)
+) WITHOUT ROWID;
+
+-- Until when purposes whose minimum is phishing-resistant are closed to a person.
+CREATE TABLE holds (
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    mac BLOB NOT NULL,
+    PRIMARY KEY (workspace, subject)
+) WITHOUT ROWID;
+CREATE INDEX holds_over ON holds (until);
+
+-- Resets that wait for a second admin.
+CREATE TABLE reset_requests (
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    id TEXT NOT NULL,
+    subject_name TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    requested_by TEXT NOT NULL,
+    requested_by_name TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    with_pass INTEGER NOT NULL,     -- 1: it hands out an enrolment pass
+    mac BLOB NOT NULL,
+    PRIMARY KEY (workspace, subject)
+) WITHOUT ROWID;
+CREATE INDEX reset_requests_over ON reset_requests (expires_at);
+
+-- Whom the library has met, by the names that the app gave.
+CREATE TABLE known_people (
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    name TEXT NOT NULL,
+    login TEXT NOT NULL,
+    sort TEXT NOT NULL,
+    search TEXT NOT NULL,           -- what a search looks through
+    mac BLOB NOT NULL,
+    PRIMARY KEY (workspace, subject)
+) WITHOUT ROWID;
+CREATE INDEX known_people_by_name ON known_people (workspace, sort, subject);
 
 CREATE TABLE attempts (
     workspace TEXT NOT NULL,

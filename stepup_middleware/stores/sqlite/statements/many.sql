@@ -39,7 +39,10 @@ WHERE t.id = s.id
       WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
   )
   AND NOT EXISTS (SELECT 1 FROM audit AS a WHERE a.token = t.id)
-  AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'));
+  AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'))
+  AND (s.strength = 0 OR NOT EXISTS (
+      SELECT 1 FROM holds AS h WHERE h.workspace = t.workspace AND h.subject = t.subject AND h.until > s.now
+  ));
 
 -- name: redeemed_in_batch
 -- All in one row: the interpreter's lock is then let go once, not once a token.
@@ -65,7 +68,8 @@ SELECT
     EXISTS (
         SELECT 1 FROM factors AS f
         WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
-    )
+    ),
+    coalesce((SELECT h.until FROM holds AS h WHERE h.workspace = t.workspace AND h.subject = t.subject), 0)
 FROM tokens AS t
 WHERE t.id = ?1;
 
@@ -108,6 +112,9 @@ WHERE id = ?1;
 -- name: epoch_and_factors
 SELECT m.epoch, f.id, f.workspace, f.subject FROM meta AS m LEFT JOIN factors AS f ON f.id = ?1;
 
+-- name: holds_of
+SELECT workspace, subject, until FROM holds WHERE workspace = ?1 AND subject = ?2;
+
 -- name: authorized_tokens
 SELECT token FROM audit WHERE token = ?1;
 
@@ -149,7 +156,7 @@ SELECT (SELECT m.epoch FROM meta AS m), 'open', s.* FROM (VALUES (?, ?, ?, ?, ?,
 
 -- name: read_for_asking
 -- All that decides what is asked: place in the batch, the session's places that are taken and by what it was refused,
--- the workspace's policy, the person's factors.
+-- the workspace's policy, the person's factors, the hold on them.
 -- A cancelled prompt keeps its place until it would have expired: else who asks and cancels asks without end. A proved one
 -- keeps it as long as its token may still be redeemed: else who proves and never redeems holds tokens without end.
 SELECT json_group_array(json_array(
@@ -174,6 +181,10 @@ SELECT json_group_array(json_array(
             SELECT id, kind FROM factors AS e WHERE e.workspace = s.workspace AND e.subject = s.subject
             ORDER BY e.created_at, e.id
         ) AS f
+    )),
+    json((
+        SELECT json_array(CAST(h.until AS TEXT), h.why, hex(h.mac)) FROM holds AS h
+        WHERE h.workspace = s.workspace AND h.subject = s.subject
     ))
 ))
 FROM (

@@ -1,0 +1,215 @@
+"""Passes, rights, recovery codes, holds, resets and people in the database.
+
+What a person's row decides is judged after it was locked: nobody else changes any of it until the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.factors import Enrolment
+from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.recovery import (
+    EnrolmentPass,
+    EnrolmentRight,
+    FactorsReset,
+    Hold,
+    PassRefused,
+    Person,
+    RecoveryCodes,
+    ResetRequest,
+    refuse_pass,
+)
+from stepup_middleware.stores.recovery_rows import (
+    CODES,
+    HOLDS,
+    PASSES,
+    PEOPLE,
+    REQUESTS,
+    RIGHTS,
+    codes_of,
+    codes_row,
+    hold_of,
+    hold_row,
+    pass_of,
+    pass_row,
+    person_row,
+    request_of,
+    request_row,
+    right_of,
+    right_row,
+)
+
+from .transaction import Transaction
+
+
+async def issue_pass(transaction: Transaction, new: EnrolmentPass, event: AuditEvent) -> bool:
+    """Keep a pass for a person without factors."""
+    person = (new.workspace_id, new.subject_id)
+    await transaction.fetch_one("lock_person", *person)
+    if await transaction.fetch_all("factor_kinds", *person):
+        return False
+    await _put_pass(transaction, new)
+    transaction.append(event)
+    return True
+
+
+async def _put_pass(transaction: Transaction, new: EnrolmentPass) -> None:
+    await transaction.execute("put_pass", *PASSES.sealed(transaction.macs, pass_row(new)))
+
+
+async def take_pass(
+    transaction: Transaction, digest: bytes, right: EnrolmentRight, event: AuditEvent, now: datetime
+) -> PassRefused | None:
+    """Take a pass, or count a wrong one."""
+    person = (right.workspace_id, right.subject_id)
+    await transaction.fetch_one("lock_person", *person)
+    row = await transaction.fetch_one("last_pass", *person)
+    found = pass_of(row) if row is not None and PASSES.holds(transaction.macs, row) else None
+    has_factors = bool(await transaction.fetch_all("factor_kinds", *person))
+    refused = refuse_pass(found, digest, now=now, has_factors=has_factors)
+    if refused is PassRefused.WRONG and found is not None:
+        await _put_pass(transaction, replace(found, tries=found.tries + 1))
+    if refused is not None or found is None:
+        return refused
+    await _put_pass(transaction, replace(found, used_at=now))
+    await _put_right(transaction, right)
+    transaction.append(event)
+    return None
+
+
+async def _put_right(transaction: Transaction, right: EnrolmentRight) -> None:
+    await transaction.execute("put_right", *RIGHTS.sealed(transaction.macs, right_row(right)))
+
+
+async def may_add(transaction: Transaction, begun: Enrolment, now: datetime) -> bool:
+    """Lock the person, and tell whether what an enrolment began on still holds."""
+    person = (begun.workspace_id, begun.subject_id)
+    await transaction.fetch_one("lock_person", *person)
+    counted = await transaction.fetch_one("factors_before", *person, to_micros(begun.begun_at))
+    number, before = counted or (0, 0)
+    if not begun.basis.still_holds(has_factors=number > 0, had_before=before > 0):
+        return False
+    if begun.basis.takes_right:
+        row = await transaction.fetch_one("read_right", *person)
+        if row is None or not RIGHTS.holds(transaction.macs, row):
+            return False
+        right = right_of(row)
+        if right.basis is not begun.basis or not right.serves(begun.session, begun.ip, now):
+            return False
+    return True
+
+
+async def spend_right(transaction: Transaction, workspace_id: str, subject_id: str) -> None:
+    """Take away what could open one more first factor: one has been added."""
+    await transaction.execute("drop_pass", workspace_id, subject_id)
+    await transaction.execute("drop_right", workspace_id, subject_id)
+
+
+async def put_codes(transaction: Transaction, codes: RecoveryCodes, event: AuditEvent) -> bool:
+    """Keep a set of recovery codes for a person with factors."""
+    person = (codes.workspace_id, codes.subject_id)
+    await transaction.fetch_one("lock_person", *person)
+    if not await transaction.fetch_all("factor_kinds", *person):
+        return False
+    await transaction.execute("put_codes", *CODES.sealed(transaction.macs, codes_row(codes)))
+    transaction.append(event)
+    return True
+
+
+async def use_code(
+    transaction: Transaction,
+    set_id: str,
+    number: int,
+    right: EnrolmentRight,
+    hold: Hold | None,
+    bucket: str,
+    event: AuditEvent,
+) -> bool:
+    """Use a recovery code that nobody used before."""
+    person = (right.workspace_id, right.subject_id)
+    await transaction.fetch_one("lock_person", *person)
+    row = await transaction.fetch_one("read_codes", *person)
+    if row is None or not CODES.holds(transaction.macs, row):
+        return False
+    codes = codes_of(row)
+    if codes.id != set_id or number in codes.used or not 0 <= number < len(codes.hashes):
+        return False
+    codes = replace(codes, used=codes.used | {number})
+    await transaction.execute("put_codes", *CODES.sealed(transaction.macs, codes_row(codes)))
+    await _put_right(transaction, right)
+    await _put_hold(transaction, hold, event.at)
+    await transaction.execute_many("clear_attempts", [(*person, bucket)])
+    transaction.append(event)
+    return True
+
+
+async def _put_hold(transaction: Transaction, hold: Hold | None, now: datetime) -> None:
+    """Keep a hold unless a longer one stands."""
+    if hold is None:
+        return
+    standing = await read_hold(transaction, hold.workspace_id, hold.subject_id, now)
+    if standing is None or standing.why == "altered" or standing.until < hold.until:
+        await transaction.execute("put_hold", *HOLDS.sealed(transaction.macs, hold_row(hold)))
+
+
+async def read_hold(transaction: Transaction, workspace_id: str, subject_id: str, now: datetime) -> Hold | None:
+    """Return the hold on a person as this transaction finds it."""
+    return hold_of(transaction.macs, await transaction.fetch_one("read_hold", workspace_id, subject_id), now)
+
+
+async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence[AuditEvent], now: datetime) -> bool:
+    """Take everything away that a person proves by, and end what they have open.
+
+    The prompts come first, as where tokens are minted: whoever is about to mint one is waited for, and it is revoked.
+    """
+    person, request = (wanted.workspace_id, wanted.subject_id), wanted.request
+    if request is not None and not await _take_request(transaction, request, now):
+        return False
+    rows = await transaction.fetch_all("cancel_prompts_of_person", *person)
+    await transaction.fetch_one("lock_person", *person)
+    tokens = sorted(row[0] for row in rows if row[0] is not None)
+    await transaction.execute_many("revoke_tokens", [(token, "reset") for token in tokens])
+    await transaction.execute("remove_factors_of_person", *person)
+    await transaction.execute("drop_enrolments_of_person", *person)
+    await transaction.execute("clear_attempts_of_person", *person)
+    await transaction.execute("drop_codes", *person)
+    await spend_right(transaction, *person)
+    await transaction.execute("drop_request", *person, None)
+    await _put_hold(transaction, wanted.hold, now)
+    if wanted.new_pass is not None:
+        await _put_pass(transaction, wanted.new_pass)
+    for event in events:
+        transaction.append(event)
+    return True
+
+
+async def _take_request(transaction: Transaction, request: ResetRequest, now: datetime) -> bool:
+    rows = await transaction.fetch_all("read_requests", request.workspace_id, to_micros(now))
+    standing = [request_of(row) for row in rows if REQUESTS.holds(transaction.macs, row)]
+    return request in standing and bool(
+        await transaction.execute("drop_request", request.workspace_id, request.subject_id, request.id)
+    )
+
+
+async def note_person(transaction: Transaction, workspace_id: str, person: Person) -> None:
+    """Remember name and login of a person."""
+    await transaction.execute("note_person", *PEOPLE.sealed(transaction.macs, person_row(workspace_id, person)))
+
+
+async def request_reset(transaction: Transaction, request: ResetRequest, event: AuditEvent) -> None:
+    """Keep a reset that another admin must confirm."""
+    await transaction.execute("put_request", *REQUESTS.sealed(transaction.macs, request_row(request)))
+    transaction.append(event)
+
+
+async def drop_request(transaction: Transaction, request: ResetRequest, event: AuditEvent) -> bool:
+    """Take a reset back that waits."""
+    key = (request.workspace_id, request.subject_id, request.id)
+    if not await transaction.execute("drop_request", *key):
+        return False
+    transaction.append(event)
+    return True

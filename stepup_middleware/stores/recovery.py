@@ -42,7 +42,7 @@ class RecoveryRecords(ABC):
     ) -> PassRefused | None:
         """Take the pass of the right's person and keep the right that it opens: once, whoever asks at the same time.
 
-        What ``core.recovery.refuse_pass`` refuses changes nothing, but that a wrong one is counted on the pass.
+        A pass that ``core.recovery.refuse_pass`` refuses changes nothing, but that a wrong one is counted on the pass.
         """
 
     @abstractmethod

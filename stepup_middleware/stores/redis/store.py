@@ -300,7 +300,7 @@ class RedisHotStore(HotState):
     async def reset_factors(self, wanted: FactorsReset, events: Sequence[AuditEvent], *, now: datetime) -> bool:
         """The records first: from then on no prompt and no token of the person is worth anything, for want of factors.
 
-        What is left of them here is then ended; a fault in that leaves it as it is, to expire.
+        The rest of them here is then ended; a fault in that leaves it as it is, to expire.
         """
         self._check()
         if not await self._behind.reset_factors_for_hot_store(wanted, events, now=now):

@@ -139,7 +139,7 @@ async def remove_factor(
 async def reencrypt(transaction: Transaction, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
     """Rewrite the secrets and MACs of up to ``limit`` factors in the order of their ids, then MACs of the other rows.
 
-    What is forged stays so.
+    A forged row stays as it is.
     """
     if after.startswith("{"):
         return await reseal(transaction, limit, after)

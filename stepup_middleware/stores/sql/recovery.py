@@ -1,6 +1,6 @@
 """Passes, rights, recovery codes, holds, resets and people in the database.
 
-What a person's row decides is judged after it was locked: nobody else changes any of it until the commit.
+Each verb locks the person before it judges: nobody else changes any of their rows until the commit.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _TABLES = (PASSES, RIGHTS, CODES, HOLDS, REQUESTS, PEOPLE)
 async def reseal(transaction: Transaction, limit: int, cursor: str) -> str | None:
     """Rewrite the MACs of up to ``limit`` rows after a cursor; return the next one, None at the end.
 
-    What is forged stays so.
+    A forged row stays as it is.
     """
     at = json.loads(cursor)
     number, after = at["table"], at["after"]

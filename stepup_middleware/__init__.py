@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, FailureCluster
     from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
     from stepup_middleware.core.fields import Fields
+    from stepup_middleware.core.notices import Notice, NoticeKind
     from stepup_middleware.core.policy import PurposePolicy
     from stepup_middleware.core.visible import visible
     from stepup_middleware.log.witness.client import Witness
@@ -71,6 +72,8 @@ __all__ = [
     "LogExport",
     "LogStatus",
     "NotPermitted",
+    "Notice",
+    "NoticeKind",
     "Outcome",
     "PolicyError",
     "Proof",
@@ -115,6 +118,8 @@ _HOMES = {
     "Fields": "core.fields",
     "LogExport": "service.exporting",
     "LogStatus": "service.signing",
+    "Notice": "core.notices",
+    "NoticeKind": "core.notices",
     "Outcome": "core.events",
     "PurposePolicy": "core.policy",
     "ReplayAlert": "service.alerts",

@@ -10,6 +10,7 @@ from datetime import datetime
 from .binding import bound_request_from
 from .events import AuditRecord, EventName, Outcome, Severity
 from .factors import FactorKind, FactorRequirement
+from .topics import Topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +50,11 @@ class EventCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
-    """A critical event that some sink has not taken yet. ``had`` names the sinks that have."""
+class Delivery:
+    """An event that some sink of its ``topic`` has not taken yet. ``had`` names the sinks that have."""
 
     record: AuditRecord
+    topic: Topic
     had: tuple[str, ...]
 
 

@@ -13,6 +13,7 @@ from .canonical import canonical_json, canonical_string
 from .factors import FactorKind, FactorRequirement
 from .moments import iso
 from .subject import Subject
+from .topics import Topic
 
 
 class EventName(StrEnum):
@@ -88,6 +89,18 @@ _OUTCOME = {
     EventName.BLOCKED: Outcome.DENIED,
     EventName.DATABASE_ALTERED: Outcome.FAILURE,
 }
+
+
+_ALERTS = frozenset({EventName.REUSED, EventName.DATABASE_ALTERED, EventName.RECOVERY_CODE_USED})
+_NOTICES = frozenset(
+    {
+        EventName.FACTOR_ENROLLED,
+        EventName.FACTOR_REMOVED,
+        EventName.FACTORS_RESET,
+        EventName.ENROLMENT_PASS_ISSUED,
+        EventName.RECOVERY_CODE_USED,
+    }
+)
 
 
 class Initiator(Protocol):
@@ -196,6 +209,16 @@ class AuditEvent:
         return _is_alert(self.name, self.data)
 
     @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Which sinks the event must reach, over failures and restarts: those of alerts, of notices, of both."""
+        return _topics(self.name, self.data)
+
+    @property
+    def person_id(self) -> str:
+        """The id of the person whom the event concerns: ``data["person"]`` where somebody else acted."""
+        return _person(self.data, self.subject_id)
+
+    @property
     def token_id(self) -> int | None:
         """The token that was redeemed, where the event says that one was."""
         token = self.data.get("token") if self.name is EventName.ACTION_AUTHORIZED else None
@@ -254,11 +277,21 @@ class AuditEvent:
         }
 
 
-_ALERTS = frozenset({EventName.DATABASE_ALTERED, EventName.RECOVERY_CODE_USED})
-
-
 def _is_alert(name: EventName, data: Mapping[str, Any]) -> bool:
-    return name in _ALERTS or (name is EventName.REUSED and data.get("new_presenter") is True)
+    return name in _ALERTS and (name is not EventName.REUSED or data.get("new_presenter") is True)
+
+
+def _topics(name: EventName, data: Mapping[str, Any]) -> tuple[Topic, ...]:
+    if name not in _NOTICES and name not in _ALERTS:
+        return ()
+    topics = (Topic.ALERT,) if _is_alert(name, data) else ()
+    # a reset takes many factors and tells of it once; who imports decides whether people are told
+    return (*topics, Topic.NOTICE) if name in _NOTICES and not data.get("untold") else topics
+
+
+def _person(data: Mapping[str, Any], subject_id: str) -> str:
+    person = data.get("person")
+    return person if isinstance(person, str) else subject_id
 
 
 def _word(value: StrEnum | None) -> str:
@@ -316,6 +349,11 @@ class AuditRecord:
     def is_alert(self) -> bool:
         """Whether somebody had to hear of it at once: as ``AuditEvent.is_alert``."""
         return _is_alert(self.event, self.data)
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Which sinks the event must reach: as ``AuditEvent.topics``."""
+        return _topics(self.event, self.data)
 
     def as_event(self) -> AuditEvent:
         """Return the event that was recorded."""

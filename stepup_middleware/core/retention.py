@@ -11,10 +11,13 @@ from calendar import isleap
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from .topics import Topic
+
 PROMPTS_STAY = timedelta(hours=1)  # after they expired
 TOKENS_STAY = timedelta(days=30)  # likewise: until then a replay is known for what it is
-ALERTS_STAY = timedelta(days=30)  # how long a critical alert waits for its sinks
-ALERT_LEASE = timedelta(minutes=1)  # how long the process that wrote an alert has to hand it over, before another may
+# how long what was not handed over waits for its sinks; of a factor that changed a week ago nobody is told any more
+DELIVERIES_STAY = {Topic.ALERT: timedelta(days=30), Topic.NOTICE: timedelta(days=7)}
+DELIVERY_LEASE = timedelta(minutes=1)  # how long the process that wrote it has to hand it over, before another may
 
 CLOCKS_DIFFER = timedelta(minutes=5)  # how far the clocks of honest nodes may lie apart
 LONGEST_LEAP = timedelta(days=45)  # between two purges that no person confirms: a month, and some days

@@ -33,6 +33,7 @@ from stepup_middleware.stores.records import Records
 
 from .ceremony import NO_CODE, TOTP_BUCKET, USED_CODE
 from .factors import factor_name
+from .notices import person_language
 from .redemption import whole_seconds
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester
@@ -199,6 +200,7 @@ class EnrolmentService:
             factor_id=factor.id,
             retention_years=self._catalogue.factor_retention_years,
             data={
+                **person_language(requester),
                 "name": factor.name,
                 "credential_id": factor.credential_id.hex(),
                 "public_key": factor.public_key.hex(),
@@ -272,7 +274,7 @@ class EnrolmentService:
             factor_kind=factor.kind,
             factor_id=factor.id,
             retention_years=self._catalogue.factor_retention_years,
-            data={"name": factor.name},
+            data={**person_language(requester), "name": factor.name},
         )
         added = await self._store.add_totp_factor(subject.workspace_id, subject.id, factor, begun=pending, event=event)
         return factor if added else await self._failed(requester, FailureReason.CODE_REPLAYED, FactorKind.TOTP)

@@ -20,6 +20,7 @@ from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.texts import marked
 from stepup_middleware.stores.records import Records
 
+from .notices import person_language
 from .requester import Requester
 
 NAME_LENGTH = 80
@@ -102,7 +103,7 @@ class FactorService:
             factor_kind=factor.kind,
             factor_id=factor.id,
             retention_years=self._catalogue.factor_retention_years,
-            data={"name": factor.name},
+            data={**person_language(requester), "name": factor.name},
         )
         removed = await self._store.remove_factor(
             subject.workspace_id, subject.id, factor_id, event=event, now=requester.now, only_spare=True

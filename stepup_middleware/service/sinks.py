@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.notices import Notice, NoticeCounts
+from stepup_middleware.core.topics import Topic
 from stepup_middleware.stores.records import Records
 
 from .outbox import Outbox
@@ -17,38 +19,56 @@ from .outbox import Outbox
 logger = logging.getLogger("stepup_middleware")
 
 Sink = Callable[[AuditEvent], Awaitable[None]]
+NoticeSink = Callable[[Notice], Awaitable[None]]
 Prepare = Callable[[int, AuditEvent], Awaitable[AuditEvent]]
+MakeNotice = Callable[[int, AuditEvent], Awaitable[Notice]]
 
 QUEUE_LENGTH = 10_000  # events
 SINK_TIMEOUT_SECONDS = 10.0
+
+_Place = tuple[Topic, str]  # a sink: of alerts and all other events, or of notices; and its name
 
 
 class Dispatcher:
     """One bounded queue and one task per sink: a slow or failing sink delays nobody, not even another sink.
 
-    Events reach a sink after they are durable, in the order of the log, each as ``prepare`` returns it. When a
-    sink is so slow that its queue is full, its oldest events are dropped and counted; the log itself has them
-    all. An alert that a sink did not take is handed to it again (see ``Outbox``), also after a restart.
+    Events reach ``sinks`` after they are durable, in the order of the log, each as ``prepare`` returns it; those that
+    are notices reach ``notify`` as ``make_notice`` writes them. When a sink is so slow that its queue is full, its
+    oldest events are dropped and counted; the log itself has them all. An alert or a notice that a sink did not take
+    is handed to it again (see ``Outbox``), also after a restart.
     """
 
     def __init__(
-        self, sinks: Sequence[Sink], *, store: Records, clock: Callable[[], datetime], prepare: Prepare
+        self,
+        sinks: Sequence[Sink],
+        *,
+        store: Records,
+        clock: Callable[[], datetime],
+        prepare: Prepare,
+        make_notice: MakeNotice,
+        notify: Sequence[NoticeSink] = (),
     ) -> None:
         self._prepare = prepare
+        self._make_notice = make_notice
         self._heard: asyncio.Queue[tuple[int, AuditEvent]] = asyncio.Queue(QUEUE_LENGTH)
-        self._sinks = dict(zip(_names(sinks), sinks, strict=True))
-        self._queues: dict[str, asyncio.Queue[tuple[int, AuditEvent]]] = {}
+        self._sinks: dict[_Place, Any] = {
+            **{(Topic.ALERT, name): sink for name, sink in zip(_names(sinks), sinks, strict=True)},
+            **{(Topic.NOTICE, name): sink for name, sink in zip(_names(notify), notify, strict=True)},
+        }
+        self._queues: dict[_Place, asyncio.Queue[tuple[int, AuditEvent]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.outbox = Outbox(store=store, clock=clock, sinks=tuple(self._sinks), hand=self._put)
+        names = {topic: tuple(name for of, name in self._sinks if of is topic) for topic in Topic}
+        self.outbox = Outbox(store=store, clock=clock, sinks=names, hand=self._put)
         self.dropped = 0
+        self.notices = NoticeCounts()
 
     def start(self) -> None:
         """Start one task per sink on the running loop."""
         if self._tasks or not self._sinks:
             return
-        for name, sink in self._sinks.items():
-            queue = self._queues[name] = asyncio.Queue(QUEUE_LENGTH)
-            self._tasks.append(asyncio.create_task(self._run(name, sink, queue), name="stepup-sink"))
+        for place in self._sinks:
+            queue = self._queues[place] = asyncio.Queue(QUEUE_LENGTH)
+            self._tasks.append(asyncio.create_task(self._run(place, queue), name="stepup-sink"))
         self._tasks.append(asyncio.create_task(self._hand_out(), name="stepup-sinks"))
         self.outbox.start()
 
@@ -57,8 +77,8 @@ class Dispatcher:
         if not self._queues:
             return
         for seq, event in events:
-            if event.is_alert:
-                self.outbox.began(seq)
+            for topic in event.topics:
+                self.outbox.began(seq, topic)
             if self._heard.full():
                 self._drop(self._heard, tuple(self._queues))
             self._heard.put_nowait((seq, event))
@@ -69,29 +89,31 @@ class Dispatcher:
             try:
                 event = await self._prepare(seq, event)
             finally:
-                for name in self._queues:
-                    self._put(name, seq, event)
+                is_notice = Topic.NOTICE in event.topics
+                for topic, name in self._queues:
+                    if topic is Topic.ALERT or is_notice:
+                        self._put(topic, name, seq, event)
                 self._heard.task_done()
 
-    def _put(self, name: str, seq: int, event: AuditEvent) -> None:
-        queue = self._queues.get(name)
+    def _put(self, topic: Topic, name: str, seq: int, event: AuditEvent) -> None:
+        queue = self._queues.get((topic, name))
         if queue is None:
             return
         if queue.full():
-            self._drop(queue, (name,))
+            self._drop(queue, ((topic, name),))
         queue.put_nowait((seq, event))
 
-    def _drop(self, queue: asyncio.Queue[tuple[int, AuditEvent]], names: Sequence[str]) -> None:
+    def _drop(self, queue: asyncio.Queue[tuple[int, AuditEvent]], places: Sequence[_Place]) -> None:
         lost, _ = queue.get_nowait()
         queue.task_done()
-        for name in names:
-            self.outbox.ended(lost, name, taken=False)
+        for topic, name in places:
+            self.outbox.ended(lost, topic, name, taken=False)
         self.dropped += 1
         if self.dropped == 1:
             logger.error("an event sink is too slow: its oldest events are dropped (the log has them)")
 
     async def close(self, *, seconds: float = 5.0) -> None:
-        """Give the sinks ``seconds`` to finish, then stop them. Alerts that are left stay in the store."""
+        """Give the sinks ``seconds`` to finish, then stop them. Alerts and notices that are left stay in the store."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._heard.join()
@@ -104,22 +126,28 @@ class Dispatcher:
         self._tasks.clear()
         await self.outbox.close()
 
-    async def _run(self, name: str, sink: Sink, queue: asyncio.Queue[tuple[int, AuditEvent]]) -> None:
+    async def _run(self, place: _Place, queue: asyncio.Queue[tuple[int, AuditEvent]]) -> None:
+        (topic, name), sink = place, self._sinks[place]
         while True:
             seq, event = await queue.get()
             taken = False
             try:
                 async with asyncio.timeout(SINK_TIMEOUT_SECONDS):
-                    await sink(event)
+                    await sink(event if topic is Topic.ALERT else await self._make_notice(seq, event))
                 taken = True
             except Exception:
-                logger.exception("an event sink failed on %s; the log has the event", event.name)
+                what = "an event sink failed on %s; the log has the event"
+                if topic is Topic.NOTICE:
+                    what = "notify failed on the notice of %s; it is handed over again in a minute"
+                logger.exception(what, event.name)
             finally:
-                self.outbox.ended(seq, name, taken=taken)
+                self.outbox.ended(seq, topic, name, taken=taken)
+                if topic is Topic.NOTICE:
+                    self.notices.count(taken=taken)
                 queue.task_done()
 
 
-def _names(sinks: Sequence[Sink]) -> list[str]:
+def _names(sinks: Sequence[Callable[..., Awaitable[None]]]) -> list[str]:
     """Return a name for each sink that is the same after a restart and on every node: where it is defined."""
     names: list[str] = []
     for sink in sinks:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stepup_middleware import assets, roots
 from stepup_middleware.core.events import AuditEvent, EventName, event_by
+from stepup_middleware.core.notices import NoticeCounts
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
 from stepup_middleware.errors import ConfigurationError, StoreError
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .policy import PolicyService
     from .requester import ClientAddress, Identify, Scope
     from .signing import LogStatus
-    from .sinks import Sink
+    from .sinks import NoticeSink, Sink
 
 logger = logging.getLogger("stepup_middleware")
 
@@ -55,6 +56,7 @@ class StepUp:
     ``store``: where everything is kept. ``relying_party``: who asks (WebAuthn). ``identify``: an async
     callable that returns the ``Subject`` of a scope, or None when nobody is signed in. ``purposes``: the
     catalogue. ``on_event``: async callables that are handed each audit event, an alert again until each took it.
+    ``notify``: async callables that are handed each ``Notice`` to a person, to be sent on, again until each took it.
     ``clock``: returns the present as an aware UTC datetime.
 
     ``prefix`` is where the middleware serves its own pages. ``trusted_proxies`` names, by address or
@@ -95,6 +97,7 @@ class StepUp:
         identify: Identify,
         purposes: Iterable[Purpose] = PLATFORM_PURPOSES,
         on_event: Sequence[Sink] = (),
+        notify: Sequence[NoticeSink] = (),
         clock: Callable[[], datetime] = utcnow,
         prefix: str = "/stepup",
         trusted_proxies: Sequence[str] = (),
@@ -135,6 +138,7 @@ class StepUp:
             identify=identify,
             purposes=purposes,
             on_event=on_event,
+            notify=notify,
             clock=clock,
             trusted_proxies=trusted_proxies,
             client_address=client_address,
@@ -300,6 +304,11 @@ class StepUp:
             after = await self._parts.store.records.reencrypt_secrets(
                 _SECRETS_AT_ONCE, after, self._parts.secret_box.rotate
             )
+
+    @property
+    def notices(self) -> NoticeCounts:
+        """How many notices this process has handed to ``notify``, and how many were not taken: for a health page."""
+        return self._parts.dispatcher.notices
 
     @property
     def unwritten(self) -> tuple[int, int]:

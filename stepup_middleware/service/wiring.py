@@ -34,13 +34,14 @@ from .factors import FactorService
 from .handover import CheckpointSink
 from .integrating import Integration
 from .log_settings import checked_witnesses, read_log_keys
+from .notices import NoticeWriter
 from .policy import PolicyService
 from .redemption import RedemptionService
 from .refusal_throttle import RefusalThrottle
 from .requester import ClientAddress, Identification, Identify, Scope
 from .secret_box import SecretBox
 from .signing import CheckpointSigner, LogStatus
-from .sinks import Dispatcher, Sink
+from .sinks import Dispatcher, NoticeSink, Sink
 from .spool import EventSpool
 from .spool_files import SpoolFiles
 from .tampering import TamperAlarm
@@ -101,6 +102,7 @@ def wire(
     identify: Identify,
     purposes: Iterable[Purpose],
     on_event: Sequence[Sink],
+    notify: Sequence[NoticeSink],
     clock: Callable[[], datetime],
     trusted_proxies: Sequence[str],
     client_address: ClientAddress | None,
@@ -128,6 +130,7 @@ def wire(
         raise ConfigurationError("relying_party must be a RelyingParty(id=..., name=..., origins=[...])")
     settings.check_identify(identify)
     on_event = settings.checked_sinks("on_event", on_event)
+    notify = settings.checked_sinks("notify", notify)
     settings.check_clock(clock)
     settings.check_client_address(client_address)
     settings.check_positive(open_prompts_per_session=open_prompts_per_session)
@@ -160,8 +163,16 @@ def wire(
     totp_limit = totp_limit or AttemptLimit()
     failure_cluster = failure_cluster or ClusterRule()
     flagger = FailureClusterFlagger(store=records, rule=failure_cluster)
-    dispatcher = Dispatcher(on_event, store=records, clock=clock, prepare=flagger.flagged)
-    if on_event:
+    notices = NoticeWriter(
+        store=records,
+        languages=languages,
+        app=relying_party.name,
+        locale=locale if isinstance(locale, str) else None,
+    )
+    dispatcher = Dispatcher(
+        on_event, notify=notify, store=records, clock=clock, prepare=flagger.flagged, make_notice=notices.write
+    )
+    if on_event or notify:
         records.subscribe(dispatcher.heard)
     event_spool = EventSpool(
         store=records, files=None if spool is None else SpoolFiles(spool, keys.derive("event-spool"))

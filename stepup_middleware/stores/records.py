@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
-from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, EventCounts
+from stepup_middleware.core.audit import AuditFilter, AuditPage, Delivery, EventCounts
 from stepup_middleware.core.decisions import Decision, Presentation, TokenRow
 from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFactor, WebAuthnFactor
@@ -21,6 +21,7 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
 from stepup_middleware.core.recovery import FactorsReset
 from stepup_middleware.core.retention import Purged
+from stepup_middleware.core.topics import Topic
 from stepup_middleware.log.integrator import BATCH, SeenTree, Step, TreeState
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
@@ -238,16 +239,19 @@ class Records(Opened, AuditLog, RecoveryRecords):
         """
 
     @abstractmethod
-    async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
-        """Take up to ``limit`` alerts that nobody holds at ``now``, oldest first, and hold them ``until`` then.
+    async def claim_deliveries(
+        self, topics: Sequence[Topic], *, now: datetime, until: datetime, limit: int
+    ) -> tuple[Delivery, ...]:
+        """Take up to ``limit`` alerts or notices that nobody holds at ``now``, and hold them ``until`` then.
 
-        The first ``REUSED`` of each token is an alert from the transaction that writes it, held for a minute
-        by the process that wrote it.
+        First those that were held longest ago, the oldest of these first. An event is there for each of its
+        ``topics`` from the transaction that writes it, held for a minute by the process that wrote it. One that waited
+        longer than ``DELIVERIES_STAY``, or whose record has no MAC of this installation, is dropped.
         """
 
     @abstractmethod
-    async def settle_alert(self, seq: int, *, had: Sequence[str], over: bool) -> None:
-        """Note which sinks have had an alert, by their names; ``over``: all have, and it is done with."""
+    async def settle_delivery(self, seq: int, topic: Topic, *, had: Sequence[str], over: bool) -> None:
+        """Note which sinks of a topic have had an event, by their names; ``over``: all have, it is done with."""
 
     # policy
 

@@ -51,6 +51,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "client_address",
         "home_url",
         "on_event",
+        "notify",
         "trusted_proxies",
         "log_key",
         "witnesses",

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 
+from tests.stores.conftest import postgres_dsn, postgres_server
 from tests.support import Browser, House, house_in
+
+__all__ = ["postgres_dsn", "postgres_server"]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from stepup_middleware import AuditEvent, EventName
+from stepup_middleware.core.topics import Topic
 from tests.support import TRANSMIT, Browser, House, house_in
 
 LATER = timedelta(seconds=90)
@@ -127,4 +128,4 @@ async def test_an_alert_that_every_sink_took_leaves_nothing_behind(tmp_path: Pat
         await arrived(pager)
     async with house_in(tmp_path) as idle:
         late = house.clock() + LATER
-        assert await idle.store.records.claim_alerts(now=late, until=late + LATER, limit=10) == ()
+        assert await idle.store.records.claim_deliveries([Topic.ALERT], now=late, until=late + LATER, limit=10) == ()

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany, count_attempt
-from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, EventCounts, read_record
+from stepup_middleware.core.audit import AuditFilter, AuditPage, Delivery, EventCounts, read_record
 from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, TokenState, Verdict, decide
@@ -60,14 +60,15 @@ from stepup_middleware.core.recovery import (
 )
 from stepup_middleware.core.recovery import Person as KnownPerson
 from stepup_middleware.core.retention import (
-    ALERT_LEASE,
-    ALERTS_STAY,
+    DELIVERIES_STAY,
+    DELIVERY_LEASE,
     PROMPTS_STAY,
     TOKENS_STAY,
     Purged,
     clock_anomaly,
 )
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.core.topics import Topic
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.integrator import (
     BATCH,
@@ -120,13 +121,15 @@ class Data:
     authorized: set[int] = field(default_factory=set)  # tokens, for ever
     trees: list[_Tree] = field(default_factory=list)
     checkpoints: dict[tuple[int, int], StoredCheckpoint] = field(default_factory=dict)  # by log and size
-    alerts: dict[int, tuple[datetime, tuple[str, ...]]] = field(default_factory=dict)  # held until, had by
     passes: dict[Person, EnrolmentPass] = field(default_factory=dict)
     rights: dict[Person, EnrolmentRight] = field(default_factory=dict)
     codes: dict[Person, RecoveryCodes] = field(default_factory=dict)
     holds: dict[Person, Hold] = field(default_factory=dict)
     requests: dict[Person, ResetRequest] = field(default_factory=dict)
     people: dict[Person, KnownPerson] = field(default_factory=dict)
+    deliveries: dict[tuple[int, Topic], tuple[datetime, tuple[str, ...]]] = field(
+        default_factory=dict
+    )  # held until, had by
     purged_at: datetime | None = None
     grown: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -176,8 +179,8 @@ class MemoryStore(Store):
         data.seq = seq
         data.log += [record for _, record in made]
         for event, record in made:
-            if event.is_alert:
-                data.alerts[record.seq] = (event.at + ALERT_LEASE, ())
+            for topic in event.topics:
+                data.deliveries[record.seq, topic] = (event.at + DELIVERY_LEASE, ())
         if made:
             data.grown.set()
             for subscriber in self._subscribers:
@@ -356,24 +359,26 @@ class MemoryStore(Store):
     async def last_checkpoint(self, *, log: int | None = None) -> StoredCheckpoint | None:
         return max(await self.checkpoints(limit=2**62, log=log), key=lambda kept: kept.size, default=None)
 
-    async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
-        free = sorted(seq for seq, (held, _) in self._data.alerts.items() if held <= now)[:limit]
+    async def claim_deliveries(
+        self, topics: Sequence[Topic], *, now: datetime, until: datetime, limit: int
+    ) -> tuple[Delivery, ...]:
+        waiting = self._data.deliveries
+        free = sorted((held, *key) for key, (held, _) in waiting.items() if held <= now and key[1] in topics)[:limit]
         records = {record.seq: record for record in self._data.log}
         claimed = []
-        for seq in free:
-            _, had = self._data.alerts[seq]
-            if seq not in records:
-                del self._data.alerts[seq]
-                continue
-            self._data.alerts[seq] = (until, had)
-            claimed.append(Alert(record=records[seq], had=had))
+        for key in sorted((seq, topic) for _, seq, topic in free):
+            seq, topic = key
+            _, had = waiting.pop(key)
+            if seq in records and records[seq].at > now - DELIVERIES_STAY[topic]:
+                waiting[key] = (until, had)
+                claimed.append(Delivery(record=records[seq], topic=topic, had=had))
         return tuple(claimed)
 
-    async def settle_alert(self, seq: int, *, had: Sequence[str], over: bool) -> None:
+    async def settle_delivery(self, seq: int, topic: Topic, *, had: Sequence[str], over: bool) -> None:
         if over:
-            self._data.alerts.pop(seq, None)
-        elif seq in self._data.alerts:
-            self._data.alerts[seq] = (self._data.alerts[seq][0], tuple(had))
+            self._data.deliveries.pop((seq, topic), None)
+        elif (seq, topic) in self._data.deliveries:
+            self._data.deliveries[seq, topic] = (self._data.deliveries[seq, topic][0], tuple(had))
 
     async def purge(self, *, now: datetime, limit: int, clock_confirmed: bool = False) -> Purged:
         data = self._data
@@ -400,7 +405,11 @@ class MemoryStore(Store):
         for id_ in spent:
             del data.tokens[id_]
         records = {record.seq: record.at for record in data.log}
-        data.alerts = {seq: kept for seq, kept in data.alerts.items() if records.get(seq, now) > now - ALERTS_STAY}
+        data.deliveries = {
+            (seq, topic): kept
+            for (seq, topic), kept in data.deliveries.items()
+            if records.get(seq, now) > now - DELIVERIES_STAY[topic]
+        }
         more = limit in (events, len(over), len(spent))
         return Purged(events=events, prompts=len(over), tokens=len(spent), more=more)
 

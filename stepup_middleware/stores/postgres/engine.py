@@ -163,9 +163,23 @@ class PostgresEngine:
                 return
             # without a listener, polling alone brings the news
             with suppress(*DRIVER_ERRORS, TimeoutError):
-                connection = await self.database.connect()
-                await connection.add_listener(_CHANNEL, lambda *_: self._subscribers.wake())
+                connection = await self._connected()
+                try:
+                    await connection.add_listener(_CHANNEL, lambda *_: self._subscribers.wake())
+                except BaseException:
+                    connection.terminate()
+                    raise
                 self._listener = connection
+
+    async def _connected(self) -> Connection:
+        """Return a new connection. A caller that is cancelled leaves none open, as the driver would."""
+        connecting = asyncio.ensure_future(self.database.connect())
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            with suppress(*DRIVER_ERRORS, TimeoutError):
+                (await connecting).terminate()
+            raise
 
 
 async def _nothing(_: Transaction) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from stepup_middleware.core.moments import span_micros
-from stepup_middleware.core.retention import ALERT_LEASE
+from stepup_middleware.core.retention import DELIVERY_LEASE
 from stepup_middleware.stores.subscribers import Written
 
 from .transaction import PostgresTransaction
 
-_LEASE = span_micros(ALERT_LEASE)
+_LEASE = span_micros(DELIVERY_LEASE)
 
 
 def indexed(text: str) -> str:
@@ -25,6 +25,6 @@ async def write_records(transaction: PostgresTransaction) -> list[Written]:
         rows.append((sealed.id, sealed.entry, sealed.mac, *texts, token, at, sealed.body))
     inserted = await transaction.fetch_many("append", rows)
     for (seq,), record in zip(inserted, records, strict=True):
-        if record.alerts:
-            await transaction.execute("add_alert", seq, record.at, record.at + _LEASE)
+        for topic in record.topics:
+            await transaction.execute("add_delivery", seq, topic, record.at, record.at + _LEASE)
     return [(seq, record.make) for (seq,), record in zip(inserted, records, strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from stepup_middleware.core.moments import from_micros, to_micros
-from stepup_middleware.core.retention import ALERTS_STAY, PROMPTS_STAY, TOKENS_STAY, Purged, clock_anomaly
+from stepup_middleware.core.retention import DELIVERIES_STAY, PROMPTS_STAY, TOKENS_STAY, Purged, clock_anomaly
 
 from .transaction import Transaction
 
@@ -40,7 +40,8 @@ class Purge:
         await transaction.execute("purge_rights", limit, to_micros(now))
         await transaction.execute("purge_holds", limit, to_micros(now))
         await transaction.execute("purge_reset_requests", limit, to_micros(now))
-        await transaction.execute("purge_alerts", limit, to_micros(now - ALERTS_STAY))
+        for topic, stay in DELIVERIES_STAY.items():
+            await transaction.execute("purge_deliveries", limit, to_micros(now - stay), topic.value)
         await transaction.give_back_space()
         more = limit in (events, prompts, tokens) or self._looked > 0
         return Purged(events=events + enrolments, prompts=prompts, tokens=tokens, more=more)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
-from stepup_middleware.core.audit import Alert, AuditFilter, AuditPage, EventCounts
+from stepup_middleware.core.audit import AuditFilter, AuditPage, Delivery, EventCounts
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent
@@ -19,6 +19,7 @@ from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest, Stor
 from stepup_middleware.core.recovery import FactorsReset
 from stepup_middleware.core.retention import Purged
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.core.topics import Topic
 from stepup_middleware.log.integrator import BATCH, SeenTree, Step, TreeState
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.stored import StoredCheckpoint
@@ -29,7 +30,7 @@ from stepup_middleware.stores.rows import Row, enrolment_of, factor_of, policy_o
 from stepup_middleware.stores.sealing import Tampered, TamperTaker, factor_holds, listed_factor
 from stepup_middleware.stores.subscribers import Subscriber, Unwritten
 
-from . import alerts, epochs, factors, policies, prompts, tokens
+from . import deliveries, epochs, factors, policies, prompts, tokens
 from .engine import Engine
 from .integration import Integrator, begin_log
 from .operations import ASK, AUTHORIZE, ISSUE, REDEEM
@@ -207,11 +208,15 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
             lambda transaction: self._purge.step(transaction, now, limit, clock_confirmed=clock_confirmed)
         )
 
-    async def claim_alerts(self, *, now: datetime, until: datetime, limit: int) -> tuple[Alert, ...]:
-        return await self._write(lambda transaction: alerts.claim_alerts(transaction, now, until, limit))
+    async def claim_deliveries(
+        self, topics: Sequence[Topic], *, now: datetime, until: datetime, limit: int
+    ) -> tuple[Delivery, ...]:
+        return await self._write(
+            lambda transaction: deliveries.claim_deliveries(transaction, topics, now, until, limit)
+        )
 
-    async def settle_alert(self, seq: int, *, had: Sequence[str], over: bool) -> None:
-        await self._write(lambda transaction: alerts.settle_alert(transaction, seq, had, over=over))
+    async def settle_delivery(self, seq: int, topic: Topic, *, had: Sequence[str], over: bool) -> None:
+        await self._write(lambda transaction: deliveries.settle_delivery(transaction, seq, topic, had, over=over))
 
     # policy
 

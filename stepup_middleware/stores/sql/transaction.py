@@ -21,7 +21,7 @@ Value = str | bytes | int | bool | None
 class NewRecord(NamedTuple):
     """A record on its way into the log, sealed, and what the log is indexed by.
 
-    ``make`` returns the event itself, for subscribers; ``alerts`` tells whether it is an alert.
+    ``make`` returns the event itself, for subscribers; ``topics`` tells which sinks it must reach.
     """
 
     sealed: SealedRecord
@@ -35,7 +35,7 @@ class NewRecord(NamedTuple):
     factor: str
     token: int | None
     make: Callable[[], AuditEvent]
-    alerts: bool = False
+    topics: tuple[str, ...] = ()
 
 
 def new_record(event: AuditEvent, sealer: RecordSealer) -> NewRecord:
@@ -52,7 +52,7 @@ def new_record(event: AuditEvent, sealer: RecordSealer) -> NewRecord:
         event.factor_id,
         event.token_id,
         lambda: event,
-        event.is_alert,
+        tuple(topic.value for topic in event.topics),
     )
 
 

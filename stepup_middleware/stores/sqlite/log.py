@@ -6,14 +6,14 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from stepup_middleware.core.moments import span_micros
-from stepup_middleware.core.retention import ALERT_LEASE
+from stepup_middleware.core.retention import DELIVERY_LEASE
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sql.transaction import NewRecord
 from stepup_middleware.stores.subscribers import Written
 
 from .chunks import chunked
 
-_LEASE = span_micros(ALERT_LEASE)
+_LEASE = span_micros(DELIVERY_LEASE)
 
 
 class Log:
@@ -43,7 +43,7 @@ class Log:
             self._learn()
         rows: list[Row] = []
         written: list[Written] = []
-        for sealed, at, workspace, subject, event, outcome, purpose, prompt, factor, token, make, alerts in records:
+        for sealed, at, workspace, subject, event, outcome, purpose, prompt, factor, token, make, topics in records:
             if at >= self._high:
                 self._high = at
             elif self._high - at > self._back:
@@ -53,8 +53,8 @@ class Log:
             written.append((seq, make))
             index = (workspace, subject, event, outcome, purpose, prompt, factor, token, at, self._high)
             rows.append((seq, sealed.id, sealed.entry, sealed.mac, *index, sealed.body))
-            if alerts:
-                self._connection.execute(self._sql["add_alert"], (seq, at, at + _LEASE))
+            for topic in topics:
+                self._connection.execute(self._sql["add_delivery"], (seq, topic, at, at + _LEASE))
         for text, parameters in chunked(self._sql["append"], rows):
             self._connection.execute(text, parameters)
         return written

@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from stepup_middleware.stores.base import HotState
 
-from .alerts import AlertContract
 from .audit import LogContract
 from .counts import CountContract
+from .deliveries import DeliveryContract
 from .grants import GrantContract
 from .prompts import PromptContract
 from .purge import PurgeContract
@@ -38,7 +38,7 @@ class StoreContract(
     RecoveryContract,
     LogContract,
     CountContract,
-    AlertContract,
+    DeliveryContract,
     PurgeContract,
     TreeContract,
 ):

@@ -7,6 +7,7 @@ import asyncio
 from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.replays import MOST_REMEMBERED
+from stepup_middleware.core.topics import Topic
 from stepup_middleware.stores.base import HotState
 
 from .values import (
@@ -54,7 +55,9 @@ class ReplayContract:
         told = [r for r in await all_records(store) if r.event is EventName.REUSED]
         assert [record.data["count"] for record in told] == [1, 3, 4, 6, 7]
         assert all(record.data["new_presenter"] and record.as_event().is_alert for record in told)
-        alerts = await store.records.claim_alerts(now=NOW + 2 * MINUTE, until=NOW + 3 * MINUTE, limit=10)
+        alerts = await store.records.claim_deliveries(
+            [Topic.ALERT], now=NOW + 2 * MINUTE, until=NOW + 3 * MINUTE, limit=10
+        )
         assert [alert.record.seq for alert in alerts] == [record.seq for record in told]
 
     async def test_presenters_at_once_on_two_nodes_are_each_told_once(self, open_node: Opener) -> None:

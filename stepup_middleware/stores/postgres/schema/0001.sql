@@ -258,12 +258,14 @@ CREATE INDEX audit_prompt ON stepup.audit (prompt) WHERE prompt <> '';
 -- A token authorizes one action: for ever, whatever its own row says later.
 CREATE UNIQUE INDEX audit_token ON stepup.audit (token) WHERE token IS NOT NULL;
 
--- Critical alerts that not every sink has been handed yet.
-CREATE TABLE stepup.alerts (
-    seq bigint PRIMARY KEY,         -- the record of the log
+-- What not every sink has been handed yet: alerts, and notices to people.
+CREATE TABLE stepup.deliveries (
+    seq bigint NOT NULL,          -- the record of the log
+    topic text NOT NULL,
     at bigint NOT NULL,
-    held_until bigint NOT NULL,     -- until then a process is handing it over
-    had text NOT NULL               -- a JSON list of the sinks that have had it
+    held_until bigint NOT NULL,    -- until then a process is handing it over
+    had text NOT NULL,              -- a JSON list of the sinks that have had it
+    PRIMARY KEY (seq, topic)
 );
 
 -- The trees over the records, one for each log that was ever begun: the last one grows.

@@ -151,7 +151,7 @@ ON CONFLICT (workspace, purpose) DO UPDATE SET requirement = excluded.requiremen
 UPDATE stepup.factors AS f SET encrypted_secret = s.secret, mac = s.mac
 FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS s (id, secret, mac) WHERE f.id = s.id;
 
--- name: alert_records
+-- name: delivered_records
 SELECT a.seq, a.body, a.id, a.entry, a.mac, a.refused, l.log, l.idx
 FROM stepup.audit AS a LEFT JOIN stepup.leaves AS l ON l.record_id = a.id
 WHERE a.seq = ANY ($1::bigint[]) ORDER BY a.seq;

@@ -4,24 +4,26 @@ SELECT at FROM stepup.audit ORDER BY seq DESC LIMIT 1;
 -- name: oldest
 SELECT at FROM stepup.audit ORDER BY seq LIMIT 1;
 
--- name: add_alert
--- The process that wrote an alert has a minute to hand it over before others do.
-INSERT INTO stepup.alerts (seq, at, held_until, had) VALUES ($1, $2, $3, '[]');
+-- name: add_delivery
+-- The process that wrote a record has a minute to hand it over before others do.
+INSERT INTO stepup.deliveries (seq, topic, at, held_until, had) VALUES ($1, $2, $3, $4, '[]');
 
--- name: claim_alerts
--- Oldest first; whoever takes them holds them until $2.
-UPDATE stepup.alerts SET held_until = $2
+-- name: claim_deliveries
+-- First what was tried longest ago, so that what no sink ever takes keeps nothing else waiting; whoever takes them holds
+-- them until $2.
+UPDATE stepup.deliveries SET held_until = $2
 FROM (
-    SELECT h.seq AS free FROM stepup.alerts AS h WHERE h.held_until <= $1 ORDER BY h.seq LIMIT $3 FOR UPDATE SKIP LOCKED
+    SELECT h.seq AS free, h.topic AS kind FROM stepup.deliveries AS h
+    WHERE h.held_until <= $1 AND h.topic IN ($4, $5) ORDER BY h.held_until, h.seq LIMIT $3 FOR UPDATE SKIP LOCKED
 ) AS taken
-WHERE seq = taken.free
-RETURNING seq, had;
+WHERE seq = taken.free AND topic = taken.kind
+RETURNING seq, topic, had;
 
--- name: note_alert
-UPDATE stepup.alerts SET had = $2 WHERE seq = $1;
+-- name: note_delivery
+UPDATE stepup.deliveries SET had = $3 WHERE seq = $1 AND topic = $2;
 
--- name: drop_alert
-DELETE FROM stepup.alerts WHERE seq = $1;
+-- name: drop_delivery
+DELETE FROM stepup.deliveries WHERE seq = $1 AND topic = $2;
 
 -- name: purged_at
 SELECT purged_at FROM stepup.meta;
@@ -54,5 +56,7 @@ DELETE FROM stepup.refused_sessions WHERE (workspace, subject, session) IN (
 -- name: purge_enrolments
 DELETE FROM stepup.enrolments WHERE id IN (SELECT e.id FROM stepup.enrolments AS e WHERE e.expires_at <= $2 LIMIT $1);
 
--- name: purge_alerts
-DELETE FROM stepup.alerts WHERE seq IN (SELECT a.seq FROM stepup.alerts AS a WHERE a.at <= $2 LIMIT $1);
+-- name: purge_deliveries
+DELETE FROM stepup.deliveries WHERE (seq, topic) IN (
+    SELECT d.seq, d.topic FROM stepup.deliveries AS d WHERE d.topic = $3 AND d.at <= $2 LIMIT $1
+);

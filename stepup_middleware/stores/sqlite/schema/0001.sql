@@ -259,12 +259,14 @@ CREATE INDEX audit_prompt ON audit (prompt) WHERE prompt <> '';
 CREATE UNIQUE INDEX audit_token ON audit (token) WHERE token IS NOT NULL;
 CREATE INDEX audit_unprompted ON audit (workspace) WHERE prompt = '';
 
--- Critical alerts that not every sink has been handed yet.
-CREATE TABLE alerts (
-    seq INTEGER PRIMARY KEY,        -- the record of the log
+-- What not every sink has been handed yet: alerts, and notices to people.
+CREATE TABLE deliveries (
+    seq INTEGER NOT NULL,         -- the record of the log
+    topic TEXT NOT NULL,
     at INTEGER NOT NULL,
     held_until INTEGER NOT NULL,    -- until then a process is handing it over
-    had TEXT NOT NULL               -- a JSON list of the sinks that have had it
+    had TEXT NOT NULL,              -- a JSON list of the sinks that have had it
+    PRIMARY KEY (seq, topic)
 );
 
 -- The trees over the records, one for each log that was ever begun: the last one grows.

@@ -135,7 +135,7 @@ ON CONFLICT (workspace, purpose) DO UPDATE SET requirement = excluded.requiremen
 -- name: set_secrets
 UPDATE factors SET encrypted_secret = ?2, mac = ?3 WHERE id = ?1;
 
--- name: alert_records
+-- name: delivered_records
 SELECT a.seq, a.body, a.id, a.entry, a.mac, a.refused, l.log, l.idx
 FROM audit AS a LEFT JOIN leaves AS l ON l.record_id = a.id WHERE a.seq = ?1;
 

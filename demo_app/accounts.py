@@ -13,7 +13,7 @@ from argon2.exceptions import Argon2Error
 from starlette.types import Scope
 
 from demo_app.db import Database
-from stepup_middleware import AuditEvent, EventName, Subject
+from stepup_middleware import AuditEvent, EventName, Notice, Subject
 
 WORKSPACE = "axis"
 FAILURES_ALLOWED = 5  # failures within LOCKOUT that close the sign-in
@@ -148,6 +148,20 @@ class Accounts:
         """Return when an account may sign in again, or None when it may now."""
         row = await self._database.one("SELECT email FROM account WHERE id = ?", account_id)
         return await self.locked_until(row["email"]) if row is not None else None
+
+    async def tell(self, notice: Notice) -> None:
+        """Put a notice into the person's mailbox, once however often it is handed over: a ``notify`` callable."""
+        async with self._database.write() as change:
+            await change.run(
+                "INSERT INTO message (notice_id, at, account_id, locale, title, text)"
+                " SELECT ?, ?, id, ?, ?, ? FROM account WHERE id = ? ON CONFLICT (notice_id) DO NOTHING",
+                notice.id,
+                notice.at.isoformat(),
+                notice.locale,
+                notice.title,
+                notice.text,
+                notice.subject_id,
+            )
 
     async def count_failed_step_up(self, event: AuditEvent) -> None:
         """Count a failed step-up towards the sign-in lockout of its account: an ``on_event`` sink.

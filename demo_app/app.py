@@ -32,6 +32,7 @@ from demo_app.areas import (
     guide,
     home,
     identity,
+    mailbox,
     payroll,
     policy,
     privacy,
@@ -65,6 +66,7 @@ _AREAS = (
     audit,
     audit_exports,
     console,
+    mailbox,
     guide,
 )
 _STATIC = Path(__file__).parent / "static"
@@ -99,6 +101,7 @@ def create_app(
         identify=accounts.identify,
         trusted_proxies=settings.trusted_proxies,
         on_event=[accounts.count_failed_step_up],
+        notify=[accounts.tell],
         home_url="/",
         log_key=settings.log_key,
         clock=clock,

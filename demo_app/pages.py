@@ -38,6 +38,7 @@ NAVIGATION = (
             ("/settings/security", "Security"),
             ("/stepup/factors", "Factors"),
             ("/settings/step-up-policy", "Step-up policy"),
+            ("/mailbox", "Mailbox"),
         ),
     ),
     ("Oversight", (("/audit", "Audit log"), ("/security", "Security console"), ("/guide", "Guide"))),

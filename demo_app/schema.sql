@@ -30,6 +30,17 @@ CREATE TABLE IF NOT EXISTS sign_in_failure (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS sign_in_failure_by_email ON sign_in_failure (email, at);
 
+-- What people were told of their own account, in the place of e-mail.
+CREATE TABLE IF NOT EXISTS message (
+    id         INTEGER PRIMARY KEY,
+    notice_id  TEXT NOT NULL UNIQUE,
+    at         TEXT NOT NULL,
+    account_id TEXT NOT NULL REFERENCES account (id),
+    locale     TEXT NOT NULL,
+    title      TEXT NOT NULL,
+    text       TEXT NOT NULL
+) STRICT;
+
 -- What was done, by whom, and the prompt that authorized it: written with the change itself.
 CREATE TABLE IF NOT EXISTS activity (
     id         INTEGER PRIMARY KEY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from stepup_middleware.errors import ConfigurationError
@@ -18,6 +18,12 @@ _WIDEST = {4: 8, 6: 7}  # bits of a prefix: 10.0.0.0/8 and fc00::/7 are the wide
 _HOP = re.compile(
     r"(?:(?P<v4>[0-9.]+)|\[(?P<bracketed>[^\[\]]+)\])(?::(?P<port>[0-9]{1,5}))?|(?P<bare>[^\[\]]+)", re.ASCII
 )
+# an element of Forwarded is cut from the next by a comma outside of quotes (RFC 7239 §4, RFC 9110 §5.6.4)
+_ELEMENTS = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")*(?:,|\Z)', re.DOTALL)
+_PAIR = r'[!#$%&\'*+.^_`|~0-9A-Za-z-]+=(?:"(?:[^"\\]|\\.)*"|[^\s"\\;,]*)'
+_PAIRS = re.compile(rf"{_PAIR}(?:[ \t]*;[ \t]*{_PAIR})*(?:[ \t]*;)?", re.DOTALL)
+_FOR = re.compile(r'for=(?:"((?:[^"\\]|\\.)*)"|(.*))', re.DOTALL | re.IGNORECASE)
+_UNREADABLE = '"'  # no address: an element, or a line, that cannot be read
 
 
 def canonical_ip(text: str) -> str | None:
@@ -96,18 +102,23 @@ def _trusted(address: str, networks: Sequence[Network]) -> bool:
     return any(parsed.version == network.version and parsed in network for network in networks)
 
 
-def client_behind(peer: str, forwarded_for: Sequence[str], networks: Sequence[Network]) -> str | None:
+def client_behind(
+    peer: str,
+    forwarded: Sequence[str],
+    networks: Sequence[Network],
+    hops: Callable[[Sequence[str]], Iterator[str]] | None = None,
+) -> str | None:
     """Return the client's address: the right-most hop that is not a trusted proxy.
 
-    ``peer`` is the canonical address of the connection, ``forwarded_for`` the values of every
-    ``X-Forwarded-For`` header in order. An untrusted peer is the client, whatever headers it sends. None, which refuses
-    the request, when a trusted proxy names something that is not an address. Empty elements of the list say nothing
-    (RFC 9110 §5.6.1.2).
+    ``peer`` is the canonical address of the connection, ``forwarded`` the values of every header of the proxies in
+    order, out of which ``hops`` reads (None: of ``X-Forwarded-For``). An untrusted peer is the client, whatever headers
+    it sends. None, which refuses the request, when a trusted proxy names something that is not an address. Empty
+    elements of the list say nothing (RFC 9110 §5.6.1.2).
     """
     if not _trusted(peer, networks):
         return peer
     current = peer
-    for hop in hops_from_the_right(forwarded_for):
+    for hop in (hops or hops_from_the_right)(forwarded):
         if not hop:
             continue
         address = address_of_hop(hop)
@@ -128,3 +139,52 @@ def hops_from_the_right(forwarded_for: Sequence[str]) -> Iterator[str]:
             left -= 1
         if not left:
             return
+
+
+def forwarded_hops(forwarded: Sequence[str]) -> Iterator[str]:
+    """Yield whom each element of every ``Forwarded`` header is for, from the last one on, at most 32 (RFC 7239 §4).
+
+    An element without exactly one ``for``, or a line that cannot be taken apart, yields text that is no address, and
+    so does everything left of a line that cannot be.
+    """
+    left = _MAX_HOPS
+    for value in reversed(forwarded):
+        elements = _elements(value)
+        for element in reversed(elements):
+            yield _whom(element)
+            left -= 1
+            if not left:
+                return
+
+
+def _elements(value: str) -> list[str]:
+    """Return the elements of a line without blanks; of one whose quotes do not close, one that cannot be read."""
+    found, at = [], 0
+    while at <= len(value):
+        element = _ELEMENTS.match(value, at)
+        if element is None:
+            return [_UNREADABLE]
+        found.append(element[0].removesuffix(",").strip(" \t"))
+        if not element[0].endswith(","):
+            break
+        at = element.end()
+    return found
+
+
+def _whom(element: str) -> str:
+    """Return the value of the ``for`` of an element, without its quotes; empty for an empty element."""
+    if not element:
+        return ""
+    pairs = re.findall(_PAIR, element, re.DOTALL) if _PAIRS.fullmatch(element) else []
+    whom = [found for found in map(_FOR.fullmatch, pairs) if found]
+    if len(whom) != 1:
+        return _UNREADABLE
+    quoted, plain = whom[0].groups()
+    return (plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)) or _UNREADABLE
+
+
+def within_prefix(address: str, bits: int) -> str:
+    """Return the first address of the IPv6 network of so many bits that an address is in; of IPv4, the address."""
+    if bits == 128 or ":" not in address:
+        return address
+    return ipaddress.ip_network((address, bits), strict=False).network_address.compressed

@@ -10,7 +10,14 @@ from typing import Any
 
 from stepup_middleware.asgi import header, headers
 from stepup_middleware.core.canonical import storable
-from stepup_middleware.core.client_ip import Network, address_of_hop, client_behind, hops_from_the_right
+from stepup_middleware.core.client_ip import (
+    Network,
+    address_of_hop,
+    client_behind,
+    forwarded_hops,
+    hops_from_the_right,
+    within_prefix,
+)
 from stepup_middleware.core.events import AuditEvent, EventName, SubjectAt, event_by
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -24,6 +31,7 @@ ClientAddress = Callable[[Scope], str | None]
 logger = logging.getLogger("stepup_middleware")
 
 USER_AGENT_LENGTH = 256
+PROXY_HEADERS = {"x-forwarded-for": hops_from_the_right, "forwarded": forwarded_hops}
 LOCALE_KEY = "stepup_middleware.locale"  # in a scope: the language of its signed-in person
 
 
@@ -77,6 +85,8 @@ class Identification:
         clock: Callable[[], datetime],
         client_address: ClientAddress | None,
         trusted: Sequence[Network],
+        proxy_header: str,
+        ipv6_prefix: int,
         languages: Languages,
         locale: str | Callable[[Scope], str | None] | None = None,
     ) -> None:
@@ -84,6 +94,9 @@ class Identification:
         self._clock = clock
         self._client_address = client_address
         self._trusted = tuple(trusted)
+        self._proxy_header = proxy_header.encode()
+        self._hops = PROXY_HEADERS[proxy_header]
+        self._ipv6_prefix = ipv6_prefix
         self._languages = languages
         self._locale = locale
         self._warned = False
@@ -144,7 +157,14 @@ class Identification:
         return found
 
     def address_of(self, scope: Scope) -> str | None:
-        """Return the address of the client of a request, None when it is not known."""
+        """Return the address of the client of a request, None when it is not known.
+
+        Of an IPv6 address it is the first one of its network, where not all of its bits count.
+        """
+        address = self._whole_address_of(scope)
+        return None if address is None else within_prefix(address, self._ipv6_prefix)
+
+    def _whole_address_of(self, scope: Scope) -> str | None:
         if self._client_address is not None:
             try:
                 given = self._client_address(scope)
@@ -156,10 +176,11 @@ class Identification:
         peer = address_of_hop(client[0]) if client and isinstance(client[0], str) else None
         if client is None or peer is None:
             return None
-        forwarded = [value.decode("latin-1") for value in headers(scope, b"x-forwarded-for")]
         if client[1] == 0 and not self._warned:
-            self._warn_of_a_credulous_server(peer, forwarded)
-        return client_behind(peer, forwarded, self._trusted) if self._trusted else peer
+            self._warn_of_a_credulous_server(peer, _lines(scope, b"x-forwarded-for"))
+        if not self._trusted:
+            return peer
+        return client_behind(peer, _lines(scope, self._proxy_header), self._trusted, self._hops)
 
     def _warn_of_a_credulous_server(self, peer: str, forwarded: Sequence[str]) -> None:
         """Say once that the server takes the address from where a client may write it.
@@ -173,6 +194,10 @@ class Identification:
                 "the server believes the first entry of X-Forwarded-For, which the client itself may have written: "
                 "unless every later entry is a proxy of yours, name them (uvicorn --forwarded-allow-ips) and not *"
             )
+
+
+def _lines(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for value in headers(scope, name)]
 
 
 def _missing_middleware(error: Exception) -> str:

@@ -79,6 +79,18 @@ def check_client_address(look_up: object) -> None:
         )
 
 
+def check_addresses(trusted_proxies: object, proxy_header: object, ipv6_prefix: object) -> None:
+    """Raise ``ConfigurationError`` for a header that no proxy writes, or that nobody is trusted with, or a prefix."""
+    if proxy_header not in ("x-forwarded-for", "forwarded"):
+        raise ConfigurationError(f'proxy_header is "x-forwarded-for" or "forwarded", and not {proxy_header!r}')
+    if proxy_header != "x-forwarded-for" and not trusted_proxies:
+        raise ConfigurationError("proxy_header says what your proxies write: name them in trusted_proxies")
+    if isinstance(ipv6_prefix, bool) or not isinstance(ipv6_prefix, int) or not 48 <= ipv6_prefix <= 128:
+        raise ConfigurationError(
+            f"ipv6_prefix is how many bits of an IPv6 address count, from 48 (a site) to 128 (all): {ipv6_prefix!r}"
+        )
+
+
 def check_prefix(prefix: object) -> None:
     """Raise ``ConfigurationError`` unless this is a path under which the library can serve its pages."""
     if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):

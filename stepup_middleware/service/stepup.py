@@ -60,7 +60,9 @@ class StepUp:
     ``clock``: returns the present as an aware UTC datetime.
 
     ``prefix`` is where the middleware serves its own pages. ``trusted_proxies`` names, by address or
-    network, the proxies whose ``X-Forwarded-For`` counts; ``client_address`` replaces the whole look-up.
+    network, the proxies whose ``proxy_header`` counts: ``x-forwarded-for``, or ``forwarded`` (RFC 7239);
+    ``client_address`` replaces the whole look-up. ``ipv6_prefix`` says how many bits of an IPv6 address count, 48 to
+    128: with 64 the addresses of one home or floor are one.
     ``max_bound_body`` bounds a body that a tag binds, in bytes. ``enroll_url`` is where people enrol factors, if
     not on the bundled page; ``home_url``, a path or an http(s) URL, is where the bundled pages lead back to. With
     ``bundle_htmx=False`` the ``head`` leaves htmx out, for pages that bring their own or need none. ``totp_limit``
@@ -101,6 +103,8 @@ class StepUp:
         clock: Callable[[], datetime] = utcnow,
         prefix: str = "/stepup",
         trusted_proxies: Sequence[str] = (),
+        proxy_header: str = "x-forwarded-for",
+        ipv6_prefix: int = 128,
         client_address: ClientAddress | None = None,
         max_bound_body: int = 32 * 1024 * 1024,
         enroll_url: str | None = None,
@@ -141,6 +145,8 @@ class StepUp:
             notify=notify,
             clock=clock,
             trusted_proxies=trusted_proxies,
+            proxy_header=proxy_header,
+            ipv6_prefix=ipv6_prefix,
             client_address=client_address,
             open_prompts_per_session=open_prompts_per_session,
             totp_limit=totp_limit,

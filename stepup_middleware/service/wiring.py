@@ -105,6 +105,8 @@ def wire(
     notify: Sequence[NoticeSink],
     clock: Callable[[], datetime],
     trusted_proxies: Sequence[str],
+    proxy_header: str,
+    ipv6_prefix: int,
     client_address: ClientAddress | None,
     open_prompts_per_session: int | None,
     totp_limit: AttemptLimit | None,
@@ -133,6 +135,7 @@ def wire(
     notify = settings.checked_sinks("notify", notify)
     settings.check_clock(clock)
     settings.check_client_address(client_address)
+    settings.check_addresses(trusted_proxies, proxy_header, ipv6_prefix)
     settings.check_positive(open_prompts_per_session=open_prompts_per_session)
     on_checkpoint = settings.checked_sinks("on_checkpoint", on_checkpoint)
     log_keys = read_log_keys(log_key)
@@ -156,6 +159,8 @@ def wire(
         clock=clock,
         client_address=client_address,
         trusted=trusted_networks(trusted_proxies),
+        proxy_header=proxy_header,
+        ipv6_prefix=ipv6_prefix,
         languages=languages,
         locale=locale,
     )

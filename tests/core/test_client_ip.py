@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import time
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from stepup_middleware.core.client_ip import (
     address_of_hop,
     canonical_ip,
     client_behind,
+    forwarded_hops,
     hops_from_the_right,
     trusted_networks,
+    within_prefix,
 )
 from stepup_middleware.errors import ConfigurationError
 
@@ -299,3 +302,120 @@ def test_what_is_wrong_with_a_list_of_proxies_is_said_with_what_to_write(proxies
 def test_trusting_everybody_or_nobody_in_particular_stops_the_start(proxies: list[str]) -> None:
     with pytest.raises(ConfigurationError):
         trusted_networks(proxies)
+
+
+def forwarded(*lines: str, networks: Any = LOCAL) -> str | None:
+    return client_behind("127.0.0.1", lines, networks, forwarded_hops)
+
+
+# RFC 7239 §4, §7.4: the examples of the text, and what proxies are known to write
+# I06
+@pytest.mark.parametrize(
+    ("lines", "client"),
+    [
+        (["for=192.0.2.60;proto=http;by=203.0.113.43"], "192.0.2.60"),
+        (['For="[2001:db8:cafe::17]:4711"'], "2001:db8:cafe::17"),
+        (["for=192.0.2.43, for=198.51.100.17"], "198.51.100.17"),
+        (["for=192.0.2.43,for=198.51.100.17;by=203.0.113.60;proto=http;host=example.com"], "198.51.100.17"),
+        (['for="192.0.2.43:47011";by="[::1]";'], "192.0.2.43"),
+        (["by=203.0.113.43 ; FOR=192.0.2.60"], "192.0.2.60"),
+        (["for=192.0.2.43:4711"], "192.0.2.43"),
+        (["for=[2001:db8::1]"], "2001:db8::1"),
+        ([r'for="192\.0.2.60"'], "192.0.2.60"),
+        (['host="a,b;for=6.6.6.6";for=192.0.2.60'], "192.0.2.60"),
+        (["for=6.6.6.6", "for=192.0.2.60"], "192.0.2.60"),
+        (["for=192.0.2.60, ,", " , "], "192.0.2.60"),
+        (["<script>, for=192.0.2.60"], "192.0.2.60"),
+        (['for="6.6.6.6', "for=192.0.2.60"], "192.0.2.60"),
+        ([], "127.0.0.1"),
+        ([""], "127.0.0.1"),
+        (["for=unknown"], None),
+        (['for="_gazonk"'], None),
+        (["proto=https"], None),
+        (["192.0.2.60"], None),
+        (["for=192.0.2.60;for=6.6.6.6"], None),
+        (["for=192.0.2.60;FOR=192.0.2.60"], None),
+        (["for = 192.0.2.60"], None),
+        (["for=192.0.2.60 by=1"], None),
+        (["for=192.0.2.60;;"], None),
+        (["for='192.0.2.60'"], None),
+        (['for=""'], None),
+        (["for="], None),
+        (['for="192.0.2.60'], None),
+        (['for="192.0.2.60"x'], None),
+        (['x"y;for=192.0.2.60'], None),
+    ],
+)
+def test_forwarded_names_the_client_as_rfc_7239_has_it_and_closes_otherwise(
+    lines: list[str], client: str | None
+) -> None:
+    assert forwarded(*lines) == client
+
+
+def quoted(text: str, escapes: list[bool]) -> str:
+    marks = (escapes * (len(text) + 1))[: len(text)] if escapes else [False] * len(text)
+    return '"' + "".join("\\" + c if c in '"\\' or mark else c for c, mark in zip(text, marks, strict=True)) + '"'
+
+
+# I06 I07: what a client writes stands left of what the proxy appends, in the same line or in another
+@given(
+    st.text(st.characters(codec="latin-1"), max_size=40) | st.text('",;=\\ for1.', max_size=20),
+    st.ip_addresses(),
+    st.sampled_from(["{}", '"{}"', '"{}:80"']),
+    st.sampled_from(["for={}", "by=10.0.0.1;for={}", 'for={};host="a.example";proto=https', "for={};"]),
+    st.booleans(),
+)
+def test_nothing_that_a_client_writes_left_of_its_proxy_makes_it_another(
+    left: str,
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+    spelling: str,
+    element: str,
+    in_one_line: bool,
+) -> None:
+    one = canonical_ip(str(address))
+    text = f"[{address}]" if address.version == 6 else str(address)
+    if address.version == 6 and spelling == "{}":
+        spelling = '"{}"'
+    if one is None or one == "127.0.0.1":
+        return
+    appended = element.format(spelling.format(text))
+    lines = [f"{left}, {appended}"] if in_one_line else [left, appended]
+    # a quote that the client left open closes nothing but its own request
+    assert forwarded(*lines) in ({one, None} if in_one_line else {one})
+    if '"' not in left:
+        assert forwarded(*lines) == one
+
+
+@given(st.lists(st.tuples(st.text(max_size=12), st.lists(st.booleans(), max_size=3)), min_size=1, max_size=5))
+def test_a_quoted_text_is_read_as_it_was_meant(values: list[tuple[str, list[bool]]]) -> None:
+    line = ", ".join(f"for={quoted(text, escapes)}" for text, escapes in values)
+    assert list(forwarded_hops([line])) == [text or '"' for text, _ in reversed(values)]
+
+
+@given(st.lists(st.text('for=,;" \\1.[]', max_size=60), max_size=40))
+def test_no_text_of_forwarded_raises_and_at_most_32_elements_are_looked_at(lines: list[str]) -> None:
+    assert len(list(forwarded_hops(lines))) <= 32
+
+
+def test_a_long_line_of_forwarded_takes_no_time() -> None:
+    for text in ('"' * 60_001, 'for="' + "\\" * 60_001, "for=1;" * 10_000, 'a"b' * 20_001, ";" * 60_000):
+        began = time.process_time()
+        forwarded(text)
+        assert time.process_time() - began < 1
+
+
+# I03
+@given(st.ip_addresses(v=6), st.integers(48, 128))
+def test_addresses_of_one_network_are_one_where_the_app_says_so(address: ipaddress.IPv6Address, bits: int) -> None:
+    one = canonical_ip(str(address))
+    assert one is not None
+    first = within_prefix(one, bits)
+    if ":" not in one:
+        assert first == one
+        return
+    network = ipaddress.ip_network((first, bits))
+    assert address in network
+    assert {within_prefix(str(network[0]), bits), within_prefix(str(network[-1]), bits)} == {first}
+    assert within_prefix(one, 128) == one
+    if bits > 1 and int(network.broadcast_address) < 2**128 - 1:
+        assert within_prefix(str(network.broadcast_address + 1), bits) != first

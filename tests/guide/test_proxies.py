@@ -72,9 +72,36 @@ async def test_a_load_balancer_may_spell_the_address_as_it_does(ran: Ran, writte
     assert await address(stepup, scope_from("10.20.0.9")) == meant
 
 
-async def test_the_header_forwarded_is_not_read(ran: Ran) -> None:
-    stepup = ran.names["configured"](trusted_proxies=["127.0.0.1"])
-    assert await address(stepup, scope_from("127.0.0.1", forwarded="for=192.0.2.7")) == "127.0.0.1"
+async def test_one_header_counts_and_never_the_other(ran: Ran) -> None:
+    both = scope_from("127.0.0.1", "192.0.2.7", forwarded='for="[2001:db8::7]:443";proto=https')
+    one = ran.names["configured"](trusted_proxies=["127.0.0.1"])
+    other = ran.names["configured"](trusted_proxies=["127.0.0.1"], proxy_header="forwarded")
+    assert (await address(one, both), await address(other, both)) == ("192.0.2.7", "2001:db8::7")
+    assert await address(one, scope_from("127.0.0.1", forwarded="for=192.0.2.7")) == "127.0.0.1"
+    assert await address(other, scope_from("127.0.0.1", "192.0.2.7")) == "127.0.0.1"
+    assert await address(other, scope_from("198.51.100.1", forwarded="for=192.0.2.7")) == "198.51.100.1"
+
+
+@pytest.mark.parametrize("line", ["proto=https", "for=192.0.2.7;for=192.0.2.8", 'for="192.0.2.7', 'x=", for=192.0.2.7'])
+async def test_what_forwarded_does_not_say_for_sure_is_refused(ran: Ran, line: str) -> None:
+    stepup = ran.names["configured"](trusted_proxies=["127.0.0.1"], proxy_header="forwarded")
+    assert await address(stepup, scope_from("127.0.0.1", forwarded=line)) is None
+
+
+async def test_of_an_ipv6_address_the_first_bits_may_count_alone(ran: Ran) -> None:
+    assert ran.names["stepup"]._parts.identification._ipv6_prefix == 64
+    stepup = ran.names["configured"](ipv6_prefix=64, trusted_proxies=["127.0.0.1"])
+    for peer in ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"):
+        assert await address(stepup, scope_from(peer)) == "2001:db8:1:2::"
+        assert await address(stepup, scope_from("127.0.0.1", f"[{peer}]:443")) == "2001:db8:1:2::"
+    assert await address(stepup, scope_from("2001:db8:1:3::")) == "2001:db8:1:3::"
+    assert await address(stepup, scope_from("::ffff:192.0.2.7")) == "192.0.2.7"
+    assert await address(ran.names["configured"](), scope_from("2001:db8:1:2:3::")) == "2001:db8:1:2:3::"
+    own = ran.names["configured"](client_address=lambda scope: "2001:db8:1:2:3::", ipv6_prefix=56)
+    assert await address(own, scope_from("127.0.0.1")) == "2001:db8:1::"
+    for bits in (0, 47, 129, "64", True, 64.0):
+        with pytest.raises(ConfigurationError, match="ipv6_prefix is how many bits"):
+            ran.names["configured"](ipv6_prefix=bits)
 
 
 async def test_without_named_proxies_the_header_does_not_count(ran: Ran) -> None:
@@ -92,9 +119,6 @@ async def test_the_app_may_look_the_address_up_itself(ran: Ran) -> None:
     stepup = ran.names["configured"](client_address=ran.names["from_the_network"])
     assert await address(stepup, scope_from("10.20.0.9", cf_connecting_ip="2001:DB8::7")) == "2001:db8::7"
     assert await address(stepup, scope_from("10.20.0.9")) is None
-    stepup = ran.names["configured"](client_address=ran.names["by_network"])
-    assert await address(stepup, scope_from("2001:db8:1:2:3:4:5:6")) == "2001:db8:1:2::"
-    assert await address(stepup, scope_from("::ffff:192.0.2.7")) == "192.0.2.7"
 
 
 async def test_from_another_address_the_token_is_refused_and_revoked(ran: Ran) -> None:

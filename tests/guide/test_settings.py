@@ -41,7 +41,8 @@ def test_every_setting_is_on_the_page_and_the_needed_ones_are_needed() -> None:
 def test_the_defaults_are_those_of_the_code() -> None:
     parameters = inspect.signature(StepUp).parameters
     shown = {name: cells[0].strip("`") for name, cells in rows("Optional").items()}
-    assert shown["prefix"] == parameters["prefix"].default
+    for name in ("prefix", "proxy_header", "ipv6_prefix"):
+        assert shown[name] == str(parameters[name].default)
     assert (shown["max_bound_body"], parameters["max_bound_body"].default) == ("32 MiB", 32 * 1024 * 1024)
     assert shown["open_prompts_per_session"] == str(OPEN_PROMPTS_PER_SESSION)
     assert (AttemptLimit().failures, AttemptLimit().pause) == (5, timedelta(minutes=1))

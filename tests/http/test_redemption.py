@@ -400,3 +400,18 @@ async def test_no_token_lives_beyond_its_time_in_either_direction(ada: Browser, 
         house.clock.set(issued + timedelta(days=apart))
         assert code_of(await ada.post(TRANSMIT, token=token)) == "STEPUP_TOKEN_EXPIRED"
     assert house.total == 0
+
+
+# I03
+@pytest.mark.parametrize(("settings", "status"), [({}, 403), ({"ipv6_prefix": 64}, 200), ({"ipv6_prefix": 96}, 403)])
+async def test_a_token_serves_another_address_of_the_same_ipv6_network_only_where_the_app_says_so(
+    tmp_path: Path, settings: dict[str, int], status: int
+) -> None:
+    async with house_in(tmp_path, **settings) as house:
+        ada = Browser(house, house.sign_in("ada"), ip="2001:db8:1:2:aaaa::1")
+        await ada.enrol("passkey")
+        token = await ada.token("POST", ROTATE, "passkey")
+        elsewhere = await ada.at("2001:db8:1:3:aaaa::1").send("POST", "/open", token=token)
+        assert elsewhere.status_code == 200
+        assert (await ada.at("2001:db8:1:2:bbbb::1").send("POST", ROTATE, token=token)).status_code == status
+        assert house.runs[ROTATE] == (status == 200)

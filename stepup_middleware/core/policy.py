@@ -10,6 +10,8 @@ from stepup_middleware.errors import PolicyError
 from .factors import FactorRequirement, stricter
 from .purposes import Purpose
 
+OTHERS = ""  # the id under which a policy says what holds for purposes that it does not name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPolicy:
@@ -32,12 +34,17 @@ class PurposePolicy:
         return self.purpose.minimum
 
 
+def altered_policy(version: int) -> StoredPolicy:
+    """Return what holds where somebody else wrote the policy: the strictest for all, until an admin chooses again."""
+    return StoredPolicy(version=version, values={OTHERS: FactorRequirement.PHISHING_RESISTANT.value})
+
+
 def effective_requirement(purpose: Purpose, policy: StoredPolicy) -> FactorRequirement:
     """Return what a new prompt asks for: the stored choice or the minimum, whichever is stricter.
 
     A stored word that is not one of the two known ones reads as the strictest.
     """
-    stored = policy.values.get(purpose.id)
+    stored = policy.values.get(purpose.id, policy.values.get(OTHERS))
     if stored is None:
         return purpose.minimum
     try:

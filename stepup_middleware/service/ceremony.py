@@ -211,7 +211,7 @@ class CeremonyService:
         secrets_had = [factor for factor in enrolled if isinstance(factor, TOTPFactor)]
         try:
             self._same_address(requester, prompt)
-            factor, step = self._match(secrets_had, digits, requester.now, last_step)
+            factor, step = self._match(prompt, secrets_had, digits, requester.now, last_step)
         except CeremonyError as error:
             return await self._failed(requester, prompt, error.reason, FactorKind.TOTP)
         if not self._floor(prompt).accepts(FactorKind.TOTP) or factor.id not in prompt.factor_ids:
@@ -234,13 +234,16 @@ class CeremonyService:
 
     # the parts of a ceremony
 
-    def _match(self, factors: Sequence[TOTPFactor], code: str, now: datetime, last_step: int) -> tuple[TOTPFactor, int]:
+    def _match(
+        self, prompt: Prompt, factors: Sequence[TOTPFactor], code: str, now: datetime, last_step: int
+    ) -> tuple[TOTPFactor, int]:
         """Return the factor whose secret made the code, and the matched time-step."""
         failure = CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
         replayed: CeremonyError | None = None
         for factor in factors:
             try:
-                secret = self._secret_box.decrypt(factor.encrypted_secret)
+                place = (prompt.workspace_id, prompt.subject_id, factor.id)
+                secret = self._secret_box.decrypt(factor.encrypted_secret, place)
                 return factor, totp.matched_step(secret, code, now=now, last_step=last_step)
             except CeremonyError as error:
                 failure = error

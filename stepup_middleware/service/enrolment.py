@@ -7,7 +7,7 @@ nothing more; it is bound to the session that began it.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -226,8 +226,9 @@ class EnrolmentService:
         if len(await self._enrolled(subject)) >= MAX_FACTORS:
             return _too_many()
         secret = totp.new_secret(secrets.token_bytes(20))
-        sealed = self._secret_box.encrypt(secret)
-        enrolment = self._enrolment(requester, FactorKind.TOTP, basis, encrypted_secret=sealed)
+        enrolment = self._enrolment(requester, FactorKind.TOTP, basis)
+        sealed = self._secret_box.encrypt(secret, (subject.workspace_id, subject.id, enrolment.id))
+        enrolment = replace(enrolment, encrypted_secret=sealed)
         await self._store.begin_enrolment(enrolment, now=requester.now)
         uri = totp.provisioning_uri(secret, account=subject.account, issuer=self._relying_party.name)
         return NewSecret(id=enrolment.id, secret=secret, uri=uri)
@@ -257,16 +258,17 @@ class EnrolmentService:
         try:
             if not await self._still_holds(requester, pending):
                 raise CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
-            secret = self._secret_box.decrypt(pending.encrypted_secret)
+            secret = self._secret_box.decrypt(pending.encrypted_secret, (subject.workspace_id, subject.id, pending.id))
             step = totp.matched_step(secret, digits, now=requester.now, last_step=last_step)
         except CeremonyError as error:
             return await self._failed(requester, error.reason, FactorKind.TOTP)
+        factor_id = secrets.token_urlsafe(12)
         factor = TOTPFactor(
-            id=secrets.token_urlsafe(12),
+            id=factor_id,
             name=factor_name(name, FactorKind.TOTP),
             created_at=requester.now,
             last_used_at=None,
-            encrypted_secret=pending.encrypted_secret,
+            encrypted_secret=self._secret_box.encrypt(secret, (subject.workspace_id, subject.id, factor_id)),
             last_step=step,
         )
         event = requester.event(

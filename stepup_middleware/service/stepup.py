@@ -299,7 +299,7 @@ class StepUp:
         return await self._parts.evidence.bundle(workspace_id, prompt_id)
 
     async def reencrypt_secrets(self) -> None:
-        """Encrypt every stored secret under the first key, so that the later ones can be taken from the ring.
+        """Encrypt every stored secret and renew every lasting MAC under the first key: the later ones can go then.
 
         Run it once all nodes have the new key first in ``secret_key``. Safe while they serve, and to repeat.
         Raises ``StoreError`` when a secret opens with no key of the ring.

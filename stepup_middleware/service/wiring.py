@@ -70,15 +70,27 @@ class Parts:
     integration: Integration
     signer: CheckpointSigner | None
     macs: RowMacs
+    alarm: TamperAlarm
 
     async def check_keys(self) -> None:
-        """Raise ``ConfigurationError`` where a row needs a secret key that is not in the list any more."""
-        missing = self.macs.missing(await self.store.records.mac_keys())
-        if missing:
+        """Raise ``ConfigurationError`` where a row needs a secret key that is not in the list any more.
+
+        A row under a key that this installation never had stops nothing: it does not count, and is an alarm.
+        """
+        missing = await self.store.records.check_mac_keys()
+        for key in missing.strange:
+            self.alarm.raise_for(
+                ("mac key", key.hex()),
+                f"rows have MACs of a key that this installation never had, which begin with {key.hex()}; they do not "
+                "count. Find out who writes to the database",
+                reason="mac_key",
+                mac_key=key.hex(),
+            )
+        if missing.ours:
             raise ConfigurationError(
-                "secret_key lacks a key with which MACs of factors were made: put the old key back as "
-                "a later one, run `stepup reencrypt`, then take it away; if no key was ever taken away, somebody wrote "
-                "to the table factors: remove the rows whose mac begins with " + ", ".join(key.hex() for key in missing)
+                "secret_key lacks a key with which MACs of rows were made: put the old key back as a later one, run "
+                "`stepup reencrypt`, then take it away. The MACs begin with "
+                + ", ".join(key.hex() for key in missing.ours)
             )
 
     async def begin_log(self, checkpoints: Sequence[str], *, at: datetime) -> str:
@@ -242,6 +254,7 @@ def wire(
         integration=integration,
         signer=signer,
         macs=macs,
+        alarm=alarm,
     )
 
 

@@ -28,7 +28,7 @@ from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TileId
 
 from .recovery import RecoveryRecords
-from .sealing import TamperTaker
+from .sealing import MissingKeys, Rewrite, Tampered, TamperTaker
 
 
 class Opened(ABC):
@@ -169,14 +169,15 @@ class Records(Opened, AuditLog, RecoveryRecords):
         """
 
     @abstractmethod
-    async def mac_keys(self) -> tuple[bytes, ...]:
-        """Return the ids of the keys with which the MACs of rows that are kept were made (``RowMacs.missing``)."""
+    async def check_mac_keys(self) -> MissingKeys:
+        """Note the keys of the MACs as this installation's own, and return those in use that are not among them."""
 
     @abstractmethod
     def on_tampering(self, taker: TamperTaker) -> None:
         """Call ``taker`` with each row that is met and that this installation did not write as it is.
 
-        Such a row does not count. It returns at once and never raises, and may be called with one row many times.
+        Such a row does not count. It is called in whatever thread, with one row perhaps many times; it returns at once
+        and never raises.
         """
 
     @abstractmethod
@@ -263,7 +264,7 @@ class Records(Opened, AuditLog, RecoveryRecords):
     async def set_policy(
         self, workspace_id: str, changes: Sequence[tuple[str, str]], events: Sequence[AuditEvent], *, now: datetime
     ) -> StoredPolicy:
-        """Save requirements by purpose id together, advance the version by one, write the events."""
+        """Save requirements by purpose id together, advance the version by one, write the events with that version."""
 
     # factors
 
@@ -304,8 +305,9 @@ class Records(Opened, AuditLog, RecoveryRecords):
         """Add a credential. False, and nothing is changed, when its id is registered already, by anyone.
 
         ``begun`` is the enrolment that brought it. False as well when what that began on does not hold any more
-        (``EnrolmentBasis.still_holds``), or the right that it takes is gone. An open pass and right of the person go
-        with it, for they were for one factor. None asks for nothing: a program adds it.
+        (``EnrolmentBasis.still_holds``), the right that it takes is gone, or it began as a first factor and the log
+        says that there should be one: ``event`` names the factor, and so does that of its removal. An open pass and
+        right of the person go with it, for they were for one factor. None asks for nothing: a program adds it.
         """
 
     @abstractmethod
@@ -344,10 +346,11 @@ class Records(Opened, AuditLog, RecoveryRecords):
         """
 
     @abstractmethod
-    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
+    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Rewrite) -> str | None:
         """Rewrite up to ``limit`` factors after an id, their secrets and MACs; return the last id, None at the end.
 
-        ``rewrite`` turns a secret encrypted under any key of the ring into one under the first.
+        ``rewrite`` turns a secret encrypted under any key of the ring into one under the first; it is given the place
+        that the secret is bound to: workspace, subject and id of the factor.
         """
 
 
@@ -358,6 +361,15 @@ class EpochStore(Records):
     together with the one server that may serve it: what belongs to another epoch is never authorized, and
     another server, or the same one after a loss, begins a new one.
     """
+
+    @property
+    @abstractmethod
+    def row_macs(self) -> RowMacs:
+        """What makes and checks the MACs of rows, those of the hot store too. Raises ``StoreError`` without any."""
+
+    @abstractmethod
+    def met(self, rows: Sequence[Tampered]) -> None:
+        """Hand rows of the hot store that this installation did not write as they are to ``on_tampering``."""
 
     @abstractmethod
     async def epoch_for_hot_store(self) -> tuple[int, str]:

@@ -7,59 +7,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from stepup_middleware.core.factors import EnrolmentBasis
 from stepup_middleware.core.moments import from_micros, to_micros
 from stepup_middleware.core.recovery import EnrolmentPass, EnrolmentRight, Hold, Person, RecoveryCodes, ResetRequest
-from stepup_middleware.log.records import RowKind, RowMacs
+from stepup_middleware.log.records import RowMacs
 
 from .rows import Row
+from .sealing import sealed_table
 
 _HASH_BYTES = 32
 _ALTERED = timedelta(days=1)  # for how long from now a hold closes that was altered
 
 
-@dataclass(frozen=True, slots=True)
-class SealedTable:
-    """A table whose rows have a MAC over all their ``columns``, in the order in which statements give them."""
-
-    name: str
-    columns: tuple[str, ...]
-    kind: RowKind
-
-    def sealed(self, macs: RowMacs, row: Row) -> tuple[Any, ...]:
-        """Return a row with its MAC."""
-        return (*row, macs.make(self.kind, dict(zip(self.columns, row, strict=True))))
-
-    def holds(self, macs: RowMacs, row: Row) -> bool:
-        """Tell whether a row, its MAC last, is as this installation wrote it."""
-        *values, mac = row
-        try:
-            return macs.holds(self.kind, dict(zip(self.columns, values, strict=True)), bytes(mac))
-        except (TypeError, ValueError):  # a value of a type that no honest writer gave it
-            return False
-
-
-def _table(name: str, kind: str, *columns: str) -> SealedTable:
-    return SealedTable(name, columns, RowKind(kind, frozenset(columns)))
-
-
-PASSES = _table(
+PASSES = sealed_table(
     "enrolment_passes", "enrolment_pass",
     "workspace", "subject", "id", "digest", "issued_at", "issued_by", "expires_at", "tries", "used_at",
 )  # fmt: skip
-RIGHTS = _table("enrolment_rights", "enrolment_right", "workspace", "subject", "session", "ip", "basis", "expires_at")
-CODES = _table("recovery_codes", "recovery_codes", "workspace", "subject", "id", "made_at", "salt", "hashes", "used")
-HOLDS = _table("holds", "hold", "workspace", "subject", "until", "why")
-REQUESTS = _table(
+RIGHTS = sealed_table(
+    "enrolment_rights", "enrolment_right", "workspace", "subject", "session", "ip", "basis", "expires_at"
+)
+CODES = sealed_table(
+    "recovery_codes", "recovery_codes", "workspace", "subject", "id", "made_at", "salt", "hashes", "used"
+)
+HOLDS = sealed_table("holds", "hold", "workspace", "subject", "until", "why")
+REQUESTS = sealed_table(
     "reset_requests", "reset_request",
     "workspace", "subject", "id", "subject_name", "reason", "requested_by", "requested_by_name", "requested_at",
     "expires_at", "with_pass",
 )  # fmt: skip
-PEOPLE = _table("known_people", "known_person", "workspace", "subject", "name", "login", "sort", "search")
+PEOPLE = sealed_table("known_people", "known_person", "workspace", "subject", "name", "login", "sort", "search")
 TABLES = (PASSES, RIGHTS, CODES, HOLDS, REQUESTS, PEOPLE)
 
 

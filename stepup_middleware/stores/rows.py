@@ -27,7 +27,6 @@ from stepup_middleware.core.factors import (
 )
 from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
-from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.replays import Replays
 from stepup_middleware.core.tokens import TokenReference
@@ -204,8 +203,8 @@ def prompt_row(prompt: Prompt) -> tuple[Any, ...]:
 
 
 def prompt_of(row: Row) -> StoredPrompt:
-    """Return the prompt of a row of ``get_prompt``."""
-    *place, text = row
+    """Return the prompt of a row of ``get_prompt``, its MAC last."""
+    *place, text, _ = row
     return stored_prompt(json.loads(text), *place)
 
 
@@ -302,30 +301,39 @@ def factor_of(row: Row) -> Factor:
     )
 
 
-def enrolment_of(workspace_id: str, subject_id: str, session: str, kind: FactorKind, row: Row) -> Enrolment:
-    """Return the enrolment of a row: id, basis, address, beginning, end, challenge, encrypted secret."""
-    id_, basis, ip, begun_at, expires_at, challenge, encrypted_secret = row
+def enrolment_row(enrolment: Enrolment) -> tuple[Any, ...]:
+    """Return the row of an enrolment."""
+    return (
+        enrolment.workspace_id,
+        enrolment.subject_id,
+        enrolment.session,
+        enrolment.kind.value,
+        enrolment.id,
+        enrolment.basis.value,
+        enrolment.ip,
+        to_micros(enrolment.begun_at),
+        to_micros(enrolment.expires_at),
+        enrolment.challenge,
+        enrolment.encrypted_secret,
+    )
+
+
+def enrolment_of(row: Row) -> Enrolment:
+    """Return the enrolment of a row, its MAC last."""
+    workspace_id, subject_id, session, kind, id_, basis, ip, begun_at, expires_at, challenge, secret, _ = row
     return Enrolment(
         id=id_,
         workspace_id=workspace_id,
         subject_id=subject_id,
         session=session,
-        kind=kind,
+        kind=FactorKind(kind),
         basis=EnrolmentBasis(basis),
         ip=ip,
         begun_at=from_micros(begun_at),
         expires_at=from_micros(expires_at),
         challenge=challenge,
-        encrypted_secret=encrypted_secret,
+        encrypted_secret=secret,
     )
-
-
-def policy_of(rows: Sequence[Row]) -> StoredPolicy:
-    """Return the policy of rows of version, purpose and requirement; purpose None where there is only a version."""
-    if not rows:
-        return StoredPolicy()
-    values = {purpose: requirement for _, purpose, requirement in rows if purpose is not None}
-    return StoredPolicy(version=rows[0][0], values=values)
 
 
 def record_of(row: Row) -> AuditRecord:

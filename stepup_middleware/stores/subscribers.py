@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 from stepup_middleware.core.events import AuditEvent
 
+from .sealing import Tampered, TamperTaker
+
 logger = logging.getLogger("stepup_middleware.stores")
 
 Written = tuple[int, Callable[[], AuditEvent]]  # a sequence number, and what makes its event if it is wanted
@@ -25,6 +27,7 @@ class Subscribers:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._subscribers: list[Subscriber] = []
         self._takers: list[Unwritten] = []
+        self._tamper_takers: list[TamperTaker] = []
         self._waiters: set[asyncio.Future[None]] = set()
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -34,6 +37,16 @@ class Subscribers:
     def on_unwritten(self, taker: Unwritten) -> None:
         """Hand events that nobody waited for and that could not be written to a taker, from now on."""
         self._takers.append(taker)
+
+    def on_tampering(self, taker: TamperTaker) -> None:
+        """Hand rows that this installation did not write as they are to a taker, from now on."""
+        self._tamper_takers.append(taker)
+
+    def met(self, rows: Sequence[Tampered]) -> None:
+        """Hand such rows to who takes them. Called in whatever thread met them."""
+        for row in rows:
+            for taker in self._tamper_takers:
+                taker(row)
 
     def gave_up(self, events: Sequence[AuditEvent], reason: object) -> None:
         """Hand events that could not be written to who takes them. Called in whatever thread gave them up."""

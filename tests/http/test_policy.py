@@ -57,7 +57,7 @@ async def test_a_policy_saved_on_one_node_holds_on_the_next_prompt_of_another(tm
 
 
 # F08
-@pytest.mark.parametrize("table", ["policies", "policy_versions", "factors"])
+@pytest.mark.parametrize("table", ["policies", "factors"])
 async def test_while_policy_or_factors_cannot_be_read_nothing_is_asked_and_nothing_runs(
     ada: Browser, house: House, table: str
 ) -> None:

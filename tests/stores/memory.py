@@ -84,7 +84,7 @@ from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs, r
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.base import Store
-from stepup_middleware.stores.sealing import TamperTaker
+from stepup_middleware.stores.sealing import MissingKeys, Rewrite, TamperTaker
 
 Person = tuple[str, str]
 Subscriber = Callable[[Sequence[tuple[int, AuditEvent]]], None]
@@ -616,9 +616,9 @@ class MemoryStore(Store):
     async def set_policy(
         self, workspace_id: str, changes: Sequence[tuple[str, str]], events: Sequence[AuditEvent], *, now: datetime
     ) -> StoredPolicy:
-        self._log(events)
         before = await self.get_policy(workspace_id)
         after = StoredPolicy(version=before.version + 1, values={**before.values, **dict(changes)})
+        self._log([replace(event, policy_version=after.version) for event in events])
         self._data.policies[workspace_id] = after
         return after
 
@@ -628,8 +628,8 @@ class MemoryStore(Store):
         factors = sorted(self._data.factors.get(person, {}).values(), key=lambda factor: (factor.created_at, factor.id))
         return [EnrolledFactor(factor.id, factor.kind) for factor in factors]
 
-    async def mac_keys(self) -> tuple[bytes, ...]:
-        return ()
+    async def check_mac_keys(self) -> MissingKeys:
+        return MissingKeys((), ())
 
     def on_tampering(self, taker: TamperTaker) -> None:
         """Nobody else writes to this memory."""
@@ -744,7 +744,7 @@ class MemoryStore(Store):
         del self._data.factors[person][factor_id]
         return True
 
-    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
+    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Rewrite) -> str | None:
         found: list[tuple[str, Person, TOTPFactor]] = sorted(
             (
                 (factor.id, person, factor)
@@ -755,7 +755,7 @@ class MemoryStore(Store):
             key=lambda one: one[0],
         )[:limit]
         try:
-            secrets: list[Any] = [rewrite(factor.encrypted_secret) for _, _, factor in found]
+            secrets: list[Any] = [rewrite(factor.encrypted_secret, (*person, id_)) for id_, person, factor in found]
         except Exception as error:
             raise StoreError(f"a secret cannot be rewritten: {error}") from error
         for (id_, person, factor), secret in zip(found, secrets, strict=True):

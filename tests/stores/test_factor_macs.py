@@ -16,9 +16,9 @@ from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
-from stepup_middleware.stores.sealing import FACTOR_COLUMNS, Tampered
+from stepup_middleware.stores.sealing import FACTOR_COLUMNS, MissingKeys, Tampered
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.values import COSIGNER, MACS, OWNER, ask, enrol, grant_for, passkey, totp
+from stepup_middleware.testing.contract.values import COSIGNER, MACS, NOW, OWNER, ask, enrol, grant_for, passkey, totp
 
 from .attackers import Attacker, attacking_postgres, attacking_sqlite
 
@@ -134,15 +134,27 @@ async def test_what_is_rewritten_is_under_the_first_key_and_what_was_forged_stay
     async with store.records.use(RowMacs(KeyRing(old))) and store:
         key, code, forged = [await enrol(store, factor=each) for each in (passkey(), totp(), passkey())]
         await attacker.write("factors", "id", forged.id, {"sign_count": 99})
+        await store.records.set_policy(OWNER.workspace_id, [("payout", "any")], [], now=NOW)
+        await store.records.user_handle(*ME, fresh=b"h" * 64)
     both = RowMacs(KeyRing([new, old]))
     store.records.use(both)
     async with store:
         assert {factor.id for factor in await store.records.list_factors(*ME)} == {key.id, code.id}
-        assert both.missing(await store.records.mac_keys()) == []
-        assert RowMacs(KeyRing(new)).missing(await store.records.mac_keys()) == [RowMacs(KeyRing(old)).key_ids[0]]
-        assert await store.records.reencrypt_secrets(100, "", lambda secret: secret + b"!") is None
+        assert await store.records.check_mac_keys() == MissingKeys((), ())
+    store.records.use(RowMacs(KeyRing(new)))
+    async with store:  # too early: the start refuses
+        assert await store.records.check_mac_keys() == MissingKeys(RowMacs(KeyRing(old)).key_ids, ())
+    store.records.use(both)
+    async with store:
+        after: str | None = ""
+        while after is not None:
+            after = await store.records.reencrypt_secrets(1, after, lambda secret, _: secret + b"!")
     store.records.use(RowMacs(KeyRing(new)))
     async with store:
+        # what was forged is still under the old key, which this installation had: it is told by its own row
+        await attacker.write("factors", "id", forged.id, {"mac": b"abcd" + b"\0" * 32})
+        assert await store.records.check_mac_keys() == MissingKeys((), (b"abcd",))
+        assert (await store.records.get_policy(OWNER.workspace_id)).values == {"payout": "any"}
         found = {factor.id: factor for factor in await store.records.list_factors(*ME)}
         assert found.keys() == {key.id, code.id}
         assert found[code.id].encrypted_secret.endswith(b"!")  # type: ignore[union-attr]

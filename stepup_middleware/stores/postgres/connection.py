@@ -101,6 +101,7 @@ class WriterConnection:
             for verb, share in by_verb(operations):
                 values = await verb.run(transaction, [operation.entry for operation in share])
                 results += zip(share, values, strict=True)
+            self._subscribers.met(transaction.tampered)
             for event in events:
                 transaction.append(event)
             if transaction.records:

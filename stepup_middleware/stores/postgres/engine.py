@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row, presentation_row
+from stepup_middleware.stores.sealing import Tampered, TamperTaker
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.statements import joined, load_migrations, load_statements
@@ -131,6 +132,14 @@ class PostgresEngine:
     def on_unwritten(self, taker: Unwritten) -> None:
         """Hand what ``append_soon`` was given and could not be written to ``taker``."""
         self._subscribers.on_unwritten(taker)
+
+    def on_tampering(self, taker: TamperTaker) -> None:
+        """Hand rows that this installation did not write as they are to ``taker``."""
+        self._subscribers.on_tampering(taker)
+
+    def met(self, rows: Sequence[Tampered]) -> None:
+        """Hand such rows, which a reader met, to who takes them."""
+        self._subscribers.met(rows)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call ``subscriber`` with what this process wrote."""

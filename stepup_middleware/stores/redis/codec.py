@@ -14,8 +14,10 @@ from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.replays import Replays
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.stores import rows
+from stepup_middleware.log.records import RowMacs
+from stepup_middleware.stores import rows, sealing
 from stepup_middleware.stores.rows import Facts, grant_row, prompt_body, stored_prompt
+from stepup_middleware.stores.sealing import sealed_token
 
 _SKEW = span_micros(CLOCK_SKEW)
 
@@ -47,8 +49,8 @@ def person_key(workspace_id: str, subject_id: str) -> str:
     return f"stepup:sessions:{{{sha256(json.dumps([workspace_id, subject_id]).encode()).hexdigest()}}}"
 
 
-def prompt_fields(prompt: Prompt, epoch: int) -> dict[str, Any]:
-    """Return the hash of a new prompt."""
+def prompt_fields(prompt: Prompt, epoch: int, macs: RowMacs) -> dict[str, Any]:
+    """Return the hash of a new prompt, with a MAC over all but its state."""
     body = {
         **prompt_body(prompt),
         "id": prompt.id,
@@ -57,12 +59,27 @@ def prompt_fields(prompt: Prompt, epoch: int) -> dict[str, Any]:
         "session": prompt.session,
         "created_at": to_micros(prompt.created_at),
     }
+    text, expires_at = canonical_json(body), to_micros(prompt.expires_at)
     return {
         "state": PromptState.OPEN.value,
         "epoch": epoch,
-        "expires_at": to_micros(prompt.expires_at),
-        "body": canonical_json(body),
+        "expires_at": expires_at,
+        "body": utf8(text),
+        "mac": macs.make_for_text(_prompt_text(epoch, expires_at, text)),
     }
+
+
+def prompt_holds(macs: RowMacs, epoch: bytes, expires_at: bytes, text: bytes, mac: bytes | None) -> bool:
+    """Tell whether the hash of a prompt is as this installation wrote it, whatever its state."""
+    try:
+        text_of = _prompt_text(int(epoch), int(expires_at), text.decode("utf-8", "surrogatepass"))
+    except ValueError:
+        return False
+    return mac is not None and macs.holds_for_text(text_of, mac)
+
+
+def _prompt_text(epoch: int, expires_at: int, body: str) -> str:
+    return f'["prompt of a hot store",{epoch},{expires_at},{body}]'
 
 
 def prompt_of(state: bytes, expires_at: bytes, text: bytes) -> StoredPrompt:
@@ -93,11 +110,11 @@ def bound_digest(*parts: str) -> bytes:
     return sha256(utf8(canonical_json(parts))).digest()
 
 
-def token_fields(grant: TokenGrant, epoch: int) -> dict[str, Any]:
-    """Return the hash of the token that a grant brings."""
-    _, *row = grant_row(grant)
+def token_fields(grant: TokenGrant, epoch: int, macs: RowMacs) -> dict[str, Any]:
+    """Return the hash of the token that a grant brings. Its MAC is the last part of the body."""
+    _, _, *row = sealed_token(macs, epoch, grant_row(grant))
     body = [value.hex() if isinstance(value, bytes) else value for value in row]
-    workspace, subject, session, ip, purpose, _, _, request, details, _, kind, issued_at, expires_at = body[1:]
+    workspace, subject, session, ip, purpose, _, _, request, details, _, kind, issued_at, expires_at, _ = body[1:]
     return {
         "state": TokenState.ISSUED.value,
         "epoch": epoch,
@@ -109,6 +126,17 @@ def token_fields(grant: TokenGrant, epoch: int) -> dict[str, Any]:
     }
 
 
+def token_holds(macs: RowMacs, reference: TokenReference, epoch: int, text: bytes) -> bool:
+    """Tell whether the body of a token's hash is as this installation minted it, in this epoch."""
+    try:
+        *bound, request, details, factor, kind, issued_at, expires_at, mac = json.loads(text)
+        digests = (bytes.fromhex(request), bytes.fromhex(details))
+        row = (reference.nonce, *bound, *digests, factor, kind, issued_at, expires_at)
+        return sealing.token_holds(macs, epoch, row, bytes.fromhex(mac))
+    except (ValueError, TypeError):
+        return False
+
+
 def token_of(
     reference: TokenReference,
     state: TokenState,
@@ -118,7 +146,7 @@ def token_of(
     replays: Replays,
 ) -> TokenRow:
     """Return the token of the fields of a hash."""
-    *bound, request, details, factor, kind, issued_at, expires_at = json.loads(text)
+    *bound, request, details, factor, kind, issued_at, expires_at, _ = json.loads(text)
     return rows.token_of(
         (
             reference.id,
@@ -141,7 +169,7 @@ def token_of(
 
 def redeemed_token(shown: Presentation, text: bytes) -> TokenRow:
     """Return the token that a presentation redeemed, of the body of its hash."""
-    prompt, *_, requirement, policy_version, _, _, factor, kind, issued_at, expires_at = json.loads(text.decode())
+    prompt, *_, requirement, policy_version, _, _, factor, kind, issued_at, expires_at, _ = json.loads(text.decode())
     return rows.redeemed_token(shown, Facts(prompt, factor, kind, requirement, policy_version, issued_at, expires_at))
 
 

@@ -21,11 +21,13 @@ from stepup_middleware.core.decisions import (
 from stepup_middleware.core.presentations import presentation_events
 from stepup_middleware.core.replays import NONE, Replay, Replays, presenter_digest
 from stepup_middleware.errors import StoreError
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.authorized import aborted_event
 from stepup_middleware.stores.deadlines import Deadlines
 from stepup_middleware.stores.records import EpochStore
+from stepup_middleware.stores.sealing import tampered_token
 
-from .codec import redeemed_token, shown_arguments, token_key, token_of
+from .codec import redeemed_token, shown_arguments, token_holds, token_key, token_of
 from .server import Elsewhere, RedisServer, as_store_error
 
 MOST_TOGETHER = 512  # presentations in one pipeline
@@ -153,8 +155,10 @@ class Redeemer:
                 consumed.append((one, reply[1]))
             else:
                 rest.append(self._explain(one, epoch, reply))
-        if consumed:
-            rest.append(self._authorize(consumed, epoch))
+        ours = [each for each in consumed if token_holds(self._behind.row_macs, each[0][0].reference, epoch, each[1])]
+        if ours:
+            rest.append(self._authorize(ours, epoch))
+        rest += [self._explain(one, epoch, ()) for one, body in consumed if (one, body) not in ours]
         await asyncio.gather(*rest)
 
     async def _authorize(self, consumed: list[tuple[Waiting, bytes]], epoch: int) -> None:
@@ -204,7 +208,9 @@ class Redeemer:
 
     async def _judge(self, shown: Presentation, epoch: int, reply: Any) -> Redemption:
         """Say why the guard refused a presentation, and do what follows from it."""
-        token = _row_of(shown, epoch, reply)
+        token = _row_of(shown, epoch, reply, self._behind.row_macs)
+        if token is None and reply != []:  # this installation did not mint it as it is
+            self._behind.met([tampered_token(shown)])
         if token is not None and token.state is TokenState.REDEEMED and token.attempt == shown.attempt:
             known = self._authorized.get(shown.attempt)
             if known is None:
@@ -249,11 +255,13 @@ class Redeemer:
         return any(factor.id == token.factor_id for factor in factors)
 
 
-def _row_of(shown: Presentation, epoch: int, reply: Any) -> TokenRow | None:
-    """Return the token of a refused presentation as ``core.decisions`` judges it."""
+def _row_of(shown: Presentation, epoch: int, reply: Any, macs: RowMacs) -> TokenRow | None:
+    """Return the token of a refused presentation as ``core.decisions`` judges it, None for one that does not count."""
     if not reply:
         return None
     _, state, row_epoch, body, attempt, redeemed, count, presenters = reply
+    if not token_holds(macs, shown.reference, int(row_epoch), body):
+        return None
     known = Replays(int(count or 0), presenters or b"")
     token = token_of(shown.reference, TokenState(state.decode()), body, attempt, redeemed, known)
     # a token that this very presentation consumed, before it learnt that the epoch was over, was never authorized

@@ -32,12 +32,14 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.records import EpochStore
+from stepup_middleware.stores.sealing import Tampered
 
 from .codec import (
     challenge_of,
     challenge_text,
     person_key,
     prompt_fields,
+    prompt_holds,
     prompt_key,
     prompt_of,
     session_keys,
@@ -178,7 +180,9 @@ class RedisHotStore(HotState):
             result = await self._behind.ask_for_hot_store(asked, epoch=epoch)
         if result is None:
             raise StoreError("new epochs began while the prompt was asked")
-        if isinstance(result, Prompt) and not await self._script("fill", [key], *_flat(prompt_fields(result, epoch))):
+        if isinstance(result, Prompt) and not await self._script(
+            "fill", [key], *_flat(prompt_fields(result, epoch, self._behind.row_macs))
+        ):
             raise StoreError("the prompt was lost while it was asked")
         return result
 
@@ -202,9 +206,12 @@ class RedisHotStore(HotState):
 
     async def get_prompt(self, prompt_id: str, *, now: datetime) -> StoredPrompt | None:
         self._check()
-        wanted = ("HMGET", prompt_key(prompt_id), "state", "epoch", "expires_at", "body")
-        ((state, epoch, expires_at, body),) = await self._server.ask(wanted)
+        wanted = ("HMGET", prompt_key(prompt_id), "state", "epoch", "expires_at", "body", "mac")
+        ((state, epoch, expires_at, body, mac),) = await self._server.ask(wanted)
         if body is None or int(epoch) != self._server.epoch or int(expires_at) <= to_micros(now):
+            return None
+        if not prompt_holds(self._behind.row_macs, epoch, expires_at, body, mac):
+            self._behind.met([Tampered("prompts", prompt_id, "", "")])
             return None
         return prompt_of(state, expires_at, body)
 
@@ -242,7 +249,7 @@ class RedisHotStore(HotState):
         life = _milliseconds(grant.expires_at - grant.issued_at + self._tokens_stay)
         member = json.dumps([token, key])
         put, *_, state = await self._server.ask(
-            self._server.script("put", [token], life, *_flat(token_fields(grant, epoch))),
+            self._server.script("put", [token], life, *_flat(token_fields(grant, epoch, self._behind.row_macs))),
             ("ZREMRANGEBYSCORE", held, "-inf", at),
             ("ZADD", held, to_micros(grant.expires_at), member),
             ("PEXPIRE", held, _milliseconds(PROMPTS_STAY)),

@@ -11,6 +11,7 @@ from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row
+from stepup_middleware.stores.sealing import Tampered, TamperTaker
 from stepup_middleware.stores.subscribers import Subscriber, Unwritten
 
 from .operations import BatchVerb
@@ -84,6 +85,12 @@ class Engine(Protocol):
 
     def on_unwritten(self, taker: Unwritten) -> None:
         """Hand what ``append_soon`` was given and could not be written to ``taker``."""
+
+    def on_tampering(self, taker: TamperTaker) -> None:
+        """Hand rows that this installation did not write as they are to ``taker``."""
+
+    def met(self, rows: Sequence[Tampered]) -> None:
+        """Hand such rows, which a reader met, to who takes them."""
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call ``subscriber`` with what this process wrote."""

@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import EnrolledFactor, Enrolment, FactorKind, TOTPFactor, WebAuthnFactor, may_remove
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.errors import StoreError
-from stepup_middleware.stores.rows import enrolment_of, factor_row
-from stepup_middleware.stores.sealing import factor_holds, rewritten_factor, sealed_factor
+from stepup_middleware.stores.rows import Row, enrolment_of, enrolment_row, factor_row
+from stepup_middleware.stores.sealing import (
+    ENROLMENTS,
+    HANDLES,
+    Rewrite,
+    Tampered,
+    factor_holds,
+    rewritten_factor,
+    sealed_factor,
+)
 
+from .enrolled import enrolled
 from .recovery import may_add, spend_right
 from .resealing import FIRST, reseal
 from .transaction import Transaction, Value
 
 
 async def user_handle(transaction: Transaction, workspace_id: str, subject_id: str, fresh: bytes) -> bytes:
-    """Return the person's user handle, ``fresh`` if there was none."""
-    found = await transaction.fetch_one("set_user_handle", workspace_id, subject_id, fresh)
+    """Return the person's user handle, ``fresh`` if there was none that counts."""
+    found = await transaction.fetch_one("lock_user_handle", workspace_id, subject_id)
     if found is None:
         raise StoreError("the user handle was not kept")
-    handle: bytes = found[0]
-    return handle
+    if found[2] is not None:
+        if HANDLES.holds(transaction.macs, found):
+            handle: bytes = found[2]
+            return handle
+        transaction.tampered.append(Tampered("people", subject_id, workspace_id, subject_id))
+    await transaction.execute("set_user_handle", *HANDLES.sealed(transaction.macs, (workspace_id, subject_id, fresh)))
+    return fresh
 
 
 async def begin_enrolment(transaction: Transaction, enrolment: Enrolment) -> None:
     """Keep an enrolment in the place of an earlier one of the same session and kind."""
-    await transaction.execute(
-        "begin_enrolment",
-        enrolment.workspace_id,
-        enrolment.subject_id,
-        enrolment.session,
-        enrolment.kind.value,
-        enrolment.id,
-        enrolment.basis.value,
-        enrolment.ip,
-        to_micros(enrolment.begun_at),
-        to_micros(enrolment.expires_at),
-        enrolment.challenge,
-        enrolment.encrypted_secret,
-    )
+    await transaction.execute("begin_enrolment", *ENROLMENTS.sealed(transaction.macs, enrolment_row(enrolment)))
 
 
 def enrolment_key(
@@ -63,13 +63,17 @@ async def pop_enrolment(
     """Take a pending enrolment."""
     key = enrolment_key(workspace_id, subject_id, session, kind, id_, now)
     found = await transaction.fetch_one("pop_enrolment", *key)
-    return None if found is None else enrolment_of(workspace_id, subject_id, session, kind, found)
+    if found is None:
+        return None
+    if not ENROLMENTS.holds(transaction.macs, found):
+        transaction.tampered.append(tampered_enrolment(found))
+        return None
+    return enrolment_of(found)
 
 
-async def enrolled(transaction: Transaction, workspace_id: str, subject_id: str) -> list[EnrolledFactor]:
-    """Return the person's factors as this transaction finds them, oldest first."""
-    rows = await transaction.fetch_all("factor_kinds", workspace_id, subject_id)
-    return [EnrolledFactor(id_, FactorKind(kind)) for id_, kind in rows]
+def tampered_enrolment(row: Row) -> Tampered:
+    """Return what is told of a pending enrolment that does not count."""
+    return Tampered("enrolments", str(row[4]), str(row[0]), str(row[1]))
 
 
 async def _locked_factors(transaction: Transaction, workspace_id: str, subject_id: str) -> list[EnrolledFactor]:
@@ -136,7 +140,7 @@ async def remove_factor(
     return True
 
 
-async def reencrypt(transaction: Transaction, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
+async def reencrypt(transaction: Transaction, limit: int, after: str, rewrite: Rewrite) -> str | None:
     """Rewrite the secrets and MACs of up to ``limit`` factors in the order of their ids, then MACs of the other rows.
 
     A forged row stays as it is.

@@ -28,9 +28,10 @@ from stepup_middleware.core.recovery import Hold
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.recovery_rows import hold_of
 from stepup_middleware.stores.rows import Row, prompt_row
+from stepup_middleware.stores.sealing import PROMPTS
 
-from .factors import enrolled
-from .policies import read_policy
+from .enrolled import enrolled
+from .policies import policy_of, read_policy
 from .recovery import read_hold
 from .transaction import Transaction
 
@@ -70,7 +71,7 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
     written: list[Row] = []
     taken: dict[tuple[str, str, str], list[int]] = {}  # in this batch, by session: until when, each
     found = sorted(await transaction.fetch_many("read_for_asking", rows), key=itemgetter(0))
-    for place, prompts, blocked, version, values, factors, held in found:
+    for place, prompts, blocked, row, last_change, factors, held in found:
         asked, limit = batch[place]
         ends = taken.setdefault(asked.asker, [])
         places, soonest = prompts
@@ -83,7 +84,8 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
             pause = ONE_FLOOD_EVENT_PER if first is None else from_micros(first) - asked.now
             answers.append(TooMany(retry_after=pause))
             continue
-        policy = StoredPolicy() if version is None else StoredPolicy(version=version, values=dict(values))
+        policy, tampered = policy_of(transaction.macs, asked.asker[0], asked_policy_row(row), last_change)
+        transaction.tampered += tampered
         hold = None
         if held is not None:
             until, why, mac = held
@@ -93,12 +95,23 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
         until = to_micros(asked.now + PROMPT_LIFETIME)
         ends.append(until)
         if isinstance(result, Prompt):
-            written.append(prompt_row(result))
+            written.append(PROMPTS.sealed(transaction.macs, prompt_row(result)))
         else:
             await transaction.execute("count_blocked_request", *asked.asker, to_micros(asked.now), until)
         answers.append(result)
     await transaction.execute_many("insert_prompts", written)
     return answers
+
+
+def asked_policy_row(row: Row | None) -> Row | None:
+    """Return the row of ``POLICIES`` of its texts in ``read_for_asking``, the MAC in hexadecimal."""
+    if row is None:
+        return None
+    workspace, version, requirements, mac = row
+    try:
+        return workspace, int(version), requirements, bytes.fromhex(mac)
+    except (TypeError, ValueError):  # a value of a type that no honest writer gave it
+        return workspace, 0, requirements, b""
 
 
 async def _tell_refusal(transaction: Transaction, asked: PromptRequest) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import Enrolment
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.recovery import (
@@ -43,6 +43,7 @@ from stepup_middleware.stores.recovery_rows import (
     right_row,
 )
 
+from .enrolled import count_enrolled, enrolled, missed
 from .transaction import Transaction
 
 
@@ -50,7 +51,7 @@ async def issue_pass(transaction: Transaction, new: EnrolmentPass, event: AuditE
     """Keep a pass for a person without factors."""
     person = (new.workspace_id, new.subject_id)
     await transaction.fetch_one("lock_person", *person)
-    if await transaction.fetch_all("factor_kinds", *person):
+    if await enrolled(transaction, *person):
         return False
     await _put_pass(transaction, new)
     transaction.append(event)
@@ -69,7 +70,7 @@ async def take_pass(
     await transaction.fetch_one("lock_person", *person)
     row = await transaction.fetch_one("last_pass", *person)
     found = pass_of(row) if row is not None and PASSES.holds(transaction.macs, row) else None
-    has_factors = bool(await transaction.fetch_all("factor_kinds", *person))
+    has_factors = bool(await enrolled(transaction, *person))
     refused = refuse_pass(found, digest, now=now, has_factors=has_factors)
     if refused is PassRefused.WRONG and found is not None:
         await _put_pass(transaction, replace(found, tries=found.tries + 1))
@@ -89,8 +90,7 @@ async def may_add(transaction: Transaction, begun: Enrolment, now: datetime) -> 
     """Lock the person, and tell whether what an enrolment began on still holds."""
     person = (begun.workspace_id, begun.subject_id)
     await transaction.fetch_one("lock_person", *person)
-    counted = await transaction.fetch_one("factors_before", *person, to_micros(begun.begun_at))
-    number, before = counted or (0, 0)
+    number, before = await count_enrolled(transaction, *person, by=to_micros(begun.begun_at))
     if not begun.basis.still_holds(has_factors=number > 0, had_before=before > 0):
         return False
     if begun.basis.takes_right:
@@ -100,6 +100,8 @@ async def may_add(transaction: Transaction, begun: Enrolment, now: datetime) -> 
         right = right_of(row)
         if right.basis is not begun.basis or not right.serves(begun.session, begun.ip, now):
             return False
+    elif number == 0 and await missed(transaction, *person):
+        return False  # rows were taken away: an admin's pass opens it, a sign-in does not
     return True
 
 
@@ -113,7 +115,7 @@ async def put_codes(transaction: Transaction, codes: RecoveryCodes, event: Audit
     """Keep a set of recovery codes for a person with factors."""
     person = (codes.workspace_id, codes.subject_id)
     await transaction.fetch_one("lock_person", *person)
-    if not await transaction.fetch_all("factor_kinds", *person):
+    if not await enrolled(transaction, *person):
         return False
     await transaction.execute("put_codes", *CODES.sealed(transaction.macs, codes_row(codes)))
     transaction.append(event)
@@ -173,6 +175,8 @@ async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence
     await transaction.fetch_one("lock_person", *person)
     tokens = sorted(row[0] for row in rows if row[0] is not None)
     await transaction.execute_many("revoke_tokens", [(token, "reset") for token in tokens])
+    named = {event.factor_id for event in events if event.name is EventName.FACTOR_REMOVED}
+    removed = {factor.id for factor in await enrolled(transaction, *person)} | {*await missed(transaction, *person)}
     await transaction.execute("remove_factors_of_person", *person)
     await transaction.execute("drop_enrolments_of_person", *person)
     await transaction.execute("clear_attempts_of_person", *person)
@@ -184,6 +188,9 @@ async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence
         await _put_pass(transaction, wanted.new_pass)
     for event in events:
         transaction.append(event)
+    for id_ in sorted(removed - named):  # of each factor the log has its end: it counts no more if it is put back
+        told = {"person": wanted.subject_id, "untold": True}
+        transaction.append(replace(events[0], name=EventName.FACTOR_REMOVED, factor_id=id_, outcome=None, data=told))
     return True
 
 

@@ -27,7 +27,6 @@ from stepup_middleware.stores.recovery_rows import (
     PEOPLE,
     REQUESTS,
     RIGHTS,
-    SealedTable,
     codes_of,
     cursor_of,
     hold_of,
@@ -39,7 +38,7 @@ from stepup_middleware.stores.recovery_rows import (
     right_of,
 )
 from stepup_middleware.stores.rows import Row
-from stepup_middleware.stores.sealing import Tampered, TamperTaker
+from stepup_middleware.stores.sealing import SealedTable, Tampered
 
 from . import recovery
 from .engine import Engine
@@ -50,15 +49,13 @@ class SQLRecovery(RecoveryRecords):
     """The verbs of recovery over the engine of one database."""
 
     _engine: Engine
-    _tamper_takers: list[TamperTaker]
 
     def _ours(self, table: SealedTable, row: Row | None) -> Row | None:
         """Return a row that is as this installation wrote it, and tell of one that is not."""
         macs = self._engine.macs
         if row is None or macs is None or table.holds(macs, row):
             return row
-        for taker in self._tamper_takers:
-            taker(Tampered(table.name, f"{row[0]}/{row[1]}", str(row[0]), str(row[1])))
+        self._engine.met([Tampered(table.name, f"{row[0]}/{row[1]}", str(row[0]), str(row[1]))])
         return None
 
     async def _read(self, table: SealedTable, name: str, workspace_id: str, subject_id: str) -> Row | None:

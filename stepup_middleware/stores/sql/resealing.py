@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from stepup_middleware.stores.recovery_rows import CODES, HOLDS, PASSES, PEOPLE, REQUESTS, RIGHTS, SealedTable
+from stepup_middleware.stores.recovery_rows import CODES, HOLDS, PASSES, PEOPLE, REQUESTS, RIGHTS
 from stepup_middleware.stores.rows import Row
+from stepup_middleware.stores.sealing import HANDLES, POLICIES, SealedTable
 
 from .transaction import Transaction
 
 FIRST = '{"table": 0, "after": ["", ""]}'  # no id of a factor begins like this
-_TABLES = (PASSES, RIGHTS, CODES, HOLDS, REQUESTS, PEOPLE)
+_TABLES = (PASSES, RIGHTS, CODES, HOLDS, REQUESTS, PEOPLE, POLICIES, HANDLES)
 
 
 async def reseal(transaction: Transaction, limit: int, cursor: str) -> str | None:
@@ -28,7 +29,7 @@ async def reseal(transaction: Transaction, limit: int, cursor: str) -> str | Non
                 await _write(transaction, _TABLES[number], _TABLES[number].sealed(transaction.macs, row[:-1]))
         limit -= len(rows)
         if limit <= 0:
-            return json.dumps({"table": number, "after": list(rows[-1][:2])})
+            return json.dumps({"table": number, "after": [str(value) for value in rows[-1][:2]]})
         number, after = number + 1, ["", ""]
     return None
 
@@ -45,6 +46,10 @@ async def _read(transaction: Transaction, table: SealedTable, after: Sequence[st
             return await transaction.fetch_all("holds_after", *after, limit)
         case REQUESTS.name:
             return await transaction.fetch_all("requests_after", *after, limit)
+        case POLICIES.name:
+            return await transaction.fetch_all("policies_after", after[0], limit)
+        case HANDLES.name:
+            return await transaction.fetch_all("handles_after", *after, limit)
     return await transaction.fetch_all("people_after", *after, limit)
 
 
@@ -60,5 +65,9 @@ async def _write(transaction: Transaction, table: SealedTable, row: Row) -> None
             await transaction.execute("put_hold", *row)
         case REQUESTS.name:
             await transaction.execute("put_request", *row)
+        case POLICIES.name:
+            await transaction.execute("put_policy", *row)
+        case HANDLES.name:
+            await transaction.execute("set_user_handle", *row)
         case _:
             await transaction.execute("note_person", *row)

@@ -20,17 +20,29 @@ from stepup_middleware.core.recovery import FactorsReset
 from stepup_middleware.core.retention import Purged
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.core.topics import Topic
+from stepup_middleware.errors import StoreError
 from stepup_middleware.log.integrator import BATCH, SeenTree, Step, TreeState
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.stores.authorized import aborted_event, prepare_redemption
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.records import EpochStore
-from stepup_middleware.stores.rows import Row, enrolment_of, factor_of, policy_of, prompt_of
-from stepup_middleware.stores.sealing import Tampered, TamperTaker, factor_holds, listed_factor
+from stepup_middleware.stores.rows import Row, enrolment_of, factor_of, prompt_of
+from stepup_middleware.stores.sealing import (
+    ENROLMENTS,
+    PROMPTS,
+    MissingKeys,
+    Rewrite,
+    SealedTable,
+    Tampered,
+    TamperTaker,
+    factor_counts,
+    listed_factor,
+    tampered_factor,
+)
 from stepup_middleware.stores.subscribers import Subscriber, Unwritten
 
-from . import deliveries, epochs, factors, policies, prompts, tokens
+from . import deliveries, epochs, factors, keys, policies, prompts, tokens
 from .engine import Engine
 from .integration import Integrator, begin_log
 from .operations import ASK, AUTHORIZE, ISSUE, REDEEM
@@ -50,7 +62,6 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
         self._write = engine.write
         self._integrator = Integrator(engine.log)
         self._purge = Purge()
-        self._tamper_takers: list[TamperTaker] = []
 
     def use(self, macs: RowMacs | None) -> Self:
         self._engine.macs = macs
@@ -71,7 +82,18 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
         if not self._engine.storable(prompt_id):
             return None
         row = await self._state.fetch_one("get_prompt", prompt_id, to_micros(now))
-        return None if row is None else prompt_of(row)
+        if row is None:
+            return None
+        *head, _, created_at, expires_at, body, mac = row  # all but the state, which the log tells
+        if not self._holds(PROMPTS, (*head, created_at, expires_at, body, mac)):
+            self._engine.met([Tampered("prompts", prompt_id, str(row[1]), str(row[2]))])
+            return None
+        return prompt_of(row)
+
+    def _holds(self, table: SealedTable, row: Row) -> bool:
+        """Tell whether a row counts, as far as this store can tell: one without MACs only reads."""
+        macs = self._engine.macs
+        return macs is None or table.holds(macs, row)
 
     async def set_challenge(self, prompt_id: str, challenge: PendingChallenge, *, now: datetime) -> bool:
         if not self._engine.storable(prompt_id):
@@ -221,7 +243,10 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
     # policy
 
     async def get_policy(self, workspace_id: str) -> StoredPolicy:
-        return policy_of(await self._state.fetch_all("read_policy", workspace_id))
+        found = policies.read_row(await self._state.fetch_one("read_policy", workspace_id))
+        policy, tampered = policies.policy_of(self._engine.macs, workspace_id, *found)
+        self._engine.met(tampered)
+        return policy
 
     async def set_policy(
         self, workspace_id: str, changes: Sequence[tuple[str, str]], events: Sequence[AuditEvent], *, now: datetime
@@ -236,18 +261,26 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
 
     def _counts(self, row: Row) -> bool:
         """Tell whether a factor is as this installation wrote it, and tell of one that is not."""
-        macs = self._engine.macs
-        if macs is None or factor_holds(macs, listed_factor(row)):
+        macs, factor = self._engine.macs, listed_factor(row)
+        if macs is None or factor_counts(macs, factor):
             return True
-        for taker in self._tamper_takers:
-            taker(Tampered("factors", str(row[0]), str(row[-3]), str(row[-2])))
+        self._engine.met([tampered_factor(factor)])
         return False
 
-    async def mac_keys(self) -> tuple[bytes, ...]:
-        return tuple(bytes(row[0]) for row in await self._state.fetch_all("mac_keys"))
+    async def check_mac_keys(self) -> MissingKeys:
+        return await self._write(keys.check)
 
     def on_tampering(self, taker: TamperTaker) -> None:
-        self._tamper_takers.append(taker)
+        self._engine.on_tampering(taker)
+
+    def met(self, rows: Sequence[Tampered]) -> None:
+        self._engine.met(rows)
+
+    @property
+    def row_macs(self) -> RowMacs:
+        if self._engine.macs is None:
+            raise StoreError("the store was given no MACs for its rows: call use(macs) before start")
+        return self._engine.macs
 
     async def user_handle(self, workspace_id: str, subject_id: str, *, fresh: bytes) -> bytes:
         return await self._write(lambda transaction: factors.user_handle(transaction, workspace_id, subject_id, fresh))
@@ -271,7 +304,12 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
             return None
         key = factors.enrolment_key(workspace_id, subject_id, session, kind, id, now)
         row = await self._state.fetch_one("read_enrolment", *key)
-        return None if row is None else enrolment_of(workspace_id, subject_id, session, kind, row)
+        if row is None:
+            return None
+        if not self._holds(ENROLMENTS, row):
+            self._engine.met([factors.tampered_enrolment(row)])
+            return None
+        return enrolment_of(row)
 
     async def add_webauthn_factor(
         self,
@@ -323,5 +361,5 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
             )
         )
 
-    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Callable[[bytes], bytes]) -> str | None:
+    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Rewrite) -> str | None:
         return await self._write(lambda transaction: factors.reencrypt(transaction, limit, after, rewrite))

@@ -23,7 +23,16 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
 from stepup_middleware.stores.rows import MAX_ID, Row, grant_row, redeemed_token, token_of
-from stepup_middleware.stores.sealing import factor_holds, used_factor_mac
+from stepup_middleware.stores.sealing import (
+    Tampered,
+    factor_counts,
+    redeemed_token_holds,
+    sealed_token,
+    tampered_factor,
+    tampered_token,
+    token_row_holds,
+    used_factor_mac,
+)
 
 from .transaction import Transaction
 
@@ -45,7 +54,11 @@ async def redeem_all(transaction: Transaction, batch: Sequence[PreparedRedemptio
         if row is None:
             answers.append(None)
             continue
-        facts = row[2:]
+        facts, epoch, mac = row[2:-2], row[-2], row[-1]
+        if not redeemed_token_holds(transaction.macs, shown, facts, epoch, mac):
+            transaction.tampered.append(tampered_token(shown))
+            answers.append(_unknown(transaction, shown))  # the row is spent all the same
+            continue
         answers.append(facts)
         transaction.append_authorized(prepared, facts)
     if won:
@@ -53,6 +66,14 @@ async def redeem_all(transaction: Transaction, batch: Sequence[PreparedRedemptio
     rest = [prepared.shown for prepared, answer in zip(batch, answers, strict=True) if answer is None]
     judged = iter(await _judge_all(transaction, rest) if rest else ())
     return [next(judged) if answer is None else answer for answer in answers]
+
+
+def _unknown(transaction: Transaction, shown: Presentation) -> Redemption:
+    """Answer a presentation of a token that this installation did not mint as it is: like one that is not there."""
+    decision = decide(None, shown, factor_live=False)
+    for event in presentation_events(shown, decision, None, replay=None):
+        transaction.append(event)
+    return Redemption(decision=decision, row=None)
 
 
 def redemption_of(shown: Presentation, answer: Redeemed) -> Redemption:
@@ -69,7 +90,10 @@ async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) ->
     live: dict[int, bool] = {}
     held: dict[int, int] = {}  # until when
     for row in await transaction.fetch_many("read_tokens", [(id_,) for id_ in ids]):
-        tokens[row[0]], live[row[0]], held[row[0]] = token_of(row), bool(row[23]), row[24]
+        if token_row_holds(transaction.macs, row):
+            tokens[row[0]], live[row[0]], held[row[0]] = token_of(row), bool(row[25]), row[26]
+        else:
+            transaction.tampered.append(Tampered("tokens", str(row[0]), str(row[4]), str(row[5])))
     revoked: dict[int, str] = {}
     replayed: dict[int, Replays] = {}
     answers = []
@@ -111,6 +135,7 @@ async def issue_all(transaction: Transaction, batch: Sequence[TokenGrant]) -> li
     """
     locked = await transaction.fetch_many("lock_prompts", sorted((grant.prompt.id,) for grant in batch))
     prompts: dict[str, int] = {row[0]: row[1] for row in locked}
+    epochs: dict[str, int] = {row[0]: row[2] for row in locked}
     refused = {
         grant.prompt.id: None
         if prompts.get(grant.prompt.id, 0) > to_micros(grant.issued_at)
@@ -119,7 +144,8 @@ async def issue_all(transaction: Transaction, batch: Sequence[TokenGrant]) -> li
     }
     refused |= await spend_proofs(transaction, [grant for grant in batch if refused[grant.prompt.id] is None])
     granted = [grant for grant in batch if refused[grant.prompt.id] is None]
-    inserted = await transaction.fetch_many("insert_tokens", [grant_row(grant) for grant in granted])
+    rows = [sealed_token(transaction.macs, epochs[grant.prompt.id], grant_row(grant)) for grant in granted]
+    inserted = await transaction.fetch_many("insert_tokens", rows)
     minted: dict[str, int] = {row[0]: row[1] for row in inserted}
     if len(minted) != len(granted):
         raise StoreError("the database did not mint what was granted")
@@ -134,7 +160,8 @@ async def spend_proofs(transaction: Transaction, batch: Sequence[TokenGrant]) ->
     """
     ids = sorted({grant.factor_id for grant in batch})
     found = await transaction.fetch_many("lock_factors", [(id_,) for id_ in ids])
-    factors = {row[0]: row for row in found if factor_holds(transaction.macs, row)}
+    factors = {row[0]: row for row in found if factor_counts(transaction.macs, row)}
+    transaction.tampered += [tampered_factor(row) for row in found if row[0] not in factors]
     refused = {grant.prompt.id: factor_refusal(grant, _owned(grant, factors.get(grant.factor_id))) for grant in batch}
     steps = {
         person_of(grant): grant.time_step

@@ -14,6 +14,7 @@ from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs, SealedRecord
 from stepup_middleware.stores.authorized import NAME, OUTCOME, PreparedRedemption, authorized_body, authorized_event
 from stepup_middleware.stores.rows import Row
+from stepup_middleware.stores.sealing import Tampered
 
 Value = str | bytes | int | bool | None
 
@@ -66,10 +67,11 @@ class Transaction(ABC):
     ``VALUES`` in SQLite), else one that is run for each row.
     """
 
-    __slots__ = ("_macs", "_sealer", "records")
+    __slots__ = ("_macs", "_sealer", "records", "tampered")
 
     def __init__(self, macs: RowMacs | None) -> None:
         self.records: list[NewRecord] = []
+        self.tampered: list[Tampered] = []  # rows that were met and do not count
         self._macs = macs
         self._sealer = None if macs is None else RecordSealer(macs)
 

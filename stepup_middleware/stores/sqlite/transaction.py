@@ -77,7 +77,10 @@ class SQLiteTransaction(Transaction):
             return ()
         ids = json.dumps([row[0] for row in rows])
         found = self._connection.execute(self._sql["redeemed_in_batch"], (ids, self._batch)).fetchone()
-        redeemed = [(entry[0], bytes.fromhex(entry[1]), *entry[2:]) for entry in json.loads(found[0])]
+        redeemed = [
+            (id_, bytes.fromhex(attempt), *facts, bytes.fromhex(mac))
+            for id_, attempt, *facts, mac in json.loads(found[0])
+        ]
         if len(redeemed) != changed:
             raise StoreError("the database redeemed a token that nobody presented")
         return redeemed

@@ -246,6 +246,7 @@ class Writer:
             try:
                 transaction = SQLiteTransaction(database.connection, database.sql, database.batch, self._macs)
                 answers = self._run(transaction, operations)
+                self._subscribers.met(transaction.tampered)
                 for event in events:
                     transaction.append(event)
                 written = database.log.write(transaction.records) if transaction.records else []

@@ -231,7 +231,8 @@ class FactorAndPolicyContract:
         await enrol(store)
         seen: list[bytes] = []
 
-        def rewrite(secret: bytes) -> bytes:
+        def rewrite(secret: bytes, place: tuple[str, str, str]) -> bytes:
+            assert place[:2] == ME
             seen.append(secret)
             return secret.replace(b"old", b"new")
 
@@ -251,7 +252,7 @@ class FactorAndPolicyContract:
             await enrol(store, factor=totp(last_step=number + 1, encrypted_secret=b"old"))
         calls = iter([b"new"])
         with pytest.raises(StoreError):
-            await store.records.reencrypt_secrets(3, "", lambda _: next(calls))
+            await store.records.reencrypt_secrets(3, "", lambda *_: next(calls))
         factors = await store.records.list_factors(*ME)
         assert {factor.encrypted_secret for factor in factors if isinstance(factor, TOTPFactor)} == {b"old"}
         assert (await last_record(store)).event is EventName.FACTOR_ENROLLED

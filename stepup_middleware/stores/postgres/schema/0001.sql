@@ -22,7 +22,8 @@ CREATE TABLE stepup.prompts (
     token bigint,                   -- the token that its proof brought
     challenge_nonce bytea,
     challenge_factors text,         -- a JSON list of factor ids
-    challenge_expires_at bigint
+    challenge_expires_at bigint,
+    mac bytea NOT NULL               -- over what was asked; what became of it, the log tells
 );
 CREATE INDEX prompts_by_session ON stepup.prompts (workspace, subject, session);
 
@@ -56,6 +57,7 @@ CREATE TABLE stepup.tokens (
     factor_kind text NOT NULL,
     issued_at bigint NOT NULL,
     expires_at bigint NOT NULL,
+    mac bytea NOT NULL,              -- over all until here but the state: that, the log tells
     attempt bytea,
     redeemed_at bigint,
     redeemed_ip text NOT NULL DEFAULT '',
@@ -80,6 +82,7 @@ CREATE TABLE stepup.people (
     subject text NOT NULL,
     user_handle bytea,
     last_step bigint NOT NULL DEFAULT 0,
+    mac bytea,                       -- over the user handle
     PRIMARY KEY (workspace, subject)
 );
 
@@ -117,6 +120,7 @@ CREATE TABLE stepup.enrolments (
     expires_at bigint NOT NULL,
     challenge bytea NOT NULL,
     encrypted_secret bytea NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (workspace, subject, session, kind)
 );
 
@@ -213,15 +217,16 @@ CREATE TABLE stepup.attempts (
 );
 
 CREATE TABLE stepup.policies (
-    workspace text NOT NULL,
-    purpose text NOT NULL,
-    requirement text NOT NULL,
-    PRIMARY KEY (workspace, purpose)
+    workspace text PRIMARY KEY,
+    version bigint NOT NULL,
+    requirements text NOT NULL,     -- a JSON object: by purpose
+    mac bytea NOT NULL
 );
 
-CREATE TABLE stepup.policy_versions (
-    workspace text PRIMARY KEY,
-    version bigint NOT NULL
+-- The ids of the keys that MACs here were ever made with, each under a later one: a start asks for those in use.
+CREATE TABLE stepup.mac_keys (
+    id bytea PRIMARY KEY,
+    mac bytea NOT NULL
 );
 
 -- The truth of a record is its body, and what it is worth its entry and its MAC say (log/records.py); workspace to at
@@ -246,6 +251,12 @@ CREATE TABLE stepup.audit (
 -- Two lead a purge: what is over, and enrolments, which stay as long as their factor or a proof by it does.
 CREATE INDEX audit_keep ON stepup.audit ((entry::json ->> 'keep_until')) WHERE event <> 'FACTOR_ENROLLED';
 CREATE INDEX audit_enrolled ON stepup.audit (seq) WHERE event = 'FACTOR_ENROLLED';
+-- A factor that was removed counts no more, whatever is put back; one that was enrolled is missed.
+CREATE INDEX audit_factor ON stepup.audit (factor) WHERE event = 'FACTOR_REMOVED';
+CREATE INDEX audit_enrolled_by ON stepup.audit (workspace, subject) WHERE event = 'FACTOR_ENROLLED';
+-- A prompt is proved once: for ever, whatever its own row says later.
+CREATE UNIQUE INDEX audit_proved ON stepup.audit (prompt) WHERE event = 'ACCOUNT_STEPUP_VERIFIED' AND prompt <> '';
+CREATE INDEX audit_policy ON stepup.audit (workspace, seq) WHERE event = 'POLICY_CHANGED';
 CREATE INDEX audit_proof ON stepup.audit (factor) WHERE event = 'ACCOUNT_STEPUP_VERIFIED';
 CREATE INDEX audit_at ON stepup.audit (at);
 CREATE INDEX audit_workspace_at ON stepup.audit (workspace, at);

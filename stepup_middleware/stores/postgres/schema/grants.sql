@@ -10,7 +10,7 @@ GRANT UPDATE (refused) ON stepup.audit TO :"app";
 GRANT UPDATE ON stepup.tiles, stepup.trees TO :"app";
 GRANT UPDATE ON stepup.meta TO :"app";
 GRANT INSERT, UPDATE ON stepup.prompts, stepup.refused_sessions, stepup.tokens, stepup.people,
-    stepup.factors, stepup.enrolments, stepup.attempts, stepup.policies, stepup.policy_versions, stepup.deliveries TO :"app";
+    stepup.factors, stepup.enrolments, stepup.attempts, stepup.policies, stepup.mac_keys, stepup.deliveries TO :"app";
 GRANT DELETE ON stepup.factors, stepup.enrolments, stepup.attempts, stepup.deliveries TO :"app";
 GRANT INSERT, UPDATE ON stepup.enrolment_passes, stepup.enrolment_rights, stepup.recovery_codes, stepup.holds,
     stepup.reset_requests, stepup.known_people TO :"app";

@@ -49,6 +49,9 @@ DELETE FROM stepup.audit WHERE seq IN (
     WHERE a.entry::json ->> 'keep_until' < least($2, stepup.today())
       AND l.entry::json ->> 'keep_until' < least($2, stepup.today())
       AND a.event <> 'FACTOR_ENROLLED'
+      AND NOT (a.event = 'FACTOR_REMOVED' AND EXISTS (
+          SELECT 1 FROM stepup.audit AS e WHERE e.factor = a.factor AND e.event = 'FACTOR_ENROLLED'
+      ))
     ORDER BY a.entry::json ->> 'keep_until' LIMIT $1
 );
 

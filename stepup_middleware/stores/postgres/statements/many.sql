@@ -42,7 +42,8 @@ WHERE t.id = s.id
       SELECT FROM stepup.holds AS h WHERE h.workspace = t.workspace AND h.subject = t.subject AND h.until > s.now
   ))
 RETURNING
-    t.id, t.attempt, t.prompt, t.factor, t.factor_kind, t.requirement, t.policy_version, t.issued_at, t.expires_at;
+    t.id, t.attempt, t.prompt, t.factor, t.factor_kind, t.requirement, t.policy_version, t.issued_at, t.expires_at,
+    t.epoch, t.mac;
 
 -- name: read_tokens
 -- The rows as core.decisions judges them, locked: an unredeemed token of an earlier epoch is a revoked one, and one that
@@ -56,7 +57,7 @@ SELECT
     END,
     t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
     t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, t.attempt,
-    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays, t.presenters,
+    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays, t.presenters, t.epoch, t.mac,
     EXISTS (
         SELECT FROM stepup.factors AS f
         WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
@@ -79,17 +80,21 @@ WHERE t.id = s.id;
 -- name: insert_tokens
 INSERT INTO stepup.tokens (
     epoch, state, nonce, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
-    request_digest, details_digest, factor, factor_kind, issued_at, expires_at
+    request_digest, details_digest, factor, factor_kind, issued_at, expires_at, mac
 )
-SELECT (SELECT m.epoch FROM stepup.meta AS m), 'issued', s.*
+SELECT s.epoch, 'issued', s.nonce, s.prompt, s.workspace, s.subject, s.session, s.ip, s.purpose, s.requirement,
+    s.policy_version, s.request_digest, s.details_digest, s.factor, s.factor_kind, s.issued_at, s.expires_at, s.mac
 FROM unnest(
-    $1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
-    $10::bytea[], $11::bytea[], $12::text[], $13::text[], $14::bigint[], $15::bigint[]
-) AS s
+    $1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::bigint[], $11::bytea[], $12::bytea[], $13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bytea[]
+) AS s (
+    epoch, nonce, prompt, workspace, subject, session, ip, purpose, requirement, policy_version, request_digest,
+    details_digest, factor, factor_kind, issued_at, expires_at, mac
+)
 RETURNING prompt, id;
 
 -- name: lock_prompts
-SELECT id, expires_at FROM stepup.prompts
+SELECT id, expires_at, epoch FROM stepup.prompts
 WHERE id = ANY ($1::text[]) AND state = 'open' AND epoch = (SELECT m.epoch FROM stepup.meta AS m)
 ORDER BY id FOR UPDATE;
 
@@ -102,7 +107,8 @@ WHERE p.id = s.id AND p.state = 'open';
 -- name: lock_factors
 SELECT
     f.id, f.workspace, f.subject, f.kind, f.sign_count, f.created_at, f.credential_id, f.public_key, f.algorithm,
-    f.backup_eligible, f.aaguid, f.user_handle, f.encrypted_secret, f.mac
+    f.backup_eligible, f.aaguid, f.user_handle, f.encrypted_secret,
+    EXISTS (SELECT 1 FROM stepup.audit AS r WHERE r.factor = f.id AND r.event = 'FACTOR_REMOVED'), f.mac
 FROM stepup.factors AS f
 WHERE f.id = ANY ($1::text[]) ORDER BY f.id FOR NO KEY UPDATE;
 
@@ -141,12 +147,6 @@ DELETE FROM stepup.attempts AS a
 USING unnest($1::text[], $2::text[], $3::text[]) AS s (workspace, subject, bucket)
 WHERE a.workspace = s.workspace AND a.subject = s.subject AND a.bucket = s.bucket;
 
--- name: set_requirements
-INSERT INTO stepup.policies (workspace, purpose, requirement)
-SELECT s.workspace, s.purpose, s.requirement
-FROM unnest($1::text[], $2::text[], $3::text[]) AS s (workspace, purpose, requirement)
-ON CONFLICT (workspace, purpose) DO UPDATE SET requirement = excluded.requirement;
-
 -- name: set_secrets
 UPDATE stepup.factors AS f SET encrypted_secret = s.secret, mac = s.mac
 FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS s (id, secret, mac) WHERE f.id = s.id;
@@ -170,9 +170,9 @@ SELECT * FROM unnest($1::integer[], $2::integer[], $3::bigint[], $4::bytea[])
 ON CONFLICT (log, level, number) DO UPDATE SET hashes = excluded.hashes;
 
 -- name: insert_prompts
-INSERT INTO stepup.prompts (epoch, state, id, workspace, subject, session, created_at, expires_at, body)
+INSERT INTO stepup.prompts (epoch, state, id, workspace, subject, session, created_at, expires_at, body, mac)
 SELECT (SELECT m.epoch FROM stepup.meta AS m), 'open', s.*
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[]) AS s;
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bytea[]) AS s;
 
 -- name: read_for_asking
 -- All that decides what is asked: place in the batch, the session's places that are taken and by what it was refused,
@@ -192,8 +192,14 @@ SELECT
         SELECT ARRAY[r.blocked, r.blocked_until] FROM stepup.refused_sessions AS r
         WHERE r.workspace = s.workspace AND r.subject = s.subject AND r.session = s.session AND r.blocked_until > s.now
     ),
-    (SELECT v.version FROM stepup.policy_versions AS v WHERE v.workspace = s.workspace),
-    ARRAY(SELECT ARRAY[o.purpose, o.requirement] FROM stepup.policies AS o WHERE o.workspace = s.workspace),
+    (
+        SELECT ARRAY[o.workspace, o.version::text, o.requirements, encode(o.mac, 'hex')] FROM stepup.policies AS o
+        WHERE o.workspace = s.workspace
+    ),
+    (
+        SELECT l.body FROM stepup.audit AS l WHERE l.workspace = s.workspace AND l.event = 'POLICY_CHANGED'
+        ORDER BY l.seq DESC LIMIT 1
+    ),
     ARRAY(
         SELECT ARRAY[f.id, f.kind] FROM stepup.factors AS f
         WHERE f.workspace = s.workspace AND f.subject = s.subject ORDER BY f.created_at, f.id

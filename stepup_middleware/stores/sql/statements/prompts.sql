@@ -1,5 +1,5 @@
 -- name: get_prompt
-SELECT id, workspace, subject, session, state, created_at, expires_at, body FROM stepup.prompts
+SELECT id, workspace, subject, session, state, created_at, expires_at, body, mac FROM stepup.prompts
 WHERE id = $1 AND expires_at > $2 AND epoch = (SELECT m.epoch FROM stepup.meta AS m);
 
 -- name: count_blocked_request
@@ -58,11 +58,15 @@ RETURNING failed, closed_until;
 UPDATE stepup.attempts SET failed = $4, closed_until = $5 WHERE workspace = $1 AND subject = $2 AND bucket = $3;
 
 -- name: read_policy
--- One statement, so that version and values are of one moment.
-SELECT v.version, p.purpose, p.requirement
-FROM stepup.policy_versions AS v LEFT JOIN stepup.policies AS p ON p.workspace = v.workspace
-WHERE v.workspace = $1;
+-- One statement, so that the policy and the last word of the log on it are of one moment.
+SELECT p.workspace, p.version, p.requirements, p.mac, a.body
+FROM (SELECT 1 AS one) AS o
+LEFT JOIN stepup.policies AS p ON p.workspace = $1
+LEFT JOIN stepup.audit AS a ON a.seq = (
+    SELECT max(l.seq) FROM stepup.audit AS l WHERE l.workspace = $1 AND l.event = 'POLICY_CHANGED'
+);
 
--- name: advance_policy_version
-INSERT INTO stepup.policy_versions (workspace, version) VALUES ($1, 1)
-ON CONFLICT (workspace) DO UPDATE SET version = policy_versions.version + 1;
+-- name: put_policy
+INSERT INTO stepup.policies (workspace, version, requirements, mac) VALUES ($1, $2, $3, $4)
+ON CONFLICT (workspace) DO UPDATE
+SET version = excluded.version, requirements = excluded.requirements, mac = excluded.mac;

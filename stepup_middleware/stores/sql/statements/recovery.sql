@@ -68,10 +68,6 @@ FROM stepup.reset_requests WHERE workspace = $1 AND expires_at > $2 ORDER BY req
 -- name: drop_request
 DELETE FROM stepup.reset_requests WHERE workspace = $1 AND subject = $2 AND id = coalesce($3, id);
 
--- name: factors_before
-SELECT count(*), coalesce(sum(CASE WHEN created_at <= $3 THEN 1 ELSE 0 END), 0) FROM stepup.factors
-WHERE workspace = $1 AND subject = $2;
-
 -- name: remove_factors_of_person
 DELETE FROM stepup.factors WHERE workspace = $1 AND subject = $2;
 

@@ -26,7 +26,8 @@ CREATE TABLE prompts (
     token INTEGER,                  -- the token that its proof brought
     challenge_nonce BLOB,
     challenge_factors TEXT,         -- a JSON list of factor ids
-    challenge_expires_at INTEGER
+    challenge_expires_at INTEGER,
+    mac BLOB NOT NULL               -- over what was asked; what became of it, the log tells
 );
 CREATE INDEX prompts_by_session ON prompts (workspace, subject, session);
 
@@ -60,6 +61,7 @@ CREATE TABLE tokens (
     factor_kind TEXT NOT NULL,
     issued_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
+    mac BLOB NOT NULL,              -- over all until here but the state: that, the log tells
     batch INTEGER,                  -- the batch that redeemed it
     attempt BLOB,
     redeemed_at INTEGER,
@@ -81,6 +83,7 @@ CREATE TABLE people (
     subject TEXT NOT NULL,
     user_handle BLOB,
     last_step INTEGER NOT NULL DEFAULT 0,
+    mac BLOB,                       -- over the user handle
     PRIMARY KEY (workspace, subject)
 ) WITHOUT ROWID;
 
@@ -118,6 +121,7 @@ CREATE TABLE enrolments (
     expires_at INTEGER NOT NULL,
     challenge BLOB NOT NULL,
     encrypted_secret BLOB NOT NULL,
+    mac BLOB NOT NULL,
     PRIMARY KEY (workspace, subject, session, kind)
 ) WITHOUT ROWID;
 
@@ -214,15 +218,16 @@ CREATE TABLE attempts (
 ) WITHOUT ROWID;
 
 CREATE TABLE policies (
-    workspace TEXT NOT NULL,
-    purpose TEXT NOT NULL,
-    requirement TEXT NOT NULL,
-    PRIMARY KEY (workspace, purpose)
+    workspace TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    requirements TEXT NOT NULL,     -- a JSON object: by purpose
+    mac BLOB NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE policy_versions (
-    workspace TEXT PRIMARY KEY,
-    version INTEGER NOT NULL
+-- The ids of the keys that MACs here were ever made with, each under a later one: a start asks for those in use.
+CREATE TABLE mac_keys (
+    id BLOB PRIMARY KEY,
+    mac BLOB NOT NULL
 ) WITHOUT ROWID;
 
 -- The truth of a record is its body, and what it is worth its entry and its MAC say (log/records.py); workspace to high
@@ -248,6 +253,12 @@ CREATE TABLE audit (
 -- Two lead a purge: what is over (keep_until stands before the last 8 characters of an entry), and enrolments, which stay as long as their factor or a proof by it does.
 CREATE INDEX audit_keep ON audit (substr(entry, -18, 10)) WHERE event <> 'FACTOR_ENROLLED';
 CREATE INDEX audit_enrolled ON audit (seq) WHERE event = 'FACTOR_ENROLLED';
+-- A factor that was removed counts no more, whatever is put back; one that was enrolled is missed.
+CREATE INDEX audit_factor ON audit (factor) WHERE event = 'FACTOR_REMOVED';
+CREATE INDEX audit_enrolled_by ON audit (workspace, subject) WHERE event = 'FACTOR_ENROLLED';
+-- A prompt is proved once: for ever, whatever its own row says later.
+CREATE UNIQUE INDEX audit_proved ON audit (prompt) WHERE event = 'ACCOUNT_STEPUP_VERIFIED' AND prompt <> '';
+CREATE INDEX audit_policy ON audit (workspace, seq) WHERE event = 'POLICY_CHANGED';
 CREATE INDEX audit_proof ON audit (factor) WHERE event = 'ACCOUNT_STEPUP_VERIFIED';
 CREATE INDEX audit_high ON audit (high);
 CREATE INDEX audit_workspace ON audit (workspace);

@@ -49,6 +49,9 @@ DELETE FROM audit WHERE seq IN (
     SELECT a.seq FROM audit AS a INDEXED BY audit_keep
     JOIN leaves AS l ON l.record_id = a.id AND substr(l.entry, -18, 10) < min(?2, date('now'))
     WHERE substr(a.entry, -18, 10) < min(?2, date('now')) AND a.event <> 'FACTOR_ENROLLED'
+      AND NOT (a.event = 'FACTOR_REMOVED' AND EXISTS (
+          SELECT 1 FROM audit AS e WHERE e.factor = a.factor AND e.event = 'FACTOR_ENROLLED'
+      ))
     ORDER BY substr(a.entry, -18, 10) LIMIT ?1
 );
 

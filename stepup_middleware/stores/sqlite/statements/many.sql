@@ -47,7 +47,8 @@ WHERE t.id = s.id
 -- name: redeemed_in_batch
 -- All in one row: the interpreter's lock is then let go once, not once a token.
 SELECT json_group_array(json_array(
-    id, hex(attempt), prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at
+    id, hex(attempt), prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at,
+    epoch, hex(mac)
 ))
 FROM tokens
 WHERE id IN (SELECT shown.value FROM json_each(?1) AS shown) AND batch = ?2 AND state = 'redeemed';
@@ -64,7 +65,7 @@ SELECT
     END,
     t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
     t.request_digest, t.details_digest, t.factor, t.factor_kind, t.issued_at, t.expires_at, t.attempt,
-    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays, t.presenters,
+    t.redeemed_at, t.redeemed_ip, t.redeemed_user_agent, t.replays, t.presenters, t.epoch, t.mac,
     EXISTS (
         SELECT 1 FROM factors AS f
         WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
@@ -82,15 +83,13 @@ UPDATE tokens SET replays = ?2, presenters = ?3 WHERE id = ?1;
 -- name: insert_tokens
 INSERT INTO tokens (
     epoch, state, nonce, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
-    request_digest, details_digest, factor, factor_kind, issued_at, expires_at
+    request_digest, details_digest, factor, factor_kind, issued_at, expires_at, mac
 )
-VALUES (
-    (SELECT m.epoch FROM meta AS m), 'issued', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
-)
+VALUES (?1, 'issued', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
 RETURNING prompt, id;
 
 -- name: lock_prompts
-SELECT id, expires_at FROM prompts
+SELECT id, expires_at, epoch FROM prompts
 WHERE id = ?1 AND state = 'open' AND epoch = (SELECT m.epoch FROM meta AS m);
 
 -- name: prove_prompts
@@ -101,7 +100,8 @@ WHERE id = ?1 AND state = 'open';
 -- name: lock_factors
 SELECT
     f.id, f.workspace, f.subject, f.kind, f.sign_count, f.created_at, f.credential_id, f.public_key, f.algorithm,
-    f.backup_eligible, f.aaguid, f.user_handle, f.encrypted_secret, f.mac
+    f.backup_eligible, f.aaguid, f.user_handle, f.encrypted_secret,
+    EXISTS (SELECT 1 FROM audit AS r WHERE r.factor = f.id AND r.event = 'FACTOR_REMOVED'), f.mac
 FROM factors AS f WHERE f.id = ?1;
 
 -- name: use_factors
@@ -128,10 +128,6 @@ RETURNING workspace, subject;
 -- name: clear_attempts
 DELETE FROM attempts WHERE workspace = ?1 AND subject = ?2 AND bucket = ?3;
 
--- name: set_requirements
-INSERT INTO policies (workspace, purpose, requirement) VALUES (?1, ?2, ?3)
-ON CONFLICT (workspace, purpose) DO UPDATE SET requirement = excluded.requirement;
-
 -- name: set_secrets
 UPDATE factors SET encrypted_secret = ?2, mac = ?3 WHERE id = ?1;
 
@@ -151,8 +147,8 @@ INSERT INTO tiles (log, level, number, hashes) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (log, level, number) DO UPDATE SET hashes = excluded.hashes;
 
 -- name: insert_prompts
-INSERT INTO prompts (epoch, state, id, workspace, subject, session, created_at, expires_at, body)
-SELECT (SELECT m.epoch FROM meta AS m), 'open', s.* FROM (VALUES (?, ?, ?, ?, ?, ?, ?)) AS s WHERE column1 IS NOT NULL;
+INSERT INTO prompts (epoch, state, id, workspace, subject, session, created_at, expires_at, body, mac)
+SELECT (SELECT m.epoch FROM meta AS m), 'open', s.* FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?)) AS s WHERE column1 IS NOT NULL;
 
 -- name: read_for_asking
 -- All that decides what is asked: place in the batch, the session's places that are taken and by what it was refused,
@@ -172,10 +168,14 @@ SELECT json_group_array(json_array(
         SELECT json_array(r.blocked, r.blocked_until) FROM refused_sessions AS r
         WHERE r.workspace = s.workspace AND r.subject = s.subject AND r.session = s.session AND r.blocked_until > s.now
     )),
-    (SELECT v.version FROM policy_versions AS v WHERE v.workspace = s.workspace),
     json((
-        SELECT json_group_array(json_array(o.purpose, o.requirement)) FROM policies AS o WHERE o.workspace = s.workspace
+        SELECT json_array(o.workspace, o.version, o.requirements, hex(o.mac)) FROM policies AS o
+        WHERE o.workspace = s.workspace
     )),
+    (
+        SELECT l.body FROM audit AS l WHERE l.workspace = s.workspace AND l.event = 'POLICY_CHANGED'
+        ORDER BY l.seq DESC LIMIT 1
+    ),
     json((
         SELECT json_group_array(json_array(f.id, f.kind)) FROM (
             SELECT id, kind FROM factors AS e WHERE e.workspace = s.workspace AND e.subject = s.subject

@@ -186,11 +186,11 @@ async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence
     await _put_hold(transaction, wanted.hold, now)
     if wanted.new_pass is not None:
         await _put_pass(transaction, wanted.new_pass)
-    for event in events:
-        transaction.append(event)
     for id_ in sorted(removed - named):  # of each factor the log has its end: it counts no more if it is put back
         told = {"person": wanted.subject_id, "untold": True}
         transaction.append(replace(events[0], name=EventName.FACTOR_REMOVED, factor_id=id_, outcome=None, data=told))
+    for event in events:
+        transaction.append(event)
     return True
 
 

@@ -13,12 +13,12 @@ _TOKENS = """
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
 INSERT INTO tokens (
     nonce, epoch, state, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
-    request_digest, details_digest, factor, factor_kind, issued_at, expires_at, batch, attempt, redeemed_at
+    request_digest, details_digest, factor, factor_kind, issued_at, expires_at, mac, batch, attempt, redeemed_at
 )
 SELECT randomblob(16), t.epoch, 'redeemed', printf('%012x', i) || lower(hex(randomblob(16))),
     'w-' || (i % :workspaces), 'u-' || (i % :subjects), t.session, t.ip, t.purpose, t.requirement,
     t.policy_version, t.request_digest, t.details_digest, t.factor, t.factor_kind,
-    t.issued_at, t.expires_at, 1, randomblob(16), t.issued_at
+    t.issued_at, t.expires_at, t.mac, 1, randomblob(16), t.issued_at
 FROM n, (SELECT * FROM tokens ORDER BY id LIMIT 1) AS t
 """
 _AUDIT = """

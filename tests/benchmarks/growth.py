@@ -28,12 +28,12 @@ _MANY = 5_000_000
 _TOKENS = f"""
 INSERT INTO stepup.tokens (
     nonce, epoch, state, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
-    request_digest, details_digest, factor, factor_kind, issued_at, expires_at, attempt, redeemed_at
+    request_digest, details_digest, factor, factor_kind, issued_at, expires_at, mac, attempt, redeemed_at
 )
 SELECT decode(md5(i::text), 'hex'), t.epoch, 'redeemed', lpad(to_hex(i), 12, '0') || md5('p' || i),
     'w-' || (i % {WORKSPACES}), 'u-' || (i % {SUBJECTS}), t.session, t.ip, t.purpose, t.requirement,
     t.policy_version, t.request_digest, t.details_digest, t.factor, t.factor_kind,
-    t.issued_at, t.expires_at, decode(md5('a' || i), 'hex'), t.issued_at
+    t.issued_at, t.expires_at, t.mac, decode(md5('a' || i), 'hex'), t.issued_at
 FROM generate_series(1, $1::bigint) AS i, (SELECT * FROM stepup.tokens ORDER BY id LIMIT 1) AS t
 """  # noqa: S608 - constants
 _AUDIT = f"""
@@ -87,7 +87,7 @@ async def grow(server: PostgresServer, database: str, rows: int) -> None:
 async def grow_hot(mint: HotMint, count: int) -> None:
     """Add so many redeemed tokens to a hot server."""
     fields = {
-        **token_fields(grant_for(mint.prompt, mint.factor, sign_count=0), mint.store._server.epoch),
+        **token_fields(grant_for(mint.prompt, mint.factor, sign_count=0), mint.store._server.epoch, MACS),
         "state": "redeemed",
         "attempt": "a" * 32,
         "redeemed": '[1780000000000000, "192.0.2.1", ""]',

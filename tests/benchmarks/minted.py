@@ -20,6 +20,7 @@ from stepup_middleware.core.prompts import Prompt, prompt_id
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.rows import grant_row
+from stepup_middleware.stores.sealing import sealed_token
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.log_reader import load_sql
 from stepup_middleware.testing.contract.values import (
@@ -64,7 +65,8 @@ class Mint:
         with connected(self.path) as connection:
             connection.execute("BEGIN IMMEDIATE")
             insert = SQL["insert_tokens"].removesuffix("RETURNING prompt, id")
-            connection.executemany(insert, map(grant_row, grants))
+            (epoch,) = connection.execute("SELECT epoch FROM meta").fetchone()
+            connection.executemany(insert, [sealed_token(MACS, epoch, grant_row(grant)) for grant in grants])
             (last,) = connection.execute("SELECT max(id) FROM tokens").fetchone()
             connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # now, and not while something is measured

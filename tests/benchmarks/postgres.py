@@ -20,6 +20,7 @@ from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.transaction import columns
 from stepup_middleware.stores.rows import grant_row, presentation_row, redeemed_token
+from stepup_middleware.stores.sealing import sealed_token
 from stepup_middleware.stores.statements import load_statements
 from stepup_middleware.testing.contract.values import MACS, OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
 from tests.stores.servers import PostgresServer
@@ -72,7 +73,9 @@ class Naive:
             grant_for(prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16))
             for prompt in prompts_like(self._prompt, count)
         ]
-        rows = await self._pool.fetch(SQL["insert_tokens"], *columns([grant_row(grant) for grant in grants]))
+        epoch = await self._pool.fetchval("SELECT epoch FROM stepup.meta")
+        sealed = [sealed_token(MACS, epoch, grant_row(grant)) for grant in grants]
+        rows = await self._pool.fetch(SQL["insert_tokens"], *columns(sealed))
         minted = sorted(row["id"] for row in rows)
         return [
             shown_for(self._prompt, TokenReference(id_, grant.nonce)) for id_, grant in zip(minted, grants, strict=True)
@@ -86,7 +89,7 @@ class Naive:
             found = await connection.fetch(SQL["redeem"], *([value] for value in row))
             if not found:
                 return False
-            event = presentation_event(shown, REDEEMED, redeemed_token(shown, tuple(found[0])[2:]))
+            event = presentation_event(shown, REDEEMED, redeemed_token(shown, tuple(found[0])[2:9]))
             sealed = self._sealer.seal(event, secrets.token_bytes(CHANCE_BYTES))
             await connection.execute(
                 AUDIT, sealed.id, sealed.entry, sealed.mac, event.workspace_id, event.subject_id, event.name.value,

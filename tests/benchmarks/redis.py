@@ -50,7 +50,7 @@ class HotMint:
         references = [TokenReference(secrets.randbelow(2**56), grant.nonce) for grant in grants]
         commands = []
         for reference, grant in zip(references, grants, strict=True):
-            fields = token_fields(grant, server.epoch).items()
+            fields = token_fields(grant, server.epoch, MACS).items()
             commands.append(("HSET", token_key(reference), *(part for pair in fields for part in pair)))
         for start in range(0, count, 1000):
             await server.run(commands[start : start + 1000])

@@ -130,7 +130,7 @@ def finish_authentication(
     authenticator_data = parse_authenticator_data(raw_data)
     check_flags(rp, authenticator_data)
     # WebAuthn L3 §7.2 step 19: eligibility is for life; the state may change and is returned.
-    if authenticator_data.backup_eligible is not factor.backup_eligible:
+    if factor.backup_eligible not in (None, authenticator_data.backup_eligible):  # None: imported without it
         raise CeremonyError(FailureReason.BACKUP_ELIGIBILITY_CHANGED)
     # The algorithm is pinned at registration, so a record altered later does not choose a weaker one.
     if decode_key(factor.public_key).alg != factor.algorithm:

@@ -98,6 +98,7 @@ _NOTICES = frozenset(
         EventName.FACTOR_REMOVED,
         EventName.FACTORS_RESET,
         EventName.ENROLMENT_PASS_ISSUED,
+        EventName.RECOVERY_CODES_ISSUED,
         EventName.RECOVERY_CODE_USED,
     }
 )

@@ -81,7 +81,8 @@ class WebAuthnFactor:
     """A registered credential (WebAuthn L3 §4, credential record).
 
     ``credential_id`` is raw bytes, ``public_key`` the COSE_Key in CBOR, ``algorithm`` its COSE ``alg``
-    pinned at registration, ``user_handle`` the handle the credential was made for.
+    pinned at registration, ``user_handle`` the handle the credential was made for, empty where an import did not have
+    it. ``backup_eligible`` and ``backed_up`` are None where an import did not have them.
     """
 
     id: str
@@ -93,8 +94,8 @@ class WebAuthnFactor:
     public_key: bytes
     algorithm: int
     sign_count: int
-    backup_eligible: bool
-    backed_up: bool
+    backup_eligible: bool | None
+    backed_up: bool | None
     transports: tuple[str, ...]
     aaguid: str
     user_handle: bytes

@@ -19,6 +19,7 @@ class NoticeKind(StrEnum):
     FACTOR_REMOVED = "factor_removed"
     FACTORS_RESET = "factors_reset"
     ENROLMENT_PASS_ISSUED = "enrolment_pass_issued"  # noqa: S105 - what is told of, no password
+    RECOVERY_CODES_ISSUED = "recovery_codes_issued"
     RECOVERY_CODE_USED = "recovery_code_used"
 
 
@@ -27,6 +28,7 @@ KINDS = {
     EventName.FACTOR_REMOVED: NoticeKind.FACTOR_REMOVED,
     EventName.FACTORS_RESET: NoticeKind.FACTORS_RESET,
     EventName.ENROLMENT_PASS_ISSUED: NoticeKind.ENROLMENT_PASS_ISSUED,
+    EventName.RECOVERY_CODES_ISSUED: NoticeKind.RECOVERY_CODES_ISSUED,
     EventName.RECOVERY_CODE_USED: NoticeKind.RECOVERY_CODE_USED,
 }
 

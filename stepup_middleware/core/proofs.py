@@ -238,7 +238,9 @@ def _check_enrolment(
         problem = "is later than the prompt: such a factor serves no prompt"
         yield Finding(check=Check.ENROLMENT, field=enrolment.field("at"), problem=problem)
     eligible = len(kept.authenticator_data) >= _SHORTEST and bool(kept.authenticator_data[_FLAGS_AT] & _BE)
-    if data.get("backup_eligible") is not eligible:
+    enrolled_as = data.get("backup_eligible")
+    unknown = data.get("imported") is True and enrolled_as is None  # the system that it came from did not keep it
+    if enrolled_as is not eligible and not unknown:
         problem = "is not the enrolled credential's backup eligibility (BE)"
         yield Finding(check=Check.ENROLMENT, field=f"{field}.authenticator_data", problem=problem)
 

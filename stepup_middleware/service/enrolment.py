@@ -22,6 +22,7 @@ from stepup_middleware.core.factors import (
     TOTPFactor,
     WebAuthnFactor,
 )
+from stepup_middleware.core.providers import provider_of
 from stepup_middleware.core.purposes import Catalogue
 from stepup_middleware.core.recovery import FirstFactor
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -206,6 +207,7 @@ class EnrolmentService:
                 "public_key": factor.public_key.hex(),
                 "algorithm": factor.algorithm,
                 "aaguid": factor.aaguid,
+                "provider": provider_of(factor.aaguid),
                 "attestation_format": new.attestation_format,
                 "backup_eligible": factor.backup_eligible,
                 "rp_id": self._relying_party.id,

@@ -26,6 +26,7 @@ _TITLES = {
     NoticeKind.FACTOR_REMOVED: marked("Factor removed from your account at %(app)s"),
     NoticeKind.FACTORS_RESET: marked("All factors of your account at %(app)s were removed"),
     NoticeKind.ENROLMENT_PASS_ISSUED: marked("An enrolment pass for your account at %(app)s was issued"),
+    NoticeKind.RECOVERY_CODES_ISSUED: marked("New recovery codes for your account at %(app)s"),
     NoticeKind.RECOVERY_CODE_USED: marked("A recovery code of your account at %(app)s was used"),
 }
 _SENTENCES = {
@@ -41,6 +42,10 @@ _SENTENCES = {
     NoticeKind.ENROLMENT_PASS_ISSUED: marked(
         "An admin issued an enrolment pass for your account. Whoever has the pass and is signed in as you can enrol a "
         "factor."
+    ),
+    NoticeKind.RECOVERY_CODES_ISSUED: marked(
+        "Recovery codes were made for your account, and all earlier ones are void. Each allows one new factor, and "
+        "authorizes no action."
     ),
     NoticeKind.RECOVERY_CODE_USED: marked(
         "A recovery code of your account was used. It allows one new factor, and authorizes no action."
@@ -59,6 +64,10 @@ _IF_NOT_YOU = {
     NoticeKind.ENROLMENT_PASS_ISSUED: marked(
         "If you did not ask for this, tell your security team now. Give the pass to nobody: no admin ever asks you for "
         "it."
+    ),
+    NoticeKind.RECOVERY_CODES_ISSUED: marked(
+        "If this was not you, tell your security team now, and look on the page of your factors for any that you do "
+        "not know."
     ),
     NoticeKind.RECOVERY_CODE_USED: marked(
         "If this was not you, somebody has your recovery codes and is signed in as you: tell your security team now."

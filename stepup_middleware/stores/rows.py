@@ -293,8 +293,8 @@ def factor_of(row: Row) -> Factor:
         public_key=row[6],
         algorithm=row[7],
         sign_count=row[8],
-        backup_eligible=bool(row[9]),
-        backed_up=bool(row[10]),
+        backup_eligible=None if row[9] is None else bool(row[9]),  # SQLite has 0 and 1
+        backed_up=None if row[10] is None else bool(row[10]),
         transports=tuple(json.loads(row[11])),
         aaguid=row[12],
         user_handle=row[13],

@@ -13,7 +13,9 @@ from urllib.parse import urlencode
 from stepup_middleware import roots
 from stepup_middleware.asgi import header
 from stepup_middleware.assets import asset_urls, by_hashed_name
+from stepup_middleware.core.factors import WebAuthnFactor
 from stepup_middleware.core.moments import iso
+from stepup_middleware.core.providers import provider_of
 from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.core.visible import visible, visible_lines
 from stepup_middleware.errors import ConfigurationError
@@ -224,7 +226,20 @@ def factor_view(factor: Factor, texts: Texts) -> dict[str, Any]:
         "name": factor.name,
         "created_at": iso(factor.created_at),
         "last_used_at": None if factor.last_used_at is None else iso(factor.last_used_at),
+        "provider": None,
+        "synced": None,
+        **_webauthn_view(factor),
     }
+
+
+def _webauthn_view(factor: Factor) -> dict[str, Any]:
+    """Return who made a credential, None where the list has no name for it, and whether copies of it are kept.
+
+    ``synced`` is True where it may be on several devices (WebAuthn L3 §6.1.3, backup eligibility), None if not known.
+    """
+    if not isinstance(factor, WebAuthnFactor):
+        return {}
+    return {"provider": provider_of(factor.aaguid) or None, "synced": factor.backup_eligible}
 
 
 def base_of(scope: Mapping[str, Any], stepup: StepUp) -> str:

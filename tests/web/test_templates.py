@@ -133,8 +133,12 @@ def problem(text: str = "", *, enroll_url: str | None = "/stepup/factors") -> di
     }
 
 
-def factor(identifier: str, text: str = "", *, used: bool = True) -> dict[str, Any]:
+def factor(
+    identifier: str, text: str = "", *, used: bool = True, provider: str | None = None, synced: bool | None = True
+) -> dict[str, Any]:
     return {
+        "provider": provider,
+        "synced": synced,
         "id": identifier,
         "kind": "passkey",
         "kind_label": "Passkey",
@@ -161,7 +165,7 @@ def every(text: str = "") -> Iterator[tuple[str, Document]]:
     yield "problem", render("problem.html", problem=problem(text), **name)
     yield "problem page", render("problem_page.html", problem=problem(text), **name)
     subject = {"subject_name": text or "Ada", "factors_url": "/stepup/factors"}
-    listed = [factor("f1", text), factor("f2", text, used=False)]
+    listed = [factor("f1", text), factor("f2", text, used=False, provider=text or "1Password", synced=None)]
     yield "factors", render("factors.html", factors=listed, **subject, **name)
     yield "no factors", render("factors.html", factors=[], **subject, **name)
 

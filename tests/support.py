@@ -47,6 +47,7 @@ from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import FixedClock, VirtualAuthenticator, totp_code
 from stepup_middleware.testing.contract.values import assert_records_hold
+from tests.evidence.page import assert_described
 
 ORIGIN = "https://example.com"
 RP = RelyingParty(id="example.com", name="AxisSynapse", origins=[ORIGIN])
@@ -98,8 +99,10 @@ class House:
         self.app = StepUpMiddleware(wrap(self.starlette), stepup=self.stepup, rules=rules)
 
     async def assert_log_holds(self) -> None:
-        """Fail unless every record is as it was sealed."""
+        """Fail unless every record is as it was sealed, and the guide says what each has."""
         await assert_records_hold(self.store, RowMacs(KeyRing(KEY)))
+        for record in await self.events():
+            assert_described(record)
 
     async def identify(self, scope: Scope) -> Subject | None:
         """Return whom the session cookie signs in."""

@@ -46,7 +46,7 @@ class LogExport:
         signer: CheckpointSigner | None = None,
         product: str = "stepup-middleware",
     ) -> None:
-        self.form = form
+        self.form: ExportFormat = form
         self.records: int = 0
         self.first_seq: int = 0
         self.seq: int = 0

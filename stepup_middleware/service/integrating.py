@@ -35,8 +35,8 @@ class Integration:
     """
 
     def __init__(self, *, store: Records, origin: str, is_named: bool, macs: RowMacs, alarm: TamperAlarm) -> None:
-        self.origin = origin
-        self.seen = SeenTree()
+        self.origin: str = origin
+        self.seen: SeenTree = SeenTree()
         self._fault: Fault | None = None
         self._fault_outside: Fault | None = None
         self._is_named = is_named

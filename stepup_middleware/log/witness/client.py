@@ -122,7 +122,7 @@ class WitnessClient:
 
     def __init__(self, witness: Witness, *, seconds: float = SECONDS) -> None:
         self.witness = witness
-        self.size = 0
+        self.size: int = 0
         self._seconds = seconds
         self._threads = ThreadPoolExecutor(2, "stepup-witness")  # its own: one that hangs keeps nothing else waiting
         self._tls = ssl.create_default_context() if witness.url.startswith("https:") else None
@@ -219,7 +219,7 @@ class WitnessGroup:
         if not 0 <= quorum <= len(witnesses):
             raise ConfigurationError(f"a quorum of {quorum} cannot be had of {len(witnesses)} witnesses")
         self.quorum = quorum
-        self.clients = tuple(WitnessClient(witness, seconds=seconds) for witness in witnesses)
+        self.clients: tuple[WitnessClient, ...] = tuple(WitnessClient(witness, seconds=seconds) for witness in witnesses)
 
     async def cosign(self, note: Note, prove: Prove) -> Witnessed:
         """Ask all witnesses at the same time, and return the checkpoint with their cosignatures."""

@@ -8,12 +8,14 @@ import re
 import shlex
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, chdir
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
+from stepup_middleware.log.keys import LOG_TYPES, WITNESS_TYPES, SigningKey
 from stepup_middleware.testing import VirtualAuthenticator
 from tests.machine import free_port, program
 from tests.served.nginx import in_front, trusting
@@ -34,6 +36,9 @@ def srv(tmp_path: Path) -> Path:
     assert found
     (tmp_path / "main.py").write_text(before + end, encoding="utf-8")
     (tmp_path / "secret.key").write_text(KEY, encoding="utf-8")
+    keys = [SigningKey.generate("example.com/payday", type_) for type_ in LOG_TYPES]
+    (tmp_path / "log.key").write_text("".join(f"{key.secret_text()}\n" for key in keys), encoding="utf-8")
+    (tmp_path / "log.vkey").write_text("".join(f"{key.verifier}\n" for key in keys), encoding="utf-8")
     (tmp_path / "session.key").write_text("a key of the sessions of this test, " + KEY[:8], encoding="utf-8")
     return tmp_path
 
@@ -82,12 +87,12 @@ async def test_systemd_accepts_the_units(blocks: dict[str, str], tmp_path: Path)
     assert "Normalized form" in await shell(f"systemd-analyze calendar {when[1]!r}", tmp_path)
 
 
-@pytest.mark.block("end", "payday@.service", "payday-purge.service")
+@pytest.mark.block("end", "payday@.service", "payday-purge.service", "nightly")
 async def test_the_commands_of_the_units_serve_and_purge(blocks: dict[str, str], srv: Path) -> None:
     port, state, credentials = free_port(), srv / "state", srv / "credentials"
     state.mkdir()
     credentials.mkdir()
-    for name in ("secret.key", "session.key"):
+    for name in ("secret.key", "session.key", "log.key"):
         (srv / name).rename(credentials / name)  # the service finds none in its own folder
     systemd = {"CREDENTIALS_DIRECTORY": str(credentials), "STATE_DIRECTORY": str(state)}
     command = command_of(blocks["payday@.service"]).replace("%i", str(port))
@@ -105,9 +110,16 @@ async def test_the_commands_of_the_units_serve_and_purge(blocks: dict[str, str],
     name, *arguments = shlex.split(command_of(blocks["payday-purge.service"]))
     said = await shell(shlex.join([Path(name).name, *arguments]), srv, **systemd)
     assert said == "purged 0 events, 0 prompts, 0 tokens\n"
+    for name in ("secret.key", "log.vkey"):
+        where = credentials if name == "secret.key" else srv
+        (where / name).rename(state / name)
+    out = await shell(blocks["nightly"], state)  # the stop signed it
+    assert "0 faults: the log is whole" in out
 
 
-@pytest.mark.block("install", "units", "nginx", "database", "environment", "reencrypt", "image", "payday@.service")
+@pytest.mark.block(
+    "install", "units", "nginx", "database", "environment", "reencrypt", "image", "payday@.service", "elsewhere", "end"
+)
 def test_the_commands_name_what_the_page_has_and_the_units_say(blocks: dict[str, str]) -> None:
     files = {block.name for block in blocks_of("deploy")} | {"main.py"}
     installed = [name for name in ("install", "units", "nginx") for name in _copied(blocks[name])]
@@ -120,7 +132,8 @@ def test_the_commands_name_what_the_page_has_and_the_units_say(blocks: dict[str,
     unit = dict(settings)
     keys = [value for name, value in settings if name == "LoadCredential"]
     for path in (unit["EnvironmentFile"].removeprefix("-"), *(key.partition(":")[2] for key in keys)):
-        assert f"install -m 600 /dev/null {path}\n" in blocks["install"]
+        made = f"--output {path} >" if path.endswith("log.key") else f"install -m 600 /dev/null {path}\n"
+        assert made in blocks["install"]
     assert f"useradd --system --home-dir {unit['WorkingDirectory']} " in blocks["install"]
     assert blocks["install"].splitlines()[0].split()[-1] == unit["User"]
     given = [
@@ -132,7 +145,13 @@ def test_the_commands_name_what_the_page_has_and_the_units_say(blocks: dict[str,
     user, name = blocks["database"].split()[-2:]
     assert f"postgresql://{user}@db.internal/{name}'" in blocks["environment"]
     assert "--format docker" in blocks["image"]  # without it podman drops the health check
-    for name, key in (("payday-key", "secret.key"), ("payday-session-key", "session.key")):
+    assert "--output /etc/payday/log.key > /etc/payday/log.vkey\n" in blocks["install"]
+    assert "'PAYDAY_CHECKPOINT=" in blocks["elsewhere"] and '"PAYDAY_CHECKPOINT"' in blocks["end"]
+    for name, key in (
+        ("payday-key", "secret.key"),
+        ("payday-session-key", "session.key"),
+        ("payday-log-key", "log.key"),
+    ):
         assert f"podman secret create {name} {key}\n" in blocks["image"]
         assert f"--secret {name},target={key} " in blocks["image"]
 
@@ -212,6 +231,17 @@ async def test_three_rounds_of_a_rotation_sign_nobody_out(blocks: dict[str, str]
                     await shell("stepup reencrypt main:app", srv)
                 server.terminate()
                 await server.stopped()
+
+
+@pytest.mark.block("witnessed")
+def test_the_witness_of_the_page_can_be_set(blocks: dict[str, str], tmp_path: Path) -> None:
+    keys = [SigningKey.generate("witness.example.com", type_).verifier for type_ in WITNESS_TYPES]
+    (tmp_path / "witness.vkey").write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")
+    page: dict[str, Any] = {}
+    with chdir(tmp_path):
+        exec(blocks["witnessed"], page)  # noqa: S102 -- the page's own
+    (witness,) = page["witnesses"]
+    assert witness.name == "witness.example.com"
 
 
 @pytest.mark.block("backup", "restore")

@@ -219,7 +219,9 @@ class WitnessGroup:
         if not 0 <= quorum <= len(witnesses):
             raise ConfigurationError(f"a quorum of {quorum} cannot be had of {len(witnesses)} witnesses")
         self.quorum = quorum
-        self.clients: tuple[WitnessClient, ...] = tuple(WitnessClient(witness, seconds=seconds) for witness in witnesses)
+        self.clients: tuple[WitnessClient, ...] = tuple(
+            WitnessClient(witness, seconds=seconds) for witness in witnesses
+        )
 
     async def cosign(self, note: Note, prove: Prove) -> Witnessed:
         """Ask all witnesses at the same time, and return the checkpoint with their cosignatures."""

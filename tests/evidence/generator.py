@@ -216,6 +216,9 @@ class Generator:
                 add(EventName.REUSED, **proved, **replay)
             if plain or roll() > 0.05:
                 add(EventName.ACTION_AUTHORIZED, **proved)
+                if roll() < 0.1:
+                    did = self.random.choice((EventName.FACTORS_RESET, EventName.ENROLMENT_PASS_ISSUED))
+                    add(did, data={"person": "bob", "person_name": "Bob", "why": "lost key"})
                 if plain or roll() < 0.8:
                     add(EventName.ACTION_COMPLETED, **proved, request=None, data={"status": 200, "outcome": "returned"})
                 if roll() < 0.1:

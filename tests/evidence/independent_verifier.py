@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 SEVERITY = {
     "ACCOUNT_STEPUP_CHALLENGE_REQUESTED": "info", "ACCOUNT_STEPUP_VERIFIED": "info", "ACTION_AUTHORIZED": "info",
     "ACTION_COMPLETED": "info", "ACCOUNT_STEPUP_REUSED": "critical", "FACTOR_ENROLLED": "info",
-    "ACCOUNT_STEPUP_FAILED": "warning", "ACCOUNT_STEPUP_BLOCKED": "warning"}  # fmt: skip
-ASKED, PROVED, RAN, ENDED, REUSED, ENROLLED, FAILED, _ = SEVERITY
+    "ACCOUNT_STEPUP_FAILED": "warning", "ACCOUNT_STEPUP_BLOCKED": "warning", "FACTORS_RESET": "warning",
+    "FACTORS_RESET_REQUESTED": "warning", "ENROLMENT_PASS_ISSUED": "warning"}  # fmt: skip
+ASKED, PROVED, RAN, ENDED, REUSED, ENROLLED, FAILED, _, *ADMINS = SEVERITY
 STRONG = ("passkey", "hardware_key")
 AMR = {"passkey": ["swk", "user", "mfa"], "hardware_key": ["hwk", "user", "mfa"], "totp": ["otp", "mfa"]}
 WORDS = {
@@ -185,13 +186,11 @@ def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
     events = [read_record(record, hashes, size, root, earliest) for record in bundle["records"]]
     enrolled = read_record(place, hashes, size, root, earliest) if place else None
     need(all(one < other for one, other in pairwise(indexes)), "order")
-    need(
-        {(event["prompt"], event["workspace"]) for event in events} == {(bundle["prompt_id"], bundle["workspace_id"])},
-        "id",
-    )
+    whose = {(event["prompt"], event["workspace"]) for event in events}
+    need(whose == {(bundle["prompt_id"], bundle["workspace_id"])}, "one step-up")
     names, first = [event["event"] for event in events], {event["event"]: event for event in reversed(events)}
     need(names[0] == ASKED and all(names.count(name) <= 1 for name in (ASKED, PROVED, RAN, ENDED)), "asked first, once")
-    after = ((RAN, PROVED), (ENDED, RAN), (REUSED, PROVED))
+    after = ((RAN, PROVED), (ENDED, RAN), (REUSED, PROVED), *((name, RAN) for name in ADMINS))
     need(all(name not in names or before in names[: names.index(name)] for name, before in after), "order of events")
     need(ENROLLED not in names and (enrolled is None or enrolled["event"] == ENROLLED), "an enrolment apart")
     need(place is None or place["index"] < indexes[0], "enrolled before")

@@ -10,7 +10,7 @@ from typing import Any
 from demo_app.guide_pages import FOLDER
 from stepup_middleware import AuditRecord
 
-ANYWHERE = {"lost_before"}  # any event may have it
+ANYWHERE = {"lost_before", "locale", "browser_locale"}  # the page says so below the table
 
 
 @cache

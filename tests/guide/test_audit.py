@@ -22,7 +22,10 @@ PAGE = (FOLDER / "audit.md").read_text(encoding="utf-8")
 
 def test_the_page_names_every_event() -> None:
     assert {event.value for event in EventName} == set(
-        re.findall(r"`(A[A-Z_]+|POLICY_[A-Z]+|FACTOR_[A-Z]+|DATABASE_[A-Z]+|LOG_[A-Z]+)`", PAGE)
+        re.findall(
+            r"`(A[A-Z_]+|POLICY_[A-Z]+|FACTORS?_[A-Z_]+|ENROLMENT_[A-Z_]+|RECOVERY_[A-Z_]+|DATABASE_[A-Z]+|LOG_[A-Z]+)`",
+            PAGE,
+        )
     )
 
 

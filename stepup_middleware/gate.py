@@ -30,9 +30,11 @@ from stepup_middleware.frameworks import (
     keep_path_parameters,
     plain_page,
     reached,
+    reading,
     refusing,
     scope_among,
     scope_in_hand,
+    stands_in,
 )
 from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, bare, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
@@ -80,7 +82,7 @@ def require_step_up(
         )
     tag = tagged_with(purpose, details, bind_body, bind_headers)
     given = token.encode("latin-1", "replace") if isinstance(token, str) else token
-    gate = Gate(framework=_reached([request], scope), body=body, token=given, hands_on=False)
+    gate = _gate([request], scope)._replace(body=body, token=given, hands_on=False)
     guarded = guarded_request(scope)
     question = _asked(guarded, tag, scope, gate, request)
     guarded.note(question)
@@ -203,7 +205,7 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
                 f"{_name(endpoint)} is a generator, which runs after it was called: tag an endpoint that returns a "
                 "streaming response around it"
             )
-    awaited = is_async(endpoint)
+    awaited, names = is_async(endpoint), _names(endpoint)
     if not is_handed_a_request(endpoint):
         by_context.add(_name(endpoint))
 
@@ -219,7 +221,7 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
         if guard is not None and guard.passed(*values):
             return await run(args, kwargs)
         try:
-            admitted = await _admitted(tag, values, kwargs)
+            admitted = await _admitted(tag, values, {**dict(zip(names, args, strict=False)), **kwargs})
         except StepUpRequired as required:
             if (page := plain_page(required.refusal, values)) is None:
                 raise
@@ -244,9 +246,15 @@ async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] 
         raise ConfigurationError(
             "bind_body=False needs an endpoint that is handed its request: add a parameter such as request: Request"
         )
-    scope = guarded.scope if scope is None else scope
+    if scope is None:
+        scope = guarded.scope
+        if not stands_in(scope):
+            raise ConfigurationError(
+                "a tagged endpoint that is handed no request was reached through something that copies the scope, so "
+                "that nobody knows by which path: add a parameter such as request: Request. It does not run"
+            )
     keep_path_parameters(scope, values, named)
-    gate = Gate(framework=_reached(values, scope))
+    gate = _gate(values, scope)
     _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, values)
     return guarded
 
@@ -289,8 +297,17 @@ class _ClassGuard:
         await run_guarded(app, self.tag, scope, receive, send)
 
 
-def _reached(values: Iterable[Any], scope: Scope) -> tuple[str, str] | None:
-    return reached(values, scope) if scope["type"] == "http" else None
+def _gate(values: Iterable[Any], scope: Scope) -> Gate:
+    line = reached(values, scope) if scope["type"] == "http" else None
+    return Gate(framework=line, reading=reading(scope, values))
+
+
+def _names(endpoint: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of an endpoint's parameters that are handed by their places."""
+    try:
+        return tuple(inspect.signature(endpoint).parameters)
+    except (TypeError, ValueError):  # compiled code may have none that can be read
+        return ()
 
 
 def _name(endpoint: Any) -> str:

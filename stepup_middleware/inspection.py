@@ -71,10 +71,10 @@ def _unreadable(app: Any, prefix: str) -> FoundRoute:
     return FoundRoute(path=prefix + "/*", methods=("*",), name=name, tag=None, readable=False)
 
 
-def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: str) -> None:
+def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: str) -> list[FoundRoute]:
     """Raise ``ConfigurationError`` for a tag that names a purpose outside the catalogue, or that cannot fire.
 
-    Likewise for a route that the library's own addresses below ``prefix`` hide.
+    Likewise for a route that the library's own addresses below ``prefix`` hide. Returns the routes of the app.
     """
     for rule in rules:
         if rule.purpose not in purposes:
@@ -99,6 +99,7 @@ def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: s
                 f"{_other_methods(rule, found)}: `stepup routes` lists them; optional=True keeps a rule for a route "
                 "that may be missing"
             )
+    return found
 
 
 def _other_methods(rule: Rule, found: Iterable[FoundRoute]) -> str:

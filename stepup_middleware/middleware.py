@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stepup_middleware.asgi import KEY, AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.core.refusals import StepUpRequired
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.frameworks import framework_around
+from stepup_middleware.frameworks import deciding_cookies, framework_around
 from stepup_middleware.inspection import check_tags, is_inside
 from stepup_middleware.lifespan import closed, live
 from stepup_middleware.request.bound import wire_of
@@ -58,7 +58,7 @@ class StepUpMiddleware:
         self._library: ASGIApp = CrossOrigin(library_router(stepup.prefix), stepup.relying_party)
         self._related = RelatedOrigins(stepup.relying_party) if stepup.relying_party.related_origins else None
         self._prefix = stepup.prefix + "/"
-        self._installation = Installation(stepup, framework_around(app), replace_page)
+        self._installation = Installation(stepup, framework_around(app), replace_page, deciding_cookies())
         self.fault: ConfigurationError | None = None
         try:
             self._check()
@@ -175,7 +175,9 @@ class StepUpMiddleware:
     def _check(self) -> None:
         if self.fault is not None:
             raise self.fault
-        check_tags(self, self.rules, self.stepup.purposes, self.stepup.prefix)
+        for route in check_tags(self, self.rules, self.stepup.purposes, self.stepup.prefix):
+            if route.prepare is not None:
+                route.prepare()
 
     def _close_for(self, fault: ConfigurationError) -> None:
         self.fault = fault

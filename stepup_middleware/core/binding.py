@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from .canonical import canonical_json, canonical_string, digest
 
@@ -15,12 +16,35 @@ MAX_DETAILS = 64
 MAX_DETAIL_LENGTH = 2000
 
 
-class Reached(NamedTuple):
-    """The method, path and query at which an endpoint was reached, where something inside the app changed them."""
+Lines = tuple[tuple[str, str], ...]
 
-    method: str
-    path: str
-    query: str
+
+class Reached(NamedTuple):
+    """How the gate finds the request, in what does not follow from how it came; None where it does.
+
+    ``method``, ``root_path``, ``path``, ``raw_path`` and ``query`` are those of the gate's scope (ASGI's words), where
+    something changed them: a mount, a middleware inside the app, or one outside that changed the path and left its raw
+    form. ``raw_path`` is empty where the scope has none. ``authority`` and ``fields`` are those of its headers.
+    ``framework`` is the method and path of the framework's own request object, ``reading`` what else a framework reads
+    values by, by name: the language, the time zone.
+    """
+
+    method: str | None = None
+    root_path: str | None = None
+    path: str | None = None
+    raw_path: str | None = None
+    query: str | None = None
+    authority: tuple[str, ...] | None = None
+    fields: Lines | None = None
+    framework: tuple[str, str] | None = None
+    reading: Lines | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what does not follow, by name."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+NOWHERE_ELSE = Reached()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,18 +52,20 @@ class BoundRequest:
     """The request that a prompt is for: everything by which a framework routes and reads it.
 
     Nothing is normalised. ``authority`` has every ``Host`` line, ``path`` and ``query`` are those of the wire, as
-    Latin-1 text; ``fields`` has every line of the headers that decide how a request is read, in their order, names
-    in lower case. ``content_digest`` is the ``Content-Digest`` of the body (RFC 9530, ``sha-256=:…:``), None where
-    the tag does not bind it. ``boundary_replaced``: the body is a multipart form that is not bound, or that everybody
-    reads alike, and digest and ``content-type`` are those of the form with a boundary of our own in place of the
-    browser's, which is a new one each time. ``reached`` is None where the endpoint was reached by what the wire said.
+    Latin-1 text, ``root_path`` that of the server; ``fields`` has every line of the headers that decide how a request
+    is read, in their order, names in lower case. ``content_digest`` is the ``Content-Digest`` of the body (RFC 9530,
+    ``sha-256=:…:``), None where the tag does not bind it. ``boundary_replaced``: the body is a multipart form that is
+    not bound, or that everybody reads alike, and digest and ``content-type`` are those of the form with a boundary of
+    our own in place of the browser's, which is a new one each time. ``reached`` is None where all that the gate finds
+    follows from the rest.
     """
 
     method: str
     path: str
     query: str = ""
+    root_path: str = ""
     authority: tuple[str, ...] = ()
-    fields: tuple[tuple[str, str], ...] = ()
+    fields: Lines = ()
     content_digest: str | None = None
     boundary_replaced: bool = False
     reached: Reached | None = None
@@ -54,7 +80,8 @@ class BoundRequest:
             "content-digest": self.content_digest,
             "fields": [list(field) for field in self.fields],
             "boundary_replaced": self.boundary_replaced,
-            "reached": None if self.reached is None else self.reached._asdict(),
+            "reached": None if self.reached is None else self.reached.as_dict(),
+            "root_path": self.root_path,
         }
 
     def text(self) -> str:
@@ -65,12 +92,22 @@ class BoundRequest:
             f',"@query":{text("?" + self.query)},"boundary_replaced":{"true" if self.boundary_replaced else "false"}'
             f',"content-digest":{"null" if self.content_digest is None else text(self.content_digest)}'
             f',"fields":{canonical_json(self.fields)}'
-            f',"reached":{"null" if self.reached is None else canonical_json(self.reached._asdict())}}}'
+            f',"reached":{"null" if self.reached is None else canonical_json(self.reached.as_dict())}'
+            f',"root_path":{text(self.root_path)}}}'
         )
 
     def digest(self) -> bytes:
         """Return the 32-byte digest that a token is bound to: of the canonical text."""
-        return sha256(b"stepup-request-v2\0" + self.text().encode()).digest()
+        return sha256(b"stepup-request-v3\0" + self.text().encode()).digest()
+
+    def place(self) -> tuple[Any, ...]:
+        """Return where the request ended up: all of it but at which split of its path an app is mounted."""
+        there = self.reached or NOWHERE_ELSE
+        root = self.root_path if there.root_path is None else there.root_path
+        path = unquote(self.path) if there.path is None else there.path
+        method = self.method if there.method is None else there.method
+        line = (method, joined(root, path)) if there.framework is None else there.framework
+        return (*line, self.query if there.query is None else there.query, there.authority, there.fields)
 
 
 def bound_request_from(components: Mapping[str, Any]) -> BoundRequest:
@@ -84,8 +121,23 @@ def bound_request_from(components: Mapping[str, Any]) -> BoundRequest:
         content_digest=components["content-digest"],
         fields=tuple((name, value) for name, value in components["fields"]),
         boundary_replaced=components["boundary_replaced"],
-        reached=None if reached is None else Reached(**reached),
+        reached=None if reached is None else _reached_from(reached),
+        root_path=components["root_path"],
     )
+
+
+def _reached_from(components: Mapping[str, Any]) -> Reached:
+    values = dict(components)
+    for name in {"authority", "framework"} & values.keys():
+        values[name] = tuple(values[name])
+    for name in {"fields", "reading"} & values.keys():
+        values[name] = tuple((one, other) for one, other in values[name])
+    return Reached(**values)
+
+
+def joined(root_path: str, path: str) -> str:
+    """Return the whole path of a scope: some servers and frameworks give the root path apart, others in the path."""
+    return path if not root_path or path.startswith(root_path) else root_path + path
 
 
 def content_digest(sha256_digest: bytes) -> str:

@@ -13,10 +13,14 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from datetime import date, time
+from decimal import Decimal
+from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
 from stepup_middleware.asgi import KEY, Scope
+from stepup_middleware.core.binding import Lines, joined
 from stepup_middleware.core.refusals import Refusal, StepUpRequired
 from stepup_middleware.request.context import RequestContext, current
 
@@ -26,6 +30,8 @@ from .search import within
 _SHARED = ("base", "classes", "entries", "search")
 KNOWN = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED))
 ANY = Framework()  # of which nothing is known
+# as routers convert the parameters of a path
+PLAIN = (str, int, float, Decimal, UUID, date, time, PurePath)
 _NAMES = frozenset({"request", "req", "scope", "connection", "websocket", "socket", "ws"})
 _TYPES = frozenset(
     {"Request", "HTTPConnection", "WebSocket", "Websocket", "Scope", "ASGIConnection", "HttpRequest", "ASGIRequest"}
@@ -72,12 +78,24 @@ def in_use() -> Iterator[Framework]:
     return (framework(name) for name in KNOWN if name in sys.modules)
 
 
+def deciding_cookies() -> tuple[bytes, ...]:
+    """Return the names of the cookies by which the frameworks that the app has imported read a request."""
+    return tuple(name for each in in_use() for name in each.cookies())
+
+
 def framework_in_hand(scope: Scope, values: Iterable[Any] = ()) -> Framework:
-    """Return the framework that handles a request: that of a request object among the values, if there is one."""
+    """Return the framework that handles a request: that of a request object among the values, if there is one.
+
+    Else the one that keeps a request by the context: the others may have left their marks in the scope of an app that
+    is mounted in theirs.
+    """
     for value in values:
         found = framework_of(type(value))
         if found is not None:
             return found
+    for each in in_use():
+        if each.request_in_hand() is not None:
+            return each
     for each in in_use():
         if each.in_hand(scope):
             return each
@@ -128,25 +146,33 @@ def _with_line(scope: Scope) -> tuple[Any, ...]:
     return (scope, *(scope.get(name) for name in ("method", "path", "raw_path", "query_string")))
 
 
-def reached(values: Iterable[Any], scope: Scope) -> RequestLine:
+def reached(values: Iterable[Any], scope: Scope) -> RequestLine | None:
     """Return by which method and path an endpoint was reached, as the framework's own request object has them.
 
-    The path begins with the ``root_path``. It is in the framework's own spelling: Sanic and BlackSheep keep it as it
-    came on the wire, percent-encoded, the others decoded.
+    None where that is what the scope says. The path begins with the ``root_path``; it is in the framework's own
+    spelling: Sanic and BlackSheep keep it as it came on the wire, percent-encoded, the others decoded.
     """
     values = tuple(values)
     for value in values:
         found = framework_of(type(value))
         there = None if found is None else found.reached(value, scope)
-        if there is not None:
-            return there
+        if found is not None and there is not None:
+            return _unlike(there, found, scope)
     of = framework_in_hand(scope, values)
     request = of.request_in_hand()
     there = None if request is None else of.reached(request, scope)
-    if there is not None:
-        return there
-    root, path = str(scope.get("root_path", "")), str(scope["path"])
-    return RequestLine(str(scope.get("method", "GET")), path if path.startswith(root) else root + path)
+    return None if there is None else _unlike(there, of, scope)
+
+
+def _unlike(there: RequestLine, of: Framework, scope: Scope) -> RequestLine | None:
+    path = (scope.get("raw_path") or b"").decode("latin-1") if of.routes_by_raw_path else scope["path"]
+    said = RequestLine(scope["method"], joined(scope.get("root_path", ""), path))
+    return None if there == said else there
+
+
+def reading(scope: Scope, values: Iterable[Any]) -> Lines:
+    """Return by what else the framework in hand reads the request."""
+    return framework_in_hand(scope, values).reading()
 
 
 def is_handed_a_request(endpoint: Callable[..., Any]) -> bool:
@@ -185,14 +211,29 @@ def _quiet(module: str, name: str) -> type[StepUpRequired]:
 
 
 def keep_path_parameters(scope: Scope, values: Iterable[Any], named: Mapping[str, Any]) -> None:
-    """Put the path parameters where ``details`` look for them, if the framework hands them to the endpoint alone."""
+    """Put the path parameters where ``details`` look for them, if the framework hands them to the endpoint alone.
+
+    ``named`` are the endpoint's arguments by name: what it is handed counts, before what its request object says, and
+    before the parameters of the mount that its app is in.
+    """
+    values = tuple(values)
     of = framework_in_hand(scope, values)
     if of.keeps_path_parameters or of is ANY:
         return
-    found = {name: value for name, value in named.items() if isinstance(value, str | int | UUID)}
-    for value in values:
-        found |= of.path_parameters(value)
-    scope["path_params"] = {**found, **(scope.get("path_params") or {})}
+    found: dict[str, Any] = {}
+    for value in (*values, of.request_in_hand()):
+        found |= of.path_parameters(value) or {}
+    found |= {name: value for name, value in named.items() if isinstance(value, PLAIN)}
+    scope["path_params"] = {**(scope.get("path_params") or {}), **found}
+
+
+def stands_in(scope: Scope) -> bool:
+    """Whether an endpoint that was handed no request has been reached in this very scope.
+
+    A layer inside the app may have handed a copy on, with another path, which nobody could see here.
+    """
+    known = [each for each in in_use() if each.in_hand(scope)]
+    return any(each.is_reached_in(scope) for each in known) or (not known and framework_in_hand(scope) is ANY)
 
 
 def plain_page(refusal: Refusal, values: Iterable[Any]) -> Any:

@@ -14,6 +14,7 @@ from weakref import WeakSet
 from starlette.concurrency import run_in_threadpool
 
 from stepup_middleware.asgi import Scope
+from stepup_middleware.core.binding import Lines
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.request.context import Tag
 
@@ -28,7 +29,8 @@ class FoundRoute(NamedTuple):
     """A route as the app has it.
 
     ``tag`` is None for an untagged one, ``readable`` False for an app without a list; ``fault`` says what stops the
-    start, ``kept`` what does if a tag or a rule is before it.
+    start, ``kept`` what does if a tag or a rule is before it. ``prepare`` makes the framework hand the endpoint its
+    request, where it would not.
     """
 
     path: str
@@ -39,6 +41,7 @@ class FoundRoute(NamedTuple):
     endpoint: Any = None
     fault: str = ""
     kept: str = ""
+    prepare: Callable[[], None] | None = None
 
 
 class RequestLine(NamedTuple):
@@ -64,6 +67,7 @@ class Framework:
     empty_parameters: ClassVar[bool] = False  # its router takes nothing between two slashes for a parameter
     keeps_path_parameters: ClassVar[bool] = False  # in the scope, as Starlette does
     keeps_error_handlers: ClassVar[str] = ""  # the attribute of an app that has them, through dots
+    routes_by_raw_path: ClassVar[bool] = False  # so that its requests have the path as it came, percent-encoded
 
     def is_app(self, value: Any) -> bool:
         """Whether an object is an app of the framework, whose routes can be read."""
@@ -83,6 +87,10 @@ class Framework:
         """Whether this framework handles the request, where no request object of its own says so."""
         return False
 
+    def is_reached_in(self, scope: Scope) -> bool:
+        """Whether a function that is handed no request was reached in this very scope, and not in a copy of it."""
+        return False
+
     def request_in_hand(self) -> Any:
         """Return the request object of the context, where a framework hands its endpoints none. None: there is none."""
         return None
@@ -90,6 +98,14 @@ class Framework:
     def reached(self, request: Any, scope: Scope) -> RequestLine | None:
         """Return by which method and path the endpoint was reached; None where the request object reads the scope."""
         return None
+
+    def cookies(self) -> tuple[bytes, ...]:
+        """Return the names of the cookies by which the framework reads what else is in a request."""
+        return ()
+
+    def reading(self) -> Lines:
+        """Return by what the framework reads values in the request in hand, by name: language, time zone."""
+        return ()
 
     def path_parameters(self, request: Any) -> Mapping[str, Any]:
         """Return the path parameters that a request object of the framework has, if it has any."""

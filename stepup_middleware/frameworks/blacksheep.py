@@ -1,23 +1,39 @@
-"""BlackSheep."""
+"""BlackSheep, which hands a function what it asks for by its parameters, and not always its request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
+
+from blacksheep import Request, WebSocket
 
 from stepup_middleware.asgi import Scope
 
 from .base import Below, FoundRoute, Framework, RequestLine, tag_of
 from .entries import Entry
 
+_in_hand: ContextVar[Any] = ContextVar("stepup_middleware_blacksheep", default=None)
+_LAST = "stepup_request"  # the parameter by which a function is handed its request
+_HANDED = "__stepup_handed__"  # of a function that is
+
 
 class BlackSheepFramework(Framework):
     """BlackSheep, whose routes keep the functions of a controller themselves."""
 
     name = "blacksheep"
+    routes_by_raw_path = True
     app_class = "Application"
     quiet = ("blacksheep.exceptions", "Unauthorized")
     keeps_error_handlers = "exceptions_handlers"
+
+    def in_hand(self, scope: Scope) -> bool:
+        return _in_hand.get() is not None
+
+    def request_in_hand(self) -> Any:
+        return _in_hand.get()
 
     def reached(self, request: Any, scope: Scope) -> RequestLine | None:
         if not hasattr(request, "route_values"):
@@ -40,9 +56,46 @@ class BlackSheepFramework(Framework):
             methods = ("WEBSOCKET" if str(method) == "GET_WS" else str(method),)
             name = str(getattr(route.handler, "__name__", ""))
             handler = getattr(route.handler, "root_fn", route.handler)  # as it was before the app had started
-            yield FoundRoute(path=prefix + pattern, methods=methods, name=name, tag=tag_of(handler), endpoint=handler)
+            tag = tag_of(handler)
+            prepare = (
+                None if tag is None or _is_handed_a_request(handler) else functools.partial(_hand, app, route, methods)
+            )
+            yield FoundRoute(prefix + pattern, methods, name, tag, endpoint=handler, prepare=prepare)
         for mount in app.mount_registry.mounted_apps:
             yield from below(mount.handler, prefix + mount.pattern.decode().rstrip("*").rstrip("/"))
+
+
+def _is_handed_a_request(handler: Callable[..., Any]) -> bool:
+    return any(
+        each.name in ("request", "websocket", _LAST) or each.annotation in (Request, WebSocket, "Request", "WebSocket")
+        for each in inspect.signature(handler).parameters.values()
+    )
+
+
+def _hand(app: Any, route: Any, methods: tuple[str, ...]) -> None:
+    """Let a function of a route be handed its request, which is kept by the context while it runs."""
+    handler = route.handler
+    if hasattr(handler, _HANDED):
+        return
+
+    @functools.wraps(handler)
+    async def with_request(*args: Any) -> Any:
+        values = args[:-1] if asked else args
+        token = _in_hand.set(args[-1])
+        try:
+            return await handler(*values)
+        finally:
+            _in_hand.reset(token)
+
+    asked = not app.started  # else it is by now what BlackSheep has made of the function, which takes the request alone
+    if asked:
+        signature = inspect.signature(handler)
+        kind = WebSocket if methods == ("WEBSOCKET",) else Request
+        last = inspect.Parameter(_LAST, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+        parameters = [*signature.parameters.values(), last]
+        with_request.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    setattr(with_request, _HANDED, True)
+    route.handler = with_request
 
 
 FRAMEWORK = BlackSheepFramework()

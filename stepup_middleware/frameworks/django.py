@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings
 from django.http import HttpResponse
 from django.urls import get_resolver
+from django.utils.timezone import get_current_timezone_name
+from django.utils.translation import get_language
 from django.views import View
 
 from stepup_middleware.asgi import Scope
+from stepup_middleware.core.binding import Lines
 from stepup_middleware.core.refusals import Refusal
 
 from .base import Below, FoundRoute, Framework, RequestLine, tag_of
 from .entries import Entry, checked, generic_entries, maker
+
+BY_METHOD_DECORATOR = (
+    "has a tag by method_decorator on a method that is not async, which Django would not await: put "
+    "@requires_step_up(...) on the class, or on the method itself"
+)
 
 
 class DjangoFramework(Framework):
@@ -28,6 +37,20 @@ class DjangoFramework(Framework):
         if not hasattr(request, "path_info"):
             return None
         return RequestLine(str(request.method), f"{getattr(request, 'script_name', '')}{request.path_info}")
+
+    def path_parameters(self, request: Any) -> Mapping[str, Any]:
+        match = getattr(request, "resolver_match", None)
+        return {} if match is None else match.kwargs
+
+    def cookies(self) -> tuple[bytes, ...]:
+        """Return the name of the cookie that has the language, by which localized fields of a form are read."""
+        if not settings.configured or not settings.USE_I18N:
+            return ()
+        return (str(settings.LANGUAGE_COOKIE_NAME).encode("latin-1"),)
+
+    def reading(self) -> Lines:
+        """Return language and time zone, whatever has chosen them: a cookie, a header, the session, the app."""
+        return (("language", str(get_language())), ("time zone", get_current_timezone_name()))
 
     def page(self, refusal: Refusal) -> Any:
         return HttpResponse(status=refusal.status)
@@ -57,7 +80,14 @@ def _below(patterns: Any, path: str) -> Iterator[FoundRoute]:
         else:
             name = str(pattern.name or pattern.lookup_str)
             view = pattern.callback
-            yield FoundRoute(path=here, methods=("*",), name=name, tag=tag_of(view), endpoint=view)
+            fault = BY_METHOD_DECORATOR if _is_never_awaited(getattr(view, "view_class", None)) else ""
+            yield FoundRoute(path=here, methods=("*",), name=name, tag=tag_of(view), endpoint=view, fault=fault)
+
+
+def _is_never_awaited(kind: Any) -> bool:
+    """Whether a method of a view has a tag and is not async, which only ``method_decorator`` makes of one."""
+    methods = [getattr(kind, name, None) for name in ("dispatch", *getattr(kind, "http_method_names", ()))]
+    return any(tag_of(method) is not None and not iscoroutinefunction(method) for method in methods)
 
 
 FRAMEWORK = DjangoFramework()

@@ -28,6 +28,11 @@ class LitestarFramework(Framework):
     def in_hand(self, scope: Scope) -> bool:
         return "litestar_app" in scope
 
+    def is_reached_in(self, scope: Scope) -> bool:
+        """Whether the handler that was found is none of a mount."""
+        handler = scope.get("route_handler")
+        return handler is not None and not getattr(handler, "is_mount", False)
+
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """``as_router`` of a controller and ``to_handler`` of a listener make what the app registers."""
         found = generic_entries(kind)

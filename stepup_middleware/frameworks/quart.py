@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import quart
@@ -32,6 +32,9 @@ class QuartFramework(Framework):
         if not hasattr(request, "url_rule"):
             return None
         return RequestLine(str(request.method), f"{request.root_path}{request.path}")
+
+    def path_parameters(self, request: Any) -> Mapping[str, Any]:
+        return getattr(request, "view_args", None) or {}
 
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """``as_view`` makes what a route leads to; ``dispatch_request`` is what an earlier one calls."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stepup_middleware.asgi import Scope
@@ -15,6 +15,7 @@ class SanicFramework(Framework):
     """Sanic."""
 
     name = "sanic"
+    routes_by_raw_path = True
     app_class = "Sanic"
     quiet = ("sanic.exceptions", "Unauthorized")
     keeps_error_handlers = "error_handler.cached_handlers"
@@ -23,6 +24,9 @@ class SanicFramework(Framework):
         if not hasattr(request, "raw_url"):
             return None
         return RequestLine(str(request.method), str(request.path))
+
+    def path_parameters(self, request: Any) -> Mapping[str, Any]:
+        return getattr(request, "match_info", None) or {}
 
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """``as_view`` makes what a route leads to; ``dispatch_request`` is what an earlier one calls."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +39,11 @@ class StarletteFramework(Framework):
 
     def in_hand(self, scope: Scope) -> bool:
         return "starlette.exception_handlers" in scope
+
+    def is_reached_in(self, scope: Scope) -> bool:
+        """Whether the last route that was found is that of a function; a mount's is its app."""
+        endpoint = scope.get("endpoint")
+        return inspect.isroutine(endpoint) or isinstance(endpoint, functools.partial) or tag_of(endpoint) is not None
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         for route in app.routes:

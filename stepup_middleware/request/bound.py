@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from operator import ne
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from stepup_middleware.asgi import Scope, headers
-from stepup_middleware.core.binding import BoundRequest, Reached, content_digest
+from stepup_middleware.core.binding import NOWHERE_ELSE, BoundRequest, Lines, Reached, content_digest
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.multipart import REPLACED, boundary_of
 from stepup_middleware.core.refusals import RefusalCode
@@ -17,18 +20,38 @@ from .body import BodyDigest
 LONGEST_PATH = 8192  # characters of a path, and of a query
 LONGEST_FIELDS = 16_384  # characters of all bound header lines together
 METHOD_OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
-# what decides how a request is routed or its body read, besides the target
-READ_BY = frozenset(
-    {
-        b"content-type",
-        b"content-encoding",
-        *METHOD_OVERRIDES,
-        b"x-forwarded-host",
-        b"x-forwarded-prefix",
-        b"x-original-url",
-        b"x-rewrite-url",
-    }
+# by which an app, a server or a middleware takes another method, host, root path or path for that of the request
+ROUTED_BY = (
+    *METHOD_OVERRIDES,
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-prefix",
+    b"x-forwarded-path",
+    b"x-forwarded-uri",
+    b"x-forwarded-method",
+    b"x-original-host",
+    b"x-original-method",
+    b"x-original-uri",
+    b"x-original-url",
+    b"x-rewrite-url",
+    b"x-host",
+    b"x-script-name",
+    b"script-name",
+    b"daphne-root-path",
+    b"x-envoy-original-path",
 )
+# by which values are read, or what a person wrote: a number by its language, the answer to hx-prompt
+VALUES_BY = (
+    b"accept-language",
+    b"sec-websocket-protocol",
+    b"hx-prompt",
+    b"hx-source",
+    b"hx-target",
+    b"hx-trigger",
+    b"hx-trigger-name",
+)
+READ_BY = frozenset((*ROUTED_BY, *VALUES_BY))
+ABOUT_THE_BODY = b"content-"  # RFC 9110 §8: what stands in such a header is said of the body
 FORWARDED = b"forwarded"  # RFC 7239: bound where it names a host; without one it says who sent, and from which port
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # bound with a multipart body: Django reads none
 COUNTED = b"the length of the body"  # without a length. Its number is checked, and depends on the boundary
@@ -43,24 +66,32 @@ class Unbindable(Exception):
 
 
 class Wire(NamedTuple):
-    """What the server said of a request, before anything in the app could change it."""
+    """What came, before anything in the app could change it. None of its parts can change."""
 
     method: str
     path: str
     raw_path: bytes
     root_path: str
     query: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def wire_of(scope: Scope) -> Wire:
-    """Return what the server said of a request."""
+    """Return what came. The scope's list of headers is from now on the app's own.
+
+    A server may go on writing to its list: uvicorn with httptools adds the trailers of a body, which come when
+    a gate has been passed.
+    """
     get = scope.get
+    headers = tuple(scope["headers"])
+    scope["headers"] = list(headers)
     return Wire(
         get("method", "WEBSOCKET"),
         scope["path"],
         get("raw_path") or b"",
         get("root_path", ""),
         get("query_string", b""),
+        headers,
     )
 
 
@@ -69,88 +100,135 @@ def hyphened(name: bytes) -> bytes:
     return name.replace(b"_", b"-") if b"_" in name else name
 
 
+class _Reader:
+    """Picks the lines of headers that are bound: which do is decided once for a request."""
+
+    def __init__(self, bind_headers: Collection[bytes], cookies: Collection[bytes], *, framing: bool) -> None:
+        self._names = READ_BY.union(bind_headers) if bind_headers else READ_BY
+        self._cookies = cookies
+        self._framing = framing
+        self._length = 0
+
+    def read(self, lines: Iterable[tuple[bytes, bytes]], *, replaced: bool) -> tuple[tuple[str, ...], Lines]:
+        """Return the ``Host`` lines, and the others that are bound. Raises ``Unbindable`` for too many of them."""
+        authority: list[str] = []
+        fields: list[tuple[str, str]] = []
+        for name, value in lines:
+            if name == b"host":
+                authority.append(value.decode("latin-1"))
+            elif name == b"cookie" and name not in self._names:
+                fields += (("cookie", pair.decode("latin-1")) for pair in _cookies_named(value, self._cookies))
+            elif self._is_bound(hyphened(name), value):
+                if name == b"content-type" and replaced:
+                    value = REPLACED
+                elif name == b"content-length":
+                    value = COUNTED
+                fields.append((name.decode("latin-1"), value.decode("latin-1")))
+        bound = [*(("host", value) for value in authority), *fields]
+        self._length += sum(len(name) + len(value) for name, value in bound)
+        if self._length > LONGEST_FIELDS:
+            raise Unbindable(RefusalCode.HEADERS_TOO_LONG)
+        return tuple(authority), tuple(fields)
+
+    def _is_bound(self, name: bytes, value: bytes) -> bool:
+        if name in FRAMING:
+            return self._framing or name in self._names
+        return (
+            name in self._names or name.startswith(ABOUT_THE_BODY) or (name == FORWARDED and b"host" in value.lower())
+        )
+
+
+def _cookies_named(line: bytes, names: Collection[bytes]) -> Iterator[bytes]:
+    for pair in line.split(b";") if names else ():
+        name = pair.partition(b"=")[0].strip()
+        if name in names:
+            yield pair.strip()
+
+
 def bound_request(
     wire: Wire,
     scope: Scope,
     body: BodyDigest | None,
     *,
     bind_headers: Collection[bytes] = (),
+    cookies: Collection[bytes] = (),
     framework: tuple[str, str] | None = None,
+    reading: Lines = (),
 ) -> BoundRequest:
     """Return what a proof for a request is bound to.
 
     ``wire`` is what came, ``scope`` the one in which the gate stands; ``body`` is None where the tag does not bind
-    it; ``bind_headers`` are further names of headers, in lower case; ``framework`` is the method and the path as the
-    framework's own request object has them, if it has one. Raises ``Unbindable``.
+    it; ``bind_headers`` are further names of headers, in lower case, ``cookies`` names of cookies by which the
+    framework reads a request; ``framework`` is the method and the path as the framework's own request object has them,
+    where that is not what the scope says; ``reading`` what else it reads by. Raises ``Unbindable``.
+
+    Everything is bound that the scope says, of what came and of where the gate stands: what follows from the former
+    is not said again, and whatever else differs is (``Reached``). So two requests that are bound alike are alike to
+    all that runs behind the gate, whoever changed which part of the scope, inside the middleware or outside.
     """
-    types = headers(scope, b"content-type")
-    names = READ_BY.union(bind_headers) if bind_headers else READ_BY
-    if body is not None and any(b"multipart" in value.lower() for value in types):
-        names |= FRAMING
-    path = wire.raw_path.partition(b"?")[0].decode("latin-1") or quote_path(wire.path)
-    query = wire.query.decode("latin-1")
-    if len(path) > LONGEST_PATH or len(query) > LONGEST_PATH:
-        raise Unbindable(RefusalCode.TARGET_TOO_LONG)
+    came, found = _named(wire.headers, b"content-type"), headers(scope, b"content-type")
+    path = _raw(wire.raw_path).partition("?")[0] or quote_path(wire.path)
     canonical = None
-    if body is not None and body.content_types == types:
+    if body is not None and body.content_types == came == found:
         canonical = body.canonical()
     # of a body that is not bound, the boundary says nothing: a browser writes a new one each time
-    replaced = canonical is not None or (body is None and len(types) == 1 and boundary_of(types[0]) is not None)
-    authority: list[str] = []
-    fields: list[tuple[str, str]] = []
-    length = 0
-    for name, value in scope["headers"]:
-        if name == b"host":
-            authority.append(value.decode("latin-1"))
-        elif hyphened(name) in names or (name == FORWARDED and b"host" in value.lower()):
-            if name == b"content-type" and replaced:
-                value = REPLACED
-            elif name == b"content-length":
-                value = COUNTED
-            fields.append((name.decode("latin-1"), value.decode("latin-1")))
-        else:
-            continue
-        length += len(name) + len(value)
-    if length > LONGEST_FIELDS:
-        raise Unbindable(RefusalCode.HEADERS_TOO_LONG)
-    return BoundRequest(
+    replaced = canonical is not None or (
+        body is None and len(came) == 1 and came == found and boundary_of(came[0]) is not None
+    )
+    framing = body is not None and any(b"multipart" in value.lower() for value in (*came, *found))
+    reader = _Reader(bind_headers, cookies, framing=framing)
+    authority, fields = reader.read(wire.headers, replaced=replaced)
+    request = BoundRequest(
         method=wire.method,
-        authority=tuple(authority),
+        authority=authority,
         path=path,
-        query=query,
-        fields=tuple(fields),
+        query=wire.query.decode("latin-1"),
+        root_path=wire.root_path,
+        fields=fields,
         content_digest=None if body is None else content_digest(canonical or body.plain()),
         boundary_replaced=replaced,
-        reached=_reached(wire, path, scope, framework),
+    )
+    here, lines = (authority, fields), scope["headers"]
+    if len(lines) != len(wire.headers) or any(map(ne, lines, wire.headers)):
+        here = reader.read(lines, replaced=replaced)
+    reached = _reached(request, scope, here)._replace(framework=framework, reading=reading or None)
+    texts = (request.path, request.query, request.root_path, *_texts(reached))
+    if any(len(text) > LONGEST_PATH for text in texts):
+        raise Unbindable(RefusalCode.TARGET_TOO_LONG)
+    if any(storable(text, LONGEST_PATH) != text for text in texts):
+        raise Unbindable(RefusalCode.BAD_REQUEST)  # what UTF-8 cannot carry would not be bound
+    return request if reached == NOWHERE_ELSE else replace(request, reached=reached)
+
+
+def _raw(path: bytes | None) -> str:
+    return "" if path is None else path.decode("latin-1")
+
+
+def _named(lines: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [value for found, value in lines if found == name]
+
+
+def _reached(request: BoundRequest, scope: Scope, here: tuple[tuple[str, ...], Lines]) -> Reached:
+    """Return what of the gate's scope does not follow from the request as it came."""
+    method, path, root = scope.get("method", "WEBSOCKET"), scope["path"], scope.get("root_path", "")
+    raw, query = _raw(scope.get("raw_path")), scope.get("query_string", b"").decode("latin-1")
+    authority, fields = here
+    return Reached(
+        method=None if method == request.method else str(method),
+        root_path=None if root == request.root_path else str(root),
+        path=None if path == unquote(request.path) else str(path),
+        raw_path=None if raw == request.path else raw,
+        query=None if query == request.query else query,
+        authority=None if authority == request.authority else authority,
+        fields=None if fields == request.fields else fields,
     )
 
 
-def _reached(wire: Wire, raw: str, scope: Scope, framework: tuple[str, str] | None) -> Reached | None:
-    """Return the method, path and query at which the gate stands, None where they are those of the wire.
-
-    A framework that hands a mounted app the rest of the path leaves root path and path, joined, as they were.
-    """
-    method, path, query = scope.get("method", "WEBSOCKET"), _whole_path(scope), scope.get("query_string", b"")
-    came = _joined(wire.root_path, wire.path)
-    if framework is not None and (
-        framework[0] != method or framework[1] not in (path, came, wire.path, raw, below_root(raw, wire.root_path))
-    ):
-        method, path = framework
-    elif method == wire.method and query == wire.query and path == came:
-        return None
-    if len(path) > LONGEST_PATH or len(query) > LONGEST_PATH:
-        raise Unbindable(RefusalCode.TARGET_TOO_LONG)
-    if storable(path, LONGEST_PATH) != path:
-        raise Unbindable(RefusalCode.BAD_REQUEST)  # what UTF-8 cannot carry would not be bound
-    return Reached(str(method), path, query.decode("latin-1"))
-
-
-def _whole_path(scope: Scope) -> str:
-    return _joined(scope.get("root_path", ""), scope["path"])
-
-
-def _joined(root: str, path: str) -> str:
-    return path if not root or path.startswith(root) else root + path
+def _texts(reached: Reached) -> Iterator[str]:
+    """Yield the parts of a target, each of which is bounded."""
+    for value in (reached.root_path, reached.path, reached.raw_path, reached.query, *(reached.framework or ())):
+        if value is not None:
+            yield value
 
 
 def below_root(path: str, root_path: str) -> str:

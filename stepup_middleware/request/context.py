@@ -53,20 +53,26 @@ class Installation(NamedTuple):
     """What is the same for every request that comes through one ``StepUpMiddleware``.
 
     ``framework`` is that of the app (a ``Framework``), None if no known one. ``render`` sends our answer in place of a
-    page that a framework made of a refusal.
+    page that a framework made of a refusal. ``cookies`` are the names of those by which the framework reads a request.
     """
 
     stepup: StepUp
     framework: object
     render: Callable[[GuardedRequest], Awaitable[None]]
+    cookies: tuple[bytes, ...] = ()
 
 
 class Question(NamedTuple):
-    """What a gate asks: two gates ask the same question only if all of it is the same."""
+    """What a gate asks: two gates ask the same question only if all of it is the same.
+
+    ``request`` is the request as it came, ``place`` where it ended up. A gate before a mount and one in the app that is
+    mounted ask the same; to a token, which is bound to all that either of them finds, the two are different.
+    """
 
     purpose: str
     details: Details
     request: BoundRequest
+    place: tuple[Any, ...]
 
 
 # The question of the gate that runs what is going on now. A gate that stands beside it, not inside (another part of a
@@ -112,7 +118,7 @@ class RequestContext:
         if body is None:
             limit = 0 if self.installation is None else self.installation.stepup.max_bound_body
             body = self._body = RequestBody(
-                self._server_receive, self.scope["headers"], limit=limit, keeps_form=_may_be_repeated(self.scope)
+                self._server_receive, self.wire.headers, limit=limit, keeps_form=_may_be_repeated(self.scope)
             )
         return body
 
@@ -148,6 +154,7 @@ class GuardedRequest:
         "onward",
         "proof",
         "purpose",
+        "read_by_cookies",
         "refusal",
         "render",
         "requester",
@@ -175,6 +182,7 @@ class GuardedRequest:
         self.spent_cookie: bytes | None = None
         self._asked: list[Coroutine[Any, Any, Proof]] = []
         context.send = self.send
+        self.read_by_cookies = installation.cookies
 
     @property
     def accepted(self) -> bool:

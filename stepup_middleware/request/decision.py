@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepup_middleware.asgi import Scope, header, headers
-from stepup_middleware.core.binding import BoundRequest, Details, check_details
+from stepup_middleware.core.binding import BoundRequest, Details, Lines, check_details
 from stepup_middleware.core.cookies import chosen_value, cookie_name, token_cookie
 from stepup_middleware.core.proof import ActionRequest, Proof
 from stepup_middleware.core.purposes import unknown
@@ -27,12 +28,14 @@ TOKEN_HEADER = b"stepup-token"
 class Gate(NamedTuple):
     """Where a gate stands and what its handler gave it besides the tag.
 
-    ``framework`` is the method and path as the framework has them, ``body`` and ``token`` what a handler handed over.
+    ``framework`` is the method and path as the framework has them, where the scope says something else, ``reading``
+    what else it reads a request by, ``body`` and ``token`` what a handler handed over.
     ``hands_on``: the gate runs an endpoint or an app with its proof, which a gate inside that asks the same question
     may take over (``GuardedRequest.handing_on``).
     """
 
     framework: tuple[str, str] | None = None
+    reading: Lines = ()
     body: bytes | None = None
     token: bytes | None = None
     hands_on: bool = True
@@ -80,9 +83,15 @@ async def _admit(
     try:
         body = await _body(guarded, tag, scope, gate)
         request = bound_request(
-            guarded.context.wire, scope, body, bind_headers=tag.bind_headers, framework=gate.framework
+            guarded.context.wire,
+            scope,
+            body,
+            bind_headers=tag.bind_headers,
+            cookies=guarded.read_by_cookies,
+            framework=gate.framework,
+            reading=gate.reading,
         )
-        question = Question(purpose.id, shown, request)
+        question = Question(purpose.id, shown, replace(request, reached=None), request.place())
         if guarded.takes_over(question) and gate.token is None and guarded.proof is not None:
             guarded.handed_on = None
             return guarded.proof

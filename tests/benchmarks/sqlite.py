@@ -309,7 +309,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         sides=_chained,
         figures=(
             Figure(
-                "the hash-chained audit row inside the batch",
+                "the sealed audit row inside the batch",
                 "the batch without it",
                 at_most(1.35),
                 "seconds",

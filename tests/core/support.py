@@ -97,16 +97,30 @@ json_values = st.recursive(
     max_leaves=20,
 )
 methods = st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET"])
+lines = st.lists(st.tuples(names, texts), max_size=3).map(tuple)
 bound_requests = st.builds(
     BoundRequest,
     method=methods,
     path=texts,
     query=texts,
     authority=st.lists(texts, max_size=2).map(tuple),
-    fields=st.lists(st.tuples(names, texts), max_size=3).map(tuple),
+    fields=lines,
     content_digest=st.none() | st.binary(min_size=32, max_size=32).map(content_digest),
     boundary_replaced=st.booleans(),
-    reached=st.none() | st.builds(Reached, method=methods, path=texts, query=texts),
+    root_path=texts,
+    reached=st.none()
+    | st.builds(
+        Reached,
+        method=st.none() | methods,
+        root_path=st.none() | texts,
+        path=st.none() | texts,
+        raw_path=st.none() | texts,
+        query=st.none() | texts,
+        authority=st.none() | st.lists(texts, max_size=2).map(tuple),
+        fields=st.none() | lines,
+        framework=st.none() | st.tuples(methods, texts),
+        reading=st.none() | lines,
+    ),
 )
 details_values = st.lists(st.tuples(texts, texts), max_size=6).map(tuple)
 

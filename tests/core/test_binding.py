@@ -51,7 +51,13 @@ def test_two_requests_share_a_digest_only_when_they_are_the_same(one: BoundReque
         {"content_digest": content_digest(bytes(32))},
         {"content_digest": ""},
         {"boundary_replaced": True},
-        {"reached": Reached("DELETE", REQUEST.path, REQUEST.query)},
+        {"root_path": "/app"},
+        *({"reached": Reached(**{name: "DELETE"})} for name in ("method", "root_path", "path", "raw_path", "query")),
+        {"reached": Reached(raw_path="")},
+        *({"reached": Reached(**{name: ()})} for name in ("authority", "fields", "framework", "reading")),
+        {"reached": Reached(fields=(("a", "b"),))},
+        {"reached": Reached(reading=(("a", "b"),))},
+        {"reached": Reached(framework=("a", "b"))},
     ],
     ids=str,
 )
@@ -150,7 +156,8 @@ def test_the_components_have_the_names_of_rfc_9421() -> None:
         authority=("example.com",),
         fields=(("content-type", "application/json"),),
         content_digest=content_digest(sha256(b"{}").digest()),
-        reached=Reached("DELETE", "/x", "a=1"),
+        root_path="/app",
+        reached=Reached(method="DELETE", path="/x", authority=("a", "b"), reading=(("language", "de"),)),
     )
     assert request.as_dict() == {
         "@method": "POST",
@@ -160,5 +167,29 @@ def test_the_components_have_the_names_of_rfc_9421() -> None:
         "content-digest": "sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:",
         "fields": [["content-type", "application/json"]],
         "boundary_replaced": False,
-        "reached": {"method": "DELETE", "path": "/x", "query": "a=1"},
+        "reached": {"method": "DELETE", "path": "/x", "authority": ("a", "b"), "reading": (("language", "de"),)},
+        "root_path": "/app",
     }
+
+
+@pytest.mark.parametrize(
+    ("reached", "same"),
+    [
+        (Reached(root_path="/a", path="/a/x"), True),  # as Starlette mounts
+        (Reached(root_path="/a", path="/x"), True),  # as others mount
+        (Reached(raw_path="/a%2Fx"), True),
+        (Reached(reading=(("language", "de"),)), True),
+        (Reached(root_path="/b"), False),
+        (Reached(path="/x"), False),
+        (Reached(method="DELETE"), False),
+        (Reached(query="a=1"), False),
+        (Reached(authority=("b",)), False),
+        (Reached(fields=(("content-type", "b"),)), False),
+        (Reached(framework=("POST", "/x")), False),
+    ],
+    ids=str,
+)
+def test_an_app_that_is_mounted_is_at_the_same_place_and_nothing_else_is(reached: Reached, same: bool) -> None:
+    request = BoundRequest(method="POST", path="/a/x")
+    assert (replace(request, reached=reached).place() == request.place()) is same
+    assert replace(request, reached=reached).digest() != request.digest()

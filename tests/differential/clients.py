@@ -50,7 +50,8 @@ class Http1:
                 pieces = list(wire.chunks())
                 if wire.framing == b"chunked":
                     pieces = [b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b"" for piece in pieces]
-                    pieces[-1] += b"0\r\n\r\n"
+                    after = b"".join(name + b": " + value + b"\r\n" for name, value in wire.trailers)
+                    pieces[-1] += b"0\r\n" + after + b"\r\n"
                 pieces[0] = b"\r\n".join(head) + b"\r\n\r\n" + pieces[0]
                 for piece in pieces:
                     writer.write(piece)

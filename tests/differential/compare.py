@@ -14,7 +14,7 @@ import httptools
 
 from .apps import BOUND
 from .grammar import batch, honest
-from .mutations import KINDS, MAY, Kind, mutated
+from .mutations import KINDS, MAY, Kind, kinds_elsewhere, mutated
 from .stack import STACKS, BrokenPromise, Echo
 from .wire import Multipart, Wire, scope_of
 
@@ -79,12 +79,19 @@ class Report:
 
 def _shown(wire: Wire) -> str:
     body = wire.body
-    return repr((wire.stack, wire.server, wire.method, wire.target, wire.lines(body), body, wire.cuts))[:6000]
+    after = (body, wire.cuts, wire.trailers)
+    return repr((wire.stack, wire.server, wire.method, wire.root_path, wire.target, wire.lines(body), *after))[:6000]
 
 
 def _decides(name: bytes, value: bytes) -> bool:
     with_hyphens = name.decode("latin-1").replace("_", "-")  # as some servers and apps take it
-    return with_hyphens in BOUND or (name == b"forwarded" and b"host" in value.lower())
+    if name == b"cookie":
+        return b"django_language=" in value or b"tz=" in value
+    return (
+        with_hyphens in BOUND
+        or with_hyphens.startswith(("x-inside-", "x-outside-"))
+        or (name == b"forwarded" and b"host" in value.lower())
+    )
 
 
 def core(wire: Wire) -> Any:
@@ -106,7 +113,7 @@ def core(wire: Wire) -> Any:
     framing = [(name, value == b"%d" % len(body) or value) for name, value in wire.lines(body)[len(wire.headers) :]]
     if wire.framing in (b"length", b"chunked", b"bare") and not any(b"multipart" in value for _, value in lines):
         framing = []  # Django reads nothing of a form in parts that has no length; else it makes no difference
-    return wire.method, scope["raw_path"], scope["query_string"], lines, content, framing
+    return wire.method, wire.root_path, scope["raw_path"], scope["query_string"], lines, content, framing
 
 
 class Comparison:
@@ -148,7 +155,7 @@ class Comparison:
         first = batch(rng, self.echo.ways) if stack == "batch" else honest(rng, self.echo.ways, stack)
         bound, reading = await self._one(first, number)
         for _ in range(VARIANTS if bound is not None else 1):
-            second, kinds = mutated(rng, first)
+            second, kinds = mutated(rng, first, without=kinds_elsewhere(self.report.framework))
             try:
                 found, other = await self._one(second, number)
             except (httptools.HttpParserError, UnicodeError):

@@ -23,7 +23,25 @@ BOUNDARIES = (
 NAMES = ("amount", "to", "file", "csrf_token", "_method", "a[]", "q", "né", 'quo"ted', "")
 FILES = ("a.txt", "report.pdf", "été.png", 'a"b.txt', "c:\\x\\y.txt", "", "../up.bin")
 TYPES = (b"text/plain", b"application/octet-stream", b"image/png", b"text/html; charset=utf-8", b"application/json")
-WORDS = ("1", "1000000", "abc", "", "a b", "é", "x=y&z", "a;b", "100%", "日本", "line\r\nline", "--XB", "a+b", "%61")
+WORDS = (
+    "1",
+    "1000000",
+    "1.000",
+    "1,5",
+    "2026-03-01 12:00",
+    "abc",
+    "",
+    "a b",
+    "é",
+    "x=y&z",
+    "a;b",
+    "100%",
+    "日本",
+    "line\r\nline",
+    "--XB",
+    "a+b",
+    "%61",
+)
 SEGMENTS = ("1", "a", "ab", "a b", "é", "A", "007", "..", "a.b", "a:b", "~x", "-1", "x;y", "a+b")
 NUMBERS = ("1", "7", "007", "-1", "1_0", "٣", "1e3")
 TEMPLATES = ("x/{}", "x/{}", "x/{}/{}", "n/{#}", "p/{}/{}", "p/{}", "s/", "t", "host")
@@ -46,6 +64,8 @@ def honest(rng: Random, ways: Sequence[str], stack: str) -> Wire:
         wire.headers.append((b"cookie", b"session=ada; theme=dark"))
     if rng.random() < 0.1:
         wire.headers.append((b"x-forwarded-for", b"203.0.113.7"))
+    if rng.random() < 0.5:
+        wire.headers.append((b"accept-language", rng.choice((b"en", b"de", b"fr-FR, fr;q=0.9"))))
     if stack == "layered" and rng.random() < 0.2:
         wire.headers.append((b"x-http-method-override", rng.choice((b"DELETE", b"PUT", b"PATCH"))))
     if method != b"GET" or rng.random() < 0.1:
@@ -76,6 +96,8 @@ def _target(rng: Random, ways: Sequence[str], stack: str) -> bytes:
     while "{}" in path:
         path = path.replace("{}", quote(rng.choice(SEGMENTS), safe=":;+~"), 1)
     path = path.replace("{#}", quote(rng.choice(NUMBERS)))
+    if rng.random() < 0.1:
+        path = f"p/{rng.choice(ways)}/x/1"  # the end of it is a path as well, below another root path
     # no rule stands between a batch endpoint and the routes that it calls
     prefix = f"/{OPEN}" if stack != "batch" and rng.random() < 0.15 else ""
     query = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,11 +26,11 @@ from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.frameworks.site import life
 
 from .apps import OPEN, PURPOSE, handed, module_of
-from .wire import Wire, scope_of
+from .wire import Header, Wire, scope_of
 
 KEY = "the key of the differential tests, 32 bytes or more"
 ORIGIN = "http://localhost:8000"
-STACKS = ("plain", "layered", "batch")
+STACKS = ("plain", "layered", "outside", "batch")
 BATCH = b"/batch"
 _OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 _REWRITES = (b"x-original-url", b"x-rewrite-url")
@@ -71,8 +71,33 @@ class Overrides:
                 scope["query_string"] = rest if mark else scope["query_string"]
             if (host := given.get(b"x-forwarded-host")) is not None:
                 scope["headers"] = [(name, host if name == b"host" else value) for name, value in scope["headers"]]
-            if (prefix := given.get(b"x-forwarded-prefix", b"")).startswith(b"/"):
-                scope["root_path"] = prefix.decode("latin-1")
+            for name in (b"x-forwarded-prefix", b"x-script-name"):
+                if (prefix := given.get(name, b"")).startswith(b"/"):
+                    scope["root_path"] = prefix.decode("latin-1")
+        await self.app(scope, receive, send)
+
+
+class Changing:
+    """What sets parts of the scope by headers that no library knows, and leaves the rest as it was."""
+
+    def __init__(self, app: ASGIApp, prefix: bytes) -> None:
+        self.app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lines = scope["headers"] if scope["type"] == "http" else ()
+        given = {name.removeprefix(self._prefix): value for name, value in lines if name.startswith(self._prefix)}
+        if given:
+            scope = {**scope}
+            for name, key in ((b"path", "path"), (b"root", "root_path"), (b"method", "method")):
+                if name in given:
+                    scope[key] = given[name].decode("latin-1")
+            scope["query_string"] = given.get(b"query", scope["query_string"])
+            scope["raw_path"] = given.get(b"raw", scope["raw_path"])
+            for name, header in ((b"type", b"content-type"), (b"host", b"host")):
+                if name in given:
+                    kept = [line for line in scope["headers"] if line[0] != header]
+                    scope["headers"] = [*kept, (header, given[name])]
         await self.app(scope, receive, send)
 
 
@@ -133,8 +158,11 @@ async def _read(receive: Receive) -> tuple[bytes, Receive]:
     return bytes(body), again
 
 
-def _receiving(chunks: list[bytes]) -> Receive:
-    """Return the ``receive`` of a body in pieces, after which the client waits for its answer."""
+def _receiving(chunks: list[bytes], headers: list[Header] | None = None, trailers: Sequence[Header] = ()) -> Receive:
+    """Return the ``receive`` of a body in pieces, after which the client waits for its answer.
+
+    Trailers come with the last piece, and are added to the server's list of headers, as uvicorn with httptools does.
+    """
     left = len(chunks)
 
     async def receive() -> Message:
@@ -143,6 +171,8 @@ def _receiving(chunks: list[bytes]) -> Receive:
             await asyncio.sleep(HANGING)
             return {"type": "http.disconnect"}
         left -= 1
+        if left == 0 and headers is not None:
+            headers.extend(trailers)
         return {"type": "http.request", "body": chunks[-left - 1], "more_body": left > 0}
 
     return receive
@@ -272,6 +302,7 @@ class Echo:
         """
         scope = scope_of(wire)
         scope["headers"].append(self._token)
+        servers = scope["headers"]  # to which it adds the trailers, when they come
         redeemed: list[bytes] = []
         self.store.redeemed = redeemed
         self.store.asked = []
@@ -279,7 +310,7 @@ class Echo:
         handed.set(readings)
         with suppress(Exception):  # what an app fails with is no reading
             async with asyncio.timeout(HANGING):
-                await self.apps[wire.stack](scope, _receiving(list(wire.chunks())), _nowhere)
+                await self.apps[wire.stack](scope, _receiving(list(wire.chunks()), servers, wire.trailers), _nowhere)
         if len(redeemed) > 1:
             raise BrokenPromise("one token was redeemed for two questions")
         if wire.stack != "layered" and len(readings) > len(redeemed):  # there, a rewritten path passes by the rules
@@ -299,6 +330,14 @@ async def _nowhere(message: Message) -> None:
 
 
 def stacks(app: ASGIApp, stepup: StepUp) -> dict[str, ASGIApp]:
-    """Return the app alone, behind what rewrites requests, and behind a batch endpoint, each in the middleware."""
-    inner: dict[str, ASGIApp] = {"plain": app, "layered": Overrides(app), "batch": Batch(app)}
-    return {name: StepUpMiddleware(each, stepup=stepup, rules=rules()) for name, each in inner.items()}
+    """Return the app alone, with what rewrites requests inside the middleware and outside, and behind a batch."""
+    inner: dict[str, ASGIApp] = {
+        "plain": app,
+        "layered": Overrides(Changing(app, b"x-inside-")),
+        "outside": app,
+        "batch": Batch(app),
+    }
+    around: dict[str, ASGIApp] = {
+        name: StepUpMiddleware(each, stepup=stepup, rules=rules()) for name, each in inner.items()
+    }
+    return {**around, "outside": Changing(around["outside"], b"x-outside-")}

@@ -54,7 +54,9 @@ class Wire:
     """A request. ``stack`` and ``server`` say who reads it; two requests are compared at the same stack only.
 
     ``framing`` is ``length`` (a true ``Content-Length``), ``chunked``, ``bare`` (neither, as HTTP/2 allows) or the
-    value of a ``Content-Length`` of any kind. ``cuts`` are the places where the body is cut into messages.
+    value of a ``Content-Length`` of any kind. ``cuts`` are the places where the body is cut into messages, ``trailers``
+    the header lines that come after it. ``root_path`` is what the server says of it: as its operator has set it, or as
+    the client has where the server believes that (daphne).
     """
 
     method: bytes
@@ -63,6 +65,8 @@ class Wire:
     content: bytes | Multipart = b""
     framing: bytes = b"length"
     cuts: tuple[int, ...] = ()
+    trailers: tuple[Header, ...] = ()
+    root_path: str = ""
     server: str = "h11"
     stack: str = "plain"
 
@@ -89,7 +93,8 @@ class Wire:
     def key(self) -> tuple[Any, ...]:
         """Return everything that is sent, to be compared."""
         body = self.body
-        return (self.method, self.target, tuple(self.lines(body)), body, self.cuts, self.server)
+        rest = (self.cuts, self.trailers, self.root_path, self.server)
+        return (self.method, self.target, tuple(self.lines(body)), body, *rest)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body in the pieces in which it arrives."""
@@ -148,7 +153,7 @@ def scope_of(wire: Wire) -> Scope:
         "client": ("192.0.2.1", 40_000),
         "scheme": "http",
         "method": wire.method.decode("ascii"),
-        "root_path": "",
+        "root_path": wire.root_path,
         "path": path,
         "raw_path": raw_path,
         "query_string": query,

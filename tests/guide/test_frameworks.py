@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -127,15 +128,113 @@ async def alone(folder: Path, target: str, **environment: str) -> None:
     assert b"Traceback" not in out, out.decode()
 
 
-@pytest.mark.block("views", "urls", "asgi")
+DJANGO = """
+import asyncio
+from tests.guide.test_frameworks import lived_in_django
+asyncio.run(lived_in_django())
+"""
+PASSWORD = "a password of the tests"
+
+
+async def lived_in_django() -> None:
+    """Sign in at the admin's page, and go through the app and its forms, in a process of its own."""
+    import importlib
+
+    from tests.frameworks.site import life
+
+    app: Any = importlib.import_module("payday.asgi").application
+    async with app.stepup, life(app):
+        person = Person(app, None)
+        stranger = await person.http.post("/webhooks/orders/rotate")
+        assert stranger.status_code == 403  # CSRF comes first
+        answer = await person.http.get("/saml/okta", headers={"accept": "text/html", "sec-fetch-mode": "navigate"})
+        assert "/admin/login/" in answer.text + answer.headers.get("location", "")
+        form = {"username": "ada", "password": PASSWORD, **await _csrf(person, "/admin/login/")}
+        assert (await person.http.post("/admin/login/?next=/", data=form)).status_code == 302
+        await person.enrol_passkey()
+        csrf = await _csrf(person, "/")
+        for url, fields, purpose, details, done in (
+            ("/webhooks/orders/rotate", {}, "webhook_secret_rotation", [["Webhook", "orders"]], {"rotated": "orders"}),
+            (
+                "/domain",
+                {"domain": "a.example"},
+                "custom_domain_change",
+                [["Domain", "a.example"]],
+                {"domain": "a.example"},
+            ),
+        ):
+            asked = await person.ask("POST", url, data={**csrf, **fields})
+            assert (asked.json()["purpose"]["id"], asked.json()["details"]) == (purpose, details)
+            token = {"stepup-token": await person.prove(asked)}
+            assert (await person.http.post(url, data={**csrf, **fields}, headers=token)).json() == done
+        assert (await person.http.post("/domain", data=csrf)).status_code == 200  # the form again, with its fault
+        assert (
+            await person.act("DELETE", "/saml/okta", headers={"x-csrftoken": csrf["csrfmiddlewaretoken"]})
+        ).json() == {"deleted": "okta"}
+
+
+async def _csrf(person: Person, url: str) -> dict[str, str]:
+    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', (await person.http.get(url)).text)
+    assert found is not None
+    return {"csrfmiddlewaretoken": found[1]}
+
+
+async def ran_in(folder: Path, *command: str, **environment: str) -> str:
+    """Run Python in a folder, and return what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *command),
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(120):
+        out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+    return out.decode()
+
+
+async def django_project(folder: Path, files: dict[str, str]) -> None:
+    """Start a project as the page says, with somebody in it, and save these files in it."""
+    await ran_in(folder, "-m", "django", "startproject", "payday", ".")
+    settings = folder / "payday" / "settings.py"
+    settings.write_text(settings.read_text().replace("INSTALLED_APPS = [", 'INSTALLED_APPS = ["payday",'))
+    await ran_in(folder, "manage.py", "migrate", "-v0")
+    await ran_in(
+        *(folder, "manage.py", "createsuperuser", "--noinput", "--username", "ada", "--email", "ada@axis.example"),
+        DJANGO_SUPERUSER_PASSWORD=PASSWORD,
+    )
+    (folder / "secret.key").write_text(KEY, encoding="utf-8")
+    (folder / "payday" / "templates").mkdir()
+    for name, text in files.items():
+        path = f"templates/{name}.html" if text.startswith("<!doctype") else f"{name}.py"
+        (folder / "payday" / path).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.block("step_up", "asgi", "home", "views", "urls")
 async def test_the_django_project_asks_and_runs_after_the_proof(blocks: dict[str, str], tmp_path: Path) -> None:
-    package = tmp_path / "payday"
-    package.mkdir()
-    for name, text in blocks.items():
-        (package / f"{name}.py").write_text(text, encoding="utf-8")
-    settings = "ALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'payday.urls'\nSECRET_KEY = 's'\n"
-    (package / "settings.py").write_text(settings, encoding="utf-8")
-    await alone(tmp_path, "payday.asgi:application", DJANGO_SETTINGS_MODULE="payday.settings")
+    await django_project(tmp_path, blocks)
+    out = await ran_in(tmp_path, "-W", "error", "-c", DJANGO)
+    assert "never awaited" not in out
+
+
+@pytest.mark.block("step_up", "asgi", "home", "views", "urls")
+async def test_a_tag_by_the_method_decorator_of_django_stops_the_start(blocks: dict[str, str], tmp_path: Path) -> None:
+    decorated = """
+
+from django.utils.decorators import method_decorator
+
+@method_decorator(requires_step_up("webhook_secret_rotation"), name="dispatch")
+class Decorated(View):
+    def post(self, request):
+        raise AssertionError("ran")
+"""
+    urls = blocks["urls"].replace("[\n", "[\n    path('decorated', Decorated.as_view()),\n", 1)
+    urls = urls.replace("import Domain", "import Decorated, Domain")
+    await django_project(tmp_path, {**blocks, "views": blocks["views"] + decorated, "urls": urls})
+    starts = "from payday.asgi import application"
+    with pytest.raises(AssertionError, match=r"ConfigurationError: the route /decorated .*method_decorator"):
+        await ran_in(tmp_path, "-c", starts)
 
 
 @pytest.mark.block("sanic")

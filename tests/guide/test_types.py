@@ -27,10 +27,11 @@ local_partial_types = True
 disallow_subclassing_any = False
 disable_error_code = top-level-await, no-redef
 
-[mypy-django.*]
+[mypy-django.*,asgiref.*]
 ignore_missing_imports = True
 """
-FILES = {"views": "payday/views.py", "urls": "payday/urls.py", "asgi": "payday/asgi.py", "sanic": "page_sanic.py"}
+DJANGO = ("step_up", "asgi", "views", "urls")
+FILES = {**{name: f"payday/{name}.py" for name in DJANGO}, "sanic": "page_sanic.py"}
 NOT_OURS = (r'Argument "app" to "Mount" has incompatible type "Quart"',)  # two frameworks that type ASGI each their way
 
 

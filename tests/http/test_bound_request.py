@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepup_middleware.asgi import Scope
-from stepup_middleware.core.binding import Reached
+from stepup_middleware.core.binding import BoundRequest, Reached
 from stepup_middleware.core.multipart import REPLACED
 from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.request.bound import (
@@ -19,6 +19,8 @@ from stepup_middleware.request.bound import (
     METHOD_OVERRIDES,
     READ_BY,
     Unbindable,
+    bound_request,
+    wire_of,
 )
 from tests.binding import bound_request_of
 from tests.core.test_multipart import NEAR_MISSES, B, body_of, field
@@ -153,12 +155,17 @@ def test_a_server_that_gives_no_raw_path_is_served_by_the_path_as_browsers_write
     ("inside", "reached"),
     [
         ({}, None),
-        ({"root_path": "/a"}, None),  # as Starlette mounts
-        ({"root_path": "/a", "path": "/b"}, None),  # as others mount
-        ({"method": "DELETE"}, Reached("DELETE", "/a/b", "")),
-        ({"path": "/a/c"}, Reached("POST", "/a/c", "")),
-        ({"path": "/b"}, Reached("POST", "/b", "")),
-        ({"query_string": b"x=1"}, Reached("POST", "/a/b", "x=1")),
+        ({"root_path": "/a"}, Reached(root_path="/a")),  # as Starlette mounts
+        ({"root_path": "/a", "path": "/b"}, Reached(root_path="/a", path="/b")),  # as others mount
+        ({"method": "DELETE"}, Reached(method="DELETE")),
+        ({"path": "/a/c"}, Reached(path="/a/c")),
+        ({"raw_path": b"/a%2Fb"}, Reached(raw_path="/a%2Fb")),
+        ({"raw_path": None}, Reached(raw_path="")),
+        ({"query_string": b"x=1"}, Reached(query="x=1")),
+        ({"headers": HEADERS[1:]}, Reached(authority=())),
+        ({"headers": HEADERS[:1]}, Reached(fields=())),
+        ({"headers": [*HEADERS, (b"x-other", b"1")]}, None),
+        ({"headers": tuple(map(list, HEADERS))}, None),
     ],
     ids=str,
 )
@@ -166,6 +173,86 @@ def test_where_an_endpoint_was_reached_is_bound_where_the_app_changed_it(
     inside: dict[str, Any], reached: Reached | None
 ) -> None:
     assert bound_request_of(scope(), b"", reached_in=scope(**inside)).reached == reached
+
+
+PATHS = ("/a/b", "/a%2Fb", "/b", "/\u00e9", "")
+places = st.fixed_dictionaries(
+    {
+        "method": st.sampled_from(["POST", "DELETE"]),
+        "root_path": st.sampled_from(["", "/a", "/a/b"]),
+        "path": st.sampled_from(PATHS),
+        "raw_path": st.sampled_from([None, b"", b"/a/b", b"/a%2Fb", b"/b?x=1", b"/%C3%A9"]),
+        "query_string": st.sampled_from([b"", b"x=1"]),
+        "headers": st.lists(
+            st.sampled_from([*HEADERS, (b"host", b"b"), (b"accept-language", b"de"), (b"x-other", b"1")]), max_size=3
+        ),
+    }
+)
+
+
+def found_at(place: Scope) -> object:
+    """Return all by which what runs behind a gate can tell where it is, and how to read what came."""
+    scope, raw = dict(place), place.get("raw_path") or b""
+    lines = [line for line in scope.pop("headers") if line[0] != b"x-other"]
+    hosts = [value for name, value in lines if name == b"host"]
+    return {**scope, "raw_path": raw}, hosts, [line for line in lines if line[0] != b"host"]
+
+
+# B05 B10
+@given(places, places, st.data())
+def test_what_is_bound_alike_is_found_alike_at_the_gate_whoever_changed_what(
+    came: Scope, here: Scope, data: st.DataObject
+) -> None:
+    """The one property that matters: nothing that a gate finds can differ under one digest."""
+    other_came, other_here = dict(came), dict(here)
+    for name in data.draw(st.sets(st.sampled_from(sorted(came)), max_size=2)):
+        data.draw(st.sampled_from([other_came, other_here]))[name] = data.draw(places)[name]
+    form = body_of([field()])
+    one = bound_request_of(scope(**came), form, reached_in=scope(**here))
+    other = bound_request_of(scope(**other_came), form, reached_in=scope(**other_here))
+    if one.digest() == other.digest():
+        assert found_at(here) == found_at(other_here)
+
+
+# B13
+def test_language_time_zone_and_the_cookie_that_has_the_language_are_bound() -> None:
+    def bound(cookie: bytes, reading: tuple[tuple[str, str], ...] = ()) -> BoundRequest:
+        lines = [*HEADERS, (b"cookie", b"session=ada; " + cookie)]
+        came = scope(headers=lines)
+        return bound_request(wire_of(came), came, None, cookies=(b"django_language",), reading=reading)
+
+    german = bound(b"django_language=de; theme=dark")
+    assert german.fields[-1] == ("cookie", "django_language=de")
+    assert bound(b"theme=light;  django_language=de ") == german
+    others = [
+        b"django_language=fr",
+        b"django_language=de; django_language=fr",
+        b"xdjango_language=de",
+        b"django_language",
+    ]
+    assert len({german.digest(), *(bound(each).digest() for each in others)}) == 5
+    assert bound(b"a=b").digest() == bound(b"session=bob").digest()
+    assert bound(b"", (("time zone", "UTC"),)).digest() != bound(b"", (("time zone", "Asia/Tokyo"),)).digest()
+
+
+# B02
+@pytest.mark.parametrize("name", ["content-language", "content-disposition", "content-range", "content_range"])
+def test_every_header_that_says_something_of_the_body_is_bound(name: str) -> None:
+    lines = [*HEADERS, (name.encode(), b"x")]
+    assert bound_request_of(scope(headers=lines), b"").fields[-1] == (name, "x")
+
+
+# B11
+def test_what_came_stays_as_it_came_whatever_the_server_or_the_app_do_with_the_headers() -> None:
+    of_the_server = list(HEADERS)
+    came = scope(headers=of_the_server)
+    wire = wire_of(came)
+    of_the_server.append((b"accept-language", b"de"))
+    assert came["headers"] == list(HEADERS)
+    came["headers"].append((b"accept-language", b"fr"))
+    assert wire.headers == tuple(HEADERS)
+    request = bound_request(wire, came, None)
+    assert request.reached == Reached(fields=(*request.fields, ("accept-language", "fr")))
 
 
 # B07

@@ -31,6 +31,7 @@ from stepup_middleware import (
     requires_step_up,
 )
 from stepup_middleware.asgi import Message
+from stepup_middleware.core.binding import Reached
 from tests.support import Browser, House, code_of, house_in, scope_of
 
 PURPOSE = "webhook_secret_rotation"
@@ -321,7 +322,7 @@ async def test_a_batch_that_calls_the_app_runs_one_of_its_parts(tmp_path: Path) 
         asked = json.loads((await ada.post("/batch", json=body)).json()[0][1])
         record = (await ada.house.events(EventName.CHALLENGE_REQUESTED))[0]
         assert record.request is not None
-        assert record.request.reached == ("DELETE", "/users/1", "")
+        assert record.request.reached == Reached(method="DELETE", path="/users/1", raw_path="")
         answer = await ada.post("/batch", token=await ada.prove(asked, "passkey"), json=body)
         assert [status for status, _ in answer.json()] == [204, 409, 409]
         assert runs == {"1": 1}

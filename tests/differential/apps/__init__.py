@@ -38,6 +38,19 @@ BOUND = frozenset(
         "x-forwarded-prefix",
         "x-original-url",
         "x-rewrite-url",
+        "x-script-name",
+        "x-forwarded-port",
+        "accept-language",
+        "content-language",
+        "content-disposition",
+        "content-range",
+        "content-location",
+        "content-transfer-encoding",
+        "hx-prompt",
+        "hx-trigger",
+        "hx-trigger-name",
+        "hx-target",
+        "hx-source",
     }
 )
 

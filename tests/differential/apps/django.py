@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import django
+from django import forms
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpResponse
 from django.urls import clear_url_caches, path
+from django.utils import timezone
 
 from stepup_middleware.asgi import ASGIApp
 
@@ -41,6 +44,35 @@ def _fields(request: Any) -> list[Any]:
     return [list(request.POST.lists()), files, request.encoding]
 
 
+class Localized(forms.Form):  # type: ignore[misc]  # Django has no types
+    """Fields that Django reads by the language and the time zone of the request."""
+
+    amount = forms.DecimalField(localize=True)
+    at = forms.DateTimeField(localize=True)
+
+
+def localized(request: Any) -> dict[str, Any]:
+    """Read the fields of a form by language and time zone."""
+    values = [value for _, each in request.POST.lists() for value in each]
+    data = {"amount": next(iter(values), ""), "at": next(iter(reversed(values)), "")}
+    form = Localized(data)
+    form.is_valid()
+    return {"form": attempt_now(lambda: sorted((name, str(value)) for name, value in form.cleaned_data.items()))}
+
+
+def time_zone_by_cookie(get_response: Any) -> Any:
+    """Activate the time zone that the browser names, as Django's documentation has it."""
+
+    def middleware(request: Any) -> Any:
+        name = request.COOKIES.get("tz")
+        if not name:
+            return get_response(request)
+        with timezone.override(ZoneInfo(name)):
+            return get_response(request)
+
+    return middleware
+
+
 def body_first(request: Any) -> dict[str, Any]:
     """Read the bytes, and then whatever they can be read as."""
     raw = attempt_now(lambda: request.body)
@@ -61,7 +93,7 @@ def streamed(request: Any) -> dict[str, Any]:
     return {"raw": attempt_now(request.read)}
 
 
-READINGS: dict[str, Reading] = {"body": body_first, "form": form_first, "stream": streamed}
+READINGS: dict[str, Reading] = {"body": body_first, "form": form_first, "stream": streamed, "localized": localized}
 WAYS = tuple(READINGS)
 
 
@@ -96,8 +128,10 @@ def build() -> ASGIApp:
             patterns.append(path(f"{OPEN}/{route}", _view(f"{OPEN}/{route}", reading)))
     urls.urlpatterns = patterns  # type: ignore[attr-defined]
     if not settings.configured:
-        settings.configure(ALLOWED_HOSTS=["*"], MIDDLEWARE=[], SECRET_KEY="s", LOGGING_CONFIG=None, APPEND_SLASH=False)
+        settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="s", LOGGING_CONFIG=None, APPEND_SLASH=False)
         django.setup()
+    settings.MIDDLEWARE = ["django.middleware.locale.LocaleMiddleware", f"{__name__}.time_zone_by_cookie"]
+    settings.USE_THOUSAND_SEPARATOR = True
     settings.ROOT_URLCONF = urls
     settings.USE_X_FORWARDED_HOST = True
     clear_url_caches()

@@ -12,10 +12,22 @@ from random import Random
 
 from tests.differential.wire import Wire
 
-from . import bodies, forms, headers, targets
-from .kinds import KINDS, Kind, form_of
+from . import bodies, forms, headers, readings, targets
+from .kinds import KINDS, Kind, form_of, kinds_elsewhere
 
-__all__ = ["KINDS", "MAY", "NEVER", "Kind", "bodies", "forms", "headers", "mutated", "targets"]
+__all__ = [
+    "KINDS",
+    "MAY",
+    "NEVER",
+    "Kind",
+    "bodies",
+    "forms",
+    "headers",
+    "kinds_elsewhere",
+    "mutated",
+    "readings",
+    "targets",
+]
 
 MAY = tuple(kind for kind in KINDS.values() if kind.may_collide)
 NEVER = tuple(kind for kind in KINDS.values() if not kind.may_collide)

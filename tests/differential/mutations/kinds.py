@@ -13,11 +13,17 @@ Change = Callable[[Random, Wire], bool]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of mutation. ``change`` changes a request and says whether it could."""
+    """A kind of mutation. ``change`` changes a request and says whether it could.
+
+    ``framework`` is the one in which the kind says something (empty: in each), ``sockets`` False for what the servers
+    of this suite do not take from a client.
+    """
 
     name: str
     may_collide: bool
     change: Change
+    framework: str = ""
+    sockets: bool = True
 
 
 KINDS: dict[str, Kind] = {}
@@ -28,14 +34,16 @@ def may(name: str) -> Callable[[Change], Change]:
     return _registering(name, may_collide=True)
 
 
-def never(name: str) -> Callable[[Change], Change]:
+def never(name: str, *, framework: str = "", sockets: bool = True) -> Callable[[Change], Change]:
     """Register a kind that makes another request."""
-    return _registering(name, may_collide=False)
+    return _registering(name, may_collide=False, framework=framework, sockets=sockets)
 
 
-def _registering(name: str, *, may_collide: bool) -> Callable[[Change], Change]:
+def _registering(
+    name: str, *, may_collide: bool, framework: str = "", sockets: bool = True
+) -> Callable[[Change], Change]:
     def register(change: Change) -> Change:
-        KINDS[name] = Kind(name, may_collide, change)
+        KINDS[name] = Kind(name, may_collide, change, framework, sockets)
         return change
 
     return register
@@ -68,3 +76,8 @@ def double(wire: Wire, name: bytes, value: bytes, *, before: bool) -> None:
     """Add a line of a header, before its first one or after it."""
     at = next((n for n, line in enumerate(wire.headers) if line[0].lower() == name), len(wire.headers))
     wire.headers.insert(at if before else at + 1, (name, value))
+
+
+def kinds_elsewhere(framework: str) -> frozenset[str]:
+    """Return the kinds that say nothing in a framework."""
+    return frozenset(kind.name for kind in KINDS.values() if kind.framework not in ("", framework))

@@ -254,8 +254,7 @@ async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] 
                 "that nobody knows by which path: add a parameter such as request: Request. It does not run"
             )
     keep_path_parameters(scope, values, named)
-    gate = _gate(values, scope)
-    _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, values)
+    _through(await admit(guarded, tag, scope=scope, gate=_gate(values, scope)), guarded, scope, values)
     return guarded
 
 

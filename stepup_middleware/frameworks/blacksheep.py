@@ -9,8 +9,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from blacksheep import Request, WebSocket
+from blacksheep.server.routing import HeadersFilter
 
 from stepup_middleware.asgi import Scope
+from stepup_middleware.request.context import Tag
 
 from .base import Below, FoundRoute, Framework, RequestLine, tag_of
 from .entries import Entry
@@ -60,9 +62,22 @@ class BlackSheepFramework(Framework):
             prepare = (
                 None if tag is None or _is_handed_a_request(handler) else functools.partial(_hand, app, route, methods)
             )
-            yield FoundRoute(prefix + pattern, methods, name, tag, endpoint=handler, prepare=prepare)
+            fault = "" if tag is None else _found_by_what_is_not_bound(route, tag)
+            yield FoundRoute(prefix + pattern, methods, name, tag, endpoint=handler, fault=fault, prepare=prepare)
         for mount in app.mount_registry.mounted_apps:
             yield from below(mount.handler, prefix + mount.pattern.decode().rstrip("*").rstrip("/"))
+
+
+def _found_by_what_is_not_bound(route: Any, tag: Tag) -> str:
+    """Return what is wrong with a tag on a route that its router finds by headers."""
+    filters = [each for each in getattr(route, "filters", None) or () if isinstance(each, HeadersFilter)]
+    names = {bytes(name).lower() for each in filters for name, _ in each.required_headers}
+    if not names.difference(tag.bind_headers):
+        return ""
+    listed = ", ".join(sorted(f'"{name.decode("latin-1")}"' for name in names))
+    return (
+        f"is found by headers, which are not bound, so that a proof would serve others: write bind_headers=[{listed}]"
+    )
 
 
 def _is_handed_a_request(handler: Callable[..., Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -360,3 +361,32 @@ async def test_details_under_a_rule_are_followed_by_those_of_the_endpoint(tmp_pa
         assert asked.json()["details"] == [["Id", "'outer'"]]
         answer = await ada.http.post("/in/outer/x/inner", headers={"stepup-token": await ada.prove(asked)})
         assert answer.status_code == 409
+
+
+# B04
+async def test_a_route_that_blacksheep_finds_by_a_header_has_it_bound(tmp_path: Path) -> None:
+    def app_of(*headers: str) -> Any:
+        app = blacksheep.Application(
+            router=blacksheep.Router(
+                headers={"X-Area": "one"}, sub_routers=[other := blacksheep.Router(headers={"X-Area": "two"})]
+            )
+        )
+
+        @app.router.post("/x")
+        @requires_step_up(PURPOSE, bind_headers=headers)
+        async def one(request: blacksheep.Request) -> str:
+            return "one"
+
+        @other.post("/x")
+        @requires_step_up(PURPOSE, bind_headers=headers)
+        async def two(request: blacksheep.Request) -> str:
+            return "two"
+
+        return app
+
+    with pytest.raises(ConfigurationError, match=re.escape('write bind_headers=["x-area"]')):
+        StepUpMiddleware(app_of("X-Other"), stepup=Site(str(tmp_path / "stepup.db"), frameworks=()).stepup)
+    async with ada_before(tmp_path, app_of("X-Area", "X-Other")) as ada:
+        area = {"x-area": "one"}
+        assert (await presented(ada, area, area, "/x")).text == "one"
+        assert (await presented(ada, area, {"x-area": "two"}, "/x")).status_code == 401

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ from stepup_middleware import (
     requires_step_up,
 )
 from stepup_middleware.cli import main
-from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.core.audit import AuditFilter
+from stepup_middleware.core.events import EventName
+from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
 from stepup_middleware.testing import FixedClock, totp_code
 
 OLD, NEW = secrets.token_urlsafe(48), secrets.token_urlsafe(48)
@@ -119,3 +123,23 @@ def test_the_command_line_reencrypts_the_secrets_of_an_app(
 
     clock.advance(60)
     assert asyncio.run(accepted()) == 200
+
+
+# A27
+async def test_a_row_under_a_key_that_was_never_ours_stops_no_start_and_is_an_alarm(tmp_path: Path) -> None:
+    database, clock = tmp_path / "stepup.db", FixedClock(START)
+    secret = await enrolled(app_with([OLD], database, clock), clock)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        copied = "INSERT INTO factors SELECT 'forged', workspace, subject, kind, name, created_at, last_used_at, NULL, "
+        rest = "public_key, algorithm, sign_count, backup_eligible, backed_up, transports, aaguid, user_handle, "
+        connection.execute(f"{copied}{rest}encrypted_secret, x'{b'abcd'.hex()}{bytes(32).hex()}' FROM factors")
+    clock.advance(60)
+    app = app_with([OLD], database, clock)
+    async with app.stepup:
+        assert (await proved(app, secret, clock)).status_code == 200
+    async with SQLiteLog(database) as log:
+        found = await log.audit_after(None, AuditFilter(event=EventName.DATABASE_ALTERED), after=0, limit=9)
+    assert sorted(record.reason for record in found) == ["factors", "mac_key"]
+    assert found[0].data["mac_key"] == b"abcd".hex()
+    with pytest.raises(ConfigurationError, match="secret_key lacks a key"):  # and another key for ours stops it as ever
+        await app_with([NEW], database, clock).stepup.start()

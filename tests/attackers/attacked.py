@@ -31,6 +31,7 @@ from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
 from stepup_middleware.testing.contract.values import MACS, ORIGIN
 from tests.evidence.generator import Generator, make_keys
 
+from . import grants
 from .alterations import ORDER, Alteration, Tables, every
 
 PATIENT = timedelta(seconds=30)
@@ -233,28 +234,27 @@ async def honest(database: Attacked, seed: int = 5) -> Base:
     return Base(tables=tables, earlier=earlier, kept=kept, now=now)
 
 
-# of a record that has its leaf: serial numbers, why it was refused one before, and what other columns are counted by
 DECIDES_NOTHING = ("seq", "refused", "high")
 
 
 def granted(alteration: Alteration, base: Base, *, with_key: bool) -> str | None:
-    """Return why the guide grants an alteration, None where it must be found."""
+    """Return the sentence of the guide that grants an alteration, None where it must be found."""
     table, _, rest = alteration.what.partition(".")
     column = rest.partition(" ")[0]
     if alteration.kind == "one column" and table == "audit" and column in DECIDES_NOTHING:
-        return "decides nothing: no body and no order of the log says it"
+        return grants.NUMBERS
     if alteration.kind == "one column" and not with_key and (table, column) in (("audit", "mac"), ("trees", "mac")):
-        return "a MAC, which who has no secret key cannot judge, and which decides nothing once there is a leaf"
+        return grants.MACS_UNJUDGED
     if alteration.kind == "one column" and (table, column) == ("leaves", "record_id"):
         kept = {record["id"] for record in base.tables["audit"]}
         (now,) = [leaf for leaf in alteration.tables["leaves"] if leaf not in base.tables["leaves"]]
         was = next(leaf for leaf in base.tables["leaves"] if leaf["idx"] == now["idx"])
         if was["record_id"] not in kept and now["record_id"] not in kept:
-            return "the id of a record that was purged: nothing has it any more"
+            return grants.PURGED_ID
     if alteration.kind == "neighbours in time exchanged":
-        return "serial numbers of records that were written within ten seconds: the order is that of the leaves"
-    if alteration.what.startswith("checkpoints"):
-        return "a copy of a checkpoint, which a later one covers"
+        return grants.NEAR
+    if alteration.what.startswith("checkpoints") and alteration.kind != "all removed":
+        return grants.COPIES
     return None
 
 
@@ -265,6 +265,7 @@ class Tally:
     tried: int = 0
     found: int = 0
     granted: int = 0
+    harmless: int = 0  # nothing that the app says or does is another for it
     undetected: list[str] = field(default_factory=list)
 
 
@@ -291,12 +292,25 @@ async def attack(database: Attacked, base: Base, *, every_nth: int = 1, first: i
     return tallies
 
 
+def total(tallies: Mapping[str, Tally]) -> Tally:
+    """Return the sum of all kinds."""
+    return Tally(
+        tried=sum(tally.tried for tally in tallies.values()),
+        found=sum(tally.found for tally in tallies.values()),
+        granted=sum(tally.granted for tally in tallies.values()),
+        harmless=sum(tally.harmless for tally in tallies.values()),
+        undetected=[what for tally in tallies.values() for what in tally.undetected],
+    )
+
+
 def table_of(tallies: Mapping[str, Tally]) -> str:
     """Return the table of a run."""
-    lines = [("what was done to the tables", "tried", "found", "granted", "undetected")]
-    lines += [
-        (kind, str(tally.tried), str(tally.found), str(tally.granted), str(len(tally.undetected)))
-        for kind, tally in sorted(tallies.items())
+    lines: list[tuple[str, ...]] = [
+        ("what was done to the tables", "tried", "found", "harmless", "granted", "undetected")
     ]
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    lines += [
+        (kind, *map(str, (tally.tried, tally.found, tally.harmless, tally.granted, len(tally.undetected))))
+        for kind, tally in [*sorted(tallies.items()), ("all", total(tallies))]
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(6)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Self
 
@@ -257,15 +258,17 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
 
     async def list_factors(self, workspace_id: str, subject_id: str) -> tuple[Factor, ...]:
         rows = await self._state.fetch_all("list_factors", workspace_id, subject_id)
-        return tuple(factor_of(row) for row in rows if self._counts(row))
+        found = [self._factor(row) for row in rows]
+        return tuple(factor for factor in found if factor is not None)
 
-    def _counts(self, row: Row) -> bool:
-        """Tell whether a factor is as this installation wrote it, and tell of one that is not."""
-        macs, factor = self._engine.macs, listed_factor(row)
-        if macs is None or factor_counts(macs, factor):
-            return True
-        self._engine.met([tampered_factor(factor)])
-        return False
+    def _factor(self, row: Row) -> Factor | None:
+        """Return the factor of a row as this installation wrote it, None for another, of which it tells."""
+        macs, listed = self._engine.macs, listed_factor(row)
+        with suppress(TypeError, ValueError, OverflowError):  # a column that no MAC covers may hold anything
+            if macs is None or factor_counts(macs, listed):
+                return factor_of(row)
+        self._engine.met([tampered_factor(listed)])
+        return None
 
     async def check_mac_keys(self) -> MissingKeys:
         return await self._write(keys.check)

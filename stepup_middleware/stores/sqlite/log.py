@@ -20,7 +20,8 @@ class Log:
     """Writes the records of a transaction with one statement.
 
     Counts by itself between transactions. A caller that sees that another process wrote, or that a transaction was
-    rolled back, calls ``forget``; a number that is taken all the same is refused by the table.
+    rolled back, calls ``forget``. A number that is taken all the same was taken by somebody who does not count the
+    batches as every process of the app does: what is remembered is forgotten, and ``intruder`` names their record.
     """
 
     def __init__(self, connection: sqlite3.Connection, sql: Mapping[str, str]) -> None:
@@ -28,6 +29,7 @@ class Log:
         self._sql = sql
         self._known = False
         self._high = self._back = self._last_seq = 0
+        self.intruder: int | None = None  # the serial number that was found taken
 
     def forget(self) -> None:
         """Drop what is remembered of the log."""
@@ -39,10 +41,21 @@ class Log:
 
     def write(self, records: Sequence[NewRecord]) -> list[Written]:
         """Insert records. Returns their serial numbers, in their order."""
+        try:
+            return self._insert(records)
+        except sqlite3.IntegrityError as error:
+            if not self._known or "audit.seq" not in str(error):
+                raise
+            self.intruder = self._last_seq - len(records) + 1
+            self._learn()
+            return self._insert(records)
+
+    def _insert(self, records: Sequence[NewRecord]) -> list[Written]:
         if not self._known:
             self._learn()
         rows: list[Row] = []
         written: list[Written] = []
+        deliveries: list[Row] = []
         for sealed, at, workspace, subject, event, outcome, purpose, prompt, factor, token, make, topics in records:
             if at >= self._high:
                 self._high = at
@@ -53,8 +66,9 @@ class Log:
             written.append((seq, make))
             index = (workspace, subject, event, outcome, purpose, prompt, factor, token, at, self._high)
             rows.append((seq, sealed.id, sealed.entry, sealed.mac, *index, sealed.body))
-            for topic in topics:
-                self._connection.execute(self._sql["add_delivery"], (seq, topic, at, at + _LEASE))
+            deliveries += [(seq, topic, at, at + _LEASE) for topic in topics]
         for text, parameters in chunked(self._sql["append"], rows):
             self._connection.execute(text, parameters)
+        for row in deliveries:
+            self._connection.execute(self._sql["add_delivery"], row)
         return written

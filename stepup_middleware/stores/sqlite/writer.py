@@ -16,6 +16,7 @@ from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.deadlines import Deadlines, expire
+from stepup_middleware.stores.sealing import Tampered
 from stepup_middleware.stores.sql.operations import Operation, by_verb
 from stepup_middleware.stores.subscribers import Subscribers, Written
 
@@ -234,6 +235,9 @@ class Writer:
                 if not _spares_connection(error):
                     self._drop()  # a fault of the connection must not fail the next batch
                 raise
+        if database.log.intruder is not None:
+            self._subscribers.met([Tampered("audit", str(database.log.intruder), "", "")])
+            database.log.intruder = None
         if written:
             self._subscribers.publish(written)
         return answers

@@ -8,7 +8,10 @@ INSERT INTO audit (
 -- name: log_ends
 -- The last serial number, the latest time, and how far a time ever lay before it.
 SELECT
-    coalesce((SELECT s.seq FROM sqlite_sequence AS s WHERE s.name = 'audit'), 0),
+    max(
+        coalesce((SELECT s.seq FROM sqlite_sequence AS s WHERE s.name = 'audit'), 0),
+        coalesce((SELECT max(l.seq) FROM audit AS l), 0)
+    ),
     coalesce((SELECT a.high FROM audit AS a ORDER BY a.seq DESC LIMIT 1), 0),
     (SELECT m.back FROM meta AS m);
 

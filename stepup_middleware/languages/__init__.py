@@ -2,12 +2,13 @@
 
 A text is written in English where it is used and looked up by it: ``marked("...")`` in Python, ``_("...")`` and
 ``{% trans %}`` in a template, ``_("...")`` in a script. ``python -m tests.languages`` gathers them in ``stepup.pot``
-and says what a catalogue lacks; what is missing is shown in English. Catalogues are ``.po`` files, read once and
-compiled in memory, so that nothing compiled can be older than its source.
+and says what a catalogue lacks; what is missing is shown in English. Catalogues are ``.po`` files, read when somebody
+first wants the language and compiled in memory, so that nothing compiled can be older than its source.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gettext
 import re
 from collections.abc import Collection, Mapping
@@ -89,34 +90,61 @@ class Texts:
 class Languages:
     """The catalogues of a folder of ``.po`` files, and what an app adds to them or says otherwise.
 
-    ``added`` maps tags to texts by their English: ``{"de": {"Cancel": "Zurück"}, "sv": {...}}``.
+    ``added`` maps tags to texts by their English: ``{"de": {"Cancel": "Zurück"}, "sv": {...}}``. What a catalogue lacks
+    is looked for in ``beneath``.
     """
 
-    def __init__(self, folder: Path, added: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        added: Mapping[str, Mapping[str, str]] | None = None,
+        beneath: Languages | None = None,
+    ) -> None:
         self._folder = folder
+        self._beneath = beneath
         self._added = {_tag(tag): dict(texts) for tag, texts in (added or {}).items()}
         shipped = {_tag(entry.name.removesuffix(".po")) for entry in folder.iterdir() if entry.name.endswith(".po")}
         self.tags: tuple[str, ...] = tuple(sorted({SOURCE, *shipped, *self._added}))
         self._by_folded = {tag.casefold(): tag for tag in self.tags}
         self._texts: dict[str, Texts] = {}
+        self._said_by_scripts: dict[str, dict[str, str]] = {}
 
     def texts(self, tag: str) -> Texts:
-        """Return the texts of a language that ``tags`` has; English for any other."""
+        """Return the texts of a language that ``tags`` has; English for any other.
+
+        The first use of a language reads its catalogue from the disk (about 10 ms): ``ready`` does it beside the loop.
+        """
         tag = self._by_folded.get(tag.casefold(), SOURCE)
         found = self._texts.get(tag)
         if found is None:
-            catalogue = _catalogue(str(self._folder.joinpath(tag.replace("-", "_") + ".po")), tag)
-            if tag in self._added:
-                own = _compiled(tag, self._added[tag])
-                own.add_fallback(catalogue)
-                catalogue = own
-            found = self._texts[tag] = Texts(tag, catalogue)
+            found = Texts(tag, self._translations(tag))
+            self._said_by_scripts[tag] = self._for_scripts(found)
+            self._texts[tag] = found
         return found
 
-    def load(self) -> None:
-        """Read every catalogue, so that no request waits for the disk."""
-        for tag in self.tags:
-            self.texts(tag)
+    async def ready(self, tag: str) -> Texts:
+        """Return the texts of a language as ``texts`` does; no request waits for another's catalogue."""
+        if (found := self._texts.get(tag)) is not None:
+            return found
+        return await asyncio.to_thread(self.texts, tag)
+
+    def said_by_scripts(self, texts: Texts) -> Mapping[str, str]:
+        """Return what the scripts say in a language, by the English text; only what differs from it."""
+        self.texts(texts.tag)
+        return self._said_by_scripts[texts.tag]
+
+    def _translations(self, tag: str) -> gettext.NullTranslations:
+        catalogue = _catalogue(str(self._folder.joinpath(tag.replace("-", "_") + ".po")), tag)
+        layers = [catalogue] if self._beneath is None else [catalogue, self._beneath._translations(tag)]
+        if tag in self._added:
+            layers.insert(0, _compiled(tag, self._added[tag]))
+        return layers[0] if len(layers) == 1 else _Layers(layers)
+
+    def _for_scripts(self, texts: Texts) -> dict[str, str]:
+        if texts.tag == SOURCE and SOURCE not in self._added:
+            return {}
+        ours = (text for text, places in template_texts(self._folder).items() if _of_scripts(places))
+        return {text: said for text in ours if (said := texts(text)) != text}
 
     def find(self, wanted: str) -> str | None:
         """Return the tag that serves a wanted one, or None (RFC 4647 §3.4, *lookup*).
@@ -159,19 +187,19 @@ def library_languages(added: Mapping[str, Mapping[str, str]] | None = None) -> L
 
 
 @cache
-def library_texts() -> dict[str, tuple[str, ...]]:
-    """Return every text of the library in English, and the files that have it."""
+def template_texts(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return every text of a folder of catalogues in English, by its template, and the files that have it."""
     return {
         message.id if isinstance(message.id, str) else message.id[0]: tuple(path for path, _ in message.locations)
-        for message in _read(_folder().joinpath("stepup.pot"), SOURCE)
+        for template in folder.glob("*.pot")
+        for message in _read(template, SOURCE)
         if message.id
     }
 
 
-def script_texts(texts: Texts) -> dict[str, str]:
-    """Return what the scripts say, by the English text; only what differs from it."""
-    ours = [text for text, places in library_texts().items() if any(place.startswith("static/") for place in places)]
-    return {text: texts(text) for text in ours if texts(text) != text}
+def library_texts() -> dict[str, tuple[str, ...]]:
+    """Return every text of the library in English, and the files that have it."""
+    return template_texts(_folder())
 
 
 def check_added(added: object, further: Collection[str]) -> None:
@@ -214,6 +242,25 @@ def _tag(name: object) -> str:
         return str(Locale.parse(name.replace("_", "-"), sep="-", resolve_likely_subtags=False)).replace("_", "-")
     except (UnknownLocaleError, ValueError):
         raise ConfigurationError(f"the language {name!r} is not known: write one as in HTML, such as pt-BR") from None
+
+
+class _Layers(gettext.NullTranslations):
+    """Several catalogues, each asked for what those before it lack."""
+
+    def __init__(self, layers: list[gettext.NullTranslations]) -> None:
+        super().__init__()
+        self._layers = layers
+
+    def gettext(self, message: str) -> str:
+        return next((said for each in self._layers if (said := each.gettext(message)) != message), message)
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        english = msgid1 if n == 1 else msgid2
+        return next((said for each in self._layers if (said := each.ngettext(msgid1, msgid2, n)) != english), english)
+
+
+def _of_scripts(places: tuple[str, ...]) -> bool:
+    return any(place.endswith(".js") for place in places)
 
 
 def _folder() -> Path:

@@ -102,7 +102,13 @@ class Identification:
         self._warned = False
 
     async def identify_request(self, scope: Scope) -> Requester | Refusal:
-        """Return the requester of a request, or why there is none."""
+        """Return the requester of a request, or why there is none; what is said to them next is in memory then."""
+        found = await self._identified(scope)
+        locale = found.locale if isinstance(found, Requester) else self.locale_of(scope)
+        await self._languages.ready(locale)
+        return found
+
+    async def _identified(self, scope: Scope) -> Requester | Refusal:
         try:
             subject: object = await self._identify(scope)
         except Exception as error:

@@ -19,6 +19,7 @@ from stepup_middleware.core.providers import provider_of
 from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.core.visible import visible, visible_lines
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.languages import SOURCE
 from stepup_middleware.roots import quote_path
 
 if TYPE_CHECKING:
@@ -83,13 +84,15 @@ def _environment(folder: str | None) -> Environment:
 
 
 def prepare(stepup: StepUp) -> None:
-    """Load jinja2, compile the templates and read assets and catalogues, so that no request waits for the disk.
+    """Load jinja2, compile the templates and read the assets, so that no request waits for the disk.
+
+    A language's catalogue is read with its first request, beside the loop; English is ready.
 
     Raises ``ConfigurationError`` for a template of the app's that is none of ours, or that cannot be read.
     """
     _environment(stepup._templates)
     by_hashed_name()
-    stepup.languages.load()
+    stepup.languages.texts(SOURCE)
 
 
 def render(template: str, stepup: StepUp, base: str, texts: Texts, **context: Any) -> str:
@@ -109,9 +112,14 @@ def render(template: str, stepup: StepUp, base: str, texts: Texts, **context: An
     )
 
 
+def locale_of(scope: MutableMapping[str, Any], stepup: StepUp) -> str:
+    """Return the language of a request, as a tag that a catalogue has."""
+    return stepup._parts.identification.locale_of(scope)
+
+
 def texts_of(scope: MutableMapping[str, Any], stepup: StepUp) -> Texts:
     """Return the texts of the language of a request."""
-    return stepup.languages.texts(stepup._parts.identification.locale_of(scope))
+    return stepup.languages.texts(locale_of(scope, stepup))
 
 
 def prompt_url(base: str, prompt: Prompt) -> str:

@@ -34,7 +34,7 @@ async def show_prompt(call: Call) -> Response:
     kinds = tuple(kind for kind in prompt.factor_kinds if kind in usable)
     if purpose is None or not kinds:
         return call.refuse(insufficient_for(purpose, prompt))
-    texts = call.stepup.languages.texts(prompt.locale)
+    texts = await call.stepup.languages.ready(prompt.locale)
     view = prompt_view(prompt, purpose, call.base, texts, kinds=kinds)
     if call.request.headers.get("hx-request") is not None:
         response = call.html_response(render("modal.html", call.stepup, call.base, texts, prompt=view))
@@ -96,7 +96,7 @@ async def totp_finish(call: Call) -> Response:
         return await _ask_again(call, issued, original)
     asked = issued.prompt.request
     repetition = NO_FORM if asked.method == "GET" else handed_on(original, asked)
-    texts = call.stepup.languages.texts(issued.prompt.locale)
+    texts = await call.stepup.languages.ready(issued.prompt.locale)
     repeat = repeat_view(asked, repetition, texts, root_path=root_of(call.request.scope))
     purpose = call.stepup._parts.ceremonies.purpose_of(issued.prompt)
     assert purpose is not None  # noqa: S101 - a token was just issued for it

@@ -13,7 +13,6 @@ from starlette.routing import Route, Router
 from stepup_middleware import assets
 from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.errors import EvidenceError
-from stepup_middleware.languages import script_texts as said_by_scripts
 from stepup_middleware.request.context import guarded_request
 
 from .answers import SAFE_HEADERS
@@ -27,7 +26,7 @@ from .factor_routes import (
     totp_begin,
     totp_confirm,
 )
-from .pages import purpose_view, render, texts_of
+from .pages import locale_of, purpose_view, render
 from .prompt_routes import cancel_prompt, show_prompt, totp_finish, webauthn_finish, webauthn_options
 from .receipt import NO_EVIDENCE, NO_RECEIPT, receipt_view
 
@@ -124,8 +123,12 @@ async def script_texts(request: Request) -> Response:
     """Return what the scripts say, in the language of the page that asks, or of the person's browser."""
     stepup = guarded_request(request.scope).stepup
     wanted = stepup.languages.find(request.path_params.get("language", ""))
-    texts = texts_of(request.scope, stepup) if wanted is None else stepup.languages.texts(wanted)
-    said = {"language": texts.tag, "direction": texts.direction, "texts": said_by_scripts(texts)}
+    texts = await stepup.languages.ready(locale_of(request.scope, stepup) if wanted is None else wanted)
+    said = {
+        "language": texts.tag,
+        "direction": texts.direction,
+        "texts": stepup.languages.said_by_scripts(texts),
+    }
     return JSONResponse(said, headers=SAFE_HEADERS)
 
 

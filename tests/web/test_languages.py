@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import string
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES
 from stepup_middleware.core.texts import Text
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.languages import check_added, library_languages, library_texts, mismatch, script_texts
+from stepup_middleware.languages import Languages, check_added, library_languages, library_texts, mismatch
 from tests import languages as catalogues
 
 LANGUAGES = library_languages()
@@ -72,10 +76,46 @@ def test_a_text_with_values_is_put_into_a_language_and_a_number_as_the_language_
 
 
 def test_the_scripts_are_told_what_they_say_and_nothing_else() -> None:
-    told = script_texts(LANGUAGES.texts("fr"))
+    told = LANGUAGES.said_by_scripts(LANGUAGES.texts("fr"))
     assert told["Cancelled. Nothing has happened."].startswith("Annulé.")
     assert "Authorize payroll ACH transmit" not in told
-    assert script_texts(LANGUAGES.texts("en")) == {}
+    assert LANGUAGES.said_by_scripts(LANGUAGES.texts("en")) == {}
+
+
+async def test_a_language_is_read_beside_the_loop_and_once() -> None:
+    languages = library_languages()
+    first = await languages.ready("de")
+    assert await languages.ready("de") is first
+    assert languages.texts("de") is first
+    assert languages.said_by_scripts(first) is languages.said_by_scripts(first)
+
+
+def test_a_start_reads_no_catalogue() -> None:
+    start = """
+import sys
+import tempfile
+from pathlib import Path
+opened = []
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+from tests.support import House
+House(Path(sys.argv[1]))
+sys.exit(" ".join(name for name in opened if name.endswith((".po", ".pot"))) or int(not opened))
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", start, folder], cwd=catalogues.ROOT, capture_output=True, text=True
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_apps_catalogues_stand_on_the_librarys(tmp_path: Path) -> None:
+    (tmp_path / "own.pot").write_text('#: static/own.js:1\nmsgid "Ledger"\nmsgstr ""\n', encoding="utf-8")
+    (tmp_path / "de.po").write_text('msgid "Ledger"\nmsgstr "Hauptbuch"\n', encoding="utf-8")
+    own = Languages(tmp_path, beneath=LANGUAGES)
+    assert own.texts("de")("Ledger") == "Hauptbuch"
+    assert own.texts("de")("Cancel") == LANGUAGES.texts("de")("Cancel")
+    assert own.texts("de")("Neither") == "Neither"
+    assert own.said_by_scripts(own.texts("de")) == {"Ledger": "Hauptbuch"}
 
 
 def test_an_app_adds_a_language_and_says_otherwise_what_it_wants_to() -> None:

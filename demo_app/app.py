@@ -42,6 +42,7 @@ from demo_app.areas import (
 from demo_app.axis import Axis, SignInNeeded
 from demo_app.db import Database
 from demo_app.event_counters import EventCounters
+from demo_app.languages import InLanguage, demo_languages, language_of, marked, texts_of
 from demo_app.pages import fragment, page, wants_fragment
 from demo_app.protection import ByName, PlainCookies, SameOrigin, SecurityHeaders
 from demo_app.secrets_at_rest import Vault, derived_key
@@ -71,8 +72,8 @@ _AREAS = (
 )
 _STATIC = Path(__file__).parent / "static"
 _PLAIN = {  # what Starlette says, in words for people
-    "Not Found": "There is no such page. The address may be mistyped, or what it showed is gone.",
-    "Method Not Allowed": "This page cannot be asked for like that. Go back and use its buttons.",
+    "Not Found": marked("There is no such page. The address may be mistyped, or what it showed is gone."),
+    "Method Not Allowed": marked("This page cannot be asked for like that. Go back and use its buttons."),
 }
 MAX_BODY = 6 * 1024 * 1024  # bytes; a grant's document may have five million
 
@@ -103,6 +104,7 @@ def create_app(
         on_event=[accounts.count_failed_step_up],
         notify=[accounts.tell],
         home_url="/",
+        locale=language_of,
         log_key=settings.log_key,
         clock=clock,
     )
@@ -125,6 +127,7 @@ def create_app(
         lifespan=lifespan,
         max_body_size=MAX_BODY,
     )
+    languages = demo_languages(stepup)
     starlette.state.axis = Axis(
         settings=settings,
         database=database,
@@ -132,10 +135,12 @@ def create_app(
         vault=vault,
         stepup=stepup,
         counters=EventCounters(stepup, WORKSPACE, clock),
+        languages=languages,
         clock=clock,
         stopping=stopping or asyncio.Event(),
     )
     app: ASGIApp = StepUpMiddleware(starlette, stepup=stepup)
+    app = InLanguage(app, languages)
     app = SessionMiddleware(
         app,
         secret_key=derived_key(settings.secret_keys[0], "session").hex(),
@@ -171,15 +176,16 @@ async def _ask_to_sign_in(request: Request, _: Exception) -> Response:
     if request.method == "GET" and not wants_fragment(request):
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse("/sign-in?" + urlencode({"next": wanted}), status_code=303)
-    return JSONResponse({"detail": "You are not signed in. Sign in and try again."}, status_code=401)
+    detail = texts_of(request.scope)("You are not signed in. Sign in and try again.")
+    return JSONResponse({"detail": detail}, status_code=401)
 
 
 async def _explain(request: Request, error: Exception) -> Response:
     known = cast(HTTPException, error)
-    problem = _PLAIN.get(known.detail, known.detail)
+    problem = texts_of(request.scope)(_PLAIN.get(known.detail, known.detail))
     answer: Response
     if wants_fragment(request):
-        answer = fragment("problem.html", status=known.status_code, problem=problem)
+        answer = fragment(request, "problem.html", status=known.status_code, problem=problem)
     elif "text/html" in request.headers.get("accept", ""):
         answer = await page(request, "error.html", status=known.status_code, problem=problem)
     else:

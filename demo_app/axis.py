@@ -15,18 +15,24 @@ from starlette.types import Scope
 from demo_app.accounts import Accounts
 from demo_app.db import Database, Transaction
 from demo_app.event_counters import EventCounters
+from demo_app.languages import Languages, Text, kept, marked
 from demo_app.secrets_at_rest import Vault
 from demo_app.settings import Settings
 from stepup_middleware import Proof, StepUp, Subject
 
-ADMINS_ONLY = (
+NOT_THERE = marked("That does not exist, or not any more.")
+ADMINS_ONLY = marked(
     "The audit log and the security console are for admins. "
     "Ask an admin of your workspace to look something up for you."
 )
 
 
 class Conflict(Exception):
-    """A rule of the business forbids the action now. The sentence is for the person."""
+    """A rule of the business forbids the action now. ``reason`` is for the person."""
+
+    def __init__(self, reason: Text) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class SignInNeeded(Exception):
@@ -43,6 +49,7 @@ class Axis:
     vault: Vault
     stepup: StepUp
     counters: EventCounters
+    languages: Languages
     clock: Callable[[], datetime]
     stopping: asyncio.Event
 
@@ -55,13 +62,13 @@ class Actor:
     at: datetime
     proof: Proof | None
 
-    async def note(self, change: Transaction, sentence: str) -> None:
-        """Write down what was done, in the transaction that does it."""
+    async def note(self, change: Transaction, sentence: Text) -> None:
+        """Write down what was done, in the transaction that does it, to be read in any language."""
         await change.run(
             "INSERT INTO activity (at, account_id, sentence, purpose, prompt_id) VALUES (?, ?, ?, ?, ?)",
             self.at.isoformat(),
             self.account_id,
-            sentence,
+            kept(sentence),
             self.proof.purpose if self.proof else None,
             self.proof.prompt_id if self.proof else None,
         )

@@ -2,62 +2,73 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from babel import Locale
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from demo_app.accounts import WORKSPACE
-from demo_app.axis import Axis, axis_of
+from demo_app.axis import Axis, Conflict, axis_of
+from demo_app.languages import Text, Texts, day, marked, money, said_in, texts_of, unpacked
 from stepup_middleware import PLATFORM_PURPOSES, StoreError, visible
 
 _HERE = Path(__file__).parent
 _TITLES = {purpose.id: purpose.title for purpose in PLATFORM_PURPOSES}
 NAVIGATION = (
-    ("", (("/", "Overview"),)),
+    ("", (("/", marked("Overview")),)),
     (
-        "People and pay",
-        (("/payroll", "Payroll"), ("/equity", "Equity"), ("/year-end", "Year-end"), ("/privacy", "Privacy")),
-    ),
-    (
-        "Platform",
+        marked("People and pay"),
         (
-            ("/developers", "Developers"),
-            ("/identity", "Identity"),
-            ("/domains", "Domains"),
-            ("/exports", "Data exports"),
+            ("/payroll", marked("Payroll")),
+            ("/equity", marked("Equity")),
+            ("/year-end", marked("Year-end")),
+            ("/privacy", marked("Privacy")),
         ),
     ),
     (
-        "Settings",
+        marked("Platform"),
         (
-            ("/settings/security", "Security"),
-            ("/stepup/factors", "Factors"),
-            ("/settings/step-up-policy", "Step-up policy"),
-            ("/mailbox", "Mailbox"),
+            ("/developers", marked("Developers")),
+            ("/identity", marked("Identity")),
+            ("/domains", marked("Domains")),
+            ("/exports", marked("Data exports")),
         ),
     ),
-    ("Oversight", (("/audit", "Audit log"), ("/security", "Security console"), ("/guide", "Guide"))),
+    (
+        marked("Settings"),
+        (
+            ("/settings/security", marked("Security")),
+            ("/stepup/factors", marked("Factors")),
+            ("/settings/step-up-policy", marked("Step-up policy")),
+            ("/mailbox", marked("Mailbox")),
+        ),
+    ),
+    (
+        marked("Oversight"),
+        (
+            ("/audit", marked("Audit log")),
+            ("/security", marked("Security console")),
+            ("/guide", marked("Guide")),
+        ),
+    ),
 )
 _FOR_ADMINS = frozenset({"/audit", "/security"})
 ALERT_SPAN = timedelta(days=30)  # alerts that are older are in the audit log alone
 
 
-def money(cents: int) -> str:
-    """Return whole cents as ``USD 412,908.77``."""
-    return f"USD {cents // 100:,}.{cents % 100:02d}"
-
-
-def moment(at: str | datetime | None) -> str:
-    """Return a time as ``24 Nov 2026, 08:05 UTC``; nothing for None."""
-    if at is None:
-        return ""
-    when = datetime.fromisoformat(at) if isinstance(at, str) else at
-    return f"{when.day} {when:%b %Y, %H:%M} UTC"
+# identifiers of the library, as people read them
+WORDS = (
+    *(marked("info"), marked("warning"), marked("critical")),
+    *(marked("pending"), marked("success"), marked("failure"), marked("denied"), marked("cancelled")),
+    *(marked("asked"), marked("verified"), marked("authorized"), marked("failed"), marked("blocked"), marked("reused")),
+)
 
 
 def second(at: datetime) -> str:
@@ -68,21 +79,45 @@ def second(at: datetime) -> str:
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
+        extensions=["jinja2.ext.i18n"],
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.install_gettext_callables(_one, _several, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(
-        money=money, moment=moment, second=second, words=words, purpose=purpose_title, visible=shown
+        day=pass_context(lambda context, when: day(_texts(context), when)),
+        money=pass_context(lambda context, cents: money(_texts(context), cents)),
+        moment=pass_context(lambda context, at: moment(_texts(context), at)),
+        number=pass_context(lambda context, number: _texts(context).number(number)),
+        purpose=pass_context(lambda context, purpose_id: purpose_title(_texts(context), purpose_id)),
+        sentence=pass_context(lambda context, kept: said_in(_texts(context), unpacked(kept))),
+        second=second,
+        visible=shown,
     )
     environment.globals.update(navigation=NAVIGATION, for_admins=_FOR_ADMINS)
     return environment
 
 
-def words(identifier: str) -> str:
-    """Return an identifier as a person reads it: ``totp_replay`` becomes ``totp replay``."""
-    return identifier.replace("_", " ").replace("-", " ")
+def _texts(context: Context) -> Texts:
+    texts: Texts = context["texts"]
+    return texts
+
+
+@pass_context
+def _one(context: Context, text: str) -> str:
+    return _texts(context).gettext(text) if text else ""
+
+
+@pass_context
+def _several(context: Context, singular: str, plural: str, number: int) -> str:
+    return _texts(context).ngettext(singular, plural, number)
+
+
+def moment(texts: Texts, at: str | datetime | None) -> str:
+    """Return a time as the language writes it, ``Nov 24, 2026, 8:05 AM UTC``, say; nothing for None."""
+    return "" if at is None else texts.moment(datetime.fromisoformat(at) if isinstance(at, str) else at)
 
 
 def shown(value: object) -> str:
@@ -90,22 +125,23 @@ def shown(value: object) -> str:
     return "" if value is None else "\n".join(visible(line) for line in str(value).split("\n"))
 
 
-def purpose_title(purpose_id: str) -> str:
-    """Return a purpose's title, and for one outside the platform's catalogue its id in words."""
-    return _TITLES.get(purpose_id) or words(purpose_id).capitalize()
+def purpose_title(texts: Texts, purpose_id: str) -> str:
+    """Return a purpose's title; for one outside the platform's catalogue its id."""
+    title = _TITLES.get(purpose_id)
+    return purpose_id if title is None else texts(title)
 
 
 _templates = _environment()
 
 
-def rendered(name: str, /, **context: Any) -> str:
-    """Return a template's text."""
-    return _templates.get_template(name).render(context)
+def rendered(texts: Texts, name: str, /, **context: Any) -> str:
+    """Return a template's text in a language."""
+    return _templates.get_template(name).render(texts=texts, **context)
 
 
-def fragment(name: str, /, *, status: int = 200, **context: Any) -> Response:
+def fragment(request: Request, name: str, /, *, status: int = 200, **context: Any) -> Response:
     """Return a part of a page: what htmx puts in the place of the old one."""
-    return HTMLResponse(rendered(name, **context), status_code=status)
+    return HTMLResponse(rendered(texts_of(request.scope), name, **context), status_code=status)
 
 
 async def alerts_waiting(axis: Axis) -> int:
@@ -120,8 +156,12 @@ async def page(request: Request, name: str, /, *, status: int = 200, **context: 
     """Return a whole page, with the layout's context: who is signed in, where they are, what was just said."""
     axis = axis_of(request.scope)
     subject = await axis.accounts.identify(request.scope)
+    texts = texts_of(request.scope)
     layout = {
         "path": request.url.path,
+        "here_url": _again(request) if status == 200 else "/",
+        "languages": [(tag, str(Locale.parse(tag, sep="-").get_display_name()).title()) for tag in axis.languages.tags],
+        "for_scripts": json.dumps(axis.languages.said_by_scripts(texts)),
         "subject": subject,
         "head": Markup(axis.stepup.head),  # noqa: S704 - the library's own tags
         "said": request.session.pop("said", None),
@@ -129,12 +169,18 @@ async def page(request: Request, name: str, /, *, status: int = 200, **context: 
         "alerts_waiting": await alerts_waiting(axis) if subject and subject.is_admin else 0,
         "lockout": await axis.accounts.lockout_of(subject.id) if subject else None,
     }
-    return fragment(name, status=status, **layout, **context)
+    return fragment(request, name, status=status, **layout, **context)
 
 
-def say_and_show(request: Request, sentence: str, path: str) -> Response:
+def _again(request: Request) -> str:
+    """Return the address of the page in hand, to come back to."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return request.url.path + query if request.method == "GET" else "/"
+
+
+def say_and_show(request: Request, sentence: Text, path: str) -> Response:
     """Send the browser to a page that shows the sentence, once."""
-    request.session["said"] = sentence
+    request.session["said"] = said_in(texts_of(request.scope), sentence)
     return RedirectResponse(path, status_code=303)
 
 
@@ -143,12 +189,15 @@ def wants_fragment(request: Request) -> bool:
     return request.headers.get("hx-request") == "true"
 
 
-def done(
-    request: Request, card: str, path: str, /, *, said: str | None = None, problem: str | None = None, **context: Any
-) -> Response:
+def done(request: Request, card: str, path: str, outcome: Text | Conflict, /, **context: Any) -> Response:
     """Answer an action: htmx is given the new card, a plain form the page at ``path`` with what was done or not."""
+    texts = texts_of(request.scope)
+    if isinstance(outcome, Conflict):
+        said, problem = None, said_in(texts, outcome.reason)
+    else:
+        said, problem = said_in(texts, outcome), None
     if wants_fragment(request):
-        return fragment(card, status=409 if problem else 200, said=said, problem=problem, **context)
+        return fragment(request, card, status=409 if problem else 200, said=said, problem=problem, **context)
     request.session.update({"trouble": problem} if problem else {"said": said})
     return RedirectResponse(path, status_code=303)
 

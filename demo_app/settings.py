@@ -15,7 +15,7 @@ from stepup_middleware import new_log_key
 
 _KEY_BYTES = 48
 _LOG = "axis.example/stepup"  # the name of the audit log
-SECURITY_CONTACT = "the security team, security@axis.example"
+SECURITY_CONTACT = "security@axis.example"
 _POSTGRES = ("postgresql", "postgres")
 
 

@@ -25,7 +25,14 @@ from stepup_middleware.web.repetition import Reason
 
 ROOT = Path(__file__).parent.parent
 LANGUAGES = ("ar", "de", "es", "fr", "he", "it", "ja", "ko", "nl", "pl", "pt_BR", "tr", "zh_Hans")
-KEYWORDS: dict[str, Any] = {"_": None, "marked": None, "gettext": None, "ngettext": (1, 2), "plural": (1, 2)}
+KEYWORDS: dict[str, Any] = {
+    "_": None,
+    "marked": None,
+    "saying": None,
+    "gettext": None,
+    "ngettext": (1, 2),
+    "plural": (1, 2),
+}
 TEMPLATE_OPTIONS = {"trimmed": "false", "silent": "false"}
 
 Found = tuple[str, str | tuple[str, ...]]  # the file, and the text or its singular and plural

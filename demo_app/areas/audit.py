@@ -14,6 +14,7 @@ from demo_app.accounts import WORKSPACE
 from demo_app.areas.audit_exports import LABELS, recent
 from demo_app.audit_filters import audit_search, chosen
 from demo_app.axis import admin_of, axis_of
+from demo_app.languages import marked, texts_of
 from demo_app.pages import page
 from demo_app.seed import ACCOUNTS
 from stepup_middleware import (
@@ -28,10 +29,10 @@ from stepup_middleware import (
 
 PAGE = 50  # events
 STEPS = (
-    ("Asked", EventName.CHALLENGE_REQUESTED),
-    ("Proved", EventName.VERIFIED),
-    ("Authorized", EventName.ACTION_AUTHORIZED),
-    ("Completed", EventName.ACTION_COMPLETED),
+    (marked("Asked"), EventName.CHALLENGE_REQUESTED),
+    (marked("Proved"), EventName.VERIFIED),
+    (marked("Authorized"), EventName.ACTION_AUTHORIZED),
+    (marked("Completed"), EventName.ACTION_COMPLETED),
 )
 
 
@@ -44,7 +45,10 @@ async def show(request: Request) -> Response:
         wish = audit_search(wanted)
         cursor = int(before) if before else None
     except ValueError as error:
-        problem = str(error) if not before else "This page of the log does not exist. Begin with the newest events."
+        _ = texts_of(request.scope)
+        problem = _(
+            marked("This page of the log does not exist. Begin with the newest events.") if before else str(error)
+        )
         return await _show(request, wanted, [], None, 422, problem)
     audit = axis_of(request.scope).stepup.audit
     found = await audit.search(WORKSPACE, wish, before=cursor, limit=PAGE)
@@ -89,7 +93,7 @@ async def one_step_up(request: Request) -> Response:
     prompt_id = request.path_params["prompt"]
     events = await axis_of(request.scope).stepup.audit.of_prompt(WORKSPACE, prompt_id)
     if not events:
-        raise HTTPException(404, "The log has no step-up with this number.")
+        raise HTTPException(404, marked("The log has no step-up with this number."))
     steps = [
         (label, next((event for event in events if event.event is name and event.outcome is not Outcome.DENIED), None))
         for label, name in STEPS

@@ -17,8 +17,9 @@ from starlette.types import Scope
 
 from demo_app.accounts import WORKSPACE
 from demo_app.audit_filters import audit_search, chosen
-from demo_app.axis import ADMINS_ONLY, Actor, Axis, actor_of, admin_of, axis_of
+from demo_app.axis import ADMINS_ONLY, NOT_THERE, Actor, Axis, actor_of, admin_of, axis_of
 from demo_app.db import Row
+from demo_app.languages import marked, saying, texts_of
 from demo_app.pages import fragment
 from stepup_middleware import AuditSearch, LogExport, requires_step_up
 from stepup_middleware.exports import ExportFormat
@@ -64,13 +65,13 @@ def _wish(query: QueryParams) -> tuple[ExportFormat, AuditSearch, str]:
     try:
         form = ExportFormat(query.get("format", "csv"))
     except ValueError:
-        raise HTTPException(422, "The log is exported as csv, ndjson or ocsf.") from None
+        raise HTTPException(422, marked("The log is exported as csv, ndjson or ocsf.")) from None
     wanted = chosen(query)
     try:
         wish = audit_search(wanted)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
-    return form, wish, ", ".join(f"{name} {value}" for name, value in wanted.items()) or "all"
+    return form, wish, ", ".join(f"{name}={value}" for name, value in wanted.items())
 
 
 async def export_details(scope: Scope) -> list[tuple[str, str]]:
@@ -82,7 +83,8 @@ async def export_details(scope: Scope) -> list[tuple[str, str]]:
     if subject is None or not subject.is_admin:
         raise HTTPException(403, ADMINS_ONLY)
     form, _, which = _wish(QueryParams(scope["query_string"]))
-    return [("Format", LABELS[form]), ("Events", which)]
+    _ = texts_of(scope)
+    return [(_("Format"), LABELS[form]), (_("Events"), which or _("all"))]
 
 
 @requires_step_up("audit_log_export", details=export_details)
@@ -109,7 +111,14 @@ async def _begin(axis: Axis, actor: Actor, form: ExportFormat, wish: AuditSearch
             actor.at.isoformat(),
             newest.events[0].seq if newest.events else 0,
         )
-        await actor.note(change, f"Audit log exported as {LABELS[form]}, events: {which}.")
+        await actor.note(
+            change,
+            saying(
+                "Audit log exported as %(format)s, events: %(which)s.",
+                format=LABELS[form],
+                which=which or saying("all"),
+            ),
+        )
     return int(row["id"]) if row is not None else 0
 
 
@@ -148,7 +157,7 @@ async def manifest(request: Request) -> Response:
         "SELECT format, manifest FROM audit_export WHERE id = ?", request.path_params["export"]
     )
     if row is None or row["manifest"] is None:
-        raise HTTPException(404, "There is no such export, or it has not ended.")
+        raise HTTPException(404, NOT_THERE)
     form = next(form for form, label in LABELS.items() if label == row["format"])
     headers = {"content-disposition": f'attachment; filename="audit-log.{form.ending}.manifest.json"'}
     return Response(row["manifest"], media_type="application/json", headers=headers)
@@ -157,7 +166,7 @@ async def manifest(request: Request) -> Response:
 async def progress(request: Request) -> Response:
     """Return the list of the latest exports as they are now."""
     await admin_of(request)
-    return fragment("audit_exports.html", exports=await recent(axis_of(request.scope)))
+    return fragment(request, "audit_exports.html", exports=await recent(axis_of(request.scope)))
 
 
 routes = [

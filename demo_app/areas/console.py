@@ -15,15 +15,16 @@ from starlette.routing import Route
 from starlette.types import Message, Send
 
 from demo_app.accounts import WORKSPACE
-from demo_app.axis import Axis, actor_of, admin_of, axis_of
+from demo_app.axis import NOT_THERE, Axis, actor_of, admin_of, axis_of
 from demo_app.event_counters import KINDS
+from demo_app.languages import Text, Texts, marked, said_in, saying, texts_of
 from demo_app.pages import ALERT_SPAN, alerts_waiting, fragment, page, rendered, say_and_show, wants_fragment
 from stepup_middleware import AuditFilter, AuditRecord, EventName, ReplayAlert, TooManyFollowers
 
 FEED = 20  # events shown when the page opens
 _ALERTS = 20
 _SLOW_SECONDS = 20.0  # that a client may take for one event
-_TOO_MANY = "You have the security console open in as many places as one person may. Close one of them."
+_TOO_MANY = marked("You have the security console open in as many places as one person may. Close one of them.")
 _LOOK_SECONDS = 5.0  # how soon a stream notices that its session has ended
 
 
@@ -56,14 +57,14 @@ async def _alert(axis: Axis, alert: ReplayAlert) -> Alert:
     )
 
 
-async def _panel(request: Request, said: str | None = None) -> dict[str, Any]:
+async def _panel(request: Request, said: Text | None = None) -> dict[str, Any]:
     axis = axis_of(request.scope)
     return {
         "day": await axis.counters.day(),
         "alerts": await alerts(axis),
         "kinds": KINDS,
         "contact": axis.settings.security_contact,
-        "done_now": said,
+        "done_now": None if said is None else said_in(texts_of(request.scope), said),
     }
 
 
@@ -79,13 +80,13 @@ async def show(request: Request) -> Response:
 async def panel(request: Request) -> Response:
     """Return counters, chart and alerts as they are now."""
     await admin_of(request)
-    return fragment("console_panel.html", **await _panel(request))
+    return fragment(request, "console_panel.html", **await _panel(request))
 
 
-async def _after(request: Request, said: str) -> Response:
+async def _after(request: Request, said: Text) -> Response:
     """Answer what an admin did: htmx is given the panel, a plain form the console with what was done."""
     if wants_fragment(request):
-        return fragment("console_panel.html", **await _panel(request, said))
+        return fragment(request, "console_panel.html", **await _panel(request, said))
     return say_and_show(request, said, "/security")
 
 
@@ -93,8 +94,8 @@ async def acknowledge(request: Request) -> Response:
     """Note in the log that an admin has looked at a replay."""
     admin, seq = await admin_of(request), request.path_params["seq"]
     if not await axis_of(request.scope).stepup.alerts.acknowledge(admin, seq, scope=request.scope):
-        raise HTTPException(404, "There is no such alert.")
-    return await _after(request, "Acknowledged. The log has it with your name.")
+        raise HTTPException(404, NOT_THERE)
+    return await _after(request, saying("Acknowledged. The log has it with your name."))
 
 
 async def end_sessions(request: Request) -> Response:
@@ -103,20 +104,22 @@ async def end_sessions(request: Request) -> Response:
     axis, actor = axis_of(request.scope), await actor_of(request)
     ended = await axis.accounts.end_sessions(request.path_params["account"])
     if ended is None:
-        raise HTTPException(404, "There is no such person.")
+        raise HTTPException(404, NOT_THERE)
     name, subjects = ended
     for subject in subjects:
         await axis.stepup.end_session(subject)
     async with axis.database.write() as change:
-        await actor.note(change, f"Ended all sessions of {name}.")
-    return await _after(request, f"All sessions of {name} have ended. They have to sign in again.")
+        await actor.note(change, saying("Ended all sessions of %(name)s.", name=name))
+    return await _after(request, saying("All sessions of %(name)s have ended. They have to sign in again.", name=name))
 
 
 async def revoke_all(request: Request) -> Response:
     """Make every open question and unused proof worthless."""
     admin = await admin_of(request)
     await axis_of(request.scope).stepup.revoke_all(admin, scope=request.scope)
-    return await _after(request, "Everything outstanding is worthless now. Who was about to authorize is asked again.")
+    return await _after(
+        request, saying("Everything outstanding is worthless now. Who was about to authorize is asked again.")
+    )
 
 
 class EventStream(StreamingResponse):
@@ -140,8 +143,10 @@ async def events(request: Request) -> Response:
     last = request.headers.get("last-event-id") or request.query_params.get("after", "")
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else None
 
+    texts = texts_of(request.scope)
+
     async def told(record: AuditRecord) -> str:
-        return _message(record)
+        return _message(texts, record)
 
     return await _streaming(request, told, after)
 
@@ -203,8 +208,8 @@ async def _stream(
             await following
 
 
-def _message(record: AuditRecord) -> str:
-    row = rendered("console_event.html", event=record)
+def _message(texts: Texts, record: AuditRecord) -> str:
+    row = rendered(texts, "console_event.html", event=record)
     data = "".join(f"data: {line}\n" for line in row.splitlines() if line.strip())
     return f"id: {record.seq}\nevent: {record.severity}\n{data}\n"
 

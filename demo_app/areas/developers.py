@@ -13,8 +13,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
+from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
+from demo_app.languages import Text, day, said_in, saying, texts_of
 from demo_app.pages import fragment, page, say_and_show, wants_fragment
 from demo_app.secrets_at_rest import Vault, new_token, token_hash
 from stepup_middleware import requires_step_up
@@ -32,7 +33,7 @@ _SCIM = (
 )
 
 
-async def rotate_secret(database: Database, vault: Vault, webhook_id: str, actor: Actor) -> tuple[str, str]:
+async def rotate_secret(database: Database, vault: Vault, webhook_id: str, actor: Actor) -> tuple[Text, str]:
     """Give a webhook a new HMAC secret. Return what was done and the secret, which is shown once."""
     secret = new_token("whsec")
     async with database.write() as change:
@@ -44,13 +45,15 @@ async def rotate_secret(database: Database, vault: Vault, webhook_id: str, actor
             webhook_id,
         )
         if row is None:
-            raise Conflict("There is no such webhook. No secret was changed.")
-        sentence = f"Secret of {row['url']} rotated to version {row['secret_version']}."
+            raise Conflict(saying("There is no such webhook. No secret was changed."))
+        sentence = saying(
+            "Secret of %(url)s rotated to version %(version)s.", url=row["url"], version=row["secret_version"]
+        )
         await actor.note(change, sentence)
     return sentence, secret
 
 
-async def revoke_scim_token(database: Database, token_id: str, actor: Actor) -> str:
+async def revoke_scim_token(database: Database, token_id: str, actor: Actor) -> Text:
     """Revoke a SCIM token for good. Raises ``Conflict`` when it is not the active one."""
     async with database.write() as change:
         revoked = await change.run(
@@ -60,8 +63,11 @@ async def revoke_scim_token(database: Database, token_id: str, actor: Actor) -> 
             token_id,
         )
         if not revoked:
-            raise Conflict("This token is not active any more. Nothing was changed.")
-        sentence = f"SCIM token {token_id} revoked: the directory cannot provision people until it has a new one."
+            raise Conflict(saying("This token is not active any more. Nothing was changed."))
+        sentence = saying(
+            "SCIM token %(token)s revoked: the directory cannot provision people until it has a new one.",
+            token=token_id,
+        )
         await actor.note(change, sentence)
     return sentence
 
@@ -79,32 +85,40 @@ async def issue_scim_token(database: Database, actor: Actor) -> str:
             actor.at.isoformat(),
         )
         if issued is None:
-            raise Conflict("A SCIM token is active. Revoke it before you issue another.")
-        await actor.note(change, f"SCIM token {issued['id']} issued.")
+            raise Conflict(saying("A SCIM token is active. Revoke it before you issue another."))
+        await actor.note(change, saying("SCIM token %(token)s issued.", token=issued["id"]))
     return token
 
 
-async def elevate_token(database: Database, token_id: str, scope: str, actor: Actor) -> str:
+async def elevate_token(database: Database, token_id: str, scope: str, actor: Actor) -> Text:
     """Raise an access token's scope. Raises ``Conflict`` when the new scope is not above the present one."""
     async with database.write() as change:
         row = await change.one("SELECT name, scope FROM access_token WHERE id = ?", token_id)
         if row is None or scope not in SCOPES:
-            raise Conflict("There is no such token or scope. Nothing was changed.")
+            raise Conflict(saying("There is no such token or scope. Nothing was changed."))
         if SCOPES.index(scope) <= SCOPES.index(row["scope"]):
-            raise Conflict(f"{row['name']} has the scope {row['scope']} already. Nothing was changed.")
+            raise Conflict(
+                saying(
+                    "%(name)s has the scope %(scope)s already. Nothing was changed.",
+                    name=row["name"],
+                    scope=row["scope"],
+                )
+            )
         await change.run("UPDATE access_token SET scope = ? WHERE id = ?", scope, token_id)
-        sentence = f"Access token {row['name']} raised from {row['scope']} to {scope}."
+        sentence = saying(
+            "Access token %(name)s raised from %(old)s to %(new)s.", name=row["name"], old=row["scope"], new=scope
+        )
         await actor.note(change, sentence)
     return sentence
 
 
-async def lower_token(database: Database, token_id: str, actor: Actor) -> str:
+async def lower_token(database: Database, token_id: str, actor: Actor) -> Text:
     """Set an access token back to read-only, which needs no proof."""
     async with database.write() as change:
         row = await change.one("UPDATE access_token SET scope = 'read' WHERE id = ? RETURNING name", token_id)
         if row is None:
-            raise Conflict("There is no such token. Nothing was changed.")
-        sentence = f"Access token {row['name']} is read-only again."
+            raise Conflict(saying("There is no such token. Nothing was changed."))
+        sentence = saying("Access token %(name)s is read-only again.", name=row["name"])
         await actor.note(change, sentence)
     return sentence
 
@@ -114,10 +128,10 @@ def sample_signature(secret: str) -> str:
     return hmac.new(secret.encode(), _SAMPLE, hashlib.sha256).hexdigest()
 
 
-async def _one(scope: Scope, query: str, row_id: str, missing: str) -> Row:
+async def _one(scope: Scope, query: str, row_id: str) -> Row:
     row = await axis_of(scope).database.one(query, row_id)
     if row is None:
-        raise HTTPException(404, missing)
+        raise HTTPException(404, NOT_THERE)
     return row
 
 
@@ -126,25 +140,29 @@ _WEBHOOKS = "SELECT * FROM webhook WHERE ? IN ('', id) ORDER BY id"
 
 async def webhook_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for a webhook: where it delivers, which secret is replaced."""
-    row = await _one(scope, _WEBHOOKS, scope["path_params"]["webhook"], "There is no such webhook.")
+    row = await _one(scope, _WEBHOOKS, scope["path_params"]["webhook"])
     version = row["secret_version"]
-    return [("Webhook", row["url"]), ("Events", row["events"]), ("Secret", f"version {version} is replaced")]
+    _ = texts_of(scope)
+    replaced = _("version %(version)s is replaced", version=version)
+    return [(_("Webhook"), row["url"]), (_("Events"), row["events"]), (_("Secret"), replaced)]
 
 
 async def scim_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for a SCIM token."""
-    row = await _one(scope, _SCIM, scope["path_params"]["token"], "There is no such SCIM token.")
-    return [("Token", f"{row['id']}, {row['prefix']}…"), ("Issued", row["created_at"][:10])]
+    row = await _one(scope, _SCIM, scope["path_params"]["token"])
+    _ = texts = texts_of(scope)
+    return [(_("Token"), f"{row['id']}, {row['prefix']}…"), (_("Issued"), day(texts, row["created_at"]))]
 
 
 async def token_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for an access token: whose it is, from which scope to which."""
-    row = await _one(scope, _TOKENS, scope["path_params"]["token"], "There is no such access token.")
+    row = await _one(scope, _TOKENS, scope["path_params"]["token"])
+    _ = texts_of(scope)
     return [
-        ("Token", f"{row['name']}, {row['prefix']}…"),
-        ("Owner", row["owner"]),
-        ("Scope now", row["scope"]),
-        ("New scope", scope["path_params"]["scope"]),
+        (_("Token"), f"{row['name']}, {row['prefix']}…"),
+        (_("Owner"), row["owner"]),
+        (_("Scope now"), row["scope"]),
+        (_("New scope"), scope["path_params"]["scope"]),
     ]
 
 
@@ -177,15 +195,15 @@ async def rotate(request: Request) -> Response:
     try:
         said, secret = await rotate_secret(axis.database, axis.vault, webhook_id, await actor_of(request))
     except Conflict as conflict:
-        raise HTTPException(404, str(conflict)) from conflict
-    return await _webhook(request, webhook_id, said=said, secret=secret)
+        raise HTTPException(404, conflict.reason.message) from conflict
+    return await _webhook(request, webhook_id, said=said_in(texts_of(request.scope), said), secret=secret)
 
 
 async def test_delivery(request: Request) -> Response:
     """Sign a test delivery with the kept secret, so that the receiver can compare."""
     await current(request)
     axis, webhook_id = axis_of(request.scope), request.path_params["webhook"]
-    webhook = await _one(request.scope, _WEBHOOKS, webhook_id, "There is no such webhook.")
+    webhook = await _one(request.scope, _WEBHOOKS, webhook_id)
     signature = sample_signature(axis.vault.decrypt(webhook["encrypted_secret"]))
     return await _webhook(request, webhook_id, signature=signature)
 
@@ -199,11 +217,11 @@ async def _webhook(
     signature: str | None = None,
 ) -> Response:
     """Answer with a webhook's card, or with the whole page, and what is shown this once: never after a redirect."""
-    webhook = await _one(request.scope, _WEBHOOKS, webhook_id, "There is no such webhook.")
+    webhook = await _one(request.scope, _WEBHOOKS, webhook_id)
     if not wants_fragment(request):
         shown = {"said": said, "secret": secret, "signature": signature}
         return await _overview(request, shown={webhook_id: shown})
-    return fragment("developers_webhook.html", webhook=webhook, said=said, secret=secret, signature=signature)
+    return fragment(request, "developers_webhook.html", webhook=webhook, said=said, secret=secret, signature=signature)
 
 
 @requires_step_up("scim_token_revocation", details=scim_details)
@@ -213,8 +231,8 @@ async def revoke(request: Request) -> Response:
     try:
         said = await revoke_scim_token(database, request.path_params["token"], await actor_of(request))
     except Conflict as conflict:
-        return _changed(request, problem=str(conflict))
-    return _changed(request, said=said)
+        return _changed(request, conflict)
+    return _changed(request, said)
 
 
 async def issue(request: Request) -> Response:
@@ -222,7 +240,7 @@ async def issue(request: Request) -> Response:
     try:
         token = await issue_scim_token(axis_of(request.scope).database, await actor_of(request))
     except Conflict as conflict:
-        return say_and_show(request, str(conflict), "/developers")
+        return say_and_show(request, conflict.reason, "/developers")
     return await _overview(request, issued=token)
 
 
@@ -233,17 +251,19 @@ async def elevate(request: Request) -> Response:
     try:
         said = await elevate_token(database, wanted["token"], wanted["scope"], await actor_of(request))
     except Conflict as conflict:
-        return _changed(request, problem=str(conflict))
-    return _changed(request, said=said)
+        return _changed(request, conflict)
+    return _changed(request, said)
 
 
-def _changed(request: Request, *, said: str | None = None, problem: str | None = None) -> Response:
+def _changed(request: Request, outcome: Text | Conflict) -> Response:
     """Answer a script in JSON, after which it loads the page anew, and a plain form (POST) with the page."""
+    problem = isinstance(outcome, Conflict)
+    said = said_in(texts_of(request.scope), outcome.reason if isinstance(outcome, Conflict) else outcome)
     if request.method == "POST":
-        request.session.update({"trouble": problem} if problem else {"said": said})
+        request.session["trouble" if problem else "said"] = said
         return RedirectResponse("/developers", status_code=303)
     if problem:
-        return JSONResponse({"detail": problem}, status_code=409)
+        return JSONResponse({"detail": said}, status_code=409)
     request.session["said"] = said
     return JSONResponse({"said": said})
 
@@ -253,7 +273,7 @@ async def lower(request: Request) -> Response:
     try:
         said = await lower_token(axis_of(request.scope).database, request.path_params["token"], await actor_of(request))
     except Conflict as conflict:
-        said = str(conflict)
+        said = conflict.reason
     return say_and_show(request, said, "/developers")
 
 

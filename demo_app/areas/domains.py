@@ -8,9 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
+from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.certificates import issue_certificate
 from demo_app.db import Database, Row
+from demo_app.languages import Text, marked, said_in, saying, texts_of
 from demo_app.pages import done, download, page, say_and_show
 from stepup_middleware import requires_step_up
 
@@ -21,7 +22,7 @@ _BRANDINGS = (
 )
 
 
-async def change_domain(database: Database, hostname: str, actor: Actor) -> str:
+async def change_domain(database: Database, hostname: str, actor: Actor) -> Text:
     """Point the workspace's custom domain at another verified hostname.
 
     Raises ``Conflict`` for a hostname that is not verified or in use already.
@@ -31,17 +32,17 @@ async def change_domain(database: Database, hostname: str, actor: Actor) -> str:
             "SELECT hostname FROM domain WHERE hostname = ? AND verified_at IS NOT NULL", hostname
         )
         if verified is None:
-            raise Conflict(f"{hostname} is not verified. The domain was left as it was.")
+            raise Conflict(saying("%(domain)s is not verified. The domain was left as it was.", domain=hostname))
         if not await change.run(
             "UPDATE setting SET value = ? WHERE key = 'custom_domain' AND value <> ?", hostname, hostname
         ):
-            raise Conflict(f"The workspace uses {hostname} already. Nothing was changed.")
-        sentence = f"Custom domain changed: the workspace now answers at {hostname}."
+            raise Conflict(saying("The workspace uses %(domain)s already. Nothing was changed.", domain=hostname))
+        sentence = saying("Custom domain changed: the workspace now answers at %(domain)s.", domain=hostname)
         await actor.note(change, sentence)
     return sentence
 
 
-async def issue_branding(database: Database, branding_id: str, actor: Actor) -> str:
+async def issue_branding(database: Database, branding_id: str, actor: Actor) -> Text:
     """Issue the CNAME record and the certificate of a branded subdomain.
 
     Raises ``Conflict`` when it has a certificate already.
@@ -49,7 +50,7 @@ async def issue_branding(database: Database, branding_id: str, actor: Actor) -> 
     async with database.write() as change:
         row = await change.one("SELECT subdomain FROM branding WHERE id = ? AND certificate IS NULL", branding_id)
         if row is None:
-            raise Conflict("This subdomain has a certificate already. No other was issued.")
+            raise Conflict(saying("This subdomain has a certificate already. No other was issued."))
         issued = issue_certificate(row["subdomain"], now=actor.at)
         await change.run(
             "UPDATE branding SET issued_at = ?, issued_by = ?, serial = ?, expires_at = ?, fingerprint = ?,"
@@ -62,7 +63,7 @@ async def issue_branding(database: Database, branding_id: str, actor: Actor) -> 
             issued.pem,
             branding_id,
         )
-        sentence = f"Certificate issued for {row['subdomain']}, CNAME {EDGE}."
+        sentence = saying("Certificate issued for %(domain)s, CNAME %(edge)s.", domain=row["subdomain"], edge=EDGE)
         await actor.note(change, sentence)
     return sentence
 
@@ -75,20 +76,22 @@ async def _custom_domain(database: Database) -> str:
 async def _branding(database: Database, branding_id: str) -> Row:
     row = await database.one(_BRANDINGS, branding_id)
     if row is None:
-        raise HTTPException(404, "There is no such subdomain.")
+        raise HTTPException(404, NOT_THERE)
     return row
 
 
 async def domain_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for the custom domain: from which hostname to which."""
     now = await _custom_domain(axis_of(scope).database)
-    return [("Domain now", now), ("New domain", scope["path_params"]["hostname"])]
+    _ = texts_of(scope)
+    return [(_("Domain now"), now), (_("New domain"), scope["path_params"]["hostname"])]
 
 
 async def branding_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for a branded subdomain."""
     row = await _branding(axis_of(scope).database, scope["path_params"]["branding"])
-    return [("Subdomain", row["subdomain"]), ("Site", row["site"]), ("CNAME", EDGE)]
+    _ = texts_of(scope)
+    return [(_("Subdomain"), row["subdomain"]), (_("Site"), row["site"]), ("CNAME", EDGE)]
 
 
 async def overview(request: Request) -> Response:
@@ -96,14 +99,14 @@ async def overview(request: Request) -> Response:
     return await _overview(request)
 
 
-async def _overview(request: Request, status: int = 200, problem: str | None = None) -> Response:
+async def _overview(request: Request, conflict: Conflict | None = None) -> Response:
     await current(request)
     database = axis_of(request.scope).database
     return await page(
         request,
         "domains.html",
-        status=status,
-        problem=problem,
+        status=409 if conflict else 200,
+        problem=None if conflict is None else said_in(texts_of(request.scope), conflict.reason),
         custom_domain=await _custom_domain(database),
         domains=await database.all("SELECT * FROM domain ORDER BY hostname"),
         brandings=await database.all(_BRANDINGS, ""),
@@ -118,7 +121,7 @@ async def point(request: Request) -> Response:
     try:
         said = await change_domain(axis_of(request.scope).database, request.path_params["hostname"], actor)
     except Conflict as conflict:
-        return await _overview(request, 409, str(conflict))
+        return await _overview(request, conflict)
     return say_and_show(request, said, "/domains")
 
 
@@ -126,12 +129,13 @@ async def point(request: Request) -> Response:
 async def issue(request: Request) -> Response:
     """Issue a subdomain's certificate and answer with its card."""
     database, branding_id = axis_of(request.scope).database, request.path_params["branding"]
+    outcome: Text | Conflict
     try:
-        said, problem = await issue_branding(database, branding_id, await actor_of(request)), None
+        outcome = await issue_branding(database, branding_id, await actor_of(request))
     except Conflict as conflict:
-        said, problem = None, str(conflict)
+        outcome = conflict
     branding = await _branding(database, branding_id)
-    return done(request, "domains_branding.html", "/domains", branding=branding, edge=EDGE, said=said, problem=problem)
+    return done(request, "domains_branding.html", "/domains", outcome, branding=branding, edge=EDGE)
 
 
 async def certificate(request: Request) -> Response:
@@ -139,7 +143,7 @@ async def certificate(request: Request) -> Response:
     await current(request)
     branding = await _branding(axis_of(request.scope).database, request.path_params["branding"])
     if branding["certificate"] is None:
-        raise HTTPException(404, "No certificate has been issued for this subdomain.")
+        raise HTTPException(404, marked("No certificate has been issued for this subdomain."))
     return download(branding["certificate"].encode(), f"{branding['subdomain']}.pem", "application/x-pem-file")
 
 

@@ -11,9 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
+from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
-from demo_app.pages import download, money, page, say_and_show
+from demo_app.languages import Text, marked, money, said_in, saying, texts_of
+from demo_app.pages import download, page, say_and_show
 from stepup_middleware import requires_step_up
 
 MAX_DOCUMENT = 5 * 1024 * 1024  # bytes
@@ -30,15 +31,15 @@ _GRANTS = (
 def obstacle(grant: Row, account_id: str) -> str | None:
     """Return why this person cannot cosign this grant now, or None when they can."""
     if grant["second_signed_at"] is not None:
-        return "Both signatures are in place."
+        return marked("Both signatures are in place.")
     if grant["first_signer"] is None:
-        return "Nobody has signed first yet. Sign first, then ask a second person to cosign."
+        return marked("Nobody has signed first yet. Sign first, then ask a second person to cosign.")
     if grant["first_signer"] == account_id:
-        return "You signed first. A different person must cosign."
+        return marked("You signed first. A different person must cosign.")
     return None
 
 
-async def sign_first(database: Database, grant_id: str, actor: Actor) -> str:
+async def sign_first(database: Database, grant_id: str, actor: Actor) -> Text:
     """Sign a grant as the first of two. Raises ``Conflict`` when somebody has signed it already."""
     async with database.write() as change:
         signed = await change.run(
@@ -48,15 +49,15 @@ async def sign_first(database: Database, grant_id: str, actor: Actor) -> str:
             grant_id,
         )
         if not signed:
-            raise Conflict(f"Grant {grant_id} has a first signature already.")
-        sentence = f"Grant {grant_id} signed first. A different person must cosign."
+            raise Conflict(saying("Grant %(grant)s has a first signature already.", grant=grant_id))
+        sentence = saying("Grant %(grant)s signed first. A different person must cosign.", grant=grant_id)
         await actor.note(change, sentence)
     return sentence
 
 
 async def cosign_grant(
     database: Database, grant_id: str, actor: Actor, document: tuple[str, bytes] | None = None
-) -> str:
+) -> Text:
     """Sign a grant as the second of two, with the signed document where there is one.
 
     Raises ``Conflict`` when the grant is not waiting for a second signature, or waits for one of another person.
@@ -64,10 +65,10 @@ async def cosign_grant(
     async with database.write() as change:
         grant = await change.one("SELECT * FROM equity_grant WHERE id = ?", grant_id)
         if grant is None:
-            raise Conflict("There is no such grant.")
+            raise Conflict(saying(NOT_THERE))
         reason = obstacle(grant, actor.account_id)
         if reason is not None:
-            raise Conflict(f"Grant {grant_id} was not cosigned. {reason}")
+            raise Conflict(saying("Grant %(grant)s was not cosigned. %(why)s", grant=grant_id, why=saying(reason)))
         name, content = document or (None, None)
         await change.run(
             "UPDATE equity_grant SET second_signer = ?, second_signed_at = ?, document_name = ?,"
@@ -79,7 +80,9 @@ async def cosign_grant(
             content,
             grant_id,
         )
-        sentence = f"Grant {grant_id} cosigned: {grant['shares']:,} shares are granted."
+        sentence = saying(
+            "Grant %(grant)s cosigned. Shares granted: %(number)s.", grant=grant_id, number=grant["shares"]
+        )
         await actor.note(change, sentence)
     return sentence
 
@@ -87,20 +90,21 @@ async def cosign_grant(
 async def _grant(database: Database, grant_id: str) -> Row:
     grant = await database.one(_GRANTS, grant_id)
     if grant is None:
-        raise HTTPException(404, "There is no such grant.")
+        raise HTTPException(404, NOT_THERE)
     return grant
 
 
 async def grant_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for a grant: to whom, what, how much, and who signed first."""
     grant = await _grant(axis_of(scope).database, scope["path_params"]["grant"])
+    _ = texts = texts_of(scope)
     return [
-        ("Grant", grant["id"]),
-        ("Grantee", grant["grantee"]),
-        ("Instrument", grant["instrument"]),
-        ("Shares", f"{grant['shares']:,}"),
-        ("Price per share", money(grant["price_cents"])),
-        ("First signer", grant["first_name"] or "nobody yet"),
+        (_("Grant"), grant["id"]),
+        (_("Grantee"), grant["grantee"]),
+        (_("Instrument"), grant["instrument"]),
+        (_("Shares"), texts.number(grant["shares"])),
+        (_("Price per share"), money(texts, grant["price_cents"])),
+        (_("First signer"), grant["first_name"] or _("nobody yet")),
     ]
 
 
@@ -109,11 +113,12 @@ async def overview(request: Request) -> Response:
     return await _overview(request)
 
 
-async def _overview(request: Request, status: int = 200, problem: str | None = None) -> Response:
+async def _overview(request: Request, conflict: Conflict | None = None) -> Response:
     subject = await current(request)
     grants = await axis_of(request.scope).database.all(_GRANTS, "")
     rows = [(grant, obstacle(grant, subject.id)) for grant in grants]
-    return await page(request, "equity.html", status=status, grants=rows, problem=problem)
+    problem = None if conflict is None else said_in(texts_of(request.scope), conflict.reason)
+    return await page(request, "equity.html", status=409 if conflict else 200, grants=rows, problem=problem)
 
 
 async def sign(request: Request) -> Response:
@@ -122,7 +127,7 @@ async def sign(request: Request) -> Response:
     try:
         said = await sign_first(axis_of(request.scope).database, request.path_params["grant"], actor)
     except Conflict as conflict:
-        return await _overview(request, 409, str(conflict))
+        return await _overview(request, conflict)
     return say_and_show(request, said, "/equity")
 
 
@@ -135,7 +140,7 @@ async def cosign(request: Request) -> Response:
         database = axis_of(request.scope).database
         said = await cosign_grant(database, request.path_params["grant"], actor, document)
     except Conflict as conflict:
-        return await _overview(request, 409, str(conflict))
+        return await _overview(request, conflict)
     return say_and_show(request, said, "/equity")
 
 
@@ -146,9 +151,9 @@ async def _document(request: Request) -> tuple[str, bytes] | None:
             return None
         content = await upload.read(MAX_DOCUMENT + 1)
     if len(content) > MAX_DOCUMENT:
-        raise Conflict("The document is larger than 5 MB. Choose a smaller file and cosign again.")
+        raise Conflict(saying("The document is larger than 5 MB. Choose a smaller file and cosign again."))
     if not content.startswith(b"%PDF-"):
-        raise Conflict("The document is not a PDF. Choose a PDF, or cosign without a document.")
+        raise Conflict(saying("The document is not a PDF. Choose a PDF, or cosign without a document."))
     return upload.filename[:120], content
 
 
@@ -158,7 +163,7 @@ async def document(request: Request) -> Response:
     query = "SELECT document FROM equity_grant WHERE id = ? AND document IS NOT NULL"
     row = await axis_of(request.scope).database.one(query, request.path_params["grant"])
     if row is None:
-        raise HTTPException(404, "This grant has no document.")
+        raise HTTPException(404, marked("This grant has no document."))
     return download(row["document"], "grant.pdf", "application/pdf")
 
 

@@ -11,8 +11,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from demo_app.axis import Actor, actor_of, axis_of, current
+from demo_app.axis import NOT_THERE, Actor, actor_of, axis_of, current
 from demo_app.db import Database, Row
+from demo_app.languages import day, saying, texts_of
 from demo_app.pages import download, page
 from demo_app.tables import csv_table
 from stepup_middleware import requires_step_up
@@ -59,19 +60,19 @@ async def bundle(database: Database, export_id: str, actor: Actor) -> bytes:
             export_id,
         )
         if row is None:
-            raise HTTPException(404, "There is no such export.")
+            raise HTTPException(404, NOT_THERE)
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, header, query in _TABLES[row["content"]]:
                 archive.writestr(name, csv_table(header, (tuple(line) for line in await change.all(query))))
-        await actor.note(change, f"Data export {row['title']} downloaded.")
+        await actor.note(change, saying("Data export %(title)s downloaded.", title=row["title"]))
     return content.getvalue()
 
 
 async def _export(database: Database, export_id: str) -> Row:
     row = await database.one(_EXPORTS, export_id)
     if row is None:
-        raise HTTPException(404, "There is no such export.")
+        raise HTTPException(404, NOT_THERE)
     return row
 
 
@@ -79,7 +80,8 @@ async def export_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for an export: which, with which files, prepared when."""
     row = await _export(axis_of(scope).database, scope["path_params"]["export"])
     files = ", ".join(name for name, _, _ in _TABLES[row["content"]])
-    return [("Export", row["title"]), ("Files", files), ("Prepared", row["prepared_at"][:10])]
+    _ = texts = texts_of(scope)
+    return [(_("Export"), row["title"]), (_("Files"), files), (_("Prepared"), day(texts, row["prepared_at"]))]
 
 
 async def overview(request: Request) -> Response:

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from demo_app.axis import current
 from demo_app.guide_pages import INDEX, guide
+from demo_app.languages import marked
 from demo_app.pages import page
 
 
@@ -17,7 +18,7 @@ async def show(request: Request) -> Response:
     await current(request)
     found = guide().around(request.path_params.get("name", INDEX))
     if found is None:
-        raise HTTPException(404, "The guide has no such page.")
+        raise HTTPException(404, marked("The guide has no such page."))
     before, shown, after = found
     return await page(request, "guide.html", guide=guide(), before=before, shown=shown, after=after)
 

@@ -7,15 +7,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from demo_app.axis import axis_of, current
+from demo_app.languages import marked
 from demo_app.pages import page
 
 _WAITING = (
-    ("/payroll", "Payroll runs to transmit", "SELECT count(*) FROM payroll_run WHERE state = 'draft'"),
-    ("/equity", "Grants to sign", "SELECT count(*) FROM equity_grant WHERE second_signer IS NULL"),
-    ("/year-end", "Year-end forms to finalize", "SELECT count(*) FROM year_end_form WHERE state = 'prepared'"),
-    ("/privacy", "Erasures in progress", "SELECT count(*) FROM erasure WHERE finalized_at IS NULL"),
-    ("/exports", "Exports ready to download", "SELECT count(*) FROM data_export"),
-    ("/domains", "Subdomains without a certificate", "SELECT count(*) FROM branding WHERE certificate IS NULL"),
+    ("/payroll", marked("Payroll runs to transmit"), "SELECT count(*) FROM payroll_run WHERE state = 'draft'"),
+    ("/equity", marked("Grants to sign"), "SELECT count(*) FROM equity_grant WHERE second_signer IS NULL"),
+    ("/year-end", marked("Year-end forms to finalize"), "SELECT count(*) FROM year_end_form WHERE state = 'prepared'"),
+    ("/privacy", marked("Erasures in progress"), "SELECT count(*) FROM erasure WHERE finalized_at IS NULL"),
+    ("/exports", marked("Exports ready to download"), "SELECT count(*) FROM data_export"),
+    ("/domains", marked("Subdomains without a certificate"), "SELECT count(*) FROM branding WHERE certificate IS NULL"),
 )
 _ACTIVITY = (
     "SELECT at, sentence, purpose, prompt_id, account_id, account.name"

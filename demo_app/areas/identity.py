@@ -10,52 +10,66 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
+from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
+from demo_app.languages import Text, marked, saying, texts_of
 from demo_app.pages import done, page
 from stepup_middleware import requires_step_up
 
 # WebAuthn L3 §5.4.7, attestation conveyance, loosest first; each with what it asks of a new key.
 ATTESTATION_MODES = (
-    ("none", "Any key may enrol. Its maker is not asked for."),
-    ("indirect", "A key names its maker, through an anonymising service where there is one."),
-    ("direct", "A key names its maker itself, and keys without a known maker are refused."),
-    ("enterprise", "Only keys that this organisation has issued may enrol."),
+    ("none", marked("Any key may enrol. Its maker is not asked for.")),
+    ("indirect", marked("A key names its maker, through an anonymising service where there is one.")),
+    ("direct", marked("A key names its maker itself, and keys without a known maker are refused.")),
+    ("enterprise", marked("Only keys that this organisation has issued may enrol.")),
 )
 _MODES = tuple(mode for mode, _ in ATTESTATION_MODES)
+_ON_OR_OFF = {"yes": marked("On"), "on": marked("On"), "no": marked("Off"), "off": marked("Off")}
 
 
-async def delete_provider(database: Database, provider_id: str, actor: Actor) -> str:
+async def delete_provider(database: Database, provider_id: str, actor: Actor) -> Text:
     """Delete a SAML provider. Raises ``Conflict`` where it does not exist any more."""
     async with database.write() as change:
         row = await change.one("DELETE FROM saml_provider WHERE id = ? RETURNING name, people", provider_id)
         if row is None:
-            raise Conflict("This provider does not exist any more. Nothing was deleted.")
-        sentence = f"SAML provider {row['name']} deleted: {row['people']} people sign in with a password from now on."
+            raise Conflict(saying("This provider does not exist any more. Nothing was deleted."))
+        sentence = saying(
+            "SAML provider %(name)s deleted. People who sign in with a password from now on: %(number)s.",
+            name=row["name"],
+            number=row["people"],
+        )
         await actor.note(change, sentence)
     return sentence
 
 
-async def switch(database: Database, key: str, old: str, new: str, sentence: str, actor: Actor) -> str:
+async def switch(database: Database, key: str, old: str, new: str, sentence: Text, actor: Actor) -> Text:
     """Set a setting from one value to another. Raises ``Conflict`` when it has not the old value."""
     async with database.write() as change:
         if not await change.run("UPDATE setting SET value = ? WHERE key = ? AND value = ?", new, key, old):
-            raise Conflict("This setting was changed in the meantime. Nothing was changed again.")
+            raise Conflict(saying("This setting was changed in the meantime. Nothing was changed again."))
         await actor.note(change, sentence)
     return sentence
 
 
-async def tighten_attestation(database: Database, mode: str, actor: Actor) -> str:
+async def tighten_attestation(database: Database, mode: str, actor: Actor) -> Text:
     """Set a stricter attestation mode. Raises ``Conflict`` for an unknown one and for one not stricter."""
     if mode not in _MODES:
-        raise Conflict("There is no such attestation mode. Nothing was changed.")
+        raise Conflict(saying("There is no such attestation mode. Nothing was changed."))
     looser = _MODES[: _MODES.index(mode)]
     async with database.write() as change:
         row = await change.one("SELECT value FROM setting WHERE key = 'attestation_mode'")
         if row is None or row["value"] not in looser:
-            raise Conflict(f"{mode.capitalize()} is not stricter than the present mode. It can only be tightened.")
+            raise Conflict(
+                saying(
+                    "%(mode)s is not stricter than the present mode. It can only be tightened.", mode=mode.capitalize()
+                )
+            )
         await change.run("UPDATE setting SET value = ? WHERE key = 'attestation_mode'", mode)
-        sentence = f"Attestation mode tightened from {row['value']} to {mode}: it holds for keys enrolled from now on."
+        sentence = saying(
+            "Attestation mode tightened from %(old)s to %(new)s: it holds for keys enrolled from now on.",
+            old=row["value"],
+            new=mode,
+        )
         await actor.note(change, sentence)
     return sentence
 
@@ -68,14 +82,19 @@ async def settings(database: Database) -> dict[str, str]:
 async def _provider(database: Database, provider_id: str) -> Row:
     row = await database.one("SELECT * FROM saml_provider WHERE id = ?", provider_id)
     if row is None:
-        raise HTTPException(404, "There is no such SAML provider.")
+        raise HTTPException(404, NOT_THERE)
     return row
 
 
 async def provider_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for a provider: which, and how many people sign in with it."""
     row = await _provider(axis_of(scope).database, scope["path_params"]["provider"])
-    return [("Provider", row["name"]), ("Entity", row["entity_id"]), ("People who use it", f"{row['people']}")]
+    _ = texts = texts_of(scope)
+    return [
+        (_("Provider"), row["name"]),
+        (_("Entity"), row["entity_id"]),
+        (_("People who use it"), texts.number(row["people"])),
+    ]
 
 
 async def mfa_details(scope: Scope) -> list[tuple[str, str]]:
@@ -83,20 +102,25 @@ async def mfa_details(scope: Scope) -> list[tuple[str, str]]:
     database = axis_of(scope).database
     people = await database.one("SELECT count(*) AS number FROM employee")
     now = (await settings(database))["mfa_required"]
-    return [("Require MFA now", now), ("People affected", f"{people['number'] if people else 0}")]
+    _ = texts = texts_of(scope)
+    number = texts.number(people["number"] if people else 0)
+    return [(_("Require MFA now"), _(_ON_OR_OFF[now])), (_("People affected"), number)]
 
 
 async def network_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for the allowlist: what it is now and which networks it names."""
     database = axis_of(scope).database
     ranges = [row["cidr"] for row in await database.all("SELECT cidr FROM network_range ORDER BY cidr")]
-    return [("Allowlist now", (await settings(database))["network_allowlist"]), ("Networks", ", ".join(ranges))]
+    now = (await settings(database))["network_allowlist"]
+    _ = texts_of(scope)
+    return [(_("Allowlist now"), _(_ON_OR_OFF[now])), (_("Networks"), ", ".join(ranges))]
 
 
 async def attestation_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for the attestation mode: from which to which."""
     now = (await settings(axis_of(scope).database))["attestation_mode"]
-    return [("Mode now", now), ("New mode", scope["path_params"]["mode"])]
+    _ = texts_of(scope)
+    return [(_("Mode now"), now), (_("New mode"), scope["path_params"]["mode"])]
 
 
 async def _context(request: Request) -> dict[str, Any]:
@@ -112,8 +136,8 @@ async def _context(request: Request) -> dict[str, Any]:
     }
 
 
-async def _panel(request: Request, name: str, said: str | None, problem: str | None) -> Response:
-    return done(request, name, "/identity", said=said, problem=problem, **await _context(request))
+async def _panel(request: Request, name: str, outcome: Text | Conflict) -> Response:
+    return done(request, name, "/identity", outcome, **await _context(request))
 
 
 async def overview(request: Request) -> Response:
@@ -129,42 +153,42 @@ async def delete(request: Request) -> Response:
             axis_of(request.scope).database, request.path_params["provider"], await actor_of(request)
         )
     except Conflict as conflict:
-        return await _panel(request, "identity_saml.html", None, str(conflict))
-    return await _panel(request, "identity_saml.html", said, None)
+        return await _panel(request, "identity_saml.html", conflict)
+    return await _panel(request, "identity_saml.html", said)
 
 
-async def _switch(request: Request, panel: str, key: str, old: str, new: str, sentence: str) -> Response:
+async def _switch(request: Request, panel: str, key: str, old: str, new: str, sentence: Text) -> Response:
     actor = await actor_of(request)
     try:
         said = await switch(axis_of(request.scope).database, key, old, new, sentence, actor)
     except Conflict as conflict:
-        return await _panel(request, panel, None, str(conflict))
-    return await _panel(request, panel, said, None)
+        return await _panel(request, panel, conflict)
+    return await _panel(request, panel, said)
 
 
 @requires_step_up("mfa_policy_disable", details=mfa_details)
 async def disable_mfa(request: Request) -> Response:
     """Turn Require MFA off and answer with its panel."""
-    sentence = "Require MFA turned off: people may sign in with a password alone."
+    sentence = saying("Require MFA turned off: people may sign in with a password alone.")
     return await _switch(request, "identity_mfa.html", "mfa_required", "yes", "no", sentence)
 
 
 async def enable_mfa(request: Request) -> Response:
     """Turn Require MFA on, which needs no proof."""
-    sentence = "Require MFA turned on."
+    sentence = saying("Require MFA turned on.")
     return await _switch(request, "identity_mfa.html", "mfa_required", "no", "yes", sentence)
 
 
 @requires_step_up("network_policy_disable", details=network_details)
 async def disable_network(request: Request) -> Response:
     """Disable the network allowlist and answer with its panel."""
-    sentence = "Network allowlist disabled: people may sign in from any network."
+    sentence = saying("Network allowlist disabled: people may sign in from any network.")
     return await _switch(request, "identity_network.html", "network_allowlist", "on", "off", sentence)
 
 
 async def enable_network(request: Request) -> Response:
     """Enable the network allowlist, which needs no proof."""
-    sentence = "Network allowlist enabled."
+    sentence = saying("Network allowlist enabled.")
     return await _switch(request, "identity_network.html", "network_allowlist", "off", "on", sentence)
 
 
@@ -176,8 +200,8 @@ async def tighten(request: Request) -> Response:
             axis_of(request.scope).database, request.path_params["mode"], await actor_of(request)
         )
     except Conflict as conflict:
-        return await _panel(request, "identity_attestation.html", None, str(conflict))
-    return await _panel(request, "identity_attestation.html", said, None)
+        return await _panel(request, "identity_attestation.html", conflict)
+    return await _panel(request, "identity_attestation.html", said)
 
 
 routes = [

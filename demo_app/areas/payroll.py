@@ -10,10 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
+from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
+from demo_app.languages import Cents, Text, day, marked, money, saying, texts_of
 from demo_app.nacha import Credit, Originator, check_digit, nacha_file, next_banking_day
-from demo_app.pages import done, download, money, page
+from demo_app.pages import done, download, page
 from stepup_middleware import requires_step_up
 
 _BANK = "99000001"  # no bank has a number that begins with 99
@@ -31,7 +32,7 @@ _RUNS = (
 )
 
 
-async def transmit_run(database: Database, run_id: str, actor: Actor) -> str:
+async def transmit_run(database: Database, run_id: str, actor: Actor) -> Text:
     """Write a run's NACHA file and mark the run transmitted, in one transaction. Return what was done.
 
     Raises ``Conflict`` when the run has been transmitted already.
@@ -39,7 +40,7 @@ async def transmit_run(database: Database, run_id: str, actor: Actor) -> str:
     async with database.write() as change:
         run = await change.one("SELECT id, pay_date FROM payroll_run WHERE id = ? AND state = 'draft'", run_id)
         if run is None:
-            raise Conflict(f"Run {run_id} has been transmitted already. Nothing was sent again.")
+            raise Conflict(saying("Run %(run)s has been transmitted already. Nothing was sent again.", run=run_id))
         payments = await change.all(
             "SELECT number, name, routing_number, account_number, account_type, cents"
             " FROM payment JOIN employee ON number = employee WHERE run_id = ? ORDER BY number",
@@ -69,8 +70,12 @@ async def transmit_run(database: Database, run_id: str, actor: Actor) -> str:
             content,
             run_id,
         )
-        total = money(sum(row["cents"] for row in payments))
-        sentence = f"Payroll run {run_id} transmitted: {len(credits)} deposits, {total}."
+        sentence = saying(
+            "Payroll run %(run)s transmitted. Deposits: %(number)s, %(total)s.",
+            run=run_id,
+            number=len(credits),
+            total=Cents(sum(row["cents"] for row in payments)),
+        )
         await actor.note(change, sentence)
     return sentence
 
@@ -78,19 +83,21 @@ async def transmit_run(database: Database, run_id: str, actor: Actor) -> str:
 async def _run(database: Database, run_id: str) -> Row:
     run = await database.one(_RUNS, run_id)
     if run is None:
-        raise HTTPException(404, "There is no such payroll run.")
+        raise HTTPException(404, NOT_THERE)
     return run
 
 
 async def run_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for a run: how many people, how much, from which account."""
     run = await _run(axis_of(scope).database, scope["path_params"]["run"])
+    _ = texts = texts_of(scope)
+    bank = _("%(bank)s, routing number %(number)s", bank=ORIGINATOR.bank_name, number=ORIGINATOR.routing_number)
     return [
-        ("Run", run["id"]),
-        ("Employees", f"{run['employees']}"),
-        ("Total", money(run["cents"])),
-        ("Pay date", run["pay_date"]),
-        ("From", f"{ORIGINATOR.bank_name}, routing {ORIGINATOR.routing_number}"),
+        (_("Run"), run["id"]),
+        (_("Employees"), texts.number(run["employees"])),
+        (_("Total"), money(texts, run["cents"])),
+        (_("Pay date"), day(texts, run["pay_date"])),
+        (_("From"), bank),
     ]
 
 
@@ -105,12 +112,12 @@ async def overview(request: Request) -> Response:
 async def transmit(request: Request) -> Response:
     """Transmit a run."""
     database, run_id = axis_of(request.scope).database, request.path_params["run"]
+    outcome: Text | Conflict
     try:
-        said, problem = await transmit_run(database, run_id, await actor_of(request)), None
+        outcome = await transmit_run(database, run_id, await actor_of(request))
     except Conflict as conflict:
-        said, problem = None, str(conflict)
-    run = await _run(database, run_id)
-    return done(request, "payroll_run.html", "/payroll", run=run, said=said, problem=problem)
+        outcome = conflict
+    return done(request, "payroll_run.html", "/payroll", outcome, run=await _run(database, run_id))
 
 
 async def nacha(request: Request) -> Response:
@@ -119,7 +126,7 @@ async def nacha(request: Request) -> Response:
     query = "SELECT file_name, file FROM payroll_run WHERE id = ? AND state = 'transmitted'"
     row = await axis_of(request.scope).database.one(query, request.path_params["run"])
     if row is None:
-        raise HTTPException(404, "This run has no file yet: it has not been transmitted.")
+        raise HTTPException(404, marked("This run has no file yet: it has not been transmitted."))
     return download(row["file"], row["file_name"], "text/plain; charset=us-ascii")
 
 

@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from demo_app.axis import axis_of, current
+from demo_app.languages import saying, texts_of
 from demo_app.pages import page, say_and_show
 from stepup_middleware import PolicyError
 
@@ -53,10 +54,15 @@ async def save(request: Request) -> Response:
     try:
         await policy.set_many(subject, changes, scope=request.scope)
     except PolicyError as error:
-        return await _show(request, 422 if subject.is_admin else 403, f"{error.reason} Nothing was saved.")
-    count = len(changes)
-    said = f"Saved: {count} {'purpose' if count == 1 else 'purposes'} changed." if count else "Nothing to change."
-    return say_and_show(request, f"{said} The next prompts follow the policy as shown.", _PATH)
+        _ = texts_of(request.scope)
+        problem = _("%(reason)s Nothing was saved.", reason=_(error.reason))
+        return await _show(request, 422 if subject.is_admin else 403, problem)
+    said = (
+        saying("Saved. Purposes changed: %(number)s. The next prompts follow the policy as shown.", number=len(changes))
+        if changes
+        else saying("Nothing to change. The next prompts follow the policy as shown.")
+    )
+    return say_and_show(request, said, _PATH)
 
 
 async def settings(request: Request) -> Response:

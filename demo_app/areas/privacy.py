@@ -11,16 +11,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
+from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row, Transaction
+from demo_app.languages import Text, day, marked, saying, texts_of
 from demo_app.pages import done, page
 from stepup_middleware import requires_step_up
 
-OVERRIDE_REASONS = (
-    "The regulator released the hold",
-    "A court ordered the erasure",
-    "The hold was placed on the wrong person",
-)
+OVERRIDE_REASONS = {  # by the word that stands in the address, so that a proof is bound to it
+    "released": marked("The regulator released the hold"),
+    "court-order": marked("A court ordered the erasure"),
+    "wrong-person": marked("The hold was placed on the wrong person"),
+}
 _ERASURES = (
     "SELECT erasure.*, member.label, member.email, member.phone, member.address, member.birth_date,"
     " requester.name AS requester, approver.name AS approver, finalizer.name AS finalizer,"
@@ -40,17 +41,17 @@ _HOLDS = (
 def obstacle(erasure: Row, holds: list[Row], now: datetime) -> str | None:
     """Return why an erasure cannot be finalized now, or None when it can."""
     if erasure["finalized_at"] is not None:
-        return "The account has been erased."
+        return marked("The account has been erased.")
     if now < datetime.fromisoformat(erasure["cooling_off_ends"]):
-        return "The cooling-off period is still running."
+        return marked("The cooling-off period is still running.")
     if erasure["approved_by"] is None or erasure["approved_by"] == erasure["requested_by"]:
-        return "A second person must approve the erasure first."
+        return marked("A second person must approve the erasure first.")
     if any(hold["overridden_at"] is None for hold in holds):
-        return "A regulatory hold stands against the erasure."
+        return marked("A regulatory hold stands against the erasure.")
     return None
 
 
-async def approve_erasure(database: Database, erasure_id: str, actor: Actor) -> str:
+async def approve_erasure(database: Database, erasure_id: str, actor: Actor) -> Text:
     """Approve an erasure as the second person. Raises ``Conflict`` for the one who requested it."""
     async with database.write() as change:
         approved = await change.run(
@@ -62,19 +63,21 @@ async def approve_erasure(database: Database, erasure_id: str, actor: Actor) -> 
             actor.account_id,
         )
         if not approved:
-            raise Conflict("Not approved: a person other than the one who requested it approves, and only once.")
-        sentence = f"Erasure {erasure_id} approved by a second person."
+            raise Conflict(
+                saying("Not approved: a person other than the one who requested it approves, and only once.")
+            )
+        sentence = saying("Erasure %(erasure)s approved by a second person.", erasure=erasure_id)
         await actor.note(change, sentence)
     return sentence
 
 
-async def finalize_erasure(database: Database, erasure_id: str, actor: Actor) -> str:
+async def finalize_erasure(database: Database, erasure_id: str, actor: Actor) -> Text:
     """Erase a person's data, in one transaction with the note of it. Raises ``Conflict`` when a rule forbids it."""
     async with database.write() as change:
         erasure, holds = await _state(change, erasure_id)
         reason = obstacle(erasure, holds, actor.at)
         if reason is not None:
-            raise Conflict(f"Nothing was erased. {reason}")
+            raise Conflict(saying("Nothing was erased. %(why)s", why=saying(reason)))
         member_id = erasure["member_id"]
         documents = await change.run("DELETE FROM member_document WHERE member_id = ?", member_id)
         await change.run(
@@ -86,15 +89,19 @@ async def finalize_erasure(database: Database, erasure_id: str, actor: Actor) ->
             actor.at.isoformat(),
             erasure_id,
         )
-        sentence = f"{erasure['label']} erased: contact data emptied, {documents} documents deleted."
+        sentence = saying(
+            "%(label)s erased: contact data emptied, documents deleted: %(number)s.",
+            label=erasure["label"],
+            number=documents,
+        )
         await actor.note(change, sentence)
     return sentence
 
 
-async def override_hold(database: Database, hold_id: str, reason: str, actor: Actor) -> str:
+async def override_hold(database: Database, hold_id: str, reason: str, actor: Actor) -> Text:
     """Override a hold that stands against an erasure. Raises ``Conflict`` where there is no such hold."""
     if reason not in OVERRIDE_REASONS:
-        raise Conflict("The hold stands. Choose one of the reasons and try again.")
+        raise Conflict(saying("The hold stands. Choose one of the reasons and try again."))
     async with database.write() as change:
         overridden = await change.one(
             "UPDATE hold SET overridden_by = ?, overridden_at = ?, override_reason = ?"
@@ -106,8 +113,14 @@ async def override_hold(database: Database, hold_id: str, reason: str, actor: Ac
             hold_id,
         )
         if overridden is None:
-            raise Conflict("There is no hold to override: it does not exist or was overridden before.")
-        sentence = f"Hold {hold_id} ({overridden['rule']}) overridden for erasure {overridden['erasure_id']}: {reason}."
+            raise Conflict(saying("There is no hold to override: it does not exist or was overridden before."))
+        sentence = saying(
+            "Hold %(hold)s (%(rule)s) overridden for erasure %(erasure)s: %(reason)s.",
+            hold=hold_id,
+            rule=overridden["rule"],
+            erasure=overridden["erasure_id"],
+            reason=saying(OVERRIDE_REASONS[reason]),
+        )
         await actor.note(change, sentence)
     return sentence
 
@@ -115,40 +128,44 @@ async def override_hold(database: Database, hold_id: str, reason: str, actor: Ac
 async def _state(source: Database | Transaction, erasure_id: str) -> tuple[Row, list[Row]]:
     erasure = await source.one(_ERASURES, erasure_id)
     if erasure is None:
-        raise HTTPException(404, "There is no such erasure.")
+        raise HTTPException(404, NOT_THERE)
     return erasure, await source.all(_HOLDS, "", erasure_id)
 
 
 async def erasure_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for an erasure: whose data, how much, who asked and who approved."""
     erasure, _ = await _state(axis_of(scope).database, scope["path_params"]["erasure"])
+    _ = texts = texts_of(scope)
     return [
-        ("Erasure", erasure["id"]),
-        ("Account", erasure["label"]),
-        ("Documents", f"{erasure['documents']}"),
-        ("Requested by", erasure["requester"]),
-        ("Approved by", erasure["approver"] or "nobody yet"),
+        (_("Erasure"), erasure["id"]),
+        (_("Account"), erasure["label"]),
+        (_("Documents"), texts.number(erasure["documents"])),
+        (_("Requested by"), erasure["requester"]),
+        (_("Approved by"), erasure["approver"] or _("nobody yet")),
     ]
 
 
 async def hold_details(scope: Scope) -> list[tuple[str, str]]:
-    """Return what the modal shows for a hold: the rule, until when it runs, against which erasure."""
-    database = axis_of(scope).database
+    """Return what the modal shows for a hold: the rule, until when it runs, against which erasure, and why it goes."""
+    database, reason = axis_of(scope).database, scope["path_params"]["reason"]
+    if reason not in OVERRIDE_REASONS:
+        raise HTTPException(404, NOT_THERE)
     hold = await database.one(_HOLDS, scope["path_params"]["hold"], "")
     if hold is None:
-        raise HTTPException(404, "There is no such hold.")
+        raise HTTPException(404, NOT_THERE)
     erasure, _ = await _state(database, hold["erasure_id"])
+    _ = texts = texts_of(scope)
     return [
-        ("Hold", hold["id"]),
-        ("Rule", hold["rule"]),
-        ("Runs until", hold["ends_on"]),
-        ("Erasure", f"{erasure['id']}, {erasure['label']}"),
+        (_("Hold"), hold["id"]),
+        (_("Rule"), hold["rule"]),
+        (_("Runs until"), day(texts, hold["ends_on"])),
+        (_("Erasure"), f"{erasure['id']}, {erasure['label']}"),
+        (_("Reason"), _(OVERRIDE_REASONS[reason])),
     ]
 
 
-async def _card(request: Request, erasure_id: str, said: str | None, problem: str | None) -> Response:
-    context = await _context(request, erasure_id)
-    return done(request, "privacy_erasure.html", "/privacy", said=said, problem=problem, **context)
+async def _card(request: Request, erasure_id: str, outcome: Text | Conflict) -> Response:
+    return done(request, "privacy_erasure.html", "/privacy", outcome, **await _context(request, erasure_id))
 
 
 async def _context(request: Request, erasure_id: str) -> dict[str, Any]:
@@ -176,8 +193,8 @@ async def approve(request: Request) -> Response:
     try:
         said = await approve_erasure(axis_of(request.scope).database, erasure_id, actor)
     except Conflict as conflict:
-        return await _card(request, erasure_id, None, str(conflict))
-    return await _card(request, erasure_id, said, None)
+        return await _card(request, erasure_id, conflict)
+    return await _card(request, erasure_id, said)
 
 
 @requires_step_up("account_erasure_finalize", details=erasure_details)
@@ -187,29 +204,27 @@ async def finalize(request: Request) -> Response:
     try:
         said = await finalize_erasure(axis_of(request.scope).database, erasure_id, actor)
     except Conflict as conflict:
-        return await _card(request, erasure_id, None, str(conflict))
-    return await _card(request, erasure_id, said, None)
+        return await _card(request, erasure_id, conflict)
+    return await _card(request, erasure_id, said)
 
 
 @requires_step_up("holds_override", details=hold_details)
 async def override(request: Request) -> Response:
-    """Override a hold for the reason in the body, which the token is bound to as well."""
+    """Override a hold for the reason in the address, which the token is bound to as well."""
     database, hold_id, actor = axis_of(request.scope).database, request.path_params["hold"], await actor_of(request)
     hold = await database.one(_HOLDS, hold_id, "")
     if hold is None:
-        raise HTTPException(404, "There is no such hold.")
-    async with request.form(max_files=0, max_fields=4) as form:
-        reason = str(form.get("reason", ""))
+        raise HTTPException(404, NOT_THERE)
     try:
-        said = await override_hold(database, hold_id, reason, actor)
+        said = await override_hold(database, hold_id, request.path_params["reason"], actor)
     except Conflict as conflict:
-        return await _card(request, hold["erasure_id"], None, str(conflict))
-    return await _card(request, hold["erasure_id"], said, None)
+        return await _card(request, hold["erasure_id"], conflict)
+    return await _card(request, hold["erasure_id"], said)
 
 
 routes = [
     Route("/privacy", overview),
     Route("/privacy/erasures/{erasure}/approve", approve, methods=["POST"]),
     Route("/privacy/erasures/{erasure}/finalize", finalize, methods=["POST"]),
-    Route("/privacy/holds/{hold}/override", override, methods=["POST"]),
+    Route("/privacy/holds/{hold}/override/{reason}", override, methods=["POST"]),
 ]

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from demo_app.accounts import SignInRefused
 from demo_app.axis import axis_of
+from demo_app.languages import KEY, saying, texts_of
 from demo_app.pages import moment, page, say_and_show
 from demo_app.seed import ACCOUNTS, DEMO_PASSWORD
 
@@ -48,21 +49,23 @@ async def sign_in(request: Request) -> Response:
         email, password = str(form.get("email", "")), str(form.get("password", ""))
         wanted = local_path(str(form.get("next", "/")))
     accounts = axis_of(request.scope).accounts
+    _ = texts = texts_of(request.scope)
     try:
         session_id = await accounts.sign_in(email, password)
     except SignInRefused as refused:
         if refused.opens_at is not None:
-            problem = (
-                f"Sign-in for this account is closed until {moment(refused.opens_at)}, after repeated failed"
-                " sign-ins or step-ups. Sessions that are open go on. Try again then."
+            problem = _(
+                "Sign-in for this account is closed until %(when)s, after repeated failed sign-ins or step-ups."
+                " Sessions that are open go on. Try again then.",
+                when=moment(texts, refused.opens_at),
             )
             return await _form(request, wanted, status=429, email=email, problem=problem)
-        problem = "That email address and password do not belong together. Check both and try again."
+        problem = _("That email address and password do not belong together. Check both and try again.")
         return await _form(request, wanted, status=403, email=email, problem=problem)
     previous = request.session.get("id")
     if isinstance(previous, str):
         await accounts.sign_out(previous)
-    request.session.clear()
+    _leave(request)
     request.session["id"] = session_id
     return RedirectResponse(wanted, status_code=303)
 
@@ -75,12 +78,31 @@ async def sign_out(request: Request) -> Response:
         await axis.accounts.sign_out(session_id)
     if subject is not None:
         await axis.stepup.end_session(subject)
+    _leave(request)
+    return say_and_show(request, saying("You are signed out."), "/sign-in")
+
+
+def _leave(request: Request) -> None:
+    """Forget what the session had, but for the language that was chosen."""
+    chosen = request.session.get(KEY)
     request.session.clear()
-    return say_and_show(request, "You are signed out.", "/sign-in")
+    if chosen is not None:
+        request.session[KEY] = chosen
+
+
+async def language(request: Request) -> Response:
+    """Show the pages in another language from now on, in this browser."""
+    async with request.form(max_files=0, max_fields=4) as form:
+        chosen = axis_of(request.scope).languages.find(str(form.get("language", ""))[:35])
+        wanted = local_path(str(form.get("next", "/")))
+    if chosen is not None:
+        request.session[KEY] = chosen
+    return RedirectResponse(wanted, status_code=303)
 
 
 routes = [
     Route("/sign-in", show),
     Route("/sign-in", sign_in, methods=["POST"]),
     Route("/sign-out", sign_out, methods=["POST"]),
+    Route("/language", language, methods=["POST"]),
 ]

@@ -10,9 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from demo_app.axis import Actor, Conflict, actor_of, axis_of, current
+from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database
-from demo_app.pages import download, money, page, say_and_show
+from demo_app.languages import Text, marked, money, said_in, saying, texts_of
+from demo_app.pages import download, page, say_and_show
 from demo_app.tax_files import Employer, Slip, tax_file
 from stepup_middleware import requires_step_up
 
@@ -27,12 +28,12 @@ _FORMS = (
 )
 
 
-async def finalize_form(database: Database, form_id: str, actor: Actor) -> str:
+async def finalize_form(database: Database, form_id: str, actor: Actor) -> Text:
     """Write a form's file and freeze it, in one transaction. Raises ``Conflict`` when it is final already."""
     async with database.write() as change:
         row = await change.one("SELECT form, tax_year FROM year_end_form WHERE id = ? AND state = 'prepared'", form_id)
         if row is None:
-            raise Conflict("This form is final already. Its file was left as it is.")
+            raise Conflict(saying("This form is final already. Its file was left as it is."))
         people = await change.all(
             "SELECT number, name, tax_id, paid_cents, tax_cents"
             " FROM year_end_slip JOIN employee ON number = employee WHERE form_id = ? ORDER BY number",
@@ -50,7 +51,13 @@ async def finalize_form(database: Database, form_id: str, actor: Actor) -> str:
             content,
             form_id,
         )
-        sentence = f"{row['form']} for {row['tax_year']} finalized: {len(slips)} recipients, file {name}."
+        sentence = saying(
+            "Form %(form)s for %(year)s finalized. Recipients: %(number)s, file: %(file)s.",
+            form=row["form"],
+            year=str(row["tax_year"]),
+            number=len(slips),
+            file=name,
+        )
         await actor.note(change, sentence)
     return sentence
 
@@ -59,12 +66,13 @@ async def form_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for a form: the year, how many recipients, the totals."""
     form = await axis_of(scope).database.one(_FORMS, scope["path_params"]["form"])
     if form is None:
-        raise HTTPException(404, "There is no such form.")
+        raise HTTPException(404, NOT_THERE)
+    _ = texts = texts_of(scope)
     return [
-        ("Form", form["form"]),
-        ("Tax year", f"{form['tax_year']}"),
-        ("Recipients", f"{form['recipients']}"),
-        ("Total reported", money(form["paid_cents"])),
+        (_("Form"), form["form"]),
+        (_("Tax year"), f"{form['tax_year']}"),
+        (_("Recipients"), texts.number(form["recipients"])),
+        (_("Total reported"), money(texts, form["paid_cents"])),
     ]
 
 
@@ -73,10 +81,11 @@ async def overview(request: Request) -> Response:
     return await _overview(request)
 
 
-async def _overview(request: Request, status: int = 200, problem: str | None = None) -> Response:
+async def _overview(request: Request, conflict: Conflict | None = None) -> Response:
     await current(request)
     forms = await axis_of(request.scope).database.all(_FORMS, "")
-    return await page(request, "year_end.html", status=status, forms=forms, problem=problem)
+    problem = None if conflict is None else said_in(texts_of(request.scope), conflict.reason)
+    return await page(request, "year_end.html", status=409 if conflict else 200, forms=forms, problem=problem)
 
 
 @requires_step_up("year_end_tax_transmit", details=form_details)
@@ -86,7 +95,7 @@ async def finalize(request: Request) -> Response:
     try:
         said = await finalize_form(axis_of(request.scope).database, request.path_params["form"], actor)
     except Conflict as conflict:
-        return await _overview(request, 409, str(conflict))
+        return await _overview(request, conflict)
     return say_and_show(request, said, "/year-end")
 
 
@@ -96,7 +105,7 @@ async def file(request: Request) -> Response:
     query = "SELECT file_name, file FROM year_end_form WHERE id = ? AND state = 'finalized'"
     row = await axis_of(request.scope).database.one(query, request.path_params["form"])
     if row is None:
-        raise HTTPException(404, "This form has no file yet: it has not been finalized.")
+        raise HTTPException(404, marked("This form has no file yet: it has not been finalized."))
     kind = "application/xml" if row["file_name"].endswith(".xml") else "text/plain; charset=us-ascii"
     return download(row["file"], row["file_name"], kind)
 

@@ -1,5 +1,8 @@
 // What the pages do beyond htmx: two kinds of action by fetch, focus and announcements, and the live console.
 
+const texts = JSON.parse(document.body.dataset.texts); // what is said in the page's language, by the English
+const _ = (english) => texts[english] ?? english;
+
 // A tagged action by fetch. stepup.js makes it step up: to this code it is one request with one answer.
 async function act(button) {
   const problem = button.closest("article").querySelector("[role=alert]");
@@ -15,7 +18,7 @@ async function act(button) {
       location.reload();
       return;
     }
-    problem.textContent = body.detail ?? "It may have been done. Look before you try again.";
+    problem.textContent = body.detail ?? _("It may have been done. Look before you try again.");
     problem.hidden = false;
   } catch (error) {
     if (error.name !== "StepUpCancelled") {
@@ -64,7 +67,7 @@ async function followExports() {
     if (newest === known && state !== "running") continue;
     exports.closest("details").open = true;
     if (state === "running") continue;
-    document.getElementById("announcer").textContent = `Export ${state}: ${exports.querySelector("li").textContent}`;
+    document.getElementById("announcer").textContent = exports.querySelector("li").textContent;
     return;
   }
 }
@@ -120,15 +123,15 @@ if (live) {
   // Who may not see this any more is told so, and what was shown goes.
   const end = (status) => {
     stream.close();
-    state.textContent = "Not live";
+    state.textContent = _("Not live");
     state.classList.remove("done");
     const ended = document.getElementById("ended");
-    const link = Object.assign(document.createElement("a"), { href: "/sign-in?next=%2Fsecurity", textContent: "Sign in" });
-    const reload = Object.assign(document.createElement("a"), { href: "/security", textContent: "Reload the page" });
-    if (status === 401) ended.replaceChildren("You are signed out, and this console shows nothing any more. ", link, " to go on.");
-    else if (status === 403) ended.replaceChildren("You are no admin any more, and this console shows nothing any more.");
-    else if (status === 429) ended.replaceChildren("Not live: you have it open in too many places. Close one of them. ", reload);
-    else ended.replaceChildren("Not live: the server ended the connection. ", reload);
+    const link = Object.assign(document.createElement("a"), { href: "/sign-in?next=%2Fsecurity", textContent: _("Sign in") });
+    const reload = Object.assign(document.createElement("a"), { href: "/security", textContent: _("Reload the page") });
+    if (status === 401) ended.replaceChildren(_("You are signed out, and this console shows nothing any more."), " ", link);
+    else if (status === 403) ended.replaceChildren(_("You are no admin any more, and this console shows nothing any more."));
+    else if (status === 429) ended.replaceChildren(_("Not live: you have it open in too many places. Close one of them."), " ", reload);
+    else ended.replaceChildren(_("Not live: the server ended the connection."), " ", reload);
     ended.hidden = false;
     if (status !== 401 && status !== 403) return;
     document.getElementById("panel").replaceChildren();
@@ -163,7 +166,7 @@ if (live) {
     while (feed.children.length > 50) feed.lastElementChild.remove();
     if (event.type === "critical") {
       document.getElementById("alarm").textContent =
-        "Critical: a token was presented again. See the replay alerts.";
+        _("Critical: a token was presented again. See the replay alerts.");
       clearTimeout(pending); // an alert waits for nothing
       pending = setTimeout(redraw, 0);
     }
@@ -171,12 +174,12 @@ if (live) {
   };
   for (const severity of ["info", "warning", "critical"]) stream.addEventListener(severity, show);
   stream.onopen = () => {
-    state.textContent = "Live";
+    state.textContent = _("Live");
     state.classList.add("done");
   };
   stream.addEventListener("over", (event) => end(Number(event.data)));
   stream.onerror = () => {
-    state.textContent = "Reconnecting";
+    state.textContent = _("Reconnecting");
     state.classList.remove("done");
     if (stream.readyState === EventSource.CLOSED) ask(); // refused for good; why, an answer with a status says
   };

@@ -90,8 +90,8 @@ class Texts:
 class Languages:
     """The catalogues of a folder of ``.po`` files, and what an app adds to them or says otherwise.
 
-    ``added`` maps tags to texts by their English: ``{"de": {"Cancel": "Zurück"}, "sv": {...}}``. What a catalogue lacks
-    is looked for in ``beneath``.
+    ``added`` maps tags to texts by their English: ``{"de": {"Cancel": "Zurück"}, "sv": {...}}``. A text
+    that a catalogue lacks is looked for in ``beneath``.
     """
 
     def __init__(

@@ -95,7 +95,7 @@ ACTIONS = [
         "DELETE",
         "/developers/scim/S-1",
         "/developers",
-        [["Issued", "2026-08-26"]],
+        [["Issued", "Aug 26, 2026"]],
         "No SCIM token is active",
     ),
     Action(
@@ -120,7 +120,7 @@ ACTIONS = [
         "POST",
         "/identity/mfa/disable",
         "/identity",
-        [["Require MFA now", "yes"]],
+        [["Require MFA now", "On"]],
         "with a password alone",
         htmx=True,
     ),
@@ -129,7 +129,7 @@ ACTIONS = [
         "POST",
         "/identity/network/disable",
         "/identity",
-        [["Allowlist now", "on"]],
+        [["Allowlist now", "On"]],
         "kept but not applied",
         htmx=True,
     ),
@@ -148,7 +148,7 @@ ACTIONS = [
         "/audit/export?format=csv",
         "/audit",
         [["Format", "CSV"], ["Events", "all"]],
-        '<span class="event">ACTION_AUTHORIZED',
+        '<span class="event" translate="no">ACTION_AUTHORIZED',
         fresh=False,
     ),
     Action(
@@ -162,11 +162,15 @@ ACTIONS = [
     Action(
         "holds_override",
         "POST",
-        "/privacy/holds/H-1/override",
+        "/privacy/holds/H-1/override/court-order",
         "/privacy",
-        [["Hold", "H-1"], ["Runs until", "2029-06-30"], ["Erasure", "E-302, Former employee 0044"]],
-        f"by Owner: {OVERRIDE_REASONS[0]}",
-        body={"data": {"reason": OVERRIDE_REASONS[0]}},
+        [
+            ["Hold", "H-1"],
+            ["Runs until", "Jun 30, 2029"],
+            ["Erasure", "E-302, Former employee 0044"],
+            ["Reason", OVERRIDE_REASONS["court-order"]],
+        ],
+        f"by Owner: {OVERRIDE_REASONS['court-order']}",
         htmx=True,
     ),
     Action(
@@ -175,7 +179,7 @@ ACTIONS = [
         "/identity/attestation/direct",
         "/identity",
         [["Mode now", "none"], ["New mode", "direct"]],
-        '<span class="badge ">Direct</span>',
+        '<span class="badge " translate="no">Direct</span>',
         htmx=True,
     ),
     Action(
@@ -293,7 +297,8 @@ async def test_without_a_session_an_action_tells_nothing_of_its_purpose(
         ("POST", "/equity/grants/G-0/cosign"),
         ("POST", "/year-end/w-9/finalize"),
         ("POST", "/privacy/erasures/E-0/finalize"),
-        ("POST", "/privacy/holds/H-0/override"),
+        ("POST", "/privacy/holds/H-0/override/court-order"),
+        ("POST", "/privacy/holds/H-1/override/because"),
         ("POST", "/developers/webhooks/W-0/rotate"),
         ("DELETE", "/developers/scim/S-0"),
         ("PUT", "/developers/tokens/T-0/scope/write"),
@@ -308,7 +313,7 @@ async def test_nobody_is_asked_to_prove_for_a_row_that_does_not_exist(
     owner = await signed_in("owner", passkey=True)
     answer = await owner.http.request(method, url, headers={"accept": "application/json"})
     assert answer.status_code == 404
-    assert answer.json()["detail"].startswith("There is no such")
+    assert answer.json()["detail"].startswith("That does not exist")
 
 
 async def test_a_cosigner_meets_a_prompt_of_their_own_and_the_first_signer_is_refused_after_theirs(
@@ -321,7 +326,7 @@ async def test_a_cosigner_meets_a_prompt_of_their_own_and_the_first_signer_is_re
     assert "You signed first" in refused.text
     done = await cosigner.act("POST", "/equity/grants/G-1041/cosign")
     assert done.status_code == 303
-    assert "Grant G-1041 cosigned: 4,000 shares are granted." in (await cosigner.page("/equity")).text
+    assert "Grant G-1041 cosigned. Shares granted: 4,000." in (await cosigner.page("/equity")).text
 
 
 @pytest.mark.parametrize(
@@ -341,9 +346,9 @@ async def test_a_document_that_is_no_pdf_or_too_large_stops_the_cosigning(
 async def test_an_override_is_bound_to_the_reason_that_was_chosen(signed_in: SignedIn) -> None:
     owner = await signed_in("owner", passkey=True)
     url = "/privacy/holds/H-1/override"
-    token = await owner.prove(await owner.ask("POST", url, data={"reason": OVERRIDE_REASONS[0]}))
+    token = await owner.prove(await owner.ask("POST", f"{url}/released"))
     headers = {"stepup-token": token, "accept": "application/json"}
-    other = await owner.http.post(url, data={"reason": OVERRIDE_REASONS[1]}, headers=headers)
+    other = await owner.http.post(f"{url}/court-order", headers=headers)
     assert other.status_code == 401
     assert other.json()["code"] == "STEPUP_REQUIRED"
     assert "Override hold" in (await owner.page("/privacy")).text
@@ -414,7 +419,7 @@ async def test_an_export_of_the_log_follows_the_filters_in_each_format(signed_in
     assert [latest.index(f"<strong>{name}</strong>") for name in ("OCSF", "CSV", "NDJSON")] == sorted(
         latest.index(f"<strong>{name}</strong>") for name in ("OCSF", "CSV", "NDJSON")
     )
-    assert latest.count("1 events</span>") == 3
+    assert latest.count("Events: 1</span>") == 3
     manifests = re.findall(r'href="(/audit/exports/\d+/manifest)"', latest)
     manifest = (await owner.page(manifests[-1])).json()
     claim = json.loads(manifest["claim"])

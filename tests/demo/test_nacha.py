@@ -11,7 +11,9 @@ import pytest
 from demo_app.areas.payroll import ORIGINATOR, transmit_run
 from demo_app.axis import Actor
 from demo_app.db import Database
+from demo_app.languages import said_in
 from demo_app.nacha import Credit, check_digit, is_banking_day, nacha_file, next_banking_day
+from stepup_middleware.languages import library_languages
 
 NOW = datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
 
@@ -133,7 +135,9 @@ async def test_the_file_of_a_transmitted_run_pays_everyone_on_it(
     assert row is not None
     parsed = parse(row["file"])
     assert row["state"] == "transmitted"
-    assert said == "Payroll run 2026-06 transmitted: 214 deposits, USD 412,908.77."
+    assert said_in(library_languages().texts("en"), said) == (
+        "Payroll run 2026-06 transmitted. Deposits: 214, USD 412,908.77."
+    )
     assert len(parsed.entries) == 214
     assert parsed.credits == 41_290_877
     owed = await database.all(

@@ -16,6 +16,7 @@ from cryptography import x509
 from demo_app.areas import developers, domains, equity, exports, identity, payroll, privacy
 from demo_app.axis import Actor, Conflict
 from demo_app.db import Database, Row
+from demo_app.languages import Text
 from demo_app.secrets_at_rest import Vault, token_hash
 from demo_app.tables import csv_table
 from stepup_middleware.testing import FixedClock
@@ -36,7 +37,7 @@ async def test_a_run_is_transmitted_once_however_many_try_at_the_same_moment(
 ) -> None:
     tries = [payroll.transmit_run(database, "2026-06", acting("owner")) for _ in range(8)]
     results = await asyncio.gather(*tries, return_exceptions=True)
-    assert sum(isinstance(result, str) for result in results) == 1
+    assert sum(isinstance(result, Text) for result in results) == 1
     assert sum(isinstance(result, Conflict) for result in results) == 7
 
 
@@ -102,7 +103,7 @@ async def test_a_hold_stands_against_an_erasure_until_somebody_answers_for_overr
 ) -> None:
     with pytest.raises(Conflict, match="hold stands"):
         await privacy.finalize_erasure(database, "E-302", acting("owner"))
-    await privacy.override_hold(database, "H-1", privacy.OVERRIDE_REASONS[1], acting("owner"))
+    await privacy.override_hold(database, "H-1", "court-order", acting("owner"))
     await privacy.finalize_erasure(database, "E-302", acting("owner"))
 
 
@@ -110,12 +111,12 @@ async def test_a_hold_is_overridden_only_where_one_exists_and_only_for_a_known_r
     database: Database, acting: Acting
 ) -> None:
     with pytest.raises(Conflict, match="no hold to override"):
-        await privacy.override_hold(database, "H-9", privacy.OVERRIDE_REASONS[0], acting("owner"))
+        await privacy.override_hold(database, "H-9", "released", acting("owner"))
     with pytest.raises(Conflict, match="Choose one of the reasons"):
         await privacy.override_hold(database, "H-1", "because", acting("owner"))
-    await privacy.override_hold(database, "H-1", privacy.OVERRIDE_REASONS[0], acting("owner"))
+    await privacy.override_hold(database, "H-1", "released", acting("owner"))
     with pytest.raises(Conflict, match="no hold to override"):
-        await privacy.override_hold(database, "H-1", privacy.OVERRIDE_REASONS[0], acting("owner"))
+        await privacy.override_hold(database, "H-1", "released", acting("owner"))
 
 
 async def test_a_rotated_secret_signs_from_now_on_and_is_kept_as_ciphertext(database: Database, acting: Acting) -> None:

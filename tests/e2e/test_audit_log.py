@@ -71,7 +71,7 @@ async def test_the_log_is_filtered_and_paged_and_a_step_up_is_told_from_beginnin
         "POST /payroll/runs/2026-06/transmit",
         "127.0.0.1",
         "Passkey",
-        "phishing resistant",
+        "Phishing-resistant only",
     ):
         await expect(main).to_contain_text(words)
     events = person.page.locator(".chain h3")

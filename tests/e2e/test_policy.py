@@ -42,10 +42,10 @@ async def test_a_saved_policy_takes_effect_on_the_next_prompt_and_leaves_an_open
 
     admin = await person.context.new_page()  # the same admin, in another tab
     await admin.goto(person.demo.url + POLICY)
-    await admin.get_by_label("Requirement for Webhook secret rotation").select_option("phishing_resistant")
+    await admin.get_by_label("Requirement: Webhook secret rotation").select_option("phishing_resistant")
     await admin.get_by_role("button", name="Save").click()
-    await expect(admin.get_by_text("Saved: 1 purpose changed.").first).to_be_visible()
-    await expect(admin.get_by_label("Requirement for Webhook secret rotation")).to_have_value("phishing_resistant")
+    await expect(admin.get_by_text("Saved. Purposes changed: 1.").first).to_be_visible()
+    await expect(admin.get_by_label("Requirement: Webhook secret rotation")).to_have_value("phishing_resistant")
     await admin.close()
 
     await code.fill(totp_now(secret, steps=1))  # the prompt was issued under the policy before
@@ -81,7 +81,7 @@ async def test_a_forged_write_below_the_minimum_is_refused_saves_nothing_and_is_
     await expect(person.page.locator("#payroll_ach_transmit")).to_have_value("phishing_resistant")
     await person.go("/audit?event=ACCOUNT_STEPUP_BLOCKED")
     await expect(person.page.locator("table.audit tbody tr")).to_have_count(1)
-    await expect(person.page.locator("table.audit tbody tr")).to_contain_text("policy write refused")
+    await expect(person.page.locator("table.audit tbody tr")).to_contain_text("policy_write_refused")
 
 
 async def test_others_read_the_policy_and_the_server_refuses_what_they_write(browser: Browser, person: Person) -> None:

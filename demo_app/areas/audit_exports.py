@@ -111,14 +111,9 @@ async def _begin(axis: Axis, actor: Actor, form: ExportFormat, wish: AuditSearch
             actor.at.isoformat(),
             newest.events[0].seq if newest.events else 0,
         )
-        await actor.note(
-            change,
-            saying(
-                "Audit log exported as %(format)s, events: %(which)s.",
-                format=LABELS[form],
-                which=which or saying("all"),
-            ),
-        )
+        events = which or saying("all")
+        told = saying("Audit log exported as %(format)s, events: %(which)s.", format=LABELS[form], which=events)
+        await actor.note(change, told)
     return int(row["id"]) if row is not None else 0
 
 

@@ -67,9 +67,11 @@ class Texts:
         return self._catalogue.ngettext(one, many, number) % {"number": self.number(number), **values}
 
     def gettext(self, text: str) -> str:
+        """Return a text in this language, for templates (``gettext``)."""
         return self._catalogue.gettext(text)
 
     def ngettext(self, one: str, many: str, number: int) -> str:
+        """Return the text for a number of things, for templates (``gettext``)."""
         return self._catalogue.ngettext(one, many, number)
 
     def number(self, value: float) -> str:
@@ -292,4 +294,4 @@ def _translations(catalogue: Catalog) -> gettext.GNUTranslations:
     return gettext.GNUTranslations(compiled)
 
 
-__all__ = ["Languages", "Text", "Texts", "library_languages", "marked"]
+__all__ = ["Languages", "Text", "Texts", "marked"]

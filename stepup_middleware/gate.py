@@ -39,6 +39,7 @@ from stepup_middleware.frameworks import (
 from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, bare, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async, mark_async
+from stepup_middleware.request.bound import header_names
 from stepup_middleware.request.context import DetailsSource, GuardedRequest, Tag, by_context, guarded_request
 from stepup_middleware.request.decision import Gate, admit
 from stepup_middleware.web.answers import problem_body, send_refusal, starlette_handler
@@ -172,9 +173,7 @@ def tagged_with(purpose: str, details: DetailsSource, bind_body: bool, bind_head
         raise ConfigurationError(
             f'a purpose is named by its id, a string such as "payroll_ach_transmit", and not {purpose!r}'
         )
-    if isinstance(bind_headers, str | bytes):
-        raise ConfigurationError(f"bind_headers is a list of header names, such as [{bind_headers!r}]")
-    return Tag(purpose, details, bind_body, tuple(name.lower().encode("latin-1") for name in bind_headers))
+    return Tag(purpose, details, bind_body, header_names(bind_headers))
 
 
 def always(details: DetailsSource) -> DetailsSource:

@@ -8,7 +8,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.http import HttpResponse
-from django.urls import get_resolver
+from django.urls import get_resolver, get_urlconf
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 from django.views import View
@@ -49,8 +49,10 @@ class DjangoFramework(Framework):
         return (str(settings.LANGUAGE_COOKIE_NAME).encode("latin-1"),)
 
     def reading(self) -> Lines:
-        """Return language and time zone, whatever has chosen them: a cookie, a header, the session, the app."""
-        return (("language", str(get_language())), ("time zone", get_current_timezone_name()))
+        """Return language, time zone and table of routes, whatever has chosen them: a header, the session, the app."""
+        urls = get_urlconf() or settings.ROOT_URLCONF
+        own = () if urls == settings.ROOT_URLCONF else (("urls", str(getattr(urls, "__name__", urls))),)
+        return (("language", str(get_language())), ("time zone", get_current_timezone_name()), *own)
 
     def page(self, refusal: Refusal) -> Any:
         return HttpResponse(status=refusal.status)

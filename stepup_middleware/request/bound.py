@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from operator import ne
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -13,6 +15,7 @@ from stepup_middleware.core.binding import NOWHERE_ELSE, BoundRequest, Lines, Re
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.multipart import REPLACED, boundary_of
 from stepup_middleware.core.refusals import RefusalCode
+from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.roots import quote_path
 
 from .body import BodyDigest
@@ -51,9 +54,11 @@ VALUES_BY = (
     b"hx-trigger-name",
 )
 READ_BY = frozenset((*ROUTED_BY, *VALUES_BY))
+UNTOLD = frozenset({b"hx-prompt", b"sec-websocket-protocol"})  # the log has their digest: they may hold a secret
 ABOUT_THE_BODY = b"content-"  # RFC 9110 §8: what stands in such a header is said of the body
 FORWARDED = b"forwarded"  # RFC 7239: bound where it names a host; without one it says who sent, and from which port
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # bound with a multipart body: Django reads none
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 COUNTED = b"the length of the body"  # without a length. Its number is checked, and depends on the boundary
 
 
@@ -100,6 +105,17 @@ def hyphened(name: bytes) -> bytes:
     return name.replace(b"_", b"-") if b"_" in name else name
 
 
+def header_names(names: Iterable[str]) -> tuple[bytes, ...]:
+    """Return names of headers as they are looked for. Raises ``ConfigurationError`` for others (RFC 9110 §5.1)."""
+    if isinstance(names, str | bytes):
+        raise ConfigurationError(f"bind_headers is a list of header names, such as [{names!r}]")
+    names = tuple(names)
+    for name in names:
+        if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+            raise ConfigurationError(f'bind_headers has names of headers, such as "X-Tenant", and not {name!r}')
+    return tuple(hyphened(name.lower().encode()) for name in names)
+
+
 class _Reader:
     """Picks the lines of headers that are bound: which do is decided once for a request."""
 
@@ -123,6 +139,8 @@ class _Reader:
                     value = REPLACED
                 elif name == b"content-length":
                     value = COUNTED
+                elif hyphened(name) in UNTOLD:
+                    value = content_digest(sha256(value).digest()).encode()
                 fields.append((name.decode("latin-1"), value.decode("latin-1")))
         bound = [*(("host", value) for value in authority), *fields]
         self._length += sum(len(name) + len(value) for name, value in bound)

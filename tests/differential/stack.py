@@ -22,6 +22,7 @@ from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
 from stepup_middleware.log.integrator import SeenTree, Step, TreeState
+from stepup_middleware.stores.sealing import MissingKeys
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.frameworks.site import life
 
@@ -206,9 +207,9 @@ class NotingStore(SQLiteStore):
     async def close(self) -> None:
         """End."""
 
-    async def mac_keys(self) -> tuple[bytes, ...]:
+    async def check_mac_keys(self) -> MissingKeys:
         """There is no row that has a MAC."""
-        return ()
+        return MissingKeys((), ())
 
     async def trees(self) -> tuple[TreeState, ...]:
         """No log was begun."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepup_middleware import ConfigurationError, requires_step_up
 from stepup_middleware.asgi import Scope
 from stepup_middleware.core.binding import BoundRequest, Reached
 from stepup_middleware.core.multipart import REPLACED
@@ -20,6 +21,7 @@ from stepup_middleware.request.bound import (
     READ_BY,
     Unbindable,
     bound_request,
+    header_names,
     wire_of,
 )
 from tests.binding import bound_request_of
@@ -240,6 +242,31 @@ def test_language_time_zone_and_the_cookie_that_has_the_language_are_bound() -> 
 def test_every_header_that_says_something_of_the_body_is_bound(name: str) -> None:
     lines = [*HEADERS, (name.encode(), b"x")]
     assert bound_request_of(scope(headers=lines), b"").fields[-1] == (name, "x")
+
+
+# B02
+@pytest.mark.parametrize("name", ["hx-prompt", "sec-websocket-protocol", "hx_prompt"])
+def test_what_may_hold_a_secret_is_bound_and_not_told(name: str) -> None:
+    one, other = (bound_request_of(scope(headers=[(name.encode(), value)]), b"") for value in (b"hunter2", b"hunter3"))
+    assert one.digest() != other.digest()
+    assert "hunter" not in one.text()
+
+
+# B02 B04
+@pytest.mark.parametrize("name", ["X-Tenant", "x_tenant", "X_TENANT"])
+@pytest.mark.parametrize("line", [b"x-tenant", b"x_tenant"])
+def test_a_name_in_bind_headers_is_found_in_either_spelling(name: str, line: bytes) -> None:
+    request = bound_request_of(scope(headers=[(line, b"1")]), b"", bind_headers=header_names([name]))
+    assert request.fields == ((line.decode(), "1"),)
+
+
+# U04
+@pytest.mark.parametrize(
+    "names", ["X-Tenant", [""], ["X-Tenant: 1"], [" X-Tenant"], ["X-Ten\u00e4nt"], [b"X-Tenant"], [7]]
+)
+def test_what_is_no_name_of_a_header_is_no_tag(names: Any) -> None:
+    with pytest.raises(ConfigurationError, match="bind_headers"):
+        requires_step_up("webhook_secret_rotation", bind_headers=names)
 
 
 # B11

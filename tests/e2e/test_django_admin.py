@@ -73,7 +73,7 @@ async def project(folder: Path, *, purpose: str) -> AsyncIterator[str]:
         "from django.contrib import admin\nfrom django.urls import path\n"
         "urlpatterns = [path('admin/', admin.site.urls)]\n"
     )
-    asgi = named["django_admin.py"].replace("http://localhost:8000", origin)
+    asgi = named["admin"].replace("http://localhost:8000", origin)
     asgi = asgi.replace("account_erasure_finalize", purpose)
     statics = "from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler\n"
     asgi = statics + asgi.replace("get_asgi_application()", "ASGIStaticFilesHandler(get_asgi_application())")

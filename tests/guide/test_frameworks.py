@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from stepup_middleware import ConfigurationError, requires_step_up
+from tests.e2e.test_django_admin import project
 from tests.frameworks.apps import FRAMEWORKS
 from tests.frameworks.matrix import PAGE, README, block_of, published
 from tests.frameworks.serving import SERVERS
@@ -235,6 +236,22 @@ class Decorated(View):
     starts = "from payday.asgi import application"
     with pytest.raises(AssertionError, match=r"ConfigurationError: the route /decorated .*method_decorator"):
         await ran_in(tmp_path, "-c", starts)
+
+
+@pytest.mark.block("admin")
+async def test_djangos_admin_starts_with_its_rules_and_asks_nobody_who_only_looks(
+    blocks: dict[str, str], tmp_path: Path
+) -> None:
+    async with project(tmp_path, purpose="account_erasure_finalize") as origin:  # of this very block
+        assert "rules=[" in blocks["admin"]
+        async with httpx2.AsyncClient(base_url=origin) as http:
+            assert (await http.get("/admin/auth/group/")).status_code == 302
+            assert (
+                await http.post("/admin/auth/group/", data={"action": "delete_selected"})
+            ).status_code == 403  # CSRF
+            asked = await http.post("/admin/auth/group/", data={"action": "delete_selected", "post": "yes"})
+            one = await http.post("/admin/auth/group/1/2/delete/")
+            assert [each.json()["code"] for each in (asked, one)] == ["STEPUP_NOT_SIGNED_IN"] * 2
 
 
 @pytest.mark.block("sanic")

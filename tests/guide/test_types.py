@@ -30,7 +30,7 @@ disable_error_code = top-level-await, no-redef
 [mypy-django.*,asgiref.*]
 ignore_missing_imports = True
 """
-DJANGO = ("step_up", "asgi", "views", "urls")
+DJANGO = ("step_up", "asgi", "views", "urls", "admin")
 FILES = {**{name: f"payday/{name}.py" for name in DJANGO}, "sanic": "page_sanic.py"}
 NOT_OURS = (r'Argument "app" to "Mount" has incompatible type "Quart"',)  # two frameworks that type ASGI each their way
 

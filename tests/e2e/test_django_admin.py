@@ -73,11 +73,11 @@ async def project(folder: Path, *, purpose: str) -> AsyncIterator[str]:
         "from django.contrib import admin\nfrom django.urls import path\n"
         "urlpatterns = [path('admin/', admin.site.urls)]\n"
     )
-    asgi = named["admin"].replace("http://localhost:8000", origin)
-    asgi = asgi.replace("account_erasure_finalize", purpose)
     statics = "from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler\n"
-    asgi = statics + asgi.replace("get_asgi_application()", "ASGIStaticFilesHandler(get_asgi_application())")
-    (package / "asgi.py").write_text(asgi, encoding="utf-8")
+    asgi = named["admin"].replace("get_asgi_application()", "ASGIStaticFilesHandler(get_asgi_application())")
+    (package / "asgi.py").write_text(statics + asgi.replace("account_erasure_finalize", purpose), encoding="utf-8")
+    step_up = named["step_up"].replace("http://localhost:8000", origin)
+    (package / "step_up.py").write_text(step_up, encoding="utf-8")
     (folder / "secret.key").write_text(secrets.token_urlsafe(48), encoding="utf-8")
     (folder / "setup.py").write_text(SETUP, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(folder)}

@@ -11,6 +11,7 @@ import asyncpg
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
+from stepup_middleware.stores.sealing import Tampered
 from stepup_middleware.stores.sql.operations import Operation, by_verb
 from stepup_middleware.stores.subscribers import Subscribers, Written
 
@@ -89,6 +90,10 @@ class WriterConnection:
 
     def _repaired(self, error: Exception) -> bool:
         """Whether the batch may be tried again: nothing of it was committed, and the cause is gone."""
+        if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == "audit_pkey":
+            # the database counts, so somebody else gave their record a number; the next try has the next one
+            self._subscribers.met([Tampered("audit", error.detail or "", "", "")])
+            return True
         return isinstance(error, _AGAIN) or isinstance(as_store_error(error), Moved | BeforeBegin)
 
     async def _transact(self, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> bool:

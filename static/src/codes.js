@@ -1,7 +1,7 @@
 const DECORATION = /[\s\p{Pd}\p{Cf}\u2212\u30fb\u00b7.]/gu; // blanks, dashes, dots, and what nobody sees
 
 /**
- * Return the six digits that somebody meant, or null: as apps show codes, as people type them, as pages hand them over.
+ * Return the six or eight digits that somebody meant, or null: as apps show codes, as people type them, as pages hand them over.
  * The server reads codes by the same rule.
  * @param {string} text
  * @returns {string | null}
@@ -13,5 +13,5 @@ export function codeOf(text) {
     while (value < 9 && /\p{Nd}/u.test(String.fromCodePoint(/** @type {number} */ (digit.codePointAt(0)) - value - 1))) value += 1;
     return String(value);
   });
-  return /^[0-9]{6}$/.test(digits) ? digits : null;
+  return /^(?:[0-9]{6}|[0-9]{8})$/.test(digits) ? digits : null;
 }

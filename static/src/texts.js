@@ -24,7 +24,7 @@ export const TEXTS = Object.freeze({
     return _("What you are asked for has changed, and the changes are marked. Please read it again before you confirm.");
   },
   get noCode() {
-    return _("Type the six digits that your authenticator app shows now. This did not count as an attempt.");
+    return _("Type all digits that your authenticator app shows now. This did not count as an attempt.");
   },
   get notAllowed() {
     return _("Your browser or key did not confirm, and nothing was authorized. Try again, or use another method.");

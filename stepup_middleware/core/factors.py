@@ -105,7 +105,8 @@ class WebAuthnFactor:
 class TOTPFactor:
     """A confirmed one-time-password secret (RFC 6238), encrypted at rest.
 
-    ``last_step`` is the last accepted time-step of the *person*; a step is accepted once.
+    ``last_step`` is the last accepted time-step of this secret, counted in 30 seconds; a step is accepted once.
+    ``encrypted_secret`` has the hash, digits and period, too (``ceremonies.totp.TOTPSecret``).
     """
 
     id: str

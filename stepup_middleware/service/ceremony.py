@@ -39,7 +39,7 @@ WEBAUTHN_LIMIT = AttemptLimit(failures=20, pause=timedelta(seconds=30), longest=
 _FAILED = Refusal(code=RefusalCode.VERIFICATION_FAILED)
 NO_CODE = Refusal(
     code=RefusalCode.VERIFICATION_FAILED,
-    detail=marked("Type the six digits that your authenticator app shows now. This did not count as an attempt."),
+    detail=marked("Type all digits that your authenticator app shows now. This did not count as an attempt."),
 )
 USED_CODE = Refusal(
     code=RefusalCode.VERIFICATION_FAILED,
@@ -195,23 +195,23 @@ class CeremonyService:
         return await self._issue(requester, prompt, factor, grant)
 
     async def finish_totp(self, requester: Requester, prompt_id: str, code: object) -> IssuedToken | Refusal:
-        """Verify a one-time password and issue the token (RFC 6238 §5.2: each time-step once a person)."""
+        """Verify a one-time password and issue the token (RFC 6238 §5.2: each time-step once a secret)."""
         prompt = await self.open_prompt(requester, prompt_id)
         if isinstance(prompt, Refusal):
             return prompt
-        if (digits := totp.read_code(code)) is None:
+        had = await self._secrets(prompt)
+        if (digits := totp.read_code(code, {secret.digits for _, secret in had} or (totp.DIGITS,))) is None:
             return NO_CODE
         closed = await self._reserve(prompt, TOTP_BUCKET, self._totp_limit, requester.now)
         if closed is not None:
             return await self._rate_limited(requester, prompt, closed, FactorKind.TOTP)
-        enrolled, last_step = await asyncio.gather(
-            self._records.list_factors(prompt.workspace_id, prompt.subject_id),
-            self._records.last_time_step(prompt.workspace_id, prompt.subject_id),
+        # read after the attempt was counted: an answer of a moment ago may have spent the step
+        had, floor = await asyncio.gather(
+            self._secrets(prompt), self._records.last_time_step(prompt.workspace_id, prompt.subject_id)
         )
-        secrets_had = [factor for factor in enrolled if isinstance(factor, TOTPFactor)]
         try:
             self._same_address(requester, prompt)
-            factor, step = self._match(prompt, secrets_had, digits, requester.now, last_step)
+            factor, step = self._match(had, digits, requester.now, floor)
         except CeremonyError as error:
             return await self._failed(requester, prompt, error.reason, FactorKind.TOTP)
         if not self._floor(prompt).accepts(FactorKind.TOTP) or factor.id not in prompt.factor_ids:
@@ -234,17 +234,28 @@ class CeremonyService:
 
     # the parts of a ceremony
 
+    async def _secrets(self, prompt: Prompt) -> list[tuple[TOTPFactor, totp.TOTPSecret]]:
+        """Return the person's authenticator apps with their secrets."""
+        enrolled = await self._records.list_factors(prompt.workspace_id, prompt.subject_id)
+        return [
+            (factor, totp.read_secret(self._secret_box.decrypt(factor.encrypted_secret, place)))
+            for factor in enrolled
+            if isinstance(factor, TOTPFactor) and (place := (prompt.workspace_id, prompt.subject_id, factor.id))
+        ]
+
+    @staticmethod
     def _match(
-        self, prompt: Prompt, factors: Sequence[TOTPFactor], code: str, now: datetime, last_step: int
+        factors: Sequence[tuple[TOTPFactor, totp.TOTPSecret]], code: str, now: datetime, floor: int
     ) -> tuple[TOTPFactor, int]:
-        """Return the factor whose secret made the code, and the matched time-step."""
+        """Return the factor whose secret made the code, and the matched time-step.
+
+        ``floor`` is the last step that the app's own sign-in accepted.
+        """
         failure = CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
         replayed: CeremonyError | None = None
-        for factor in factors:
+        for factor, secret in factors:
             try:
-                place = (prompt.workspace_id, prompt.subject_id, factor.id)
-                secret = self._secret_box.decrypt(factor.encrypted_secret, place)
-                return factor, totp.matched_step(secret, code, now=now, last_step=last_step)
+                return factor, totp.matched_step(secret, code, now=now, last_step=max(factor.last_step, floor))
             except CeremonyError as error:
                 failure = error
                 if error.reason is FailureReason.CODE_REPLAYED:

@@ -229,7 +229,9 @@ class EnrolmentService:
             return _too_many()
         secret = totp.new_secret(secrets.token_bytes(20))
         enrolment = self._enrolment(requester, FactorKind.TOTP, basis)
-        sealed = self._secret_box.encrypt(secret, (subject.workspace_id, subject.id, enrolment.id))
+        sealed = self._secret_box.encrypt(
+            totp.TOTPSecret(secret).text(), (subject.workspace_id, subject.id, enrolment.id)
+        )
         enrolment = replace(enrolment, encrypted_secret=sealed)
         await self._store.begin_enrolment(enrolment, now=requester.now)
         uri = totp.provisioning_uri(secret, account=subject.account, issuer=self._relying_party.name)
@@ -261,7 +263,7 @@ class EnrolmentService:
             if not await self._still_holds(requester, pending):
                 raise CeremonyError(FailureReason.FACTOR_NOT_ALLOWED)
             secret = self._secret_box.decrypt(pending.encrypted_secret, (subject.workspace_id, subject.id, pending.id))
-            step = totp.matched_step(secret, digits, now=requester.now, last_step=last_step)
+            step = totp.matched_step(totp.read_secret(secret), digits, now=requester.now, last_step=last_step)
         except CeremonyError as error:
             return await self._failed(requester, error.reason, FactorKind.TOTP)
         factor_id = secrets.token_urlsafe(12)

@@ -141,11 +141,14 @@ class Records(Opened, AuditLog, RecoveryRecords):
 
     @abstractmethod
     async def last_time_step(self, workspace_id: str, subject_id: str) -> int:
-        """Return the person's last accepted time-step, 0 when there was none."""
+        """Return the last time-step that ``advance_time_step`` spent, 0 when there was none."""
 
     @abstractmethod
     async def advance_time_step(self, workspace_id: str, subject_id: str, step: int) -> bool:
-        """Spend a time-step (a code accepted at the app's own sign-in). False when it is spent already."""
+        """Spend a time-step (a code accepted at the app's own sign-in) for all secrets of the person.
+
+        False when it or a later one is spent already, there or by any of their factors, removed ones included.
+        """
 
     # audit
 
@@ -320,8 +323,8 @@ class Records(Opened, AuditLog, RecoveryRecords):
         begun: Enrolment,
         event: AuditEvent,
     ) -> bool:
-        """Add a confirmed secret and take its enrolment; ``factor.last_step`` becomes the person's last step
-        (if later). False when the enrolment is gone, or the person's last step is as late: nothing is changed.
+        """Add a confirmed secret and take its enrolment; ``factor.last_step`` is spent with it.
+        False when the enrolment is gone, or ``last_time_step`` is as late: nothing is changed.
         ``begun`` as for ``add_webauthn_factor``. Clears the person's ``totp`` attempt bucket."""
 
     @abstractmethod

@@ -12,7 +12,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stepup_middleware.ceremonies.totp import matched_step, new_secret, provisioning_uri, read_code
+from stepup_middleware.ceremonies.totp import (
+    ALGORITHMS,
+    TOTPSecret,
+    matched_step,
+    new_secret,
+    provisioning_uri,
+    read_code,
+    read_secret,
+)
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.testing import totp_code
 from tests.vectors import HOTP_SECRET, HOTP_VALUES, TOTP_SEEDS, TOTP_VALUES
@@ -20,6 +28,7 @@ from tests.vectors import HOTP_SECRET, HOTP_VALUES, TOTP_SEEDS, TOTP_VALUES
 from .support import failure_of
 
 SECRET = new_secret(bytes(range(20)))
+KEPT = TOTPSecret(SECRET)
 NOW = datetime(2026, 11, 24, 12, 0, 10, tzinfo=UTC)
 STEP = int(NOW.timestamp()) // 30
 PERIOD = timedelta(seconds=30)
@@ -31,14 +40,14 @@ def code_at(step: int) -> str:
 
 
 def refusal(code: object, now: datetime = NOW, last_step: int = -1, drift: int = 1) -> FailureReason:
-    return failure_of(lambda: matched_step(SECRET, code, now=now, last_step=last_step, drift=drift))
+    return failure_of(lambda: matched_step(KEPT, code, now=now, last_step=last_step, drift=drift))
 
 
 # O01
 @pytest.mark.parametrize(("step", "code"), list(enumerate(HOTP_VALUES)))
 def test_the_table_of_rfc_4226_matches_its_counters(step: int, code: str) -> None:
     now = EPOCH + step * PERIOD
-    assert matched_step(new_secret(HOTP_SECRET), code, now=now, last_step=-1, drift=0) == step
+    assert matched_step(TOTPSecret(new_secret(HOTP_SECRET)), code, now=now, last_step=-1, drift=0) == step
 
 
 # O01
@@ -50,7 +59,7 @@ def test_the_table_of_rfc_6238_matches_its_steps(seconds: int, step: int, code: 
     # Six digits are the last six of eight: both are one number modulo a power of ten (RFC 4226 §5.3).
     now = EPOCH + timedelta(seconds=seconds)
     secret = new_secret(TOTP_SEEDS["SHA1"])
-    assert matched_step(secret, code[-6:], now=now, last_step=step - 1, drift=0) == step
+    assert matched_step(TOTPSecret(secret), code[-6:], now=now, last_step=step - 1, drift=0) == step
 
 
 # O01
@@ -66,7 +75,7 @@ def test_the_generator_in_use_knows_the_whole_table_of_rfc_6238(
 
 def test_the_current_code_and_those_one_step_away_match_their_own_steps() -> None:
     for step in (STEP - 1, STEP, STEP + 1):
-        assert matched_step(SECRET, code_at(step), now=NOW, last_step=-1) == step
+        assert matched_step(KEPT, code_at(step), now=NOW, last_step=-1) == step
 
 
 def test_a_code_two_steps_away_is_wrong() -> None:
@@ -75,7 +84,7 @@ def test_a_code_two_steps_away_is_wrong() -> None:
 
 
 def test_without_drift_only_the_current_code_matches() -> None:
-    assert matched_step(SECRET, code_at(STEP), now=NOW, last_step=-1, drift=0) == STEP
+    assert matched_step(KEPT, code_at(STEP), now=NOW, last_step=-1, drift=0) == STEP
     assert refusal(code_at(STEP - 1), drift=0) is FailureReason.WRONG_CODE
     assert refusal(code_at(STEP + 1), drift=0) is FailureReason.WRONG_CODE
 
@@ -84,13 +93,13 @@ def test_a_step_begins_and_ends_on_the_second() -> None:
     begin = EPOCH + STEP * PERIOD
     end = begin + PERIOD - timedelta(microseconds=1)
     for now in (begin, end):
-        assert matched_step(SECRET, code_at(STEP), now=now, last_step=-1, drift=0) == STEP
+        assert matched_step(KEPT, code_at(STEP), now=now, last_step=-1, drift=0) == STEP
     assert refusal(code_at(STEP), now=begin + PERIOD, drift=0) is FailureReason.WRONG_CODE
 
 
 def test_the_time_zone_of_now_does_not_matter() -> None:
     there = NOW.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
-    assert matched_step(SECRET, code_at(STEP), now=there, last_step=-1) == STEP
+    assert matched_step(KEPT, code_at(STEP), now=there, last_step=-1) == STEP
 
 
 def test_a_wrong_code_of_another_secret_is_wrong() -> None:
@@ -101,7 +110,7 @@ def test_a_wrong_code_of_another_secret_is_wrong() -> None:
 
 # O02, O03, O16
 def test_a_step_is_accepted_once() -> None:
-    accepted = matched_step(SECRET, code_at(STEP), now=NOW, last_step=-1)
+    accepted = matched_step(KEPT, code_at(STEP), now=NOW, last_step=-1)
     assert refusal(code_at(STEP), last_step=accepted) is FailureReason.CODE_REPLAYED
 
 
@@ -118,7 +127,7 @@ def test_where_two_neighbouring_steps_share_a_code_it_is_spent_for_both() -> Non
     step, code = 1_340_014, "485512"
     assert code_at(step) == code_at(step + 1) == code
     for now in (EPOCH + step * PERIOD, EPOCH + (step + 1) * PERIOD):
-        assert matched_step(SECRET, code, now=now, last_step=-1) == step + 1
+        assert matched_step(KEPT, code, now=now, last_step=-1) == step + 1
         assert refusal(code, now=now, last_step=step + 1) is FailureReason.CODE_REPLAYED
 
 
@@ -160,7 +169,7 @@ def test_a_code_that_is_no_six_digits_is_malformed(code: object) -> None:
 @given(code=st.text(max_size=12) | st.from_regex(r"[0-9]{6}", fullmatch=True))
 def test_any_text_is_matched_or_refused_with_a_ceremony_error(code: str) -> None:
     try:
-        step = matched_step(SECRET, code, now=NOW, last_step=-1)
+        step = matched_step(KEPT, code, now=NOW, last_step=-1)
     except CeremonyError as error:
         assert error.reason in {FailureReason.MALFORMED, FailureReason.WRONG_CODE}
     else:
@@ -171,7 +180,7 @@ def test_any_text_is_matched_or_refused_with_a_ceremony_error(code: str) -> None
 @pytest.mark.parametrize("drift", [-1, 2, 10**9])
 def test_a_drift_other_than_none_or_one_is_a_mistake_of_the_caller(drift: int) -> None:
     with pytest.raises(ValueError, match="drift"):
-        matched_step(SECRET, code_at(STEP), now=NOW, last_step=-1, drift=drift)
+        matched_step(KEPT, code_at(STEP), now=NOW, last_step=-1, drift=drift)
 
 
 # O12
@@ -179,7 +188,7 @@ def test_a_clock_that_went_back_refuses_older_steps_and_recovers_by_itself() -> 
     back = NOW - timedelta(minutes=5)
     assert refusal(code_at(STEP - 10), now=back, last_step=STEP) is FailureReason.CODE_REPLAYED
     later = NOW + PERIOD
-    assert matched_step(SECRET, code_at(STEP + 1), now=later, last_step=STEP) == STEP + 1
+    assert matched_step(KEPT, code_at(STEP + 1), now=later, last_step=STEP) == STEP + 1
 
 
 # O13
@@ -198,14 +207,14 @@ def test_a_time_without_a_step_matches_no_code(now: datetime) -> None:
 
 # O13
 def test_the_first_step_and_the_last_one_of_the_year_9999_work() -> None:
-    assert matched_step(SECRET, code_at(0), now=EPOCH, last_step=-1) == 0
+    assert matched_step(KEPT, code_at(0), now=EPOCH, last_step=-1) == 0
     end = datetime.max.replace(tzinfo=UTC)
-    assert matched_step(SECRET, totp_code(SECRET, end), now=end, last_step=-1) > STEP
+    assert matched_step(KEPT, totp_code(SECRET, end), now=end, last_step=-1) > STEP
 
 
 def test_a_naive_now_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="aware"):
-        matched_step(SECRET, code_at(STEP), now=NOW.replace(tzinfo=None), last_step=-1)
+        matched_step(KEPT, code_at(STEP), now=NOW.replace(tzinfo=None), last_step=-1)
 
 
 # O14
@@ -235,7 +244,7 @@ def test_a_new_secret_of_too_few_or_too_many_bytes_is_refused(size: int) -> None
     ],
 )
 def test_a_stored_secret_under_128_bits_or_no_base32_is_never_used(secret: str) -> None:
-    verdict = failure_of(lambda: matched_step(secret, "123456", now=NOW, last_step=-1))
+    verdict = failure_of(lambda: matched_step(TOTPSecret(secret), "123456", now=NOW, last_step=-1))
     assert verdict is FailureReason.UNSUPPORTED_KEY
     with pytest.raises(ValueError, match="secret") as caught:
         provisioning_uri(secret, account="owner@axis.example", issuer="AxisSynapse")
@@ -245,7 +254,7 @@ def test_a_stored_secret_under_128_bits_or_no_base32_is_never_used(secret: str) 
 # O14
 def test_a_stored_secret_of_128_bits_still_works() -> None:
     secret = base64.b32encode(bytes(16)).decode().rstrip("=")
-    assert matched_step(secret, totp_code(secret, NOW), now=NOW, last_step=-1) == STEP
+    assert matched_step(TOTPSecret(secret), totp_code(secret, NOW), now=NOW, last_step=-1) == STEP
 
 
 def test_the_uri_is_read_back_by_an_authenticator_app() -> None:
@@ -257,7 +266,7 @@ def test_the_uri_is_read_back_by_an_authenticator_app() -> None:
     assert parse_qs(parsed.query)["issuer"] == ["Axis & Synapse Näher?"]
     app = pyotp.parse_uri(provisioning_uri(SECRET, account="owner@axis.example", issuer="AxisSynapse"))
     assert isinstance(app, pyotp.TOTP)
-    assert matched_step(SECRET, app.at(NOW), now=NOW, last_step=-1) == STEP
+    assert matched_step(KEPT, app.at(NOW), now=NOW, last_step=-1) == STEP
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
@@ -299,3 +308,55 @@ def test_whatever_is_read_is_six_ascii_digits_and_read_again_the_same(text: str)
 )
 def test_what_has_not_six_digits_is_no_code(text: object) -> None:
     assert read_code(text) is None
+
+
+# RFC 6238 Appendix B: seconds, and the eight digits of SHA-256 and SHA-512
+VECTORS = [
+    (59, "46119246", "90693936"),
+    (1111111109, "68084774", "25091201"),
+    (1111111111, "67062674", "99943326"),
+    (1234567890, "91819424", "93441116"),
+    (2000000000, "90698825", "38618901"),
+    (20000000000, "77737706", "47863826"),
+]
+
+
+@pytest.mark.parametrize("period", [30, 60])
+@pytest.mark.parametrize(("seconds", "sha256", "sha512"), VECTORS)
+def test_an_imported_secret_keeps_its_own_hash_digits_and_period(
+    seconds: int, sha256: str, sha512: str, period: int
+) -> None:
+    seed = b"1234567890" * 7
+    now = datetime.fromtimestamp(seconds, UTC)
+    for name, size, code in (("SHA256", 32, sha256), ("SHA512", 64, sha512)):
+        kept = TOTPSecret(new_secret(seed[:size]), name, 8, period)
+        assert read_secret(kept.text()) == kept
+        if period == 30:
+            assert matched_step(kept, code, now=now, last_step=-1, drift=0) == seconds // 30
+        else:
+            own = pyotp.TOTP(kept.secret, digits=8, digest=ALGORITHMS[name], interval=60)
+            step = matched_step(kept, own.at(now), now=now, last_step=-1, drift=0)
+            assert step == seconds // 60 * 2 + 1, "a step of 60 seconds is named by its last 30"
+            with pytest.raises(CeremonyError, match="totp_replay"):
+                matched_step(kept, own.at(now), now=now, last_step=step, drift=0)
+        with pytest.raises(CeremonyError, match="malformed"):
+            matched_step(kept, code[-6:], now=now, last_step=-1)
+
+
+@pytest.mark.parametrize("deviation", [("MD5", 6, 30), ("SHA1", 7, 30), ("SHA1", 6, 15), ("SHA1", 6, 0), ("", 6, 30)])
+def test_a_secret_has_no_other_hash_digits_or_period(deviation: tuple[str, int, int]) -> None:
+    with pytest.raises(ValueError, match="SHA1, SHA256 or SHA512"):
+        TOTPSecret(SECRET, *deviation)
+    with pytest.raises(ValueError):
+        read_secret(".".join(map(str, deviation)) + "." + SECRET)
+
+
+@pytest.mark.parametrize(("lengths", "typed", "read"), [((6, 8), "1234 5678", "12345678"), ((8,), "123456", None)])
+def test_a_code_has_as_many_digits_as_one_of_the_persons_secrets(
+    lengths: tuple[int, ...], typed: str, read: str | None
+) -> None:
+    assert read_code(typed, lengths) == read
+
+
+def test_the_text_of_a_secret_is_in_no_repr() -> None:
+    assert SECRET not in repr(KEPT)

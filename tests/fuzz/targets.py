@@ -26,7 +26,7 @@ from stepup_middleware import Rule
 from stepup_middleware.ceremonies.authentication import finish_authentication
 from stepup_middleware.ceremonies.bounds import end_of_cbor_item, parse_authenticator_data
 from stepup_middleware.ceremonies.registration import finish_registration
-from stepup_middleware.ceremonies.totp import matched_step
+from stepup_middleware.ceremonies.totp import TOTPSecret, matched_step
 from stepup_middleware.core.binding import check_details
 from stepup_middleware.core.client_ip import canonical_ip, client_behind, trusted_networks
 from stepup_middleware.core.factors import FactorKind, WebAuthnFactor
@@ -180,7 +180,7 @@ def code(data: bytes) -> None:
     step = int(_NOW.timestamp()) // 30
     right = {totp_code(_SECRET, _NOW.fromtimestamp((step + drift) * 30, _NOW.tzinfo)) for drift in (-1, 0, 1)}
     try:
-        matched_step(_SECRET, text, now=_NOW, last_step=-1)
+        matched_step(TOTPSecret(_SECRET), text, now=_NOW, last_step=-1)
     except CeremonyError:
         assert text not in right
         return

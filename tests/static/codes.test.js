@@ -10,7 +10,11 @@ test("a code is read as people have it", () => {
   ]) assert.equal(codeOf(text), "123456", JSON.stringify(text));
 });
 
-test("what has not six digits is no code", () => {
+test("a code may have eight digits", () => {
+  assert.equal(codeOf("1234 5678"), "12345678");
+});
+
+test("what has neither six nor eight digits is no code", () => {
   for (const text of ["", "12345", "1234567", "12345a", "abcdef", "123,456,7", "½23456", "-", "0x1234"]) {
     assert.equal(codeOf(text), null, JSON.stringify(text));
   }

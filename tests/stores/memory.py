@@ -499,7 +499,8 @@ class MemoryStore(Store):
         refused = factor_refusal(grant, None if factor is None else (factor.kind.value, count))
         if refused is not None or factor is None:
             return refused or GrantRefused.FACTOR_GONE
-        if grant.time_step is not None and grant.time_step <= data.steps[person]:
+        spent = max(data.steps[person], factor.last_step) if isinstance(factor, TOTPFactor) else 0
+        if grant.time_step is not None and grant.time_step <= spent:
             return GrantRefused.STEP_SPENT
         self._log([grant.event])
         if isinstance(factor, WebAuthnFactor):
@@ -508,8 +509,7 @@ class MemoryStore(Store):
                 factor, sign_count=grant.sign_count or 0, backed_up=backed_up, last_used_at=grant.issued_at
             )
         else:
-            used = replace(factor, last_used_at=grant.issued_at)
-            data.steps[person] = grant.time_step or 0
+            used = replace(factor, last_used_at=grant.issued_at, last_step=grant.time_step or 0)
         data.factors[person][factor.id] = used
         data.attempts.pop((*person, grant.bucket), None)
         data.minted += 1
@@ -604,8 +604,13 @@ class MemoryStore(Store):
     async def last_time_step(self, workspace_id: str, subject_id: str) -> int:
         return self._data.steps[workspace_id, subject_id]
 
+    def _last_step(self, person: Person) -> int:
+        """Return the last step that any factor of a person has spent."""
+        factors = self._data.factors.get(person, {}).values()
+        return max((factor.last_step for factor in factors if isinstance(factor, TOTPFactor)), default=0)
+
     async def advance_time_step(self, workspace_id: str, subject_id: str, step: int) -> bool:
-        if step <= self._data.steps[workspace_id, subject_id]:
+        if step <= max(self._data.steps[workspace_id, subject_id], self._last_step((workspace_id, subject_id))):
             return False
         self._data.steps[workspace_id, subject_id] = step
         return True
@@ -637,8 +642,7 @@ class MemoryStore(Store):
     async def list_factors(self, workspace_id: str, subject_id: str) -> tuple[Factor, ...]:
         person = (workspace_id, subject_id)
         factors = [self._data.factors[person][enrolled.id] for enrolled in self._enrolled(person)]
-        step = self._data.steps[person]
-        return tuple(replace(one, last_step=step) if isinstance(one, TOTPFactor) else one for one in factors)
+        return tuple(factors)
 
     async def user_handle(self, workspace_id: str, subject_id: str, *, fresh: bytes) -> bytes:
         return self._data.handles.setdefault((workspace_id, subject_id), fresh)
@@ -696,7 +700,6 @@ class MemoryStore(Store):
         self._log([event])
         self._spend_right(person)
         del self._data.enrolments[pending[0]]
-        self._data.steps[person] = factor.last_step
         self._data.factors.setdefault(person, {})[factor.id] = factor
         self._data.attempts.pop((*person, FactorKind.TOTP.value), None)
         return True
@@ -741,7 +744,9 @@ class MemoryStore(Store):
         if only_spare and not may_remove(self._enrolled(person), factor_id):
             return False
         self._log([event])
-        del self._data.factors[person][factor_id]
+        gone = self._data.factors[person].pop(factor_id)
+        if isinstance(gone, TOTPFactor):
+            self._data.steps[person] = max(self._data.steps[person], gone.last_step)
         return True
 
     async def reencrypt_secrets(self, limit: int, after: str, rewrite: Rewrite) -> str | None:
@@ -857,6 +862,7 @@ class MemoryStore(Store):
         for stored in tuple(data.prompts.values()):
             if (stored.prompt.workspace_id, stored.prompt.subject_id) == person:
                 self._close(stored.prompt.id, PromptState.CANCELLED)
+        data.steps[person] = max(data.steps[person], self._last_step(person))
         for kept in (data.factors, data.codes, data.requests):
             kept.pop(person, None)
         self._spend_right(person)

@@ -94,7 +94,7 @@ async def add_webauthn_factor(
     if begun is not None and not await may_add(transaction, begun, event.at):
         return False
     row = sealed_factor(transaction.macs, factor_row(workspace_id, subject_id, factor))
-    if await transaction.fetch_one("insert_factor", *row) is None:
+    if await transaction.fetch_one("insert_factor", *row, 0) is None:
         return False
     await spend_right(transaction, workspace_id, subject_id)
     transaction.append(event)
@@ -119,13 +119,18 @@ async def add_totp_factor(
         return False
     if not await transaction.execute("drop_enrolment", begun.id, *person):
         return False
-    await transaction.execute("advance_step", *person, factor.last_step)
     row = sealed_factor(transaction.macs, factor_row(workspace_id, subject_id, factor))
-    await transaction.fetch_one("insert_factor", *row)
+    await transaction.fetch_one("insert_factor", *row, factor.last_step)
     await transaction.execute_many("clear_attempts", [(*person, FactorKind.TOTP.value)])
     await spend_right(transaction, *person)
     transaction.append(event)
     return True
+
+
+async def advance_time_step(transaction: Transaction, workspace_id: str, subject_id: str, step: int) -> bool:
+    """Spend a time-step that the app's own sign-in accepted, unless it or a later one was spent, there or here."""
+    await transaction.fetch_one("lock_person", workspace_id, subject_id)
+    return await transaction.execute("advance_step", workspace_id, subject_id, step) == 1
 
 
 async def remove_factor(
@@ -134,6 +139,8 @@ async def remove_factor(
     """Remove a factor. Its tokens end with it: redemption asks whether the factor is still there (T31)."""
     if only_spare and not may_remove(await _locked_factors(transaction, workspace_id, subject_id), factor_id):
         return False
+    await transaction.fetch_one("lock_person", workspace_id, subject_id)
+    await transaction.execute("keep_last_steps", workspace_id, subject_id, factor_id)
     if not await transaction.execute("remove_factor", factor_id, workspace_id, subject_id):
         return False
     transaction.append(event)

@@ -177,6 +177,7 @@ async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence
     await transaction.execute_many("revoke_tokens", [(token, "reset") for token in tokens])
     named = {event.factor_id for event in events if event.name is EventName.FACTOR_REMOVED}
     removed = {factor.id for factor in await enrolled(transaction, *person)} | {*await missed(transaction, *person)}
+    await transaction.execute("keep_last_steps", *person, None)
     await transaction.execute("remove_factors_of_person", *person)
     await transaction.execute("drop_enrolments_of_person", *person)
     await transaction.execute("clear_attempts_of_person", *person)

@@ -172,10 +172,9 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
         return 0 if row is None else int(row[0])
 
     async def advance_time_step(self, workspace_id: str, subject_id: str, step: int) -> bool:
-        changed = await self._write(
-            lambda transaction: transaction.execute("advance_step", workspace_id, subject_id, step)
+        return await self._write(
+            lambda transaction: factors.advance_time_step(transaction, workspace_id, subject_id, step)
         )
-        return changed == 1
 
     # audit
 

@@ -163,16 +163,12 @@ async def spend_proofs(transaction: Transaction, batch: Sequence[TokenGrant]) ->
     factors = {row[0]: row for row in found if factor_counts(transaction.macs, row)}
     transaction.tampered += [tampered_factor(row) for row in found if row[0] not in factors]
     refused = {grant.prompt.id: factor_refusal(grant, _owned(grant, factors.get(grant.factor_id))) for grant in batch}
-    steps = {
-        person_of(grant): grant.time_step
-        for grant in batch
-        if grant.factor_kind is FactorKind.TOTP and refused[grant.prompt.id] is None
-    }
-    rows = [(*person, step) for person, step in sorted(steps.items())]
-    advanced = {(row[0], row[1]) for row in await transaction.fetch_many("advance_steps", rows)}
-    for grant in batch:
-        if person_of(grant) in steps and person_of(grant) not in advanced and refused[grant.prompt.id] is None:
-            refused[grant.prompt.id] = GrantRefused.STEP_SPENT
+    coded = [grant for grant in batch if grant.factor_kind is FactorKind.TOTP and refused[grant.prompt.id] is None]
+    for person in sorted(map(person_of, coded)):
+        await transaction.fetch_one("lock_person", *person)
+    steps = sorted((grant.factor_id, grant.time_step) for grant in coded)
+    advanced = {row[0] for row in await transaction.fetch_many("spend_steps", steps)}
+    refused |= {grant.prompt.id: GrantRefused.STEP_SPENT for grant in coded if grant.factor_id not in advanced}
     spent = [grant for grant in batch if refused[grant.prompt.id] is None]
     await transaction.execute_many(
         "use_factors",

@@ -126,7 +126,9 @@ class GrantContract:
         tokens = [answer for answer in answers if isinstance(answer, TokenReference)]
         assert len(tokens) == 1
         assert answers.count(GrantRefused.STEP_SPENT) >= 48
-        assert await store.records.last_time_step(OWNER.workspace_id, OWNER.id) == code.last_step + 1
+        (after,) = await store.records.list_factors(OWNER.workspace_id, OWNER.id)
+        assert isinstance(after, TOTPFactor)
+        assert after.last_step == code.last_step + 1
 
     @pytest.mark.parametrize(("step", "accepted"), [(99, False), (100, False), (101, True)])
     async def test_only_a_later_time_step_than_the_last_is_accepted(
@@ -148,14 +150,34 @@ class GrantContract:
         assert await store.issue_token(grant_for(prompt, code, time_step=101)) is GrantRefused.STEP_SPENT
         assert await store.records.advance_time_step(COSIGNER.workspace_id, COSIGNER.id, 101)
 
-    async def test_two_totp_factors_of_one_person_share_the_step(self, store: HotState) -> None:
+    async def test_each_totp_factor_of_a_person_has_its_own_steps(self, store: HotState) -> None:
         first = await enrol(store, factor=totp(last_step=100))
         second = await enrol(store, factor=totp(last_step=101))
-        prompt = await ask(store, purpose=ROTATE)
-        assert await store.issue_token(grant_for(prompt, first, time_step=101)) is GrantRefused.STEP_SPENT
+        prompts = [await ask(store, purpose=ROTATE) for _ in range(3)]
+        assert isinstance(await store.issue_token(grant_for(prompts[0], first, time_step=101)), TokenReference)
+        assert await store.issue_token(grant_for(prompts[1], first, time_step=101)) is GrantRefused.STEP_SPENT
+        assert await store.issue_token(grant_for(prompts[1], second, time_step=101)) is GrantRefused.STEP_SPENT
+        assert isinstance(await store.issue_token(grant_for(prompts[1], second, time_step=102)), TokenReference)
         factors = await store.records.list_factors(OWNER.workspace_id, OWNER.id)
-        assert {factor.last_step for factor in factors if isinstance(factor, TOTPFactor)} == {101}
-        assert isinstance(await store.issue_token(grant_for(prompt, second, time_step=102)), TokenReference)
+        assert {each.id: each.last_step for each in factors if isinstance(each, TOTPFactor)} == {
+            first.id: 101,
+            second.id: 102,
+        }
+        assert await store.records.last_time_step(OWNER.workspace_id, OWNER.id) == 0
+        assert not await store.records.advance_time_step(OWNER.workspace_id, OWNER.id, 102)
+        assert await store.records.advance_time_step(OWNER.workspace_id, OWNER.id, 103)
+        assert await store.issue_token(grant_for(prompts[2], first, time_step=103)) is GrantRefused.STEP_SPENT
+
+    async def test_a_sign_in_and_a_step_up_at_once_spend_a_step_once(self, store: HotState, open_node: Opener) -> None:
+        code = await enrol(store, factor=totp(last_step=100))
+        async with open_node() as other:
+            for step in range(101, 111):
+                prompt = await ask(store, purpose=ROTATE)
+                token, signed_in = await asyncio.gather(
+                    store.issue_token(grant_for(prompt, code, time_step=step)),
+                    other.records.advance_time_step(OWNER.workspace_id, OWNER.id, step),
+                )
+                assert isinstance(token, TokenReference) is not signed_in
 
     async def test_what_cannot_be_written_whole_is_not_written_at_all(self, store: HotState) -> None:
         factor = await enrol(store)  # A03

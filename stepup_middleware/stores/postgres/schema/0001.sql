@@ -104,6 +104,7 @@ CREATE TABLE stepup.factors (
     aaguid text,
     user_handle bytea,
     encrypted_secret bytea,
+    last_step bigint NOT NULL DEFAULT 0, -- of 30 seconds each: the last one that was accepted
     mac bytea NOT NULL              -- over all that decides: a row without it does not count (stores/sealing.py)
 );
 CREATE INDEX factors_by_person ON stepup.factors (workspace, subject);

@@ -134,13 +134,13 @@ JOIN unnest($1::text[], $2::text[]) AS s (workspace, subject) ON h.workspace = s
 -- name: authorized_tokens
 SELECT token FROM stepup.audit WHERE token = ANY ($1::bigint[]);
 
--- name: advance_steps
--- RFC 6238 section 5.2: a time-step is accepted once. No person comes twice in a batch.
-INSERT INTO stepup.people (workspace, subject, last_step)
-SELECT s.workspace, s.subject, s.step FROM unnest($1::text[], $2::text[], $3::bigint[]) AS s (workspace, subject, step)
-ON CONFLICT (workspace, subject) DO UPDATE SET last_step = excluded.last_step
-WHERE excluded.last_step > people.last_step
-RETURNING workspace, subject;
+-- name: spend_steps
+-- RFC 6238 section 5.2: a time-step is accepted once. Run after lock_person.
+UPDATE stepup.factors AS f SET last_step = s.step
+FROM unnest($1::text[], $2::bigint[]) AS s (id, step)
+WHERE f.id = s.id AND f.last_step < s.step
+  AND s.step > (SELECT p.last_step FROM stepup.people AS p WHERE p.workspace = f.workspace AND p.subject = f.subject)
+RETURNING f.id;
 
 -- name: clear_attempts
 DELETE FROM stepup.attempts AS a

@@ -2,10 +2,9 @@
 SELECT
     f.id, f.kind, f.name, f.created_at, f.last_used_at, f.credential_id, f.public_key, f.algorithm, f.sign_count,
     f.backup_eligible, f.backed_up, f.transports, f.aaguid, f.user_handle, f.encrypted_secret,
-    coalesce(p.last_step, 0), f.workspace, f.subject,
+    f.last_step, f.workspace, f.subject,
     EXISTS (SELECT 1 FROM stepup.audit AS r WHERE r.factor = f.id AND r.event = 'FACTOR_REMOVED'), f.mac
 FROM stepup.factors AS f
-LEFT JOIN stepup.people AS p ON p.workspace = f.workspace AND p.subject = f.subject
 WHERE f.workspace = $1 AND f.subject = $2
 ORDER BY f.created_at, f.id;
 
@@ -26,8 +25,8 @@ WHERE a.workspace = $1 AND a.subject = $2 AND a.event = 'FACTOR_ENROLLED' AND a.
 -- name: insert_factor
 INSERT INTO stepup.factors (
     id, workspace, subject, kind, name, created_at, last_used_at, credential_id, public_key, algorithm, sign_count,
-    backup_eligible, backed_up, transports, aaguid, user_handle, encrypted_secret, mac
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    backup_eligible, backed_up, transports, aaguid, user_handle, encrypted_secret, mac, last_step
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 ON CONFLICT (credential_id) DO NOTHING
 RETURNING id;
 
@@ -57,10 +56,19 @@ ON CONFLICT (workspace, subject) DO UPDATE SET last_step = people.last_step
 RETURNING last_step;
 
 -- name: advance_step
--- RFC 6238 section 5.2: a time-step is accepted once.
-INSERT INTO stepup.people (workspace, subject, last_step) VALUES ($1, $2, $3)
-ON CONFLICT (workspace, subject) DO UPDATE SET last_step = excluded.last_step
-WHERE excluded.last_step > people.last_step;
+-- RFC 6238 section 5.2: a time-step is accepted once. Run after lock_person.
+UPDATE stepup.people SET last_step = $3
+WHERE workspace = $1 AND subject = $2 AND last_step < $3
+  AND NOT EXISTS (
+      SELECT 1 FROM stepup.factors AS f WHERE f.workspace = $1 AND f.subject = $2 AND f.last_step >= $3
+  );
+
+-- name: keep_last_steps
+-- Those of factors that go stay spent.
+UPDATE stepup.people SET last_step = f.last_step
+FROM (SELECT max(g.last_step) AS last_step FROM stepup.factors AS g WHERE g.workspace = $1 AND g.subject = $2
+      AND g.id = coalesce($3, g.id)) AS f
+WHERE workspace = $1 AND subject = $2 AND people.last_step < f.last_step;
 
 -- name: begin_enrolment
 INSERT INTO stepup.enrolments (

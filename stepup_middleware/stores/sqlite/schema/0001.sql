@@ -105,6 +105,7 @@ CREATE TABLE factors (
     aaguid TEXT,
     user_handle BLOB,
     encrypted_secret BLOB,
+    last_step INTEGER NOT NULL DEFAULT 0, -- of 30 seconds each: the last one that was accepted
     mac BLOB NOT NULL               -- over all that decides: a row without it does not count (stores/sealing.py)
 ) WITHOUT ROWID;
 CREATE INDEX factors_by_person ON factors (workspace, subject);

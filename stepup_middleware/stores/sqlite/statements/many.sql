@@ -118,12 +118,12 @@ SELECT workspace, subject, until FROM holds WHERE workspace = ?1 AND subject = ?
 -- name: authorized_tokens
 SELECT token FROM audit WHERE token = ?1;
 
--- name: advance_steps
--- RFC 6238 section 5.2: a time-step is accepted once.
-INSERT INTO people (workspace, subject, last_step) VALUES (?1, ?2, ?3)
-ON CONFLICT (workspace, subject) DO UPDATE SET last_step = excluded.last_step
-WHERE excluded.last_step > people.last_step
-RETURNING workspace, subject;
+-- name: spend_steps
+-- RFC 6238 section 5.2: a time-step is accepted once. Run after lock_person.
+UPDATE factors SET last_step = ?2
+WHERE id = ?1 AND last_step < ?2
+  AND ?2 > (SELECT p.last_step FROM people AS p WHERE p.workspace = factors.workspace AND p.subject = factors.subject)
+RETURNING id;
 
 -- name: clear_attempts
 DELETE FROM attempts WHERE workspace = ?1 AND subject = ?2 AND bucket = ?3;

@@ -189,5 +189,5 @@ def _check_user_handle(factor: WebAuthnFactor, value: Any) -> None:
     if value is None or value == "":  # not discoverable: none, or an empty one from some password managers
         return
     handle = decode_base64url(value, MAX_USER_HANDLE, "userHandle", FailureReason.WRONG_USER_HANDLE)
-    if handle != factor.user_handle:
+    if factor.user_handle and handle != factor.user_handle:  # empty: imported without it
         raise CeremonyError(FailureReason.WRONG_USER_HANDLE)

@@ -16,6 +16,7 @@ from stepup_middleware.errors import StepUpError
 from .assets import assets
 from .audit import export
 from .evidence import evidence
+from .import_factors import add_import, import_factors
 from .routes import routes
 from .sources import add_source, load_middleware
 from .trusted import add_trust
@@ -107,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     reencrypting = commands.add_parser("reencrypt", help="encrypt every stored secret under the first key")
     reencrypting.add_argument("app", metavar="MODULE:APP")
     reencrypting.set_defaults(command=_running(reencrypt))
+
+    factors = commands.add_parser("factors", help="take over factors").add_subparsers(required=True, metavar="COMMAND")
+    add_import(factors).set_defaults(command=_running(import_factors))
 
     listing = commands.add_parser("assets", help="print the tags of a page's head with their integrity")
     listing.add_argument("--base", default="/stepup", metavar="URL", help="where the library is (default: /stepup)")

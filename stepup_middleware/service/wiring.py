@@ -32,6 +32,7 @@ from .enrolment import EnrolmentService
 from .evidence import EvidenceService
 from .factors import FactorService
 from .handover import CheckpointSink
+from .importing import ImportService
 from .integrating import Integration
 from .log_settings import checked_witnesses, read_log_keys
 from .notices import NoticeWriter
@@ -64,6 +65,7 @@ class Parts:
     factors: FactorService
     guard: AdminGuard
     enrolment: EnrolmentService
+    importing: ImportService
     evidence: EvidenceService
     dispatcher: Dispatcher
     spool: EventSpool
@@ -248,6 +250,7 @@ def wire(
             totp_limit=totp_limit,
             throttle=throttle,
         ),
+        importing=ImportService(store=records, secret_box=secret_box, relying_party=relying_party, catalogue=catalogue),
         evidence=EvidenceService(store=records, signer=signer),
         dispatcher=dispatcher,
         spool=event_spool,

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
 from stepup_middleware.core.audit import AuditFilter, AuditPage, Delivery, EventCounts
@@ -29,6 +29,15 @@ from stepup_middleware.log.tiles import TileId
 
 from .recovery import RecoveryRecords
 from .sealing import MissingKeys, Rewrite, Tampered, TamperTaker
+
+
+class NewFactor(NamedTuple):
+    """A factor that is added to a person without a ceremony, with its event."""
+
+    workspace_id: str
+    subject_id: str
+    factor: Factor
+    event: AuditEvent
 
 
 class Opened(ABC):
@@ -326,6 +335,14 @@ class Records(Opened, AuditLog, RecoveryRecords):
         """Add a confirmed secret and take its enrolment; ``factor.last_step`` is spent with it.
         False when the enrolment is gone, or ``last_time_step`` is as late: nothing is changed.
         ``begun`` as for ``add_webauthn_factor``. Clears the person's ``totp`` attempt bucket."""
+
+    @abstractmethod
+    async def import_factors(self, new: Sequence[NewFactor], *, dry_run: bool = False) -> tuple[int, ...]:
+        """Add factors of many people with their events, all in one transaction, or none of them.
+
+        Returns the indexes of those whose credential id is registered already, by anyone: then, and with ``dry_run``,
+        nothing is changed. It may take as long as it needs, and other writers wait meanwhile where they have to.
+        """
 
     @abstractmethod
     async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:

@@ -84,6 +84,7 @@ from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs, r
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.records import NewFactor
 from stepup_middleware.stores.sealing import MissingKeys, Rewrite, TamperTaker
 
 Person = tuple[str, str]
@@ -720,6 +721,24 @@ class MemoryStore(Store):
     def _spend_right(self, person: Person) -> None:
         self._data.passes.pop(person, None)
         self._data.rights.pop(person, None)
+
+    async def import_factors(self, new: Sequence[NewFactor], *, dry_run: bool = False) -> tuple[int, ...]:
+        known = {
+            factor.credential_id
+            for some in self._data.factors.values()
+            for factor in some.values()
+            if isinstance(factor, WebAuthnFactor)
+        }
+        taken = [
+            index
+            for index, (_, _, factor, _) in enumerate(new)
+            if isinstance(factor, WebAuthnFactor) and factor.credential_id in known
+        ]
+        if not taken and not dry_run:
+            self._log([one.event for one in new])
+            for workspace_id, subject_id, factor, _ in new:
+                self._data.factors.setdefault((workspace_id, subject_id), {})[factor.id] = factor
+        return tuple(taken)
 
     async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
         factors = self._data.factors.get((workspace_id, subject_id), {})

@@ -27,7 +27,7 @@ from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.stores.authorized import aborted_event, prepare_redemption
 from stepup_middleware.stores.base import Store
-from stepup_middleware.stores.records import EpochStore
+from stepup_middleware.stores.records import EpochStore, NewFactor
 from stepup_middleware.stores.rows import Row, enrolment_of, factor_of, prompt_of
 from stepup_middleware.stores.sealing import (
     ENROLMENTS,
@@ -45,6 +45,7 @@ from stepup_middleware.stores.subscribers import Subscriber, Unwritten
 
 from . import deliveries, epochs, factors, keys, policies, prompts, tokens
 from .engine import Engine
+from .importing import import_factors
 from .integration import Integrator, begin_log
 from .operations import ASK, AUTHORIZE, ISSUE, REDEEM
 from .purge import Purge
@@ -338,6 +339,9 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
         return await self._write(
             lambda transaction: factors.add_totp_factor(transaction, workspace_id, subject_id, factor, begun, event)
         )
+
+    async def import_factors(self, new: Sequence[NewFactor], *, dry_run: bool = False) -> tuple[int, ...]:
+        return await self._write(lambda transaction: import_factors(transaction, new, dry_run=dry_run))
 
     async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
         if not self._engine.storable(factor_id):

@@ -147,6 +147,22 @@ DELETE FROM stepup.attempts AS a
 USING unnest($1::text[], $2::text[], $3::text[]) AS s (workspace, subject, bucket)
 WHERE a.workspace = s.workspace AND a.subject = s.subject AND a.bucket = s.bucket;
 
+-- name: taken_credentials
+SELECT f.credential_id FROM stepup.factors AS f WHERE f.credential_id = ANY ($1::bytea[]);
+
+-- name: insert_factors
+INSERT INTO stepup.factors (
+    id, workspace, subject, kind, name, created_at, last_used_at, credential_id, public_key, algorithm, sign_count,
+    backup_eligible, backed_up, transports, aaguid, user_handle, encrypted_secret, mac
+)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[],
+    $10::bigint[], $11::bigint[], $12::boolean[], $13::boolean[], $14::text[], $15::text[], $16::bytea[], $17::bytea[],
+    $18::bytea[]
+)
+ON CONFLICT (credential_id) DO NOTHING
+RETURNING id;
+
 -- name: set_secrets
 UPDATE stepup.factors AS f SET encrypted_secret = s.secret, mac = s.mac
 FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS s (id, secret, mac) WHERE f.id = s.id;

@@ -128,6 +128,17 @@ RETURNING id;
 -- name: clear_attempts
 DELETE FROM attempts WHERE workspace = ?1 AND subject = ?2 AND bucket = ?3;
 
+-- name: taken_credentials
+SELECT credential_id FROM factors WHERE credential_id = ?1;
+
+-- name: insert_factors
+INSERT INTO factors (
+    id, workspace, subject, kind, name, created_at, last_used_at, credential_id, public_key, algorithm, sign_count,
+    backup_eligible, backed_up, transports, aaguid, user_handle, encrypted_secret, mac
+) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+ON CONFLICT (credential_id) DO NOTHING
+RETURNING id;
+
 -- name: set_secrets
 UPDATE factors SET encrypted_secret = ?2, mac = ?3 WHERE id = ?1;
 

@@ -1,0 +1,43 @@
+"""Factors that are imported: those of many people in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from stepup_middleware.core.factors import WebAuthnFactor
+from stepup_middleware.errors import StoreError
+from stepup_middleware.stores.records import NewFactor
+from stepup_middleware.stores.rows import factor_row
+from stepup_middleware.stores.sealing import sealed_factor
+
+from .transaction import Transaction
+
+T = TypeVar("T")
+
+_PART = 500  # rows of a statement
+
+
+async def import_factors(transaction: Transaction, new: Sequence[NewFactor], *, dry_run: bool) -> tuple[int, ...]:
+    """Add factors of many people, unless a credential of them is registered already."""
+    ids = {one.factor.credential_id: index for index, one in enumerate(new) if isinstance(one.factor, WebAuthnFactor)}
+    taken: list[int] = []
+    for some in _in_parts(sorted(ids)):
+        found = await transaction.fetch_many("taken_credentials", [(id_,) for id_ in some])
+        taken += [ids[bytes(row[0])] for row in found]
+    if taken or dry_run:
+        return tuple(sorted(taken))
+    for part in _in_parts(new):
+        rows = [
+            sealed_factor(transaction.macs, factor_row(one.workspace_id, one.subject_id, one.factor)) for one in part
+        ]
+        if len(await transaction.fetch_many("insert_factors", rows)) != len(part):
+            raise StoreError("a credential was registered while the import ran: nothing was imported, run it again")
+        for one in part:
+            transaction.append(one.event)
+    return ()
+
+
+def _in_parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(rows), _PART):
+        yield rows[start : start + _PART]

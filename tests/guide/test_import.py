@@ -16,7 +16,7 @@ async def test_the_file_of_the_page_is_imported(ran: Ran) -> None:
     assert dry == "would import 2 factors: 1 passkey, 1 totp"
     assert done == "imported 2 factors: 1 passkey, 1 totp"
     person = Person(ran.main.app)
-    listed = (await person.http.get("/stepup/factors")).json()["factors"]
+    listed = sorted((await person.http.get("/stepup/factors")).json()["factors"], key=lambda each: each["kind"])
     assert [(each["kind"], each["name"], each["synced"]) for each in listed] == [
         ("passkey", "Laptop", True),
         ("totp", "Authenticator app", None),

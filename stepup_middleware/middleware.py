@@ -55,7 +55,9 @@ class StepUpMiddleware:
         self.rules: tuple[Rule, ...] = checked_rules(rules)
         self._app: ASGIApp = Ruled(app, self.rules) if self.rules else app
         self._guarded: ASGIApp = self._first
-        self._library: ASGIApp = CrossOrigin(library_router(stepup.prefix), stepup.relying_party)
+        self._library: ASGIApp = CrossOrigin(
+            library_router(stepup.prefix, health=bool(stepup._health)), stepup.relying_party
+        )
         self._related = RelatedOrigins(stepup.relying_party) if stepup.relying_party.related_origins else None
         self._prefix = stepup.prefix + "/"
         self._installation = Installation(stepup, framework_around(app), replace_page, deciding_cookies())

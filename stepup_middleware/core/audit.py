@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from .binding import bound_request_from
@@ -47,6 +47,22 @@ class EventCounts:
 
     by_hour: Mapping[tuple[datetime, EventName, Outcome], int]
     last_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits in a store: ``leafless`` records for their leaf, the first of them since ``since`` (UTC; None: none).
+
+    ``undelivered``: events of each topic that some sink has not taken after a minute. All are counted up to a limit.
+    ``operations`` wait in this process for the database; it did ``done`` in ``transactions`` since it started.
+    """
+
+    leafless: int = 0
+    since: datetime | None = None
+    undelivered: Mapping[Topic, int] = field(default_factory=dict)
+    operations: int = 0
+    done: int = 0
+    transactions: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

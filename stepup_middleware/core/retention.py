@@ -18,6 +18,7 @@ TOKENS_STAY = timedelta(days=30)  # likewise: until then a replay is known for w
 # how long what was not handed over waits for its sinks; of a factor that changed a week ago nobody is told any more
 DELIVERIES_STAY = {Topic.ALERT: timedelta(days=30), Topic.NOTICE: timedelta(days=7)}
 DELIVERY_LEASE = timedelta(minutes=1)  # how long the process that wrote it has to hand it over, before another may
+DELIVERIES_LATE = timedelta(minutes=1)  # how old it is when every sink should have taken it
 
 CLOCKS_DIFFER = timedelta(minutes=5)  # how far the clocks of honest nodes may lie apart
 LONGEST_LEAP = timedelta(days=45)  # between two purges that no person confirms: a month, and some days

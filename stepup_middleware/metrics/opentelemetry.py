@@ -1,97 +1,149 @@
-"""Count and trace step-ups with OpenTelemetry (``stepup-middleware[opentelemetry]``).
+"""Figures and traces for OpenTelemetry (``stepup-middleware[opentelemetry]``).
 
-from stepup_middleware.metrics.opentelemetry import OpenTelemetrySink
+from stepup_middleware.metrics.opentelemetry import OpenTelemetryMetrics
 
-stepup = StepUp(..., on_event=[OpenTelemetrySink()])
+stepup = StepUp(..., metrics=[OpenTelemetryMetrics()])
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from datetime import datetime
+from collections.abc import Iterable
+from time import time_ns
 
-from opentelemetry.context import Context
-from opentelemetry.metrics import MeterProvider, get_meter
-from opentelemetry.trace import Span, Status, StatusCode, TracerProvider, get_tracer
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
+from opentelemetry.trace import Status, StatusCode, TracerProvider, get_tracer
 
-from stepup_middleware.core.events import AuditEvent, EventName, Severity
-from stepup_middleware.core.moments import to_micros
-from stepup_middleware.core.prompts import PROMPT_LIFETIME
-from stepup_middleware.core.purposes import MAX_TTL
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.topics import Topic
 
-from . import reason_of
+from . import STEP_BUCKETS, Counted, Health, reason_of
 
-__all__ = ["OpenTelemetrySink"]
+__all__ = ["OpenTelemetryMetrics"]
 
-MOST_OPEN = 1000  # spans of prompts that have not come to an end
-LONGEST = PROMPT_LIFETIME + MAX_TTL  # after that neither the prompt nor its token is worth anything
-_GOES_ON = frozenset({EventName.CHALLENGE_REQUESTED, EventName.VERIFIED, EventName.ACTION_AUTHORIZED})
+_GAUGES = {
+    "stepup.ready": ("1", "1 while an action can be authorized."),
+    "stepup.store.waiting": ("{operation}", "Operations that wait for the store."),
+    "stepup.events.spooled": ("{event}", "Events that wait for the store to be back."),
+    "stepup.log.records_without_leaf": ("{record}", "Records that wait for their leaf."),
+    "stepup.log.behind": ("s", "Age of the oldest record without a leaf."),
+    "stepup.log.faulty": ("1", "1 while nothing of the audit log may be signed."),
+    "stepup.log.unsigned": ("s", "Age of the last checkpoint, 0 where it covers all."),
+    "stepup.log.witnesses_missing": ("{witness}", "Cosignatures that lack for the quorum."),
+    "stepup.alerts.undelivered": ("{alert}", "Alerts that did not reach every sink."),
+    "stepup.notices.undelivered": ("{notice}", "Notices that did not reach every sink."),
+    "stepup.sinks.failing": ("{sink}", "Sinks and checkpoint sinks that fail."),
+}
+_COUNTERS = {
+    "stepup.store.operations": ("{operation}", "Operations that the store did."),
+    "stepup.store.transactions": ("{transaction}", "Transactions in which the store did them."),
+    "stepup.events.dropped": ("{event}", "Events that did not reach a sink that is too slow."),
+    "stepup.events.lost": ("{event}", "Events that are in no log."),
+}
+_SERVED = frozenset({"ok", "STEPUP_REQUIRED"})  # outcomes that are no error
 
 
-class OpenTelemetrySink:
-    """Counts audit events, and makes one span of each step-up, from its prompt to the end of its action.
+class OpenTelemetryMetrics:
+    """Counts and times what this process does, in ``stepup.*``, and makes a span of each step of a step-up.
 
-    The counter is ``stepup.events`` with the attributes ``stepup.event``, ``stepup.purpose`` and
-    ``stepup.reason``. A span is called ``step-up <purpose>``, has the events of the step-up as its events, and
-    the prompt's id as ``stepup.prompt``, which leads to the audit log; nothing of it names a person. Where the
-    prompt and the action were served by different processes, each has a span of its own with that id.
-
-    Spans are made of events that are in the log already: no request waits for an exporter.
+    A span is called ``step-up ask``, ``step-up redeem`` or after a call of the library's own, and is a child of the
+    span of the request in which the step ran. Its attributes are ``stepup.purpose`` and ``stepup.outcome``; nothing of
+    it names a person.
     """
 
     def __init__(
         self, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
     ) -> None:
         self._tracer = get_tracer("stepup_middleware", tracer_provider=tracer_provider)
-        self._events = get_meter("stepup_middleware", meter_provider=meter_provider).create_counter(
-            "stepup.events", unit="{event}", description="Audit events of step-up."
+        meter = get_meter("stepup_middleware", meter_provider=meter_provider)
+        self._events = meter.create_counter("stepup.events", unit="{event}", description="Audit events of step-up.")
+        self._refusals = meter.create_counter(
+            "stepup.refusals", unit="{refusal}", description="Answers that let nothing run."
         )
-        self._open: OrderedDict[str, tuple[Span, datetime]] = OrderedDict()
+        self._store_errors = meter.create_counter(
+            "stepup.store.errors", unit="{request}", description="Requests refused because of the store."
+        )
+        self._steps = meter.create_histogram(
+            "stepup.step.duration",
+            unit="s",
+            description="How long the steps of a step-up took.",
+            explicit_bucket_boundaries_advisory=STEP_BUCKETS,
+        )
+        self._counters = {
+            name: meter.create_counter(name, unit=unit, description=words) for name, (unit, words) in _COUNTERS.items()
+        }
+        self._counted = Counted()
+        self._gauges: dict[str, float] = {}
+        for name, (unit, words) in _GAUGES.items():
+            meter.create_observable_gauge(name, [self._reader(name)], unit=unit, description=words)
 
-    async def __call__(self, event: AuditEvent) -> None:
-        """Count an event, and note it in the span of its step-up."""
-        self._events.add(
-            1,
+    def _reader(self, name: str) -> _Reader:
+        return _Reader(self._gauges, name)
+
+    def event(self, event: AuditEvent) -> None:
+        """Count an event."""
+        told = {
+            "stepup.event": event.name.value,
+            "stepup.purpose": event.purpose,
+            "stepup.reason": reason_of(event),
+        }
+        self._events.add(1, told)
+
+    def refusal(self, code: str, purpose: str) -> None:
+        """Count a refusal."""
+        self._refusals.add(1, {"stepup.code": code, "stepup.purpose": purpose})
+
+    def step(self, name: str, seconds: float, purpose: str, outcome: str) -> None:
+        """Record a duration, and the span that has just ended: a child of the request's."""
+        self._steps.record(seconds, {"stepup.step": name, "stepup.outcome": outcome})
+        now = time_ns()
+        span = self._tracer.start_span(
+            f"step-up {name}",
+            attributes={"stepup.purpose": purpose, "stepup.outcome": outcome},
+            start_time=now - int(seconds * 1e9),
+        )
+        if outcome not in _SERVED:
+            span.set_status(Status(StatusCode.ERROR, outcome))
+        span.end(now)
+
+    def store_error(self, kind: str) -> None:
+        """Count a request that the store let down."""
+        self._store_errors.add(1, {"stepup.kind": kind})
+
+    def health(self, health: Health) -> None:
+        """Take the values of the gauges, which are read when they are exported."""
+        log, backlog = health.log, health.backlog
+        counted = {
+            "stepup.store.operations": backlog.done,
+            "stepup.store.transactions": backlog.transactions,
+            "stepup.events.dropped": health.dropped,
+            "stepup.events.lost": health.lost,
+        }
+        for name, number in counted.items():
+            self._counters[name].add(self._counted.added(name, number))
+        self._gauges.update(
             {
-                "stepup.event": event.name.value,
-                "stepup.purpose": event.purpose,
-                "stepup.reason": reason_of(event),
-            },
-        )
-        if event.prompt_id:
-            self._trace(event)
-
-    def _trace(self, event: AuditEvent) -> None:
-        self._end_abandoned(event.at)
-        if event.prompt_id not in self._open:
-            self._open[event.prompt_id] = (self._start(event), event.at)
-        span, _ = self._open[event.prompt_id]
-        facts = {"stepup.reason": reason_of(event), "stepup.factor": event.factor_kind or ""}
-        span.add_event(event.name.value, facts, timestamp=_nanos(event.at))
-        if event.severity is not Severity.INFO:
-            span.set_status(Status(StatusCode.ERROR, f"{event.name.value}: {event.reason}"))
-        if event.name not in _GOES_ON and (event.name is not EventName.FAILED or event.reason == "cancelled"):
-            del self._open[event.prompt_id]
-            span.end(_nanos(event.at))
-
-    def _start(self, event: AuditEvent) -> Span:
-        return self._tracer.start_span(
-            f"step-up {event.purpose}",
-            context=Context(),  # a person's time, not a part of the request that happened to run now
-            attributes={"stepup.purpose": event.purpose, "stepup.prompt": event.prompt_id},
-            start_time=_nanos(event.at),
+                "stepup.ready": int(health.is_ready),
+                "stepup.store.waiting": backlog.operations,
+                "stepup.events.spooled": health.spooled,
+                "stepup.log.records_without_leaf": backlog.leafless,
+                "stepup.log.behind": health.behind.total_seconds(),
+                "stepup.log.faulty": int(bool(log.fault)),
+                "stepup.log.unsigned": 0.0 if health.unsigned_for is None else health.unsigned_for.total_seconds(),
+                "stepup.log.witnesses_missing": 0 if log.has_quorum else log.quorum - log.cosigned,
+                "stepup.alerts.undelivered": backlog.undelivered.get(Topic.ALERT, 0),
+                "stepup.notices.undelivered": backlog.undelivered.get(Topic.NOTICE, 0),
+                "stepup.sinks.failing": len(health.failing_sinks) + log.untaken,
+            }
         )
 
-    def _end_abandoned(self, now: datetime) -> None:
-        """End the spans of prompts that nobody came back to, oldest first."""
-        while self._open:
-            prompt, (span, began) = next(iter(self._open.items()))
-            if len(self._open) < MOST_OPEN and now - began < LONGEST:
-                return
-            del self._open[prompt]
-            span.set_attribute("stepup.abandoned", True)
-            span.end(_nanos(min(max(now, began), began + LONGEST)))
 
+class _Reader:
+    """Reads one gauge when it is exported; nothing before it was first set."""
 
-def _nanos(moment: datetime) -> int:
-    return to_micros(moment) * 1000
+    def __init__(self, gauges: dict[str, float], name: str) -> None:
+        self._gauges = gauges
+        self._name = name
+
+    def __call__(self, _: CallbackOptions) -> Iterable[Observation]:
+        value = self._gauges.get(self._name)
+        return [] if value is None else [Observation(value)]

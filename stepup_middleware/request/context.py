@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +13,7 @@ from stepup_middleware.core.binding import BoundRequest, Details
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.logged import get_logger
 
 from .body import RequestBody
 from .bound import Wire
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stepup_middleware.service.requester import Requester
     from stepup_middleware.service.stepup import StepUp
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 DetailsSource = Details | Sequence[tuple[str, str]] | Mapping[str, str] | Callable[[Scope], Any] | None
 

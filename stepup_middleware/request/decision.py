@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepup_middleware.asgi import Scope, header, headers
@@ -51,6 +52,8 @@ async def admit(
     """
     gate = gate or Gate()
     verdict = await _admit(guarded, tag, scope, purpose or guarded.stepup.purposes.get(tag.purpose), gate)
+    if isinstance(verdict, Refusal):
+        guarded.stepup._parts.figures.refusal(verdict.code.value, tag.purpose)
     if isinstance(verdict, Proof):
         guarded.proof, guarded.refusal = verdict, None
         scope["stepup"] = verdict
@@ -104,15 +107,24 @@ async def _admit(
             prefetch=prefetch,
             linked=standing is Standing.LINKED,
         )
+        began = perf_counter()
         async with stepup._in_time():
             verdict = await stepup._parts.redemption.admit(requester, application)
+        stepup._parts.figures.step(
+            "redeem" if application.tokens else "ask",
+            perf_counter() - began,
+            purpose=purpose.id,
+            outcome=verdict.code.value if isinstance(verdict, Refusal) else "ok",
+        )
     except (BodyTooLarge, BodyTooSlow, BodyMismatch, Unbindable) as error:
         return _unbound(error)
     except StoreError as error:
         logger.error("the store cannot be used, the request is refused: %s", error)
+        stepup._parts.figures.store_error(error)
         return Refusal(code=RefusalCode.UNAVAILABLE)
-    except TimeoutError:
+    except TimeoutError as error:
         logger.error("the store did not answer in time, the request is refused")
+        stepup._parts.figures.store_error(error)
         return Refusal(code=RefusalCode.UNAVAILABLE)
     except Exception:
         logger.exception("the decision failed; the request is refused")

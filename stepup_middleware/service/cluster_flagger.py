@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict, deque
 from dataclasses import replace
 from datetime import datetime
@@ -11,9 +10,10 @@ from datetime import datetime
 from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, is_failure
 from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 _KEPT = 1_000  # purposes of workspaces whose latest failures are remembered
 _PAGE = 50  # records

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
@@ -12,13 +11,14 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from stepup_middleware.log.checkpoints import checkpoint_of
+from stepup_middleware.logged import get_logger
 
 try:
     import fcntl
 except ImportError:  # Windows: there one process at a time uses the file
     fcntl = None  # type: ignore[assignment]
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 CheckpointSink = Callable[[str], Awaitable[None]]
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.integrator import BATCH, Fault, SeenTree, Step, check_tree
 from stepup_middleware.log.records import RowMacs
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
 
 from .tampering import TamperAlarm
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 GATHER_SECONDS = 0.1  # how long records are gathered for one step
 LOOK_SECONDS = 30.0  # how often it looks without having been told of a record

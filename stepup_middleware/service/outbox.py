@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,9 +10,10 @@ from datetime import datetime, timedelta
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.topics import Topic
 from stepup_middleware.errors import StoreError
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 LOOK_SECONDS = 15.0  # how often is looked for what nobody hands over
 HOLD = timedelta(minutes=1)  # how long one process has for it, before another may

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,12 +22,13 @@ from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.languages import SOURCE, Languages
+from stepup_middleware.logged import get_logger
 
 Scope = MutableMapping[str, Any]
 Identify = Callable[[Scope], Awaitable[Subject | None]]
 ClientAddress = Callable[[Scope], str | None]
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 USER_AGENT_LENGTH = 256
 PROXY_HEADERS = {"x-forwarded-for": hops_from_the_right, "forwarded": forwarded_hops}

@@ -54,6 +54,33 @@ def checked_sinks(name: str, sinks: Any) -> tuple[Any, ...]:
     return listed
 
 
+_METER = ("event", "refusal", "step", "store_error", "health")  # what service.figures.Meter has
+HEALTH_SECRET = 16  # characters
+
+
+def checked_meters(meters: Any) -> tuple[Any, ...]:
+    """Return the meters of a setting. Raises ``ConfigurationError`` for anything but a list of them."""
+    if isinstance(meters, str | bytes) or not isinstance(meters, Iterable):
+        raise ConfigurationError(f"metrics is a list: write metrics=[PrometheusMetrics()], not {meters!r}")
+    listed = tuple(meters)
+    for meter in listed:
+        missing = [name for name in _METER if not callable(getattr(meter, name, None))]
+        if inspect.isclass(meter) or missing:
+            raise ConfigurationError(
+                f"metrics has meters, such as PrometheusMetrics(): {named(meter)} has no {', '.join(missing) or 'self'}"
+            )
+    return listed
+
+
+def checked_health(health: object) -> bool | str:
+    """Return the setting of the health page. Raises ``ConfigurationError`` for a secret that is guessed."""
+    if isinstance(health, bool) or (isinstance(health, str) and len(health) >= HEALTH_SECRET and health.isascii()):
+        return health
+    raise ConfigurationError(
+        f"health is True, or a secret of {HEALTH_SECRET} ASCII characters or more: `openssl rand -hex 16` makes one"
+    )
+
+
 def check_clock(clock: object) -> None:
     """Raise ``ConfigurationError`` for an object that cannot be called. Its result is checked when the app starts."""
     if not callable(clock) or is_async(clock):

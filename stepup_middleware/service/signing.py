@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,13 +22,14 @@ from stepup_middleware.log.notes import Note, NoteError, read_note
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.log.tiles import TileError, prove_consistency
 from stepup_middleware.log.witness.client import Outcome, Witnessed, WitnessGroup
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
 
 from .handover import CheckpointSink, Handover
 from .integrating import Integration
 from .tampering import TamperAlarm
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 INTERVAL_SECONDS = 60.0
 CLOSE_SECONDS = 5.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.notices import Notice, NoticeCounts
 from stepup_middleware.core.topics import Topic
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
 
 from .outbox import Outbox
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 Sink = Callable[[AuditEvent], Awaitable[None]]
 NoticeSink = Callable[[Notice], Awaitable[None]]
@@ -61,6 +61,16 @@ class Dispatcher:
         self.outbox = Outbox(store=store, clock=clock, sinks=names, hand=self._put)
         self.dropped = 0
         self.notices = NoticeCounts()
+        self._failing: set[_Place] = set()
+
+    def has_sinks(self, topic: Topic) -> bool:
+        """Whether anybody is handed what is of a topic."""
+        return any(of is topic for of, _ in self._sinks)
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """The names of the sinks that failed when they were last called."""
+        return tuple(sorted({name for _, name in self._failing}))
 
     def start(self) -> None:
         """Start one task per sink on the running loop."""
@@ -135,7 +145,9 @@ class Dispatcher:
                 async with asyncio.timeout(SINK_TIMEOUT_SECONDS):
                     await sink(event if topic is Topic.ALERT else await self._make_notice(seq, event))
                 taken = True
+                self._failing.discard(place)
             except Exception:
+                self._failing.add(place)
                 what = "an event sink failed on %s; the log has the event"
                 if topic is Topic.NOTICE:
                     what = "notify failed on the notice of %s; it is handed over again in a minute"

@@ -8,7 +8,6 @@ answered too late may have written after all: so each event is looked for in the
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -19,11 +18,12 @@ from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.replays import worth_logging
 from stepup_middleware.errors import StoreError
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
 
 from .spool_files import SpoolFiles
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 MOST_SPOOLED = 10_000  # events; about 10 MB
 _AT_ONCE = 200  # events of one transaction

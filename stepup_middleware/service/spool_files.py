@@ -7,7 +7,6 @@ the app adds an event to the log by way of a file.
 from __future__ import annotations
 
 import hmac
-import logging
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -17,13 +16,14 @@ from typing import BinaryIO
 from stepup_middleware.core.audit import read_record
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.logged import get_logger
 
 try:
     import fcntl
 except ImportError:  # no POSIX system
     fcntl = None  # type: ignore[assignment]
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 _PATTERN = "stepup-*.spool"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from stepup_middleware.core.events import AuditEvent, EventName, event_by
 from stepup_middleware.core.notices import NoticeCounts
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
 from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.logged import get_logger
 
 from . import settings
 
@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     from .alerts import AlertService
     from .audit import AuditService
     from .factors import FactorService
+    from .figures import Meter
     from .handover import CheckpointSink
+    from .health import Health
     from .policy import PolicyService
     from .requester import ClientAddress, Identify, Scope
     from .signing import LogStatus
     from .sinks import NoticeSink, Sink
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 _SECRETS_AT_ONCE = 200  # rows a transaction
 
@@ -87,6 +89,10 @@ class StepUp:
     ``spool`` is a folder for files in which each process keeps how actions ended while the store does not take it, so
     that also a process that dies loses none. Without it they are kept in memory. At most 10,000 either way.
 
+    ``health`` serves ``/stepup/health``, which says yes or no to all, and ``/stepup/health/live``: True, or a secret of
+    16 characters or more that tells all figures to whoever sends it as a bearer token (RFC 6750). ``metrics`` count and
+    time what happens: ``PrometheusMetrics()``, ``OpenTelemetryMetrics()``, or a ``Meter`` of the app's own.
+
     Raises ``ConfigurationError`` for anything that cannot be served safely.
     """
 
@@ -125,6 +131,8 @@ class StepUp:
         quorum: int | None = None,
         store_timeout: timedelta = timedelta(seconds=1.5),
         spool: str | os.PathLike[str] | None = None,
+        health: bool | str = False,
+        metrics: Sequence[Meter] = (),
     ) -> None:
         from .wiring import wire  # every service: only a built app needs them, not each module that tags a route
 
@@ -159,6 +167,8 @@ class StepUp:
             witnesses=witnesses,
             quorum=quorum,
             spool=None if spool is None else Path(spool),
+            metrics=metrics,
+            store_seconds=store_timeout.total_seconds(),
         )
         self.relying_party = relying_party
         self.purposes: Catalogue = parts.catalogue
@@ -177,6 +187,7 @@ class StepUp:
         self._bundle_htmx = bundle_htmx
         self._clock = clock
         self._store_seconds = store_timeout.total_seconds()
+        self._health = settings.checked_health(health)
         self._started = False
         self._starting: asyncio.Task[None] | None = None
 
@@ -205,6 +216,7 @@ class StepUp:
             await self._parts.store.close()
             raise
         self._parts.dispatcher.start()
+        self._parts.figures.start()
         signer = self._parts.signer
         self._parts.integration.start(None if signer is None else signer.compare)
         if signer is not None:
@@ -221,6 +233,7 @@ class StepUp:
             await self.audit.close()
             with suppress(StoreError):
                 await self._parts.store.records.append([])  # when this is written, the sinks have all before it
+            await self._parts.figures.close()
             await self._parts.spool.close()
             if self._parts.signer is not None:
                 await self._parts.signer.close()
@@ -277,7 +290,7 @@ class StepUp:
     @property
     def log_status(self) -> LogStatus:
         """How the audit log is: what is signed, whether witnesses cosign, and why nothing is, for a health page."""
-        return self._parts.log_status
+        return self._parts.health.log
 
     async def begin_log(self, checkpoints: Sequence[str] = ()) -> str:
         """Begin a new log under the name of ``log_key``, where the one before must not be signed any more.
@@ -355,22 +368,16 @@ class StepUp:
             return False
         return True
 
-    async def healthy(self) -> bool:
-        """Say whether the log can be written now, within ``store_timeout``: for a health page.
+    async def health(self) -> Health:
+        """Look how the installation is: whether an action can be authorized now, and what needs somebody's attention.
 
-        Never raises for a store that is down.
-        While it is False tagged requests are refused, and all others are served: a reason for an alarm, not to take the
-        node out of service.
+        Something is written, durably, at most once a second, within ``store_timeout``. Never raises for a store that
+        is down. While it is not ready, tagged requests are refused and all others are served: a reason for an alarm,
+        not to take the node out of service.
         """
         if not await self._usable():
-            return False
-        try:
-            async with self._in_time():
-                await self._parts.store.records.append([])
-        except (StoreError, TimeoutError) as error:
-            logger.error("the store cannot be written: %s", error or "it did not answer in time")
-            return False
-        return True
+            return self._parts.health.told("the store cannot be opened")
+        return await self._parts.health.look(seconds=self._store_seconds)
 
     def _in_time(self) -> asyncio.Timeout:
         """Bound what a request waits for the store, over all its calls: ``TimeoutError`` after ``store_timeout``.

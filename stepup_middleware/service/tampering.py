@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
 from stepup_middleware.stores.sealing import Tampered
 
-logger = logging.getLogger("stepup_middleware")
+logger = get_logger("stepup_middleware")
 
 MOST_TOLD = 10_000  # alterations that one process tells of
 RETENTION_YEARS = 10

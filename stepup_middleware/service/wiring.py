@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from stepup_middleware.core.attempts import AttemptLimit
@@ -31,7 +32,9 @@ from .cluster_flagger import FailureClusterFlagger
 from .enrolment import EnrolmentService
 from .evidence import EvidenceService
 from .factors import FactorService
+from .figures import Figures, Meter
 from .handover import CheckpointSink
+from .health import HealthService
 from .importing import ImportService
 from .integrating import Integration
 from .log_settings import checked_witnesses, read_log_keys
@@ -41,7 +44,7 @@ from .redemption import RedemptionService
 from .refusal_throttle import RefusalThrottle
 from .requester import ClientAddress, Identification, Identify, Scope
 from .secret_box import SecretBox
-from .signing import CheckpointSigner, LogStatus
+from .signing import CheckpointSigner
 from .sinks import Dispatcher, NoticeSink, Sink
 from .spool import EventSpool
 from .spool_files import SpoolFiles
@@ -73,6 +76,8 @@ class Parts:
     signer: CheckpointSigner | None
     macs: RowMacs
     alarm: TamperAlarm
+    health: HealthService
+    figures: Figures
 
     async def check_keys(self) -> None:
         """Raise ``ConfigurationError`` where a row needs a secret key that is not in the list any more.
@@ -100,13 +105,6 @@ class Parts:
         await begin_log(self.store, self.signer, self.integration.origin, checkpoints=checkpoints, at=at)
         return self.integration.origin
 
-    @property
-    def log_status(self) -> LogStatus:
-        """How the audit log is."""
-        if self.signer is not None:
-            return self.signer.status
-        return LogStatus(leaves=self.integration.seen.size, fault=str(self.integration.fault or ""))
-
 
 def wire(
     *,
@@ -133,6 +131,8 @@ def wire(
     witnesses: Sequence[Witness],
     quorum: int | None,
     spool: Path | None,
+    metrics: Sequence[Meter],
+    store_seconds: float,
 ) -> Parts:
     """Check the settings of ``StepUp`` that the parts are made of, and return the parts.
 
@@ -218,6 +218,12 @@ def wire(
             alarm=alarm,
         )
     audit = AuditService(store=records, clock=clock, signer=signer, rule=failure_cluster)
+    health = HealthService(
+        store=store, integration=integration, signer=signer, dispatcher=dispatcher, spool=event_spool, clock=clock
+    )
+    figures = Figures(settings.checked_meters(metrics), partial(health.look, seconds=store_seconds))
+    if metrics:
+        records.subscribe(figures.written)
     return Parts(
         store=store,
         catalogue=catalogue,
@@ -258,6 +264,8 @@ def wire(
         signer=signer,
         macs=macs,
         alarm=alarm,
+        health=health,
+        figures=figures,
     )
 
 

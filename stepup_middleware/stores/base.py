@@ -99,6 +99,9 @@ class HotState(Opened):
         written. False, and nothing is changed, when the request that it confirms does not wait any more.
         """
 
+    async def probe(self) -> None:
+        """Write something that means nothing, here and durably in ``records``. Raises ``StoreError``."""
+
     # redemption
 
     @abstractmethod

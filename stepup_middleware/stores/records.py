@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
-from stepup_middleware.core.audit import AuditFilter, AuditPage, Delivery, EventCounts
+from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delivery, EventCounts
 from stepup_middleware.core.decisions import Decision, Presentation, TokenRow
 from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFactor, WebAuthnFactor
@@ -164,6 +164,17 @@ class Records(Opened, AuditLog, RecoveryRecords):
     @abstractmethod
     async def append(self, events: Sequence[AuditEvent]) -> None:
         """Write events to the log."""
+
+    @abstractmethod
+    async def probe(self) -> None:
+        """Write something that means nothing, durably, as a redemption would be. Raises ``StoreError``."""
+
+    @abstractmethod
+    async def backlog(self, *, now: datetime, limit: int) -> Backlog:
+        """Return what waits, each counted up to ``limit``: for a health page and metrics.
+
+        Undelivered is what was written before ``now`` less ``core.retention.DELIVERIES_LATE``.
+        """
 
     @abstractmethod
     def append_soon(self, event: AuditEvent) -> None:

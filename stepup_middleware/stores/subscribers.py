@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 
 from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.logged import get_logger
 
 from .sealing import Tampered, TamperTaker
 
-logger = logging.getLogger("stepup_middleware.stores")
+logger = get_logger("stepup_middleware.stores")
 
 Written = tuple[int, Callable[[], AuditEvent]]  # a sequence number, and what makes its event if it is wanted
 Subscriber = Callable[[Sequence[tuple[int, AuditEvent]]], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -100,6 +101,7 @@ class Call:
         return _media_type(self.request) == "application/x-www-form-urlencoded"
 
     def refuse(self, refusal: Refusal, **context: Any) -> Response:
+        self.stepup._parts.figures.refusal(refusal.code.value)
         return answer(refusal, self.stepup, self.request.scope, **context)
 
     def json_response(self, value: Any, status: int = 200) -> Response:
@@ -114,30 +116,42 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
 
     async def serve(request: Request) -> Response:
         stepup = guarded_request(request.scope).stepup
+        figures = stepup._parts.figures
+
+        def refuse(refusal: Refusal) -> Response:
+            figures.refusal(refusal.code.value)
+            return answer(refusal, stepup, request.scope)
+
         try:
             if changes and not _is_from_listed_page(request, stepup):
-                return answer(Refusal(code=RefusalCode.CROSS_ORIGIN), stepup, request.scope)
+                return refuse(Refusal(code=RefusalCode.CROSS_ORIGIN))
             if not await stepup._usable():
-                return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
+                return refuse(Refusal(code=RefusalCode.UNAVAILABLE))
             requester = await stepup._parts.identification.identify_request(request.scope)
             if isinstance(requester, Refusal):
-                return answer(requester, stepup, request.scope)
+                return refuse(requester)
             call = Call(request, requester)
             if changes:
                 await call.body()  # the client's time, not the store's
+            began = perf_counter()
             async with stepup._in_time():
-                return await handler(call)
+                response = await handler(call)
+            outcome = response.headers.get("stepup-error", "ok")
+            figures.step(handler.__name__, perf_counter() - began, outcome=outcome)
+            return response
         except BadRequest as error:
-            return answer(error.refusal, stepup, request.scope)
+            return refuse(error.refusal)
         except StoreError as error:
             logger.error("the store cannot be used: %s", error)
-            return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
-        except TimeoutError:
+            figures.store_error(error)
+            return refuse(Refusal(code=RefusalCode.UNAVAILABLE))
+        except TimeoutError as error:
             logger.error("the store did not answer in time; nothing was authorized")
-            return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
+            figures.store_error(error)
+            return refuse(Refusal(code=RefusalCode.UNAVAILABLE))
         except Exception:
             logger.exception("a route of the library failed; nothing was authorized")
-            return answer(Refusal(code=RefusalCode.UNAVAILABLE), stepup, request.scope)
+            return refuse(Refusal(code=RefusalCode.UNAVAILABLE))
 
     return serve
 

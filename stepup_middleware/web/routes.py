@@ -26,6 +26,7 @@ from .factor_routes import (
     totp_begin,
     totp_confirm,
 )
+from .health import show_health, show_life
 from .pages import locale_of, purpose_view, render
 from .prompt_routes import cancel_prompt, show_prompt, totp_finish, webauthn_finish, webauthn_options
 from .receipt import NO_EVIDENCE, NO_RECEIPT, receipt_view
@@ -147,7 +148,13 @@ async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
     await Response(status_code=404, headers=SAFE_HEADERS)(scope, receive, send)
 
 
-def library_router(prefix: str) -> Router:
+def _health_routes(path: str | None) -> list[Route]:
+    if path is None:
+        return []
+    return [Route(path, show_health, methods=["GET"]), Route(path + "/live", show_life, methods=["GET"])]
+
+
+def library_router(prefix: str, *, health: bool = False) -> Router:
     """Return the router of everything under the prefix."""
 
     def route(path: str, handler: Handler, method: str) -> Route:
@@ -174,6 +181,7 @@ def library_router(prefix: str) -> Router:
         Route(prefix + "/texts", script_texts, methods=["GET"]),
         Route(prefix + "/texts/{language}", script_texts, methods=["GET"]),
         Route(prefix + "/static/{name}", asset, methods=["GET"]),
+        *_health_routes(prefix + "/health" if health else None),
         *(Route(f"{prefix}/{name}", stable_asset, methods=["GET"]) for name in assets.STABLE),
     ]
     allowed: dict[str, set[str]] = {}

@@ -97,7 +97,7 @@ async def test_the_commands_of_the_units_serve_and_purge(blocks: dict[str, str],
     systemd = {"CREDENTIALS_DIRECTORY": str(credentials), "STATE_DIRECTORY": str(state)}
     command = command_of(blocks["payday@.service"]).replace("%i", str(port))
     async with served(srv, command, port, **systemd) as server, httpx2.AsyncClient(timeout=60) as http:
-        assert (await http.get(f"{server.url}/health")).json() == {"stepup": True}
+        assert (await http.get(f"{server.url}/stepup/health")).json() == {"ready": True}
         assert (await step_up(server.url, http, "http://localhost:8000")).status_code == 200
         async with asyncio.timeout(60):
             page = ""
@@ -203,7 +203,9 @@ async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blo
         await stack.enter_async_context(in_front(srv, here(blocks["payday.conf"]), outer))
         async with trusting(srv) as http:
             assert (await step_up(origin, http, origin)).status_code == 200
-            assert "stepup_events_total" in (await http.get(f"{origin}/metrics")).text
+            assert (await http.get(f"{origin}/metrics")).status_code == 404
+            for port in ports:
+                assert "stepup_events_total" in (await http.get(f"http://127.0.0.1:{port}/metrics")).text
             for port, (command, node) in zip(ports, nodes, strict=True):
                 node.terminate()
                 await node.stopped()
@@ -211,7 +213,7 @@ async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blo
                 assert set(answers) == {200}, "nginx has given up nodes that are back"
                 await stack.enter_async_context(served(srv, command, port, PAYDAY_ORIGIN=origin))
         said = await shell(systemctl + here(blocks["rolling"]), srv)
-    assert said.count('{"stepup":true}') == 3
+    assert said.count('{"live":true}') == 3
     assert [line.split()[-1] for line in said.splitlines() if "restart" in line] == [f"payday@{port}" for port in ports]
 
 

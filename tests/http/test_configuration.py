@@ -174,7 +174,7 @@ async def test_a_clock_that_tells_no_zone_stops_the_start(tmp_path: Path, clock:
 
 async def test_a_clock_of_another_zone_than_utc_is_taken(tmp_path: Path) -> None:
     async with configured(tmp_path, clock=lambda: datetime.now(timezone(timedelta(hours=2)))) as stepup:
-        assert await stepup.healthy()
+        assert (await stepup.health()).is_ready
 
 
 @pytest.mark.parametrize(

@@ -134,16 +134,6 @@ async def test_a_store_that_takes_long_to_open_refuses_meanwhile_and_is_opened_o
     await house.stepup.close()
 
 
-async def test_the_health_answer_tells_a_late_store_from_one_that_answers(tmp_path: Path) -> None:
-    async with impatient_house(tmp_path) as house:
-        assert await house.stepup.healthy()
-        async with late(house):
-            assert not await house.stepup.healthy()
-        assert await house.stepup.healthy()
-    nowhere = House(tmp_path / "nowhere")
-    assert not await nowhere.stepup.healthy()
-
-
 def test_a_request_waits_less_than_two_seconds_unless_somebody_says_otherwise() -> None:
     assert timedelta(0) < USUAL["StepUp.store_timeout"] < timedelta(seconds=2)
 

@@ -1,23 +1,32 @@
-"""Prometheus counts what the log has, and nothing of a person."""
+"""Prometheus counts what the log has, what was refused and how long it took, and nothing of a person."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
+import httpx2
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from stepup_middleware import EventName
-from stepup_middleware.metrics.prometheus import PrometheusSink
+from stepup_middleware import ConfigurationError, EventName
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.metrics.prometheus import PrometheusMetrics
+from stepup_middleware.service import health
 from stepup_middleware.testing.contract.values import event
-from tests.support import ROTATE, TRANSMIT, Browser, house_in
+from tests.machine import free_port
+from tests.served.processes import serving
+from tests.support import ROTATE, TRANSMIT, Browser, House, house_in
 
 
 async def test_each_event_is_counted_by_name_purpose_and_reason(tmp_path: Path) -> None:
     registry = CollectorRegistry()
-    async with house_in(tmp_path, on_event=[PrometheusSink(registry)]) as house:
+    async with house_in(tmp_path, metrics=[PrometheusMetrics(registry)]) as house:
         ada = Browser(house, house.sign_in("ada"))
         await ada.enrol("passkey")
         token = await ada.token("POST", TRANSMIT, "passkey")
@@ -42,7 +51,7 @@ async def test_each_event_is_counted_by_name_purpose_and_reason(tmp_path: Path) 
 
 async def test_no_label_tells_of_a_person_a_request_or_a_secret(tmp_path: Path) -> None:
     registry = CollectorRegistry()
-    async with house_in(tmp_path, on_event=[PrometheusSink(registry)]) as house:  # A09
+    async with house_in(tmp_path, metrics=[PrometheusMetrics(registry)]) as house:  # A09
         ada = Browser(house, house.sign_in("ada-lovelace"))
         await ada.enrol("passkey")
         token = await ada.token("POST", TRANSMIT, "passkey")
@@ -58,7 +67,7 @@ async def test_no_label_tells_of_a_person_a_request_or_a_secret(tmp_path: Path) 
 
 async def test_ten_thousand_events_make_no_more_series_than_there_are_words(tmp_path: Path) -> None:
     registry = CollectorRegistry()
-    async with house_in(tmp_path, on_event=[PrometheusSink(registry)], open_prompts_per_session=1000) as house:
+    async with house_in(tmp_path, metrics=[PrometheusMetrics(registry)], open_prompts_per_session=1000) as house:
         ada = Browser(house, house.sign_in("ada"))
         await ada.enrol("passkey")
         await asyncio.gather(*(ada.post(f"/payroll/{run}/transmit", token=f"bad-{run}") for run in range(200)))
@@ -68,10 +77,77 @@ async def test_ten_thousand_events_make_no_more_series_than_there_are_words(tmp_
     assert 2 <= len(series) <= 6
 
 
-async def test_two_sinks_on_one_registry_count_together() -> None:
+async def test_refusals_steps_and_what_the_store_did_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry = CollectorRegistry()
-    for sink in (PrometheusSink(registry), PrometheusSink(registry)):
-        await sink(event())
+    meter = PrometheusMetrics(registry)
+    async with house_in(tmp_path, metrics=[meter]) as house:
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        token = await ada.token("POST", TRANSMIT, "passkey")
+        assert (await ada.post(TRANSMIT, token=token)).status_code == 200
+        assert (await ada.post(TRANSMIT, token=token)).status_code == 403
+        monkeypatch.setattr(health, "AT_MOST_EVERY", 0.0)
+        meter.health(await house.stepup.health())
+
+    def value(name: str, **labels: str) -> float:
+        return registry.get_sample_value(name, labels) or 0
+
+    purpose = "payroll_ach_transmit"
+    assert value("stepup_refusals_total", code="STEPUP_REQUIRED", purpose=purpose) == 1
+    assert value("stepup_refusals_total", code="STEPUP_TOKEN_REUSED", purpose=purpose) == 1
+    assert value("stepup_step_duration_seconds_count", step="ask", outcome="STEPUP_REQUIRED") == 1
+    assert value("stepup_step_duration_seconds_count", step="redeem", outcome="ok") == 1
+    assert value("stepup_step_duration_seconds_count", step="redeem", outcome="STEPUP_TOKEN_REUSED") == 1
+    assert value("stepup_step_duration_seconds_count", step="webauthn_finish", outcome="ok") == 1
+    assert 0 < value("stepup_step_duration_seconds_sum", step="redeem", outcome="ok") < 60
+    assert value("stepup_ready") == 1
+    assert value("stepup_store_operations_total") >= value("stepup_store_transactions_total") >= 5
+    assert value("stepup_log_records_without_leaf") >= 0
+    assert value("stepup_log_faulty") == value("stepup_events_spooled") == value("stepup_sinks_failing") == 0
+
+
+async def test_a_store_that_answers_late_is_counted_as_such(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    short = timedelta(seconds=0.2)
+    async with house_in(tmp_path, metrics=[PrometheusMetrics(registry)], store_timeout=short) as house:
+        ada = Browser(house, house.sign_in("ada"))
+        with closing(sqlite3.connect(house.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert (await ada.post(TRANSMIT)).status_code == 503
+            assert (await ada.post("/stepup/factors/totp", json={})).status_code == 503
+    assert registry.get_sample_value("stepup_store_errors_total", {"kind": "late"}) == 2
+    labels = {"code": "STEPUP_UNAVAILABLE", "purpose": "payroll_ach_transmit"}
+    assert registry.get_sample_value("stepup_refusals_total", labels) == 1
+
+
+async def test_a_meter_that_fails_disturbs_no_request_and_no_other_meter(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(PrometheusMetrics):
+        def event(self, event: AuditEvent) -> None:
+            raise RuntimeError("no room")
+
+        def step(self, name: str, seconds: float, purpose: str, outcome: str) -> None:
+            raise RuntimeError("no room")
+
+    registry = CollectorRegistry()
+    meters = [Broken(CollectorRegistry()), PrometheusMetrics(registry)]
+    async with house_in(tmp_path, metrics=meters) as house:
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        token = await ada.token("POST", TRANSMIT, "passkey")
+        assert (await ada.post(TRANSMIT, token=token)).status_code == 200
+    labels = {"step": "redeem", "outcome": "ok"}
+    assert registry.get_sample_value("stepup_step_duration_seconds_count", labels) == 1
+    assert "Broken could not count: RuntimeError('no room')" in caplog.text
+
+
+async def test_two_meters_on_one_registry_count_together() -> None:
+    registry = CollectorRegistry()
+    for meter in (PrometheusMetrics(registry), PrometheusMetrics(registry)):
+        meter.event(event())
     labels = {"event": EventName.POLICY_CHANGED.value, "purpose": "", "reason": ""}
     assert registry.get_sample_value("stepup_events_total", labels) == 2
 
@@ -83,3 +159,76 @@ def test_the_library_itself_loads_neither_extra() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        (PrometheusMetrics(CollectorRegistry()), r"metrics is a list: write metrics=\[PrometheusMetrics\(\)\]"),
+        ([PrometheusMetrics], "metrics has meters, such as PrometheusMetrics()"),
+        ([print], "metrics has meters, such as PrometheusMetrics()"),
+    ],
+)
+def test_what_is_no_meter_stops_the_start(tmp_path: Path, metrics: object, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        House(tmp_path, metrics=metrics)
+
+
+APP = """
+import secrets
+from prometheus_client import CollectorRegistry, CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
+from stepup_middleware.metrics.prometheus import PrometheusMetrics
+from stepup_middleware.stores.sqlite import SQLiteStore
+import os
+
+async def identify(scope):
+    return Subject(id="ada", session_id="s", workspace_id="axis", name="Ada")
+
+@requires_step_up("webhook_secret_rotation")
+async def act(request): ...
+
+async def worker(request):
+    return JSONResponse(os.getpid())
+
+async def metrics(request):
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+stepup = StepUp(
+    secret_key="the key of the test of two workers, 32 bytes", store=SQLiteStore("stepup.db"), identify=identify,
+    relying_party=RelyingParty(id="localhost", name="Test", origins=["http://localhost"]),
+    metrics=[PrometheusMetrics()],
+)
+routes = [Route("/act", act, methods=["POST"]), Route("/worker", worker), Route("/metrics", metrics)]
+app = StepUpMiddleware(Starlette(routes=routes), stepup=stepup)
+"""
+
+
+async def test_two_workers_behind_one_port_are_one_scrape(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(APP, encoding="utf-8")
+    (tmp_path / "figures").mkdir()
+    port = free_port()
+    workers, asked = set[int](), 0
+    arguments = ["uvicorn", "main:app", "--workers", "2", "--port", str(port)]
+    figures = str(tmp_path / "figures")
+    async with serving(*arguments, port=port, folder=tmp_path, PROMETHEUS_MULTIPROC_DIR=figures) as server:
+        async with asyncio.timeout(120):
+            while len(workers) < 2 or asked < 20:
+                async with httpx2.AsyncClient(base_url=server.url, timeout=60) as http:  # a connection each
+                    workers.add((await http.get("/worker")).json())
+                    assert (await http.post("/act")).status_code == 403  # nobody has a factor
+                    asked += 1
+        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
+            pages = [(await http.get("/metrics")).text for _ in range(5)]
+        server.terminate()
+        await server.stopped()
+    line = 'stepup_refusals_total{code="STEPUP_FACTOR_INSUFFICIENT",purpose="webhook_secret_rotation"} '
+    for page in pages:  # whichever worker answers
+        assert line + f"{float(asked)}\n" in page
+        assert "stepup_ready 1.0\n" in page

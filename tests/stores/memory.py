@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany, count_attempt
-from stepup_middleware.core.audit import AuditFilter, AuditPage, Delivery, EventCounts, read_record
+from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delivery, EventCounts, read_record
 from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, TokenState, Verdict, decide
@@ -60,6 +60,7 @@ from stepup_middleware.core.recovery import (
 )
 from stepup_middleware.core.recovery import Person as KnownPerson
 from stepup_middleware.core.retention import (
+    DELIVERIES_LATE,
     DELIVERIES_STAY,
     DELIVERY_LEASE,
     PROMPTS_STAY,
@@ -189,6 +190,18 @@ class MemoryStore(Store):
 
     async def append(self, events: Sequence[AuditEvent]) -> None:
         self._log(events)
+
+    async def probe(self) -> None:
+        if not self._started:
+            raise StoreError("the store is not started")
+
+    async def backlog(self, *, now: datetime, limit: int) -> Backlog:
+        leaves = {leaf.record_id for tree in self._data.trees for leaf in tree.leaves}
+        waiting = [record for record in self._data.log if record.id not in leaves and record.refused is None][:limit]
+        since = min((record.at for record in waiting), default=None)
+        written = {record.seq: record.at for record in self._data.log}
+        late = [topic for seq, topic in self._data.deliveries if written[seq] <= now - DELIVERIES_LATE][:limit]
+        return Backlog(leafless=len(waiting), since=since, undelivered=Counter(late))
 
     def append_soon(self, event: AuditEvent) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from stepup_middleware.errors import ConfigurationError, StepUpError, StoreError, StoreTimeoutError
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sql.transaction import Value
 from stepup_middleware.stores.statements import foundation_of
 
-logger = logging.getLogger("stepup_middleware.stores.postgres")
+logger = get_logger("stepup_middleware.stores.postgres")
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,8 +12,10 @@ from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.rows import Row, presentation_row
 from stepup_middleware.stores.sealing import Tampered, TamperTaker
+from stepup_middleware.stores.sql.engine import Load
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.statements import joined, load_migrations, load_statements
@@ -25,7 +26,7 @@ from .log_reader import PostgresLogReader
 from .transaction import PostgresTransaction, storable
 from .writer import Writer
 
-logger = logging.getLogger("stepup_middleware.stores.postgres")
+logger = get_logger("stepup_middleware.stores.postgres")
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -58,6 +59,11 @@ class PostgresEngine:
         self._process = 0
         self._listener: Connection | None = None
         self._listening = asyncio.Lock()
+
+    @property
+    def load(self) -> Load:
+        """How much work the writer has."""
+        return Load() if self._writer is None else self._writer.load
 
     async def start(self) -> None:
         """Open the database and write to it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
@@ -12,14 +11,16 @@ from typing import Any
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.deadlines import Deadlines
+from stepup_middleware.stores.sql.engine import Load
 from stepup_middleware.stores.sql.operations import RUN, Operation
 from stepup_middleware.stores.subscribers import Subscribers
 
 from .connection import WriterConnection
 from .database import Database
 
-logger = logging.getLogger("stepup_middleware.stores.postgres")
+logger = get_logger("stepup_middleware.stores.postgres")
 
 MOST_TOGETHER = 512  # operations in one transaction
 WORTH_SHARING = 8  # operations: fewer go into one transaction although both connections are free
@@ -49,12 +50,19 @@ class Writer:
         self._closing = False
         self._subscribers = subscribers
         self.lost = 0
+        self._done = self._transactions = 0
         self._first, self._second = (
             WriterConnection(database, subscribers, self._lose, macs=macs, seconds=seconds) for _ in range(2)
         )
         self._writing: dict[WriterConnection, asyncio.Task[None]] = {}
         self._task = self._loop.create_task(self._serve(), name="stepup-postgres-writer")
         self._notifier = self._loop.create_task(self._notify(), name="stepup-postgres-notifier")
+
+    @property
+    def load(self) -> Load:
+        """How much there is to do, and was done: answered, committed or not."""
+        waiting = len(self._queue) + len(self._ordered) + len(self._soon)
+        return Load(waiting=waiting, done=self._done, transactions=self._transactions)
 
     async def perform(self, operation: Operation) -> Any:
         """Hand over an operation and wait until it is durable.
@@ -115,6 +123,8 @@ class Writer:
         try:
             if await connection.write(operations, events):
                 self._grown.set()
+            self._done += len(operations) + len(events)
+            self._transactions += 1
         finally:
             del self._writing[connection]
             self._news.set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -17,9 +16,10 @@ from redis.exceptions import ConnectionError, NoScriptError, RedisError, Respons
 from redis.utils import str_if_bytes
 
 from stepup_middleware.errors import ConfigurationError, StepUpError, StoreError, StoreTimeoutError
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import EpochStore
 
-logger = logging.getLogger("stepup_middleware.stores.redis")
+logger = get_logger("stepup_middleware.stores.redis")
 
 CONNECTIONS = 32  # of one store; a caller waits for one while all are in use
 EPOCH_KEY = "stepup:epoch"

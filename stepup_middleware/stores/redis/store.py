@@ -48,6 +48,8 @@ from .codec import (
 )
 
 _ASKING = "asking"  # a prompt's key that is taken, before the prompt is there
+_PROBE_KEY = "stepup:probe"
+_PROBE_MILLISECONDS = 10_000
 _LOOK_AGAIN_SECONDS = 0.01  # while another proof of the same prompt is judged
 _OPEN, _PROVED, _CANCELLED = PromptState.OPEN.value, PromptState.PROVED.value, PromptState.CANCELLED.value
 
@@ -119,6 +121,11 @@ class RedisHotStore(HotState):
             await self._redeemer.close()
         await self._server.close()
         await self._behind.close()
+
+    async def probe(self) -> None:
+        self._check()
+        await self._server.ask(("SET", _PROBE_KEY, "", "PX", _PROBE_MILLISECONDS))
+        await self._behind.probe()
 
     def _check(self) -> None:
         if not self._started:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -52,6 +53,18 @@ class LogReader(Reader, Protocol):
         """Count the records of a workspace by hour, event and outcome, ``since`` inclusive, ``until`` not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much work a writer has: operations that wait now, and since its start those done, in how many transactions.
+
+    For metrics: an operation more or less does not matter.
+    """
+
+    waiting: int = 0
+    done: int = 0
+    transactions: int = 0
+
+
 class Engine(Protocol):
     """The connections of one store in one process. ``macs`` are set before ``start``, or nothing is written."""
 
@@ -60,6 +73,10 @@ class Engine(Protocol):
     @property
     def state(self) -> Reader:
         """What reads prompts, factors and policies."""
+
+    @property
+    def load(self) -> Load:
+        """How much work the writer has."""
 
     @property
     def log(self) -> LogReader:

@@ -46,6 +46,14 @@ class Integrator:
             self._looked = end
         return settled
 
+    async def waiting(self, limit: int) -> tuple[int, int | None]:
+        """Return how many records wait for their leaf, ``limit`` at most, and the moment of the first (microseconds).
+
+        Those that an earlier process left behind, and that nobody has looked for yet, are not among them.
+        """
+        rows = await self._log.fetch_all("waiting", self._done or 0, limit)
+        return len(rows), min((row[0] for row in rows), default=None)
+
     async def _last_complete_stretch(self, end: int) -> int:
         """Return the end of the last stretch in which no record waits; what is refused after it is looked at again."""
         while end > 0:

@@ -8,17 +8,17 @@ from datetime import datetime
 from typing import Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
-from stepup_middleware.core.audit import AuditFilter, AuditPage, Delivery, EventCounts
+from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delivery, EventCounts
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
-from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.moments import from_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest, StoredPrompt
 from stepup_middleware.core.recovery import FactorsReset
-from stepup_middleware.core.retention import Purged
+from stepup_middleware.core.retention import DELIVERIES_LATE, Purged
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.core.topics import Topic
 from stepup_middleware.errors import StoreError
@@ -185,6 +185,21 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
                 transaction.append(event)
 
         await self._write(run)
+
+    async def probe(self) -> None:
+        await self._write(lambda transaction: transaction.execute("probe"))
+
+    async def backlog(self, *, now: datetime, limit: int) -> Backlog:
+        leafless, since = await self._integrator.waiting(limit)
+        late = await self._state.fetch_all("late_deliveries", to_micros(now - DELIVERIES_LATE), limit)
+        return Backlog(
+            leafless=leafless,
+            since=None if since is None else from_micros(since),
+            undelivered={Topic(topic): count for topic, count in late},
+            operations=self._engine.load.waiting,
+            done=self._engine.load.done,
+            transactions=self._engine.load.transactions,
+        )
 
     def append_soon(self, event: AuditEvent) -> None:
         self._engine.append_soon(event)

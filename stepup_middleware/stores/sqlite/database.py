@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import sqlite3
@@ -12,13 +11,14 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from stepup_middleware.errors import ConfigurationError, StoreError
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.statements import foundation_of
 
 from .chunks import split_script
 from .fencing import LOCKS, FencingToken, WriteLock, beside
 from .log import Log
 
-logger = logging.getLogger("stepup_middleware.stores.sqlite")
+logger = get_logger("stepup_middleware.stores.sqlite")
 
 APPLICATION_ID = 0x53745570  # "StUp", in the header of the file
 _SAFE_WAL = (3, 51, 3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -16,8 +15,10 @@ from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.log.records import RowMacs
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.rows import Row, presentation_row
 from stepup_middleware.stores.sealing import Tampered, TamperTaker
+from stepup_middleware.stores.sql.engine import Load
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.statements import load_migrations
@@ -28,7 +29,7 @@ from .log_reader import SQLiteLogReader, load_sql
 from .reader import SQLiteReader
 from .writer import Writer
 
-logger = logging.getLogger("stepup_middleware.stores.sqlite")
+logger = get_logger("stepup_middleware.stores.sqlite")
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -59,6 +60,11 @@ class SQLiteEngine:
         self._suspended = False  # nothing at all is open
         self.state = SQLiteReader(path, self.sql, self._prove, seconds=self._seconds)
         self.log = SQLiteLogReader(path, self.sql, self._prove, seconds=self._seconds)
+
+    @property
+    def load(self) -> Load:
+        """How much work the writer has."""
+        return Load() if self._writer is None else self._writer.load
 
     async def start(self) -> None:
         """Open the database and write to it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 import threading
 from collections import deque
@@ -15,8 +14,10 @@ from typing import Any
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
+from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.deadlines import Deadlines, expire
 from stepup_middleware.stores.sealing import Tampered
+from stepup_middleware.stores.sql.engine import Load
 from stepup_middleware.stores.sql.operations import Operation, by_verb
 from stepup_middleware.stores.subscribers import Subscribers, Written
 
@@ -24,7 +25,7 @@ from .database import Database, DatabaseFingerprint, Identity
 from .delivery import Answer, resolve
 from .transaction import SQLiteTransaction, run_to_end
 
-logger = logging.getLogger("stepup_middleware.stores.sqlite")
+logger = get_logger("stepup_middleware.stores.sqlite")
 
 MOST_TOGETHER = 512  # operations in one transaction
 MOST_WAITING = 10_000  # operations that nobody has begun
@@ -78,6 +79,7 @@ class Writer:
         self.known = known
         self._deadlines: dict[asyncio.AbstractEventLoop, Deadlines] = {}
         self.lost = 0
+        self._done = self._transactions = 0
         self._gate = threading.Lock()  # held while the connection is in use; a fork waits for it
         self._thread = threading.Thread(target=self._serve, name="stepup-sqlite-writer", daemon=True)
         self._thread.start()
@@ -87,6 +89,11 @@ class Writer:
         """The file that was last written, None when it is not open."""
         database = self._database
         return None if database is None else database.identity
+
+    @property
+    def load(self) -> Load:
+        """How much there is to do, and was done."""
+        return Load(waiting=self._queue.qsize() + len(self._soon), done=self._done, transactions=self._transactions)
 
     async def perform(self, operation: Operation, *, seconds: float | None = None) -> Any:
         """Hand over an operation and wait until it is durable.
@@ -229,6 +236,8 @@ class Writer:
                 with database.write_lock:
                     answers, written = self._batch(database, operations, events)
                 self.known = database.fingerprint
+                self._done += len(operations) + len(events)
+                self._transactions += 1
             except _OneFailed:
                 raise
             except BaseException as error:

@@ -56,6 +56,21 @@ class DeliveryContract:
         assert all(alert.record.data["count"] == 1 and alert.record.as_event().is_alert for alert in alerts)
         assert all(alert.had == () and alert.topic is Topic.ALERT for alert in alerts)
 
+    @pytest.mark.parametrize("topic", TOPICS)
+    async def test_what_nobody_has_settled_after_a_minute_is_counted_up_to_a_limit(
+        self, store: HotState, topic: Topic
+    ) -> None:
+        await written(store, topic, 3)
+
+        async def late(seconds: int, limit: int = 10) -> int:
+            backlog = await store.records.backlog(now=NOW + seconds * SECOND, limit=limit)
+            return backlog.undelivered.get(topic, 0)
+
+        assert [await late(30), await late(300), await late(300, limit=2)] == [0, 3, 2]
+        for delivery in await claimed(store, 2, 10, topic):
+            await store.records.settle_delivery(delivery.record.seq, topic, had=["a"], over=True)
+        assert await late(300) == 0
+
     async def test_a_factor_that_is_added_is_a_notice_from_the_same_transaction(self, store: HotState) -> None:
         added = event(EventName.FACTOR_ENROLLED, data={"name": "Laptop"})
         factor = passkey()

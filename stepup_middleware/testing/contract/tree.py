@@ -19,7 +19,7 @@ from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.log.tiles import TileId, prove_consistency, prove_inclusion, read_root
 from stepup_middleware.stores.base import HotState
 
-from .values import MACS, NOW, ORIGIN, Opener, all_records, event, hold, hold_many
+from .values import MACS, MINUTE, NOW, ORIGIN, Opener, all_records, event, hold, hold_many
 
 
 async def integrate(store: HotState, seen: SeenTree | None = None, limit: int = 4096) -> SeenTree:
@@ -74,6 +74,29 @@ class TreeContract:
         assert (await store.records.leaves_of([record.id, "unknown"])).keys() == {record.id}
         assert await store.records.records_without_leaf(after=0, until=record.seq) == ()
         await assert_tree_holds(store, seen)
+
+    async def test_what_waits_for_its_leaf_is_counted_up_to_a_limit_and_told_since_when(self, store: HotState) -> None:
+        found = await store.records.backlog(now=NOW, limit=10)
+        assert (found.leafless, found.since, dict(found.undelivered)) == (0, None, {})
+        for minute in range(3):
+            await store.records.append([event(at=NOW + minute * MINUTE)])
+        later = NOW + 3 * MINUTE
+        found = await store.records.backlog(now=later, limit=10)
+        assert (found.leafless, found.since) == (3, NOW)
+        assert (await store.records.backlog(now=later, limit=2)).leafless == 2
+        await integrate(store)
+        found = await store.records.backlog(now=later, limit=10)
+        assert (found.leafless, found.since) == (0, None)
+
+    async def test_a_probe_is_written_and_changes_nothing(self, store: HotState, open_node: Opener) -> None:
+        held = await hold(store)
+        before = await all_records(store)
+        await store.probe()
+        await store.records.probe()
+        assert await all_records(store) == before
+        assert (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED
+        with pytest.raises(StoreError):
+            await open_node().probe()  # it was not started
 
     async def test_steps_of_any_length_make_one_tree_that_each_step_before_is_the_beginning_of(
         self, store: HotState

@@ -31,6 +31,14 @@ SELECT purged_at FROM stepup.meta;
 -- name: note_purge
 UPDATE stepup.meta SET purged_at = $1;
 
+-- name: probe
+-- Changes nothing, and is written all the same.
+UPDATE stepup.meta SET purged_at = purged_at;
+
+-- name: late_deliveries
+SELECT o.topic, count(*) FROM (SELECT d.topic FROM stepup.deliveries AS d WHERE d.at <= $1 LIMIT $2) AS o
+GROUP BY o.topic;
+
 -- name: enrolments_after
 SELECT seq FROM stepup.audit WHERE event = 'FACTOR_ENROLLED' AND seq > $1 ORDER BY seq LIMIT $2;
 

@@ -13,6 +13,11 @@ SELECT a.seq, a.id, a.body, a.entry, a.mac FROM stepup.audit AS a
 WHERE a.seq > $1 AND a.refused IS NULL AND NOT EXISTS (SELECT 1 FROM stepup.leaves AS l WHERE l.record_id = a.id)
 ORDER BY a.seq LIMIT $2;
 
+-- name: waiting
+SELECT a.at FROM stepup.audit AS a
+WHERE a.seq > $1 AND a.refused IS NULL AND NOT EXISTS (SELECT 1 FROM stepup.leaves AS l WHERE l.record_id = a.id)
+ORDER BY a.seq LIMIT $2;
+
 -- name: seqs_without_leaf
 SELECT a.seq, a.refused FROM stepup.audit AS a
 WHERE a.seq > $1 AND a.seq <= $2 AND NOT EXISTS (SELECT 1 FROM stepup.leaves AS l WHERE l.record_id = a.id)

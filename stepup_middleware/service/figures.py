@@ -1,0 +1,93 @@
+"""What an app is counted and timed by: one place that the library tells, and the meters of the app behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.errors import StoreTimeoutError
+from stepup_middleware.logged import get_logger
+
+from .health import Health
+
+logger = get_logger("stepup_middleware")
+
+LOOK_SECONDS = 10.0  # how often the gauges are read
+
+
+@runtime_checkable
+class Meter(Protocol):
+    """Hands figures to a system that watches the app. Every method is called on the event loop and returns at once."""
+
+    def event(self, event: AuditEvent) -> None:
+        """Count an audit event that this process has written."""
+
+    def refusal(self, code: str, purpose: str) -> None:
+        """Count an answer that let nothing run, by its code, such as ``STEPUP_REQUIRED``. ``purpose`` may be empty."""
+
+    def step(self, name: str, seconds: float, purpose: str, outcome: str) -> None:
+        """Note how long a step of a step-up took, in the task of its request.
+
+        ``name`` is ``ask``, ``redeem``, or that of a call of the library's own, such as ``webauthn_finish``;
+        ``outcome`` the code of a refusal, or ``ok``.
+        """
+
+    def store_error(self, kind: str) -> None:
+        """Count a request that was refused because of the store: ``late`` or ``unusable``."""
+
+    def health(self, health: Health) -> None:
+        """Take over how the installation is, every ten seconds."""
+
+
+class Figures:
+    """Hands each figure to every meter. A meter that fails disturbs nothing but itself."""
+
+    def __init__(self, meters: Sequence[Meter], look: Callable[[], Awaitable[Health]]) -> None:
+        self._meters = tuple(meters)
+        self._look = look
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start reading the gauges, on the running loop."""
+        if self._meters and self._task is None:
+            self._task = asyncio.create_task(self._serve(), name="stepup-figures")
+
+    async def close(self) -> None:
+        """Stop."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def written(self, events: Sequence[tuple[int, AuditEvent]]) -> None:
+        """Count what was written. Never raises."""
+        for _, event in events:
+            self._each(lambda meter, event=event: meter.event(event))  # type: ignore[misc]
+
+    def refusal(self, code: str, purpose: str = "") -> None:
+        """Count a refusal. Never raises."""
+        self._each(lambda meter: meter.refusal(code, purpose))
+
+    def step(self, name: str, seconds: float, *, purpose: str = "", outcome: str = "ok") -> None:
+        """Note the duration of a step. Never raises."""
+        self._each(lambda meter: meter.step(name, seconds, purpose, outcome))
+
+    def store_error(self, error: Exception) -> None:
+        """Count a refusal for want of the store. Never raises."""
+        kind = "late" if isinstance(error, TimeoutError | StoreTimeoutError) else "unusable"
+        self._each(lambda meter: meter.store_error(kind))
+
+    def _each(self, tell: Callable[[Meter], None]) -> None:
+        for meter in self._meters:
+            try:
+                tell(meter)
+            except Exception as error:
+                logger.error("%s could not count: %r", type(meter).__name__, error)
+
+    async def _serve(self) -> None:
+        while True:
+            found = await self._look()
+            self._each(lambda meter: meter.health(found))  # noqa: B023 - called before the next turn
+            await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,152 @@
+"""The health page tells the truth: whether an action can be authorized now, and what somebody should look at."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from stepup_middleware import ConfigurationError
+from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.retention import DELIVERIES_LATE
+from stepup_middleware.service import health as service
+from tests.support import TRANSMIT, Browser, House, house_in
+
+SECRET = "0123456789abcdef"
+
+
+def caller(house: House, **headers: str) -> httpx2.AsyncClient:
+    """Return a program that watches: it has no cookie."""
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=house.app), base_url="http://localhost", headers=headers
+    )
+
+
+async def soon(house: House, wanted: Callable[[service.Health], object]) -> service.Health:
+    """Return how it is, once it is as wanted."""
+    async with asyncio.timeout(60):
+        while True:
+            found = await house.stepup.health()
+            if wanted(found):
+                return found
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def looked_at_each_time(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Let nobody wait a second for what is new."""
+    if "once_a_second" not in request.node.name:
+        monkeypatch.setattr(service, "AT_MOST_EVERY", 0.0)
+
+
+async def test_there_is_no_health_page_unless_somebody_wants_one(tmp_path: Path) -> None:
+    async with house_in(tmp_path) as house, caller(house) as http:
+        for path in ("/stepup/health", "/stepup/health/live"):
+            assert (await http.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("setting", [True, SECRET])
+async def test_without_the_secret_it_says_yes_or_no_and_nothing_more(tmp_path: Path, setting: Any) -> None:
+    async with house_in(tmp_path, health=setting) as house:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {SECRET}"}):
+            async with caller(house, **headers) as http:
+                answer = await http.get("/stepup/health")
+                assert (answer.status_code, answer.json()) == (200, {"ready": True})
+                assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_whoever_has_the_secret_is_told_the_figures(tmp_path: Path) -> None:
+    async with house_in(tmp_path, health=SECRET) as house:
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        async with caller(house, authorization=f"bearer {SECRET}") as http:
+            told = (await http.get("/stepup/health")).json()
+    assert (told["ready"], told["fault"], told["warnings"]) == (True, "", [])
+    assert told["store"]["transactions"] >= 2
+    assert told["log"]["leaves"] + told["log"]["records_without_leaf"] >= 1
+    assert told["events"] == {
+        "undelivered": {"alert": 0, "notice": 0},
+        "dropped": 0,
+        "failing_sinks": [],
+        "lost": 0,
+        "spooled": 0,
+    }
+
+
+async def test_no_action_can_be_authorized_and_the_page_says_so_while_the_process_lives(tmp_path: Path) -> None:
+    async with house_in(tmp_path, health=SECRET, store_timeout=timedelta(seconds=0.3)) as house, caller(house) as http:
+        full = {"authorization": f"Bearer {SECRET}"}
+        with closing(sqlite3.connect(house.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answer = await http.get("/stepup/health", headers=full)
+            assert (answer.status_code, answer.json()["ready"]) == (503, False)
+            assert answer.json()["fault"] == "the store does not answer in time"
+            ada = Browser(house, house.sign_in("ada"))
+            assert (await ada.post(TRANSMIT)).status_code == 503
+            assert (await http.get("/stepup/health/live")).json() == {"live": True}
+        await soon(house, lambda found: found.is_ready)
+        assert (await http.get("/stepup/health")).status_code == 200
+
+
+async def test_a_store_that_was_never_opened_is_not_ready(tmp_path: Path) -> None:
+    house = House(tmp_path / "nowhere", health=True)
+    async with caller(house) as http:
+        assert (await http.get("/stepup/health")).status_code == 503
+        assert (await http.get("/stepup/health/live")).status_code == 200
+    assert (await house.stepup.health()).fault == "the store cannot be opened"
+
+
+async def test_whoever_asks_how_often_a_row_is_written_once_a_second(tmp_path: Path) -> None:
+    async with house_in(tmp_path, health=True) as house, caller(house) as http:
+        before = (await house.stepup.health()).backlog.transactions
+        answers = await asyncio.gather(*(http.get("/stepup/health") for _ in range(100)))
+        assert {answer.status_code for answer in answers} == {200}
+        written = (await house.store.records.backlog(now=house.clock(), limit=1)).transactions
+        assert written - before <= 3
+
+
+async def test_a_sink_that_fails_and_an_alert_that_it_did_not_take_are_warnings(tmp_path: Path) -> None:
+    works = asyncio.Event()
+
+    async def pager(event: AuditEvent) -> None:
+        if not works.is_set():
+            raise OSError("nobody answers")
+
+    async with house_in(tmp_path, on_event=[pager]) as house:
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        token = await ada.token("POST", TRANSMIT, "passkey")
+        for _ in range(2):
+            await ada.post(TRANSMIT, token=token)
+        house.clock.advance(DELIVERIES_LATE.total_seconds() + 1)
+        found = await soon(house, lambda found: found.failing_sinks)
+        assert found.is_ready
+        assert "1 alert(s) did not reach every sink" in found.warnings
+        works.set()
+        await ada.post(TRANSMIT)
+        await soon(house, lambda found: not found.failing_sinks)
+
+
+async def test_a_record_without_its_leaf_is_late_after_ten_seconds(tmp_path: Path) -> None:
+    async with house_in(tmp_path) as house:
+        await house.stepup._parts.integration.close()  # the task of the leaves has died
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        assert (await house.stepup.health()).warnings == ()
+        house.clock.advance(11)
+        found = await house.stepup.health()
+        assert found.behind == timedelta(seconds=11)
+        assert found.warnings == ("the oldest record without a leaf is 11 s old",)
+
+
+@pytest.mark.parametrize("setting", ["short", "ä" * 20, 1, None])
+def test_a_secret_that_can_be_guessed_stops_the_start(tmp_path: Path, setting: Any) -> None:
+    with pytest.raises(ConfigurationError, match="health is True, or a secret of 16 ASCII characters or more"):
+        House(tmp_path, health=setting)

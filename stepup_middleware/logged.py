@@ -15,7 +15,7 @@ class OneASecond(logging.Filter):
     """Lets a warning or an error pass once a second; the next from the same place tells how many were held back.
 
     When a store is down every request meets the same fault: a line for each says no more than one, and fills the disk.
-    Lines that differ, such as those about two witnesses, are a few from each place. What is critical always passes.
+    Lines that differ, such as those about two witnesses, are a few from each place. Critical ones always pass.
     """
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.service.figures import Meter
 from stepup_middleware.service.health import Health
 
-__all__ = ["STEP_BUCKETS", "Counted", "Health", "Meter", "reason_of"]
+__all__ = ["Health", "Meter"]
 
 STEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 

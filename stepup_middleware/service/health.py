@@ -35,7 +35,8 @@ class Health:
 
     ``fault`` is why no action can be authorized now, empty where one can: something was just written, durably.
     ``log`` tells of the audit log; ``unsigned_for`` how long ago its last checkpoint was signed, None where that covers
-    all, or this process signed none. ``behind`` is the age of the oldest record that waits for its leaf.
+    all, or this process signed none. ``backlog`` is what waits in the store, ``behind`` the age of the oldest record
+    there that waits for its leaf.
     ``failing_sinks`` are those of ``on_event`` that failed when they were last called. ``dropped`` events did not
     reach a slow sink (the log has them), ``spooled`` events wait for the store to be back, ``lost`` ones are in
     no log.

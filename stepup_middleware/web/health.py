@@ -17,7 +17,7 @@ from .answers import SAFE_HEADERS
 
 
 async def show_health(request: Request) -> Response:
-    """Say whether an action can be authorized now: 200, or 503. Whoever has the token is told the figures as well."""
+    """Say whether an action can be authorized now: 200, or 503; and the figures to a caller that has the secret."""
     stepup = guarded_request(request.scope).stepup
     found = await stepup.health()
     view = health_view(found) if _may_see_all(request, stepup._health) else {"ready": found.is_ready}

@@ -36,6 +36,7 @@ from stepup_middleware.testing.contract.values import (
     names_of,
     won,
 )
+from tests.machine import until
 
 SHORT = timedelta(seconds=0.3)
 
@@ -434,3 +435,25 @@ async def test_two_processes_that_create_the_file_at_once_share_one_database(pat
     await asyncio.gather(*(store.append([event()]) for store in stores))
     assert len(await all_records(stores[0])) == 4
     await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_a_store_that_is_closed_while_it_is_read_leaves_no_thread_that_keeps_the_process(tmp_path: Path) -> None:
+    async def read(store: SQLiteStore) -> None:
+        while True:
+            await asyncio.gather(store.list_factors("axis", "ada"), store.last_seq())
+
+    before = set(threading.enumerate())
+    for _ in range(20):
+        store = SQLiteStore(tmp_path / "stepup.db").use(MACS)
+        await store.start()
+        reading = asyncio.create_task(read(store))
+        await asyncio.sleep(0)
+        await store.close()
+        with pytest.raises(StoreError):
+            await reading
+
+    def left() -> list[threading.Thread]:
+        new = set(threading.enumerate()) - before
+        return [thread for thread in new if not thread.daemon and not thread.name.startswith("asyncio_")]
+
+    await until(lambda: not left())

@@ -81,6 +81,8 @@ class SQLiteEngine:
             raise
         self._writer = writer
         self._process = os.getpid()
+        self.state.open()
+        self.log.open()
         _engines.add(self)
 
     async def close(self) -> None:

@@ -59,6 +59,15 @@ class SQLiteReader:
         self._connection: aiosqlite.Connection | None = None
         self._raw: WatchedConnection | None = None
         self._doubtful = False
+        self._closed = False
+
+    def open(self) -> None:
+        """Let it read, again: it opens its connection when it first does."""
+        self._closed = False
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
 
     async def fetch_all(self, name: str, *parameters: Value) -> Sequence[Row]:
         """Return all rows of a statement. Raises ``StoreError``."""
@@ -82,6 +91,7 @@ class SQLiteReader:
             raise StoreError(f"the database cannot be read: {type(error).__name__}: {error}") from error
 
     async def _connect(self) -> aiosqlite.Connection:
+        self._check_open()
         identity = await self._prove(self._doubtful)
         raw: list[WatchedConnection] = []
 
@@ -103,6 +113,7 @@ class SQLiteReader:
         try:
             await connection.execute_fetchall("PRAGMA query_only = ON")
             await connection.execute_fetchall("PRAGMA trusted_schema = OFF")
+            self._check_open()  # nobody would ever close it, and its thread would keep the process from ending
         except BaseException:
             connection.stop()
             raise
@@ -122,10 +133,14 @@ class SQLiteReader:
 
     async def _drop(self) -> None:
         self._doubtful = True
-        await self.close()
+        await self._disconnect()
 
     async def close(self) -> None:
-        """Finish what was asked, then close."""
+        """Finish what was asked, then close, and open nothing any more."""
+        self._closed = True
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             try:

@@ -106,7 +106,7 @@ def sealed_token(macs: RowMacs, epoch: int, row: Row) -> tuple[Any, ...]:
 def redeemed_token_holds(macs: RowMacs, shown: Presentation, facts: Row, epoch: int, mac: object) -> bool:
     """Tell whether a token that was redeemed is as this installation minted it.
 
-    What the statement compared is known by the presentation, the rest by the ``Facts`` of the row.
+    The presentation has what the statement compared, the rest by the ``Facts`` of the row.
     """
     prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at = facts
     row = (

@@ -13,6 +13,7 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import HotState
+from stepup_middleware.stores.records import NewFactor
 
 from .values import (
     COSIGNER,
@@ -220,6 +221,28 @@ class FactorAndPolicyContract:
         assert await store.records.list_factors(*ME) == ()
         assert await store.records.last_seq() == 0
         assert await store.records.add_totp_factor(*ME, totp(last_step=51), begun=begun, event=event())
+
+    async def test_factors_of_many_people_are_imported_together_or_none_of_them(self, store: HotState) -> None:
+        key = passkey(backup_eligible=None, backed_up=None, user_handle=b"")
+        keys = [replace(key, id=f"k-{number}", credential_id=number.to_bytes(16, "big")) for number in range(1200)]
+        made = event(EventName.FACTOR_ENROLLED, data={"imported": True, "untold": True})
+        new = [NewFactor(OWNER.workspace_id, f"p-{number}", one, made) for number, one in enumerate(keys)]
+        new.append(NewFactor(*ME, totp(last_step=0, id="code"), made))
+        assert await store.records.import_factors(new, dry_run=True) == ()
+        assert await store.records.list_factors(OWNER.workspace_id, "p-7") == ()
+        assert await store.records.import_factors(new) == ()
+        assert await store.records.list_factors(OWNER.workspace_id, "p-1199") == (keys[1199],)
+        (code,) = await store.records.list_factors(*ME)
+        assert (code.id, code.kind) == ("code", FactorKind.TOTP)
+        assert await store.records.last_seq() == 1201
+        more = [
+            NewFactor("w-2", "other", replace(keys[5], id="new"), made),
+            NewFactor("w-2", "other", replace(key, id="unseen", credential_id=b"unseen"), made),
+            NewFactor("w-2", "other", replace(keys[700], id="newer"), made),
+        ]
+        assert await store.records.import_factors(more) == (0, 2)
+        assert await store.records.list_factors("w-2", "other") == ()
+        assert await store.records.last_seq() == 1201
 
     async def test_removing_a_totp_factor_does_not_free_its_time_steps(self, store: HotState) -> None:
         code = await enrol(store, factor=totp(last_step=50))

@@ -5,8 +5,9 @@ import { configure, fetch, mountFactors, prove, StepUpCancelled, StepUpUnknown }
 let asking = null;
 const listeners = new Set();
 
-document.addEventListener("stepup:open", ({ detail }) => tell(detail.purpose));
-document.addEventListener("stepup:close", () => tell(null));
+// a server that renders a component has no document, and no question
+globalThis.document?.addEventListener("stepup:open", ({ detail }) => tell(detail.purpose));
+globalThis.document?.addEventListener("stepup:close", () => tell(null));
 
 function tell(purpose) {
   asking = purpose;

@@ -11,7 +11,7 @@ import { NO_CONNECTION, TEXTS } from "./texts.js";
  */
 
 /** The browser's own, before anybody wraps it: the library's calls never step up themselves. */
-export const nativeFetch = window.fetch.bind(window);
+export const nativeFetch = globalThis.fetch.bind(globalThis);
 
 /** A refusal to show, with its RFC 9457 problem. Status 0: no answer came. */
 export class Refused extends Error {

@@ -37,9 +37,10 @@ export function inTime(seconds) {
   return seconds < 90 ? format.format(seconds, "second") : format.format(Math.ceil(seconds / 60), "minute");
 }
 
-const tag = document.currentScript;
-const stable = tag instanceof HTMLScriptElement && /[/]stepup[.]js$/.test(tag.src) ? new URL("texts", tag.src).href : undefined;
-const place = tag instanceof HTMLScriptElement ? (tag.dataset.stepupTexts ?? stable) : undefined;
+// a server that renders a component has no document
+const tag = /** @type {HTMLScriptElement | null | undefined} */ (globalThis.document?.currentScript);
+const stable = tag && /[/]stepup[.]js$/.test(tag.src) ? new URL("texts", tag.src).href : undefined;
+const place = tag?.dataset.stepupTexts ?? stable;
 
 /** Settled once the language is known, or cannot be. */
 export const languageKnown = place

@@ -16,7 +16,7 @@ import { installForms } from "./forms.js";
 import { installHtmx2, installHtmx4 } from "./htmx.js";
 import { installXHR } from "./xhr.js";
 
-if (!window.stepup) {
+if (globalThis.window && !window.stepup) {
   installFetch();
   installXHR();
   installHtmx4();

@@ -200,3 +200,31 @@ async def test_synchronous_requests_other_401s_and_lost_connections_are_as_they_
         await expect(page.locator("dialog[open]")).to_have_count(0)
         assert await page.evaluate("new XMLHttpRequest() instanceof XMLHttpRequest && XMLHttpRequest.DONE") == 4
     assert site.ran == []
+
+
+SENDS = """async (count) => { for (let at = 0; at < count; at += 1) await new Promise((resolve) => {
+    const xhr = new XMLHttpRequest();
+    xhr.addEventListener("loadend", resolve);
+    xhr.upload.addEventListener("progress", () => {});
+    xhr.open("POST", `/plain?type=application/json&${at}`);
+    xhr.responseType = "json";
+    xhr.send("x".repeat(4096));
+}); }"""
+KEPT = 300_000  # bytes: of a thousand requests that were kept, the bodies alone are 4,096,000
+
+
+async def test_after_a_thousand_requests_the_memory_is_level(browser: Browser, tmp_path: Path) -> None:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, requester(browser, site) as page:
+        session = await page.context.new_cdp_session(page)
+
+        async def used() -> int:
+            for _ in range(3):
+                await session.send("HeapProfiler.collectGarbage")
+            return int((await session.send("Runtime.getHeapUsage"))["usedSize"])
+
+        await record(page, "/stepped", {}, prove=True)
+        await page.evaluate(SENDS, 200)
+        before = await used()
+        await page.evaluate(SENDS, 1000)
+        assert await used() - before < KEPT
+        assert len(site.ran) == 1201

@@ -36,6 +36,7 @@ class Built:
     cookies: Path
     api: str  # that the first one calls
     packed: list[str]  # what is in the package
+    rendered: str  # what a server makes of a component with the hook
 
 
 def _run(*command: str, cwd: Path, **environment: str) -> str:
@@ -50,6 +51,18 @@ def _run(*command: str, cwd: Path, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+RENDER = """
+import { createElement } from "react";
+import { renderToString } from "react-dom/server";
+import { useStepUp } from "stepup-middleware/react";
+function Security() {
+  const { asking, factors } = useStepUp();
+  return createElement("p", { ref: factors }, String(asking));
+}
+console.log(renderToString(createElement(Security)));
+"""
 
 
 @pytest.fixture(scope="session")
@@ -68,4 +81,5 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     _run("npx", "vite", "build", "--outDir", "../cookies", cwd=app)
     installed = app / "node_modules" / "stepup-middleware"
     files = sorted(str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file())
-    return Built(folder / "bearer", folder / "cookies", api, files)
+    rendered = _run("node", "--input-type=module", "-e", RENDER, cwd=app).strip()
+    return Built(folder / "bearer", folder / "cookies", api, files, rendered)

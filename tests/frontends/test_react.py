@@ -131,3 +131,7 @@ async def test_a_cancelled_question_is_no_401_to_the_app(built: Built, browser: 
 async def test_the_package_has_its_module_its_types_and_nothing_else(built: Built) -> None:
     assert {"index.js", "react.js", "stepup.d.ts", "react.d.ts", "stepup.css", "package.json"} <= set(built.packed)
     assert all(name.startswith("src/") or "/" not in name for name in built.packed)
+
+
+async def test_a_server_renders_a_component_with_the_hook(built: Built) -> None:
+    assert built.rendered == "<p>null</p>"

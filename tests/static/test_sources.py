@@ -139,3 +139,10 @@ def test_no_regular_expression_has_a_blank_or_a_quote_that_joining_would_take_fo
         ):
             assert not re.search(r"[\s\"'`]", expression), expression
         assert not re.search(r"\+ \+|- -", bare)
+
+
+def test_the_module_can_be_imported_where_there_is_no_document() -> None:
+    program = f'import {{ fetch }} from "{(STATIC / "index.js").as_uri()}"; console.log(typeof fetch);'
+    command = [node(), "--input-type=module", "-e", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("function", 0), done.stderr

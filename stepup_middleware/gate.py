@@ -36,7 +36,7 @@ from stepup_middleware.frameworks import (
     scope_in_hand,
     stands_in,
 )
-from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, bare, wrapped_in
+from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, TWO_GATES, bare, tag_of, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async, mark_async
 from stepup_middleware.request.bound import header_names
@@ -112,6 +112,7 @@ def requires_step_up(
     tag = tagged_with(purpose, always(details), bind_body, bind_headers)
 
     def decorate(endpoint: Endpoint) -> Endpoint:
+        _check_inside(endpoint, tag)
         if inspect.isclass(endpoint):
             guard_class(endpoint, _ClassGuard(tag), framework_of(endpoint) or ANY)
             return endpoint
@@ -193,6 +194,14 @@ def always(details: DetailsSource) -> DetailsSource:
         return check_details(details)
     except TypeError as error:
         raise ConfigurationError(str(error)) from None
+
+
+def _check_inside(endpoint: Any, tag: Tag) -> None:
+    """Raise ``ConfigurationError`` where a tag inside of this one asks for another proof."""
+    members = [member for name in dir(endpoint) if (member := inspect.getattr_static(endpoint, name, None)) is not None]
+    for each in members if inspect.isclass(endpoint) else [endpoint]:
+        if (inside := tag_of(each)) is not None and inside != tag:
+            raise ConfigurationError(f"{_name(each)} {TWO_GATES}")
 
 
 def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard | None = None) -> Callable[..., Any]:

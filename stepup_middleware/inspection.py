@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stepup_middleware.core.purposes import unknown
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import ANY, apps_within, framework_of
-from stepup_middleware.frameworks.base import DEPTH, FoundRoute, Framework, tag_of
+from stepup_middleware.frameworks.base import DEPTH, TWO_GATES, FoundRoute, Framework, behind, tag_of
 from stepup_middleware.frameworks.classes import belongs_to, is_bare, judged
 from stepup_middleware.request.context import logger
 
@@ -44,7 +44,7 @@ def _routes(app: Any, prefix: str, above: tuple[Any, ...] = ()) -> Iterator[Foun
         except Exception:
             logger.warning("the routes of %s cannot be read", type(inner).__name__, exc_info=True)
             found = [_unreadable(inner, prefix)]
-        yield from (route._replace(tag=route.tag or tag) for route in found)
+        yield from (behind(route, tag) for route in found)
     if not readable and tag_of(app) is None:
         yield _unreadable(app, prefix)
 
@@ -90,6 +90,8 @@ def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: s
                 f"the route {route.path} is never reached, for the library answers everything below {prefix}: move "
                 'it, or put the library elsewhere with StepUp(prefix="/...")'
             )
+        if route.tag is not None and (over := _another_gate(route, rules)) is not None:
+            raise ConfigurationError(f"the route {route.path}, with its tag and the rule for {over.path}, {TWO_GATES}")
         if route.kept and (over := next((rule for rule in rules if rule.meets(route.methods, route.path)), None)):
             raise ConfigurationError(f"the route {route.path} is covered by the rule for {over.path} and {route.kept}")
     for rule in rules:
@@ -100,6 +102,17 @@ def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: s
                 "that may be missing"
             )
     return found
+
+
+def _another_gate(route: FoundRoute, rules: Iterable[Rule]) -> Rule | None:
+    """Return the rule under which a tagged route would be asked something else than its tag asks."""
+    for rule in rules:
+        if rule.takes(route.methods, route.path, some=True):
+            if rule.tag != route.tag:
+                return rule
+            if rule.takes(route.methods, route.path):
+                return None
+    return None
 
 
 def _other_methods(rule: Rule, found: Iterable[FoundRoute]) -> str:

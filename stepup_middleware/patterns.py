@@ -8,6 +8,7 @@ differently, the wider reading is taken.
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -24,6 +25,8 @@ _NAME = r"\s*([A-Za-z_]\w*)\s*(?:\([^()]*\))?\s*"
 _PARTS = re.compile(f"{_NAME}(?::{_NAME})?", re.ASCII)
 _COLON = re.compile(r":([A-Za-z_]\w*)", re.ASCII)  # BlackSheep
 _FOREIGN = re.compile(r"[()\[\]{}<>|^$\\?#*]|%(?![0-9A-Fa-f]{2})")  # of a regular expression; no path has them
+_DECODINGS = 3
+_READINGS = tuple(product((True, False), repeat=3))
 
 
 class Segment(NamedTuple):
@@ -137,3 +140,80 @@ def _may_be(one: Segment, other: Segment) -> bool:
         short, long = sorted((one.before.lower(), other.before.lower()), key=len)
         return long.startswith(short) or not one.name or not other.name
     return one.before.lower() == other.before.lower()
+
+
+def covers(one: tuple[Segment, ...], other: tuple[Segment, ...]) -> bool:
+    """Whether every path that falls under the other pattern falls under this one."""
+    if not one:
+        return not other
+    head, rest = one[0], one[1:]
+    if head.rest:
+        taken = range(len(other) + 1)
+        if head.before:
+            if not other or not _begins(other[0], head):
+                return False
+            taken = range(1, len(other) + 1)
+        return any(covers(rest, other[count:]) for count in taken)
+    if not other or other[0].rest:
+        return False
+    return _takes(head, other[0]) and covers(rest, other[1:])
+
+
+def _begins(one: Segment, head: Segment) -> bool:
+    return one.before.lower().startswith(head.before.lower())
+
+
+def _takes(one: Segment, other: Segment) -> bool:
+    """Whether a segment of a pattern takes whatever another one takes."""
+    if not one.name:
+        return not other.name and one.before.lower() == other.before.lower()
+    if other.name:
+        return _begins(other, one) and other.after.lower().endswith(one.after.lower())
+    text = other.before.lower()
+    fits = text.startswith(one.before.lower()) and text.endswith(one.after.lower())
+    return fits and len(text) > len(one.before) + len(one.after)
+
+
+def spellings(paths: list[str], root: str) -> list[str]:
+    """Return every path that some router or proxy may take one of these for, below ``root`` or not."""
+    given = dict.fromkeys(paths)
+    for each in paths:
+        if not each.startswith("/") or "://" in each:
+            # a request target in absolute form (RFC 9112 §3.2.2) that a server did not take apart
+            rest = each.partition(":")[2]
+            given |= dict.fromkeys(["/" + each, rest, "/" + rest.lstrip("/").partition("/")[2]])
+        if root and each.startswith(root):
+            given[each[len(root) :] or "/"] = None
+    given |= dict.fromkeys(["/" + each.lstrip("/") for each in given])  # where leading slashes alone are one
+    decoded = list(given)
+    for _ in range(_DECODINGS):
+        decoded = [unquote(each) for each in decoded]
+        given |= dict.fromkeys(decoded)
+    found = dict(given)
+    for each in given:
+        for slashes, marks, dots in _READINGS:
+            found[_read(each, slashes=slashes, marks=marks, dots=dots)] = None
+    return list(found)
+
+
+def _read(path: str, *, slashes: bool, marks: bool, dots: bool) -> str:
+    """Return a path without empty segments, as it is read where these things count, or do not.
+
+    ``slashes``: a backslash is one. ``marks``: a segment ends before ``;``, the path before ``?`` and ``#``, and
+    unprintable characters are dropped. ``dots``: dot segments lead somewhere.
+    """
+    kept: list[str] = []
+    if slashes:
+        path = path.replace("\\", "/")
+    if marks:
+        path = path.partition("?")[0].partition("#")[0]
+    for segment in path.split("/"):
+        if marks:
+            if not segment.isprintable():
+                segment = "".join(character for character in segment if character.isprintable())
+            segment = segment.partition(";")[0].strip()
+        if dots and segment == "..":
+            del kept[-1:]
+        elif segment and not (dots and segment == "."):
+            kept.append(segment)
+    return "/" + "/".join(kept)

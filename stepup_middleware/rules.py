@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPMethod
-from itertools import product
 from typing import Any
-from urllib.parse import parse_qsl, unquote, unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send, headers
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import apps_within
 from stepup_middleware.gate import always, run_guarded, tagged_with
-from stepup_middleware.patterns import compiled, meet, parse
+from stepup_middleware.patterns import compiled, covers, meet, parse, spellings
 from stepup_middleware.request.bound import METHOD_OVERRIDES, hyphened
-from stepup_middleware.request.context import DetailsSource, Tag, guarded_request
+from stepup_middleware.request.context import DetailsSource, Tag, guarded_request, logger
 from stepup_middleware.request.when import Condition, Undecided, When
 from stepup_middleware.web.answers import send_refusal
 
 _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike
-_DECODINGS = 3
 PATH_LENGTH = 8192  # characters that are compared with the rules; a longer path runs nothing
-_READINGS = tuple(product((True, False), repeat=3))
 _TARGETS = frozenset({b"x-original-url", b"x-rewrite-url"})  # a path that the app may take for its own
 _METHODS = frozenset(method.value for method in HTTPMethod) | {"QUERY", "PURGE"}
 _METHODS |= {"COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "REPORT", "ACL", "LINK"}
@@ -114,6 +111,17 @@ class Rule:
             return False
         return self.meets_path(path)
 
+    def takes(self, methods: Iterable[str], path: str, *, some: bool = False) -> bool:
+        """Whether this rule takes every request of a route (``some``: a request), by what is known of its pattern."""
+        mine, theirs = set(self.methods), set(methods)
+        try:
+            segments = parse(path)
+        except ConfigurationError:
+            return False
+        if some:
+            return self.meets(methods, path)
+        return self.when is None and ("*" in mine or theirs <= mine) and covers(parse(self.path), segments)
+
     def meets_path(self, path: str) -> bool:
         """Whether some request of whatever method may fall under this rule and be of a route."""
         try:
@@ -130,11 +138,37 @@ def checked_rules(rules: object) -> tuple[Rule, ...]:
     for rule in found:
         if not isinstance(rule, Rule):
             raise ConfigurationError(f"{rule!r} is no rule: write rules=[{EXAMPLE}]")
+    for place, rule in enumerate(found):
+        for earlier in found[:place]:
+            _check_order(earlier, rule)
     return found
 
 
+def _check_order(earlier: Rule, later: Rule) -> None:
+    """Raise ``ConfigurationError`` where the order of two rules would decide what a request is asked.
+
+    One request falls under one rule. Two that may take the same request ask for the same, or the earlier is the
+    narrower one: its path takes fewer paths, or it has fewer methods of the same paths, or a condition.
+    """
+    one, other = set(earlier.methods), set(later.methods)
+    if earlier.tag == later.tag or not ({"*"} & (one | other) or one & other):
+        return
+    first, second = parse(earlier.path), parse(later.path)
+    if not meet(first, second):
+        return
+    narrower, wider = covers(second, first), covers(first, second)
+    fewer = one < other or ("*" in other and "*" not in one)
+    if narrower and (not wider or fewer or earlier.when is not None):
+        return
+    names = [f"Rule({','.join(each.methods)} {each.path}, {each.purpose})" for each in (later, earlier)]
+    raise ConfigurationError(
+        f"{names[0]} and, before it, {names[1]} take the same requests and ask for different proofs: put the rule with "
+        "the narrower path or the fewer methods first, or give both the same purpose, details and bindings"
+    )
+
+
 class AmbiguousPath(Exception):
-    """The path can be read in ways that fall under rules which ask for different proofs."""
+    """The request can be read in ways that fall under rules which ask for different proofs."""
 
 
 class PathTooLong(AmbiguousPath):
@@ -155,46 +189,73 @@ class RuleTable:
         """
         if not self._conditions:
             return []
-        rules = [each for each in self._of_method(scope, any_method=any_method) if id(each[0]) in self._conditions]
-        spellings = _spellings(scope) if rules else []
-        meant = [rule for rule, pattern in rules if any(map(pattern.fullmatch, spellings))]
-        return [rule for rule in meant if not await self._conditions[id(rule)].asks(scope, receive)]
+        _check_length(scope)
+        methods = None if any_method or scope["type"] == "websocket" else _methods(scope)
+        rules = [each for each in self._rules if id(each[0]) in self._conditions and _taken(each[0], methods)]
+        meant = {id(rule): rule for rule, pattern in rules if any(map(pattern.fullmatch, _spellings(scope)))}
+        return [rule for rule in meant.values() if not await self._conditions[id(rule)].asks(scope, receive)]
 
     def match(
         self, scope: Mapping[str, Any], *, any_method: bool = False, without: Collection[Rule] = ()
     ) -> tuple[Rule, dict[str, str]] | None:
-        """Return the first rule that a request may be meant by, with its path parameters.
+        """Return the rule that a request is meant by, with its path parameters: for a path and a method, the first.
 
         ``any_method``: it may end up as any; ``without``: rules that do not hold for it. Raises ``AmbiguousPath`` when
-        one spelling of the path falls under one rule and another spelling under a rule that asks for something else:
-        which of them the app takes is not known here; and for a path too long to be compared with every rule.
+        one spelling of the path, or one method that the request may end up as, falls under one rule and another under a
+        rule that asks for something else: which of them the app takes is not known here; and for a path too long to be
+        compared with every rule.
         """
-        rules = [
-            each for each in self._of_method(scope, any_method=any_method) if all(each[0] is not no for no in without)
-        ]
-        meant: tuple[Rule, dict[str, str]] | None = None
-        for spelling in _spellings(scope) if rules else ():
-            for rule, pattern in rules:
-                found = pattern.fullmatch(spelling)
-                if found:
-                    if meant is None:
-                        meant = rule, found.groupdict(default="")
-                    elif meant[0].tag != rule.tag:
-                        raise AmbiguousPath
-                    break
-        return meant
+        _check_length(scope)
+        rules = [each for each in self._rules if all(each[0] is not no for no in without)]
+        if any_method:
+            return _meant(scope, rules, None)
+        if scope["type"] == "websocket":  # whose handshake is a GET, and which any rule covers
+            return _meant(scope, rules, {"GET"}) or _meant(scope, rules, None)
+        return _meant(scope, rules, _methods(scope))
 
-    def _of_method(self, scope: Mapping[str, Any], *, any_method: bool) -> list[tuple[Rule, re.Pattern[str]]]:
-        if len(scope["path"]) > PATH_LENGTH or len(scope.get("raw_path") or b"") > 3 * PATH_LENGTH:
-            raise PathTooLong
-        if sum(len(value) for name, value in scope["headers"] if hyphened(name) in _TARGETS) > PATH_LENGTH:
-            raise PathTooLong
-        methods = None if any_method else _methods(scope)
-        return [
-            (rule, pattern)
-            for rule, pattern in self._rules
-            if methods is None or rule.methods == ("*",) or not methods.isdisjoint(rule.methods)
-        ]
+
+_Compiled = tuple[Rule, re.Pattern[str]]
+
+
+def _check_length(scope: Mapping[str, Any]) -> None:
+    if len(scope["path"]) > PATH_LENGTH or len(scope.get("raw_path") or b"") > 3 * PATH_LENGTH:
+        raise PathTooLong
+    if sum(len(value) for name, value in scope["headers"] if hyphened(name) in _TARGETS) > PATH_LENGTH:
+        raise PathTooLong
+
+
+def _meant(
+    scope: Mapping[str, Any], rules: list[_Compiled], methods: set[str] | None
+) -> tuple[Rule, dict[str, str]] | None:
+    rules = [each for each in rules if _taken(each[0], methods)]
+    meant: tuple[Rule, dict[str, str]] | None = None
+    for spelling in _spellings(scope) if rules else ():
+        for rule, found in _firsts(spelling, rules, methods):
+            if meant is None:
+                meant = rule, found.groupdict(default="")
+            elif meant[0].tag != rule.tag:
+                raise AmbiguousPath
+    return meant
+
+
+def _firsts(spelling: str, rules: list[_Compiled], methods: set[str] | None) -> Iterator[tuple[Rule, re.Match[str]]]:
+    """Yield the first rule for each method that a request may end up as (None: any)."""
+    taken: set[str] = set()
+    for rule, pattern in rules:
+        new = _taken(rule, methods)
+        if new <= taken or not (found := pattern.fullmatch(spelling)):
+            continue
+        yield rule, found
+        taken |= new
+        if "*" in taken or (methods is not None and methods <= taken):
+            return
+
+
+def _taken(rule: Rule, methods: set[str] | None) -> set[str]:
+    """Return which methods (None: of all) a rule is for."""
+    if methods is None:
+        return set(rule.methods)
+    return methods if "*" in rule.methods else methods & set(rule.methods)
 
 
 class Ruled:
@@ -216,13 +277,19 @@ class Ruled:
             overridden = _may_be_overridden(scope)
             without = await self._table.not_holding(scope, receive, any_method=overridden)
             found = self._table.match(scope, without=without)
-            if found is None and overridden and self._table.match(scope, any_method=True, without=without):
+            if overridden and not self._is_meant_as(found, scope, without):
                 override, receive = await _searched(scope, receive)
                 if override:
                     found = self._table.match(scope, any_method=True, without=without)
         except (AmbiguousPath, Undecided) as error:
             guarded = guarded_request(scope)
             is_long = isinstance(error, PathTooLong)
+            if type(error) is AmbiguousPath:
+                logger.error(
+                    "%s may be meant as requests that rules ask different proofs for (by another spelling of the path, "
+                    "or by another method); it is refused",
+                    scope["path"],
+                )
             guarded.refusal = Refusal(code=RefusalCode.TARGET_TOO_LONG if is_long else RefusalCode.UNAVAILABLE)
             await send_refusal(guarded, guarded.refusal, scope, receive, send)
             return
@@ -233,11 +300,17 @@ class Ruled:
         scope.setdefault("path_params", parameters)
         await run_guarded(self._app, rule.tag, scope, receive, send)
 
+    def _is_meant_as(self, found: tuple[Rule, dict[str, str]] | None, scope: Scope, without: Collection[Rule]) -> bool:
+        """Whether a request falls under what was found, or under nothing, by whatever method it is meant."""
+        try:
+            other = self._table.match(scope, any_method=True, without=without)
+        except AmbiguousPath:
+            return False
+        return other is None or (found is not None and found[0].tag == other[0].tag)
 
-def _methods(scope: Mapping[str, Any]) -> set[str] | None:
-    """Return every method that a request may end up as; None for a WebSocket, which any rule covers."""
-    if scope["type"] == "websocket":
-        return None
+
+def _methods(scope: Mapping[str, Any]) -> set[str]:
+    """Return every method that a request may end up as."""
     methods = {str(scope["method"]).upper()}
     for name, value in scope["headers"]:
         if b"method" in name and hyphened(name) in METHOD_OVERRIDES:
@@ -294,44 +367,4 @@ def _spellings(scope: Mapping[str, Any]) -> list[str]:
     elsewhere = [value.decode("latin-1") for name, value in scope["headers"] if hyphened(name) in _TARGETS]
     if not root and not elsewhere and raw in ("", path) and _SIMPLE.fullmatch(path):
         return [path]
-    given = {path: None, raw: None, **dict.fromkeys(elsewhere)}
-    for each in list(given):
-        if not each.startswith("/") or "://" in each:
-            # a request target in absolute form (RFC 9112 §3.2.2) that a server did not take apart
-            rest = each.partition(":")[2]
-            given |= dict.fromkeys(["/" + each, rest, "/" + rest.lstrip("/").partition("/")[2]])
-        if root and each.startswith(root):
-            given[each[len(root) :] or "/"] = None
-    given |= dict.fromkeys(["/" + each.lstrip("/") for each in given])  # where leading slashes alone are one
-    decoded = list(given)
-    for _ in range(_DECODINGS):
-        decoded = [unquote(each) for each in decoded]
-        given |= dict.fromkeys(decoded)
-    found = dict(given)
-    for each in given:
-        for slashes, marks, dots in _READINGS:
-            found[_read(each, slashes=slashes, marks=marks, dots=dots)] = None
-    return list(found)
-
-
-def _read(path: str, *, slashes: bool, marks: bool, dots: bool) -> str:
-    """Return a path without empty segments, as it is read where these things count, or do not.
-
-    ``slashes``: a backslash is one. ``marks``: a segment ends before ``;``, the path before ``?`` and ``#``, and
-    unprintable characters are dropped. ``dots``: dot segments lead somewhere.
-    """
-    kept: list[str] = []
-    if slashes:
-        path = path.replace("\\", "/")
-    if marks:
-        path = path.partition("?")[0].partition("#")[0]
-    for segment in path.split("/"):
-        if marks:
-            if not segment.isprintable():
-                segment = "".join(character for character in segment if character.isprintable())
-            segment = segment.partition(";")[0].strip()
-        if dots and segment == "..":
-            del kept[-1:]
-        elif segment and not (dots and segment == "."):
-            kept.append(segment)
-    return "/" + "/".join(kept)
+    return spellings([path, raw, *elsewhere], root)

@@ -160,6 +160,19 @@ def _functions(kept: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str,
         yield name, kept
 
 
+TWO_GATES = (
+    "is behind two gates that ask for different proofs, of which a request brings one: take one of them away, or give "
+    "both the same purpose, details and bindings"
+)
+
+
+def behind(route: FoundRoute, outer: Tag | None) -> FoundRoute:
+    """Return a route as it is behind a gate around it."""
+    if outer is None or outer == route.tag:
+        return route
+    return route._replace(tag=outer) if route.tag is None else route._replace(fault=route.fault or TWO_GATES)
+
+
 def tag_of(value: Any) -> Tag | None:
     """Return the tag on an endpoint or ASGI app, if it has one (through ``functools.partial`` too)."""
     for _ in range(DEPTH):

@@ -10,7 +10,7 @@ from typing import Any
 from stepup_middleware.asgi import Scope
 from stepup_middleware.errors import ConfigurationError
 
-from .base import Below, FoundRoute, Framework, tag_of
+from .base import Below, FoundRoute, Framework, behind, tag_of
 from .entries import TAG_ATTRIBUTE, Entry, Guard, generic_entries
 
 KEPT = "its handler has cache=, which would hand an authorized answer to anybody: take cache= away"
@@ -39,8 +39,8 @@ class LitestarFramework(Framework):
         return found | {name: _guarding for name in ("as_router", "to_handler") if hasattr(kind, name)}
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
-        for route in app.routes:
-            for handler in getattr(route, "route_handlers", None) or [route.route_handler]:
+        for each in app.routes:
+            for handler in getattr(each, "route_handlers", None) or [each.route_handler]:
                 methods = tuple(sorted(getattr(handler, "http_methods", ("WEBSOCKET",))))
                 if methods == ("OPTIONS",):
                     continue  # Litestar's own
@@ -50,14 +50,17 @@ class LitestarFramework(Framework):
                     *(getattr(handler, "middleware", None) or ()),
                 ]
                 tag = next((found for found in map(tag_of, places) if found is not None), None)
-                path = prefix + route.path
+                path = prefix + each.path
                 if getattr(handler, "is_mount", False):
                     for found in below(handler.fn, path):
-                        yield found._replace(tag=found.tag or tag)
+                        yield behind(found, tag)
                     continue
                 kept = KEPT if getattr(handler, "cache", False) else ""
                 fault = f"is tagged and {kept}" if kept and tag is not None else ""
-                yield FoundRoute(path, methods, str(handler), tag, endpoint=places[0], fault=fault, kept=kept)
+                route = FoundRoute(path, methods, str(handler), tag, endpoint=places[0], fault=fault, kept=kept)
+                for other in filter(None, map(tag_of, places)):
+                    route = behind(route, other)
+                yield route
 
 
 def _guarding(kind: type[Any], name: str, present: Any, guard: Guard) -> Any:

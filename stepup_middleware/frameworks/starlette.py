@@ -12,7 +12,7 @@ from starlette.routing import Router
 
 from stepup_middleware.asgi import Scope
 
-from .base import DECORATOR_ATTRIBUTE, DEPTH, Below, FoundRoute, Framework, tag_around, tag_of
+from .base import DECORATOR_ATTRIBUTE, DEPTH, Below, FoundRoute, Framework, behind, tag_around, tag_of
 
 TAG_AS_DEPENDENCY = (
     "has a tag as a dependency, which asks nothing: put @requires_step_up(...) below the decorator of the route, "
@@ -72,11 +72,11 @@ def _route(route: Any, prefix: str, below: Below, depth: int = 0) -> Iterator[Fo
     path = prefix + str(getattr(route, "path", ""))
     endpoint = getattr(route, "endpoint", None)
     if endpoint is not None:
-        tag = tag_of(endpoint) or tag_around(getattr(route, "app", None))
+        tag, around = tag_of(endpoint), tag_around(getattr(route, "app", None))
         methods = tuple(sorted(getattr(route, "methods", None) or ("WEBSOCKET",)))
         name = str(getattr(route, "name", ""))
         fault = TAG_AS_DEPENDENCY if _depends_on_a_tag(route) else ""
-        yield FoundRoute(path=path, methods=methods, name=name, tag=tag, endpoint=endpoint, fault=fault)
+        yield behind(FoundRoute(path, methods, name, tag, endpoint=endpoint, fault=fault), around)
         return
     included = getattr(route, "original_router", None)  # FastAPI keeps an included router and how it was included
     if included is not None:
@@ -94,7 +94,7 @@ def _route(route: Any, prefix: str, below: Below, depth: int = 0) -> Iterator[Fo
     if mounted is not None:
         for found in below(mounted, path):
             if tag is None or found.readable:
-                yield found._replace(tag=found.tag or tag)
+                yield behind(found, tag)
         return
     for child in getattr(route, "routes", None) or ():
         yield from _route(child, path, below, depth + 1)

@@ -12,12 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware
+from stepup_middleware import ConfigurationError, RequireStepUp, Rule, StepUpMiddleware, requires_step_up
 from stepup_middleware.asgi import Receive, Scope, Send
-from stepup_middleware.rules import PATH_LENGTH, AmbiguousPath, RuleTable
+from stepup_middleware.rules import PATH_LENGTH, AmbiguousPath, RuleTable, checked_rules
 from tests.support import Browser, House, call, house_in, scope_of
 
 from .test_configuration import configured
@@ -394,3 +397,198 @@ async def test_a_mount_whose_routes_cannot_be_listed_excuses_only_rules_that_may
     for path in ("/acts", "/other/x", "/statics/x"):
         with pytest.raises(ConfigurationError, match="meets no route"):
             StepUpMiddleware(app, stepup=stepup, rules=[Rule("POST", path, purpose="webhook_secret_rotation")])
+
+
+_PATHS = (
+    "/",
+    "/a",
+    "/a/",
+    "/A",
+    "/a/b",
+    "/{x}",
+    "/a/{x}",
+    "/{x}/b",
+    "/a/{rest:path}",
+    "/{rest:path}",
+    "/a-{x}",
+    "/a-b",
+)
+_METHODS = ("POST", ["POST", "PUT"], ["PUT", "DELETE"], "GET", "*")
+_ruled = st.builds(
+    Rule,
+    st.sampled_from(_METHODS),
+    st.sampled_from(_PATHS),
+    st.sampled_from(["account_erasure_finalize", "scim_token_revocation"]),
+)
+
+
+# J09
+@given(st.lists(_ruled, min_size=2, max_size=3))
+def test_rules_that_start_ask_for_the_same_in_whatever_order_they_stand_among_equals(rules: list[Rule]) -> None:
+    """A request falls under the narrowest rule for its path, and no rule that starts is hidden by a wider one."""
+    try:
+        table = RuleTable(checked_rules(rules))
+    except ConfigurationError as error:
+        assert "take the same requests" in str(error)
+        return
+    requests = [
+        (method, path)
+        for method in ("GET", "POST", "PUT", "DELETE")
+        for path in ("/", "/a", "/a/b", "/c", "/c/b", "/a/c", "/a-b", "/a-c", "/a/b/c")
+    ]
+    alone = [RuleTable([rule]) for rule in rules]
+    took: list[set[tuple[str, str]]] = [set() for _ in rules]
+    for method, path in requests:
+        found = table.match(scope_of(method, path))
+        fitting = [place for place, each in enumerate(alone) if each.match(scope_of(method, path)) is not None]
+        assert (found is None) == (not fitting)
+        for place in fitting:
+            took[place].add((method, path))
+        if found is not None:
+            # what the others that fit would ask for instead is wider: each takes a path or a method more
+            mine = rules.index(found[0])
+            for place in fitting:
+                if rules[place].tag != found[0].tag:
+                    assert mine < place
+    for place, rule in enumerate(rules):
+        hiding = set().union(*(took[each] for each in range(place) if rules[each].tag != rule.tag))
+        assert not took[place] or not took[place] <= hiding
+
+
+# J09
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [("*", "/{rest:path}"), ("POST", "/x")],
+        [("POST", "/x"), ("POST", "/x/")],
+        [("POST", "/{a}"), ("POST", "/x")],
+        [(["POST", "GET"], "/x"), ("POST", "/x")],
+        [(["POST", "PUT"], "/x"), (["PUT", "DELETE"], "/x")],
+        [("POST", "/a/{x}"), ("POST", "/{x}/b")],
+        [("POST", "/a/{x}"), ("*", "/{x}/b")],
+        [("POST", "/{rest:path}"), ("*", "/x")],
+    ],
+    ids=str,
+)
+def test_a_rule_that_another_one_hides_stops_the_start(rules: list[Any], tmp_path: Path) -> None:
+    made = [Rule(*rules[0], "scim_token_revocation"), Rule(*rules[1], "account_erasure_finalize")]
+    with pytest.raises(ConfigurationError, match="take the same requests and ask for different proofs"):
+        StepUpMiddleware(Legacy(), stepup=configured(tmp_path), rules=made)
+    same = [Rule(*each, "scim_token_revocation") for each in rules]
+    StepUpMiddleware(Legacy(), stepup=configured(tmp_path), rules=same)
+
+
+# J09
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [("POST", "/x"), ("*", "/{rest:path}")],
+        [("*", "/x"), ("POST", "/{rest:path}")],
+        [("POST", "/x"), (["POST", "PUT"], "/x")],
+        [("POST", "/x"), ("*", "/x")],
+        [("POST", "/x"), ("DELETE", "/x")],
+        [("POST", "/x/a"), ("POST", "/x/{a}"), ("POST", "/{rest:path}")],
+    ],
+    ids=str,
+)
+def test_a_narrower_rule_may_stand_before_a_wider_one(rules: list[Any], tmp_path: Path) -> None:
+    purposes = ("scim_token_revocation", "account_erasure_finalize", "audit_log_export")
+    made = [Rule(*each, purpose) for each, purpose in zip(rules, purposes, strict=False)]
+    StepUpMiddleware(Legacy(), stepup=configured(tmp_path), rules=made)
+
+
+# J10
+@pytest.mark.parametrize(
+    ("more", "body", "status"),
+    [
+        ({}, b"a=1", 401),
+        ({}, b"_method=PUT", 503),
+        ({"headers": [("x-http-method-override", "PUT")]}, b"a=1", 503),
+        ({"query_string": b"_method=PUT"}, b"a=1", 503),
+        ({"headers": [("x-http-method-override", "POST")]}, b"a=1", 401),
+    ],
+    ids=str,
+)
+async def test_a_request_that_may_end_up_under_a_stronger_rule_runs_under_none(
+    legacy: Legacies, more: dict[str, Any], body: bytes, status: int
+) -> None:
+    rules = [Rule("POST", "/form", "scim_token_revocation"), Rule("PUT", "/form", "account_erasure_finalize")]
+    app = StepUpMiddleware(legacy.app, stepup=legacy.house.stepup, rules=rules)
+    given = [("content-type", "application/x-www-form-urlencoded"), *more.get("headers", ())]
+    scope = scope_of("POST", "/form", subject=legacy.ada.subject, **{**more, "headers": given})
+    assert (await call(app, scope, [body])).status == status
+    assert legacy.app.reached == []
+
+
+# J10
+async def test_a_websocket_falls_under_the_rule_for_get_in_whatever_order_the_rules_stand() -> None:
+    rules = [Rule("POST", "/live", "scim_token_revocation"), Rule("GET", "/live", "account_erasure_finalize")]
+    for order in (rules, rules[::-1]):
+        found = RuleTable(checked_rules(order)).match({**scope_of("GET", "/live"), "type": "websocket"})
+        assert found is not None
+        assert found[0] is rules[1]
+
+
+async def _ran(request: Request) -> Response:
+    raise AssertionError("ran")
+
+
+def _changing(request: Any) -> Any:
+    return [("What", "all")]
+
+
+# J11
+@pytest.mark.parametrize(
+    ("tag", "rule"),
+    [
+        ({"purpose": "scim_token_revocation"}, {"purpose": "account_erasure_finalize"}),
+        ({"purpose": "scim_token_revocation", "details": _changing}, {"purpose": "scim_token_revocation"}),
+        ({"purpose": "scim_token_revocation"}, {"purpose": "scim_token_revocation", "details": [("What", "all")]}),
+        ({"purpose": "scim_token_revocation", "bind_body": False}, {"purpose": "scim_token_revocation"}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("place", ["rule", "mount", "route", "decorator", "class"])
+def test_two_gates_that_one_proof_cannot_answer_stop_the_start(
+    tag: dict[str, Any], rule: dict[str, Any], place: str, tmp_path: Path
+) -> None:
+    class View(HTTPEndpoint):
+        post = requires_step_up(**tag)(_copied(_ran))
+
+    def build() -> None:
+        endpoint: Any = requires_step_up(**tag)(_copied(_ran))
+        rules = []
+        match place:
+            case "rule":
+                rules = [Rule("*", "/{rest:path}", **rule)]
+            case "decorator":
+                endpoint = requires_step_up(**rule)(endpoint)
+            case "class":
+                endpoint = requires_step_up(**rule)(View)
+        around = [Middleware(RequireStepUp, **rule)] if place == "route" else []
+        routes: Any = [Route("/x", endpoint, methods=["POST"], middleware=around)]
+        if place == "mount":
+            routes = [Mount("/m", app=RequireStepUp(Starlette(routes=routes), **rule))]
+        StepUpMiddleware(Starlette(routes=routes), stepup=configured(tmp_path), rules=rules)
+
+    with pytest.raises(ConfigurationError, match="two gates that ask for different proofs"):
+        build()
+
+
+def _copied(function: Any) -> Any:
+    async def copied(*values: Any) -> Any:
+        return await function(*values)
+
+    return copied
+
+
+# J11
+def test_a_rule_that_asks_what_the_tag_asks_and_one_behind_a_narrower_rule_start(tmp_path: Path) -> None:
+    tagged = Route("/x", requires_step_up("scim_token_revocation")(_copied(_ran)), methods=["POST"])
+    rules = [
+        Rule("POST", "/x", "scim_token_revocation"),
+        Rule("*", "/{rest:path}", "account_erasure_finalize"),
+    ]
+    StepUpMiddleware(Starlette(routes=[tagged]), stepup=configured(tmp_path), rules=rules)
+    with pytest.raises(ConfigurationError, match="two gates"):
+        StepUpMiddleware(Starlette(routes=[tagged]), stepup=configured(tmp_path), rules=rules[1:])

@@ -39,6 +39,7 @@ from stepup_middleware.frameworks import (
 from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, TWO_GATES, bare, tag_of, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async, mark_async
+from stepup_middleware.request.asked import Asked
 from stepup_middleware.request.bound import header_names
 from stepup_middleware.request.context import DetailsSource, GuardedRequest, Tag, by_context, guarded_request
 from stepup_middleware.request.decision import Gate, admit
@@ -85,16 +86,19 @@ def require_step_up(
     given = token.encode("latin-1", "replace") if isinstance(token, str) else token
     gate = _gate([request], scope)._replace(body=body, token=given, hands_on=False)
     guarded = guarded_request(scope)
-    question = _asked(guarded, tag, scope, gate, request)
-    guarded.note(question)
-    return question
+    asked = Asked()
+    asked.coroutine = _answer(asked, guarded, tag, scope, gate, request)
+    guarded.questions.note(asked)
+    return asked.coroutine
 
 
 mark_async(require_step_up)
 
 
-async def _asked(guarded: GuardedRequest, tag: Tag, scope: Scope, gate: Gate, request: Any) -> Proof:
-    return _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, [request])
+async def _answer(asked: Asked, guarded: GuardedRequest, tag: Tag, scope: Scope, gate: Gate, request: Any) -> Proof:
+    verdict = await admit(guarded, tag, scope=scope, gate=gate)
+    asked.settle(verdict)
+    return _through(verdict, guarded, scope, [request])
 
 
 def requires_step_up(

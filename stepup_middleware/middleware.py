@@ -22,7 +22,8 @@ from stepup_middleware.request.context import (
     current,
     logger,
 )
-from stepup_middleware.rules import Rule, Ruled, checked_rules
+from stepup_middleware.ruled import Ruled
+from stepup_middleware.rules import Rule, checked_rules
 from stepup_middleware.web.answers import replace_page
 from stepup_middleware.web.cors import CrossOrigin, RelatedOrigins
 from stepup_middleware.web.pages import prepare
@@ -111,7 +112,7 @@ class StepUpMiddleware:
         finally:
             scope[KEY] = ENDED  # the context kept there would close a cycle: scope, context, server's request, scope
             if context.guarded is not None:
-                context.guarded.forgets()
+                context.guarded.questions.are_forgotten()
                 self._ended(context.guarded, error)
             context.end()
             error = None  # and this one: the exception, its traceback, this frame, the exception
@@ -132,7 +133,10 @@ class StepUpMiddleware:
     async def _answered(context: RequestContext) -> bool:
         """Answer a refusal that no framework in between has answered; False where an answer began."""
         guarded = context.guarded
-        if guarded is None or guarded.refusal is None or guarded.answered or guarded.status is not None:
+        began = guarded is not None and (
+            guarded.status is not None or (guarded.began and guarded.scope["type"] == "http")
+        )
+        if guarded is None or guarded.refusal is None or guarded.answered or began:
             return False
         await replace_page(guarded)
         return True

@@ -7,7 +7,6 @@ decoded again, without dot segments, doubled slashes, path parameters and traili
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,16 +14,13 @@ from http import HTTPMethod
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send, headers
-from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.asgi import Receive, Scope
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.frameworks import apps_within
-from stepup_middleware.gate import always, run_guarded, tagged_with
+from stepup_middleware.gate import always, tagged_with
 from stepup_middleware.patterns import compiled, covers, meet, parse, spellings
 from stepup_middleware.request.bound import METHOD_OVERRIDES, hyphened
-from stepup_middleware.request.context import DetailsSource, Tag, guarded_request, logger
-from stepup_middleware.request.when import Condition, Undecided, When
-from stepup_middleware.web.answers import send_refusal
+from stepup_middleware.request.context import DetailsSource, Tag
+from stepup_middleware.request.when import Condition, When
 
 _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike
 PATH_LENGTH = 8192  # characters that are compared with the rules; a longer path runs nothing
@@ -34,9 +30,6 @@ _METHODS |= {"COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "SEARCH",
 _METHODS |= {"UNLINK", "BIND", "REBIND", "UNBIND", "CHECKIN", "CHECKOUT", "UNCHECKOUT", "MERGE", "UPDATE", "LABEL"}
 _METHODS |= {"MKACTIVITY", "MKCALENDAR", "MKREDIRECTREF", "MKWORKSPACE", "UPDATEREDIRECTREF", "VERSION-CONTROL"}
 _METHODS |= {"BASELINE-CONTROL", "ORDERPATCH"}  # the registry of methods of IANA, and the caches' PURGE
-_FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data")
-_FORM_LIMIT = 64 * 1024  # bytes in which a form is searched for a method; a longer one may have one
-_FORM_SECONDS = 15
 
 
 EXAMPLE = 'Rule("POST", "/x/{id}", purpose="the_purpose")'
@@ -258,57 +251,6 @@ def _taken(rule: Rule, methods: set[str] | None) -> set[str]:
     return methods if "*" in rule.methods else methods & set(rule.methods)
 
 
-class Ruled:
-    """An app behind rules: a request that falls under one runs behind its tag, any other as it is."""
-
-    __stepup_inner__ = "_app"
-
-    def __init__(self, app: ASGIApp, rules: Iterable[Rule]) -> None:
-        self._app = app
-        frameworks = [framework for _, framework, _ in apps_within(app)]
-        empty = not frameworks or any(each.empty_parameters for each in frameworks)
-        self._table = RuleTable(rules, empty=empty)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        try:
-            overridden = _may_be_overridden(scope)
-            without = await self._table.not_holding(scope, receive, any_method=overridden)
-            found = self._table.match(scope, without=without)
-            if overridden and not self._is_meant_as(found, scope, without):
-                override, receive = await _searched(scope, receive)
-                if override:
-                    found = self._table.match(scope, any_method=True, without=without)
-        except (AmbiguousPath, Undecided) as error:
-            guarded = guarded_request(scope)
-            is_long = isinstance(error, PathTooLong)
-            if type(error) is AmbiguousPath:
-                logger.error(
-                    "%s may be meant as requests that rules ask different proofs for (by another spelling of the path, "
-                    "or by another method); it is refused",
-                    scope["path"],
-                )
-            guarded.refusal = Refusal(code=RefusalCode.TARGET_TOO_LONG if is_long else RefusalCode.UNAVAILABLE)
-            await send_refusal(guarded, guarded.refusal, scope, receive, send)
-            return
-        if found is None:
-            await self._app(scope, receive, send)
-            return
-        rule, parameters = found
-        scope.setdefault("path_params", parameters)
-        await run_guarded(self._app, rule.tag, scope, receive, send)
-
-    def _is_meant_as(self, found: tuple[Rule, dict[str, str]] | None, scope: Scope, without: Collection[Rule]) -> bool:
-        """Whether a request falls under what was found, or under nothing, by whatever method it is meant."""
-        try:
-            other = self._table.match(scope, any_method=True, without=without)
-        except AmbiguousPath:
-            return False
-        return other is None or (found is not None and found[0].tag == other[0].tag)
-
-
 def _methods(scope: Mapping[str, Any]) -> set[str]:
     """Return every method that a request may end up as."""
     methods = {str(scope["method"]).upper()}
@@ -324,40 +266,6 @@ def _methods(scope: Mapping[str, Any]) -> set[str]:
     if "HEAD" in methods:
         methods.add("GET")
     return methods
-
-
-def _may_be_overridden(scope: Mapping[str, Any]) -> bool:
-    """Whether a form may say that a POST is meant as another method (``_method``)."""
-    if scope["type"] != "http" or str(scope["method"]).upper() != "POST":
-        return False
-    return any(form in value.lower() for value in headers(scope, b"content-type") for form in _FORMS)
-
-
-async def _searched(scope: Mapping[str, Any], receive: Receive) -> tuple[bool, Receive]:
-    """Return whether a form may have a ``_method``, and a ``receive`` that begins with what was taken.
-
-    A form in a content coding that the app may undo (gzip) may have one.
-    """
-    if headers(scope, b"content-encoding"):
-        return True, receive
-    taken: list[Message] = []
-    body = b""
-    try:
-        async with asyncio.timeout(_FORM_SECONDS):
-            while len(body) <= _FORM_LIMIT:
-                message = await receive()
-                taken.append(message)
-                body += message.get("body", b"")
-                if message["type"] != "http.request" or not message.get("more_body", False):
-                    break
-    except TimeoutError:
-        body += bytes(_FORM_LIMIT)
-    given = iter(taken)
-
-    async def again() -> Message:
-        return next(given, None) or await receive()
-
-    return len(body) > _FORM_LIMIT or b"_method" in unquote_to_bytes(body).lower(), again
 
 
 def _spellings(scope: Mapping[str, Any]) -> list[str]:

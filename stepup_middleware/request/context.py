@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +14,7 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.logged import get_logger
 
+from .asked import Questions, is_error
 from .body import RequestBody
 from .bound import Wire
 from .site import is_navigation
@@ -85,11 +85,12 @@ class RequestContext:
 
     The app is given it as its ``send``, and ``receive`` as its ``receive``. Until a gate asks there is no guarded
     request, and nothing is looked at. ``wire`` is the request as it came, ``accepted`` says that the app has accepted
-    the WebSocket. ``installation`` is None when the request has ended: from then on nothing is admitted, also where a
+    the WebSocket, ``began`` that something of an answer went out. ``installation`` is None when the request has ended:
+    from then on nothing is admitted, also where a
     task of the request lives on with a copy of the scope.
     """
 
-    __slots__ = ("_body", "_server_receive", "accepted", "guarded", "installation", "scope", "send", "wire")
+    __slots__ = ("_body", "_server_receive", "accepted", "began", "guarded", "installation", "scope", "send", "wire")
 
     def __init__(
         self, installation: Installation | None, wire: Wire, scope: Scope, receive: Receive, send: Send
@@ -101,10 +102,11 @@ class RequestContext:
         self._server_receive = receive
         self._body: RequestBody | None = None
         self.guarded: GuardedRequest | None = None
-        self.accepted = False
+        self.accepted = self.began = False
 
     def __call__(self, message: Message) -> Awaitable[None]:
         """Send a message, for the app."""
+        self.began = True
         return self.send(message)
 
     def receive(self) -> Awaitable[Message]:
@@ -145,7 +147,6 @@ class GuardedRequest:
     """
 
     __slots__ = (
-        "_asked",
         "answered",
         "began",
         "context",
@@ -154,6 +155,7 @@ class GuardedRequest:
         "onward",
         "proof",
         "purpose",
+        "questions",
         "read_by_cookies",
         "refusal",
         "render",
@@ -174,13 +176,14 @@ class GuardedRequest:
         self.proof: Proof | None = None
         self.purpose: Purpose | None = None
         self.refusal: Refusal | None = None
-        self.answered = self.began = self.swapped = False
+        self.answered = self.swapped = False
+        self.began = context.began and scope["type"] == "http"  # before anybody asked
         self.status: int | None = None
         self.requester: Requester | None = None
         self.firm = False
         self.handed_on: Question | None = None
         self.spent_cookie: bytes | None = None
-        self._asked: list[Coroutine[Any, Any, Proof]] = []
+        self.questions = Questions(scope)
         context.send = self.send
         self.read_by_cookies = installation.cookies
 
@@ -198,13 +201,16 @@ class GuardedRequest:
         if self.swapped:
             return
         kind = message["type"]
-        if self._asked and self.forgets():
+        if self.questions.are_forgotten(message, answered=self.answered):
             if self.began or kind not in _BEGINNINGS:
                 raise ConfigurationError("the connection is cut: a step-up was not awaited")
             self.refusal, self.firm = Refusal(code=RefusalCode.NEVER_ASKED), True
+        if kind == "http.response.start" and self.began:
+            await self.onward(message)  # a second one, over which the server fails
+            return
         if kind in _BEGINNINGS:
             if self.refusal is not None and not self.answered:
-                if self.firm or _is_error(message):
+                if self.firm or is_error(message):
                     self.swapped = True
                     await self.render(self)
                     return
@@ -237,22 +243,6 @@ class GuardedRequest:
         if self.spent_cookie is not None:
             marked.append((b"set-cookie", self.spent_cookie))
         return {**message, "headers": marked}
-
-    def note(self, question: Coroutine[Any, Any, Proof]) -> None:
-        """Keep in mind that a handler has asked, and must await the answer before it answers itself."""
-        self._asked = [*filter(_is_open, self._asked), question]
-
-    def forgets(self) -> bool:
-        """Whether a handler goes on without having awaited what it asked. Says so in the log."""
-        forgotten, self._asked = list(filter(_is_open, self._asked)), []
-        for question in forgotten:
-            question.close()
-            logger.critical(
-                "require_step_up was called and never awaited for %s: nobody was asked, and the action may have run. "
-                "Write `await require_step_up(...)`; in a sync handler, call it through the event loop",
-                self.scope.get("path"),
-            )
-        return bool(forgotten)
 
     @contextmanager
     def handing_on(self) -> Iterator[None]:
@@ -293,14 +283,6 @@ def guarded_request(scope: Scope | None) -> GuardedRequest:
     if context.guarded is None:
         context.guarded = GuardedRequest(context, context.installation, scope)
     return context.guarded
-
-
-def _is_open(question: Coroutine[Any, Any, Proof]) -> bool:
-    return inspect.getcoroutinestate(question) == inspect.CORO_CREATED
-
-
-def _is_error(message: Message) -> bool:
-    return message["type"] == "websocket.close" or int(message.get("status", 0)) >= 400
 
 
 def _may_be_repeated(scope: Scope) -> bool:

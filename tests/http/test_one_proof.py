@@ -16,6 +16,7 @@ from typing import Any
 import anyio.from_thread
 import pytest
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -30,9 +31,9 @@ from stepup_middleware import (
     require_step_up,
     requires_step_up,
 )
-from stepup_middleware.asgi import Message
+from stepup_middleware.asgi import Message, Receive, Scope, Send
 from stepup_middleware.core.binding import Reached
-from tests.support import Browser, House, code_of, house_in, scope_of
+from tests.support import Browser, House, call, code_of, house_in, scope_of
 
 PURPOSE = "webhook_secret_rotation"
 OTHER = "scim_token_revocation"
@@ -179,6 +180,138 @@ async def test_a_question_that_is_never_awaited_does_not_pass_unseen(
     assert "never awaited for /x" in said.getMessage()
 
 
+async def _started(request: Request) -> None:
+    keep.add(asyncio.create_task(require_step_up(request, PURPOSE)))
+    await asyncio.sleep(0)
+
+
+async def _left_in_a_task(request: Request) -> None:
+    task = asyncio.create_task(require_step_up(request, PURPOSE))
+    keep.add(task)
+    await asyncio.wait([task])
+
+
+async def _gathered_and_dropped(request: Request) -> None:
+    await asyncio.gather(require_step_up(request, PURPOSE), return_exceptions=True)
+
+
+async def _gathered_and_left(request: Request) -> None:
+    gathered = asyncio.gather(require_step_up(request, PURPOSE))
+    keep.add(gathered)
+    with suppress(StepUpRequired):
+        await asyncio.wait_for(asyncio.shield(gathered), 5)
+
+
+async def _cancelled(request: Request) -> None:
+    task = asyncio.create_task(require_step_up(request, PURPOSE))
+    await asyncio.sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _timed_out(request: Request) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await require_step_up(request, PURPOSE)
+
+
+async def _left_in_a_thread(request: Request) -> None:
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(require_step_up(request, PURPOSE), loop))
+    await asyncio.sleep(0)
+
+
+keep: set[Any] = set()  # what is referred to nowhere may be collected before it runs
+UNHEARD = [
+    _started,
+    _left_in_a_task,
+    _gathered_and_dropped,
+    _gathered_and_left,
+    _cancelled,
+    _timed_out,
+    _left_in_a_thread,
+]
+
+
+# N09
+@pytest.mark.parametrize("ask", UNHEARD)
+async def test_an_answer_that_begins_without_the_verdict_of_a_question_does_not_go_out(
+    tmp_path: Path, ask: Callable[[Request], Awaitable[None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def acts(request: Request) -> Response:
+        await ask(request)
+        return PlainTextResponse("acted")
+
+    async with ada_at(tmp_path, Route("/x", acts, methods=["POST"])) as ada:
+        answer = await ada.post("/x")
+        assert (answer.status_code, code_of(answer)) == (500, "STEPUP_NEVER_ASKED")
+        assert "stepup-prompt" not in answer.headers
+        await asyncio.gather(*keep, return_exceptions=True)
+        keep.clear()
+    assert "require_step_up was called" in caplog.text
+
+
+async def _awaited_task(request: Request) -> None:
+    await asyncio.create_task(require_step_up(request, PURPOSE))
+
+
+async def _gathered(request: Request) -> None:
+    await asyncio.gather(require_step_up(request, PURPOSE), asyncio.sleep(0))
+
+
+async def _waited_for(request: Request) -> None:
+    await asyncio.wait_for(require_step_up(request, PURPOSE), 5)
+
+
+# N09
+@pytest.mark.parametrize("ask", [_awaited_task, _gathered, _waited_for])
+async def test_a_question_in_another_task_that_is_waited_for_guards_like_any(
+    tmp_path: Path, ask: Callable[[Request], Awaitable[None]]
+) -> None:
+    runs = Counter[str]()
+
+    async def acts(request: Request) -> Response:
+        await ask(request)
+        runs["x"] += 1
+        return PlainTextResponse("acted")
+
+    async with ada_at(tmp_path, Route("/x", acts, methods=["POST"])) as ada:
+        refused = await ada.post("/x")
+        assert (refused.status_code, code_of(refused)) == (401, "STEPUP_REQUIRED")
+        assert runs == {}
+        token = await ada.prove(refused.json(), "passkey")
+        assert (await ada.post("/x", token=token)).text == "acted"
+        assert runs == {"x": 1}
+
+
+# N09
+async def test_a_question_after_the_answer_began_guards_and_makes_no_second_answer(tmp_path: Path) -> None:
+    runs = Counter[str]()
+
+    async def later(request: Request) -> None:
+        await require_step_up(request, PURPOSE)
+        runs["x"] += 1
+
+    async def acts(request: Request) -> Response:
+        return PlainTextResponse("later", background=BackgroundTask(later, request))
+
+    sent: list[str] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def note(message: Message) -> None:
+            sent.append(message["type"])
+            await send(message)
+
+        await ada.house.app(scope, receive, note)
+
+    async with ada_at(tmp_path, Route("/x", acts, methods=["POST"])) as ada:
+        with suppress(StepUpRequired, RuntimeError):
+            await call(noting, scope_of("POST", "/x", subject=ada.subject))
+        assert sent == ["http.response.start", "http.response.body"]
+        assert runs == {}
+
+
 async def test_a_question_that_a_stream_does_not_await_cuts_the_connection(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -281,11 +414,17 @@ async def test_a_rule_and_a_tag_of_the_same_words_are_one_question(tmp_path: Pat
 async def test_another_question_inside_is_not_answered_by_the_proof_outside(
     tmp_path: Path, inside: Callable[[Endpoint], Endpoint]
 ) -> None:
-    inner = Starlette(routes=[Route("/x", inside(counted), methods=["POST"])])
-    async with ada_at(tmp_path, Mount("/in", app=RequireStepUp(inner, PURPOSE))) as ada:
+    made: list[Starlette] = []
+
+    async def made_later(scope: Scope, receive: Receive, send: Send) -> None:
+        """Have an app that no start sees: that would stop the start."""
+        made.append(Starlette(routes=[Route("/x", inside(counted), methods=["POST"])]))
+        await made[-1](scope, receive, send)
+
+    async with ada_at(tmp_path, Mount("/in", app=RequireStepUp(made_later, PURPOSE))) as ada:
         answer = await ada.step_up("POST", "/in/x", "passkey")
         assert (answer.status_code, code_of(answer)) == (409, "STEPUP_PARTLY_DONE")
-        assert not hasattr(inner.state, "runs")
+        assert not any(hasattr(inner.state, "runs") for inner in made)
 
 
 # N04 B05

@@ -470,7 +470,7 @@ def test_rules_that_start_ask_for_the_same_in_whatever_order_they_stand_among_eq
     ],
     ids=str,
 )
-def test_a_rule_that_another_one_hides_stops_the_start(rules: list[Any], tmp_path: Path) -> None:
+def test_a_rule_that_another_one_hides_stops_the_start(rules: list[tuple[Any, Any]], tmp_path: Path) -> None:
     made = [Rule(*rules[0], "scim_token_revocation"), Rule(*rules[1], "account_erasure_finalize")]
     with pytest.raises(ConfigurationError, match="take the same requests and ask for different proofs"):
         StepUpMiddleware(Legacy(), stepup=configured(tmp_path), rules=made)
@@ -491,7 +491,7 @@ def test_a_rule_that_another_one_hides_stops_the_start(rules: list[Any], tmp_pat
     ],
     ids=str,
 )
-def test_a_narrower_rule_may_stand_before_a_wider_one(rules: list[Any], tmp_path: Path) -> None:
+def test_a_narrower_rule_may_stand_before_a_wider_one(rules: list[tuple[Any, Any]], tmp_path: Path) -> None:
     purposes = ("scim_token_revocation", "account_erasure_finalize", "audit_log_export")
     made = [Rule(*each, purpose) for each, purpose in zip(rules, purposes, strict=False)]
     StepUpMiddleware(Legacy(), stepup=configured(tmp_path), rules=made)

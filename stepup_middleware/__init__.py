@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.visible import visible
     from stepup_middleware.log.witness.client import Witness
     from stepup_middleware.rules import Rule
-    from stepup_middleware.service.alerts import ReplayAlert
+    from stepup_middleware.service.alerts import SecurityAlert
     from stepup_middleware.service.audit_search import AuditSearch, AuditTotals
     from stepup_middleware.service.exporting import LogExport
     from stepup_middleware.service.handover import CheckpointFile
@@ -80,9 +80,9 @@ __all__ = [
     "Purpose",
     "PurposePolicy",
     "RelyingParty",
-    "ReplayAlert",
     "RequireStepUp",
     "Rule",
+    "SecurityAlert",
     "Severity",
     "StepUp",
     "StepUpError",
@@ -122,7 +122,7 @@ _HOMES = {
     "NoticeKind": "core.notices",
     "Outcome": "core.events",
     "PurposePolicy": "core.policy",
-    "ReplayAlert": "service.alerts",
+    "SecurityAlert": "service.alerts",
     "Rule": "rules",
     "Severity": "core.events",
     "Witness": "log.witness.client",

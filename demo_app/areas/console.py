@@ -19,7 +19,7 @@ from demo_app.axis import NOT_THERE, Axis, actor_of, admin_of, axis_of
 from demo_app.event_counters import KINDS
 from demo_app.languages import Text, Texts, marked, said_in, saying, texts_of
 from demo_app.pages import ALERT_SPAN, alerts_waiting, fragment, page, rendered, say_and_show, wants_fragment
-from stepup_middleware import AuditFilter, AuditRecord, EventName, ReplayAlert, TooManyFollowers
+from stepup_middleware import AuditFilter, AuditRecord, EventName, SecurityAlert, TooManyFollowers
 
 FEED = 20  # events shown when the page opens
 _ALERTS = 20
@@ -45,7 +45,7 @@ async def alerts(axis: Axis) -> list[Alert]:
     return [await _alert(axis, alert) for alert in found[:_ALERTS]]
 
 
-async def _alert(axis: Axis, alert: ReplayAlert) -> Alert:
+async def _alert(axis: Axis, alert: SecurityAlert) -> Alert:
     events = await axis.stepup.audit.of_prompt(WORKSPACE, alert.record.prompt_id)
     redemptions = [event for event in events if event.event is EventName.ACTION_AUTHORIZED]
     return Alert(

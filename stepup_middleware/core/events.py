@@ -91,7 +91,8 @@ _OUTCOME = {
 }
 
 
-_ALERTS = frozenset({EventName.REUSED, EventName.DATABASE_ALTERED, EventName.RECOVERY_CODE_USED})
+ALERTS = frozenset({EventName.REUSED, EventName.DATABASE_ALTERED, EventName.RECOVERY_CODE_USED})
+"""Events of which somebody must hear at once: each of these, but for a replay by somebody who was told of before."""
 _NOTICES = frozenset(
     {
         EventName.FACTOR_ENROLLED,
@@ -279,11 +280,11 @@ class AuditEvent:
 
 
 def _is_alert(name: EventName, data: Mapping[str, Any]) -> bool:
-    return name in _ALERTS and (name is not EventName.REUSED or data.get("new_presenter") is True)
+    return name in ALERTS and (name is not EventName.REUSED or data.get("new_presenter") is True)
 
 
 def _topics(name: EventName, data: Mapping[str, Any]) -> tuple[Topic, ...]:
-    if name not in _NOTICES and name not in _ALERTS:
+    if name not in _NOTICES and name not in ALERTS:
         return ()
     topics = (Topic.ALERT,) if _is_alert(name, data) else ()
     # a reset takes many factors and tells of it once; who imports decides whether people are told

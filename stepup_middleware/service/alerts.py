@@ -1,13 +1,14 @@
-"""The alerts of a workspace: tokens that were presented again, how often, and which admin has looked at them."""
+"""The alerts of a workspace: what somebody must hear of at once, and which admin has looked at it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import AuditRecord, EventName, event_by
+from stepup_middleware.core.events import ALERTS, AuditRecord, EventName, event_by
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.stores.records import Records
@@ -20,13 +21,15 @@ MOST_ALERTS = 500  # that are looked through, newest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayAlert:
-    """A token that was presented again after its redemption, by somebody who had not presented it before.
+class SecurityAlert:
+    """What somebody must hear of at once: ``record`` tells of it, and is an alert (``AuditRecord.is_alert``).
 
-    ``record`` is the ``ACCOUNT_STEPUP_REUSED`` that told of it, ``count`` how often the token had been presented since
-    its redemption when the log last told, by whomever. ``likely_retry``: the same person, session and address, within
-    seconds of the redemption, as a proxy or a browser does that sends a request once more. ``acknowledged`` is the
-    ``ALERT_ACKNOWLEDGED`` of the admin who looked at it first, None while nobody has.
+    ``ACCOUNT_STEPUP_REUSED``: a token was presented again after its redemption, by somebody who had not presented it
+    before; ``count`` is how often, by whomever, when the log last told (1 for all others). ``likely_retry``: the same
+    person, session and address, within seconds of the redemption, as a proxy or a browser does that sends a request
+    once more. ``DATABASE_ALTERED``: somebody else wrote to the database; ``data["what"]`` says what was found.
+    ``RECOVERY_CODE_USED``: a code took the place of a person's factors. ``acknowledged`` is the ``ALERT_ACKNOWLEDGED``
+    of the admin who looked at it first, None while nobody has.
     """
 
     record: AuditRecord
@@ -43,19 +46,27 @@ class AlertService:
         self._audit = audit
         self._guard = guard
 
-    async def list(self, workspace_id: str, *, since: datetime) -> tuple[ReplayAlert, ...]:
-        """Return the alerts since a time, newest first, at most 500. Raises ``StoreError``."""
-        wanted = AuditFilter(event=EventName.REUSED, since=since)
-        page = await self._audit.page(workspace_id, wanted, limit=MOST_ALERTS)
+    async def list(self, workspace_id: str, *, since: datetime) -> tuple[SecurityAlert, ...]:
+        """Return the alerts since a time, newest first, at most 500. Raises ``StoreError``.
+
+        An alteration of the database that belongs to no workspace is for the admins of all.
+        """
+        found = [
+            record
+            for event in sorted(ALERTS)
+            for of in ([workspace_id, ""] if event is EventName.DATABASE_ALTERED else [workspace_id])
+            for record in (await self._audit.page(of, AuditFilter(event=event, since=since), limit=MOST_ALERTS)).events
+        ]
         counts: dict[str, int] = {}
-        for record in page.events:
+        for record in found:
             counts[record.prompt_id] = max(counts.get(record.prompt_id, 1), _count(record))
-        alerts = [record for record in page.events if record.is_alert]
-        seen = await self._acknowledged(workspace_id, alerts[-1].at) if alerts else {}
+        alerts = sorted((record for record in found if record.is_alert), key=attrgetter("seq"), reverse=True)
+        del alerts[MOST_ALERTS:]
+        seen = await self._acknowledged(workspace_id, min(alert.at for alert in alerts)) if alerts else {}
         return tuple(
-            ReplayAlert(
+            SecurityAlert(
                 record=record,
-                count=counts[record.prompt_id],
+                count=counts[record.prompt_id] if record.event is EventName.REUSED else 1,
                 likely_retry=record.data.get("likely_retry") is True,
                 acknowledged=seen.get(record.seq),
             )
@@ -75,11 +86,9 @@ class AlertService:
         """
         who = self._guard.at(subject, scope)
         await self._guard.check(who, "acknowledge_alert")
-        wanted = AuditFilter(event=EventName.REUSED)
-        found = await self._store.audit_after(subject.workspace_id, wanted, after=seq - 1, limit=1)
-        if not found or found[0].seq != seq or not found[0].is_alert:
+        alert = await self._alert(subject.workspace_id, seq)
+        if alert is None:
             return False
-        alert = found[0]
         if seq in await self._acknowledged(subject.workspace_id, alert.at):
             return True
         event = event_by(
@@ -92,6 +101,14 @@ class AlertService:
         )
         await self._store.append([event])
         return True
+
+    async def _alert(self, workspace_id: str, seq: int) -> AuditRecord | None:
+        """Return the alert of a number that an admin of a workspace is shown."""
+        for of in (workspace_id, ""):
+            found = await self._store.audit_after(of, AuditFilter(), after=seq - 1, limit=1)
+            if found and found[0].seq == seq and found[0].is_alert:
+                return found[0] if of or found[0].event is EventName.DATABASE_ALTERED else None
+        return None
 
     async def _acknowledged(self, workspace_id: str, since: datetime) -> Mapping[int, AuditRecord]:
         """Return the first acknowledgement of each alert, by the alert's sequence number."""

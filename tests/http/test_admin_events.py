@@ -120,6 +120,28 @@ async def test_an_alert_waits_until_an_admin_acknowledges_it_and_the_log_has_the
     assert await alerts.waiting("axis", since=since) == 2
 
 
+async def test_what_was_altered_in_the_database_is_an_alert_for_whom_it_concerns(house: House) -> None:
+    alerts, since = house.stepup.alerts, house.clock() - DAY
+    alarm = house.stepup._parts.alarm
+    alarm.raise_for(("tree",), "the tree has shrunk", reason="tree")
+    alarm.raise_for(("a",), "a row of axis", reason="factors", workspace_id="axis", table="factors", row="1")
+    alarm.raise_for(("b",), "a row of theirs", reason="factors", workspace_id="elsewhere", table="factors", row="2")
+    await house.store.records.append([])
+    root = house.sign_in("root", is_admin=True)
+    stranger = house.sign_in("stranger", workspace="elsewhere", is_admin=True)
+    ours, theirs = await alerts.list("axis", since=since), await alerts.list("elsewhere", since=since)
+    assert [alert.record.data["what"] for alert in ours] == ["a row of axis", "the tree has shrunk"]
+    assert [alert.record.data["what"] for alert in theirs] == ["a row of theirs", "the tree has shrunk"]
+    assert {(alert.count, alert.likely_retry) for alert in (*ours, *theirs)} == {(1, False)}
+
+    own, whole = (alert.record.seq for alert in ours)
+    assert not await alerts.acknowledge(stranger, own, scope=scope_from(HOME))
+    assert await alerts.acknowledge(root, whole, scope=scope_from(HOME))
+    assert await alerts.waiting("axis", since=since) == 1
+    assert await alerts.waiting("elsewhere", since=since) == 2, "whom it concerns looks at it, each"
+    assert await alerts.acknowledge(stranger, whole, scope=scope_from(HOME))
+
+
 async def test_who_cancels_is_counted_as_cancelled_and_not_as_failed(ada: Browser, house: House) -> None:
     for _ in range(2):
         prompt = await ada.prompt("POST", ROTATE)

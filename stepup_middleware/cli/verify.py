@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import sys
 from dataclasses import asdict
@@ -33,6 +34,7 @@ from .verify_export import check_is_export, manifest_of, verify_export
 
 LARGEST_BUNDLE = 64 * 1024 * 1024  # bytes
 _SETTLE_SECONDS = 1.0
+_OBJECTS = 100_000  # made before the collector looks for cycles: rows have none, and are many
 _SENTENCES = {
     EvidenceVerdict.VERIFIED: "verified: this person's key signed this action, and the log was not rewritten since",
     EvidenceVerdict.NOT_VERIFIABLE: "not independently verifiable: nothing is wrong, but not everything can be told",
@@ -149,6 +151,7 @@ async def _verify_log(log: AuditLog, options: argparse.Namespace) -> int:
     macs = None
     if options.secret_key is not None:
         macs = RowMacs(KeyRing(options.secret_key.read_text(encoding="utf-8").split()))
+    gc.set_threshold(_OBJECTS)
     async with assertions_checked() as check:
         verifier = LogVerifier(
             log,

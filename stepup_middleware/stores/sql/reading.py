@@ -75,8 +75,10 @@ class SQLLog(AuditLog):
 
 def stored_record_of(row: Row) -> StoredRecord:
     """Return the stored record of a row of ``stored_records``."""
-    seq, id_, body, entry, mac, refused, log, index, committed, *columns = row
-    workspace, subject, event, outcome, purpose, prompt, factor, token, at = columns
+    (
+        seq, id_, body, entry, mac, refused, log, index, committed,
+        workspace, subject, event, outcome, purpose, prompt, factor, token, at,
+    ) = row  # fmt: skip
     leaf = None if index is None else Leaf(log=log, index=index, record_id=id_, entry=committed)
     return StoredRecord(
         seq=seq,

@@ -142,6 +142,8 @@ class _Reader:
                 elif hyphened(name) in UNTOLD:
                     value = content_digest(sha256(value).digest()).encode()
                 fields.append((name.decode("latin-1"), value.decode("latin-1")))
+        # the order of different names says nothing (RFC 9110 §5.3); a browser that repeats a request has another
+        fields.sort(key=_name_in_wsgi)
         bound = [*(("host", value) for value in authority), *fields]
         self._length += sum(len(name) + len(value) for name, value in bound)
         if self._length > LONGEST_FIELDS:
@@ -154,6 +156,10 @@ class _Reader:
         return (
             name in self._names or name.startswith(ABOUT_THE_BODY) or (name == FORWARDED and b"host" in value.lower())
         )
+
+
+def _name_in_wsgi(field: tuple[str, str]) -> str:
+    return field[0].replace("_", "-")
 
 
 def _cookies_named(line: bytes, names: Collection[bytes]) -> Iterator[bytes]:

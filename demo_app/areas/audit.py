@@ -13,12 +13,13 @@ from starlette.routing import Route
 from demo_app.accounts import WORKSPACE
 from demo_app.areas.audit_exports import LABELS, recent
 from demo_app.audit_filters import audit_search, chosen
-from demo_app.axis import admin_of, axis_of
+from demo_app.axis import Axis, admin_of, axis_of
 from demo_app.languages import marked, texts_of
 from demo_app.pages import page
 from demo_app.seed import ACCOUNTS
 from stepup_middleware import (
     PLATFORM_PURPOSES,
+    AuditFilter,
     AuditRecord,
     AuditTotals,
     EventName,
@@ -98,15 +99,28 @@ async def one_step_up(request: Request) -> Response:
         (label, next((event for event in events if event.event is name and event.outcome is not Outcome.DENIED), None))
         for label, name in STEPS
     ]
+    proved = next((event for event in events if event.event is EventName.VERIFIED), None)
     return await page(
         request,
         "audit_prompt.html",
         events=events,
+        proved=proved,
+        enrolment=None if proved is None else await _enrolment(axis_of(request.scope), proved),
+        alerts=sum(event.is_alert for event in events),
         prompt_id=prompt_id,
         steps=steps,
         receipt=dict(steps)["Authorized"] is not None,
         vkeys=axis_of(request.scope).stepup.log_vkeys,
     )
+
+
+async def _enrolment(axis: Axis, proved: AuditRecord) -> AuditRecord | None:
+    """Return the record of how the factor of a proof was enrolled; None where the log has none."""
+    wanted = AuditFilter(event=EventName.FACTOR_ENROLLED, subject=proved.subject_id)
+    async for record in axis.stepup.audit.stream(proved.workspace_id, wanted):
+        if record.factor_id == proved.factor_id:
+            return record
+    return None
 
 
 routes = [

@@ -23,6 +23,7 @@ from stepup_middleware import AuditFilter, AuditRecord, EventName, SecurityAlert
 
 FEED = 20  # events shown when the page opens
 _ALERTS = 20
+_OURS = (WORKSPACE, "")  # and what concerns the whole installation
 _SLOW_SECONDS = 20.0  # that a client may take for one event
 _TOO_MANY = marked("You have the security console open in as many places as one person may. Close one of them.")
 _LOOK_SECONDS = 5.0  # how soon a stream notices that its session has ended
@@ -30,10 +31,10 @@ _LOOK_SECONDS = 5.0  # how soon a stream notices that its session has ended
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A replay as the console shows it: with the redemption of the token before it."""
+    """An alert as the console shows it: of a replay, with the redemption of the token before it."""
 
     redemption: AuditRecord | None
-    replay: AuditRecord
+    record: AuditRecord
     count: int
     likely_retry: bool
     acknowledged: AuditRecord | None
@@ -46,11 +47,12 @@ async def alerts(axis: Axis) -> list[Alert]:
 
 
 async def _alert(axis: Axis, alert: SecurityAlert) -> Alert:
-    events = await axis.stepup.audit.of_prompt(WORKSPACE, alert.record.prompt_id)
+    prompt = alert.record.prompt_id
+    events = await axis.stepup.audit.of_prompt(WORKSPACE, prompt) if prompt else ()
     redemptions = [event for event in events if event.event is EventName.ACTION_AUTHORIZED]
     return Alert(
         redemption=redemptions[0] if redemptions else None,
-        replay=alert.record,
+        record=alert.record,
         count=alert.count,
         likely_retry=alert.likely_retry,
         acknowledged=alert.acknowledged,
@@ -156,7 +158,7 @@ async def waiting(request: Request) -> Response:
     axis = axis_of(request.scope)
 
     async def told(record: AuditRecord | None) -> str:
-        if record is not None and record.event not in (EventName.REUSED, EventName.ALERT_ACKNOWLEDGED):
+        if record is not None and not record.is_alert and record.event is not EventName.ALERT_ACKNOWLEDGED:
             return ""
         return f"event: alerts\ndata: {await alerts_waiting(axis)}\n\n"
 
@@ -168,7 +170,7 @@ async def _streaming(
 ) -> Response:
     admin, axis = await admin_of(request), axis_of(request.scope)
     try:
-        records = axis.stepup.audit.follow(WORKSPACE, after=after, by=admin.id)
+        records = axis.stepup.audit.follow(None, after=after, by=admin.id)
     except TooManyFollowers:
         raise HTTPException(429, _TOO_MANY, headers={"retry-after": "60"}) from None
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -199,7 +201,7 @@ async def _stream(
                 if record is None:  # the log is being closed
                     return
                 following = asyncio.ensure_future(anext(records, None))
-                if message := await told(record):
+                if record.workspace_id in _OURS and (message := await told(record)):
                     yield message
     finally:
         stopping.cancel()

@@ -119,6 +119,7 @@ if (live) {
   const clusters = () => new Set([...document.querySelectorAll("[data-cluster]")].map((each) => each.dataset.cluster));
   let known = clusters();
   let pending = 0;
+  let alarming = false; // a critical event came: what it is, is announced once it is drawn
 
   // Who may not see this any more is told so, and what was shown goes.
   const end = (status) => {
@@ -158,6 +159,12 @@ if (live) {
       document.getElementById("alarm").textContent = panel.querySelector("[data-cluster]").firstChild.textContent;
     }
     known = now;
+    const alert = alarming && panel.querySelector("article.critical");
+    if (alert) {
+      const words = [alert.querySelector(".badge"), alert.querySelector("h3")].map((each) => each.textContent);
+      document.getElementById("alarm").textContent = words.join(": ");
+      alarming = false;
+    }
     window.htmx?.process(panel);
   };
   const show = (event) => {
@@ -165,8 +172,7 @@ if (live) {
     feed.insertAdjacentHTML("afterbegin", event.data); // drawn by the server, every value escaped
     while (feed.children.length > 50) feed.lastElementChild.remove();
     if (event.type === "critical") {
-      document.getElementById("alarm").textContent =
-        _("Critical: a token was presented again. See the replay alerts.");
+      alarming = true;
       clearTimeout(pending); // an alert waits for nothing
       pending = setTimeout(redraw, 0);
     }

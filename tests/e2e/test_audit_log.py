@@ -74,7 +74,7 @@ async def test_the_log_is_filtered_and_paged_and_a_step_up_is_told_from_beginnin
         "Phishing-resistant only",
     ):
         await expect(main).to_contain_text(words)
-    events = person.page.locator(".chain h3")
+    events = person.page.locator(".timeline h3")
     await expect(events).to_have_text(
         ["ACCOUNT_STEPUP_CHALLENGE_REQUESTED", "ACCOUNT_STEPUP_VERIFIED", "ACTION_AUTHORIZED", "ACTION_COMPLETED"]
     )
@@ -98,4 +98,4 @@ async def test_an_empty_log_says_how_it_begins(person: Person) -> None:
     await expect(person.page.get_by_text("The log is empty. It begins with the first step-up.")).to_be_visible()
     await person.go("/security")
     await expect(person.page.get_by_text("Nothing has happened yet.")).to_be_visible()
-    await expect(person.page.get_by_text("No token was presented twice in the last thirty days.")).to_be_visible()
+    await expect(person.page.get_by_text("No alert in the last thirty days.")).to_be_visible()

@@ -85,7 +85,9 @@ async def test_a_replay_appears_without_a_reload_and_stays_until_a_person_acknow
     for side in (first, second):
         await expect(side).to_contain_text("127.0.0.1")
         await expect(side.locator("dt", has_text="Time")).to_have_count(1)
-    await expect(console.locator("#alarm")).to_contain_text("Critical: a token was presented again")
+    await expect(console.locator("#alarm")).to_contain_text(
+        "Critical: A token was presented again: Payroll ACH transmit"
+    )
     await expect(console.locator("li.reused strong")).to_have_text("1")
     await console.get_by_text("The numbers", exact=True).click()
     table = console.get_by_role("region", name="Events by hour")
@@ -115,6 +117,31 @@ async def test_a_replay_appears_without_a_reload_and_stays_until_a_person_acknow
     await person.context.close()
     await stop_demo(once_more)
     assert person.faults == []
+
+
+async def test_an_altered_database_is_told_on_the_console_with_what_to_do(browser: Browser, tmp_path: Path) -> None:
+    demo = await start_demo(tmp_path)
+    person = await open_person(browser, demo)
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey")
+    console = await person.context.new_page()
+    await live(console, demo.url)
+    tables = demo.database.with_name(f"{demo.database.stem}-stepup{demo.database.suffix}")
+    with closing(sqlite3.connect(tables, timeout=30)) as connection, connection:
+        connection.execute("UPDATE factors SET algorithm = -8")
+    await person.go("/stepup/factors")  # where the factor is looked for, and is not there
+    alert = console.locator(ALERT).first
+    await expect(alert).to_contain_text("Somebody else wrote to the database")
+    await expect(alert).to_contain_text("was not written by this installation")
+    await expect(alert).to_contain_text("Find out who can write to the database, and change those accesses.")
+    await expect(console.locator("#alarm")).to_have_text("Critical: Somebody else wrote to the database")
+    await console.screenshot(path=tmp_path / "altered.png", full_page=True)
+    await alert.get_by_role("button", name="Acknowledge").click()
+    await expect(console.get_by_text("by Owner").first).to_be_visible()
+    await expect(console.locator(ALERT)).to_have_count(0)
+    await person.context.close()
+    await stop_demo(demo)
 
 
 async def test_a_cluster_of_failures_on_one_purpose_is_flagged_as_it_happens(browser: Browser, person: Person) -> None:
@@ -233,7 +260,7 @@ async def test_the_badge_is_live_on_every_page_and_what_one_admin_acknowledges_i
     await live(owner.page, demo.url)
     await owner.page.get_by_role("button", name="Acknowledge").click()
     await expect(owner.page.get_by_text("Acknowledged. The log has it with your name.").first).to_be_visible()
-    await expect(owner.page.get_by_role("heading", name="Replay alerts")).to_be_focused()
+    await expect(owner.page.get_by_role("heading", name="Alerts")).to_be_focused()
     await expect(console.locator(ALERT)).to_have_count(0)
     await expect(console.locator("#panel")).to_contain_text("by Owner, from 127.0.0.1")
     for badge, page in zip(badges[1:], (other.page, tab), strict=True):

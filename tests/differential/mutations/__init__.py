@@ -32,6 +32,8 @@ __all__ = [
 MAY = tuple(kind for kind in KINDS.values() if kind.may_collide)
 NEVER = tuple(kind for kind in KINDS.values() if not kind.may_collide)
 OF_FORMS = tuple(kind for kind in KINDS.values() if kind.change.__module__ == forms.__name__)
+OF_PLACES = tuple(kind for kind in NEVER if kind.name.startswith(("root path", "scope changed")))
+LAYERED = ("layered", "outside")  # the stacks in which a part of the scope may be changed
 
 
 def mutated(rng: Random, wire: Wire, *, without: Collection[str] = ()) -> tuple[Wire, list[Kind]]:
@@ -45,7 +47,10 @@ def mutated(rng: Random, wire: Wire, *, without: Collection[str] = ()) -> tuple[
     made: list[Kind] = []
     changed = wire.copy()
     wanted = rng.choice((0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3))
-    for kind in rng.sample(kinds, 4 * wanted):
+    tried = rng.sample(kinds, 4 * wanted)
+    if wire.stack in LAYERED and rng.random() < 0.2:
+        tried = [rng.choice(OF_PLACES), *tried]
+    for kind in tried:
         trial = changed.copy()
         if len(made) < wanted and kind not in made and kind.name not in without and kind.change(rng, trial):
             changed = trial

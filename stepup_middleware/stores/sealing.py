@@ -106,7 +106,7 @@ def sealed_token(macs: RowMacs, epoch: int, row: Row) -> tuple[Any, ...]:
 def redeemed_token_holds(macs: RowMacs, shown: Presentation, facts: Row, epoch: int, mac: object) -> bool:
     """Tell whether a token that was redeemed is as this installation minted it.
 
-    The presentation has what the statement compared, the rest by the ``Facts`` of the row.
+    The presentation knows what the statement compared, and the ``Facts`` of the row the rest.
     """
     prompt, factor, factor_kind, requirement, policy_version, issued_at, expires_at = facts
     row = (

@@ -16,6 +16,8 @@ from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.service.ceremony import WEBAUTHN_LIMIT
 from stepup_middleware.service.enrolment import FRESH_SIGN_IN
 from tests import catalogue
+from tests.attackers.grants import LOG_RULES, RULES
+from tests.attackers.tables import SEALED
 from tests.support import TRANSMIT, Browser, House, code_of, house_in
 
 TEXT = (FOLDER / "threats.md").read_text(encoding="utf-8")
@@ -42,9 +44,49 @@ def test_each_section_that_the_page_names_is_in_the_catalogue_and_all_of_it_is_n
 
 def test_the_commands_of_the_page_are_there() -> None:
     commands = re.findall(r"`python -m (tests\.[a-z]+)[ `]", TEXT)
-    assert len(commands) == 4
+    assert len(commands) == 5
     for name in commands:
         assert importlib.util.find_spec(name) is not None
+
+
+def test_what_who_writes_the_database_can_do_is_said_in_the_words_of_the_tests() -> None:
+    evidence = (FOLDER / "evidence.md").read_text(encoding="utf-8")
+    for text, begins, rules in (
+        (TEXT, "What somebody who can write every row, and has no key, can still do:", RULES),
+        (evidence, "Of what somebody who writes the tables and has no key may do,", LOG_RULES),
+    ):
+        part = text[text.index(begins) :]
+        listed = part[part.index("\n- ") :].split("\n\n")[0]
+        assert tuple(line.removeprefix("- ") for line in listed.strip().splitlines()) == rules
+
+
+def test_each_cell_of_who_can_do_what_has_a_test_that_is_there() -> None:
+    part = (FOLDER / "evidence.md").read_text(encoding="utf-8").split("## Who can do what, undetected")[1]
+    claims, tests, *_ = (
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+        for table in re.findall(r"(?:^\|.*\n)+", part, re.MULTILINE)
+    )
+    assert [row[0] for row in tests] == [row[0] for row in claims if any(row[1:]) and "the person" not in row[1]]
+    for row in tests:
+        assert len(row) == len(claims[0])
+        for cell in row[1:]:
+            file, _, name = cell.strip("`").partition("::")
+            source = FOLDER.parents[1].joinpath(file).read_text(encoding="utf-8")
+            assert re.search(rf"^(?:async )?def {name}\(", source, re.MULTILINE), cell
+
+
+def test_the_rows_that_the_page_names_are_those_that_have_a_mac() -> None:
+    words = {
+        "factors": "factors", "people": "user handles", "policies": "policies", "prompts": "prompts",
+        "tokens": "tokens", "enrolments": "enrolments that have begun", "enrolment_passes": "passes",
+        "enrolment_rights": "rights",
+        "recovery_codes": "recovery codes", "holds": "holds", "reset_requests": "resets that wait",
+        "known_people": "names of people",
+    }  # fmt: skip
+    (listed,) = re.findall(r"^Each row that decides .*?\n\n", TEXT, re.MULTILINE | re.DOTALL)
+    assert words.keys() == SEALED.keys() - {"mac_keys"}
+    for word in words.values():
+        assert word in " ".join(listed.split())
 
 
 def test_the_figures_of_the_page_are_those_of_the_code() -> None:

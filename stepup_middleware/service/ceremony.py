@@ -45,6 +45,14 @@ USED_CODE = Refusal(
     code=RefusalCode.VERIFICATION_FAILED,
     detail=marked("This code was used already, and each code works once. Wait for the next one, then type that."),
 )
+# WebAuthn L3 §7.2 step 19: whether a passkey may be synced is fixed for life, and a manager that moved it made another
+ANOTHER_PASSKEY = Refusal(
+    code=RefusalCode.VERIFICATION_FAILED,
+    detail=marked(
+        "This passkey answers in another way than when it was added. Add it again under your factors, then click the "
+        "action again."
+    ),
+)
 _NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
 
 
@@ -325,7 +333,7 @@ class CeremonyService:
         kind: FactorKind | None,
         factor_id: str = "",
     ) -> Refusal:
-        """Log a failure and return what the person is told: one sentence, but for network and used code."""
+        """Log a failure and return what the person is told: one sentence, but for three reasons that they can mend."""
         await self._records.append(
             [
                 self._event(
@@ -338,6 +346,8 @@ class CeremonyService:
                 return Refusal(code=RefusalCode.IP_MISMATCH)
             case FailureReason.CODE_REPLAYED:  # said only to a person whose code was right and is spent
                 return USED_CODE
+            case FailureReason.BACKUP_ELIGIBILITY_CHANGED:
+                return ANOTHER_PASSKEY
         return _FAILED
 
     async def _rate_limited(

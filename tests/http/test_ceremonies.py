@@ -189,6 +189,20 @@ async def test_a_proof_from_another_address_than_the_prompts_brings_no_token(
     assert await reasons(house) == ["ip"]
 
 
+async def test_a_passkey_that_a_password_manager_moved_is_refused_with_the_way_to_add_it_again(
+    ada: Browser, house: House
+) -> None:
+    key = ada.factors["passkey"].authenticator
+    assert key is not None
+    flipped = not key.backup_eligible
+    prompt = await ada.prompt("POST", TRANSMIT)
+    answer = await ada.answer(prompt, ada.factors["passkey"], backup_eligible=flipped, backed_up=False)
+    assert (answer.status_code, code_of(answer)) == (400, "STEPUP_VERIFICATION_FAILED")
+    assert "Add it again under your factors" in answer.json()["detail"]
+    assert await reasons(house) == ["backup_eligibility_changed"]
+    assert (await ada.answer(prompt, ada.factors["passkey"])).status_code == 200
+
+
 # W17
 async def test_a_counter_that_does_not_advance_is_suspected_to_be_a_clone(ada: Browser, house: House) -> None:
     await ada.enrol("hardware_key", by="passkey")

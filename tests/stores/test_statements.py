@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import stepup_middleware.stores
+from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.chunks import translated
 from stepup_middleware.stores.sqlite.log_reader import load_sql
 from stepup_middleware.stores.statements import joined, load_statements
+from stepup_middleware.testing.contract.values import MACS
 
 STORES = Path(stepup_middleware.stores.__file__).parent
 CALLS = frozenset({"execute", "execute_many", "fetch_one", "fetch_all", "fetch_many"})
@@ -47,3 +52,27 @@ def test_what_both_databases_read_is_written_once() -> None:
 def test_two_statements_of_one_name_are_a_fault() -> None:
     with pytest.raises(ValueError, match="called redeem"):
         joined({"redeem": "SELECT 1"}, {"redeem": "SELECT 2"})
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("list_factors", "audit_factor"),
+        ("lock_factors", "audit_factor"),
+        ("missed_factors", "audit_enrolled_by"),
+        ("read_policy", "audit_policy"),
+        ("read_for_asking", "audit_policy"),
+        ("purge_records", "audit_enrolled_as"),
+    ],
+)
+async def test_what_is_held_against_the_log_is_found_by_an_index_of_its_own(
+    tmp_path: Path, name: str, index: str
+) -> None:
+    async with SQLiteStore(tmp_path / "db").use(MACS):
+        pass
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        text = load_sql()[name]
+        numbers = [int(number) for number in re.findall(r"\?(\d+)", text)]
+        nothing = [None] * (max(numbers) if numbers else text.count("?"))
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", nothing)]
+    assert any(f"INDEX {index} (" in step for step in plan), plan

@@ -254,10 +254,11 @@ CREATE INDEX audit_keep ON stepup.audit ((entry::json ->> 'keep_until')) WHERE e
 CREATE INDEX audit_enrolled ON stepup.audit (seq) WHERE event = 'FACTOR_ENROLLED';
 -- A factor that was removed counts no more, whatever is put back; one that was enrolled is missed.
 CREATE INDEX audit_factor ON stepup.audit (factor) WHERE event = 'FACTOR_REMOVED';
-CREATE INDEX audit_enrolled_by ON stepup.audit (workspace, subject) WHERE event = 'FACTOR_ENROLLED';
+CREATE INDEX audit_enrolled_by ON stepup.audit (workspace, subject, event) WHERE event = 'FACTOR_ENROLLED';
+CREATE INDEX audit_enrolled_as ON stepup.audit (factor, event) WHERE event = 'FACTOR_ENROLLED';
 -- A prompt is proved once: for ever, whatever its own row says later.
 CREATE UNIQUE INDEX audit_proved ON stepup.audit (prompt) WHERE event = 'ACCOUNT_STEPUP_VERIFIED' AND prompt <> '';
-CREATE INDEX audit_policy ON stepup.audit (workspace, seq) WHERE event = 'POLICY_CHANGED';
+CREATE INDEX audit_policy ON stepup.audit (workspace, event, seq) WHERE event = 'POLICY_CHANGED';
 CREATE INDEX audit_proof ON stepup.audit (factor) WHERE event = 'ACCOUNT_STEPUP_VERIFIED';
 CREATE INDEX audit_at ON stepup.audit (at);
 CREATE INDEX audit_workspace_at ON stepup.audit (workspace, at);

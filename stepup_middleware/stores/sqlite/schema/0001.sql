@@ -256,10 +256,11 @@ CREATE INDEX audit_keep ON audit (substr(entry, -18, 10)) WHERE event <> 'FACTOR
 CREATE INDEX audit_enrolled ON audit (seq) WHERE event = 'FACTOR_ENROLLED';
 -- A factor that was removed counts no more, whatever is put back; one that was enrolled is missed.
 CREATE INDEX audit_factor ON audit (factor) WHERE event = 'FACTOR_REMOVED';
-CREATE INDEX audit_enrolled_by ON audit (workspace, subject) WHERE event = 'FACTOR_ENROLLED';
+CREATE INDEX audit_enrolled_by ON audit (workspace, subject, event) WHERE event = 'FACTOR_ENROLLED';
+CREATE INDEX audit_enrolled_as ON audit (factor, event) WHERE event = 'FACTOR_ENROLLED';
 -- A prompt is proved once: for ever, whatever its own row says later.
 CREATE UNIQUE INDEX audit_proved ON audit (prompt) WHERE event = 'ACCOUNT_STEPUP_VERIFIED' AND prompt <> '';
-CREATE INDEX audit_policy ON audit (workspace, seq) WHERE event = 'POLICY_CHANGED';
+CREATE INDEX audit_policy ON audit (workspace, event) WHERE event = 'POLICY_CHANGED';
 CREATE INDEX audit_proof ON audit (factor) WHERE event = 'ACCOUNT_STEPUP_VERIFIED';
 CREATE INDEX audit_high ON audit (high);
 CREATE INDEX audit_workspace ON audit (workspace);

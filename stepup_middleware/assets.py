@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 FILES = ("htmx.min.js", "stepup.css", "receipt.css")
-SCRIPTS = ("stepup.js", "page.js", "factorspage.js")  # each joined of the module of that name and what it imports
+SCRIPTS = (
+    "stepup.js",
+    "page.js",
+    "factorspage.js",
+    "peoplepage.js",
+)  # each joined of the module of that name and what it imports
 NAMES = FILES + SCRIPTS
 STABLE = ("stepup.js", "stepup.css")  # served also under their plain names, for pages that are not made here
 _MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}

@@ -8,6 +8,7 @@ import { Refused } from "./answers.js";
 import { codeOf } from "./codes.js";
 import { finder, parse } from "./elements.js";
 import { _ } from "./language.js";
+import { copyText, wireRecovery } from "./recovery.js";
 import { TEXTS } from "./texts.js";
 import { createCredential } from "./webauthn.js";
 
@@ -103,6 +104,7 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
   function wireList() {
     const list = one("list");
     for (const item of list.querySelectorAll("[data-stepup-factor]")) if (item instanceof HTMLElement) wireItem(item);
+    wireRecovery(page, { change, refresh, run, sentenceFor });
   }
 
   /** @param {HTMLElement} item */
@@ -199,13 +201,7 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
       let confirmed = false;
       let checking = false;
       one("copy", dialog).addEventListener("click", async () => {
-        try {
-          await navigator.clipboard.writeText(secret);
-          status.textContent = _("Copied.");
-        } catch {
-          window.getSelection()?.selectAllChildren(key); // no permission: the person can copy the selection
-          status.textContent = _("Selected. Copy it with your keyboard.");
-        }
+        status.textContent = await copyText(secret, key);
       }, { signal });
       form.addEventListener("submit", async (event) => {
         event.preventDefault();

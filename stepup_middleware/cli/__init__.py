@@ -1,4 +1,4 @@
-"""The command line: ``stepup routes | audit … | purge | revoke-all | reencrypt | keygen``."""
+"""The command line: ``stepup routes | audit … | factors … | purge | revoke-all | reencrypt | keygen``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from stepup_middleware.errors import StepUpError
 from .assets import assets
 from .audit import export
 from .evidence import evidence
+from .factors import add_pass, add_reset, issue_pass, reset_factors
 from .import_factors import add_import, import_factors
 from .routes import routes
 from .sources import add_source, load_middleware
@@ -109,8 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     reencrypting.add_argument("app", metavar="MODULE:APP")
     reencrypting.set_defaults(command=_running(reencrypt))
 
-    factors = commands.add_parser("factors", help="take over factors").add_subparsers(required=True, metavar="COMMAND")
+    factors = commands.add_parser("factors", help="take over factors, and let people in who have none").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
     add_import(factors).set_defaults(command=_running(import_factors))
+    add_pass(factors).set_defaults(command=_running(issue_pass))
+    add_reset(factors).set_defaults(command=_running(reset_factors))
 
     listing = commands.add_parser("assets", help="print the tags of a page's head with their integrity")
     listing.add_argument("--base", default="/stepup", metavar="URL", help="where the library is (default: /stepup)")

@@ -47,9 +47,12 @@ class AdminGuard:
         """Raise ``NotPermitted`` unless somebody is an admin; the log has what was ``wanted`` (one word)."""
         if who.subject.is_admin:
             return
-        reason = "not_an_admin"
+        await self.refuse(who, wanted, "not_an_admin")
+        raise NotPermitted("Only an admin of the workspace may do this. Nothing was done.")
+
+    async def refuse(self, who: SubjectAt, wanted: str, reason: str) -> None:
+        """Log that somebody wanted what they may not (one word each)."""
         event = event_by(
             who, EventName.BLOCKED, at=self.clock(), reason=reason, flags=(reason,), data={"wanted": wanted}
         )
         await self._throttle.log(who.subject, event)
-        raise NotPermitted("Only an admin of the workspace may do this. Nothing was done.")

@@ -18,10 +18,13 @@ from stepup_middleware.core.purposes import Catalogue, Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.texts import marked
-from stepup_middleware.stores.records import Records
+from stepup_middleware.stores.base import HotState
 
+from .admin import AdminGuard
 from .notices import person_language
+from .recovery_rules import RecoveryRules
 from .requester import Requester
+from .resets import FactorResets
 
 NAME_LENGTH = 80
 
@@ -33,7 +36,8 @@ _LAST_FACTOR = marked("This is your last factor. Enrol another one first, then r
 class PurposeStanding:
     """A ``purpose`` as it is for one person.
 
-    ``requirement`` is what the policy in effect asks for, ``satisfied`` whether a factor of theirs meets it.
+    ``requirement`` is what the policy in effect asks for, ``satisfied`` whether a factor of theirs meets it and no
+    hold is on it.
     """
 
     purpose: Purpose
@@ -41,11 +45,12 @@ class PurposeStanding:
     satisfied: bool
 
 
-class FactorService:
+class FactorService(FactorResets):
     """Keeps factors. Every answer that is not a result is a ``Refusal``."""
 
-    def __init__(self, *, store: Records, catalogue: Catalogue) -> None:
-        self._store = store
+    def __init__(self, *, store: HotState, catalogue: Catalogue, guard: AdminGuard, rules: RecoveryRules) -> None:
+        super().__init__(store=store, catalogue=catalogue, guard=guard, rules=rules)
+        self._store = store.records
         self._catalogue = catalogue
 
     async def list(self, subject: Subject) -> tuple[Factor, ...]:
@@ -56,11 +61,14 @@ class FactorService:
         """Return the catalogue as it is for this person: for a page, before it shows a button."""
         policy = await self._store.get_policy(subject.workspace_id)
         kinds = {factor.kind for factor in await self.list(subject)}
+        now = self._guard.clock()
+        hold = await self._store.hold_of(subject.workspace_id, subject.id, now=now)
         return tuple(
             PurposeStanding(
                 purpose=purpose,
                 requirement=(requirement := effective_requirement(purpose, policy)),
-                satisfied=any(requirement.accepts(kind) for kind in kinds),
+                satisfied=any(requirement.accepts(kind) for kind in kinds)
+                and not (hold is not None and hold.closes(purpose, now)),
             )
             for purpose in self._catalogue.values()
         )

@@ -93,6 +93,12 @@ class StepUp:
     16 characters or more that tells all figures to whoever sends it as a bearer token (RFC 6750). ``metrics`` count and
     time what happens: ``PrometheusMetrics()``, ``OpenTelemetryMetrics()``, or a ``Meter`` of the app's own.
 
+    ``first_factor`` says what a person's first factor takes: ``recent_sign_in``, a sign-in of the last ten minutes;
+    ``enrolment_pass``, a pass that an admin issued for them; or ``either``. With ``recovery_codes`` people may have ten
+    codes, one of which enrols a factor and nothing else. After such a code, or a reset by an admin, purposes whose
+    minimum is phishing-resistant are closed to the person for ``recovery_hold``. With ``reset_needs_two`` a reset takes
+    two admins, each by a proof of their own.
+
     Raises ``ConfigurationError`` for anything that cannot be served safely.
     """
 
@@ -133,7 +139,12 @@ class StepUp:
         spool: str | os.PathLike[str] | None = None,
         health: bool | str = False,
         metrics: Sequence[Meter] = (),
+        first_factor: str = "recent_sign_in",
+        recovery_codes: bool = False,
+        recovery_hold: timedelta = timedelta(hours=24),
+        reset_needs_two: bool = False,
     ) -> None:
+        from .recovery_rules import checked_rules
         from .wiring import wire  # every service: only a built app needs them, not each module that tags a route
 
         settings.check_prefix(prefix)
@@ -169,6 +180,12 @@ class StepUp:
             spool=None if spool is None else Path(spool),
             metrics=metrics,
             store_seconds=store_timeout.total_seconds(),
+            rules=checked_rules(
+                first_factor=first_factor,
+                recovery_codes=recovery_codes,
+                recovery_hold=recovery_hold,
+                reset_needs_two=reset_needs_two,
+            ),
         )
         self.relying_party = relying_party
         self.purposes: Catalogue = parts.catalogue

@@ -40,6 +40,8 @@ from .integrating import Integration
 from .log_settings import checked_witnesses, read_log_keys
 from .notices import NoticeWriter
 from .policy import PolicyService
+from .recovery import RecoveryService
+from .recovery_rules import RecoveryRules
 from .redemption import RedemptionService
 from .refusal_throttle import RefusalThrottle
 from .requester import ClientAddress, Identification, Identify, Scope
@@ -69,6 +71,7 @@ class Parts:
     guard: AdminGuard
     enrolment: EnrolmentService
     importing: ImportService
+    recovery: RecoveryService
     evidence: EvidenceService
     dispatcher: Dispatcher
     spool: EventSpool
@@ -133,6 +136,7 @@ def wire(
     spool: Path | None,
     metrics: Sequence[Meter],
     store_seconds: float,
+    rules: RecoveryRules,
 ) -> Parts:
     """Check the settings of ``StepUp`` that the parts are made of, and return the parts.
 
@@ -247,7 +251,8 @@ def wire(
         policy=PolicyService(store=records, catalogue=catalogue, guard=guard, throttle=throttle),
         audit=audit,
         alerts=AlertService(store=records, audit=audit, guard=guard),
-        factors=FactorService(store=records, catalogue=catalogue),
+        factors=FactorService(store=store, catalogue=catalogue, guard=guard, rules=rules),
+        recovery=RecoveryService(store=records, catalogue=catalogue, rules=rules, throttle=throttle),
         enrolment=EnrolmentService(
             store=records,
             secret_box=secret_box,
@@ -255,6 +260,7 @@ def wire(
             catalogue=catalogue,
             totp_limit=totp_limit,
             throttle=throttle,
+            first_factor=rules.first_factor,
         ),
         importing=ImportService(store=records, secret_box=secret_box, relying_party=relying_party, catalogue=catalogue),
         evidence=EvidenceService(store=records, signer=signer),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 
+from stepup_middleware.core.binding import Details
 from stepup_middleware.core.factors import EnrolmentBasis, Factor, FactorKind
 from stepup_middleware.core.proof import Proof
-from stepup_middleware.core.purposes import FACTOR_CHANGE
+from stepup_middleware.core.purposes import FACTOR_CHANGE, Purpose
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.core.texts import marked
 from stepup_middleware.languages import Texts
@@ -21,10 +24,21 @@ from .pages import factor_view, own_path, qr_svg, render
 
 async def list_factors(call: Call) -> Response:
     """Show a person's factors: page or JSON."""
-    factors = [factor_view(factor, call.texts) for factor in await call.stepup.factors.list(call.requester.subject)]
+    await call.stepup._parts.recovery.meet(call.requester)
     if call.request.headers.get("hx-request") is None and not is_navigation(call.request.scope):
-        return call.json_response({"factors": factors})
-    page = render(
+        return call.json_response({"factors": await _factors(call)})
+    return call.html_response(await factors_page(call))
+
+
+async def _factors(call: Call) -> list[dict[str, Any]]:
+    return [factor_view(factor, call.texts) for factor in await call.stepup.factors.list(call.requester.subject)]
+
+
+async def factors_page(call: Call, *, error: str = "", failed: str = "") -> str:
+    """Render the page of factors. ``failed`` is the form, ``pass`` or ``code``, that the sentence is about."""
+    recovery = call.stepup._parts.recovery
+    factors, right = await _factors(call), await recovery.right_of(call.requester)
+    return render(
         "factors.html",
         call.stepup,
         call.base,
@@ -33,8 +47,13 @@ async def list_factors(call: Call) -> Response:
         factors=factors,
         factors_url=f"{call.base}/factors",
         back_url=own_path(call.request.query_params.get("next")),
+        right_until=None if right is None else call.texts.moment(right.expires_at),
+        takes_pass=recovery.rules.first_factor.takes_pass and not factors and right is None,
+        codes=recovery.rules.recovery_codes,
+        codes_left=await recovery.codes_left(call.requester),
+        error=error,
+        failed=failed,
     )
-    return call.html_response(page)
 
 
 def _removal(texts: Texts, factor: Factor) -> tuple[tuple[str, str], ...]:
@@ -46,20 +65,21 @@ async def _may_enrol(call: Call, kind: FactorKind) -> EnrolmentBasis | Refusal:
     basis = await call.stepup._parts.enrolment.basis(call.requester)
     if basis is not EnrolmentBasis.STEP_UP:
         return basis
-    return await _step_up(call, ((call.texts(marked("Add")), call.texts(kind.label)),)) or basis
+    proved = await step_up(call, FACTOR_CHANGE, ((call.texts(marked("Add")), call.texts(kind.label)),))
+    return proved if isinstance(proved, Refusal) else basis
 
 
-async def _step_up(call: Call, details: tuple[tuple[str, str], ...]) -> Refusal | None:
+async def step_up(call: Call, purpose: Purpose, details: Details) -> Proof | Refusal:
+    """Ask for a proof of one of the library's own purposes."""
     verdict = await admit(
         call.guarded,
-        Tag(FACTOR_CHANGE.id, details),
+        Tag(purpose.id, details),
         scope=call.request.scope,
-        purpose=FACTOR_CHANGE,
+        purpose=purpose,
         gate=Gate(hands_on=False),
     )
-    if isinstance(verdict, Proof):
-        return None
-    call.guarded.answered = True
+    if isinstance(verdict, Refusal):
+        call.guarded.answered = True
     return verdict
 
 
@@ -69,6 +89,7 @@ async def factor_options(call: Call) -> Response:
     if wanted not in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
         raise BadRequest
     kind = FactorKind(wanted)
+    await call.stepup._parts.recovery.meet(call.requester)
     basis = await _may_enrol(call, kind)
     if isinstance(basis, Refusal):
         return call.refuse(basis)
@@ -90,6 +111,7 @@ async def factor_finish(call: Call) -> Response:
 async def totp_begin(call: Call) -> Response:
     """Begin to enrol an authenticator app."""
     await call.body()
+    await call.stepup._parts.recovery.meet(call.requester)
     basis = await _may_enrol(call, FactorKind.TOTP)
     if isinstance(basis, Refusal):
         return call.refuse(basis)
@@ -124,7 +146,8 @@ async def remove_factor(call: Call) -> Response:
     factor = await call.stepup.factors.removable(call.requester.subject, factor_id)
     if isinstance(factor, Refusal):
         return call.refuse(factor)
-    if refusal := await _step_up(call, _removal(call.texts, factor)):
-        return call.refuse(refusal)
+    proved = await step_up(call, FACTOR_CHANGE, _removal(call.texts, factor))
+    if isinstance(proved, Refusal):
+        return call.refuse(proved)
     refusal = await call.stepup.factors.remove(call.requester, factor_id)
     return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)

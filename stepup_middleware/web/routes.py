@@ -28,8 +28,10 @@ from .factor_routes import (
 )
 from .health import show_health, show_life
 from .pages import locale_of, purpose_view, render
+from .people_routes import confirm_reset, issue_pass, list_people, reset_factors, withdraw_reset
 from .prompt_routes import cancel_prompt, show_prompt, totp_finish, webauthn_finish, webauthn_options
 from .receipt import NO_EVIDENCE, NO_RECEIPT, receipt_view
+from .recovery_routes import renew_recovery_codes, take_pass, use_recovery_code
 
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -171,10 +173,18 @@ def library_router(prefix: str, *, health: bool = False) -> Router:
         route("/factors", list_factors, "GET"),
         route("/factors/webauthn/options", factor_options, "POST"),
         route("/factors/webauthn", factor_finish, "POST"),
+        route("/factors/pass", take_pass, "POST"),
+        route("/factors/recovery", use_recovery_code, "POST"),
+        route("/factors/recovery-codes", renew_recovery_codes, "POST"),
         route("/factors/totp", totp_begin, "POST"),
         route("/factors/totp/{factor_id}/confirm", totp_confirm, "POST"),
         route(factor, rename_factor, "PATCH"),
         route(factor, remove_factor, "DELETE"),
+        route("/people", list_people, "GET"),
+        route("/people/pass", issue_pass, "POST"),
+        route("/people/reset", reset_factors, "POST"),
+        route("/people/reset/confirm", confirm_reset, "POST"),
+        route("/people/reset/withdraw", withdraw_reset, "POST"),
         route("/receipts/{prompt_id}", show_receipt, "GET"),
         route("/receipts/{prompt_id}/evidence", download_evidence, "GET"),
         route("/purposes", list_purposes, "GET"),

@@ -83,7 +83,9 @@ class Document(HTMLParser):
 
 
 def render(name: str, **context: Any) -> Document:
-    given = {"rp_name": "AxisSynapse", "home_url": None, "help_url": "/help", "back_url": "/payroll", **context}
+    given: dict[str, Any] = {"rp_name": "AxisSynapse", "home_url": None, "help_url": "/help", "back_url": "/payroll"}
+    given |= {"right_until": None, "takes_pass": False, "codes": False, "codes_left": None, "error": "", "failed": ""}
+    given |= context
     given |= {"texts": library_languages().texts("en"), "texts_url": "/stepup/texts/en"}
     return Document(environment(None).get_template(name).render(assets=ASSETS, **given))
 
@@ -168,6 +170,58 @@ def every(text: str = "") -> Iterator[tuple[str, Document]]:
     listed = [factor("f1", text), factor("f2", text, used=False, provider=text or "1Password", synced=None)]
     yield "factors", render("factors.html", factors=listed, **subject, **name)
     yield "no factors", render("factors.html", factors=[], **subject, **name)
+    error = text or "This pass opens nothing."
+    opening = {"takes_pass": True, "failed": "pass", "error": error}
+    yield "a pass", render("factors.html", factors=[], **opening, **subject, **name)
+    recovery: dict[str, Any] = {"codes": True, "codes_left": 7, "failed": "code", "error": error}
+    yield "codes", render("factors.html", factors=listed, **recovery, **subject, **name)
+    yield "no codes", render("factors.html", factors=listed, codes=True, **subject, **name)
+    yield "a right", render("factors.html", factors=[], right_until=text or "12:10 UTC", **subject, **name)
+    for people, reset in ((people_of(text), [request_of(text)]), ([], []), ([], [request_of(text, yours=True)])):
+        for wanted in (text or "Ada", ""):
+            listing = {**PEOPLE, "people": people, "requests": reset, "text": wanted}
+            yield "people", render("people.html", **listing, **name)
+
+
+PEOPLE: dict[str, Any] = {
+    "admin_id": "u-1",
+    "purpose": "",
+    "purposes": [("payroll_ach_transmit", "Payroll ACH transmit")],
+    "after": '["b", "u-2"]',
+    "is_first": False,
+    "people_url": "/stepup/people",
+    "takes_pass": True,
+    "needs_two": True,
+    "longest_reason": 200,
+}
+
+
+def people_of(text: str = "") -> list[dict[str, Any]]:
+    """Return an admin, somebody with two factors under a hold, and somebody without any."""
+    factors = [{**factor("f1", text), "synced": True}, {**factor("f2", text, used=False), "synced": None}]
+    somebody = {"login": text or "ada@axis.example", "factors": factors, "closed_titles": [], "held_until": None}
+    closed = [text or "Payroll ACH transmit"]
+    return [
+        {**somebody, "id": "u-1", "name": text or "Ada"},
+        {**somebody, "id": text or "u-2", "name": text or "Bob", "held_until": "2026-11-24T12:00:00+00:00"},
+        {**somebody, "id": "u-3", "name": "", "login": "", "factors": [], "closed_titles": closed},
+    ]
+
+
+def request_of(text: str = "", *, yours: bool = False) -> dict[str, Any]:
+    """Return a reset that waits for a second admin."""
+    return {
+        "id": "r1",
+        "person": "u-3",
+        "name": text or "Tim",
+        "reason": text or "lost phone",
+        "requested_by": "u-2",
+        "requested_by_name": text or "Bob",
+        "requested_at": "2026-11-24T12:00:00+00:00",
+        "expires_at": "2026-11-25T12:00:00+00:00",
+        "yours": yours,
+        "about_you": False,
+    }
 
 
 def test_no_template_has_anything_that_a_strict_content_security_policy_blocks() -> None:

@@ -1,0 +1,357 @@
+"""What admins do for people without factors: issue an enrolment pass, and reset what they have.
+
+An admin acts by a proof of their own (``FACTORS_RESET``, ``ENROLMENT_PASS``), whose details name the person and the
+reason. Nobody does it for themselves. An operator acts on the host, where whoever may run a program decides.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from stepup_middleware.core.binding import Details
+from stepup_middleware.core.canonical import storable
+from stepup_middleware.core.events import AuditEvent, EventName, SubjectAt, event_by
+from stepup_middleware.core.moments import iso
+from stepup_middleware.core.proof import Proof
+from stepup_middleware.core.purposes import ENROLMENT_PASS, FACTORS_RESET, Catalogue, Purpose
+from stepup_middleware.core.recovery import (
+    LONGEST_PASS,
+    LONGEST_REASON,
+    PASS_BITS,
+    PASS_LIFETIME,
+    RESET_REQUEST_LIFETIME,
+    EnrolmentPass,
+    FactorsReset,
+    Person,
+    ResetRequest,
+    pass_digest,
+    written_secret,
+)
+from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.texts import marked
+from stepup_middleware.errors import NotPermitted
+from stepup_middleware.stores.base import HotState
+
+from .admin import AdminGuard
+from .people import PeopleListing, named
+from .recovery_rules import RecoveryRules
+from .requester import Scope
+
+_NOT_ONESELF = marked("Nobody does this for themselves. Ask another admin, or whoever runs the server.")
+_OTHER_WORKSPACE = "This person is of another workspace. Nothing was done."
+_NO_REASON = marked("Say whose, and why, in 1 to 200 characters. The log keeps it, and the person is told.")
+_HAS_FACTORS = marked(
+    "This person has a factor, so that no pass is needed: they add further ones themselves. If it is lost, reset their "
+    "factors."
+)
+_NO_PASSES = marked(
+    "People here enrol their first factor after a fresh sign-in, so that no pass is needed. Nothing was done."
+)
+_NO_PROOF = "This needs the admin's own step-up for this person and this reason. Nothing was done."
+_GONE = marked("This reset does not wait any more: it was done, taken back, or has expired. Nothing was done.")
+_SAME_ADMIN = marked("A reset needs two admins: another one confirms yours. Nothing was done.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedPass:
+    """An enrolment pass fresh from its issue: ``secret`` is shown once and in no ``repr``."""
+
+    id: str
+    person: Person
+    secret: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetOutcome:
+    """How a reset went.
+
+    ``waits`` is the request that another admin must confirm, ``issued`` the pass that it brought.
+    """
+
+    waits: ResetRequest | None = None
+    issued: IssuedPass | None = None
+
+
+class FactorResets(PeopleListing):
+    """Issues passes and resets factors. ``NotPermitted`` has a sentence as its ``reason``, and nothing was done."""
+
+    def __init__(self, *, store: HotState, catalogue: Catalogue, guard: AdminGuard, rules: RecoveryRules) -> None:
+        super().__init__(store=store.records, catalogue=catalogue, guard=guard)
+        self._hot = store
+        self.rules = rules
+
+    # what a page asks before it asks for a proof
+
+    async def may_issue_pass(self, by: Subject, subject_id: str, reason: object, *, scope: Scope | None) -> Details:
+        """Return the details that a proof for a pass must have. Raises ``NotPermitted``."""
+        text = await self._checked(by.workspace_id, subject_id, by, reason, scope, "issue_pass")
+        await self._check_pass(by.workspace_id, subject_id)
+        return await self._details(by.workspace_id, subject_id, text)
+
+    async def may_reset(
+        self, by: Subject, subject_id: str, reason: object, *, scope: Scope | None, with_pass: bool = False
+    ) -> Details:
+        """Return the details that a proof for a reset must have. Raises ``NotPermitted``."""
+        self._check_with_pass(with_pass)
+        text = await self._checked(by.workspace_id, subject_id, by, reason, scope, "reset_factors")
+        return await self._details(by.workspace_id, subject_id, text)
+
+    async def may_confirm(self, by: Subject, request_id: str, *, scope: Scope | None) -> tuple[ResetRequest, Details]:
+        """Return a reset that waits, and the details that a second admin's proof must have. Raises ``NotPermitted``."""
+        request = await self._waiting(by.workspace_id, request_id)
+        await self._checked(by.workspace_id, request.subject_id, by, request.reason, scope, "reset_factors")
+        if request.requested_by == by.id:
+            raise NotPermitted(_SAME_ADMIN)
+        details = await self._details(by.workspace_id, request.subject_id, request.reason)
+        first = Person(subject_id=request.requested_by, name=request.requested_by_name)
+        return request, (*details, (marked("Asked for by"), named(first)))
+
+    # what they do
+
+    async def issue_pass(
+        self,
+        workspace_id: str,
+        subject_id: str,
+        *,
+        by: Subject | str,
+        reason: str,
+        proof: Proof | None = None,
+        scope: Scope | None = None,
+        lifetime: timedelta = PASS_LIFETIME,
+    ) -> IssuedPass:
+        """Issue an enrolment pass for a person who has no factor, in the place of an earlier one.
+
+        ``by`` is the admin, with the ``proof`` that ``require_step_up(scope, "enrolment_pass", details=...)`` brought
+        and the ``scope`` of the request; or names an operator on the host. ``lifetime`` is at most seven days.
+        """
+        text = await self._checked(workspace_id, subject_id, by, reason, scope, "issue_pass")
+        await self._check_proof(by, proof, ENROLMENT_PASS, await self._details(workspace_id, subject_id, text))
+        await self._check_pass(workspace_id, subject_id)
+        new, issued = await self._new_pass(workspace_id, subject_id, by, lifetime)
+        event = self._event(by, scope, EventName.ENROLMENT_PASS_ISSUED, workspace_id, issued.person, text, proof)
+        event = _with(event, {"pass": new.id, "expires_at": iso(new.expires_at)})
+        if not await self._records.issue_pass(new, event=event):
+            raise NotPermitted(_HAS_FACTORS)
+        return issued
+
+    async def reset(
+        self,
+        workspace_id: str,
+        subject_id: str,
+        *,
+        by: Subject | str,
+        reason: str,
+        with_pass: bool = False,
+        proof: Proof | None = None,
+        scope: Scope | None = None,
+        lifetime: timedelta = PASS_LIFETIME,
+    ) -> ResetOutcome:
+        """Take all factors and recovery codes of a person away, end their prompts and tokens, and begin the hold.
+
+        ``by``, ``proof`` (of ``factors_reset``) and ``scope`` as for ``issue_pass``. ``with_pass`` hands out a pass.
+        With ``reset_needs_two`` an admin's reset waits for another one (``confirm_reset``); an operator's does not.
+        """
+        text = await self._checked(workspace_id, subject_id, by, reason, scope, "reset_factors")
+        await self._check_proof(by, proof, FACTORS_RESET, await self._details(workspace_id, subject_id, text))
+        self._check_with_pass(with_pass)
+        if self.rules.reset_needs_two and isinstance(by, Subject):
+            return await self._request(workspace_id, subject_id, by, text, proof, scope, with_pass=with_pass)
+        return await self._reset(workspace_id, subject_id, by, text, proof, scope, lifetime, with_pass=with_pass)
+
+    async def confirm_reset(
+        self,
+        request_id: str,
+        *,
+        by: Subject,
+        proof: Proof,
+        scope: Scope | None = None,
+        lifetime: timedelta = PASS_LIFETIME,
+    ) -> ResetOutcome:
+        """Do a reset that another admin asked for, by a proof of one's own."""
+        request, details = await self.may_confirm(by, request_id, scope=scope)
+        await self._check_proof(by, proof, FACTORS_RESET, details)
+        return await self._reset(
+            request.workspace_id, request.subject_id, by, request.reason, proof, scope, lifetime,
+            with_pass=request.with_pass, request=request,
+        )  # fmt: skip
+
+    async def withdraw_reset(self, request_id: str, *, by: Subject, scope: Scope | None = None) -> None:
+        """Take back a reset that waits: any admin may, the one who asked too."""
+        who = self._guard.at(by, scope)
+        await self._guard.check(who, "reset_factors")
+        request = await self._waiting(by.workspace_id, request_id)
+        person = Person(subject_id=request.subject_id, name=request.subject_name)
+        event = self._event(by, scope, EventName.FACTORS_RESET_REQUESTED, by.workspace_id, person, request.reason, None)
+        if not await self._records.drop_reset_request(request, event=_with(event, {"withdrawn": True})):
+            raise NotPermitted(_GONE)
+
+    async def reset_requests(self, by: Subject, *, scope: Scope | None = None) -> tuple[ResetRequest, ...]:
+        """Return the resets of a workspace that wait for another admin, oldest first."""
+        await self._guard.check(self._guard.at(by, scope), "people")
+        return await self._records.reset_requests(by.workspace_id, now=self._guard.clock())
+
+    # the parts
+
+    async def _checked(
+        self, workspace_id: str, subject_id: str, by: Subject | str, reason: object, scope: Scope | None, wanted: str
+    ) -> str:
+        """Return the reason in the form in which it is kept, where this may be done at all. Raises ``NotPermitted``."""
+        if isinstance(by, Subject):
+            who = self._guard.at(by, scope)
+            await self._guard.check(who, wanted)
+            if by.workspace_id != workspace_id:
+                raise NotPermitted(_OTHER_WORKSPACE)
+            if by.id == subject_id:
+                await self._guard.refuse(who, wanted, "oneself")
+                raise NotPermitted(_NOT_ONESELF)
+        if not subject_id or len(subject_id) > 512:
+            raise NotPermitted(_NO_REASON)
+        text = " ".join(storable(reason, LONGEST_REASON + 1).split()) if isinstance(reason, str) else ""
+        if not text or len(text) > LONGEST_REASON or not text.isprintable():
+            raise NotPermitted(_NO_REASON)
+        return text
+
+    def _check_with_pass(self, with_pass: bool) -> None:
+        if with_pass and not self.rules.first_factor.takes_pass:
+            raise NotPermitted(_NO_PASSES)
+
+    async def _check_pass(self, workspace_id: str, subject_id: str) -> None:
+        if not self.rules.first_factor.takes_pass:
+            raise NotPermitted(_NO_PASSES)
+        if await self._records.list_factors(workspace_id, subject_id):
+            raise NotPermitted(_HAS_FACTORS)
+
+    async def _details(self, workspace_id: str, subject_id: str, reason: str) -> Details:
+        person = await self.person(workspace_id, subject_id)
+        return ((marked("Person"), named(person)), (marked("Reason"), reason))
+
+    @staticmethod
+    async def _check_proof(by: Subject | str, proof: Proof | None, purpose: Purpose, details: Details) -> None:
+        """Raise ``NotPermitted`` unless the admin proved this very thing. The labels are in the admin's language."""
+        if isinstance(by, str):
+            return
+        if (
+            proof is None
+            or proof.purpose != purpose.id
+            or (proof.workspace_id, proof.subject_id) != (by.workspace_id, by.id)
+            or [value for _, value in proof.details] != [value for _, value in details]
+        ):
+            raise NotPermitted(_NO_PROOF)
+
+    async def _waiting(self, workspace_id: str, request_id: str) -> ResetRequest:
+        waiting = await self._records.reset_requests(workspace_id, now=self._guard.clock())
+        found = next((request for request in waiting if request.id == request_id), None)
+        if found is None:
+            raise NotPermitted(_GONE)
+        return found
+
+    async def _new_pass(
+        self, workspace_id: str, subject_id: str, by: Subject | str, lifetime: timedelta
+    ) -> tuple[EnrolmentPass, IssuedPass]:
+        if not timedelta(minutes=1) <= lifetime <= LONGEST_PASS:
+            raise ValueError("a pass lives for a minute at least, and for seven days at most")
+        secret, now = written_secret(secrets.randbits(PASS_BITS), PASS_BITS), self._guard.clock()
+        new = EnrolmentPass(
+            id=secrets.token_urlsafe(12),
+            workspace_id=workspace_id,
+            subject_id=subject_id,
+            digest=pass_digest(secret.replace("-", "")),
+            issued_at=now,
+            issued_by=by if isinstance(by, str) else by.id,
+            expires_at=now + lifetime,
+        )
+        person = await self.person(workspace_id, subject_id)
+        return new, IssuedPass(id=new.id, person=person, secret=secret, expires_at=new.expires_at)
+
+    async def _request(
+        self,
+        workspace_id: str,
+        subject_id: str,
+        by: Subject,
+        reason: str,
+        proof: Proof | None,
+        scope: Scope | None,
+        *,
+        with_pass: bool,
+    ) -> ResetOutcome:
+        person, now = await self.person(workspace_id, subject_id), self._guard.clock()
+        request = ResetRequest(
+            id=secrets.token_urlsafe(12),
+            workspace_id=workspace_id,
+            subject_id=subject_id,
+            subject_name=person.name or person.login,
+            reason=reason,
+            requested_by=by.id,
+            requested_by_name=by.name,
+            requested_at=now,
+            expires_at=now + RESET_REQUEST_LIFETIME,
+            with_pass=with_pass,
+        )
+        event = self._event(by, scope, EventName.FACTORS_RESET_REQUESTED, workspace_id, person, reason, proof)
+        await self._records.request_reset(request, event=_with(event, {"request": request.id}))
+        return ResetOutcome(waits=request)
+
+    async def _reset(
+        self,
+        workspace_id: str,
+        subject_id: str,
+        by: Subject | str,
+        reason: str,
+        proof: Proof | None,
+        scope: Scope | None,
+        lifetime: timedelta,
+        *,
+        with_pass: bool,
+        request: ResetRequest | None = None,
+    ) -> ResetOutcome:
+        person, now = await self.person(workspace_id, subject_id), self._guard.clock()
+        factors = await self._records.list_factors(workspace_id, subject_id)
+        hold = self.rules.hold(workspace_id, subject_id, "reset", now)
+        new, issued = None, None
+        if with_pass:
+            new, issued = await self._new_pass(workspace_id, subject_id, by, lifetime)
+        reset = self._event(by, scope, EventName.FACTORS_RESET, workspace_id, person, reason, proof)
+        data: dict[str, object] = {
+            "factors": [{"id": factor.id, "kind": factor.kind.value, "name": factor.name} for factor in factors],
+            "hold_until": None if hold is None else iso(hold.until),
+        }
+        if request is not None:
+            data |= {"request": request.id, "requested_by": request.requested_by}
+        events = [_with(reset, data)]
+        if new is not None:
+            told = self._event(by, scope, EventName.ENROLMENT_PASS_ISSUED, workspace_id, person, reason, proof)
+            events.append(_with(told, {"pass": new.id, "expires_at": iso(new.expires_at)}))
+        wanted = FactorsReset(
+            workspace_id=workspace_id, subject_id=subject_id, hold=hold, new_pass=new, request=request
+        )
+        if not await self._hot.reset_factors(wanted, events, now=now):
+            raise NotPermitted(_GONE)
+        return ResetOutcome(issued=issued)
+
+    def _event(
+        self,
+        by: Subject | str,
+        scope: Scope | None,
+        name: EventName,
+        workspace_id: str,
+        person: Person,
+        reason: str,
+        proof: Proof | None,
+    ) -> AuditEvent:
+        """Return an event by whoever acts, about a person. ``prompt_id`` leads to the proof."""
+        at, data = self._guard.clock(), {"person": person.subject_id, "person_name": person.name, "why": reason}
+        fields: dict[str, Any] = {"at": at, "retention_years": self._purposes.factor_retention_years}
+        if isinstance(by, str):
+            return AuditEvent(
+                name=name, workspace_id=workspace_id, subject_id="", data={**data, "operator": by}, **fields
+            )
+        who: SubjectAt = self._guard.at(by, scope)
+        return event_by(who, name, prompt_id="" if proof is None else proof.prompt_id, data=data, **fields)
+
+
+def _with(event: AuditEvent, data: dict[str, object]) -> AuditEvent:
+    return replace(event, data={**event.data, **data})

@@ -124,3 +124,9 @@ def test_the_pauses_are_those_of_the_table(
     assert limit.closed_for(99) == longest
     assert limit.closed_for(closed or 10_000) == (None if closed else longest)
     assert MAX_FACTORS == 20
+
+
+def test_the_time_of_a_sign_in_is_that_of_the_provider_or_none(ran: Ran) -> None:
+    made = ran.names["signed_in_at"]
+    assert made({"auth_time": 1_795_867_200, "iat": 1}) == datetime.fromtimestamp(1_795_867_200, UTC)
+    assert made({"iat": 1_795_867_200}) is None

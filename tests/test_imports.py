@@ -98,7 +98,7 @@ def test_few_imports_stand_in_functions() -> None:
     assert 5 < len(found) <= 15, "\n".join(found)
 
 
-# until the chain of hashes and its heads have left them for the tree
+# the whole of a contract, of rows, and of what an app sets
 LONG = {"stores/records.py", "stores/rows.py", "service/stepup.py"}
 
 

@@ -23,9 +23,12 @@ FROM n, (SELECT * FROM tokens ORDER BY id LIMIT 1) AS t
 """
 _AUDIT = """
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
-INSERT INTO audit (chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, high, body)
-SELECT 'years/P1Y', i, randomblob(32), randomblob(32), 'w-' || (i % :workspaces), 'u-' || (i % :subjects),
-    a.event, a.outcome, a.purpose, printf('%012x', i) || lower(hex(randomblob(16))), a.at, a.high, a.body
+INSERT INTO audit (
+    id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, at, high, body
+)
+SELECT printf('%012x', i) || lower(hex(randomblob(10))), a.entry, a.mac, 'w-' || (i % :workspaces),
+    'u-' || (i % :subjects), a.event, a.outcome, a.purpose, printf('%012x', i) || lower(hex(randomblob(16))), a.factor,
+    a.at, a.high, a.body
 FROM n, (SELECT * FROM audit WHERE prompt <> '' ORDER BY seq LIMIT 1) AS a
 """
 

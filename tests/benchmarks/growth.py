@@ -38,16 +38,17 @@ FROM generate_series(1, $1::bigint) AS i, (SELECT * FROM stepup.tokens ORDER BY 
 """  # noqa: S608 - constants
 _AUDIT = f"""
 INSERT INTO stepup.audit (
-    chain, link, previous, hash, workspace, subject, event, outcome, purpose, prompt, at, body
+    id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, at, body
 )
-SELECT 'years/P1Y', i, sha256(int8send(i)), sha256(int8send(-i)), 'w-' || (i % {WORKSPACES}),
-    'u-' || (i % {SUBJECTS}), a.event, a.outcome, a.purpose, lpad(to_hex(i), 12, '0') || md5('p' || i), a.at + i, a.body
+SELECT lpad(to_hex(i), 12, '0') || left(md5('r' || i), 20), a.entry, a.mac, 'w-' || (i % {WORKSPACES}),
+    'u-' || (i % {SUBJECTS}), a.event, a.outcome, a.purpose, lpad(to_hex(i), 12, '0') || md5('p' || i), a.factor,
+    a.at + i, a.body
 FROM generate_series(1, $1::bigint) AS i,
     (SELECT * FROM stepup.audit WHERE prompt <> '' ORDER BY seq LIMIT 1) AS a
 """  # noqa: S608 - constants
 _INDEXES = """
 SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'stepup' AND tablename = 'audit'
-    AND indexname <> 'audit_pkey'
+    AND indexname NOT IN ('audit_pkey', 'audit_id_key')
 """
 _KEYS = """
 local first, count, life = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]

@@ -207,7 +207,7 @@ def _callers(callers: int, count: int) -> Open:
 
 
 @asynccontextmanager
-async def _chained(scale: Scale) -> AsyncIterator[Sides]:
+async def _with_records(scale: Scale) -> AsyncIterator[Sides]:
     """The batch that the writer's thread runs, with its audit rows and without."""
     with scratch() as folder:
         async with open_store(folder / "batch.db") as (store, mint):
@@ -305,8 +305,8 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         ),
     ),
     Benchmark(
-        name="chain",
-        sides=_chained,
+        name="records",
+        sides=_with_records,
         figures=(
             Figure(
                 "the sealed audit row inside the batch",

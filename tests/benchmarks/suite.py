@@ -17,6 +17,7 @@ from . import (
     sqlite,
     starting,
     tokens,
+    verification,
 )
 from .harness import Benchmark
 
@@ -35,4 +36,5 @@ SUITE: tuple[Benchmark, ...] = (
     *pages.BENCHMARKS,
     *audit_pages.BENCHMARKS,
     *memory.BENCHMARKS,
+    *verification.BENCHMARKS,
 )

@@ -78,7 +78,7 @@ def test_one_key_alone_is_a_ring_of_one() -> None:
 # Y07
 def test_each_use_and_each_key_derives_a_key_of_its_own() -> None:
     ring = KeyRing([KEY_1, KEY_2])
-    derived = [key for use in ("token", "totp-secret", "heads", "") for key in ring.derive(use)]
+    derived = [key for use in ("token", "totp-secret", "row-mac", "") for key in ring.derive(use)]
     assert len(set(derived)) == len(derived) == 8
     assert not {KEY_1, KEY_2} & set(derived)
 

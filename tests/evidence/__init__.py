@@ -1,1 +1,1 @@
-"""Evidence: bundles, heads, receipts, exports and the commands around them."""
+"""Evidence: bundles, checkpoints, receipts, exports and the commands around them."""

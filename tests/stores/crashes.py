@@ -1,7 +1,7 @@
 """Kill workers on one SQLite file at random moments under load, again and again, and count what must never be.
 
 ``python -m tests.stores.crashes --kills 200`` prints the figures; it fails if a token ran twice, if an action
-ran without its durable event, if a chain does not hold, or if the store does not answer again by itself.
+ran without its durable event, if a record is not as it was sealed, or if the store does not answer again by itself.
 """
 
 from __future__ import annotations

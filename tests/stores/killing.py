@@ -1,7 +1,8 @@
 """Kill servers, and workers, at random moments under load, again and again, and count what must never be.
 
 ``python -m tests.stores.killing --kills 50`` prints the figures of each victim; it fails if a token ran twice, if
-an action ran without its durable event, if a chain does not hold, or if the store does not come back by itself.
+an action ran without its durable event, if a record is not as it was sealed, or if the store does not come back by
+itself.
 """
 
 from __future__ import annotations

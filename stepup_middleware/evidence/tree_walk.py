@@ -6,7 +6,6 @@ elsewhere must be of this tree. As each of them is a beginning of it, they are c
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from stepup_middleware.log.checkpoints import Checkpoint, checkpoint_of, read_ch
 from stepup_middleware.log.integrator import TreeState
 from stepup_middleware.log.merkle import HASH_BYTES
 from stepup_middleware.log.notes import NoteError, read_note
-from stepup_middleware.log.records import TREE_STATE, RowMacs, Scalar
+from stepup_middleware.log.records import ENTRY, TREE_STATE, RowMacs, Scalar
 from stepup_middleware.log.stored import Leaf
 from stepup_middleware.log.tiles import TILE_WIDTH, TiledTree, TileId, tile_path, tile_widths
 from stepup_middleware.stores.records import AuditLog
@@ -33,11 +32,6 @@ _PAGE = 100  # checkpoints read at a time
 _TILES = 5000  # ids of tiles read at a time
 _RETRIES = 50  # of reading the end of a log that grows meanwhile
 _SECOND = slice(0, 19)  # of a time in text: up to its seconds, which compare as text does
-_ENTRY = re.compile(
-    r'\{"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?Z)","body_sha256":"[0-9a-f]{64}",'
-    r'"keep_until":"(\d{4}-\d\d-\d\d)","v":1\}',
-    re.ASCII,
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -173,14 +167,14 @@ class TreeWalk:
         if index != walked.size and self._whole:
             self._wrong(f"leaf {index}", "idx", f"leaf {walked.size} is missing: this is the next one there is")
             self._whole = False
-        found = _ENTRY.fullmatch(entry) if isinstance(entry, str) else None
+        found = ENTRY.fullmatch(entry) if isinstance(entry, str) else None
         if found is None:
             self._wrong(f"leaf {index}", "entry", "is no entry of a record")
             self._whole = False
         if found is None or not self._whole:
             return  # nothing can be said of the tree from here on
         walked.size += 1
-        at, keep_until = found.groups()
+        at, _, keep_until = found.groups()
         second = at[_SECOND]
         if keep_until < self._today:
             walked.over.add(index)

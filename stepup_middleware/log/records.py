@@ -32,9 +32,12 @@ MAC_BYTES = 36  # 4 of the key's id, 32 of HMAC-SHA-256
 KEY_ID_BYTES = 4  # with which a MAC begins
 CHANCE_BYTES = SALT_BYTES + 10  # random bytes that a record takes: its salt, and what makes its id its own
 _SALT = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_ENTRY = re.compile(
-    r'\{"at":"([0-9T:.-]{19,26}Z)","body_sha256":"([0-9a-f]{64})","keep_until":"([0-9-]{10})","v":1\}', re.ASCII
+ENTRY = re.compile(
+    r'\{"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?Z)","body_sha256":"([0-9a-f]{64})",'
+    r'"keep_until":"(\d{4}-\d\d-\d\d)","v":1\}',
+    re.ASCII,
 )
+"""The one spelling of an entry, with its time, the hash of its body and its last day."""
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -77,7 +80,7 @@ def entry_of(body: str, *, at: datetime, retention_years: int) -> Entry:
 
 def read_entry(text: str) -> Entry:
     """Parse an entry. Raises ``ValueError`` for everything but its one spelling."""
-    found = _ENTRY.fullmatch(text)
+    found = ENTRY.fullmatch(text)
     if found is not None:
         at, body_sha256, keep_until = found.groups()
         try:
@@ -91,7 +94,7 @@ def read_entry(text: str) -> Entry:
 
 def names_body(entry: str, body: str) -> bool:
     """Tell whether a text has the form of an entry, and the hash of this body. Its dates are not read."""
-    found = _ENTRY.fullmatch(entry)
+    found = ENTRY.fullmatch(entry)
     return found is not None and found[2] == sha256(body.encode()).hexdigest()
 
 

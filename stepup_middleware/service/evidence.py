@@ -53,9 +53,14 @@ class EvidenceService:
         made = await self.make(workspace_id, prompt_id)
         return None if made is None else made.as_dict()
 
-    async def make(self, workspace_id: str | None, prompt_id: str) -> Bundle | None:
-        """Return the evidence of a step-up as ``bundle`` does, before it becomes a JSON value."""
-        events = await self.events(workspace_id, prompt_id)
+    async def make(
+        self, workspace_id: str | None, prompt_id: str, *, events: Sequence[AuditRecord] | None = None
+    ) -> Bundle | None:
+        """Return the evidence of a step-up as ``bundle`` does, before it becomes a JSON value.
+
+        ``events`` are those that ``events`` returned, where the caller has read them.
+        """
+        events = await self.events(workspace_id, prompt_id) if events is None else events
         asked = next((event for event in events if event.event is EventName.CHALLENGE_REQUESTED), None)
         if asked is None:
             return None

@@ -53,13 +53,13 @@ async def receipt_view(
 
     ``base`` is the library's prefix. Somebody else's receipt is answered like an unknown one. Raises ``StoreError``.
     """
-    events = await stepup.audit.of_prompt(subject.workspace_id, prompt_id)
+    evidence = stepup._parts.evidence
+    events = await evidence.events(subject.workspace_id, prompt_id)
     action = next((record for record in events if record.event is EventName.ACTION_AUTHORIZED), None)
     if action is None or not (subject.is_admin or action.subject_id == subject.id):
         return None
-    evidence = stepup._parts.evidence
     try:
-        made = await evidence.make(subject.workspace_id, prompt_id)
+        made = await evidence.make(subject.workspace_id, prompt_id, events=events)
     except EvidenceError as error:
         made, why = None, str(error)
     else:

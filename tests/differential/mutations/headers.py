@@ -6,7 +6,7 @@ from random import Random
 
 from tests.differential.wire import Wire
 
-from .kinds import double, may, never
+from .kinds import double, layered, may, never
 
 
 @never("host in another spelling")
@@ -43,11 +43,13 @@ def _(rng: Random, wire: Wire) -> bool:
         )
     )
     double(wire, name, rng.choice(values), before=rng.random() < 0.5)
-    return True
+    return not layered(wire)
 
 
 @never("method")
 def _(rng: Random, wire: Wire) -> bool:
+    if layered(wire):
+        return False
     new = rng.choice((b"POST", b"PUT", b"PATCH", b"DELETE", b"GET", wire.method.lower(), wire.method.title()))
     old, wire.method = wire.method, new
     return new != old

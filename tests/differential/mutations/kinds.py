@@ -78,6 +78,11 @@ def double(wire: Wire, name: bytes, value: bytes, *, before: bool) -> None:
     wire.headers.insert(at if before else at + 1, (name, value))
 
 
+def layered(wire: Wire) -> bool:
+    """Whether a layer changes a part of the scope, so that a further change may have no effect."""
+    return any(name.lower().startswith((b"x-inside-", b"x-outside-")) for name, _ in wire.headers)
+
+
 def kinds_elsewhere(framework: str) -> frozenset[str]:
     """Return the kinds that say nothing in a framework."""
     return frozenset(kind.name for kind in KINDS.values() if kind.framework not in ("", framework))

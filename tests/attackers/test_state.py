@@ -204,6 +204,15 @@ async def test_what_the_threat_model_grants_of_rows_is_so(raw: Raw) -> None:
         await store.revoke_session(*ME, OWNER.session, now=NOW)
         assert await raw.put("tokens", issued)
         assert (await store.redeem(shown_for(prompt, reference))).decision.verdict is Verdict.REDEEMED
+        # the epoch that ended a token, put back
+        prompt = await ask(store)
+        reference = await store.issue_token(grant_for(prompt, key, expected_sign_count=6, sign_count=6))
+        assert isinstance(reference, TokenReference)
+        epoch = await raw.rows("meta")
+        await store.revoke_all(event=event(EventName.ALL_REVOKED), now=NOW)
+        (ended,) = await raw.rows("meta")
+        assert await raw.put("meta", [{**ended, "epoch": epoch[0]["epoch"]}])
+        assert (await store.redeem(shown_for(prompt, reference))).decision.verdict is Verdict.REDEEMED
         # a count of signatures, put back: the row is as authentic as it was
         used = await raw.rows("factors")
         prompt = await ask(store)
@@ -224,6 +233,11 @@ async def test_what_the_threat_model_grants_of_rows_is_so(raw: Raw) -> None:
             assert await raw.put("recovery_codes", unused)
             spent: dict[str, Any] = {"right": a_right(), "hold": a_hold(), "bucket": "recovery", "event": USED}
             assert await store.records.use_recovery_code(codes.id, 0, **spent)
+        rights = await raw.rows("enrolment_rights")
+        assert await raw.put("enrolment_rights", [])
+        assert await store.records.enrolment_right(*ME) is None
+        assert await raw.put("enrolment_rights", rights)
+        assert await store.records.enrolment_right(*ME) == a_right()
         names = [record.event for record in await all_records(store)]
         assert names.count(EventName.RECOVERY_CODE_USED) == 2  # the log has both
         assert await store.records.hold_of(*ME, now=NOW) is not None

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shlex
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, chdir
@@ -206,6 +207,11 @@ async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blo
             assert (await http.get(f"{origin}/metrics")).status_code == 404
             for port in ports:
                 assert "stepup_events_total" in (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+            _, hung = nodes[0]
+            hung.process.send_signal(signal.SIGSTOP)
+            answers = [(await http.get(f"{origin}/")).status_code for _ in range(6)]
+            hung.process.send_signal(signal.SIGCONT)
+            assert set(answers) == {200}, "a node that hangs keeps requests from the others"
             for port, (command, node) in zip(ports, nodes, strict=True):
                 node.terminate()
                 await node.stopped()

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from stepup_middleware.service.exporting import LogExport
     from stepup_middleware.service.handover import CheckpointFile
     from stepup_middleware.service.log_settings import new_log_key
+    from stepup_middleware.service.policy import ShutOut
     from stepup_middleware.service.signing import LogStatus
 
 __version__ = "0.1.0"
@@ -84,6 +85,7 @@ __all__ = [
     "Rule",
     "SecurityAlert",
     "Severity",
+    "ShutOut",
     "StepUp",
     "StepUpError",
     "StepUpMiddleware",
@@ -125,6 +127,7 @@ _HOMES = {
     "SecurityAlert": "service.alerts",
     "Rule": "rules",
     "Severity": "core.events",
+    "ShutOut": "service.policy",
     "Witness": "log.witness.client",
     "new_log_key": "service.log_settings",
     "visible": "core.visible",

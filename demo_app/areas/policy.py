@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -9,9 +11,10 @@ from starlette.routing import Route
 from demo_app.axis import axis_of, current
 from demo_app.languages import saying, texts_of
 from demo_app.pages import page, say_and_show
-from stepup_middleware import PolicyError
+from stepup_middleware import PolicyError, ShutOut
 
 _PATH = "/settings/step-up-policy"
+_NAMED = 20  # people who are named where a stricter policy shuts them out
 
 
 async def security(request: Request) -> Response:
@@ -33,11 +36,24 @@ async def show(request: Request) -> Response:
     return await _show(request)
 
 
-async def _show(request: Request, status: int = 200, problem: str | None = None) -> Response:
+async def _show(
+    request: Request,
+    status: int = 200,
+    problem: str | None = None,
+    wanted: Mapping[str, str] | None = None,
+    shut_out: ShutOut | None = None,
+) -> Response:
     subject = await current(request)
     policies = await axis_of(request.scope).stepup.policy.current(subject.workspace_id)
     return await page(
-        request, "policy.html", status=status, problem=problem, policies=policies, editable=subject.is_admin
+        request,
+        "policy.html",
+        status=status,
+        problem=problem,
+        policies=policies,
+        editable=subject.is_admin,
+        wanted=wanted or {},
+        shut_out=shut_out,
     )
 
 
@@ -48,9 +64,14 @@ async def save(request: Request) -> Response:
     before = {row.purpose.id: row.requirement for row in await policy.current(subject.workspace_id)}
     async with request.form(max_files=0, max_fields=2 * len(before)) as form:
         wanted = {name: str(value) for name, value in form.multi_items()}
+    seen = wanted.pop("shut_out", "")  # how many people the admin was told of
     changes = {name: value for name, value in wanted.items() if before.get(name) != value}
     if not subject.is_admin:
         changes = changes or dict(before)  # also a form that changes nothing is refused, and logged
+    if subject.is_admin:
+        out = await policy.shut_out(subject, changes, scope=request.scope, limit=_NAMED)
+        if out.count and str(out.count) != seen:
+            return await _show(request, wanted=wanted, shut_out=out)
     try:
         await policy.set_many(subject, changes, scope=request.scope)
     except PolicyError as error:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from stepup_middleware.core.events import AuditEvent, EventName, SubjectAt, event_by
+from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.policy import (
     PurposePolicy,
     StoredPolicy,
     check_policy_write,
     effective_requirement,
 )
-from stepup_middleware.core.purposes import Catalogue
+from stepup_middleware.core.purposes import Catalogue, Purpose
+from stepup_middleware.core.recovery import PeopleFilter, Person
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import PolicyError
 from stepup_middleware.stores.records import Records
@@ -20,6 +23,20 @@ from stepup_middleware.stores.records import Records
 from .admin import AdminGuard
 from .refusal_throttle import RefusalThrottle
 from .requester import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutOut:
+    """Whom a stricter policy would shut out: the ``purposes`` that get stricter, and how many people (``count``).
+
+    ``people`` are some of them by name, each with ``subject_id``, ``name`` and ``login``; ``next`` is the cursor of the
+    next page, None at the end.
+    """
+
+    purposes: tuple[Purpose, ...]
+    count: int
+    people: tuple[Person, ...]
+    next: str | None
 
 
 class PolicyService:
@@ -89,6 +106,36 @@ class PolicyService:
         if not changes:
             return self._view(before)
         return self._view(await self._store.set_policy(subject.workspace_id, changes, events, now=now))
+
+    async def shut_out(
+        self,
+        subject: Subject,
+        wanted: Mapping[str, str],
+        *,
+        scope: Scope | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> ShutOut:
+        """Return whom requirements would shut out that are about to be saved: ask before ``set_many``, and say so.
+
+        They are the people with factors of whom none meets a requirement that gets stricter; nobody where none does.
+        ``after`` is the ``next`` of the page before. Raises ``NotPermitted`` for anybody but an admin.
+        """
+        await self._guard.check(self._guard.at(subject, scope), "policy_consequence")
+        before = await self._store.get_policy(subject.workspace_id)
+        stricter = [
+            purpose
+            for purpose_id, requirement in wanted.items()
+            if (purpose := self._catalogue.get(purpose_id)) is not None
+            and requirement == FactorRequirement.PHISHING_RESISTANT
+            and effective_requirement(purpose, before) is FactorRequirement.ANY
+        ]
+        if not stricter:
+            return ShutOut(purposes=(), count=0, people=(), next=None)
+        filter_ = PeopleFilter(lacking=FactorRequirement.PHISHING_RESISTANT, enrolled=True)
+        count = await self._store.count_people(subject.workspace_id, filter_)
+        page = await self._store.people(subject.workspace_id, filter_, after=after, limit=max(1, min(limit, 200)))
+        return ShutOut(purposes=tuple(stricter), count=count, people=tuple(page.people), next=page.next)
 
     def _refused(
         self, who: SubjectAt, purpose_id: str, requirement: str, error: PolicyError, now: datetime

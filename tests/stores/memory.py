@@ -736,7 +736,7 @@ class MemoryStore(Store):
         self._data.rights.pop(person, None)
 
     async def import_factors(self, new: Sequence[NewFactor], *, dry_run: bool = False) -> tuple[int, ...]:
-        known = {
+        had = {
             factor.credential_id
             for some in self._data.factors.values()
             for factor in some.values()
@@ -745,12 +745,14 @@ class MemoryStore(Store):
         taken = [
             index
             for index, (_, _, factor, _) in enumerate(new)
-            if isinstance(factor, WebAuthnFactor) and factor.credential_id in known
+            if isinstance(factor, WebAuthnFactor) and factor.credential_id in had
         ]
         if not taken and not dry_run:
             self._log([one.event for one in new])
-            for workspace_id, subject_id, factor, _ in new:
+            for workspace_id, subject_id, factor, made in new:
                 self._data.factors.setdefault((workspace_id, subject_id), {})[factor.id] = factor
+                known = KnownPerson(subject_id=subject_id, name=made.subject_name)
+                self._data.people.setdefault((workspace_id, subject_id), known)
         return tuple(taken)
 
     async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:

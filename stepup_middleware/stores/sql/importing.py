@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from stepup_middleware.core.factors import WebAuthnFactor
+from stepup_middleware.core.recovery import Person
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.records import NewFactor
 from stepup_middleware.stores.rows import factor_row
 from stepup_middleware.stores.sealing import sealed_factor
 
+from .recovery import note_person
 from .transaction import Transaction
 
 T = TypeVar("T")
@@ -35,6 +37,10 @@ async def import_factors(transaction: Transaction, new: Sequence[NewFactor], *, 
             raise StoreError("a credential was registered while the import ran: nothing was imported, run it again")
         for one in part:
             transaction.append(one.event)
+    people = {(one.workspace_id, one.subject_id): one.event.subject_name for one in new}
+    for person, name in sorted(people.items()):
+        if await transaction.fetch_one("get_person", *person) is None:
+            await note_person(transaction, person[0], Person(subject_id=person[1], name=name))
     return ()
 
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from stepup_middleware.core.events import EventName
-from stepup_middleware.core.factors import FactorKind, TOTPFactor
+from stepup_middleware.core.factors import FactorKind, FactorRequirement, TOTPFactor
 from stepup_middleware.core.policy import StoredPolicy
+from stepup_middleware.core.recovery import PeopleFilter, Person
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import HotState
@@ -235,6 +236,9 @@ class FactorAndPolicyContract:
         (code,) = await store.records.list_factors(*ME)
         assert (code.id, code.kind) == ("code", FactorKind.TOTP)
         assert await store.records.last_seq() == 1201
+        assert await store.records.get_person(OWNER.workspace_id, "p-7") == Person(subject_id="p-7")
+        lacking = PeopleFilter(lacking=FactorRequirement.PHISHING_RESISTANT, enrolled=True)
+        assert await store.records.count_people(OWNER.workspace_id, lacking) == 1
         more = [
             NewFactor("w-2", "other", replace(keys[5], id="new"), made),
             NewFactor("w-2", "other", replace(key, id="unseen", credential_id=b"unseen"), made),

@@ -10,7 +10,7 @@ import { finder, parse } from "./elements.js";
 import { _ } from "./language.js";
 import { copyText, wireRecovery } from "./recovery.js";
 import { TEXTS } from "./texts.js";
-import { createCredential } from "./webauthn.js";
+import { createCredential, signalDetails, signalUnknown } from "./webauthn.js";
 
 /** @type {import("./mount.js").Binder} */
 export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpUnknown: Unknown }) => {
@@ -131,6 +131,8 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
       run(event.submitter ?? rename, _("Saving…"), async () => {
         const to = field(form, "name").value.trim();
         await change(path, "PATCH", { name: to });
+        const { stepupRp: rp, stepupUser: user, stepupAccount: account, stepupPerson: person } = one("list").dataset;
+        if (rp && user) await signalDetails(rp, user, account ?? "", person ?? "");
         await refresh();
         return _("Renamed to %(name)s.", { name: to });
       });
@@ -138,7 +140,10 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
     remove.addEventListener("click", async () => {
       if (busy || !(await confirmRemoval(name))) return;
       run(remove, _("Removing…"), async () => {
+        const { stepupRp: rp } = one("list").dataset;
+        const { stepupCredential: credential } = item.dataset;
         await change(path, "DELETE");
+        if (rp && credential) await signalUnknown(rp, credential);
         await refresh();
         return _("%(name)s is removed and cannot be used any more.", { name });
       });

@@ -75,3 +75,25 @@ export async function createCredential(options) {
     },
   };
 }
+
+/**
+ * Tell the browser that a passkey is gone, so that its owner is not offered it any more (WebAuthn L3 §5.1.10.1). Not every
+ * browser can, and none says what it did.
+ * @param {string} rpId
+ * @param {string} credentialId
+ */
+export async function signalUnknown(rpId, credentialId) {
+  await /** @type {any} */ (window.PublicKeyCredential)?.signalUnknownCredential?.({ rpId, credentialId })?.catch(() => {});
+}
+
+/**
+ * Tell the browser under which account its passkeys are listed now (WebAuthn L3 §5.1.10.3).
+ * @param {string} rpId
+ * @param {string} userId
+ * @param {string} name
+ * @param {string} displayName
+ */
+export async function signalDetails(rpId, userId, name, displayName) {
+  const details = { rpId, userId, name, displayName };
+  await /** @type {any} */ (window.PublicKeyCredential)?.signalCurrentUserDetails?.(details)?.catch(() => {});
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 
 from stepup_middleware.core.canonical import storable
@@ -56,6 +57,10 @@ class FactorService(FactorResets):
     async def list(self, subject: Subject) -> tuple[Factor, ...]:
         """Return a person's enrolled factors, oldest first."""
         return await self._store.list_factors(subject.workspace_id, subject.id)
+
+    async def user_handle(self, subject: Subject) -> bytes:
+        """Return the WebAuthn user handle of a person here, 64 random bytes that say nothing of them."""
+        return await self._store.user_handle(subject.workspace_id, subject.id, fresh=secrets.token_bytes(64))
 
     async def standing(self, subject: Subject) -> tuple[PurposeStanding, ...]:
         """Return the catalogue as it is for this person: for a page, before it shows a button."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
 
 from stepup_middleware.core.binding import Details
-from stepup_middleware.core.factors import EnrolmentBasis, Factor, FactorKind
+from stepup_middleware.core.canonical import base64url
+from stepup_middleware.core.factors import EnrolmentBasis, Factor, FactorKind, WebAuthnFactor
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import FACTOR_CHANGE, Purpose
 from stepup_middleware.core.refusals import Refusal
@@ -37,7 +39,8 @@ async def _factors(call: Call) -> list[dict[str, Any]]:
 async def factors_page(call: Call, *, error: str = "", failed: str = "") -> str:
     """Render the page of factors. ``failed`` is the form, ``pass`` or ``code``, that the sentence is about."""
     recovery = call.stepup._parts.recovery
-    factors, right = await _factors(call), await recovery.right_of(call.requester)
+    listed, right = await call.stepup.factors.list(call.requester.subject), await recovery.right_of(call.requester)
+    factors = [factor_view(factor, call.texts) for factor in listed]
     return render(
         "factors.html",
         call.stepup,
@@ -46,6 +49,7 @@ async def factors_page(call: Call, *, error: str = "", failed: str = "") -> str:
         subject_name=call.requester.subject.name,
         factors=factors,
         factors_url=f"{call.base}/factors",
+        signals=await _signals(call, listed),
         back_url=own_path(call.request.query_params.get("next")),
         right_until=None if right is None else call.texts.moment(right.expires_at),
         takes_pass=recovery.rules.first_factor.takes_pass and not factors and right is None,
@@ -54,6 +58,28 @@ async def factors_page(call: Call, *, error: str = "", failed: str = "") -> str:
         error=error,
         failed=failed,
     )
+
+
+async def _signals(call: Call, listed: Sequence[Factor]) -> dict[str, Any] | None:
+    """Return what the page may signal to the browser (WebAuthn L3 §5.1.10): of passkeys that were registered here.
+
+    One that was imported has another user handle, and the app's own sign-in may use it still: of it nothing is said.
+    """
+    keys = [factor for factor in listed if isinstance(factor, WebAuthnFactor)]
+    if not keys:
+        return None
+    subject = call.requester.subject
+    handle = await call.stepup.factors.user_handle(subject)
+    own = {factor.id: base64url(factor.credential_id) for factor in keys if factor.user_handle == handle}
+    if not own:
+        return None
+    return {
+        "rp_id": call.stepup.relying_party.id,
+        "user": base64url(handle),
+        "account": subject.account,
+        "person": subject.name or subject.id,
+        "credentials": own,
+    }
 
 
 def _removal(texts: Texts, factor: Factor) -> tuple[tuple[str, str], ...]:

@@ -166,7 +166,8 @@ def every(text: str = "") -> Iterator[tuple[str, Document]]:
             yield "continue", render("continue.html", prompt=prompt("totp", text=text), repeat=again, **name)
     yield "problem", render("problem.html", problem=problem(text), **name)
     yield "problem page", render("problem_page.html", problem=problem(text), **name)
-    subject = {"subject_name": text or "Ada", "factors_url": "/stepup/factors"}
+    signals = {"rp_id": "example.com", "user": "AA", "account": text, "person": text, "credentials": {"f1": "BB"}}
+    subject = {"subject_name": text or "Ada", "factors_url": "/stepup/factors", "signals": signals}
     listed = [factor("f1", text), factor("f2", text, used=False, provider=text or "1Password", synced=None)]
     yield "factors", render("factors.html", factors=listed, **subject, **name)
     yield "no factors", render("factors.html", factors=[], **subject, **name)
@@ -412,7 +413,7 @@ def test_a_problem_leads_to_enrolment_only_where_enrolment_helps() -> None:
 
 def test_the_factors_page_lists_each_factor_with_its_use() -> None:
     context = {"subject_name": "Ada", "factors_url": "/stepup/factors"}
-    page = render("factors.html", factors=[factor("f1"), factor("f2", used=False)], **context)
+    page = render("factors.html", signals=None, factors=[factor("f1"), factor("f2", used=False)], **context)
     items = page.having("data-stepup-factor")
     assert [item.attributes["data-stepup-factor"] for item in items] == ["f1", "f2"]
     assert "last used Nov 20, 2026" in items[0].text
@@ -420,7 +421,7 @@ def test_the_factors_page_lists_each_factor_with_its_use() -> None:
 
 
 def test_the_factors_page_tells_someone_without_a_factor_what_to_do() -> None:
-    page = render("factors.html", factors=[], subject_name="Ada", factors_url="/stepup/factors")
+    page = render("factors.html", signals=None, factors=[], subject_name="Ada", factors_url="/stepup/factors")
     assert "Add a passkey" in page.having("data-stepup-list")[0].text
     assert page.having("data-stepup-factor") == []
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stepup_middleware import PolicyError
+from stepup_middleware import EventName, NotPermitted, PolicyError
+from stepup_middleware.core.recovery import Person
 from stepup_middleware.web.routes import library_router
 from tests.support import ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
@@ -95,3 +96,27 @@ async def test_no_route_of_the_library_changes_a_policy_and_those_that_change_fa
     assert ada.subject is not None
     with pytest.raises(PolicyError, match="Only an admin"):
         await house.stepup.policy.set(ada.subject, "webhook_secret_rotation", "any")
+
+
+async def test_whom_a_stricter_policy_would_shut_out_is_told_to_admins_by_name_in_pages(
+    tim: Browser, ada: Browser, house: House
+) -> None:
+    for name in ("tim", "ada", "new"):
+        await house.store.records.note_person("axis", Person(subject_id=name, name=name.title()))
+    admin = house.sign_in("root", is_admin=True)
+    stricter = {"webhook_secret_rotation": STRICT, "scim_token_revocation": "any", "payroll_ach_transmit": STRICT}
+    found = await house.stepup.policy.shut_out(admin, stricter)
+    assert [purpose.id for purpose in found.purposes] == ["webhook_secret_rotation"]
+    assert (found.count, [person.name for person in found.people], found.next) == (1, ["Tim"], None)
+    assert (await house.stepup.policy.shut_out(admin, {"webhook_secret_rotation": "any"})).count == 0
+    await house.store.records.note_person("axis", Person(subject_id="zoe", name="Zoe"))
+    zoe = Browser(house, house.sign_in("zoe"), ip="192.0.2.10")
+    await zoe.enrol("totp")
+    first = await house.stepup.policy.shut_out(admin, stricter, limit=1)
+    rest = await house.stepup.policy.shut_out(admin, stricter, after=first.next, limit=1)
+    assert (first.count, [*first.people, *rest.people]) == (2, [*found.people, Person(subject_id="zoe", name="Zoe")])
+    with pytest.raises(NotPermitted):
+        await house.stepup.policy.shut_out(house.sign_in("ada"), stricter)
+    (refused,) = await house.events(EventName.BLOCKED)
+    assert refused.data["wanted"] == "policy_consequence"
+    assert ada

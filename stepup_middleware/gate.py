@@ -19,7 +19,7 @@ from weakref import WeakSet
 from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
 from stepup_middleware.core.binding import check_details
 from stepup_middleware.core.proof import Proof
-from stepup_middleware.core.refusals import Refusal, StepUpRequired
+from stepup_middleware.core.refusals import Refusal, RefusalCode, StepUpRequired
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import (
     ANY,
@@ -35,13 +35,15 @@ from stepup_middleware.frameworks import (
     scope_among,
     scope_in_hand,
     stands_in,
+    unfit,
 )
 from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, TWO_GATES, bare, tag_of, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async, mark_async
+from stepup_middleware.frameworks.fence import fence, let_through
 from stepup_middleware.request.asked import Asked
 from stepup_middleware.request.bound import header_names
-from stepup_middleware.request.context import DetailsSource, GuardedRequest, Tag, by_context, guarded_request
+from stepup_middleware.request.context import DetailsSource, GuardedRequest, Tag, by_context, guarded_request, logger
 from stepup_middleware.request.decision import Gate, admit
 from stepup_middleware.web.answers import problem_body, send_refusal, starlette_handler
 
@@ -124,10 +126,15 @@ def requires_step_up(
             raise ConfigurationError(
                 f"{type(endpoint).__name__} is no function: put requires_step_up below the framework's own decorator"
             )
+        if advice := unfit(endpoint):
+            raise ConfigurationError(advice)
         return cast(Endpoint, _guarded_function(endpoint, tag))
 
     setattr(decorate, DECORATOR_ATTRIBUTE, True)
     return decorate
+
+
+setattr(requires_step_up, DECORATOR_ATTRIBUTE, True)
 
 
 class RequireStepUp:
@@ -161,7 +168,7 @@ async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, se
     guarded = guarded_request(scope)
     verdict = await admit(guarded, tag, scope=scope)
     if isinstance(verdict, Proof):
-        with guarded.handing_on():
+        with guarded.handing_on(), let_through():
             await app(scope, receive, _uncached(send))
     else:
         await send_refusal(guarded, verdict, scope, receive, send)
@@ -221,10 +228,14 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
     if not is_handed_a_request(endpoint):
         by_context.add(_name(endpoint))
 
+    if guard is None:
+        fence(endpoint, _reached_itself)
+
     async def run(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        answer = await endpoint(*args, **kwargs) if awaited else await in_a_thread(endpoint, args, kwargs)
-        if inspect.isawaitable(answer):
-            answer = await answer  # a sync way to an async handler
+        with let_through():
+            answer = await endpoint(*args, **kwargs) if awaited else await in_a_thread(endpoint, args, kwargs)
+            if inspect.isawaitable(answer):
+                answer = await answer  # a sync way to an async handler
         return _kept_nowhere(answer)
 
     @functools.wraps(endpoint)
@@ -247,6 +258,19 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
             with suppress(TypeError):
                 bare.add(function)
     return guarded
+
+
+def _reached_itself(function: Callable[..., Any], values: tuple[Any, ...]) -> Exception:
+    """Refuse the request that has reached a tagged function past its tag, and return what says so."""
+    error = ConfigurationError(
+        f"{_name(function)} was reached past its tag; it does not run. Put requires_step_up below whatever registers "
+        "it, and hand on what the tag returns"
+    )
+    logger.critical("%s", error)
+    with suppress(ConfigurationError):  # outside of any request
+        guarded = guarded_request(scope_among(values) or scope_in_hand())
+        guarded.refusal, guarded.firm = Refusal(code=RefusalCode.UNAVAILABLE), True
+    return error
 
 
 async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] = NOTHING) -> GuardedRequest:

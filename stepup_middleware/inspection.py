@@ -44,7 +44,9 @@ def _routes(app: Any, prefix: str, above: tuple[Any, ...] = ()) -> Iterator[Foun
         except Exception:
             logger.warning("the routes of %s cannot be read", type(inner).__name__, exc_info=True)
             found = [_unreadable(inner, prefix)]
-        yield from (behind(route, tag) for route in found)
+        gate = next((each for each in around if tag_of(each) is not None), None)
+        is_direct = gate is not None and getattr(gate, "app", None) is inner
+        yield from (behind(route, tag) if is_direct else route._replace(tag=route.tag or tag) for route in found)
     if not readable and tag_of(app) is None:
         yield _unreadable(app, prefix)
 

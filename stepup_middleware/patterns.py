@@ -136,10 +136,16 @@ def meet(one: tuple[Segment, ...], other: tuple[Segment, ...]) -> bool:
 
 
 def _may_be(one: Segment, other: Segment) -> bool:
-    if one.name or other.name:
-        short, long = sorted((one.before.lower(), other.before.lower()), key=len)
-        return long.startswith(short) or not one.name or not other.name
-    return one.before.lower() == other.before.lower()
+    """Whether some text is taken by both segments."""
+    befores = sorted((one.before.lower(), other.before.lower()), key=len)
+    afters = sorted((one.after.lower(), other.after.lower()), key=len)
+    if one.name and other.name:
+        return befores[1].startswith(befores[0]) and afters[1].endswith(afters[0])
+    if not one.name and not other.name:
+        return befores[0] == befores[1]
+    named, plain = (one, other) if one.name else (other, one)
+    text = plain.before.lower()
+    return text.startswith(named.before.lower()) and text.endswith(named.after.lower())
 
 
 def covers(one: tuple[Segment, ...], other: tuple[Segment, ...]) -> bool:

@@ -27,7 +27,7 @@ from stepup_middleware.request.context import RequestContext, current
 from .base import Framework, RequestLine
 from .search import within
 
-_SHARED = ("base", "classes", "entries", "search")
+_SHARED = ("base", "classes", "entries", "fence", "search")
 KNOWN = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED))
 ANY = Framework()  # of which nothing is known
 # as routers convert the parameters of a path
@@ -53,6 +53,12 @@ def framework_of(kind: type[Any]) -> Framework | None:
         if name in KNOWN:
             return framework(name)
     return None
+
+
+def unfit(endpoint: Any) -> str:
+    """Return what to write instead, where a function is a framework's own and no endpoint."""
+    name = str(getattr(endpoint, "__module__", "")).partition(".")[0]
+    return framework(name).unfit(endpoint) if name in KNOWN and name in sys.modules else ""
 
 
 def apps_within(app: Any) -> Iterator[tuple[Any, Framework, tuple[Any, ...]]]:

@@ -7,7 +7,9 @@ its class as ``FRAMEWORK``: adding a file adds a framework.
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakSet
 
@@ -130,6 +132,10 @@ class Framework:
         """Whether a view that was made of a class before it was tagged runs nothing of the class without the guard."""
         return False
 
+    def unfit(self, endpoint: Any) -> str:
+        """Return what to write instead, where a function of the framework is no endpoint but looks like one."""
+        return ""
+
     def error_handlers(self, app: Any) -> Iterator[tuple[str, Any]]:
         """Yield the functions that answer for errors, each with what it is registered for."""
         kept = app
@@ -141,6 +147,21 @@ class Framework:
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         """Yield the routes of an app of the framework; ``below`` yields those of an app that is mounted in it."""
         return iter(())
+
+
+def names_a_tag(function: Any) -> bool:
+    """Whether a plain function names a decorator of ours, as a global or from around it."""
+    if not isinstance(function, types.FunctionType) or hasattr(function, TAG_ATTRIBUTE):
+        return False
+    named = [function.__globals__.get(name) for name in function.__code__.co_names]
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # empty
+            named.append(cell.cell_contents)
+    return any(hasattr(type(each), DECORATOR_ATTRIBUTE) or DECORATOR_ATTRIBUTE in _own(each) for each in named)
+
+
+def _own(value: Any) -> Mapping[str, Any]:
+    return vars(value) if isinstance(value, types.FunctionType | type) else {}
 
 
 def wrapped_in(endpoint: Any) -> Iterator[Any]:
@@ -160,6 +181,10 @@ def _functions(kept: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str,
         yield name, kept
 
 
+NO_TAG_INSIDE = (
+    "has a guard or dependency that makes or returns a tag, which asks nothing: put @requires_step_up(...) below the "
+    "decorator of the route, or write `await require_step_up(request, ...)` in the guard"
+)
 TWO_GATES = (
     "is behind two gates that ask for different proofs, of which a request brings one: take one of them away, or give "
     "both the same purpose, details and bindings"

@@ -10,7 +10,7 @@ from typing import Any
 from stepup_middleware.asgi import Scope
 from stepup_middleware.errors import ConfigurationError
 
-from .base import Below, FoundRoute, Framework, behind, tag_of
+from .base import NO_TAG_INSIDE, Below, FoundRoute, Framework, behind, names_a_tag, tag_of
 from .entries import TAG_ATTRIBUTE, Entry, Guard, generic_entries
 
 KEPT = "its handler has cache=, which would hand an authorized answer to anybody: take cache= away"
@@ -53,10 +53,13 @@ class LitestarFramework(Framework):
                 path = prefix + each.path
                 if getattr(handler, "is_mount", False):
                     for found in below(handler.fn, path):
-                        yield behind(found, tag)
+                        yield found._replace(tag=found.tag or tag)
                     continue
                 kept = KEPT if getattr(handler, "cache", False) else ""
                 fault = f"is tagged and {kept}" if kept and tag is not None else ""
+                asked = [*handler.resolve_guards(), *handler.resolve_dependencies().values()]
+                if any(names_a_tag(getattr(one, "dependency", one)) for one in asked):
+                    fault = fault or NO_TAG_INSIDE
                 route = FoundRoute(path, methods, str(handler), tag, endpoint=places[0], fault=fault, kept=kept)
                 for other in filter(None, map(tag_of, places)):
                     route = behind(route, other)

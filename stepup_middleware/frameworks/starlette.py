@@ -12,7 +12,7 @@ from starlette.routing import Router
 
 from stepup_middleware.asgi import Scope
 
-from .base import DECORATOR_ATTRIBUTE, DEPTH, Below, FoundRoute, Framework, behind, tag_around, tag_of
+from .base import DECORATOR_ATTRIBUTE, DEPTH, Below, FoundRoute, Framework, behind, names_a_tag, tag_around, tag_of
 
 TAG_AS_DEPENDENCY = (
     "has a tag as a dependency, which asks nothing: put @requires_step_up(...) below the decorator of the route, "
@@ -59,7 +59,8 @@ def _depends_on_a_tag(route: Any) -> bool:
     waiting = [getattr(route, "dependant", None)]
     while waiting:
         wanted = waiting.pop()
-        if _is_tag(getattr(wanted, "call", None)):
+        call = getattr(wanted, "call", None)
+        if _is_tag(call) or (wanted is not getattr(route, "dependant", None) and names_a_tag(call)):
             return True
         waiting += getattr(wanted, "dependencies", ())
     return False
@@ -94,7 +95,7 @@ def _route(route: Any, prefix: str, below: Below, depth: int = 0) -> Iterator[Fo
     if mounted is not None:
         for found in below(mounted, path):
             if tag is None or found.readable:
-                yield behind(found, tag)
+                yield found._replace(tag=found.tag or tag)
         return
     for child in getattr(route, "routes", None) or ():
         yield from _route(child, path, below, depth + 1)

@@ -35,7 +35,6 @@ from stepup_middleware.frameworks import (
     scope_among,
     scope_in_hand,
     stands_in,
-    unfit,
 )
 from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, TWO_GATES, bare, tag_of, wrapped_in
 from stepup_middleware.frameworks.classes import guard_class
@@ -126,8 +125,6 @@ def requires_step_up(
             raise ConfigurationError(
                 f"{type(endpoint).__name__} is no function: put requires_step_up below the framework's own decorator"
             )
-        if advice := unfit(endpoint):
-            raise ConfigurationError(advice)
         return cast(Endpoint, _guarded_function(endpoint, tag))
 
     setattr(decorate, DECORATOR_ATTRIBUTE, True)

@@ -55,12 +55,6 @@ def framework_of(kind: type[Any]) -> Framework | None:
     return None
 
 
-def unfit(endpoint: Any) -> str:
-    """Return what to write instead, where a function is a framework's own and no endpoint."""
-    name = str(getattr(endpoint, "__module__", "")).partition(".")[0]
-    return framework(name).unfit(endpoint) if name in KNOWN and name in sys.modules else ""
-
-
 def apps_within(app: Any) -> Iterator[tuple[Any, Framework, tuple[Any, ...]]]:
     """Yield the apps of known frameworks in an ASGI callable, each with its framework and with what is around it."""
     for found, around in within(app, lambda value: _app_of(value) is not None):

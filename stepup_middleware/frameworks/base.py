@@ -132,10 +132,6 @@ class Framework:
         """Whether a view that was made of a class before it was tagged runs nothing of the class without the guard."""
         return False
 
-    def unfit(self, endpoint: Any) -> str:
-        """Return what to write instead, where a function of the framework is no endpoint but looks like one."""
-        return ""
-
     def error_handlers(self, app: Any) -> Iterator[tuple[str, Any]]:
         """Yield the functions that answer for errors, each with what it is registered for."""
         kept = app

@@ -66,15 +66,6 @@ class DjangoFramework(Framework):
         found = generic_entries(kind)
         return {"as_view": maker, "setup": checked, "dispatch": checked, **found} if _is_view(kind) else found
 
-    def unfit(self, endpoint: Any) -> str:
-        """``method_decorator`` calls a decorator with a function of its own, and for each request with another."""
-        if getattr(endpoint, "__module__", "") != "django.utils.decorators":
-            return ""
-        return (
-            "method_decorator is for sync decorators: put @requires_step_up(...) above the class, or above the method "
-            "itself"
-        )
-
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         yield from _below(get_resolver().url_patterns, prefix + "/")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -158,8 +158,10 @@ def routes_of(site: Site) -> list[Route | Mount]:
 
 
 @asynccontextmanager
-async def small_site(folder: Path, body: str = "", *, htmx: bool = False, **pages: str) -> AsyncIterator[Site]:
-    """Serve the site with a start page of ``body``, and with further pages and scripts by name."""
+async def small_site(
+    folder: Path, body: str = "", *, htmx: bool = False, settings: Mapping[str, Any] | None = None, **pages: str
+) -> AsyncIterator[Site]:
+    """Serve the site with a start page of ``body``, further ``settings``, and further pages and scripts by name."""
     port = free_port()
     url = f"http://localhost:{port}"
     signed_in_at = datetime.now(UTC)
@@ -174,6 +176,7 @@ async def small_site(folder: Path, body: str = "", *, htmx: bool = False, **page
         identify=identify,
         client_address=lambda scope: "192.0.2.1",  # localhost has two addresses
         bundle_htmx=htmx,
+        **(settings or {}),
     )
     site = Site(url=url, stepup=stepup, pages={"": body, **pages})
     async with serving(StepUpMiddleware(Starlette(routes=routes_of(site)), stepup=stepup), port):

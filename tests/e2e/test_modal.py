@@ -1,4 +1,4 @@
-"""The modal at every size: title, focus and error are in view, and Enter alone authorizes nothing."""
+"""What the modal does: Enter alone authorizes nothing, nothing jumps, and what happens is said (``tests.states`` looks)."""
 
 from __future__ import annotations
 
@@ -7,54 +7,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.async_api import Browser, Page, Route, expect
+
+from tests.states import DETAILS
 
 from .conftest import confirm_app, totp_now
 from .site import Site, requester, small_site, use_passkey
 
-SIZES = [
-    (360, 640),
-    (640, 360),
-    (667, 375),
-    (844, 390),
-    (1280, 600),
-    (1280, 800),
-    (320, 200),
-]  # the last: 1280 at 400 %
 BODY = (
     '<h1>Site</h1><button id="go" hx-post="/act" hx-target="#card">Go</button><div id="card"></div>'
     + "<p>text</p>" * 60
 )
-LONG = [
-    ("Run", "2026-06"),
-    ("Recipients", "; ".join(f"employee {number:03} of the eastern department" for number in range(45))),
-    ("Note", "line\n" * 40),
-    ("Total", "USD 412,908.77"),
-]
-MEASURE = """() => {
-    const dialog = document.querySelector("dialog[open]");
-    const box = (element) => {
-        const { top, bottom, left, right } = element.getBoundingClientRect();
-        return { top, bottom, left, right };
-    };
-    const title = dialog.querySelector(".stepup-title");
-    const error = dialog.querySelector(".stepup-error");
-    const focused = document.activeElement;
-    const found = { title, focused: dialog.contains(focused) ? focused : null };
-    if (error?.textContent.trim()) found.error = error;
-    if (focused?.name === "code") found.button = dialog.querySelector("[data-stepup-totp] button");
-    const outside = {};
-    const under = title.getBoundingClientRect().bottom;
-    for (const [name, element] of Object.entries(found)) {
-        if (!element) { outside[name] = "nothing has it"; continue; }
-        const { top, bottom, left, right } = box(element);
-        const low = name === "title" || title.contains(element) ? 0 : under - 1;
-        if (top < low || left < 0 || bottom > innerHeight || right > innerWidth) outside[name] = [top, bottom, under];
-    }
-    if (dialog.scrollWidth > dialog.clientWidth) outside.sideways = dialog.scrollWidth;
-    return outside;
-}"""
 
 
 @asynccontextmanager
@@ -67,88 +30,6 @@ async def ready(browser: Browser, folder: Path, **options: Any) -> AsyncIterator
         secret = await confirm_app(page, factors=2)
         await page.goto(site.url)
         yield site, page, secret
-
-
-async def in_view(page: Page, where: str) -> dict[str, Any]:
-    await page.wait_for_timeout(250)  # it rises, and announces a moment later
-    outside: dict[str, Any] = await page.evaluate(MEASURE)
-    return {f"{where}: {name}": found for name, found in outside.items()}
-
-
-@pytest.mark.parametrize("details", [[("Run", "2026-06")], LONG], ids=["short", "long"])
-async def test_title_focus_and_error_are_in_view_in_every_state_at_every_size(
-    browser: Browser, tmp_path: Path, details: list[tuple[str, str]]
-) -> None:
-    outside: dict[str, Any] = {}
-    async with ready(browser, tmp_path) as (site, page, _):
-        site.details = details
-        dialog = page.locator("dialog[open]")
-
-        async def limited(route: Route) -> None:
-            headers = {"retry-after": "30", "content-type": "application/problem+json"}
-            body = '{"detail": "Wait a moment, then try again. Your session goes on."}'
-            await route.fulfill(status=429, headers=headers, body=body)
-
-        async def failing(route: Route) -> None:
-            await route.fulfill(
-                status=400,
-                headers={"content-type": "application/problem+json"},
-                body='{"detail": "We could not confirm that it is you, and nothing was done. '
-                'Try again, or use another of your factors."}',
-            )
-
-        for width, height in SIZES:
-            where = f"{width}x{height}"
-            await page.set_viewport_size({"width": width, "height": height})
-            await page.goto(site.url)
-            await page.locator("#go").click()
-            await expect(dialog).to_be_visible()
-            outside |= await in_view(page, f"{where} open")
-            assert await page.evaluate("document.activeElement.className") == "stepup-title", where
-            await dialog.get_by_label("Code from your authenticator app").fill("12345")
-            await page.keyboard.press("Enter")
-            await expect(dialog.get_by_role("alert")).to_contain_text("six digits")
-            outside |= await in_view(page, f"{where} no code")
-            await page.route("**/totp", failing)
-            await dialog.get_by_label("Code from your authenticator app").fill("000000")
-            await page.keyboard.press("Enter")
-            await expect(dialog.get_by_role("alert")).to_contain_text("could not confirm")
-            outside |= await in_view(page, f"{where} wrong code")
-            await page.unroute("**/totp")
-            await page.route("**/webauthn/options", failing)
-            await dialog.get_by_role("button", name="Use passkey").click()
-            await expect(dialog.get_by_role("alert")).to_contain_text("could not confirm")
-            outside |= await in_view(page, f"{where} wrong key")
-            await page.unroute("**/webauthn/options")
-            await page.route("**/totp", limited)
-            await dialog.get_by_label("Code from your authenticator app").fill("000000")
-            await page.keyboard.press("Enter")
-            await expect(dialog.get_by_role("alert")).to_contain_text("Wait a moment")
-            outside |= await in_view(page, f"{where} paused")
-            await page.unroute("**/totp")
-            await page.keyboard.press("Escape")
-            await expect(dialog).to_have_count(0)
-    assert outside == {}
-    assert site.ran == []
-
-
-async def test_an_expired_modal_shows_its_way_on_at_every_size(browser: Browser, tmp_path: Path) -> None:
-    outside: dict[str, Any] = {}
-    async with ready(browser, tmp_path) as (site, page, _):
-        site.details = LONG
-        await page.clock.install()
-        for width, height in SIZES:
-            await page.set_viewport_size({"width": width, "height": height})
-            await page.goto(site.url)
-            await page.locator("#go").click()
-            await expect(page.locator("dialog[open]")).to_be_visible()
-            await page.clock.fast_forward("05:01")
-            await expect(page.get_by_role("button", name="Ask again")).to_be_focused()
-            outside |= {f"{width}x{height} {key}": value for key, value in (await page.evaluate(MEASURE)).items()}
-            await page.keyboard.press("Enter")
-            await expect(page.locator("dialog[open] .stepup-title")).to_be_focused()
-            await page.keyboard.press("Escape")
-    assert outside == {}
 
 
 async def test_three_enters_on_an_action_authorize_nothing(browser: Browser, tmp_path: Path) -> None:
@@ -268,7 +149,7 @@ async def test_a_prompt_of_another_account_is_never_taken_for_a_renewed_one(brow
 
 async def test_long_values_scroll_in_their_box_and_open(browser: Browser, tmp_path: Path) -> None:
     async with ready(browser, tmp_path) as (site, page, _):
-        site.details = LONG
+        site.details = DETAILS["long"]
         await page.locator("#go").click()
         dialog = page.locator("dialog[open]")
         value = dialog.locator(".stepup-long").first

@@ -20,7 +20,11 @@ from demo_app.languages import Text, Texts, day, marked, money, said_in, texts_o
 from stepup_middleware import PLATFORM_PURPOSES, StoreError, visible
 
 _HERE = Path(__file__).parent
-_TITLES = {purpose.id: purpose.title for purpose in PLATFORM_PURPOSES}
+_TITLES = {purpose.id: purpose.title for purpose in PLATFORM_PURPOSES} | {  # and what the library itself asks for
+    "factor_change": marked("Factor change"),
+    "factors_reset": marked("Factors reset"),
+    "enrolment_pass": marked("Enrolment pass"),
+}
 NAVIGATION = (
     ("", (("/", marked("Overview")),)),
     (

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stepup_middleware import StepUp
 from stepup_middleware.languages import Languages, Text, Texts, marked
 
+FOLDER = Path(__file__).parent  # the demo's catalogues
 KEY = "language"  # in the session: the language that the person chose
 _TEXTS = "axis.texts"  # in a scope: the texts of its language
 
@@ -88,7 +89,7 @@ def _unpacked(packed: Mapping[str, Any]) -> Text:
 
 def demo_languages(stepup: StepUp) -> Languages:
     """Return the demo's languages, on top of the library's."""
-    return Languages(Path(__file__).parent, beneath=stepup.languages)
+    return Languages(FOLDER, beneath=stepup.languages)
 
 
 def language_of(scope: MutableMapping[str, Any]) -> str:

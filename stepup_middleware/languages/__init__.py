@@ -28,6 +28,7 @@ from babel.numbers import format_decimal
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.errors import ConfigurationError
 
+FOLDER = Path(__file__).parent  # the library's catalogues
 SOURCE = "en"  # the language of the texts where they are written
 MAX_HEADER = 1024  # characters of Accept-Language that are read; browsers send about 50
 _TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
@@ -185,7 +186,7 @@ class Languages:
 
 def library_languages(added: Mapping[str, Mapping[str, str]] | None = None) -> Languages:
     """Return the library's own languages, with what an app adds."""
-    return Languages(_folder(), added)
+    return Languages(FOLDER, added)
 
 
 @cache
@@ -201,7 +202,7 @@ def template_texts(folder: Path) -> dict[str, tuple[str, ...]]:
 
 def library_texts() -> dict[str, tuple[str, ...]]:
     """Return every text of the library in English, and the files that have it."""
-    return template_texts(_folder())
+    return template_texts(FOLDER)
 
 
 def check_added(added: object, further: Collection[str]) -> None:
@@ -263,10 +264,6 @@ class _Layers(gettext.NullTranslations):
 
 def _of_scripts(places: tuple[str, ...]) -> bool:
     return any(place.endswith(".js") for place in places)
-
-
-def _folder() -> Path:
-    return Path(__file__).parent
 
 
 @cache

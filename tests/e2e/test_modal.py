@@ -1,4 +1,4 @@
-"""What the modal does: Enter alone authorizes nothing, nothing jumps, and what happens is said (``tests.states`` looks)."""
+"""What the modal does: Enter alone authorizes nothing, nothing jumps, what happens is said. ``tests.states`` looks."""
 
 from __future__ import annotations
 

@@ -59,11 +59,12 @@ NAVIGATION = (
         (
             ("/audit", marked("Audit log")),
             ("/security", marked("Security console")),
+            ("/stepup/people", marked("People and their factors")),
             ("/guide", marked("Guide")),
         ),
     ),
 )
-_FOR_ADMINS = frozenset({"/audit", "/security"})
+_FOR_ADMINS = frozenset({"/audit", "/security", "/stepup/people"})
 ALERT_SPAN = timedelta(days=30)  # alerts that are older are in the audit log alone
 
 

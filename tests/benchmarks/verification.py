@@ -24,7 +24,7 @@ from stepup_middleware.testing.contract.values import MACS
 
 from .harness import Benchmark, Figure, Sample, Scale, Sides, Unavailable, at_most, scratch
 from .long_log import write_long_log
-from .minted import connected
+from .minted import PATIENT, connected
 from .served import ROOT
 
 ORIGIN = "log.example.com/benchmark"
@@ -153,7 +153,7 @@ async def _purges(scale: Scale) -> AsyncIterator[Sides]:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             before = path.stat().st_size
             longest, purged, more = 0.0, 0, True
-            async with SQLiteStore(path).use(MACS) as store:
+            async with SQLiteStore(path, timeout=PATIENT).use(MACS) as store:
                 while more:
                     began = perf_counter()
                     step = await store.purge(now=datetime.now(UTC), limit=1000, clock_confirmed=True)

@@ -115,7 +115,7 @@ def left(said: list[str]) -> list[str]:
         rest, before = re.sub(r"<[^<>]*>", "", text), None
         while rest != before:
             rest, before = re.sub(r"⟦[^⟦⟧]*⟧", "", rest), rest
-        rest = re.sub(r"\b(AxisSynapse|UTC|SHA-256|CNAME|SCIM|IP|[A-Z]{1,2}-?\d+)\b|…", "", rest)
+        rest = re.sub(r"\b(AxisSynapse|UTC|AAGUID|acr|amr|SHA-256|CNAME|SCIM|IP|[A-Z]{1,2}-?\d+)\b|…", "", rest)
         if re.search(r"[^\W\d_]", rest) or "⟦" in rest or "⟧" in rest:
             found.append(f"{rest.strip()} in {text.strip()}")
     return found

@@ -51,7 +51,7 @@ async def card(browser: Browser, folder: Path, way: str, url: str = "/act") -> A
     """Serve a card with one button that acts in a way."""
     body = f'<div id="card"><p>As it was</p></div>{WAYS[way].format(url=url)}<p id="said"></p>'
     scripts = {"own.js": SCRIPT, "htmx2.js": HTMX_2.read_text(encoding="utf-8")}
-    async with small_site(folder, body, htmx=way == "htmx 4", **scripts) as site:
+    async with small_site(folder, body, htmx=way == "htmx 4", settings=None, **scripts) as site:
         if way == "htmx 2":
             site.head = '<script src="/file/htmx2.js" defer></script>'
         elif way in ("fetch", "stepup.fetch", "xhr"):

@@ -68,4 +68,4 @@ DELETE FROM audit WHERE seq IN (
 );
 
 -- name: give_back_space
-PRAGMA incremental_vacuum(2000);
+PRAGMA incremental_vacuum(1);

@@ -16,8 +16,8 @@ from stepup_middleware.frameworks import apps_within
 from stepup_middleware.frameworks.search import within
 from stepup_middleware.middleware import StepUpMiddleware
 from stepup_middleware.stores import open_store
+from stepup_middleware.stores.audit_log import AuditLog
 from stepup_middleware.stores.base import HotState
-from stepup_middleware.stores.records import AuditLog
 from stepup_middleware.stores.sqlite import SQLiteLog
 
 

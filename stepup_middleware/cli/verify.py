@@ -25,7 +25,7 @@ from stepup_middleware.evidence.verification import verify_bundle
 from stepup_middleware.log.notes import NoteError, read_note
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.service.assertions import assertions_checked, signature_holds
-from stepup_middleware.stores.records import AuditLog
+from stepup_middleware.stores.audit_log import AuditLog
 
 from .output import line_of, progress_line, table
 from .sources import opened_log

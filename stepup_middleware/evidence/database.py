@@ -15,7 +15,7 @@ from stepup_middleware.core.moments import iso, to_micros
 from stepup_middleware.log.records import RECORD, RowMacs
 from stepup_middleware.log.stored import StoredRecord
 from stepup_middleware.log.tiles import TileId
-from stepup_middleware.stores.records import AuditLog
+from stepup_middleware.stores.audit_log import AuditLog
 
 from .assertions import CheckAssertions, HeldAssertions
 from .columns import are_texts, fits, why_not

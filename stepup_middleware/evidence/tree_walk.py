@@ -20,7 +20,7 @@ from stepup_middleware.log.notes import NoteError, read_note
 from stepup_middleware.log.records import ENTRY, TREE_STATE, RowMacs, Scalar
 from stepup_middleware.log.stored import Leaf
 from stepup_middleware.log.tiles import TILE_WIDTH, TiledTree, TileId, tile_path, tile_widths
-from stepup_middleware.stores.records import AuditLog
+from stepup_middleware.stores.audit_log import AuditLog
 
 from .findings import Bits, LogFinding, LogSummary
 from .trust import Trust, judge_checkpoint

@@ -17,7 +17,7 @@ from stepup_middleware.evidence.verification import evidence_schema, verify_bund
 from stepup_middleware.log.checkpoints import read_checkpoint
 from stepup_middleware.log.notes import Note, read_note
 from stepup_middleware.log.tiles import TileError, prove_inclusion
-from stepup_middleware.stores.records import AuditLog
+from stepup_middleware.stores.audit_log import AuditLog
 
 from .assertions import signature_holds
 from .signing import CheckpointSigner

@@ -18,7 +18,7 @@ from stepup_middleware.log.checkpoints import read_checkpoint
 from stepup_middleware.log.leaf_sets import prove_set
 from stepup_middleware.log.notes import Note, read_note
 from stepup_middleware.log.tiles import TileError
-from stepup_middleware.stores.records import AuditLog
+from stepup_middleware.stores.audit_log import AuditLog
 
 from .audit_search import AuditSearch
 from .signing import CheckpointSigner

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditRecord
-from stepup_middleware.stores.records import AuditLog
+from stepup_middleware.stores.audit_log import AuditLog
 
 BATCH = 500
 

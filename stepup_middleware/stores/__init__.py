@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from .audit_log import AuditLog
 from .base import HotState, Store
-from .records import AuditLog, EpochStore, Records
+from .epoch_store import EpochStore
+from .records import Records
 
 if TYPE_CHECKING:
     from .sql.store import SQLStore

@@ -29,7 +29,8 @@ from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest, Stor
 from stepup_middleware.core.recovery import FactorsReset
 from stepup_middleware.core.tokens import TokenReference
 
-from .records import Opened, Records
+from .audit_log import Opened
+from .records import Records
 
 
 class HotState(Opened):

@@ -5,30 +5,25 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
 from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delivery, EventCounts
-from stepup_middleware.core.decisions import Decision, Presentation, TokenRow
-from stepup_middleware.core.events import AuditEvent, AuditRecord
+from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFactor, WebAuthnFactor
-from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.policy import StoredPolicy
-from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
-from stepup_middleware.core.recovery import FactorsReset
 from stepup_middleware.core.retention import Purged
 from stepup_middleware.core.topics import Topic
 from stepup_middleware.log.integrator import BATCH, SeenTree, Step, TreeState
 from stepup_middleware.log.records import RowMacs
-from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
-from stepup_middleware.log.tiles import TileId
+from stepup_middleware.log.stored import StoredCheckpoint
 
+from .audit_log import AuditLog, Opened
 from .recovery import RecoveryRecords
-from .sealing import MissingKeys, Rewrite, Tampered, TamperTaker
+from .sealing import MissingKeys, Rewrite, TamperTaker
 
 
 class NewFactor(NamedTuple):
@@ -38,91 +33,6 @@ class NewFactor(NamedTuple):
     subject_id: str
     factor: Factor
     event: AuditEvent
-
-
-class Opened(ABC):
-    """What is opened before it is used and closed after: by ``start`` and ``close``, or as a context manager."""
-
-    @abstractmethod
-    async def start(self) -> None:
-        """Open the store: create or migrate the schema, prove that it can be written durably.
-
-        Raises ``ConfigurationError`` for a set-up that could lose a redemption, ``StoreError`` when the
-        store cannot be reached.
-        """
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Finish what was handed over, then close. Safe to call twice."""
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-
-class AuditLog(ABC):
-    """The log, for whoever only reads it: to verify it, to export it, to make evidence of it.
-
-    Its records are the leaves of a tree (``log``), some time after they were written. There is one tree, numbered 1,
-    and another for each time that a new log was begun: ``log=None`` is the last of them, which grows.
-    """
-
-    @abstractmethod
-    async def audit_after(
-        self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
-    ) -> tuple[AuditRecord, ...]:
-        """Return up to ``limit`` records with ``seq`` above ``after``, oldest first; None: every workspace."""
-
-    @abstractmethod
-    async def last_seq(self) -> int:
-        """Return the highest sequence number of the log, 0 when it is empty."""
-
-    @abstractmethod
-    async def trees(self) -> tuple[TreeState, ...]:
-        """Return the state of each tree, the first of them first; nothing before the first record has its leaf."""
-
-    @abstractmethod
-    async def read_tiles(self, tiles: Collection[TileId], *, log: int | None = None) -> Mapping[TileId, bytes]:
-        """Return those of the tiles that there are, each as wide as it is kept (``log.tiles``)."""
-
-    @abstractmethod
-    async def next_log(self, after: int) -> int | None:
-        """Return the lowest number above ``after`` that a tree, leaf, tile or checkpoint has, None for none."""
-
-    @abstractmethod
-    async def tile_ids(self, *, log: int, after: TileId, limit: int) -> tuple[TileId, ...]:
-        """Return up to ``limit`` ids of the tiles that there are after another, by level and number."""
-
-    @abstractmethod
-    async def leaves(self, *, first: int, limit: int, log: int | None = None) -> tuple[Leaf, ...]:
-        """Return up to ``limit`` leaves from index ``first`` on, in their order."""
-
-    @abstractmethod
-    async def leaves_of(self, record_ids: Collection[str]) -> Mapping[str, Leaf]:
-        """Return the leaves of records by their ids, of those that have one. The records may be purged."""
-
-    @abstractmethod
-    async def stored_records(self, *, after: int, limit: int) -> tuple[StoredRecord, ...]:
-        """Return up to ``limit`` records with ``seq`` above ``after``, in its order, as they stand there."""
-
-    @abstractmethod
-    async def records_without_leaf(self, *, after: int, until: int) -> tuple[StoredRecord, ...]:
-        """Return the records with ``after < seq <= until`` that wait for their leaf, or were refused one."""
-
-    @abstractmethod
-    async def checkpoints(
-        self, *, after_size: int = -1, limit: int = 100, log: int | None = None
-    ) -> tuple[StoredCheckpoint, ...]:
-        """Return up to ``limit`` checkpoints of larger trees than ``after_size``, smallest first."""
-
-    @abstractmethod
-    async def last_checkpoint(self, *, log: int | None = None) -> StoredCheckpoint | None:
-        """Return the checkpoint of the largest tree, None when none was kept."""
 
 
 class Records(Opened, AuditLog, RecoveryRecords):
@@ -382,63 +292,4 @@ class Records(Opened, AuditLog, RecoveryRecords):
 
         ``rewrite`` turns a secret encrypted under any key of the ring into one under the first; it is given the place
         that the secret is bound to: workspace, subject and id of the factor.
-        """
-
-
-class EpochStore(Records):
-    """Records that can stand behind a hot state that is kept elsewhere, such as Redis.
-
-    A hot server forgets, and a copy of it that takes over may remember what was long spent. So an epoch is kept here,
-    together with the one server that may serve it: what belongs to another epoch is never authorized, and
-    another server, or the same one after a loss, begins a new one.
-    """
-
-    @property
-    @abstractmethod
-    def row_macs(self) -> RowMacs:
-        """What makes and checks the MACs of rows, those of the hot store too. Raises ``StoreError`` without any."""
-
-    @abstractmethod
-    def met(self, rows: Sequence[Tampered]) -> None:
-        """Hand rows of the hot store that this installation did not write as they are to ``on_tampering``."""
-
-    @abstractmethod
-    async def epoch_for_hot_store(self) -> tuple[int, str]:
-        """Return the current epoch, and the place of the hot server that serves it (empty: none did yet)."""
-
-    @abstractmethod
-    async def begin_epoch_for_hot_store(self, place: str, *, after: int) -> tuple[int, str]:
-        """Begin the epoch after ``after`` at a place, unless somebody was faster. Returns the current one."""
-
-    @abstractmethod
-    async def end_epoch_for_hot_store(self, *, event: AuditEvent | None) -> None:
-        """Begin the next epoch wherever the hot server is, and write the event: all that is outstanding ends."""
-
-    @abstractmethod
-    async def ask_for_hot_store(self, asked: PromptRequest, *, epoch: int) -> Prompt | NoFactor | None:
-        """Decide a prompt from policy and factors and write its events. None: the epoch is over."""
-
-    @abstractmethod
-    async def prove_for_hot_store(self, grant: TokenGrant, *, epoch: int) -> GrantRefused | None:
-        """Check and advance the factor behind a grant, clear its bucket and write its event, or say why not.
-
-        An epoch that is over is a closed prompt.
-        """
-
-    @abstractmethod
-    async def reset_factors_for_hot_store(
-        self, wanted: FactorsReset, events: Sequence[AuditEvent], *, now: datetime
-    ) -> bool:
-        """Do what ``HotState.reset_factors`` says, but for prompts and tokens that are kept elsewhere.
-
-        No token and no prompt of the person is worth anything after it, for the factors behind them are gone.
-        """
-
-    @abstractmethod
-    async def authorize_for_hot_store(
-        self, redeemed: Sequence[tuple[Presentation, TokenRow]], *, epoch: int
-    ) -> Sequence[Decision]:
-        """Write ``ACTION_AUTHORIZED`` for each token that was redeemed, or the refusal and why.
-
-        Refuses tokens whose epoch is over (revoked), whose factor is gone, or whose purpose is on hold.
         """

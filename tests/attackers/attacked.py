@@ -24,8 +24,8 @@ from stepup_middleware.log.integrator import SeenTree
 from stepup_middleware.log.keys import LOG_TYPES, SigningKey, sign_checkpoint
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.service.assertions import hold
+from stepup_middleware.stores.audit_log import AuditLog
 from stepup_middleware.stores.postgres import PostgresStore
-from stepup_middleware.stores.records import AuditLog
 from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
 from stepup_middleware.testing.contract.values import MACS, ORIGIN

@@ -11,7 +11,7 @@ import pytest
 
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.log.tiles import read_root
-from stepup_middleware.stores.records import AuditLog
+from stepup_middleware.stores.audit_log import AuditLog
 from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
 from stepup_middleware.testing.contract.values import MACS, NOW, event
 from tests.evidence.support import person, run, transmit

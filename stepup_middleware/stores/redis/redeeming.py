@@ -24,7 +24,7 @@ from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.authorized import aborted_event
 from stepup_middleware.stores.deadlines import Deadlines
-from stepup_middleware.stores.records import EpochStore
+from stepup_middleware.stores.epoch_store import EpochStore
 from stepup_middleware.stores.sealing import tampered_token
 
 from .codec import redeemed_token, shown_arguments, token_holds, token_key, token_of

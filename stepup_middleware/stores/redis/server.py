@@ -17,7 +17,7 @@ from redis.utils import str_if_bytes
 
 from stepup_middleware.errors import ConfigurationError, StepUpError, StoreError, StoreTimeoutError
 from stepup_middleware.logged import get_logger
-from stepup_middleware.stores.records import EpochStore
+from stepup_middleware.stores.epoch_store import EpochStore
 
 logger = get_logger("stepup_middleware.stores.redis")
 

@@ -31,7 +31,7 @@ from stepup_middleware.core.retention import PROMPTS_STAY
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.base import HotState
-from stepup_middleware.stores.records import EpochStore
+from stepup_middleware.stores.epoch_store import EpochStore
 from stepup_middleware.stores.sealing import Tampered
 
 from .codec import (

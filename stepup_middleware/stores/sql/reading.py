@@ -10,7 +10,7 @@ from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.log.integrator import TreeState
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TileId
-from stepup_middleware.stores.records import AuditLog
+from stepup_middleware.stores.audit_log import AuditLog
 from stepup_middleware.stores.rows import Row
 
 from .engine import LogReader

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Self
 
@@ -12,7 +11,6 @@ from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delive
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.moments import from_micros, to_micros
 from stepup_middleware.core.policy import StoredPolicy
@@ -27,25 +25,20 @@ from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.stores.authorized import aborted_event, prepare_redemption
 from stepup_middleware.stores.base import Store
-from stepup_middleware.stores.records import EpochStore, NewFactor
-from stepup_middleware.stores.rows import Row, enrolment_of, factor_of, prompt_of
+from stepup_middleware.stores.epoch_store import EpochStore
+from stepup_middleware.stores.rows import Row, prompt_of
 from stepup_middleware.stores.sealing import (
-    ENROLMENTS,
     PROMPTS,
     MissingKeys,
-    Rewrite,
     SealedTable,
     Tampered,
     TamperTaker,
-    factor_counts,
-    listed_factor,
-    tampered_factor,
 )
 from stepup_middleware.stores.subscribers import Subscriber, Unwritten
 
 from . import deliveries, epochs, factors, keys, policies, prompts, tokens
 from .engine import Engine
-from .importing import import_factors
+from .factor_verbs import SQLFactors
 from .integration import Integrator, begin_log
 from .operations import ASK, AUTHORIZE, ISSUE, REDEEM
 from .purge import Purge
@@ -54,7 +47,7 @@ from .recovery_verbs import SQLRecovery
 from .transaction import Transaction
 
 
-class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
+class SQLStore(SQLLog, SQLFactors, SQLRecovery, Store, EpochStore):
     """A store over the engine of one database. See the contract for what each verb does."""
 
     def __init__(self, engine: Engine) -> None:
@@ -269,21 +262,7 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
     ) -> StoredPolicy:
         return await self._write(lambda transaction: policies.set_policy(transaction, workspace_id, changes, events))
 
-    # factors
-
-    async def list_factors(self, workspace_id: str, subject_id: str) -> tuple[Factor, ...]:
-        rows = await self._state.fetch_all("list_factors", workspace_id, subject_id)
-        found = [self._factor(row) for row in rows]
-        return tuple(factor for factor in found if factor is not None)
-
-    def _factor(self, row: Row) -> Factor | None:
-        """Return the factor of a row as this installation wrote it, None for another, of which it tells."""
-        macs, listed = self._engine.macs, listed_factor(row)
-        with suppress(TypeError, ValueError, OverflowError):  # a column that no MAC covers may hold anything
-            if macs is None or factor_counts(macs, listed):
-                return factor_of(row)
-        self._engine.met([tampered_factor(listed)])
-        return None
+    # keys and rows
 
     async def check_mac_keys(self) -> MissingKeys:
         return await self._write(keys.check)
@@ -299,88 +278,3 @@ class SQLStore(SQLLog, SQLRecovery, Store, EpochStore):
         if self._engine.macs is None:
             raise StoreError("the store was given no MACs for its rows: call use(macs) before start")
         return self._engine.macs
-
-    async def user_handle(self, workspace_id: str, subject_id: str, *, fresh: bytes) -> bytes:
-        return await self._write(lambda transaction: factors.user_handle(transaction, workspace_id, subject_id, fresh))
-
-    async def begin_enrolment(self, enrolment: Enrolment, *, now: datetime) -> None:
-        await self._write(lambda transaction: factors.begin_enrolment(transaction, enrolment))
-
-    async def pop_enrolment(
-        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str | None, now: datetime
-    ) -> Enrolment | None:
-        if not self._engine.storable(id):
-            return None
-        return await self._write(
-            lambda transaction: factors.pop_enrolment(transaction, workspace_id, subject_id, session, kind, id, now)
-        )
-
-    async def get_enrolment(
-        self, workspace_id: str, subject_id: str, session: str, kind: FactorKind, *, id: str, now: datetime
-    ) -> Enrolment | None:
-        if not self._engine.storable(id):
-            return None
-        key = factors.enrolment_key(workspace_id, subject_id, session, kind, id, now)
-        row = await self._state.fetch_one("read_enrolment", *key)
-        if row is None:
-            return None
-        if not self._holds(ENROLMENTS, row):
-            self._engine.met([factors.tampered_enrolment(row)])
-            return None
-        return enrolment_of(row)
-
-    async def add_webauthn_factor(
-        self,
-        workspace_id: str,
-        subject_id: str,
-        factor: WebAuthnFactor,
-        *,
-        event: AuditEvent,
-        begun: Enrolment | None = None,
-    ) -> bool:
-        return await self._write(
-            lambda transaction: factors.add_webauthn_factor(transaction, workspace_id, subject_id, factor, event, begun)
-        )
-
-    async def add_totp_factor(
-        self,
-        workspace_id: str,
-        subject_id: str,
-        factor: TOTPFactor,
-        *,
-        begun: Enrolment,
-        event: AuditEvent,
-    ) -> bool:
-        return await self._write(
-            lambda transaction: factors.add_totp_factor(transaction, workspace_id, subject_id, factor, begun, event)
-        )
-
-    async def import_factors(self, new: Sequence[NewFactor], *, dry_run: bool = False) -> tuple[int, ...]:
-        return await self._write(lambda transaction: import_factors(transaction, new, dry_run=dry_run))
-
-    async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
-        if not self._engine.storable(factor_id):
-            return False
-        key = (name, factor_id, workspace_id, subject_id)
-        return await self._write(lambda transaction: transaction.execute("rename_factor", *key)) == 1
-
-    async def remove_factor(
-        self,
-        workspace_id: str,
-        subject_id: str,
-        factor_id: str,
-        *,
-        event: AuditEvent,
-        now: datetime,
-        only_spare: bool = False,
-    ) -> bool:
-        if not self._engine.storable(factor_id):
-            return False
-        return await self._write(
-            lambda transaction: factors.remove_factor(
-                transaction, workspace_id, subject_id, factor_id, event, only_spare=only_spare
-            )
-        )
-
-    async def reencrypt_secrets(self, limit: int, after: str, rewrite: Rewrite) -> str | None:
-        return await self._write(lambda transaction: factors.reencrypt(transaction, limit, after, rewrite))

@@ -25,7 +25,7 @@ from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.sealing import Tampered
 from stepup_middleware.stores.sql.store import SQLStore
-from stepup_middleware.testing.contract.recovery import (
+from stepup_middleware.testing.contract.recovery_values import (
     DIGEST,
     ISSUED,
     TAKEN,

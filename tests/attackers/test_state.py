@@ -24,7 +24,7 @@ from stepup_middleware.errors import StoreError
 from stepup_middleware.service.secret_box import SecretBox
 from stepup_middleware.stores.sealing import Tampered
 from stepup_middleware.stores.sql.store import SQLStore
-from stepup_middleware.testing.contract.recovery import TAKEN, USED, a_hold, a_pass, a_reset, a_right, codes_for
+from stepup_middleware.testing.contract.recovery_values import TAKEN, USED, a_hold, a_pass, a_reset, a_right, codes_for
 from stepup_middleware.testing.contract.values import (
     MACS,
     NOW,

@@ -21,6 +21,7 @@ from .purge import PurgeContract
 from .recovery import RecoveryContract
 from .redeem import RedemptionContract
 from .replays import ReplayContract
+from .resets import ResetContract
 from .settings import FactorAndPolicyContract
 from .tree import TreeContract
 from .values import MACS, Opener
@@ -36,6 +37,7 @@ class StoreContract(
     ReplayContract,
     FactorAndPolicyContract,
     RecoveryContract,
+    ResetContract,
     LogContract,
     CountContract,
     DeliveryContract,

@@ -247,5 +247,3 @@ class RecoveryContract:
         assert await store.records.add_webauthn_factor(*ME, passkey(), event=event(), begun=begun)
         assert not await store.records.add_webauthn_factor(*ME, passkey(), event=event(), begun=begun)
         assert len(await store.records.list_factors(*ME)) == 2
-
-    # holds

@@ -59,6 +59,8 @@ from .values import (
 class ResetContract:
     """Holds, resets, and the people that the library has met."""
 
+    # holds
+
     async def test_a_hold_closes_strong_purposes_until_it_is_over_and_no_other_ones(self, store: HotState) -> None:
         await enrol(store)
         assert await store.reset_factors(a_reset(), [RESET], now=NOW)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -26,7 +27,6 @@ from stepup_middleware.frameworks import (
     framework_of,
     identity_of_request,
     in_a_thread,
-    is_handed_a_request,
     keep_path_parameters,
     plain_page,
     reached,
@@ -42,7 +42,14 @@ from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async, mark_a
 from stepup_middleware.frameworks.fence import fence, let_through
 from stepup_middleware.request.asked import Asked
 from stepup_middleware.request.bound import header_names
-from stepup_middleware.request.context import DetailsSource, GuardedRequest, Tag, by_context, guarded_request, logger
+from stepup_middleware.request.context import (
+    DetailsSource,
+    GuardedRequest,
+    Tag,
+    guarded_request,
+    logger,
+    note_unused_tag,
+)
 from stepup_middleware.request.decision import Gate, admit
 from stepup_middleware.web.answers import problem_body, send_refusal, starlette_handler
 
@@ -114,24 +121,37 @@ def requires_step_up(
     ``StepUp.max_bound_body``; ``bind_body=False`` is for streams. ``bind_headers`` names further headers that are
     bound: those by which the endpoint decides what it does.
     """
-    tag = tagged_with(purpose, always(details), bind_body, bind_headers)
+    return _Tagging(tagged_with(purpose, always(details), bind_body, bind_headers))
 
-    def decorate(endpoint: Endpoint) -> Endpoint:
-        _check_inside(endpoint, tag)
+
+setattr(requires_step_up, DECORATOR_ATTRIBUTE, True)
+
+
+class _Tagging:
+    """What puts a tag on endpoints. One that goes without having been put on any is told: it guards nothing."""
+
+    __slots__ = ("_is_used", "_tag")
+    __stepup_decorator__ = True
+
+    def __init__(self, tag: Tag) -> None:
+        self._tag = tag
+        self._is_used = False
+
+    def __call__(self, endpoint: Endpoint) -> Endpoint:
+        self._is_used = True
+        _check_inside(endpoint, self._tag)
         if inspect.isclass(endpoint):
-            guard_class(endpoint, _ClassGuard(tag), framework_of(endpoint) or ANY)
+            guard_class(endpoint, _ClassGuard(self._tag), framework_of(endpoint) or ANY)
             return endpoint
         if not callable(endpoint):
             raise ConfigurationError(
                 f"{type(endpoint).__name__} is no function: put requires_step_up below the framework's own decorator"
             )
-        return cast(Endpoint, _guarded_function(endpoint, tag))
+        return cast(Endpoint, _guarded_function(endpoint, self._tag))
 
-    setattr(decorate, DECORATOR_ATTRIBUTE, True)
-    return decorate
-
-
-setattr(requires_step_up, DECORATOR_ATTRIBUTE, True)
+    def __del__(self) -> None:
+        if not self._is_used and not sys.is_finalizing():
+            note_unused_tag(self._tag.purpose)
 
 
 class RequireStepUp:
@@ -222,9 +242,6 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
                 "streaming response around it"
             )
     awaited, names = is_async(endpoint), _names(endpoint)
-    if not is_handed_a_request(endpoint):
-        by_context.add(_name(endpoint))
-
     if guard is None:
         fence(endpoint, _reached_itself)
 

@@ -18,7 +18,6 @@ from stepup_middleware.request.context import (
     GuardedRequest,
     Installation,
     RequestContext,
-    by_context,
     current,
     logger,
 )
@@ -93,8 +92,7 @@ class StepUpMiddleware:
         else:
             context.send = _noticed_accept(send, context)
         scope[KEY] = context
-        if by_context:
-            current.set(scope)
+        current.set(scope)
         error: BaseException | None = None
         try:
             await app(scope, receive, context)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from .patience import be_patient
+from .patience import be_patient, write_every_line
 
 settings.register_profile("house", deadline=None, print_blob=True)  # the machine may be busy
 settings.register_profile("thorough", parent=settings.get_profile("house"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 be_patient()
+write_every_line()
 
 TESTS = Path(__file__).parent
 QUICK = ("ceremonies", "core", "log", "web")  # without a server, a browser or a process: under a minute for all

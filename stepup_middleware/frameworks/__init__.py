@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -32,10 +31,6 @@ KNOWN = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if
 ANY = Framework()  # of which nothing is known
 # as routers convert the parameters of a path
 PLAIN = (str, int, float, Decimal, UUID, date, time, PurePath)
-_NAMES = frozenset({"request", "req", "scope", "connection", "websocket", "socket", "ws"})
-_TYPES = frozenset(
-    {"Request", "HTTPConnection", "WebSocket", "Websocket", "Scope", "ASGIConnection", "HttpRequest", "ASGIRequest"}
-)
 
 
 @functools.cache
@@ -173,24 +168,6 @@ def _unlike(there: RequestLine, of: Framework, scope: Scope) -> RequestLine | No
 def reading(scope: Scope, values: Iterable[Any]) -> Lines:
     """Return by what else the framework in hand reads the request."""
     return framework_in_hand(scope, values).reading()
-
-
-def is_handed_a_request(endpoint: Callable[..., Any]) -> bool:
-    """Whether an endpoint has a parameter that will be its request or scope, judged by name and annotation."""
-    try:
-        parameters = inspect.signature(endpoint).parameters
-    except (TypeError, ValueError):  # compiled code may have none that can be read
-        return False
-    for parameter in parameters.values():
-        annotation = parameter.annotation
-        if annotation is parameter.empty:
-            if parameter.name in _NAMES:
-                return True
-            continue
-        name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-        if name.strip("'\"").partition("[")[0].rpartition(".")[2] in _TYPES:
-            return True
-    return False
 
 
 def refusing(refusal: Refusal, scope: Scope, values: Iterable[Any] = ()) -> StepUpRequired:

@@ -60,15 +60,27 @@ def _task_in_hand() -> asyncio.Task[Any] | None:
 class Questions:
     """Those of one request."""
 
-    __slots__ = ("_asked", "_scope")
+    __slots__ = ("_asked", "_scope", "_unused_tags")
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._asked: list[Asked] = []
+        self._unused_tags: list[str] = []  # their purposes
 
     def note(self, question: Asked) -> None:
         """Keep in mind that a handler has asked, and must have the verdict before it answers itself."""
         self._asked = [*(each for each in self._asked if each.open or each.unheard), question]
+
+    def note_unused_tag(self, purpose: str) -> None:
+        """Keep in mind that a handler made a tag and put it on nothing, as if that asked somebody."""
+        self._unused_tags.append(purpose)
+        logger.critical(
+            "requires_step_up(%r) was called in the handler of %s and put on nothing, so that nobody was asked and the "
+            "action may have run. Write `await require_step_up(request, %r)`, or put the tag above the handler",
+            purpose,
+            self._scope.get("path"),
+            purpose,
+        )
 
     def are_forgotten(self, message: Message | None = None, *, answered: bool = False) -> bool:
         """Whether a handler that sends this message (None: that has ended) goes on without a verdict.
@@ -77,6 +89,9 @@ class Questions:
         be open in another task either. An answer that is no error (``answered``: and not ours) means that no question
         was cancelled, and that no refusal was left in another task. The log says so.
         """
+        if self._unused_tags:
+            self._unused_tags.clear()
+            return True
         if not self._asked:
             return False
         kind = None if message is None else message["type"]

@@ -31,10 +31,8 @@ DetailsSource = Details | Sequence[tuple[str, str]] | Mapping[str, str] | Callab
 # with one of these messages an app answers a request, or a handshake that it may not accept
 _BEGINNINGS = frozenset({"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"})
 
-# The scope of the request in hand, for endpoints that are handed nothing to find it by. Setting it costs a
-# third of an empty request: the middleware does so only once there are such endpoints, by their names.
+# The scope of the request in hand: for endpoints that are handed nothing to find it by, and tags put on nothing.
 current: ContextVar[Scope | None] = ContextVar("stepup_middleware_scope", default=None)
-by_context: set[str] = set()
 
 
 class Tag(NamedTuple):
@@ -283,6 +281,16 @@ def guarded_request(scope: Scope | None) -> GuardedRequest:
     if context.guarded is None:
         context.guarded = GuardedRequest(context, context.installation, scope)
     return context.guarded
+
+
+def note_unused_tag(purpose: str) -> None:
+    """Note that a tag was made and put on nothing: in a request, it must not answer as if somebody had been asked."""
+    scope = current.get()
+    context = None if scope is None else scope.get(KEY)
+    if isinstance(context, RequestContext) and context.installation is not None:
+        guarded_request(scope).questions.note_unused_tag(purpose)
+    else:
+        logger.critical("requires_step_up(%r) was called and put on nothing: it guards nothing", purpose)
 
 
 def _may_be_repeated(scope: Scope) -> bool:

@@ -20,9 +20,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from stepup_middleware import ConfigurationError, StepUpMiddleware, require_step_up, requires_step_up
-from stepup_middleware.frameworks import is_handed_a_request
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE
-from stepup_middleware.request.context import by_context
 from tests.support import scope_of
 
 from .apps import PURPOSE
@@ -138,30 +136,6 @@ def test_generators_and_what_is_no_function_are_refused_where_they_are_tagged() 
             tagged(generator)
     with pytest.raises(ConfigurationError, match="below the framework's own decorator"):
         tagged("no function")  # type: ignore[type-var]
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "handed"),
-    [
-        (lambda request: None, True),
-        (lambda self, req, resp: None, True),
-        (lambda webhook: None, False),
-        (lambda: None, False),
-    ],
-)
-def test_an_endpoint_that_is_handed_no_request_is_found_by_the_context(endpoint: Any, handed: bool) -> None:
-    assert is_handed_a_request(endpoint) == handed
-
-
-def test_a_parameter_is_judged_by_its_annotation_before_its_name() -> None:
-    async def transfer(request: dict[str, int]) -> None: ...
-
-    async def read(whatever: "Request") -> None: ...  # noqa: UP037 - as a page without the future import has it
-
-    assert not is_handed_a_request(transfer)
-    assert is_handed_a_request(read)
-    tagged(transfer)
-    assert any("transfer" in name for name in by_context)
 
 
 async def test_a_partial_of_an_async_endpoint_is_awaited(tmp_path: Path) -> None:

@@ -14,6 +14,12 @@ from stepup_middleware import logged
 from tests.support import TRANSMIT, Browser, house_in
 
 
+@pytest.fixture(autouse=True)
+def as_in_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold lines back, as it is but for tests."""
+    monkeypatch.setattr(logged, "PAUSE_SECONDS", 1.0)
+
+
 async def test_a_hundred_refusals_for_one_reason_are_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with house_in(tmp_path, store_timeout=timedelta(milliseconds=5)) as house:
         ada = Browser(house, house.sign_in("ada"))

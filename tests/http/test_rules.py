@@ -546,7 +546,7 @@ def _changing(request: Any) -> Any:
         ({"purpose": "scim_token_revocation"}, {"purpose": "scim_token_revocation", "details": [("What", "all")]}),
         ({"purpose": "scim_token_revocation", "bind_body": False}, {"purpose": "scim_token_revocation"}),
     ],
-    ids=str,
+    ids=["purpose", "details of the tag", "details of the rule", "body"],
 )
 @pytest.mark.parametrize("place", ["rule", "mount", "route", "decorator", "class"])
 def test_two_gates_that_one_proof_cannot_answer_stop_the_start(

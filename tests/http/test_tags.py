@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
@@ -484,3 +485,32 @@ async def test_without_a_lifespan_the_store_opens_with_the_first_request(tmp_pat
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=house.app), base_url=ORIGIN) as client:
         assert (await client.post(ROTATE)).status_code == 401
     await house.stepup.close()
+
+
+@pytest.mark.parametrize("framework", ["starlette", "fastapi"])
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_tag_that_a_handler_makes_and_puts_on_nothing_is_no_answer(
+    house: House, framework: str, kept: bool, caplog: pytest.LogCaptureFixture
+) -> None:  # L06
+    runs: list[str] = []
+
+    async def act(request: Request) -> Response:
+        tag = requires_step_up("scim_token_revocation")
+        if not kept:
+            del tag
+        runs.append("ran")
+        return PlainTextResponse("done")
+
+    app: Any = Starlette() if framework == "starlette" else FastAPI()
+    app.router.routes.append(Route("/act", act, methods=["POST"]))
+    app = StepUpMiddleware(app, stepup=house.stepup)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=ORIGIN) as http:
+        answer = await http.post("/act")
+    assert (answer.status_code, answer.headers.get("stepup-error")) == (500, "STEPUP_NEVER_ASKED")
+    assert runs == ["ran"]  # which is why it says so
+    assert "was called in the handler of /act and put on nothing" in caplog.text
+
+
+def test_a_tag_that_is_put_on_nothing_at_import_is_told(caplog: pytest.LogCaptureFixture) -> None:  # L06
+    requires_step_up("scim_token_revocation")
+    assert "requires_step_up('scim_token_revocation') was called and put on nothing" in caplog.text

@@ -126,8 +126,8 @@ class FactorResets(PeopleListing):
     ) -> IssuedPass:
         """Issue an enrolment pass for a person who has no factor, in the place of an earlier one.
 
-        ``by`` is the admin, with the ``proof`` that ``require_step_up(scope, "enrolment_pass", details=...)`` brought
-        and the ``scope`` of the request; or names an operator on the host. ``lifetime`` is at most seven days.
+        ``by`` names an operator on the host; or is the admin, with the ``proof`` that the page ``/stepup/people`` asks
+        for (no route of an app can) and the ``scope`` of the request. ``lifetime`` is at most seven days.
         """
         text = await self._checked(workspace_id, subject_id, by, reason, scope, "issue_pass")
         await self._check_proof(by, proof, ENROLMENT_PASS, await self._details(workspace_id, subject_id, text))

@@ -115,7 +115,7 @@ document.querySelector("#go").addEventListener("click", async ({ target }) => {
 """
 
 
-@pytest.mark.parametrize(("way", "message"), [("{0} {1}", ""), ("\uff11{2}", "six digits")])
+@pytest.mark.parametrize(("way", "message"), [("{0} {1}", ""), ("\uff11{2}", "Type all digits")])
 async def test_a_code_is_typed_as_people_have_it(browser: Browser, tmp_path: Path, way: str, message: str) -> None:
     async with ready(browser, tmp_path) as (site, page, secret):
         await page.locator("#go").click()

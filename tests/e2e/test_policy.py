@@ -44,6 +44,8 @@ async def test_a_saved_policy_takes_effect_on_the_next_prompt_and_leaves_an_open
     await admin.goto(person.demo.url + POLICY)
     await admin.get_by_label("Requirement: Webhook secret rotation").select_option("phishing_resistant")
     await admin.get_by_role("button", name="Save").click()
+    await expect(admin.get_by_text("1 person with factors could no longer do what you make stricter.")).to_be_visible()
+    await admin.get_by_role("button", name="Save all the same").click()
     await expect(admin.get_by_text("Saved. Purposes changed: 1.").first).to_be_visible()
     await expect(admin.get_by_label("Requirement: Webhook secret rotation")).to_have_value("phishing_resistant")
     await admin.close()

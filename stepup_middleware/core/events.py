@@ -11,6 +11,7 @@ from typing import Any
 from .binding import BoundRequest, Details
 from .canonical import canonical_json, canonical_string
 from .factors import FactorKind, FactorRequirement
+from .initiators import Initiator
 from .moments import iso
 from .topics import Topic
 
@@ -102,6 +103,22 @@ _NOTICES = frozenset(
         EventName.RECOVERY_CODE_USED,
     }
 )
+
+
+def event_by(who: Initiator, name: EventName, *, at: datetime, **fields: Any) -> AuditEvent:
+    """Return the event of what somebody did or met ``at`` a moment: every event of the library is made here.
+
+    ``fields`` are further ones of ``AuditEvent``, or replace those of ``who``.
+    """
+    values: dict[str, Any] = {
+        "workspace_id": who.workspace_id,
+        "subject_id": who.subject_id,
+        "subject_name": who.subject_name,
+        "session": who.session,
+        "ip": who.ip,
+        "user_agent": who.user_agent,
+    }
+    return AuditEvent(at=at, name=name, **(values | fields))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,10 @@
-"""Who an event is about, and the one way in which the library makes its events."""
+"""Who an event is about."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from .events import AuditEvent, EventName
 from .subject import Subject
 
 
@@ -50,19 +48,3 @@ class SubjectAt:
     @property
     def session(self) -> str:
         return self.subject.session
-
-
-def event_by(who: Initiator, name: EventName, *, at: datetime, **fields: Any) -> AuditEvent:
-    """Return the event of what somebody did or met ``at`` a moment: every event of the library is made here.
-
-    ``fields`` are further ones of ``AuditEvent``, or replace those of ``who``.
-    """
-    values: dict[str, Any] = {
-        "workspace_id": who.workspace_id,
-        "subject_id": who.subject_id,
-        "subject_name": who.subject_name,
-        "session": who.session,
-        "ip": who.ip,
-        "user_agent": who.user_agent,
-    }
-    return AuditEvent(at=at, name=name, **(values | fields))

@@ -11,8 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from .decisions import Decision, Flag, Presentation, TokenRow, TokenState, Verdict
-from .events import AuditEvent, EventName
-from .initiators import event_by
+from .events import AuditEvent, EventName, event_by
 from .moments import iso
 from .replays import Replay, presenter_digest
 

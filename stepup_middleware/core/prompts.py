@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 from .binding import BoundRequest, Details
-from .events import AuditEvent, EventName
+from .events import AuditEvent, EventName, event_by
 from .factors import EnrolledFactor, FactorKind, FactorRequirement
-from .initiators import SubjectAt, event_by
+from .initiators import SubjectAt
 from .moments import iso, time_ordered_id
 from .policy import StoredPolicy, effective_requirement
 from .purposes import FACTOR_CHANGE, Purpose

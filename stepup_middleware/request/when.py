@@ -29,11 +29,11 @@ class Condition:
     __slots__ = ("_reads_fields", "_when", "name")
 
     def __init__(self, when: object, *, bind_body: bool) -> None:
-        self.name = str(getattr(when, "__qualname__", type(when).__qualname__))
+        self.name: str = str(getattr(when, "__qualname__", type(when).__qualname__))
         if not callable(when):
             raise ConfigurationError(f"when is a function of the scope that says True or False, and not {when!r}")
         self._when: Callable[..., Any] = when
-        self._reads_fields = _takes(when, _NOTHING, Fields(()))
+        self._reads_fields: bool = _takes(when, _NOTHING, Fields(()))
         if not self._reads_fields and not _takes(when, _NOTHING):
             raise ConfigurationError(
                 f"when is called with the scope, or with the scope and the fields of the request: write "

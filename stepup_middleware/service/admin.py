@@ -7,8 +7,8 @@ from datetime import datetime
 
 from stepup_middleware.asgi import header
 from stepup_middleware.core.canonical import storable
-from stepup_middleware.core.events import EventName
-from stepup_middleware.core.initiators import SubjectAt, event_by
+from stepup_middleware.core.events import EventName, event_by
+from stepup_middleware.core.initiators import SubjectAt
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.errors import NotPermitted
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent, EventName, event_by
 from stepup_middleware.core.factors import FactorRequirement
-from stepup_middleware.core.initiators import SubjectAt, event_by
+from stepup_middleware.core.initiators import SubjectAt
 from stepup_middleware.core.policy import (
     PurposePolicy,
     StoredPolicy,

@@ -17,8 +17,8 @@ from stepup_middleware.core.client_ip import (
     hops_from_the_right,
     within_prefix,
 )
-from stepup_middleware.core.events import AuditEvent, EventName
-from stepup_middleware.core.initiators import SubjectAt, event_by
+from stepup_middleware.core.events import AuditEvent, EventName, event_by
+from stepup_middleware.core.initiators import SubjectAt
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject

@@ -13,8 +13,8 @@ from typing import Any
 
 from stepup_middleware.core.binding import Details
 from stepup_middleware.core.canonical import storable
-from stepup_middleware.core.events import AuditEvent, EventName
-from stepup_middleware.core.initiators import SubjectAt, event_by
+from stepup_middleware.core.events import AuditEvent, EventName, event_by
+from stepup_middleware.core.initiators import SubjectAt
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import ENROLMENT_PASS, FACTORS_RESET, Catalogue, Purpose

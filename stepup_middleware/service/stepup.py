@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from stepup_middleware import assets, roots
-from stepup_middleware.core.events import AuditEvent, EventName
-from stepup_middleware.core.initiators import event_by
+from stepup_middleware.core.events import AuditEvent, EventName, event_by
 from stepup_middleware.core.notices import NoticeCounts
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
 from stepup_middleware.errors import ConfigurationError, StoreError

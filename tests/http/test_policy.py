@@ -89,7 +89,12 @@ async def test_no_route_of_the_library_changes_a_policy_and_those_that_change_fa
         ("POST", "/factors/totp"),
         ("DELETE", "/factors/{factor_id}"),
     }
-    assert changing == ceremonies | finishing | renaming | asking
+    recovering = {("POST", "/factors/pass"), ("POST", "/factors/recovery"), ("POST", "/factors/recovery-codes")}
+    for_admins = {("POST", f"/people/{act}") for act in ("pass", "reset", "reset/confirm", "reset/withdraw")}
+    assert changing == ceremonies | finishing | renaming | asking | recovering | for_admins
+    for method, path in for_admins:
+        sent = {"person": "tim", "reason": "lost", "request": "none"}
+        assert code_of(await ada.send(method, "/stepup" + path, json=sent)) == "STEPUP_NOT_PERMITTED"
     for method, path in asking:
         url = "/stepup" + path.replace("{factor_id}", ada.factors["totp"].id)
         assert code_of(await ada.send(method, url, json={"kind": "passkey"})) == "STEPUP_REQUIRED"

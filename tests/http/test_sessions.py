@@ -64,7 +64,9 @@ async def test_no_parameter_of_a_request_leads_the_repetition_elsewhere(ada: Bro
 # C16
 @pytest.mark.parametrize("path", ["//evil.example/x", "///evil.example/x", "/\\evil.example/x", "//evil.example"])
 async def test_a_path_that_reads_as_another_host_is_repeated_on_this_one(tmp_path: Path, path: str) -> None:
-    async with house_in(tmp_path, wrap=lambda app: RequireStepUp(app, "webhook_secret_rotation")) as house:
+    async with house_in(
+        tmp_path, wrap=lambda _: RequireStepUp(PlainTextResponse("ran"), "webhook_secret_rotation")
+    ) as house:
         ada = Browser(house, house.sign_in("ada"))
         await ada.enrol("passkey")
         for method in ("GET", "POST"):

@@ -207,7 +207,7 @@ async def secret(request: Request) -> Response:
 
 
 async def open_page(request: Request) -> Response:
-    return await secret(request)
+    return PlainTextResponse("secret", headers={"cache-control": "public, max-age=600"})
 
 
 async def asking(request: Request) -> Response:

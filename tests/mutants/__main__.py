@@ -86,6 +86,7 @@ def _run_tests(folder: Path, tests: Sequence[str], log: Path) -> int:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "stepup_middleware")]:
         del sys.modules[name]
     options = ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--rootdir", str(folder), "-c", "pyproject.toml"]
+    options += ["--tb=native"]  # Python 3.11 cannot always parse a source again while deep coroutines unwind
     options += ["-k", "not postgres and not redis"]  # a server for each run would cost more than it shows
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # plugins are loaded already
     return int(pytest.main([*options, *tests]))

@@ -132,7 +132,9 @@ async def test_a_row_under_a_key_that_was_never_ours_stops_no_start_and_is_an_al
     with closing(sqlite3.connect(database)) as connection, connection:
         copied = "INSERT INTO factors SELECT 'forged', workspace, subject, kind, name, created_at, last_used_at, NULL, "
         rest = "public_key, algorithm, sign_count, backup_eligible, backed_up, transports, aaguid, user_handle, "
-        connection.execute(f"{copied}{rest}encrypted_secret, x'{b'abcd'.hex()}{bytes(32).hex()}' FROM factors")
+        connection.execute(
+            f"{copied}{rest}encrypted_secret, last_step, x'{b'abcd'.hex()}{bytes(32).hex()}' FROM factors"
+        )
     clock.advance(60)
     app = app_with([OLD], database, clock)
     async with app.stepup:

@@ -16,6 +16,7 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import bound_digest, token_key
+from stepup_middleware.stores.sealing import sealed_token
 from stepup_middleware.testing.contract.values import IP, MACS, TTL, event, passkey, row_of
 
 from .servers import DATABASE, PostgresServer, ValkeyServer
@@ -28,15 +29,17 @@ def fields_of(row: dict[str, Any], epoch: int) -> dict[str, Any]:
     factor = "live" if row["factor_live"] else "gone"
     issued_at, expires_at = to_micros(ISSUED_AT), to_micros(ISSUED_AT + TTL)
     request, details = (b"r" * 32).hex(), (b"d" * 32).hex()
-    body = ["", "w", "u", "s", IP, "p", FactorRequirement.ANY, 0, request, details, factor, kind, issued_at, expires_at]
+    minted_in = epoch + row["epoch"]
+    bound = ("", "w", "u", "s", IP, "p", FactorRequirement.ANY.value, 0, b"r" * 32, b"d" * 32)
+    _, _, *body = sealed_token(MACS, minted_in, (row["nonce"], *bound, factor, kind.value, issued_at, expires_at))
     return {
         "state": row["state"],
-        "epoch": epoch + row["epoch"],
+        "epoch": minted_in,
         "bound": bound_digest("w", "u", "s", IP, "p", request, details),
         "kind": kind.value,
         "issued_at": issued_at,
         "expires_at": expires_at,
-        "body": json.dumps(body),
+        "body": json.dumps([value.hex() if isinstance(value, bytes) else value for value in body]),
     }
 
 

@@ -32,6 +32,8 @@ from stepup_middleware.log.records import SALT_BYTES, read_body, salt_body
 from stepup_middleware.stores.authorized import REDEEMED, authorized_body, prepare_redemption
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.rows import token_of
+from stepup_middleware.stores.sealing import sealed_token
+from stepup_middleware.stores.sql import epochs
 from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.sqlite import SQLiteStore
@@ -151,6 +153,7 @@ def judged(row: dict[str, Any], shown: Presentation) -> Verdict:
 
 async def mint(transaction: Transaction, rows: Sequence[dict[str, Any]]) -> list[int]:
     """Write rows in states that the contract alone could not bring about all at once."""
+    epoch, _ = await epochs.read(transaction)
     ids = []
     for row in rows:
         values = (
@@ -170,7 +173,7 @@ async def mint(transaction: Transaction, rows: Sequence[dict[str, Any]]) -> list
             to_micros(ISSUED_AT),
             to_micros(ISSUED_AT + TTL),
         )
-        ((_, id_),) = await transaction.fetch_many("insert_tokens", [values])
+        ((_, id_),) = await transaction.fetch_many("insert_tokens", [sealed_token(transaction.macs, epoch, values)])
         if row["state"] == "revoked":
             await transaction.execute_many("revoke_tokens", [(id_, "test")])
         ids.append(id_)

@@ -22,18 +22,33 @@ STEP = timedelta(seconds=10)
 
 
 def log_of(count: int, chance: Random) -> list[AuditEvent]:
-    """Make events by chance: of two persons in three workspaces, one seldom; clocks go back now and then."""
+    """Make events by chance: of two persons in three workspaces, one seldom; clocks go back now and then.
+
+    A prompt is proved at most once, as the log demands: a further proof names none.
+    """
+    proved: set[str] = set()
+
+    def named() -> tuple[EventName, str]:
+        name = chance.choices(EVENTS, (50, 5, 44, 1))[0]
+        prompt = chance.choice(("", *(f"p{one}" for one in range(count // 4))))
+        if name is EventName.VERIFIED and prompt in proved:
+            prompt = ""
+        elif name is EventName.VERIFIED and prompt:
+            proved.add(prompt)
+        return name, prompt
+
     return [
         event(
-            chance.choices(EVENTS, (50, 5, 44, 1))[0],
+            name,
             at=NOW + STEP * (number - (chance.randrange(9) if chance.random() < 0.05 else 0)),
             workspace_id=chance.choices(("w-1", "w-2", "w-3"), (8, 1, 1))[0],
             subject_id=chance.choices(("x", "y"), (99, 1))[0],
             purpose=chance.choice(("", "a", "b", "c")),
-            prompt_id=chance.choice(("", *(f"p{one}" for one in range(count // 4)))),
+            prompt_id=prompt,
             outcome=chance.choices((None, *Outcome), (95, 1, 1, 1, 1, 1))[0],
         )
         for number in range(count)
+        for name, prompt in [named()]
     ]
 
 

@@ -245,6 +245,7 @@ async def reach(studio: Studio, case: Case) -> None:
     page = studio.page
     studio.texts = studio.site.stepup.languages.texts(case.language)
     studio.site.details = DETAILS[case.details]
+    await page.goto("about:blank")  # first: a request that a state holds back would go on, and its ceremony succeed
     await page.unroute_all(behavior="ignoreErrors")
     await page.context.set_extra_http_headers({"accept-language": case.language})
     await page.set_viewport_size({"width": case.size[0], "height": case.size[1]})

@@ -53,7 +53,7 @@ const said = document.querySelector("main > [role=status]");
 if (said) setTimeout(() => (document.getElementById("announcer").textContent = said.textContent), 300);
 
 // An export of the log is a download; how far it is, the page asks the server until it is done.
-const exports = document.getElementById("exports");
+const exports = document.querySelector("[data-progress]");
 let followed = 0; // the run of followExports that counts
 async function followExports() {
   const run = ++followed;

@@ -35,6 +35,7 @@ document.querySelector("#go").addEventListener("click", (event) => {
     }
 });
 """
+LANGUAGES = "en-US,en;q=0.9"  # which Chromium adds where a route cannot see it; it is bound
 TAG = 'data-stepup-purpose="webhook_secret_rotation"'
 WAYS = {
     "fetch": '<button id="go" data-how="fetch" data-url="{url}">Go</button>',
@@ -67,7 +68,7 @@ async def lose(page: Page, url: str) -> None:
         headers = await route.request.all_headers()
         if "stepup-token" not in headers and "stepup" not in headers.get("cookie", ""):
             return await route.continue_()
-        await route.fetch(max_redirects=0)
+        await route.fetch(max_redirects=0, headers={**headers, "accept-language": LANGUAGES})
         await route.abort("connectionreset")
 
     await page.route(f"**{url}", handle)

@@ -24,6 +24,7 @@ from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.tokens import TokenCodec
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.binding import bound_request_of
 
@@ -35,6 +36,11 @@ DETAILS = (("Run", "2026-06"), ("Employees", "214"), ("Total", "USD 412,908.77")
 PATH = "/payroll/2026-06/transmit"
 PURPOSE = "payroll_ach_transmit"
 SESSION = "s-owner"
+
+
+def macs() -> RowMacs:
+    """Return what makes the MACs of the rows that the apps read."""
+    return RowMacs(KeyRing([SECRET]))
 
 
 def codec() -> TokenCodec:

@@ -12,7 +12,7 @@ from pathlib import Path
 from stepup_middleware import StepUpMiddleware
 from tests.support import call, scope_of
 
-from .apps import PATH, SESSION, tagged
+from .apps import PATH, SESSION, macs, tagged
 from .harness import Benchmark, Figure, Sample, Scale, Sides, Unavailable, at_most, scratch
 from .minted import mint_in
 from .served import ROOT
@@ -64,7 +64,7 @@ async def _sides(scale: Scale) -> AsyncIterator[Sides]:
 
     async def asking() -> Sample:
         with scratch() as folder:
-            await mint_in(folder / "prompts.db")
+            await mint_in(folder / "prompts.db", macs=macs())
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.benchmarks.memory", str(scale.of(100_000)),
                 cwd=ROOT, env={**os.environ, "BENCHMARK_DATABASE": str(folder / "prompts.db")},

@@ -19,6 +19,7 @@ from stepup_middleware.core.factors import WebAuthnFactor
 from stepup_middleware.core.prompts import Prompt, prompt_id
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import grant_row
 from stepup_middleware.stores.sealing import sealed_token
 from stepup_middleware.stores.sqlite import SQLiteStore
@@ -49,8 +50,9 @@ def prompts_like(prompt: Prompt, count: int) -> Iterator[Prompt]:
 class Mint:
     """Tokens of one person, a prompt each, in the database at ``path``."""
 
-    def __init__(self, path: Path, prompt: Prompt, factor: WebAuthnFactor) -> None:
+    def __init__(self, path: Path, prompt: Prompt, factor: WebAuthnFactor, macs: RowMacs) -> None:
         self.path = path
+        self._macs = macs
         self._prompt = prompt
         self._factor = factor
 
@@ -66,7 +68,7 @@ class Mint:
             connection.execute("BEGIN IMMEDIATE")
             insert = SQL["insert_tokens"].removesuffix("RETURNING prompt, id")
             (epoch,) = connection.execute("SELECT epoch FROM meta").fetchone()
-            connection.executemany(insert, [sealed_token(MACS, epoch, grant_row(grant)) for grant in grants])
+            connection.executemany(insert, [sealed_token(self._macs, epoch, grant_row(grant)) for grant in grants])
             (last,) = connection.execute("SELECT max(id) FROM tokens").fetchone()
             connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # now, and not while something is measured
@@ -86,12 +88,15 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-async def mint_in(path: Path, subject: Subject = OWNER, **fields: Any) -> Mint:
-    """Create a database at a path, with a person, their passkey and a prompt. ``fields`` are the prompt's."""
-    async with SQLiteStore(path, timeout=PATIENT).use(MACS) as store:
+async def mint_in(path: Path, subject: Subject = OWNER, *, macs: RowMacs = MACS, **fields: Any) -> Mint:
+    """Create a database at a path, with a person, their passkey and a prompt.
+
+    ``macs`` are those of whoever opens it then, ``fields`` the prompt's.
+    """
+    async with SQLiteStore(path, timeout=PATIENT).use(macs) as store:
         factor = await enrol(store, subject, passkey(sign_count=0))
         assert isinstance(factor, WebAuthnFactor)
-        return Mint(path, await ask(store, subject, TRANSMIT, **fields), factor)
+        return Mint(path, await ask(store, subject, TRANSMIT, **fields), factor, macs)
 
 
 @asynccontextmanager

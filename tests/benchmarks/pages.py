@@ -13,7 +13,7 @@ from playwright.async_api import CDPSession, Page, async_playwright
 
 from tests.e2e.conftest import CHROMIUM_ARGUMENTS
 
-from .apps import PATH, SESSION
+from .apps import PATH, SESSION, macs
 from .harness import Benchmark, Figure, Sample, Scale, Sides, Unavailable, at_most, scratch
 from .minted import mint_in
 from .served import serving
@@ -115,7 +115,7 @@ async def _in_chromium(scale: Scale) -> AsyncIterator[Sides]:
 @asynccontextmanager
 async def _on_the_wire(scale: Scale) -> AsyncIterator[Sides]:
     with scratch() as folder:
-        await mint_in(folder / "page.db")
+        await mint_in(folder / "page.db", macs=macs())
         async with (
             serving("page", folder / "page.db") as port,
             httpx2.AsyncClient(

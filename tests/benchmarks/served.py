@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.binding import bound_request_of
 from tests.support import scope_of
 
-from .apps import DETAILS, PATH, SESSION, codec, subject
+from .apps import DETAILS, PATH, SESSION, codec, macs, subject
 from .harness import Benchmark, Figure, Sample, Scale, Sides, at_least, scratch
 from .minted import Mint, mint_in
 
@@ -100,7 +100,9 @@ async def _minting(path: Path) -> Callable[[int], list[bytes]]:
     person = subject(SESSION)
     headers = [(b"host", b"localhost"), (b"content-length", b"0")]
     request = bound_request_of({**scope_of("POST", PATH), "headers": headers}, b"")
-    mint: Mint = await mint_in(path, person, now=datetime.now(UTC), ip="127.0.0.1", request=request, details=DETAILS)
+    mint: Mint = await mint_in(
+        path, person, macs=macs(), now=datetime.now(UTC), ip="127.0.0.1", request=request, details=DETAILS
+    )
 
     def requests(count: int) -> list[bytes]:
         return [request_bytes(token=write(reference)) for reference in mint.tokens(count, issued_at=datetime.now(UTC))]
@@ -116,7 +118,7 @@ async def _plain(port: int, scale: Scale) -> Sample:
 async def _untagged(scale: Scale) -> AsyncIterator[Sides]:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(scratch())
-        await mint_in(folder / "around.db")
+        await mint_in(folder / "around.db", macs=macs())
         ports = {app: await stack.enter_async_context(serving(app, folder / f"{app}.db")) for app in ("bare", "around")}
         yield {"bare": lambda: _plain(ports["bare"], scale), "around": lambda: _plain(ports["around"], scale)}
 

@@ -68,7 +68,7 @@ FACTOR_COLUMNS = (
     "id", "workspace", "subject", "kind", "sign_count", "created_at", "credential_id", "public_key", "algorithm",
     "backup_eligible", "aaguid", "user_handle", "encrypted_secret",
 )  # fmt: skip
-FACTOR = RowKind("factor", frozenset(FACTOR_COLUMNS))
+FACTORS = sealed_table("factors", "factor", *FACTOR_COLUMNS)
 _NEW = ("id", "workspace", "subject", "kind", "name", "created_at", "last_used_at", "credential_id", "public_key",
         "algorithm", "sign_count", "backup_eligible", "backed_up", "transports", "aaguid", "user_handle",
         "encrypted_secret")  # fmt: skip
@@ -166,16 +166,13 @@ def _token_text(
 
 def factor_mac(macs: RowMacs, row: Row) -> bytes:
     """Return the MAC of a factor with these values of ``FACTOR_COLUMNS``."""
-    return macs.make(FACTOR, _factor(row))
+    return FACTORS.mac(macs, _as_made(row))
 
 
 def factor_holds(macs: RowMacs, row: Row) -> bool:
     """Tell whether a row of ``FACTOR_COLUMNS`` and the MAC is as this installation wrote it."""
     *values, mac = row
-    try:
-        return macs.holds(FACTOR, _factor(values), mac)
-    except (TypeError, ValueError):  # a value of a type that no honest writer gave it
-        return False
+    return FACTORS.holds(macs, (*_as_made(values), mac))
 
 
 def factor_counts(macs: RowMacs, row: Row) -> bool:
@@ -222,8 +219,9 @@ def tampered_factor(row: Row) -> Tampered:
     return Tampered("factors", str(row[0]), str(row[1]), str(row[2]))
 
 
-def _factor(values: Sequence[Scalar]) -> dict[str, Scalar]:
-    named = dict(zip(FACTOR_COLUMNS, values, strict=True))
-    eligible = named["backup_eligible"]
-    named["backup_eligible"] = None if eligible is None else bool(eligible)  # SQLite has 0 and 1
-    return named
+def _as_made(values: Sequence[Scalar]) -> list[Scalar]:
+    """Return the values of a factor as they were when its MAC was made: SQLite has 0 and 1 for truth."""
+    made, eligible = list(values), FACTOR_COLUMNS.index("backup_eligible")
+    if made[eligible] is not None:
+        made[eligible] = bool(made[eligible])
+    return made

@@ -62,10 +62,6 @@ class EnrolmentPass:
     tries: int = 0
     used_at: datetime | None = None
 
-    def is_open(self, now: datetime) -> bool:
-        """Whether it still opens an enrolment."""
-        return self.used_at is None and self.tries < PASS_TRIES and now < self.expires_at
-
     def opens_with(self, digest: bytes) -> bool:
         """Whether this is the digest of its secret, compared in constant time."""
         return hmac.compare_digest(self.digest, digest)

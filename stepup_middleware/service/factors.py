@@ -97,11 +97,7 @@ class FactorService(FactorResets):
         if not may_remove([EnrolledFactor(each.id, each.kind) for each in factors], factor_id):
             return Refusal(
                 code=RefusalCode.FACTOR_CONFLICT,
-                detail=marked(
-                    "This is your last passkey or hardware key. Enrol another one first, then remove this one."
-                )
-                if factor.kind.phishing_resistant
-                else _LAST_FACTOR,
+                detail=_LAST_KEY if factor.kind.phishing_resistant else _LAST_FACTOR,
             )
         return factor
 

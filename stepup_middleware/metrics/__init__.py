@@ -5,6 +5,9 @@ Labels are words of the library and ids of the catalogue, never of a person.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.service.figures import Meter
 from stepup_middleware.service.health import Health
@@ -12,6 +15,61 @@ from stepup_middleware.service.health import Health
 __all__ = ["Health", "Meter"]
 
 STEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
+
+
+class Figure(NamedTuple):
+    """A figure of how the installation is: its unit (UCUM), what it says, how it is read.
+
+    ``together`` says what several processes have together: the ``min``, the ``max`` or the ``sum``.
+    """
+
+    unit: str
+    words: str
+    read: Callable[[Health], float]
+    together: str = "max"
+
+
+def _unsigned(health: Health) -> float:
+    return 0.0 if health.unsigned_for is None else health.unsigned_for.total_seconds()
+
+
+def _missing(health: Health) -> float:
+    return 0 if health.log.has_quorum else health.log.quorum - health.log.cosigned
+
+
+# by their names, without ``stepup`` before and without what a system puts behind them
+GAUGES = {
+    "ready": Figure("1", "1 while an action can be authorized.", lambda health: health.is_ready, "min"),
+    "store.waiting": Figure(
+        "{operation}", "Operations that wait for the store.", lambda health: health.backlog.operations, "sum"
+    ),
+    "events.spooled": Figure(
+        "{event}", "Events that wait for the store to be back.", lambda health: health.spooled, "sum"
+    ),
+    "log.records_without_leaf": Figure(
+        "{record}", "Records that wait for their leaf.", lambda health: health.backlog.leafless
+    ),
+    "log.behind": Figure("s", "Age of the oldest record without a leaf.", lambda health: health.behind.total_seconds()),
+    "log.faulty": Figure("1", "1 while nothing of the audit log may be signed.", lambda health: bool(health.log.fault)),
+    "log.unsigned": Figure("s", "Age of the last checkpoint, 0 where it covers all.", _unsigned),
+    "log.witnesses_missing": Figure("{witness}", "Cosignatures that lack for the quorum.", _missing),
+    "sinks.failing": Figure(
+        "{sink}",
+        "Sinks and checkpoint sinks that fail.",
+        lambda health: len(health.failing_sinks) + health.log.untaken,
+        "sum",
+    ),
+}
+COUNTERS = {
+    "store.operations": Figure("{operation}", "Operations that the store did.", lambda health: health.backlog.done),
+    "store.transactions": Figure(
+        "{transaction}", "Transactions in which the store did them.", lambda health: health.backlog.transactions
+    ),
+    "events.dropped": Figure(
+        "{event}", "Events that did not reach a sink that is too slow.", lambda health: health.dropped
+    ),
+    "events.lost": Figure("{event}", "Events that are in no log.", lambda health: health.lost),
+}
 
 
 def reason_of(event: AuditEvent) -> str:
@@ -22,13 +80,14 @@ def reason_of(event: AuditEvent) -> str:
 
 
 class Counted:
-    """Turns numbers that grow from the start of a process into what was added since they were last seen."""
+    """Turns the numbers of ``COUNTERS``, which grow from the start of a process, into what was added to them."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, float] = {}
 
-    def added(self, name: str, number: int) -> int:
-        """Return what was added; all of it where the number is smaller than before, for then it began anew."""
-        before = self._seen.get(name, 0)
-        self._seen[name] = number
-        return number - before if number >= before else number
+    def added(self, health: Health) -> Iterator[tuple[str, float]]:
+        """Yield the name of each and what was added; all of it where it is smaller than before: it began anew."""
+        for name, figure in COUNTERS.items():
+            number, before = figure.read(health), self._seen.get(name, 0)
+            self._seen[name] = number
+            yield name, number - before if number >= before else number

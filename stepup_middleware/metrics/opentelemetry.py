@@ -11,34 +11,17 @@ from collections.abc import Iterable
 from time import time_ns
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
+from opentelemetry.metrics import Meter as ApiMeter
 from opentelemetry.trace import Status, StatusCode, TracerProvider, get_tracer
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.topics import Topic
 
-from . import STEP_BUCKETS, Counted, Health, reason_of
+from . import COUNTERS, GAUGES, STEP_BUCKETS, Counted, Health, reason_of
 
 __all__ = ["OpenTelemetryMetrics"]
 
-_GAUGES = {
-    "stepup.ready": ("1", "1 while an action can be authorized."),
-    "stepup.store.waiting": ("{operation}", "Operations that wait for the store."),
-    "stepup.events.spooled": ("{event}", "Events that wait for the store to be back."),
-    "stepup.log.records_without_leaf": ("{record}", "Records that wait for their leaf."),
-    "stepup.log.behind": ("s", "Age of the oldest record without a leaf."),
-    "stepup.log.faulty": ("1", "1 while nothing of the audit log may be signed."),
-    "stepup.log.unsigned": ("s", "Age of the last checkpoint, 0 where it covers all."),
-    "stepup.log.witnesses_missing": ("{witness}", "Cosignatures that lack for the quorum."),
-    "stepup.alerts.undelivered": ("{alert}", "Alerts that did not reach every sink."),
-    "stepup.notices.undelivered": ("{notice}", "Notices that did not reach every sink."),
-    "stepup.sinks.failing": ("{sink}", "Sinks and checkpoint sinks that fail."),
-}
-_COUNTERS = {
-    "stepup.store.operations": ("{operation}", "Operations that the store did."),
-    "stepup.store.transactions": ("{transaction}", "Transactions in which the store did them."),
-    "stepup.events.dropped": ("{event}", "Events that did not reach a sink that is too slow."),
-    "stepup.events.lost": ("{event}", "Events that are in no log."),
-}
+_UNDELIVERED = {topic: (f"{topic.value}s.undelivered", f"{{{topic.value}}}") for topic in Topic}
 _SERVED = frozenset({"ok", "STEPUP_REQUIRED"})  # outcomes that are no error
 
 
@@ -69,15 +52,21 @@ class OpenTelemetryMetrics:
             explicit_bucket_boundaries_advisory=STEP_BUCKETS,
         )
         self._counters = {
-            name: meter.create_counter(name, unit=unit, description=words) for name, (unit, words) in _COUNTERS.items()
+            name: meter.create_counter(f"stepup.{name}", unit=figure.unit, description=figure.words)
+            for name, figure in COUNTERS.items()
         }
         self._counted = Counted()
         self._gauges: dict[str, float] = {}
-        for name, (unit, words) in _GAUGES.items():
-            meter.create_observable_gauge(name, [self._reader(name)], unit=unit, description=words)
+        for name, figure in GAUGES.items():
+            self._observe(meter, name, figure.unit, figure.words)
+        for topic, (name, unit) in _UNDELIVERED.items():
+            self._observe(meter, name, unit, f"{topic.value.capitalize()}s that did not reach every sink.")
 
-    def _reader(self, name: str) -> _Reader:
-        return _Reader(self._gauges, name)
+    def _observe(self, meter: ApiMeter, name: str, unit: str, words: str) -> None:
+        def read(_: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(self._gauges[name])] if name in self._gauges else []  # nothing before it was first set
+
+        meter.create_observable_gauge(f"stepup.{name}", [read], unit=unit, description=words)
 
     def event(self, event: AuditEvent) -> None:
         """Count an event."""
@@ -111,39 +100,9 @@ class OpenTelemetryMetrics:
 
     def health(self, health: Health) -> None:
         """Take the values of the gauges, which are read when they are exported."""
-        log, backlog = health.log, health.backlog
-        counted = {
-            "stepup.store.operations": backlog.done,
-            "stepup.store.transactions": backlog.transactions,
-            "stepup.events.dropped": health.dropped,
-            "stepup.events.lost": health.lost,
-        }
-        for name, number in counted.items():
-            self._counters[name].add(self._counted.added(name, number))
+        for name, added in self._counted.added(health):
+            self._counters[name].add(added)
+        self._gauges.update((name, figure.read(health)) for name, figure in GAUGES.items())
         self._gauges.update(
-            {
-                "stepup.ready": int(health.is_ready),
-                "stepup.store.waiting": backlog.operations,
-                "stepup.events.spooled": health.spooled,
-                "stepup.log.records_without_leaf": backlog.leafless,
-                "stepup.log.behind": health.behind.total_seconds(),
-                "stepup.log.faulty": int(bool(log.fault)),
-                "stepup.log.unsigned": 0.0 if health.unsigned_for is None else health.unsigned_for.total_seconds(),
-                "stepup.log.witnesses_missing": 0 if log.has_quorum else log.quorum - log.cosigned,
-                "stepup.alerts.undelivered": backlog.undelivered.get(Topic.ALERT, 0),
-                "stepup.notices.undelivered": backlog.undelivered.get(Topic.NOTICE, 0),
-                "stepup.sinks.failing": len(health.failing_sinks) + log.untaken,
-            }
+            (name, health.backlog.undelivered.get(topic, 0)) for topic, (name, _) in _UNDELIVERED.items()
         )
-
-
-class _Reader:
-    """Reads one gauge when it is exported; nothing before it was first set."""
-
-    def __init__(self, gauges: dict[str, float], name: str) -> None:
-        self._gauges = gauges
-        self._name = name
-
-    def __call__(self, _: CallbackOptions) -> Iterable[Observation]:
-        value = self._gauges.get(self._name)
-        return [] if value is None else [Observation(value)]

@@ -7,6 +7,7 @@ stepup = StepUp(..., metrics=[PrometheusMetrics()])
 
 from __future__ import annotations
 
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -14,7 +15,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.topics import Topic
 
-from . import STEP_BUCKETS, Counted, Health, reason_of
+from . import COUNTERS, GAUGES, STEP_BUCKETS, Counted, Health, reason_of
 
 __all__ = ["PrometheusMetrics"]
 
@@ -26,8 +27,9 @@ class _Instruments:
         def counter(name: str, words: str, *labels: str) -> Counter:
             return Counter(name, words, labels, registry=registry)
 
-        def gauge(name: str, words: str, mode: str) -> Gauge:
-            return Gauge(name, words, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+        def gauge(name: str, words: str, together: str, *labels: str) -> Gauge:
+            mode: Any = f"live{together}"
+            return Gauge(name, words, labels, registry=registry, multiprocess_mode=mode)
 
         self.events = counter("stepup_events", "Audit events of step-up.", "event", "purpose", "reason")
         self.refusals = counter("stepup_refusals", "Answers that let nothing run.", "code", "purpose")
@@ -39,30 +41,16 @@ class _Instruments:
             buckets=STEP_BUCKETS,
             registry=registry,
         )
-        self.operations = counter("stepup_store_operations", "Operations that the store did.")
-        self.transactions = counter("stepup_store_transactions", "Transactions in which the store did them.")
-        self.dropped = counter("stepup_events_dropped", "Events that did not reach a sink that is too slow.")
-        self.lost = counter("stepup_events_lost", "Events that are in no log.")
-        self.waiting = gauge("stepup_store_waiting", "Operations that wait for the store.", "livesum")
-        self.spooled = gauge("stepup_events_spooled", "Events that wait for the store to be back.", "livesum")
-        self.ready = gauge("stepup_ready", "1 while an action can be authorized.", "livemin")
-        self.leafless = gauge("stepup_log_records_without_leaf", "Records that wait for their leaf.", "livemax")
-        self.behind = gauge("stepup_log_behind_seconds", "Age of the oldest record without a leaf.", "livemax")
-        self.faulty = gauge("stepup_log_faulty", "1 while nothing of the audit log may be signed.", "livemax")
-        self.unsigned = gauge(
-            "stepup_log_unsigned_seconds",
-            "Age of the last checkpoint, 0 where it covers all.",
-            "livemax",
-        )
-        self.witnesses = gauge("stepup_log_witnesses_missing", "Cosignatures that lack for the quorum.", "livemax")
-        self.undelivered = Gauge(
-            "stepup_undelivered",
-            "Events that did not reach every sink.",
-            ("topic",),
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
-        self.failing = gauge("stepup_sinks_failing", "Sinks and checkpoint sinks that fail.", "livesum")
+        self.undelivered = gauge("stepup_undelivered", "Events that did not reach every sink.", "max", "topic")
+        self.gauges = {
+            name: gauge(_name(name) + ("_seconds" if figure.unit == "s" else ""), figure.words, figure.together)
+            for name, figure in GAUGES.items()
+        }
+        self.counters = {name: counter(_name(name), figure.words) for name, figure in COUNTERS.items()}
+
+
+def _name(figure: str) -> str:
+    return "stepup_" + figure.replace(".", "_")
 
 
 _made: WeakKeyDictionary[CollectorRegistry, _Instruments] = WeakKeyDictionary()
@@ -100,19 +88,9 @@ class PrometheusMetrics:
 
     def health(self, health: Health) -> None:
         """Set the gauges."""
-        to, log, backlog = self._to, health.log, health.backlog
-        to.operations.inc(self._counted.added("operations", backlog.done))
-        to.transactions.inc(self._counted.added("transactions", backlog.transactions))
-        to.dropped.inc(self._counted.added("dropped", health.dropped))
-        to.lost.inc(self._counted.added("lost", health.lost))
-        to.waiting.set(backlog.operations)
-        to.spooled.set(health.spooled)
-        to.ready.set(health.is_ready)
-        to.leafless.set(backlog.leafless)
-        to.behind.set(health.behind.total_seconds())
-        to.faulty.set(bool(log.fault))
-        to.unsigned.set(0 if health.unsigned_for is None else health.unsigned_for.total_seconds())
-        to.witnesses.set(0 if log.has_quorum else log.quorum - log.cosigned)
+        for name, added in self._counted.added(health):
+            self._to.counters[name].inc(added)
+        for name, figure in GAUGES.items():
+            self._to.gauges[name].set(figure.read(health))
         for topic in Topic:
-            to.undelivered.labels(topic.value).set(backlog.undelivered.get(topic, 0))
-        to.failing.set(len(health.failing_sinks) + log.untaken)
+            self._to.undelivered.labels(topic.value).set(health.backlog.undelivered.get(topic, 0))

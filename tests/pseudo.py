@@ -25,6 +25,7 @@ from demo_app.app import create_app
 from demo_app.settings import Settings
 from stepup_middleware import new_log_key
 from tests import languages
+from tests.demo.support import PAGES as OWN_PAGES
 from tests.e2e.conftest import CHROMIUM_ARGUMENTS, COSIGNER, OWNER, PASSWORD, chromium_path, totp_now
 from tests.guide.harness import serving
 from tests.guide.person import plug_in_passkey
@@ -161,24 +162,11 @@ class Visitor:
 
 
 PAGES = (
-    "/",
-    "/payroll",
-    "/equity",
-    "/year-end",
-    "/privacy",
-    "/developers",
-    "/identity",
-    "/domains",
-    "/exports",
-    "/settings/security",
-    "/settings/step-up-policy",
+    *OWN_PAGES,
     "/stepup/factors",
-    "/audit",
     "/audit?prompt=none",
     "/audit?since=yesterday",
-    "/security",
     "/mailbox",
-    "/guide",
     "/nowhere",
     "/stepup/prompts/over",
 )

@@ -13,6 +13,22 @@ from starlette.types import ASGIApp, Message
 from demo_app.seed import DEMO_PASSWORD
 from stepup_middleware.testing import FixedClock, VirtualAuthenticator, totp_code
 
+PAGES = [
+    "/",
+    "/payroll",
+    "/equity",
+    "/year-end",
+    "/privacy",
+    "/developers",
+    "/identity",
+    "/domains",
+    "/exports",
+    "/settings/security",
+    "/settings/step-up-policy",
+    "/audit",
+    "/security",
+    "/guide",
+]
 ORIGIN = "http://localhost:8000"
 
 

@@ -27,24 +27,8 @@ from stepup_middleware.testing import FixedClock
 from stepup_middleware.testing.contract.values import MACS
 
 from .conftest import SignedIn
-from .support import Person, running
+from .support import PAGES, Person, running
 
-PAGES = [
-    "/",
-    "/payroll",
-    "/equity",
-    "/year-end",
-    "/privacy",
-    "/developers",
-    "/identity",
-    "/domains",
-    "/exports",
-    "/settings/security",
-    "/settings/step-up-policy",
-    "/audit",
-    "/security",
-    "/guide",
-]
 FOR_ADMINS = {"/audit", "/security"}
 END = "(the answer has ended)"
 POLICY = "/settings/step-up-policy"

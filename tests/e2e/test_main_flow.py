@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, Locator, Route, expect
 
 from .conftest import ANALYST, OWNER, Person, totp_now
 
@@ -16,6 +16,24 @@ async def authorize(person: Person, kind: str) -> None:
     await expect(person.dialog).to_be_visible()
     await person.dialog.locator(f'[data-stepup-kind="{kind}"]').click()
     await expect(person.dialog).to_have_count(0)
+
+
+async def add_two_keys(person: Person) -> Locator:
+    """Sign in, add a passkey and a hardware key, and rename the first to Laptop; return the items of the page."""
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey", name="First")
+    await person.plug_in("usb")
+    await person.page.locator('[data-stepup-enrol="hardware_key"]').get_by_role("button").click()
+    await authorize(person, "passkey")
+    items = person.page.locator("[data-stepup-factor]")
+    await expect(items).to_have_count(2)
+    first = items.filter(has_text="First")
+    await first.get_by_role("button", name="Rename").click()
+    await first.get_by_label("New name").fill("Laptop")
+    await first.get_by_role("button", name="Save").click()
+    await expect(items.filter(has_text="Laptop")).to_have_count(1)
+    return items
 
 
 @pytest.mark.parametrize(("kind", "transport"), [("passkey", "internal"), ("hardware_key", "usb")])
@@ -228,19 +246,7 @@ async def test_a_cancelled_step_up_rejects_the_fetch_of_a_single_page_app(person
 
 
 async def test_factors_are_renamed_and_removed_on_their_page(person: Person) -> None:
-    await person.plug_in("internal")
-    await person.sign_in()
-    await person.enrol("passkey", name="First")
-    await person.plug_in("usb")
-    await person.page.locator('[data-stepup-enrol="hardware_key"]').get_by_role("button").click()
-    await authorize(person, "passkey")
-    items = person.page.locator("[data-stepup-factor]")
-    await expect(items).to_have_count(2)
-    first = items.filter(has_text="First")
-    await first.get_by_role("button", name="Rename").click()
-    await first.get_by_label("New name").fill("Laptop")
-    await first.get_by_role("button", name="Save").click()
-    await expect(items.filter(has_text="Laptop")).to_have_count(1)
+    items = await add_two_keys(person)
     await items.filter(has_text="hardware key").get_by_role("button", name="Remove").click()
     await person.dialog.get_by_role("button", name="Remove").click()
     await authorize(person, "passkey")

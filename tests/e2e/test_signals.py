@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.async_api import expect
 
 from .conftest import Person
-from .test_main_flow import authorize
+from .test_main_flow import add_two_keys, authorize
 
 SPY = """
 window.signalled = [];
@@ -16,21 +16,9 @@ for (const name of ["signalUnknownCredential", "signalCurrentUserDetails", "sign
 
 async def test_a_removed_passkey_is_signalled_as_unknown_and_a_renamed_one_with_the_account(person: Person) -> None:
     await person.page.add_init_script(SPY)
-    await person.plug_in("internal")
-    await person.sign_in()
-    await person.enrol("passkey", name="First")
-    await person.plug_in("usb")
-    await person.page.locator('[data-stepup-enrol="hardware_key"]').get_by_role("button").click()
-    await authorize(person, "passkey")
-    items = person.page.locator("[data-stepup-factor]")
-    await expect(items).to_have_count(2)
-    first = items.filter(has_text="First")
-    credential = await first.get_attribute("data-stepup-credential")
+    items = await add_two_keys(person)
+    credential = await items.filter(has_text="Laptop").get_attribute("data-stepup-credential")
     assert credential
-    await first.get_by_role("button", name="Rename").click()
-    await first.get_by_label("New name").fill("Laptop")
-    await first.get_by_role("button", name="Save").click()
-    await expect(items.filter(has_text="Laptop")).to_have_count(1)
     await items.filter(has_text="Laptop").get_by_role("button", name="Remove").click()
     await person.dialog.get_by_role("button", name="Remove").click()
     await authorize(person, "hardware_key")

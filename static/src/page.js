@@ -36,7 +36,11 @@ async function bindPage(page) {
   const { root } = fragment;
   const heading = root.querySelector("h2.stepup-title");
   heading?.replaceWith(make("h1", { id: "stepup-title", className: "stepup-title" }, heading.textContent ?? ""));
+  const typed = codeIn(shown);
+  const typing = typed !== null && typed === document.activeElement;
   shown.replaceWith(root);
+  const code = codeIn(root);
+  if (code && typed) code.value = typed.value; // it could be typed into before the prompt was here
   const inside = finder(root);
   const say = (/** @type {string} */ text) => {
     const status = inside("status");
@@ -65,7 +69,11 @@ async function bindPage(page) {
     },
     gone: () => (repeat ? repeat() : back()),
   });
+  if (typing) code?.focus({ preventScroll: true });
 }
+
+/** @param {Element} prompt @returns {HTMLInputElement | null} */
+const codeIn = (prompt) => prompt.querySelector("input[name=code]");
 
 /**
  * Return what repeats the request that the page was the answer to, or null where it must be sent again by hand.

@@ -137,8 +137,7 @@ class Integration:
                 f"{len(records)} record(s) of the audit log have no leaf and count as forged, the first is "
                 f"{records[0]}: {step.refused[records[0]]}",
                 reason=faults[0],
-                records=records[:_MOST_NAMED],
-                count=len(records),
+                data={"records": records[:_MOST_NAMED], "count": len(records)},
             )
 
     async def _serve(self, first: Callable[[], Awaitable[None]] | None) -> None:

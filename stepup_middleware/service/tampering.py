@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from stepup_middleware.core.events import AuditEvent, EventName
@@ -30,9 +31,18 @@ class TamperAlarm:
         self._told: set[tuple[str, ...]] = set()
 
     def raise_for(
-        self, key: tuple[str, ...], what: str, *, reason: str, workspace_id: str = "", subject_id: str = "", **data: Any
+        self,
+        key: tuple[str, ...],
+        what: str,
+        *,
+        reason: str,
+        workspace_id: str = "",
+        subject_id: str = "",
+        data: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Tell ``what`` was found, a sentence that says what to do, unless ``key`` was told. ``reason`` is one word.
+
+        ``data`` is what else the event has to say of it.
 
         Never raises, and returns at once: the event is written soon.
         """
@@ -42,7 +52,6 @@ class TamperAlarm:
         if len(self._told) > MOST_TOLD:
             what = f"more than {MOST_TOLD} alterations of the database were found: this process tells no further ones"
         logger.critical("the database was altered: %s", what)
-        told: Mapping[str, Any] = {"what": what, **data}
         event = AuditEvent(
             at=self._clock(),
             name=EventName.DATABASE_ALTERED,
@@ -50,7 +59,7 @@ class TamperAlarm:
             subject_id=subject_id,
             reason=reason,
             retention_years=RETENTION_YEARS,
-            data=told,
+            data={"what": what, **data},
         )
         self._store.append_soon(event)
 
@@ -63,8 +72,7 @@ class TamperAlarm:
             reason=row.table,
             workspace_id=row.workspace_id,
             subject_id=row.subject_id,
-            table=row.table,
-            row=row.key,
+            data={"table": row.table, "row": row.key},
         )
 
     def is_over(self, key: tuple[str, ...]) -> None:

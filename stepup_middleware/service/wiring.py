@@ -94,7 +94,7 @@ class Parts:
                 f"rows have MACs of a key that this installation never had, which begin with {key.hex()}; they do not "
                 "count. Find out who writes to the database",
                 reason="mac_key",
-                mac_key=key.hex(),
+                data={"mac_key": key.hex()},
             )
         if missing.ours:
             raise ConfigurationError(

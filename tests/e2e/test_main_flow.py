@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -199,6 +200,30 @@ async def test_a_plain_form_completes_with_a_code_and_without_javascript(person:
     assert await buttons.count() <= before
     assert not [cookie for cookie in await context.cookies() if "stepup" in cookie.get("name", "")]
     await context.close()
+
+
+async def test_what_was_typed_while_the_page_fetches_its_prompt_stays_typed(person: Person) -> None:
+    await person.sign_in()
+    secret = await person.enrol_totp()
+    await person.go("/domains")
+    page, typed = person.page, asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await typed.wait()
+        await route.continue_()
+
+    await page.route("**/stepup/prompts/*", later)
+    button = page.locator('[data-stepup-purpose="custom_domain_change"]').first
+    await button.evaluate("button => HTMLFormElement.prototype.submit.call(button.form)")
+    code = page.get_by_label("Code from your authenticator app")
+    await code.press_sequentially(totp_now(secret, steps=1))
+    await code.evaluate("code => { code.dataset.first = '' }")
+    typed.set()
+    await expect(page.locator("input[name=code][data-first]")).to_have_count(0)
+    await expect(code).to_be_focused()
+    await code.press("Enter")
+    await expect(page).to_have_url(re.compile("/domains"))
+    await expect(page.locator("main")).to_contain_text(re.compile("point", re.IGNORECASE))
 
 
 async def test_requests_that_need_a_proof_at_once_open_one_modal_after_another(person: Person) -> None:

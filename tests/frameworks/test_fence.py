@@ -136,6 +136,7 @@ def _blacksheep_middleware(function: Any) -> Any:
 def _sanic(place: str) -> Registered:
     def made(function: Any) -> Any:
         app: Any = Sanic("fence" + secrets.token_hex(4), configure_logging=False)
+        app.config.TOUCHUP = False  # it rewrites the class itself, once a process
 
         @app.post("/x")  # type: ignore[untyped-decorator]
         async def other(request: Any) -> Any:

@@ -86,6 +86,7 @@ def _blacksheep() -> ASGIApp:
 
 def _sanic() -> ASGIApp:
     app: Sanic[Any, Any] = Sanic("lost" + secrets.token_hex(4), configure_logging=False)
+    app.config.TOUCHUP = False  # it rewrites the class itself, once a process
 
     async def act(request: Any) -> None:
         raise AssertionError("ran")
@@ -144,6 +145,7 @@ def _on_an_error(framework: str) -> ASGIApp:
             app.register_error_handler(404, _lost)
         case "sanic":
             app = Sanic("lost" + secrets.token_hex(4), configure_logging=False)
+            app.config.TOUCHUP = False  # it rewrites the class itself, once a process
             app.exception(ValueError)(_lost)
         case _:
             app = Application(router=Router())

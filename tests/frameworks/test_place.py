@@ -316,7 +316,8 @@ def falcon_below() -> ASGIApp:
 
 
 def sanic_below() -> ASGIApp:
-    app = Sanic("place_below")
+    app = Sanic("place_below", configure_logging=False)
+    app.config.TOUCHUP = False  # it rewrites the class itself, once a process
 
     @app.post("/in/outer/x/<id>")
     @requires_step_up(PURPOSE, details=id_shown)

@@ -124,8 +124,12 @@ async def test_what_was_altered_in_the_database_is_an_alert_for_whom_it_concerns
     alerts, since = house.stepup.alerts, house.clock() - DAY
     alarm = house.stepup._parts.alarm
     alarm.raise_for(("tree",), "the tree has shrunk", reason="tree")
-    alarm.raise_for(("a",), "a row of axis", reason="factors", workspace_id="axis", table="factors", row="1")
-    alarm.raise_for(("b",), "a row of theirs", reason="factors", workspace_id="elsewhere", table="factors", row="2")
+    alarm.raise_for(
+        ("a",), "a row of axis", reason="factors", workspace_id="axis", data={"table": "factors", "row": "1"}
+    )
+    alarm.raise_for(
+        ("b",), "a row of theirs", reason="factors", workspace_id="elsewhere", data={"table": "factors", "row": "2"}
+    )
     await house.store.records.append([])
     root = house.sign_in("root", is_admin=True)
     stranger = house.sign_in("stranger", workspace="elsewhere", is_admin=True)

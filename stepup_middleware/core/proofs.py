@@ -15,6 +15,7 @@ from typing import Any
 
 from stepup_middleware.errors import ConfigurationError
 
+from .batches import HASH_BYTES, MOST_PROMPTS, SALT_BYTES, BatchItem, commit_to_all
 from .canonical import base64url, canonical_json, read_base64url, strict_json
 from .challenge import NONCE_BYTES, commit
 from .decisions import CLOCK_SKEW
@@ -71,7 +72,7 @@ def check_proof(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAssertion:
-    """A WebAuthn proof as the log keeps it, decoded. ``description`` is text."""
+    """A WebAuthn proof as the log keeps it, decoded. ``batch``: one answer to several prompts."""
 
     nonce: bytes
     description: str
@@ -83,6 +84,7 @@ class StoredAssertion:
     algorithm: int
     rp_id: str
     origins: tuple[str, ...]
+    batch: BatchItem | None
 
     @classmethod
     def read(cls, proof: object) -> StoredAssertion | None:
@@ -90,6 +92,9 @@ class StoredAssertion:
         if not isinstance(proof, dict) or proof.get("type") != "webauthn":
             return None
         members: dict[str, Any] = {name: value for name, value in proof.items() if name != "type"}
+        members["batch"] = batch = _read_batch(proof["batch"]) if "batch" in proof else None
+        if batch is None and "batch" in proof:
+            return None
         if members.keys() != cls.__dataclass_fields__.keys():
             return None
         for name in _RAW:
@@ -104,6 +109,17 @@ class StoredAssertion:
             and all(isinstance(origin, str) for origin in origins)
         )
         return cls(**{**members, "origins": tuple(origins)}) if typed else None
+
+
+def _read_batch(kept: object) -> BatchItem | None:
+    if not isinstance(kept, dict) or kept.keys() != {"salt", "hashes", "total"} or not isinstance(kept["hashes"], list):
+        return None
+    salt, total, *hashes = map(_unb64, (kept["salt"], kept["total"], *kept["hashes"]))
+    if salt is None or len(salt) != SALT_BYTES or total is None or len(total) != HASH_BYTES:
+        return None
+    known = tuple(each for each in hashes if each is not None and len(each) == HASH_BYTES)
+    whole = len(known) == len(hashes) and 0 < len(known) <= MOST_PROMPTS
+    return BatchItem(salt=salt, hashes=known, total=total) if whole else None
 
 
 _RAW = ("nonce", "authenticator_data", "client_data_json", "signature", "credential_id", "public_key")
@@ -146,8 +162,14 @@ def _check_description(
 
 
 def _check_challenge(kept: StoredAssertion, client: Mapping[str, Any], field: str) -> Iterator[Finding]:
-    """The challenge that was signed is the commitment to nonce and description."""
-    expected = base64url(commit(kept.nonce, kept.description.encode()))
+    """The challenge that was signed is the commitment to nonce and description, or to those of several prompts."""
+    description, batch = kept.description.encode(), kept.batch
+    if batch is not None and not batch.commits_to(description):
+        problem = "does not have the description, with its salt, in one place"
+        yield Finding(check=Check.CHALLENGE, field=f"{field}.batch", problem=problem)
+    expected = base64url(
+        commit(kept.nonce, description) if batch is None else commit_to_all(kept.nonce, batch.hashes, batch.total)
+    )
     if client.get("challenge") != expected:
         problem = "the challenge in client_data_json is not the one of nonce and description"
         yield Finding(check=Check.CHALLENGE, field=f"{field}.client_data_json", problem=problem)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stepup_middleware.core.audit import read_record
+from stepup_middleware.core.batches import BatchCommitment
 from stepup_middleware.core.binding import BoundRequest, Details, content_digest
 from stepup_middleware.core.challenge import commit, describe
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
@@ -148,11 +149,20 @@ class Generator:
         )  # fmt: skip
 
     def proof(self, prompt: Prompt, key: Key, **deviations: Any) -> dict[str, Any]:
+        """Return the proof of a prompt: its own, or that of several which the person answered as one question."""
         nonce, description = self.random.randbytes(32), describe(prompt.description())
+        challenge, more = commit(nonce, description), {}
+        if self.random.random() < 0.3:
+            others = [replace(prompt, id=f"{prompt.id}-{at}") for at in range(self.random.choice((0, 1, 2, 49)))]
+            together = tuple(self.random.sample([prompt, *others], 1 + len(others)))
+            batch = BatchCommitment(nonce, together, self.random.choice((None, ("Total", "USD 7"))))
+            nonce, challenge, item = batch.nonce, batch.challenge(), batch.items()[prompt.id]
+            hashes = [b64(each) for each in item.hashes]
+            more = {"batch": {"salt": b64(item.salt), "hashes": hashes, "total": b64(item.total)}}
         credential = key.credential
         options = {
             "rpId": RP_ID,
-            "challenge": b64(commit(nonce, description)),
+            "challenge": b64(challenge),
             "allowCredentials": [{"id": b64(credential.credential_id)}],
         }
         response = key.authenticator.get(options, origin=self.random.choice(ORIGINS), **deviations)["response"]
@@ -168,6 +178,7 @@ class Generator:
             "algorithm": credential.algorithm,
             "rp_id": RP_ID,
             "origins": list(ORIGINS),
+            **more,
         }
 
     def step_up(

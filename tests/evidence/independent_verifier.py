@@ -136,13 +136,19 @@ def read_record(record: Any, hashes: list[bytes], size: int, root: bytes, earlie
 
 def check_proof(proof: dict[str, Any], asked: dict[str, Any], action: dict[str, Any], enrolled: Any) -> None:
     exactly(proof, "type nonce description authenticator_data client_data_json signature credential_id public_key "
-            "algorithm rp_id origins")  # fmt: skip
+            "algorithm rp_id origins" + " batch" * ("batch" in proof))  # fmt: skip
     data, client_json, cose = (url64(proof[name]) for name in ("authenticator_data", "client_data_json", "public_key"))
     said, client, rp_id = json.loads(proof["description"]), json.loads(client_json), proof["rp_id"]
     need(proof["type"] == "webauthn" and canonical(said) == proof["description"], "canonical description")
     did = {"v": 1, "locale": said["locale"], "issued_at": said["issued_at"], **{name: action[name] for name in SIGNED}}
     need(said == did and at(said["issued_at"]) == at(asked["at"]), "the description is the action")
-    challenge = sha(b"stepup-challenge-v1\0", url64(proof["nonce"]), proof["description"].encode())
+    challenge = sha(b"stepup-challenge-v1\0", nonce := url64(proof["nonce"]), text := proof["description"].encode())
+    if "batch" in proof:
+        exactly(batch := proof["batch"], "salt hashes total")
+        salt, total, *hashes = (url64(each) for each in (batch["salt"], batch["total"], *batch["hashes"]))
+        need(isinstance(batch["hashes"], list) and {*map(len, (salt, total, *hashes))} == {32}, "hashes of a batch")
+        need(len(hashes) <= 50 and hashes.count(sha(b"stepup-batch-item-v1\0", salt, text)) == 1, "one of the batch")
+        challenge = sha(b"stepup-batch-challenge-v1\0", nonce, total, *hashes)
     need(url64(client["challenge"]) == challenge, "the challenge commits to the description")
     need(client["type"] == "webauthn.get" and client["origin"] in proof["origins"], "origin")
     need(client.get("crossOrigin", False) is False and "topOrigin" not in client, "no frame of another site")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from demo_app.guide_pages import FOLDER
-from stepup_middleware.core import challenge
+from stepup_middleware.core import batches, challenge
 from stepup_middleware.core.binding import BoundRequest
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.proofs import StoredAssertion
@@ -121,3 +121,10 @@ async def test_a_record_is_what_the_page_says(ran: Ran) -> None:
 def test_the_formula_of_the_challenge_uses_the_word_of_the_code(blocks: dict[str, str]) -> None:
     (word,) = re.findall(r'"(stepup-[\w-]+)"', blocks["formulas"])
     assert word in inspect.getsource(challenge)
+
+
+@pytest.mark.block("batch")
+def test_the_formulas_of_several_prompts_use_the_words_of_the_code(blocks: dict[str, str]) -> None:
+    words = re.findall(r'"(stepup-[\w-]+)"', blocks["batch"])
+    assert len(words) == 4
+    assert all(f'b"{word}\\0"' in inspect.getsource(batches) for word in words)

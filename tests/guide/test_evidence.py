@@ -7,27 +7,45 @@ import inspect
 import json
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from demo_app.guide_pages import FOLDER
+import stepup_middleware
 from stepup_middleware.core import batches, challenge
+from stepup_middleware.core.audit import read_record
 from stepup_middleware.core.binding import BoundRequest
+from stepup_middleware.core.decisions import Flag
 from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.findings import LocatedRecord
 from stepup_middleware.core.proofs import StoredAssertion
+from stepup_middleware.core.recovery import PassRefused
+from stepup_middleware.core.sequence import check_events
+from stepup_middleware.errors import FailureReason
 from stepup_middleware.evidence.manifest import export_schema
 from stepup_middleware.evidence.verification import evidence_schema
+from stepup_middleware.log.integrator import Fault
 from stepup_middleware.log.merkle import hash_leaf
 from stepup_middleware.log.records import read_entry
-from tests.evidence import independent_verifier
+from stepup_middleware.service.notices import BROWSER_LOCALE, LOCALE
+from tests.attackers.tables import SEALED
+from tests.evidence import independent_verifier, page
 
 from .harness import Ran, shell
 from .person import Person
 
 ROTATE = "/webhooks/orders/rotate"
+SOURCE = "".join(
+    path.read_text(encoding="utf-8")
+    for path in sorted(Path(stepup_middleware.__path__[0]).rglob("*.py"))
+    if "testing" not in path.parts
+)
 
 
 async def stepped_up(ran: Ran) -> str:
@@ -77,15 +95,73 @@ async def test_the_commands_verify_what_a_person_signed(ran: Ran, blocks: dict[s
     assert independent_verifier.verdict(bundle, vkeys) == ("verified", "")
 
 
-def test_the_page_names_every_member_and_event() -> None:
-    text = FOLDER.joinpath("evidence.md").read_text(encoding="utf-8")
-    event = AuditEvent(at=datetime.now(UTC), name=EventName.VERIFIED, workspace_id="main", subject_id="ada")
+def test_the_page_names_every_member_of_the_files() -> None:
     schema = evidence_schema()
-    names = [*event.as_dict(), "salt", *schema["required"], *schema["$defs"]["record"]["required"]]
-    names += [*(name.value for name in EventName), *StoredAssertion.__dataclass_fields__]
+    names = [*schema["required"], *schema["$defs"]["record"]["required"], *StoredAssertion.__dataclass_fields__]
     names += [*export_schema()["required"], *export_schema()["$defs"]["claim"]["required"]]
-    names += BoundRequest(method="GET", path="/").as_dict()
-    assert [name for name in names if f"`{name}`" not in text] == []
+    assert [name for name in names if f"`{name}`" not in page.page()] == []
+
+
+def test_the_tables_of_the_body_have_its_members_and_no_others() -> None:
+    event = AuditEvent(at=datetime.now(UTC), name=EventName.VERIFIED, workspace_id="main", subject_id="ada")
+    assert sorted(page.types("Member | JSON | What")) == sorted([*event.as_dict(), "salt"])
+    request = BoundRequest(method="GET", path="/").as_dict()
+    assert sorted(page.types("Member | JSON | What", 1)) == sorted(request)
+
+
+def test_the_table_of_events_has_each_with_its_severity_and_its_outcome() -> None:
+    said = {name: (row.severity, row.outcome) for name, row in page.events().items()}
+    assert said == {name.value: (name.severity.value, name.outcome.value) for name in EventName}
+
+
+def test_the_members_of_data_are_those_that_the_code_writes() -> None:
+    """What each event has is looked at in every record that a test of ``tests/http`` leaves (``assert_described``)."""
+    named = {word for row in page.events().values() for word in row.data} | page.ANYWHERE
+    assert sorted(page.types("Member | JSON").keys() - named) == []
+    written = {word for pair in re.findall(r'"(\w+)"[]:]|\b(\w+)=', SOURCE) for word in pair} | {LOCALE, BROWSER_LOCALE}
+    assert sorted(page.types("Member | JSON").keys() - written) == []
+
+
+def follows_the_page(names: Sequence[EventName]) -> bool:
+    """Tell whether events of one step-up come as the page's table says."""
+    order = page.order()
+    for place, name in enumerate(names):
+        if name.value not in order:
+            return False
+        after, once = order[name.value]
+        before = [each.value for each in names[:place]]
+        if (after is None) is not (place == 0) or (after is not None and after not in before):
+            return False
+        if once and name.value in before:
+            return False
+    return True
+
+
+@given(names=st.lists(st.sampled_from(EventName), min_size=1, max_size=6))
+@example(names=[EventName.CHALLENGE_REQUESTED, EventName.VERIFIED, EventName.ACTION_AUTHORIZED, EventName.VERIFIED])
+@settings(max_examples=500)
+def test_which_events_come_after_which_and_how_often_is_what_the_page_says(names: list[EventName]) -> None:
+    usual = [EventName.CHALLENGE_REQUESTED, EventName.VERIFIED, EventName.ACTION_AUTHORIZED]
+    for tried in ([*usual[: len(usual) - cut], *names] for cut in range(4)):
+        events = [AuditEvent(at=datetime.now(UTC), name=name, workspace_id="w", subject_id="s") for name in tried]
+        records = [LocatedRecord(where=str(event.name), record=read_record(event.body("0" * 32))) for event in events]
+        found = [finding for finding in check_events(records) if not finding.unverifiable]
+        assert follows_the_page(tried) is not any(finding.field.endswith(".event") for finding in found), tried
+
+
+def test_the_reasons_are_those_of_the_code() -> None:
+    found = page.reasons()
+    passes = {reason.value for reason in PassRefused} | {"recovery_code_unknown", "recovery_code_used"}
+    failed = {reason.value for reason in FailureReason} - {"wrong_holder"}
+    assert found["ACCOUNT_STEPUP_FAILED"] == failed | passes | {"cancelled"}
+    assert found["ACCOUNT_STEPUP_REUSED"] == {Flag.REDEEMED_BEFORE.value}
+    asked = {"ambiguous_token", "malformed_token", "no_factor", "rate_limited", "wrong_holder"}
+    admins = {"not_an_admin", "oneself", "policy_write_refused"}
+    assert found["ACCOUNT_STEPUP_BLOCKED"] == {flag.value for flag in Flag} - {"redeemed_before"} | asked | admins
+    tree = {fault.name.lower() for fault in Fault} | {"checkpoint", "mac_key"}
+    assert found["DATABASE_ALTERED"] == tree | SEALED.keys() | {"audit"}
+    literal = set(re.findall(r'reason(?:=| = |: str = )"(\w+)"', SOURCE))
+    assert literal - set().union(*found.values()) == set()
 
 
 async def test_a_passed_step_up_reaches_the_transmitter_as_a_caep_event(ran: Ran) -> None:

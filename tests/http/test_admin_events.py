@@ -123,7 +123,7 @@ async def test_an_alert_waits_until_an_admin_acknowledges_it_and_the_log_has_the
 async def test_what_was_altered_in_the_database_is_an_alert_for_whom_it_concerns(house: House) -> None:
     alerts, since = house.stepup.alerts, house.clock() - DAY
     alarm = house.stepup._parts.alarm
-    alarm.raise_for(("tree",), "the tree has shrunk", reason="tree")
+    alarm.raise_for(("tree",), "the tree has shrunk", reason="tree_shrank")
     alarm.raise_for(
         ("a",), "a row of axis", reason="factors", workspace_id="axis", data={"table": "factors", "row": "1"}
     )

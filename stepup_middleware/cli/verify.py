@@ -133,6 +133,8 @@ def _facts(report: Report) -> dict[str, str]:
     return {
         "prompt": action.prompt_id,
         "person": f"{action.subject_name} ({action.subject_id})",
+        **({"actor": action.actor} if action.actor else {}),
+        **({"client": action.client} if action.client else {}),
         "workspace": action.workspace_id,
         "purpose": action.purpose,
         "request": request,

@@ -108,6 +108,8 @@ def read_record(
         workspace_id=fields["workspace"],
         subject_id=fields["subject"],
         subject_name=fields["subject_name"],
+        actor=fields["actor"],
+        client=fields["client"],
         session=fields["session"],
         ip=fields["ip"],
         user_agent=fields["user_agent"],

@@ -87,6 +87,8 @@ class Presentation:
     workspace_id: str
     subject_id: str
     subject_name: str
+    actor: str
+    client: str
     session: str
     ip: str
     user_agent: str

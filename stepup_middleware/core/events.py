@@ -114,6 +114,8 @@ def event_by(who: Initiator, name: EventName, *, at: datetime, **fields: Any) ->
         "workspace_id": who.workspace_id,
         "subject_id": who.subject_id,
         "subject_name": who.subject_name,
+        "actor": who.actor,
+        "client": who.client,
         "session": who.session,
         "ip": who.ip,
         "user_agent": who.user_agent,
@@ -125,13 +127,13 @@ def event_by(who: Initiator, name: EventName, *, at: datetime, **fields: Any) ->
 class AuditEvent:
     """One fact for the log: what ``name`` says happened ``at`` a moment (aware UTC) in ``workspace_id``.
 
-    Who: ``subject_id`` and ``subject_name``; ``session``, the hash of the session id; ``ip`` and ``user_agent``, of
-    the request. For what: ``purpose``, ``prompt_id``, ``request`` (method, path and query as they came, digest of the
-    body) and the ``details`` that the person was shown. How: ``factor_kind`` and ``factor_id``; ``requirement`` and
-    ``policy_version``, the policy in effect. How it went: ``outcome`` (None: as the name says), ``reason``, one word,
-    and ``flags``, every predicate that was off. ``retention_years`` is how long the event is kept. ``data`` is what
-    only this kind of event has: the proof of a verified WebAuthn ceremony, the status of a completed action, the old
-    and new value of a policy. A text that does not apply is empty.
+    Who: ``subject_id`` and ``subject_name``; ``actor`` on their behalf and ``client``, as ``Subject`` has them;
+    ``session``, the hash of the session id; ``ip`` and ``user_agent``, of the request. For what: ``purpose``,
+    ``prompt_id``, ``request`` (as it came, with the digest of the body) and the ``details`` that the person was shown.
+    How: ``factor_kind`` and ``factor_id``; ``requirement`` and ``policy_version``, the policy in effect. How it went:
+    ``outcome`` (None: as the name says), ``reason``, one word, and ``flags``, every predicate that was off.
+    ``retention_years`` is how long the event is kept. ``data`` is what only this kind of event has: the proof of a
+    WebAuthn ceremony, the status of a completed action, a policy's values. A text that does not apply is empty.
     """
 
     at: datetime
@@ -139,6 +141,8 @@ class AuditEvent:
     workspace_id: str
     subject_id: str
     subject_name: str = ""
+    actor: str = ""
+    client: str = ""
     session: str = ""
     ip: str = ""
     user_agent: str = ""
@@ -194,7 +198,8 @@ class AuditEvent:
         text, name = canonical_string, self.name
         salted = f',"salt":"{salt}"' if salt else ""
         return (
-            f'{{"at":"{iso(self.at)}","data":{canonical_json(dict(self.data)) if self.data else "{}"}'
+            f'{{"actor":{text(self.actor)},"at":"{iso(self.at)}","client":{text(self.client)}'
+            f',"data":{canonical_json(dict(self.data)) if self.data else "{}"}'
             f',"details":{canonical_json(self.details) if self.details else "[]"}'
             f',"event":"{name}","factor":{_word(self.factor_kind)},"factor_id":{text(self.factor_id)}'
             f',"flags":{canonical_json(self.flags) if self.flags else "[]"},"ip":{text(self.ip)}'
@@ -219,6 +224,8 @@ class AuditEvent:
             "workspace": self.workspace_id,
             "subject": self.subject_id,
             "subject_name": self.subject_name,
+            "actor": self.actor,
+            "client": self.client,
             "session": self.session,
             "ip": self.ip,
             "user_agent": self.user_agent,
@@ -267,10 +274,7 @@ class AuditRecord:
     entry. ``index`` is the place of the leaf in the tree, None until it has one, and ``log`` the number of the tree
     (a database has one, and another for each time that a new log was begun). ``refused`` says why it never gets one.
 
-    All else is read from the body, and is what ``AuditEvent`` says of it: ``event`` (its name), ``severity``,
-    ``outcome``, ``at``, ``workspace_id``, ``subject_id``, ``subject_name``, ``session``, ``ip``, ``user_agent``,
-    ``purpose``, ``prompt_id``, ``factor_kind``, ``factor_id``, ``requirement``, ``policy_version``, ``request``,
-    ``details``, ``reason``, ``flags``, ``retention_years``, ``data``.
+    All else is read from the body, and is what ``AuditEvent`` says of it; ``event`` is the event's name.
     """
 
     seq: int
@@ -289,6 +293,8 @@ class AuditRecord:
     workspace_id: str
     subject_id: str
     subject_name: str
+    actor: str
+    client: str
     session: str
     ip: str
     user_agent: str
@@ -323,6 +329,8 @@ class AuditRecord:
             workspace_id=self.workspace_id,
             subject_id=self.subject_id,
             subject_name=self.subject_name,
+            actor=self.actor,
+            client=self.client,
             session=self.session,
             ip=self.ip,
             user_agent=self.user_agent,

@@ -12,9 +12,9 @@ from .moments import to_micros
 from .spreadsheets import defused
 
 CSV_COLUMNS = (
-    "seq", "at", "event", "severity", "outcome", "workspace", "subject", "subject_name", "session", "ip",
-    "user_agent", "purpose", "prompt", "factor", "requirement", "request", "details", "reason", "flags", "from",
-    "to", "data",
+    "seq", "at", "event", "severity", "outcome", "workspace", "subject", "subject_name", "actor", "client", "session",
+    "ip", "user_agent", "purpose", "prompt", "factor", "requirement", "request", "details", "reason", "flags",
+    "from", "to", "data",
 )  # fmt: skip
 """The heads of the columns that ``csv_row`` fills, in order."""
 OCSF_VERSION = "1.8.0"
@@ -127,6 +127,8 @@ def ocsf_event(record: AuditRecord, *, product: str = "stepup-middleware") -> di
         event["metadata"]["correlation_uid"] = record.prompt_id
     if record.reason:
         event["status_detail"] = record.reason
+    if record.actor or record.client:
+        event["actor"] = _actor(record)
     if record.session:
         event["session"] = {"uid": record.session}
     if record.ip:
@@ -147,6 +149,16 @@ def _control(record: AuditRecord) -> tuple[tuple[int, str], tuple[int, str]]:
 def _auth_factor(kind: FactorKind) -> dict[str, Any]:
     type_id, name = _FACTORS[kind]
     return {"factor_type_id": type_id, "factor_type": name, "is_totp": kind is FactorKind.TOTP}
+
+
+def _actor(record: AuditRecord) -> dict[str, Any]:
+    """Return who acts for the user, and what the calling app calls itself."""
+    actor: dict[str, Any] = {}
+    if record.actor:
+        actor["user"] = {"name": record.actor}
+    if record.client:
+        actor["app_name"] = record.client
+    return actor
 
 
 def _http_request(record: AuditRecord) -> dict[str, Any] | None:

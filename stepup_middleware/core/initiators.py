@@ -9,7 +9,7 @@ from .subject import Subject
 
 
 class Initiator(Protocol):
-    """Who an event is about (CADF, "initiator"): a person of a workspace, their session, address and browser."""
+    """Who an event is about (CADF, "initiator"): a person of a workspace, who acts for them, from which address."""
 
     @property
     def workspace_id(self) -> str: ...
@@ -17,6 +17,10 @@ class Initiator(Protocol):
     def subject_id(self) -> str: ...
     @property
     def subject_name(self) -> str: ...
+    @property
+    def actor(self) -> str: ...
+    @property
+    def client(self) -> str: ...
     @property
     def session(self) -> str: ...
     @property
@@ -44,6 +48,14 @@ class SubjectAt:
     @property
     def subject_name(self) -> str:
         return self.subject.name
+
+    @property
+    def actor(self) -> str:
+        return self.subject.actor
+
+    @property
+    def client(self) -> str:
+        return self.subject.client
 
     @property
     def session(self) -> str:

@@ -106,6 +106,8 @@ def _owners_event(shown: Presentation, decision: Decision, row: TokenRow, replay
         workspace_id=row.workspace_id,
         subject_id=row.subject_id,
         subject_name="",
+        actor="",
+        client="",
         session=row.session,
         ip="",
         user_agent="",

@@ -32,6 +32,10 @@ def prompt_id(now: datetime, chance: bytes) -> str:
     return time_ordered_id(now, chance)
 
 
+SHOWN = ("locale", "title", "consequence")
+"""What a prompt says of the words that the person was shown: in its description, and in the event of asking."""
+
+
 class PromptState(StrEnum):
     """``open`` until proved, cancelled or expired; a proved prompt serves no second ceremony."""
 
@@ -42,7 +46,10 @@ class PromptState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptRequest:
-    """A request for a prompt: everything known before policy and factors are read."""
+    """A request for a prompt: everything known before policy and factors are read.
+
+    ``title`` and ``consequence`` are the purpose's in the language of ``locale``: what the person will be shown.
+    """
 
     prompt_id: str
     subject: Subject
@@ -52,6 +59,8 @@ class PromptRequest:
     request: BoundRequest
     details: Details
     locale: str
+    title: str
+    consequence: str
     now: datetime
     extra_events: tuple[AuditEvent, ...] = ()  # further events to log, such as the refusal of a bad token
 
@@ -66,13 +75,16 @@ class Prompt:
     """A question to a person, as it was asked.
 
     ``requirement`` and ``policy_version`` are the policy's at that moment; ``factor_ids`` are the
-    qualifying factors the person had then, and no other serves this prompt.
+    qualifying factors the person had then, and no other serves this prompt. ``title`` and ``consequence`` are what
+    the person is shown, in the language of ``locale``.
     """
 
     id: str
     workspace_id: str
     subject_id: str
     subject_name: str
+    actor: str
+    client: str
     session: str
     ip: str
     user_agent: str
@@ -84,6 +96,8 @@ class Prompt:
     request: BoundRequest
     details: Details
     locale: str
+    title: str
+    consequence: str
     created_at: datetime
     expires_at: datetime
 
@@ -102,12 +116,16 @@ class Prompt:
             "prompt": self.id,
             "workspace": self.workspace_id,
             "subject": self.subject_id,
+            "actor": self.actor,
+            "client": self.client,
             "purpose": self.purpose,
             "requirement": self.requirement.value,
             "policy_version": self.policy_version,
             "request": self.request.as_dict(),
             "details": [list(pair) for pair in self.details],
             "locale": self.locale,
+            "title": self.title,
+            "consequence": self.consequence,
             "issued_at": self.created_at.isoformat(),
         }
 
@@ -160,6 +178,8 @@ def ask(
         workspace_id=subject.workspace_id,
         subject_id=subject.id,
         subject_name=subject.name,
+        actor=subject.actor,
+        client=subject.client,
         session=subject.session,
         ip=asked.ip,
         user_agent=asked.user_agent,
@@ -171,6 +191,8 @@ def ask(
         request=asked.request,
         details=asked.details,
         locale=asked.locale,
+        title=asked.title,
+        consequence=asked.consequence,
         created_at=asked.now,
         expires_at=asked.now + PROMPT_LIFETIME,
     )
@@ -180,6 +202,9 @@ def asking_event(asked: PromptRequest, result: Prompt | NoFactor) -> AuditEvent:
     """Return the event of asking: the prompt was issued, or blocked for want of a factor or by a hold."""
     blocked = isinstance(result, NoFactor)
     held_until = result.held_until if isinstance(result, NoFactor) else None
+    data = {} if held_until is None else {"until": iso(held_until)}
+    if isinstance(result, Prompt):
+        data = {name: getattr(result, name) for name in SHOWN}
     return _event_of_asking(
         asked,
         EventName.BLOCKED if blocked else EventName.CHALLENGE_REQUESTED,
@@ -187,7 +212,7 @@ def asking_event(asked: PromptRequest, result: Prompt | NoFactor) -> AuditEvent:
         requirement=result.requirement,
         policy_version=result.policy_version,
         reason="on_hold" if held_until is not None else "no_factor" if blocked else "",
-        data={} if held_until is None else {"until": iso(held_until)},
+        data=data,
     )
 
 

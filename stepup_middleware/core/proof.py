@@ -38,6 +38,7 @@ class Proof:
     ``subject_id`` in ``workspace_id`` answered the prompt ``prompt_id`` for ``purpose``, with the factor ``factor_id``
     of the kind ``factor_kind``. ``requirement`` is what the policy in effect asked for, ``policy_version`` which one
     it was. ``details`` are the label/value pairs that the person was shown.
+    ``actor`` acted on their behalf, and ``client`` is what it calls itself (both as ``Subject`` has them).
     """
 
     prompt_id: str
@@ -49,6 +50,8 @@ class Proof:
     requirement: FactorRequirement
     policy_version: int
     details: Details
+    actor: str
+    client: str
     authorized_at: datetime
 
     @property
@@ -74,5 +77,7 @@ def proof_of(row: TokenRow, shown: Presentation) -> Proof:
         requirement=row.requirement,
         policy_version=row.policy_version,
         details=shown.details,
+        actor=shown.actor,
+        client=shown.client,
         authorized_at=shown.now,
     )

@@ -22,6 +22,7 @@ from .decisions import CLOCK_SKEW
 from .events import EventName
 from .factors import FactorKind
 from .findings import Check, Finding, LocatedRecord
+from .prompts import SHOWN
 from .relying_party import check_domain, check_origins, check_related_origins, is_within
 
 _UP, _UV, _BE, _BS = 0x01, 0x04, 0x08, 0x10  # WebAuthn L3 §6.1
@@ -143,19 +144,25 @@ def _check_description(
         "prompt": record.prompt_id,
         "workspace": record.workspace_id,
         "subject": record.subject_id,
+        "actor": record.actor,
+        "client": record.client,
         "purpose": record.purpose,
         "requirement": None if record.requirement is None else record.requirement.value,
         "policy_version": record.policy_version,
         "request": None if record.request is None else record.request.as_dict(),
         "details": [list(pair) for pair in record.details],
     }
-    if said.keys() != {*ran, "locale", "issued_at"}:
+    if said.keys() != {*ran, *SHOWN, "issued_at"}:
         yield Finding(check=Check.DESCRIPTION, field=field, problem="has not the members of a description")
         return
     for name, value in ran.items():
         if said[name] != value or type(said[name]) is not type(value):
             problem = "is not what the person signed"
             yield Finding(check=Check.DESCRIPTION, field=action.field(name), problem=problem)
+    for name in SHOWN:
+        if said[name] != challenge.record.data.get(name) or type(said[name]) is not str:
+            problem = "is not what the person was shown, by what they signed"
+            yield Finding(check=Check.DESCRIPTION, field=challenge.field(f"data.{name}"), problem=problem)
     if said["issued_at"] != challenge.record.at.isoformat():
         problem = "is not when the person was asked, by what they signed"
         yield Finding(check=Check.DESCRIPTION, field=challenge.field("at"), problem=problem)

@@ -88,9 +88,10 @@ _NEEDS = {
 _ONCE = frozenset({*_SPINE, EventName.ACTION_COMPLETED})
 _OF_A_STEP_UP = frozenset({*_ONCE, *_OF_OTHERS, EventName.FAILED, EventName.BLOCKED, EventName.REUSED})
 _SAME = (
-    ("workspace_id", "workspace"), ("subject_id", "subject"), ("session", "session"), ("ip", "ip"),
-    ("purpose", "purpose"), ("prompt_id", "prompt"), ("requirement", "requirement"),
-    ("policy_version", "policy_version"), ("request", "request"), ("details", "details"),
+    ("workspace_id", "workspace"), ("subject_id", "subject"), ("actor", "actor"), ("client", "client"),
+    ("session", "session"), ("ip", "ip"), ("purpose", "purpose"), ("prompt_id", "prompt"),
+    ("requirement", "requirement"), ("policy_version", "policy_version"), ("request", "request"),
+    ("details", "details"),
 )  # fmt: skip
 _same = attrgetter(*(attribute for attribute, _ in _SAME))
 

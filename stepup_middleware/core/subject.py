@@ -7,7 +7,10 @@ from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 
+from .canonical import digest
+
 _MAX_LENGTH = 512
+_MAY_BE_EMPTY = ("name", "login", "locale", "actor", "client")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,10 @@ class Subject:
     listed. ``locale`` is the language in which the person reads, such as ``de`` or ``pt-BR``; if it is empty, their
     browser says.
 
+    ``actor`` is who acts on the person's behalf, if it is not the person (RFC 8693 §4.1, ``act``: a program, an agent,
+    a supporter), and ``client`` what the caller calls itself. Both are shown to the person and logged, and a prompt or
+    token of one actor or client serves no other.
+
     Raises ``TypeError`` or ``ValueError`` for anything that could match another person by accident.
     """
 
@@ -34,13 +41,15 @@ class Subject:
     signed_in_at: datetime | None = None
     login: str = ""
     locale: str = ""
+    actor: str = ""
+    client: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("id", "session_id", "workspace_id", "name", "login", "locale"):
+        for name in ("id", "session_id", "workspace_id", *_MAY_BE_EMPTY):
             value = getattr(self, name)
             if type(value) is not str:
                 raise TypeError(f"Subject.{name} must be a str, not {type(value).__name__}: write str(...) around it")
-            if (not value and name not in ("name", "login", "locale")) or len(value) > _MAX_LENGTH:
+            if (not value and name not in _MAY_BE_EMPTY) or len(value) > _MAX_LENGTH:
                 raise ValueError(f"Subject.{name} must have 1 to {_MAX_LENGTH} characters")
             value.encode("utf-8")  # a lone surrogate raises UnicodeEncodeError, a ValueError
         if type(self.is_admin) is not bool:
@@ -57,11 +66,21 @@ class Subject:
 
     @property
     def session(self) -> str:
-        """The session as the log and the store keep it: a hash, never the id that opens it (ASVS 16.2.5)."""
-        return session_hash(self.session_id)
+        """The session as the log and the store keep it: a hash, never the id that opens it (ASVS 16.2.5).
+
+        Where an actor or a client is named, their hash follows after a dot. So everything that belongs to a session
+        belongs to one actor and client in it: prompts, tokens, limits, enrolments.
+        """
+        return session_hash(self.session_id, self.actor, self.client)
+
+
+def in_session(session: str, whole: str) -> bool:
+    """Tell whether a session, as it is kept, is this one or that of somebody who acts in it."""
+    return session == whole or session.startswith(whole + ".")
 
 
 @lru_cache(maxsize=1024)  # several values of one request have it
-def session_hash(session_id: str) -> str:
-    """Hash a session id for storage: 32 hexadecimal characters."""
-    return sha256(b"stepup-session\0" + session_id.encode()).hexdigest()[:32]
+def session_hash(session_id: str, actor: str = "", client: str = "") -> str:
+    """Hash a session id for storage: 32 hexadecimal characters; with an actor or client, a dot and 32 of both."""
+    own = sha256(b"stepup-session\0" + session_id.encode()).hexdigest()[:32]
+    return f"{own}.{digest('stepup-caller-v1', [actor, client]).hex()[:32]}" if actor or client else own

@@ -16,7 +16,7 @@ from .findings import LogFinding
 from .record import read_record_at
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
-_MEMBERS = 24  # of a body, with its salt
+_MEMBERS = 26  # of a body, with its salt
 _parse = json.JSONDecoder().raw_decode  # without looking for spaces, which no body has at its ends
 
 

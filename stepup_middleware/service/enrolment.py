@@ -48,6 +48,12 @@ _PASS_OR_SIGN_IN = marked(
     "Your first factor needs an enrolment pass, or a sign-in from the last ten minutes. Type your pass below, or sign "
     "out, sign in again, and enrol it then."
 )
+_BY_ACTOR = Refusal(
+    code=RefusalCode.NOT_PERMITTED,
+    detail=marked(
+        "Only the person may enrol a factor, never somebody or something on their behalf. Nothing was changed."
+    ),
+)
 _FAILED = {
     True: Refusal(
         code=RefusalCode.VERIFICATION_FAILED,
@@ -106,6 +112,8 @@ class EnrolmentService:
         Holding a session does not make anybody the person: a first factor needs what ``first_factor`` says.
         """
         subject = requester.subject
+        if subject.actor:
+            return _BY_ACTOR
         enrolled = bool(await self._enrolled(subject))
         right = await self._store.enrolment_right(subject.workspace_id, subject.id)
         if (

@@ -17,6 +17,7 @@ from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
+from stepup_middleware.languages import Languages
 from stepup_middleware.stores.base import HotState
 
 from .refusal_throttle import RefusalThrottle
@@ -35,12 +36,14 @@ class RedemptionService:
         codec: TokenCodec,
         throttle: RefusalThrottle,
         clock: Callable[[], datetime],
+        languages: Languages,
         open_limit: int = OPEN_PROMPTS_PER_SESSION,
     ) -> None:
         self._store = store
         self._throttle = throttle
         self._codec = codec
         self._clock = clock
+        self._languages = languages
         self._open_limit = open_limit
 
     async def admit(self, requester: Requester, wanted: ActionRequest) -> Proof | Refusal:
@@ -107,6 +110,8 @@ class RedemptionService:
             workspace_id=subject.workspace_id,
             subject_id=subject.id,
             subject_name=subject.name,
+            actor=subject.actor,
+            client=subject.client,
             session=subject.session,
             ip=requester.ip,
             user_agent=requester.user_agent,
@@ -131,6 +136,7 @@ class RedemptionService:
     ) -> Refusal:
         if wanted.prefetch:
             return Refusal(code=code, purpose=wanted.purpose, requirement=wanted.purpose.minimum)
+        texts = self._languages.texts(requester.locale)
         asked = PromptRequest(
             prompt_id=prompt_id(requester.now, RAND_bytes(16)),
             subject=requester.subject,
@@ -140,6 +146,8 @@ class RedemptionService:
             request=wanted.request,
             details=wanted.details,
             locale=requester.locale,
+            title=texts(wanted.purpose.authorize_title),
+            consequence=texts(wanted.purpose.consequence),
             now=requester.now,
             extra_events=extra_events,
         )

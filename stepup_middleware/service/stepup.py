@@ -287,7 +287,10 @@ class StepUp:
     # what others ask
 
     async def end_session(self, subject: Subject) -> None:
-        """Make the open prompts and unused tokens of a session worthless. Call it when a person signs out."""
+        """Make the open prompts and unused tokens of a session worthless. Call it when a person signs out.
+
+        Those of every actor and client in the session end with it, or of one where ``subject`` names it.
+        """
         await self.start()
         await self._parts.store.revoke_session(subject.workspace_id, subject.id, subject.session, now=self._clock())
 

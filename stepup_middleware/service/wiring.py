@@ -236,7 +236,12 @@ def wire(
         identification=identification,
         guard=guard,
         redemption=RedemptionService(
-            store=store, codec=codec, throttle=throttle, clock=clock, open_limit=open_prompts_per_session
+            store=store,
+            codec=codec,
+            throttle=throttle,
+            clock=clock,
+            languages=languages,
+            open_limit=open_prompts_per_session,
         ),
         ceremonies=CeremonyService(
             store=store,

@@ -45,7 +45,7 @@ def prepare_redemption(shown: Presentation, row: Row | None = None) -> PreparedR
     return PreparedRedemption(
         shown,
         row,
-        f'{{"at":"{iso(shown.now)}","data":{{"token":"{shown.reference.id}"}},"details":{canonical_json(shown.details)},"event":"{NAME}","factor":"',
+        f'{{"actor":{quote(shown.actor)},"at":"{iso(shown.now)}","client":{quote(shown.client)},"data":{{"token":"{shown.reference.id}"}},"details":{canonical_json(shown.details)},"event":"{NAME}","factor":"',
         f',"flags":[],"ip":{quote(shown.ip)},"outcome":"{OUTCOME}","policy_version":',
         f',"purpose":{quote(shown.purpose)},"reason":"","request":{shown.request.text()},"requirement":"',
         f'","retention_years":{shown.retention_years},"salt":"{chance[:SALT_BYTES].hex()}","session":{quote(shown.session)},"severity":"{_SEVERITY}"'

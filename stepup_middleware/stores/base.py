@@ -119,7 +119,10 @@ class HotState(Opened):
 
     @abstractmethod
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
-        """Cancel the prompts of a session and revoke its unredeemed tokens (signed out; ASVS 7.4.1)."""
+        """Cancel the prompts of a session and revoke its unredeemed tokens (signed out; ASVS 7.4.1).
+
+        Those of everybody who acts in the session are among them (``core.subject.in_session``).
+        """
 
     @abstractmethod
     async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:

@@ -172,20 +172,21 @@ def grant_row(grant: TokenGrant) -> tuple[Any, ...]:
     )
 
 
+_PLAIN = (  # what is kept of a prompt as it is
+    "subject_name", "actor", "client", "ip", "user_agent", "purpose", "policy_version", "locale", "title",
+    "consequence",
+)  # fmt: skip
+
+
 def prompt_body(prompt: Prompt) -> dict[str, Any]:
     """Return what is kept of a prompt as JSON, beside what stores look it up by."""
     return {
-        "subject_name": prompt.subject_name,
-        "ip": prompt.ip,
-        "user_agent": prompt.user_agent,
-        "purpose": prompt.purpose,
+        **{name: getattr(prompt, name) for name in _PLAIN},
         "requirement": prompt.requirement,
-        "policy_version": prompt.policy_version,
         "factor_ids": list(prompt.factor_ids),
         "factor_kinds": list(prompt.factor_kinds),
         "request": prompt.request.as_dict(),
         "details": [list(pair) for pair in prompt.details],
-        "locale": prompt.locale,
     }
 
 
@@ -223,20 +224,15 @@ def stored_prompt(
         id=id_,
         workspace_id=workspace_id,
         subject_id=subject_id,
-        subject_name=body["subject_name"],
         session=session,
-        ip=body["ip"],
-        user_agent=body["user_agent"],
-        purpose=body["purpose"],
         requirement=FactorRequirement(body["requirement"]),
-        policy_version=body["policy_version"],
         factor_ids=tuple(body["factor_ids"]),
         factor_kinds=tuple(FactorKind(kind) for kind in body["factor_kinds"]),
         request=bound_request_from(body["request"]),
         details=tuple((label, text) for label, text in body["details"]),
-        locale=body["locale"],
         created_at=from_micros(created_at),
         expires_at=from_micros(expires_at),
+        **{name: body[name] for name in _PLAIN},
     )
     return StoredPrompt(prompt=prompt, state=PromptState(state))
 

@@ -80,7 +80,7 @@ def problem_body(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, An
         "detail": texts(refusal.wording),
     }
     if refusal.purpose is not None:
-        body["purpose"] = purpose_view(refusal.purpose, texts)
+        body["purpose"] = purpose_view(refusal.purpose, texts, refusal.prompt)
     if refusal.requirement is not None:
         body["requirement"] = refusal.requirement.value
         body["factors"] = [kind.value for kind in refusal.requirement.kinds()]

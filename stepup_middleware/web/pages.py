@@ -142,11 +142,11 @@ def prompt_view(
         "url": prompt_url(base, prompt),
         "expires_at": iso(prompt.expires_at),
         "purpose_id": purpose.id,
-        "authorize_title": texts(purpose.authorize_title),
-        "consequence": texts(purpose.consequence),
+        "authorize_title": prompt.title,
+        "consequence": prompt.consequence,
         "details": prompt.details,
-        "actor": "",
-        "client": "",
+        "actor": prompt.actor,
+        "client": prompt.client,
         "subject_name": prompt.subject_name or prompt.subject_id,
         "account": _account(prompt),
         "requirement": prompt.requirement.value,
@@ -162,13 +162,13 @@ def _account(prompt: Prompt) -> str:
     return sha256(b"stepup-account\0" + named.encode()).hexdigest()[:16]
 
 
-def purpose_view(purpose: Purpose, texts: Texts) -> dict[str, Any]:
-    """Return a purpose as the wire format has it."""
+def purpose_view(purpose: Purpose, texts: Texts, prompt: Prompt | None = None) -> dict[str, Any]:
+    """Return a purpose as the wire format has it: with a prompt, in the words that will be signed."""
     view: dict[str, Any] = {
         "id": purpose.id,
         "title": texts(purpose.title),
-        "authorize_title": texts(purpose.authorize_title),
-        "consequence": texts(purpose.consequence),
+        "authorize_title": texts(purpose.authorize_title) if prompt is None else prompt.title,
+        "consequence": texts(purpose.consequence) if prompt is None else prompt.consequence,
     }
     if purpose.deprecated is not None:
         view["deprecated"] = {"on": purpose.deprecated.on.isoformat(), "text": purpose.deprecated.text}

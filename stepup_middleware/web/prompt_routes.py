@@ -47,7 +47,7 @@ async def show_prompt(call: Call) -> Response:
         return call.html_response(render("page.html", call.stepup, call.base, texts, prompt=view, repeat=repeat))
     return call.json_response(
         {
-            "purpose": purpose_view(purpose, texts),
+            "purpose": purpose_view(purpose, texts, prompt),
             "requirement": prompt.requirement.value,
             "factors": [kind.value for kind in prompt.requirement.kinds()],
             "enrolled_factors": [kind.value for kind in kinds],

@@ -77,6 +77,8 @@ async def receipt_view(
         "request": "" if action.request is None else f"{action.request.method} {action.request.path}",
         "person": action.subject_name or action.subject_id,
         "subject_id": action.subject_id,
+        "actor": action.actor,
+        "client": action.client,
         "factor": _factor(action, by_name.get(EventName.VERIFIED), texts),
         "at": iso(action.at),
         "at_text": texts.moment(action.at, seconds=True),

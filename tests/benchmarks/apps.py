@@ -138,6 +138,8 @@ def naive() -> ASGIApp:
             workspace_id=who.workspace_id,
             subject_id=who.id,
             subject_name=who.name,
+            actor=who.actor,
+            client=who.client,
             session=who.session,
             ip=request.client.host,
             user_agent=request.headers.get("user-agent", ""),

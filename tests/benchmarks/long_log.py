@@ -46,6 +46,7 @@ def long_log() -> Iterator[AuditEvent]:
             PromptRequest(
                 prompt_id=f"{number:032x}", subject=subject, ip=asked.ip, user_agent=asked.user_agent,
                 purpose=asked.purpose, request=asked.request, details=asked.details, locale="en", now=asked.now,
+                title=asked.title, consequence=asked.consequence,
             ),
             key,
         )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepup_middleware.core.subject import Subject, session_hash
+from stepup_middleware.core.subject import Subject, in_session, session_hash
 from tests.core.support import names
 
 
@@ -88,6 +88,18 @@ def test_a_sign_in_without_a_zone_is_refused() -> None:
 def test_sessions_are_kept_as_hashes_that_differ_as_the_ids_do(one: str, other: str) -> None:
     assert (session_hash(one) == session_hash(other)) == (one == other)
     assert subject(session_id=one).session == session_hash(one)
+
+
+@given(st.lists(st.tuples(names, st.just("") | names, st.just("") | names), min_size=2, max_size=2))
+def test_each_actor_and_client_has_a_session_of_its_own_within_that_of_the_person(
+    callers: list[tuple[str, str, str]],
+) -> None:
+    one, other = (subject(session_id=id_, actor=actor, client=client) for id_, actor, client in callers)
+    assert (one.session == other.session) == (callers[0] == callers[1])
+    whole = session_hash(one.session_id)
+    assert in_session(one.session, whole)
+    assert in_session(other.session, whole) == (one.session_id == other.session_id)
+    assert in_session(whole, one.session) == (one.session == whole)
 
 
 @given(st.text("0123456789abcdef", min_size=33, max_size=64))

@@ -118,10 +118,14 @@ class Generator:
             query=choose(("", "a=1&b=%2F")),
             content_digest=choose((None, content_digest(b"a" * 32))),
         )
-        subject = Subject(id=f"user-{number}", session_id=f"session-{number}", workspace_id="axis", name="Ada Ünal")
+        subject = Subject(
+            id=f"user-{number}", session_id=f"session-{number}", workspace_id="axis", name="Ada Ünal",
+            actor=choose(("", "Agent Ünal")), client=choose(("", "CLI 1.0")),
+        )  # fmt: skip
         asked = PromptRequest(
             prompt_id=f"prompt-{self.count}-{number}", subject=subject, ip="192.0.2.7", user_agent="Browser/1",
             purpose=purpose, request=request, details=details, locale="en", now=self._later(),
+            title=purpose.authorize_title, consequence=choose(WORDS),
         )  # fmt: skip
         return asked, purpose
 

@@ -30,7 +30,9 @@ AMR = {"passkey": ["swk", "user", "mfa"], "hardware_key": ["hwk", "user", "mfa"]
 WORDS = {
     "outcome": ("pending", "success", "failure", "denied", "cancelled"), "factor": (None, "totp", *STRONG),
     "requirement": (None, "any", "phishing_resistant")}  # fmt: skip
-SIGNED = ("workspace", "subject", "purpose", "prompt", "requirement", "policy_version", "request", "details")
+SIGNED = (
+    "workspace", "subject", "actor", "client", "purpose", "prompt", "requirement", "policy_version", "request",
+    "details")  # fmt: skip
 AGREEING = ("session", "ip", *(name for name in SIGNED if name != "request"))
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 at = datetime.fromisoformat
@@ -140,8 +142,10 @@ def check_proof(proof: dict[str, Any], asked: dict[str, Any], action: dict[str, 
     data, client_json, cose = (url64(proof[name]) for name in ("authenticator_data", "client_data_json", "public_key"))
     said, client, rp_id = json.loads(proof["description"]), json.loads(client_json), proof["rp_id"]
     need(proof["type"] == "webauthn" and canonical(said) == proof["description"], "canonical description")
-    did = {"v": 1, "locale": said["locale"], "issued_at": said["issued_at"], **{name: action[name] for name in SIGNED}}
-    need(said == did and at(said["issued_at"]) == at(asked["at"]), "the description is the action")
+    shown = {name: asked["data"][name] for name in ("locale", "title", "consequence")}
+    did = {"v": 1, "issued_at": said["issued_at"], **shown, **{name: action[name] for name in SIGNED}}
+    need({*map(type, shown.values())} == {str} and said == did, "the description is the action")
+    need(at(said["issued_at"]) == at(asked["at"]), "when")
     challenge = sha(b"stepup-challenge-v1\0", nonce := url64(proof["nonce"]), text := proof["description"].encode())
     if "batch" in proof:
         exactly(batch := proof["batch"], "salt hashes total")

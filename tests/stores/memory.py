@@ -68,6 +68,7 @@ from stepup_middleware.core.retention import (
     Purged,
     clock_anomaly,
 )
+from stepup_middleware.core.subject import in_session
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.core.topics import Topic
 from stepup_middleware.errors import StoreError
@@ -589,12 +590,13 @@ class MemoryStore(Store):
                 self._data.tokens[row.reference.id] = replace(row, state=TokenState.REVOKED)
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
-        holder = (workspace_id, subject_id, session)
-        rows = self._data.tokens.values()
-        self._revoke(row for row in rows if (row.workspace_id, row.subject_id, row.session) == holder)
+        def ended(of: TokenRow | Prompt) -> bool:
+            return (of.workspace_id, of.subject_id) == (workspace_id, subject_id) and in_session(of.session, session)
+
+        self._revoke(row for row in self._data.tokens.values() if ended(row))
         for stored in tuple(self._data.prompts.values()):
             prompt = stored.prompt
-            if (prompt.workspace_id, prompt.subject_id, prompt.session) == holder:
+            if ended(prompt):
                 self._close(prompt.id, PromptState.CANCELLED)
 
     async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:

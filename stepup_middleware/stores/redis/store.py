@@ -28,6 +28,7 @@ from stepup_middleware.core.prompts import (
 )
 from stepup_middleware.core.recovery import FactorsReset
 from stepup_middleware.core.retention import PROMPTS_STAY
+from stepup_middleware.core.subject import in_session
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.base import HotState
@@ -323,7 +324,7 @@ class RedisHotStore(HotState):
             key = person_key(wanted.workspace_id, wanted.subject_id)
             (sessions,) = await self._server.ask(("ZRANGE", key, 0, -1))
             for session in sessions:
-                await self.revoke_session(wanted.workspace_id, wanted.subject_id, session.decode(), now=now)
+                await self._revoke_session(wanted.workspace_id, wanted.subject_id, session.decode(), now)
         return True
 
     # redemption
@@ -334,6 +335,11 @@ class RedisHotStore(HotState):
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
         self._check()
+        (known,) = await self._server.ask(("ZRANGE", person_key(workspace_id, subject_id), 0, -1))
+        for each in {session, *(one for one in map(bytes.decode, known) if in_session(one, session))}:
+            await self._revoke_session(workspace_id, subject_id, each, now)
+
+    async def _revoke_session(self, workspace_id: str, subject_id: str, session: str, now: datetime) -> None:
         opened, held, _ = session_keys(workspace_id, subject_id, session)
         prompts, tokens = await self._server.ask(("ZRANGE", opened, 0, -1), ("ZRANGE", held, 0, -1))
         epoch, at = self._server.epoch, to_micros(now)

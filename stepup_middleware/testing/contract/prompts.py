@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -265,7 +266,11 @@ class PromptContract:
         spent = await hold(store, factor=await enrol(store))
         await store.redeem(spent.shown())
         theirs = await hold(store, COSIGNER)
+        by_actor = await hold(store, replace(OWNER, actor="Booker"))
+        elsewhere = await hold(store, replace(OWNER, session_id="s-other", actor="Booker"))
         await store.revoke_session(OWNER.workspace_id, OWNER.id, OWNER.session, now=NOW)
+        assert (await store.redeem(by_actor.shown())).decision.flags == (Flag.REVOKED,)
+        assert (await store.redeem(elsewhere.shown())).decision.verdict is Verdict.REDEEMED
         assert (await store.redeem(mine.shown())).decision.flags == (Flag.REVOKED,)
         assert await store.issue_token(grant_for(opened, mine.factor)) is GrantRefused.PROMPT_CLOSED
         assert (await store.redeem(spent.shown())).decision.verdict is Verdict.REUSED

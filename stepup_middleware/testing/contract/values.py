@@ -122,6 +122,8 @@ def asked(subject: Subject = OWNER, purpose: Purpose = TRANSMIT, **fields: Any) 
         "request": REQUEST,
         "details": DETAILS,
         "locale": "en",
+        "title": purpose.authorize_title,
+        "consequence": purpose.consequence,
         "now": NOW,
     }
     return PromptRequest(**{**values, **fields})
@@ -164,6 +166,8 @@ def shown_for(prompt: Prompt, reference: TokenReference, **fields: Any) -> Prese
         "workspace_id": prompt.workspace_id,
         "subject_id": prompt.subject_id,
         "subject_name": prompt.subject_name,
+        "actor": prompt.actor,
+        "client": prompt.client,
         "session": prompt.session,
         "ip": prompt.ip,
         "user_agent": prompt.user_agent,

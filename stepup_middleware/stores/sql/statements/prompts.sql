@@ -45,7 +45,7 @@ WHERE id = $1;
 -- name: cancel_prompts_of_session
 UPDATE stepup.prompts
 SET state = 'cancelled', challenge_nonce = NULL, challenge_factors = NULL, challenge_expires_at = NULL
-WHERE workspace = $1 AND subject = $2 AND session = $3 AND state <> 'cancelled'
+WHERE workspace = $1 AND subject = $2 AND (session = $3 OR session LIKE $3 || '.%') AND state <> 'cancelled'
 RETURNING token;
 
 -- name: lock_attempts

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from .binding import BoundRequest, Details
@@ -265,6 +266,10 @@ def _word(value: StrEnum | None) -> str:
     return "null" if value is None else f'"{value}"'
 
 
+_SHARED = tuple(each.name for each in fields(AuditEvent) if each.name != "name")
+_shared = attrgetter(*_SHARED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
     """An event as the log has it: with its place in the log and in the tree.
@@ -274,7 +279,10 @@ class AuditRecord:
     entry. ``index`` is the place of the leaf in the tree, None until it has one, and ``log`` the number of the tree
     (a database has one, and another for each time that a new log was begun). ``refused`` says why it never gets one.
 
-    All else is read from the body, and is what ``AuditEvent`` says of it; ``event`` is the event's name.
+    All else is read from the body, and is what ``AuditEvent`` says of it: ``event`` (its name), ``severity``,
+    ``outcome``, ``at``, ``workspace_id``, ``subject_id``, ``subject_name``, ``actor``, ``client``, ``session``,
+    ``ip``, ``user_agent``, ``purpose``, ``prompt_id``, ``factor_kind``, ``factor_id``, ``requirement``,
+    ``policy_version``, ``request``, ``details``, ``reason``, ``flags``, ``retention_years``, ``data``.
     """
 
     seq: int
@@ -323,28 +331,4 @@ class AuditRecord:
 
     def as_event(self) -> AuditEvent:
         """Return the event that was recorded."""
-        return AuditEvent(
-            at=self.at,
-            name=self.event,
-            workspace_id=self.workspace_id,
-            subject_id=self.subject_id,
-            subject_name=self.subject_name,
-            actor=self.actor,
-            client=self.client,
-            session=self.session,
-            ip=self.ip,
-            user_agent=self.user_agent,
-            purpose=self.purpose,
-            prompt_id=self.prompt_id,
-            factor_kind=self.factor_kind,
-            factor_id=self.factor_id,
-            requirement=self.requirement,
-            policy_version=self.policy_version,
-            request=self.request,
-            details=self.details,
-            reason=self.reason,
-            flags=self.flags,
-            outcome=self.outcome,
-            retention_years=self.retention_years,
-            data=self.data,
-        )
+        return AuditEvent(name=self.event, **dict(zip(_SHARED, _shared(self), strict=True)))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet
 
 from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
@@ -52,6 +52,11 @@ from stepup_middleware.request.context import (
 )
 from stepup_middleware.request.decision import Gate, admit
 from stepup_middleware.web.answers import problem_body, send_refusal, starlette_handler
+from stepup_middleware.web.pages import texts_of
+
+if TYPE_CHECKING:
+    from stepup_middleware.core.purposes import Purpose
+    from stepup_middleware.service.admin import Words
 
 # An authorized answer goes out as no-store in any case. A cache between the endpoint and the middleware sees the answer
 # before, so that it is marked at the gate, in the words that such caches obey (RFC 9111 §5.2.2; Django's: max-age).
@@ -107,6 +112,18 @@ async def _answer(asked: Asked, guarded: GuardedRequest, tag: Tag, scope: Scope,
     verdict = await admit(guarded, tag, scope=scope, gate=gate)
     asked.settle(verdict)
     return _through(verdict, guarded, scope, [request])
+
+
+async def prove(scope: Scope, purpose: Purpose, details: Words, token: str | bytes | None) -> Proof:
+    """Return a proof of one of the library's own purposes, for what a service does only by one.
+
+    ``details`` are worded in the language of the person. Raises ``StepUpRequired`` as ``require_step_up`` does.
+    """
+    guarded = guarded_request(scope)
+    given = token.encode("latin-1", "replace") if isinstance(token, str) else token
+    gate = _gate([scope], scope)._replace(token=given, hands_on=False)
+    tag = Tag(purpose.id, lambda asked: details(texts_of(asked, guarded.stepup)))
+    return _through(await admit(guarded, tag, scope=scope, purpose=purpose, gate=gate), guarded, scope, [scope])
 
 
 def requires_step_up(

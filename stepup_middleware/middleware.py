@@ -10,6 +10,7 @@ from stepup_middleware.asgi import KEY, AnyASGIApp, ASGIApp, Message, Receive, S
 from stepup_middleware.core.refusals import StepUpRequired
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.frameworks import deciding_cookies, framework_around
+from stepup_middleware.gate import prove
 from stepup_middleware.inspection import check_tags, is_inside
 from stepup_middleware.lifespan import closed, live
 from stepup_middleware.request.bound import wire_of
@@ -60,7 +61,7 @@ class StepUpMiddleware:
         )
         self._related = RelatedOrigins(stepup.relying_party) if stepup.relying_party.related_origins else None
         self._prefix = stepup.prefix + "/"
-        self._installation = Installation(stepup, framework_around(app), replace_page, deciding_cookies())
+        self._installation = Installation(stepup, framework_around(app), replace_page, prove, deciding_cookies())
         self.fault: ConfigurationError | None = None
         try:
             self._check()

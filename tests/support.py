@@ -31,6 +31,7 @@ from starlette.websockets import WebSocket
 from stepup_middleware import (
     AuditRecord,
     EventName,
+    NotPermitted,
     RelyingParty,
     RequireStepUp,
     Rule,
@@ -58,6 +59,8 @@ HOME = "192.0.2.7"
 ELSEWHERE = "198.51.100.9"
 TRANSMIT = "/payroll/2026-06/transmit"  # phishing-resistant, with details
 ROTATE = "/webhooks/rotate"  # any factor, no details
+POLICY = "/settings/policy"  # loosens by a proof
+DESK = "/settings/desk"  # passes and resets, by a proof
 HTML = {"accept": "text/html,application/xhtml+xml", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 
 
@@ -198,6 +201,28 @@ class House:
         async def open_page(request: Request) -> Response:
             return PlainTextResponse("open")
 
+        async def policy(request: Request) -> Response:
+            """Change the policy, as a settings page of an app."""
+            subject = self.sessions[request.cookies["session"]]
+            try:
+                saved = await self.stepup.policy.set_many(subject, await request.json(), scope=request.scope)
+            except NotPermitted as error:
+                return JSONResponse({"why": error.reason}, status_code=422)
+            return JSONResponse({entry.purpose.id: entry.requirement for entry in saved})
+
+        async def support_desk(request: Request) -> Response:
+            """Issue a pass, or reset somebody's factors, as a page of an app."""
+            admin, asked = self.sessions[request.cookies["session"]], await request.json()
+            factors, whose = self.stepup.factors, (asked.get("workspace", "axis"), asked["person"])
+            try:
+                if "pass" in asked:
+                    issued = await factors.issue_pass(*whose, by=admin, reason=asked["reason"], scope=request.scope)
+                    return JSONResponse({"secret": issued.secret})
+                done = await factors.reset(*whose, by=admin, reason=asked["reason"], scope=request.scope)
+            except NotPermitted as error:
+                return JSONResponse({"why": error.reason}, status_code=422)
+            return JSONResponse({"waits": done.waits is not None})
+
         house = self
 
         @requires_step_up("saml_provider_deletion", details=(("Provider", "Okta"),))
@@ -260,6 +285,8 @@ class House:
                 app=RequireStepUp(Starlette(routes=[WebSocketRoute("/x", plain_socket)]), "holds_override"),
             ),
             Route("/open", open_page, methods=["GET", "POST"]),
+            Route(POLICY, policy, methods=["PUT"]),
+            Route(DESK, support_desk, methods=["POST"]),
         ]
 
 

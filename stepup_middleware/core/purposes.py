@@ -144,8 +144,20 @@ ENROLMENT_PASS = Purpose(
     minimum=FactorRequirement.PHISHING_RESISTANT,
     ttl=timedelta(seconds=120),
 )
+POLICY_LOOSEN = Purpose(
+    id="policy_loosen",
+    title="Policy loosening",
+    description="Asking for less than before in the step-up policy",
+    authorize_title="Authorize a looser policy",
+    consequence=(
+        "From now on everybody in your workspace can authorize these actions with a weaker factor than before. Go on "
+        "only if that is what you mean."
+    ),
+    minimum=FactorRequirement.PHISHING_RESISTANT,
+    ttl=timedelta(seconds=120),
+)
 INTERNAL_PURPOSES: Mapping[str, Purpose] = MappingProxyType(
-    {purpose.id: purpose for purpose in (FACTOR_CHANGE, FACTORS_RESET, ENROLMENT_PASS)}
+    {purpose.id: purpose for purpose in (FACTOR_CHANGE, FACTORS_RESET, ENROLMENT_PASS, POLICY_LOOSEN)}
 )
 """The library's own purposes, outside every catalogue: no policy sets them, no tag names them."""
 

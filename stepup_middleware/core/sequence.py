@@ -75,18 +75,23 @@ def check_events(events: Sequence[LocatedRecord]) -> Iterator[Finding]:
 
 
 _SPINE = (EventName.CHALLENGE_REQUESTED, EventName.VERIFIED, EventName.ACTION_AUTHORIZED)
-_OF_OTHERS = (EventName.FACTORS_RESET, EventName.FACTORS_RESET_REQUESTED, EventName.ENROLMENT_PASS_ISSUED)
+_OF_ADMINS = (
+    EventName.FACTORS_RESET,
+    EventName.FACTORS_RESET_REQUESTED,
+    EventName.ENROLMENT_PASS_ISSUED,
+    EventName.POLICY_CHANGED,
+)
 _NEEDS = {
     EventName.VERIFIED: EventName.CHALLENGE_REQUESTED,
     EventName.ACTION_AUTHORIZED: EventName.VERIFIED,
     EventName.ACTION_COMPLETED: EventName.ACTION_AUTHORIZED,
     # of two nodes with hot state one may log a replay while the other still logs the redemption
     EventName.REUSED: EventName.VERIFIED,
-    # what an admin did with the proof to the factors of another
-    **dict.fromkeys(_OF_OTHERS, EventName.ACTION_AUTHORIZED),
+    # what an admin did with the proof
+    **dict.fromkeys(_OF_ADMINS, EventName.ACTION_AUTHORIZED),
 }
 _ONCE = frozenset({*_SPINE, EventName.ACTION_COMPLETED})
-_OF_A_STEP_UP = frozenset({*_ONCE, *_OF_OTHERS, EventName.FAILED, EventName.BLOCKED, EventName.REUSED})
+_OF_A_STEP_UP = frozenset({*_ONCE, *_OF_ADMINS, EventName.FAILED, EventName.BLOCKED, EventName.REUSED})
 _SAME = (
     ("workspace_id", "workspace"), ("subject_id", "subject"), ("actor", "actor"), ("client", "client"),
     ("session", "session"), ("ip", "ip"), ("purpose", "purpose"), ("prompt_id", "prompt"),

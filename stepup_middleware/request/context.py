@@ -21,6 +21,7 @@ from .site import is_navigation
 
 if TYPE_CHECKING:
     from stepup_middleware.core.purposes import Purpose
+    from stepup_middleware.service.admin import Words
     from stepup_middleware.service.requester import Requester
     from stepup_middleware.service.stepup import StepUp
 
@@ -51,12 +52,14 @@ class Installation(NamedTuple):
     """What is the same for every request that comes through one ``StepUpMiddleware``.
 
     ``framework`` is that of the app (a ``Framework``), None if no known one. ``render`` sends our answer in place of a
-    page that a framework made of a refusal. ``cookies`` are the names of those by which the framework reads a request.
+    page that a framework made of a refusal, ``prove`` asks for one of the library's own purposes. ``cookies`` are the
+    names of those by which the framework reads a request.
     """
 
     stepup: StepUp
     framework: object
     render: Callable[[GuardedRequest], Awaitable[None]]
+    prove: Callable[[Scope, Purpose, Words, str | bytes | None], Awaitable[Proof]]
     cookies: tuple[bytes, ...] = ()
 
 
@@ -121,6 +124,15 @@ class RequestContext:
                 self._server_receive, self.wire.headers, limit=limit, keeps_form=_may_be_repeated(self.scope)
             )
         return body
+
+    async def prove(self, scope: Scope, purpose: Purpose, details: Words, token: str | bytes | None) -> Proof:
+        """Return a proof of one of the library's own purposes, for what a service does only by one.
+
+        Raises ``StepUpRequired``, and ``ConfigurationError`` when the request has ended.
+        """
+        if self.installation is None:
+            raise ConfigurationError("a step-up was asked for after its request had ended; nothing is done")
+        return await self.installation.prove(scope, purpose, details, token)
 
     def end(self) -> None:
         """Let everything of a request that has ended go.

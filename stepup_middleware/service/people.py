@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from stepup_middleware.core.binding import Details
 from stepup_middleware.core.factors import Factor
 from stepup_middleware.core.policy import effective_requirement
 from stepup_middleware.core.purposes import Catalogue, Purpose
@@ -32,11 +30,6 @@ def named(person: Person) -> str:
     """Return a person as a proof and the log name them: by the name, and always by the id."""
     known = person.name or person.login
     return f"{known} ({person.subject_id})" if known and known != person.subject_id else person.subject_id
-
-
-def said(details: Details, say: Callable[[str], str]) -> Details:
-    """Return details whose labels are said in a person's language."""
-    return tuple((say(label), value) for label, value in details)
 
 
 class PeopleListing:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
+from stepup_middleware.core.binding import MAX_DETAILS, Details
 from stepup_middleware.core.events import AuditEvent, EventName, event_by
 from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.initiators import SubjectAt
@@ -15,15 +15,18 @@ from stepup_middleware.core.policy import (
     check_policy_write,
     effective_requirement,
 )
-from stepup_middleware.core.purposes import Catalogue, Purpose
+from stepup_middleware.core.purposes import POLICY_LOOSEN, Catalogue, Purpose
 from stepup_middleware.core.recovery import PeopleFilter, Person
 from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.texts import marked
 from stepup_middleware.errors import PolicyError
 from stepup_middleware.stores.records import Records
 
 from .admin import AdminGuard
 from .refusal_throttle import RefusalThrottle
 from .requester import Scope
+
+_LOOSENED = marked("from phishing-resistant only to any factor")  # there are two requirements, so it can only be this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +63,41 @@ class PolicyService:
         )
 
     async def set(
-        self, subject: Subject, purpose_id: str, requirement: str, *, scope: Scope | None = None
+        self,
+        subject: Subject,
+        purpose_id: str,
+        requirement: str,
+        *,
+        scope: Scope | None = None,
+        token: str | bytes | None = None,
     ) -> PurposePolicy:
         """Save one requirement. See ``set_many``."""
-        saved = await self.set_many(subject, {purpose_id: requirement}, scope=scope)
+        saved = await self.set_many(subject, {purpose_id: requirement}, scope=scope, token=token)
         return next(entry for entry in saved if entry.purpose.id == purpose_id)
 
     async def set_many(
-        self, subject: Subject, wanted: Mapping[str, str], *, scope: Scope | None = None
+        self,
+        subject: Subject,
+        wanted: Mapping[str, str],
+        *,
+        scope: Scope | None = None,
+        token: str | bytes | None = None,
     ) -> tuple[PurposePolicy, ...]:
         """Save requirements by purpose id, all of them or none, and log each change from what to what.
 
-        ``scope`` is that of the request by which the admin asks: the log has its address and browser. Leave it out
-        only where there is no request, as in a script.
+        ``scope`` is that of the request by which the admin asks: the log has its address and browser. Where any
+        requirement gets weaker, the admin is asked for a step-up that names each: ``StepUpRequired`` is raised, which
+        the middleware answers, and nothing is saved until the request comes again with the proof. Let it pass, as that
+        of ``require_step_up``; ``token`` answers a further question of one request. Without a scope, as in a script,
+        policies are only tightened.
+
         ``PolicyError`` with a sentence for the admin: not an admin, an unknown purpose, or a requirement
-        below the platform's minimum. A refused write is logged as ``ACCOUNT_STEPUP_BLOCKED``.
+        below the platform's minimum. A refused write is logged as ``ACCOUNT_STEPUP_BLOCKED``. ``NotPermitted`` when the
+        request's address is not known, or a step-up cannot be asked for.
         """
-        now, who = self._guard.clock(), self._guard.at(subject, scope)
+        who = self._guard.at(subject, scope)
         before = await self._store.get_policy(subject.workspace_id)
-        changes: list[tuple[str, str]] = []
-        events: list[AuditEvent] = []
+        changes: list[tuple[Purpose, FactorRequirement]] = []
         for purpose_id, requirement in wanted.items():
             purpose = self._catalogue.get(purpose_id)
             try:
@@ -89,24 +107,44 @@ class PolicyService:
                     raise PolicyError("There is no such purpose in the catalogue.")
                 checked = check_policy_write(purpose, requirement)
             except PolicyError as error:
-                await self._throttle.log(subject, self._refused(who, purpose_id, requirement, error, now))
+                await self._throttle.log(subject, self._refused(who, purpose_id, requirement, error))
                 raise
             current = effective_requirement(purpose, before)
             if checked is current:
                 continue
-            changes.append((purpose_id, checked.value))
-            events.append(
-                event_by(
-                    who,
-                    EventName.POLICY_CHANGED,
-                    at=now,
-                    purpose=purpose_id,
-                    data={"from": current.value, "to": checked.value},
-                )
-            )
+            changes.append((purpose, checked))
         if not changes:
             return self._view(before)
-        return self._view(await self._store.set_policy(subject.workspace_id, changes, events, now=now))
+        loosened = [purpose for purpose, checked in changes if checked is FactorRequirement.ANY]
+        proved = await self._proof_of_loosening(subject, loosened, scope, token)
+        now = self._guard.clock()
+        events = [
+            event_by(
+                who,
+                EventName.POLICY_CHANGED,
+                at=now,
+                purpose=purpose.id,
+                prompt_id=proved if purpose in loosened else "",
+                data={"from": effective_requirement(purpose, before).value, "to": checked.value},
+            )
+            for purpose, checked in changes
+        ]
+        values = [(purpose.id, checked.value) for purpose, checked in changes]
+        return self._view(await self._store.set_policy(subject.workspace_id, values, events, now=now))
+
+    async def _proof_of_loosening(
+        self, subject: Subject, loosened: Sequence[Purpose], scope: Scope | None, token: str | bytes | None
+    ) -> str:
+        """Return the id of the prompt by which the admin proved these very changes, empty where none is weaker."""
+        if not loosened:
+            return ""
+        if len(loosened) > MAX_DETAILS:
+            raise PolicyError(f"At most {MAX_DETAILS} purposes can be loosened at a time. Nothing was saved.")
+
+        def words(say: Callable[[str], str]) -> Details:
+            return tuple((say(purpose.title), say(_LOOSENED)) for purpose in loosened)
+
+        return (await self._guard.prove(subject, scope, POLICY_LOOSEN, words, token)).prompt_id
 
     async def shut_out(
         self,
@@ -138,15 +176,13 @@ class PolicyService:
         page = await self._store.people(subject.workspace_id, filter_, after=after, limit=max(1, min(limit, 200)))
         return ShutOut(purposes=tuple(stricter), count=count, people=tuple(page.people), next=page.next)
 
-    def _refused(
-        self, who: SubjectAt, purpose_id: str, requirement: str, error: PolicyError, now: datetime
-    ) -> AuditEvent:
+    def _refused(self, who: SubjectAt, purpose_id: str, requirement: str, error: PolicyError) -> AuditEvent:
         known = purpose_id if purpose_id in self._catalogue else ""
         reason = "not_an_admin" if not who.subject.is_admin else "policy_write_refused"
         return event_by(
             who,
             EventName.BLOCKED,
-            at=now,
+            at=self._guard.clock(),
             purpose=known,
             reason=reason,
             flags=(reason,),

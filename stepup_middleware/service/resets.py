@@ -1,12 +1,14 @@
 """What admins do for people without factors: issue an enrolment pass, and reset what they have.
 
 An admin acts by a proof of their own (``FACTORS_RESET``, ``ENROLMENT_PASS``), whose details name the person and the
-reason. Nobody does it for themselves. An operator acts on the host, where whoever may run a program decides.
+reason: each verb asks for it. Nobody does it for themselves. An operator acts on the host, where whoever may run a
+program decides.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,7 +53,6 @@ _HAS_FACTORS = marked(
 _NO_PASSES = marked(
     "People here enrol their first factor after a fresh sign-in, so that no pass is needed. Nothing was done."
 )
-_NO_PROOF = "This needs the admin's own step-up for this person and this reason. Nothing was done."
 _GONE = marked("This reset does not wait any more: it was done, taken back, or has expired. Nothing was done.")
 _SAME_ADMIN = marked("A reset needs two admins: another one confirms yours. Nothing was done.")
 
@@ -85,34 +86,6 @@ class FactorResets(PeopleListing):
         self._hot = store
         self.rules = rules
 
-    # what a page asks before it asks for a proof
-
-    async def may_issue_pass(self, by: Subject, subject_id: str, reason: object, *, scope: Scope | None) -> Details:
-        """Return the details that a proof for a pass must have. Raises ``NotPermitted``."""
-        text = await self._checked(by.workspace_id, subject_id, by, reason, scope, "issue_pass")
-        await self._check_pass(by.workspace_id, subject_id)
-        return await self._details(by.workspace_id, subject_id, text)
-
-    async def may_reset(
-        self, by: Subject, subject_id: str, reason: object, *, scope: Scope | None, with_pass: bool = False
-    ) -> Details:
-        """Return the details that a proof for a reset must have. Raises ``NotPermitted``."""
-        self._check_with_pass(with_pass)
-        text = await self._checked(by.workspace_id, subject_id, by, reason, scope, "reset_factors")
-        return await self._details(by.workspace_id, subject_id, text)
-
-    async def may_confirm(self, by: Subject, request_id: str, *, scope: Scope | None) -> tuple[ResetRequest, Details]:
-        """Return a reset that waits, and the details that a second admin's proof must have. Raises ``NotPermitted``."""
-        request = await self._waiting(by.workspace_id, request_id)
-        await self._checked(by.workspace_id, request.subject_id, by, request.reason, scope, "reset_factors")
-        if request.requested_by == by.id:
-            raise NotPermitted(_SAME_ADMIN)
-        details = await self._details(by.workspace_id, request.subject_id, request.reason)
-        first = Person(subject_id=request.requested_by, name=request.requested_by_name)
-        return request, (*details, (marked("Asked for by"), named(first)))
-
-    # what they do
-
     async def issue_pass(
         self,
         workspace_id: str,
@@ -120,19 +93,23 @@ class FactorResets(PeopleListing):
         *,
         by: Subject | str,
         reason: str,
-        proof: Proof | None = None,
         scope: Scope | None = None,
+        token: str | bytes | None = None,
         lifetime: timedelta = PASS_LIFETIME,
     ) -> IssuedPass:
         """Issue an enrolment pass for a person who has no factor, in the place of an earlier one.
 
-        ``by`` names an operator on the host; or is the admin, with the ``proof`` that the page ``/stepup/people`` asks
-        for (no route of an app can) and the ``scope`` of the request. ``lifetime`` is at most seven days.
+        ``by`` is the admin who is signed in at the request whose ``scope`` it is. They are asked for a step-up that
+        names the person and the reason: ``StepUpRequired`` is raised, which the middleware answers, and nothing is done
+        until the request comes again with the proof. Let it pass, as that of ``require_step_up``; ``token`` answers a
+        further question of one request. Or ``by`` names an operator or a program of the host, which decides by itself:
+        never give it what a request says. ``lifetime`` is at most seven days.
         """
         text = await self._checked(workspace_id, subject_id, by, reason, scope, "issue_pass")
-        await self._check_proof(by, proof, ENROLMENT_PASS, await self._details(workspace_id, subject_id, text))
         await self._check_pass(workspace_id, subject_id)
-        new, issued = await self._new_pass(workspace_id, subject_id, by, lifetime)
+        person = await self.person(workspace_id, subject_id)
+        proof = await self._proof(by, ENROLMENT_PASS, person, text, scope, token)
+        new, issued = self._new_pass(workspace_id, person, by, lifetime)
         event = self._event(by, scope, EventName.ENROLMENT_PASS_ISSUED, workspace_id, issued.person, text, proof)
         event = _with(event, {"pass": new.id, "expires_at": iso(new.expires_at)})
         if not await self._records.issue_pass(new, event=event):
@@ -147,18 +124,19 @@ class FactorResets(PeopleListing):
         by: Subject | str,
         reason: str,
         with_pass: bool = False,
-        proof: Proof | None = None,
         scope: Scope | None = None,
+        token: str | bytes | None = None,
         lifetime: timedelta = PASS_LIFETIME,
     ) -> ResetOutcome:
         """Take all factors and recovery codes of a person away, end their prompts and tokens, and begin the hold.
 
-        ``by``, ``proof`` (of ``factors_reset``) and ``scope`` as for ``issue_pass``. ``with_pass`` hands out a pass.
-        With ``reset_needs_two`` an admin's reset waits for another one (``confirm_reset``); an operator's does not.
+        ``by``, ``scope`` and ``token`` as for ``issue_pass``. ``with_pass`` hands out a pass. With ``reset_needs_two``
+        an admin's reset waits for another one (``confirm_reset``); an operator's does not.
         """
         text = await self._checked(workspace_id, subject_id, by, reason, scope, "reset_factors")
-        await self._check_proof(by, proof, FACTORS_RESET, await self._details(workspace_id, subject_id, text))
-        self._check_with_pass(with_pass)
+        if with_pass and not self.rules.first_factor.takes_pass:
+            raise NotPermitted(_NO_PASSES)
+        proof = await self._proof(by, FACTORS_RESET, await self.person(workspace_id, subject_id), text, scope, token)
         if self.rules.reset_needs_two and isinstance(by, Subject):
             return await self._request(workspace_id, subject_id, by, text, proof, scope, with_pass=with_pass)
         return await self._reset(workspace_id, subject_id, by, text, proof, scope, lifetime, with_pass=with_pass)
@@ -168,13 +146,18 @@ class FactorResets(PeopleListing):
         request_id: str,
         *,
         by: Subject,
-        proof: Proof,
-        scope: Scope | None = None,
+        scope: Scope,
+        token: str | bytes | None = None,
         lifetime: timedelta = PASS_LIFETIME,
     ) -> ResetOutcome:
-        """Do a reset that another admin asked for, by a proof of one's own."""
-        request, details = await self.may_confirm(by, request_id, scope=scope)
-        await self._check_proof(by, proof, FACTORS_RESET, details)
+        """Do a reset that another admin asked for, by a step-up of one's own. The rest is as for ``issue_pass``."""
+        request = await self._waiting(by.workspace_id, request_id)
+        await self._checked(by.workspace_id, request.subject_id, by, request.reason, scope, "reset_factors")
+        if request.requested_by == by.id:
+            raise NotPermitted(_SAME_ADMIN)
+        person = await self.person(by.workspace_id, request.subject_id)
+        first = Person(subject_id=request.requested_by, name=request.requested_by_name)
+        proof = await self._proof(by, FACTORS_RESET, person, request.reason, scope, token, first=first)
         return await self._reset(
             request.workspace_id, request.subject_id, by, request.reason, proof, scope, lifetime,
             with_pass=request.with_pass, request=request,
@@ -216,32 +199,35 @@ class FactorResets(PeopleListing):
             raise NotPermitted(_NO_REASON)
         return text
 
-    def _check_with_pass(self, with_pass: bool) -> None:
-        if with_pass and not self.rules.first_factor.takes_pass:
-            raise NotPermitted(_NO_PASSES)
-
     async def _check_pass(self, workspace_id: str, subject_id: str) -> None:
         if not self.rules.first_factor.takes_pass:
             raise NotPermitted(_NO_PASSES)
         if await self._records.list_factors(workspace_id, subject_id):
             raise NotPermitted(_HAS_FACTORS)
 
-    async def _details(self, workspace_id: str, subject_id: str, reason: str) -> Details:
-        person = await self.person(workspace_id, subject_id)
-        return ((marked("Person"), named(person)), (marked("Reason"), reason))
+    async def _proof(
+        self,
+        by: Subject | str,
+        purpose: Purpose,
+        person: Person,
+        reason: str,
+        scope: Scope | None,
+        token: str | bytes | None,
+        *,
+        first: Person | None = None,
+    ) -> Proof | None:
+        """Return the admin's proof of this very thing, None for an operator, of whom none is asked.
 
-    @staticmethod
-    async def _check_proof(by: Subject | str, proof: Proof | None, purpose: Purpose, details: Details) -> None:
-        """Raise ``NotPermitted`` unless the admin proved this very thing. The labels are in the admin's language."""
+        ``first`` is the admin who asked for the reset, where another one confirms it.
+        """
         if isinstance(by, str):
-            return
-        if (
-            proof is None
-            or proof.purpose != purpose.id
-            or (proof.workspace_id, proof.subject_id) != (by.workspace_id, by.id)
-            or [value for _, value in proof.details] != [value for _, value in details]
-        ):
-            raise NotPermitted(_NO_PROOF)
+            return None
+
+        def words(say: Callable[[str], str]) -> Details:
+            details = ((say(marked("Person")), named(person)), (say(marked("Reason")), reason))
+            return details if first is None else (*details, (say(marked("Asked for by")), named(first)))
+
+        return await self._guard.prove(by, scope, purpose, words, token)
 
     async def _waiting(self, workspace_id: str, request_id: str) -> ResetRequest:
         waiting = await self._records.reset_requests(workspace_id, now=self._guard.clock())
@@ -250,8 +236,8 @@ class FactorResets(PeopleListing):
             raise NotPermitted(_GONE)
         return found
 
-    async def _new_pass(
-        self, workspace_id: str, subject_id: str, by: Subject | str, lifetime: timedelta
+    def _new_pass(
+        self, workspace_id: str, person: Person, by: Subject | str, lifetime: timedelta
     ) -> tuple[EnrolmentPass, IssuedPass]:
         if not timedelta(minutes=1) <= lifetime <= LONGEST_PASS:
             raise ValueError("a pass lives for a minute at least, and for seven days at most")
@@ -259,13 +245,12 @@ class FactorResets(PeopleListing):
         new = EnrolmentPass(
             id=secrets.token_urlsafe(12),
             workspace_id=workspace_id,
-            subject_id=subject_id,
+            subject_id=person.subject_id,
             digest=pass_digest(secret.replace("-", "")),
             issued_at=now,
             issued_by=by if isinstance(by, str) else by.id,
             expires_at=now + lifetime,
         )
-        person = await self.person(workspace_id, subject_id)
         return new, IssuedPass(id=new.id, person=person, secret=secret, expires_at=new.expires_at)
 
     async def _request(
@@ -314,7 +299,7 @@ class FactorResets(PeopleListing):
         hold = self.rules.hold(workspace_id, subject_id, "reset", now)
         new, issued = None, None
         if with_pass:
-            new, issued = await self._new_pass(workspace_id, subject_id, by, lifetime)
+            new, issued = self._new_pass(workspace_id, person, by, lifetime)
         reset = self._event(by, scope, EventName.FACTORS_RESET, workspace_id, person, reason, proof)
         data: dict[str, object] = {
             "factors": [{"id": factor.id, "kind": factor.kind.value, "name": factor.name} for factor in factors],

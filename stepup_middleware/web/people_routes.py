@@ -8,30 +8,30 @@ from typing import Any
 from starlette.responses import Response
 
 from stepup_middleware.core.moments import iso
-from stepup_middleware.core.proof import Proof
-from stepup_middleware.core.purposes import ENROLMENT_PASS, FACTORS_RESET
 from stepup_middleware.core.recovery import LONGEST_REASON, ResetRequest
-from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.refusals import Refusal, RefusalCode, StepUpRequired
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.errors import NotPermitted
 from stepup_middleware.request.site import is_navigation
-from stepup_middleware.service.people import PersonStanding, said
+from stepup_middleware.service.people import PersonStanding
 from stepup_middleware.service.resets import IssuedPass
 
 from .call import BadRequest, Call, Handler
-from .factor_routes import step_up
 from .pages import factor_view, qr_svg, render
 
 PAGE = 50  # people
 
 
 def for_admins(handler: Callable[[Call, Subject], Awaitable[Response]]) -> Handler:
-    """Return a handler that answers what may not be done with its sentence."""
+    """Return a handler that answers what may not be done with its sentence, and asks for the proof of what may."""
 
     async def serve(call: Call) -> Response:
         try:
             return await handler(call, call.requester.subject)
+        except StepUpRequired as required:
+            call.guarded.answered = True
+            return call.refuse(required.refusal)
         except NotPermitted as error:
             return call.refuse(Refusal(code=RefusalCode.NOT_PERMITTED, detail=error.reason))
 
@@ -106,11 +106,7 @@ async def issue_pass(call: Call, admin: Subject) -> Response:
     """Issue an enrolment pass, after a step-up that names the person and the reason."""
     person, reason = await _asked(call)
     scope, factors = call.request.scope, call.stepup.factors
-    details = await factors.may_issue_pass(admin, person, reason, scope=scope)
-    proof = await step_up(call, ENROLMENT_PASS, said(details, call.texts))
-    if isinstance(proof, Refusal):
-        return call.refuse(proof)
-    issued = await factors.issue_pass(admin.workspace_id, person, by=admin, reason=reason, proof=proof, scope=scope)
+    issued = await factors.issue_pass(admin.workspace_id, person, by=admin, reason=reason, scope=scope)
     return call.json_response(_pass_view(call, issued), 201)
 
 
@@ -120,13 +116,7 @@ async def reset_factors(call: Call, admin: Subject) -> Response:
     person, reason = await _asked(call)
     with_pass = (await call.json()).get("pass") is True
     scope, factors = call.request.scope, call.stepup.factors
-    details = await factors.may_reset(admin, person, reason, scope=scope, with_pass=with_pass)
-    proof = await step_up(call, FACTORS_RESET, said(details, call.texts))
-    if isinstance(proof, Refusal):
-        return call.refuse(proof)
-    done = await factors.reset(
-        admin.workspace_id, person, by=admin, reason=reason, with_pass=with_pass, proof=proof, scope=scope
-    )
+    done = await factors.reset(admin.workspace_id, person, by=admin, reason=reason, with_pass=with_pass, scope=scope)
     return _reset_answer(call, done.waits, done.issued, admin)
 
 
@@ -134,12 +124,7 @@ async def reset_factors(call: Call, admin: Subject) -> Response:
 async def confirm_reset(call: Call, admin: Subject) -> Response:
     """Do a reset that another admin asked for, after a step-up of one's own."""
     request_id = await _request_id(call)
-    scope, factors = call.request.scope, call.stepup.factors
-    _, details = await factors.may_confirm(admin, request_id, scope=scope)
-    proof = await step_up(call, FACTORS_RESET, said(details, call.texts))
-    if not isinstance(proof, Proof):
-        return call.refuse(proof)
-    done = await factors.confirm_reset(request_id, by=admin, proof=proof, scope=scope)
+    done = await call.stepup.factors.confirm_reset(request_id, by=admin, scope=call.request.scope)
     return _reset_answer(call, None, done.issued, admin)
 
 

@@ -102,7 +102,10 @@ async def test_an_admin_tightens_and_loosens_and_the_next_prompt_follows(signed_
     assert saved.status_code == 303
     assert "Saved. Purposes changed: 8." in (await owner.page(POLICY)).text
     assert (await owner.ask("POST", ROTATE))["requirement"] == "phishing_resistant"
-    await owner.http.post(POLICY, data={"webhook_secret_rotation": "any"})
+    asked = await owner.ask("POST", POLICY, data={"webhook_secret_rotation": "any"})
+    assert asked["details"] == [["Webhook secret rotation", "from phishing-resistant only to any factor"]]
+    assert (await owner.ask("POST", ROTATE))["requirement"] == "phishing_resistant"
+    assert (await owner.act("POST", POLICY, data={"webhook_secret_rotation": "any"})).status_code == 303
     assert (await owner.ask("POST", ROTATE))["requirement"] == "any"
     assert "POLICY_CHANGED" in (await owner.page("/audit")).text
 

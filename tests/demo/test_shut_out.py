@@ -29,7 +29,8 @@ async def test_a_stricter_policy_names_those_whom_it_shuts_out_and_is_saved_when
     saved = await owner.http.post(POLICY, data={**STRICT, "shut_out": "1"})
     assert saved.status_code == 303
     loose = await owner.http.post(POLICY, data={"scim_token_revocation": "any"})
-    assert loose.status_code == 303, "nobody is shut out by what gets looser"
+    assert loose.status_code == 401, "nobody is shut out by what gets looser, and the owner proves it"
+    assert "could no longer" not in loose.text
 
 
 async def test_a_stricter_policy_that_shuts_nobody_out_is_saved_at_once(signed_in: SignedIn) -> None:

@@ -61,6 +61,24 @@ async def test_a_saved_policy_takes_effect_on_the_next_prompt_and_leaves_an_open
     await expect(person.page.locator("table.audit tbody tr")).to_have_count(1)
 
 
+async def test_a_looser_policy_takes_the_admins_key_and_is_saved_by_the_form_as_it_was_sent(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey", name="Laptop")
+    await person.go(POLICY)
+    rotation = person.page.get_by_label("Requirement: Webhook secret rotation")
+    await rotation.select_option("phishing_resistant")
+    await person.page.get_by_role("button", name="Save").click()
+    await expect(person.page.get_by_text("Saved. Purposes changed: 1.").first).to_be_visible()
+    await rotation.select_option("any")
+    await person.page.get_by_role("button", name="Save").click()
+    await expect(person.page.get_by_role("heading", name="Authorize a looser policy")).to_be_visible()
+    await expect(person.page.locator("body")).to_contain_text("from phishing-resistant only to any factor")
+    await person.page.get_by_role("button", name="Use passkey").click()
+    await expect(person.page.get_by_text("Saved. Purposes changed: 1.").first).to_be_visible()
+    await expect(rotation).to_have_value("any")
+
+
 async def test_a_forged_write_below_the_minimum_is_refused_saves_nothing_and_is_logged(person: Person) -> None:
     await person.sign_in()
     await person.go(POLICY)

@@ -232,8 +232,12 @@ class Generator:
             if plain or roll() > 0.05:
                 add(EventName.ACTION_AUTHORIZED, **proved)
                 if roll() < 0.1:
-                    did = self.random.choice((EventName.FACTORS_RESET, EventName.ENROLMENT_PASS_ISSUED))
-                    add(did, data={"person": "bob", "person_name": "Bob", "why": "lost key"})
+                    did = self.random.choice(
+                        (EventName.FACTORS_RESET, EventName.ENROLMENT_PASS_ISSUED, EventName.POLICY_CHANGED)
+                    )
+                    whom = {"person": "bob", "person_name": "Bob", "why": "lost key"}
+                    weaker = {"from": "phishing_resistant", "to": "any"}
+                    add(did, data=weaker if did is EventName.POLICY_CHANGED else whom)
                 if plain or roll() < 0.8:
                     add(EventName.ACTION_COMPLETED, **proved, request=None, data={"status": 200, "outcome": "returned"})
                 if roll() < 0.1:

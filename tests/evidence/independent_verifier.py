@@ -23,7 +23,7 @@ SEVERITY = {
     "ACCOUNT_STEPUP_CHALLENGE_REQUESTED": "info", "ACCOUNT_STEPUP_VERIFIED": "info", "ACTION_AUTHORIZED": "info",
     "ACTION_COMPLETED": "info", "ACCOUNT_STEPUP_REUSED": "critical", "FACTOR_ENROLLED": "info",
     "ACCOUNT_STEPUP_FAILED": "warning", "ACCOUNT_STEPUP_BLOCKED": "warning", "FACTORS_RESET": "warning",
-    "FACTORS_RESET_REQUESTED": "warning", "ENROLMENT_PASS_ISSUED": "warning"}  # fmt: skip
+    "FACTORS_RESET_REQUESTED": "warning", "ENROLMENT_PASS_ISSUED": "warning", "POLICY_CHANGED": "info"}  # fmt: skip
 ASKED, PROVED, RAN, ENDED, REUSED, ENROLLED, FAILED, _, *ADMINS = SEVERITY
 STRONG = ("passkey", "hardware_key")
 AMR = {"passkey": ["swk", "user", "mfa"], "hardware_key": ["hwk", "user", "mfa"], "totp": ["otp", "mfa"]}

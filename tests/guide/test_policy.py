@@ -53,6 +53,22 @@ async def test_an_admin_tightens_and_the_next_prompt_asks_for_more(ran: Ran, mon
     assert (await person.http.post(rotate)).json()["code"] == "STEPUP_FACTOR_INSUFFICIENT"
 
 
+async def test_the_page_loosens_by_the_step_up_of_the_admin_who_is_signed_in(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, rotation = Person(ran.names["app"]), "webhook_secret_rotation"
+    await person.enrol_passkey()
+    await put(ran, admin(), {rotation: "phishing_resistant"}, monkeypatch)
+    asked = await person.ask("PUT", "/policy", json={rotation: "any"})
+    assert asked.json()["purpose"]["id"] == "policy_loosen"
+    told = (await person.http.get("/stepup/purposes")).json()["purposes"]
+    assert {each["requirement"] for each in told if each["id"] == rotation} == {"phishing_resistant"}
+    saved = await person.act("PUT", "/policy", json={rotation: "any"})
+    assert (saved.status_code, saved.json()[rotation]) == (200, "any")
+    changes = [record async for record in ran.names["stepup"].audit.stream("main") if record.data.get("to")]
+    assert [bool(change.prompt_id) for change in changes] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("who", "wanted", "status"),
     [

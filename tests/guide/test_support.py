@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo_app.guide_pages import FOLDER
-from stepup_middleware import NotPermitted
+from stepup_middleware import NotPermitted, Subject
 from stepup_middleware.cli import main
 from stepup_middleware.core.recovery import (
     CODE_BITS,
@@ -27,6 +27,7 @@ from stepup_middleware.service.recovery_rules import LONGEST_HOLD, RecoveryRules
 from tests.support import house_in
 
 from .harness import Ran
+from .person import Person
 
 FACTORS = (FOLDER / "factors.md").read_text(encoding="utf-8")
 
@@ -52,6 +53,27 @@ async def test_the_page_runs_and_its_command_names_the_operator(ran: Ran) -> Non
     async with ran.main.stepup:
         with pytest.raises(NotPermitted, match="no pass is needed"):
             await ran.names["invite"]("main", "u-17")
+
+
+async def test_a_page_of_ones_own_resets_by_the_step_up_of_its_admin(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "owner@axis.example"
+    boss = Subject(id=name, session_id="a-session-of-the-desk", workspace_id="main", name=name, is_admin=True)
+
+    async def identify(scope: object) -> Subject:
+        return boss
+
+    monkeypatch.setitem(ran.names, "identify", identify)
+    person, lost = Person(ran.names["app"]), Person(ran.names["app"], "lost@axis.example")
+    await person.enrol_passkey()
+    await lost.enrol_totp()
+    wanted = {"person": "lost@axis.example", "reason": "seen in person"}
+    asked = await person.ask("POST", "/desk/reset", json=wanted)
+    assert [value for _, value in asked.json()["details"]] == ["lost@axis.example", "seen in person"]
+    assert len((await lost.http.get("/stepup/factors")).json()["factors"]) == 1
+    assert (await person.act("POST", "/desk/reset", json=wanted)).status_code == 200
+    assert (await lost.http.get("/stepup/factors")).json()["factors"] == []
+    itself = await person.http.post("/desk/reset", json={**wanted, "person": name})
+    assert (itself.status_code, "themselves" in itself.json()["why"]) == (403, True)
 
 
 async def test_a_program_invites_where_the_app_takes_passes(tmp_path: Path) -> None:

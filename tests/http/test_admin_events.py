@@ -9,7 +9,7 @@ import pytest
 
 from stepup_middleware import EventName, NotPermitted, Outcome, PolicyError, Severity
 from stepup_middleware.exports import CSV_COLUMNS, csv_row, ocsf_event, record_as_dict
-from tests.support import ELSEWHERE, HOME, ROTATE, TRANSMIT, Browser, House, code_of
+from tests.support import ELSEWHERE, HOME, POLICY, ROTATE, TRANSMIT, Browser, House, code_of
 
 STRICT = "phishing_resistant"
 DAY = timedelta(days=1)
@@ -29,18 +29,23 @@ async def replayed(person: Browser, *thieves: Browser) -> None:
 
 
 async def test_a_changed_policy_says_who_from_where_and_from_what_to_what_in_every_export(house: House) -> None:
-    admin = house.sign_in("root", is_admin=True)
-    await house.stepup.policy.set(admin, "webhook_secret_rotation", STRICT, scope=scope_from(HOME))
-    await house.stepup.policy.set(admin, "webhook_secret_rotation", "any", scope=scope_from(ELSEWHERE, b"Other/2"))
+    root = Browser(house, house.sign_in("root", is_admin=True), ip=ELSEWHERE)
+    await root.enrol("passkey")
+    assert root.subject is not None
+    await house.stepup.policy.set(root.subject, "webhook_secret_rotation", STRICT, scope=scope_from(HOME))
+    done = await root.step_up("PUT", POLICY, "passkey", json={"webhook_secret_rotation": "any"})
+    assert done.status_code == 200, done.text
     tightened, loosened = await house.events(EventName.POLICY_CHANGED)
-    assert (tightened.ip, tightened.user_agent, dict(tightened.data)) == (
+    assert (tightened.ip, tightened.user_agent, tightened.prompt_id, dict(tightened.data)) == (
         HOME,
         "Admin/1",
+        "",
         {"from": "any", "to": STRICT},
     )
-    assert (loosened.ip, loosened.user_agent) == (ELSEWHERE, "Other/2")
+    (authorized,) = await house.events(EventName.ACTION_AUTHORIZED)
+    assert (loosened.ip, loosened.user_agent, loosened.prompt_id) == (ELSEWHERE, "Browser/1", authorized.prompt_id)
     row = dict(zip(CSV_COLUMNS, csv_row(loosened), strict=True))
-    assert (row["from"], row["to"], row["ip"], row["user_agent"]) == (STRICT, "any", ELSEWHERE, "Other/2")
+    assert (row["from"], row["to"], row["ip"], row["user_agent"]) == (STRICT, "any", ELSEWHERE, "Browser/1")
     assert record_as_dict(loosened)["data"] == {"from": STRICT, "to": "any"}
     assert ocsf_event(loosened)["unmapped"]["data"] == {"from": STRICT, "to": "any"}
 

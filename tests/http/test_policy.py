@@ -13,7 +13,7 @@ import pytest
 from stepup_middleware import EventName, NotPermitted, PolicyError
 from stepup_middleware.core.recovery import Person
 from stepup_middleware.web.routes import library_router
-from tests.support import ROTATE, TRANSMIT, Browser, House, code_of, house_in
+from tests.support import POLICY, ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
 STRICT = "phishing_resistant"
 
@@ -51,9 +51,10 @@ async def test_a_policy_saved_on_one_node_holds_on_the_next_prompt_of_another(tm
         await tim.enrol("totp")
         other.clock.set(one.clock())
         there = Browser(other, tim.subject, factors=tim.factors)
-        admin = one.sign_in("root", is_admin=True)
+        root = Browser(one, one.sign_in("root", is_admin=True))
+        await root.enrol("passkey")
         for requirement, code in ((STRICT, "STEPUP_FACTOR_INSUFFICIENT"), ("any", "STEPUP_REQUIRED")) * 3:
-            await one.stepup.policy.set(admin, "webhook_secret_rotation", requirement)
+            await root.step_up("PUT", POLICY, "passkey", json={"webhook_secret_rotation": requirement})
             assert code_of(await there.post(ROTATE)) == code
 
 

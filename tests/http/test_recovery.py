@@ -24,7 +24,7 @@ from stepup_middleware.service.resets import IssuedPass
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import VirtualAuthenticator, totp_code
 from stepup_middleware.web.routes import library_router
-from tests.support import ELSEWHERE, ORIGIN, PATIENT, ROTATE, TRANSMIT, Browser, House, code_of, house_in
+from tests.support import DESK, ELSEWHERE, ORIGIN, PATIENT, ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
 OPTIONS = "/stepup/factors/webauthn/options"
 TOTP = "/stepup/factors/totp"
@@ -383,9 +383,52 @@ async def test_a_handler_resets_only_by_the_proof_of_this_very_reset(
     assert desk.subject is not None
     with pytest.raises(NotPermitted, match="step-up"):
         await strict.stepup.factors.reset("axis", "ada", by=desk.subject, reason=WHY)
-    with pytest.raises(NotPermitted, match="another workspace"):
-        await strict.stepup.factors.reset("other", "ada", by=desk.subject, reason=WHY)
+    for by_handler in ({}, {"pass": True}):
+        answer = await desk.post(DESK, json={"person": "ada", "reason": WHY, "workspace": "other", **by_handler})
+        assert (answer.status_code, "another workspace" in answer.text) == (422, True)
+    asked = {"person": "ada", "reason": WHY}
+    prompt = await desk.prompt("POST", DESK, json=asked)
+    assert (prompt["purpose"]["id"], prompt["details"]) == (
+        "factors_reset",
+        [["Person", "Ada (ada)"], ["Reason", WHY]],
+    )
+    for other in ({**asked, "person": "tim"}, {**asked, "reason": "other"}, {**asked, "pass": True, "person": "new"}):
+        token = await desk.token("POST", DESK, "passkey", json=other)
+        assert code_of(await desk.send("POST", DESK, token=token, json=asked)) == "STEPUP_REQUIRED"
+    token = await desk.token("POST", RESET, "passkey", json=asked)  # that of the library's own page
+    assert code_of(await desk.send("POST", DESK, token=token, json=asked)) == "STEPUP_REQUIRED"
+    token = await ada.token("POST", ROTATE, "passkey")
+    assert code_of(await desk.send("POST", DESK, token=token, json=asked)) == "STEPUP_REQUIRED"
     assert await kinds_of(ada) == ["passkey"]
+    done = await desk.send("POST", DESK, token=await desk.prove(prompt, "passkey"), json=asked)
+    assert done.json() == {"waits": False}
+    assert await kinds_of(ada) == []
+    (reset,) = await strict.events(EventName.FACTORS_RESET)
+    assert reset.prompt_id == prompt["prompt"]["id"]
+
+
+# E16
+async def test_a_handler_issues_a_pass_only_by_the_proof_of_the_admin_who_is_signed_in(
+    desk: Browser, strict: House
+) -> None:
+    asked = {"person": "new", "reason": WHY, "pass": True}
+    mallory = await with_factor(strict, "mallory")
+    assert "Only an admin" in (await mallory.post(DESK, json=asked)).json()["why"]
+    done = await desk.step_up("POST", DESK, "passkey", json=asked)
+    person = Browser(strict, strict.sign_in("new"))
+    assert (await person.post(PASS, json={"pass": done.json()["secret"]})).status_code == 200
+    assert mallory.subject is not None
+    assert desk.subject is not None
+    strict.sessions[mallory.subject.session_id] = desk.subject  # a handler takes the word of a thief for who it is
+
+    async def as_mallory(_: Any) -> Any:
+        return mallory.subject
+
+    strict.stepup._parts.identification._identify = as_mallory  # and the library knows better
+    issued = len(await strict.events(EventName.ENROLMENT_PASS_ISSUED))
+    answer = await mallory.step_up("POST", DESK, "passkey", json={**asked, "person": "late"})
+    assert (answer.status_code, "somebody else who asks" in answer.text) == (422, True)
+    assert len(await strict.events(EventName.ENROLMENT_PASS_ISSUED)) == issued
 
 
 # E20

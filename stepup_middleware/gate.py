@@ -27,6 +27,7 @@ from stepup_middleware.frameworks import (
     framework_of,
     identity_of_request,
     in_a_thread,
+    is_made_of_a_function,
     keep_path_parameters,
     plain_page,
     reached,
@@ -36,10 +37,10 @@ from stepup_middleware.frameworks import (
     scope_in_hand,
     stands_in,
 )
-from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, TWO_GATES, bare, tag_of, wrapped_in
+from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, TWO_GATES, tag_of
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async, mark_async
-from stepup_middleware.frameworks.fence import fence, let_through
+from stepup_middleware.frameworks.fence import fence, is_guard, let_through
 from stepup_middleware.request.asked import Asked
 from stepup_middleware.request.bound import header_names
 from stepup_middleware.request.context import (
@@ -160,9 +161,9 @@ class _Tagging:
         if inspect.isclass(endpoint):
             guard_class(endpoint, _ClassGuard(self._tag), framework_of(endpoint) or ANY)
             return endpoint
-        if not callable(endpoint):
+        if not callable(endpoint) or is_made_of_a_function(endpoint):
             raise ConfigurationError(
-                f"{type(endpoint).__name__} is no function: put requires_step_up below the framework's own decorator"
+                f"{type(endpoint).__name__} is no function: put requires_step_up below the decorator that registers it"
             )
         return cast(Endpoint, _guarded_function(endpoint, self._tag))
 
@@ -202,7 +203,7 @@ async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, se
     guarded = guarded_request(scope)
     verdict = await admit(guarded, tag, scope=scope)
     if isinstance(verdict, Proof):
-        with guarded.handing_on(), let_through():
+        with guarded.handing_on(), let_through(tag):
             await app(scope, receive, _uncached(send))
     else:
         await send_refusal(guarded, verdict, scope, receive, send)
@@ -259,11 +260,10 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
                 "streaming response around it"
             )
     awaited, names = is_async(endpoint), _names(endpoint)
-    if guard is None:
-        fence(endpoint, _reached_itself)
+    passage = fence(endpoint, tag, _reached_itself) if guard is None else (tag,)
 
     async def run(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        with let_through():
+        with let_through(*passage):
             answer = await endpoint(*args, **kwargs) if awaited else await in_a_thread(endpoint, args, kwargs)
             if inspect.isawaitable(answer):
                 answer = await answer  # a sync way to an async handler
@@ -284,10 +284,7 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
             return await run(args, kwargs)
 
     setattr(guarded, TAG_ATTRIBUTE, tag)
-    if guard is None:
-        for function in wrapped_in(endpoint):
-            with suppress(TypeError):
-                bare.add(function)
+    is_guard(guarded)
     return guarded
 
 

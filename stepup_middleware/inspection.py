@@ -14,7 +14,8 @@ from stepup_middleware.core.purposes import unknown
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import ANY, apps_within, framework_of
 from stepup_middleware.frameworks.base import DEPTH, TWO_GATES, FoundRoute, Framework, behind, tag_of
-from stepup_middleware.frameworks.classes import belongs_to, is_bare, judged
+from stepup_middleware.frameworks.classes import belongs_to, judged
+from stepup_middleware.frameworks.fence import lost_tags
 from stepup_middleware.request.context import logger
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _routes(app: Any, prefix: str, above: tuple[Any, ...] = ()) -> Iterator[Foun
 def _lost_on_errors(framework: Framework, app: Any, prefix: str) -> Iterator[FoundRoute]:
     """Yield the handlers of errors that have lost their tag: each may answer any request."""
     for name, handler in framework.error_handlers(app):
-        if is_bare(handler):
+        if lost_tags(handler):
             yield FoundRoute(prefix + "/*", ("*",), f"the handler of {name}", tag=None, endpoint=handler)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -48,6 +49,18 @@ def framework_of(kind: type[Any]) -> Framework | None:
         if name in KNOWN:
             return framework(name)
     return None
+
+
+def is_made_of_a_function(value: Any) -> bool:
+    """Whether a framework has made an object of a function, which it keeps in it and calls past whatever is tagged."""
+    if type(value).__module__.partition(".")[0] not in KNOWN:
+        return False
+    try:
+        inspect.signature(value).bind({}, None, None)
+    except (TypeError, ValueError):
+        return True
+    kinds = {each.kind for each in inspect.signature(value).parameters.values()}
+    return inspect.Parameter.VAR_POSITIONAL in kinds  # which an ASGI app has not
 
 
 def apps_within(app: Any) -> Iterator[tuple[Any, Framework, tuple[Any, ...]]]:

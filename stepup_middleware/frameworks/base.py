@@ -11,7 +11,6 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
-from weakref import WeakSet
 
 from starlette.concurrency import run_in_threadpool
 
@@ -20,11 +19,10 @@ from stepup_middleware.core.binding import Lines
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.request.context import Tag
 
-from .entries import TAG_ATTRIBUTE, Entry, resource_entries
+from .entries import TAG_ATTRIBUTE, Entry, is_async, resource_entries
 
 DECORATOR_ATTRIBUTE = "__stepup_decorator__"  # of what puts a tag on an endpoint
 DEPTH = 20  # wrappers, partials and mounts that are looked through
-bare: WeakSet[Any] = WeakSet()  # the functions that were tagged, as they are without their tags
 
 
 class FoundRoute(NamedTuple):
@@ -160,15 +158,6 @@ def _own(value: Any) -> Mapping[str, Any]:
     return vars(value) if isinstance(value, types.FunctionType | type) else {}
 
 
-def wrapped_in(endpoint: Any) -> Iterator[Any]:
-    """Yield an endpoint and what decorators made it of, any of which may be what a framework has registered."""
-    for _ in range(DEPTH):
-        yield endpoint
-        endpoint = getattr(endpoint, "__wrapped__", None)
-        if endpoint is None:
-            return
-
-
 def _functions(kept: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     if isinstance(kept, Mapping) and depth < DEPTH:
         for key, value in list(kept.items()):
@@ -177,6 +166,10 @@ def _functions(kept: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str,
         yield name, kept
 
 
+NEVER_AWAITED = (
+    "has a decorator above its tag that is not async, so that nobody would await the question: make it an async one, "
+    "or put it below requires_step_up"
+)
 NO_TAG_INSIDE = (
     "has a guard or dependency that makes or returns a tag, which asks nothing: put @requires_step_up(...) below the "
     "decorator of the route, or write `await require_step_up(request, ...)` in the guard"
@@ -207,6 +200,12 @@ def tag_of(value: Any) -> Tag | None:
     if tag is None and inspect.ismethod(value):
         tag = getattr(value.__func__, TAG_ATTRIBUTE, None)
     return tag if isinstance(tag, Tag) else None
+
+
+def never_awaited(endpoint: Any) -> str:
+    """Return what is wrong with a tagged function that is called and not awaited, empty for any other endpoint."""
+    is_tagged = inspect.isroutine(endpoint) and tag_of(endpoint) is not None
+    return NEVER_AWAITED if is_tagged and not is_async(endpoint) else ""
 
 
 def tag_around(app: Any) -> Tag | None:

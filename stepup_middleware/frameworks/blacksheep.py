@@ -14,7 +14,7 @@ from blacksheep.server.routing import HeadersFilter
 from stepup_middleware.asgi import Scope
 from stepup_middleware.request.context import Tag
 
-from .base import Below, FoundRoute, Framework, RequestLine, tag_of
+from .base import Below, FoundRoute, Framework, RequestLine, never_awaited, tag_of
 from .entries import Entry
 
 _in_hand: ContextVar[Any] = ContextVar("stepup_middleware_blacksheep", default=None)
@@ -62,7 +62,7 @@ class BlackSheepFramework(Framework):
             prepare = (
                 None if tag is None or _is_handed_a_request(handler) else functools.partial(_hand, app, route, methods)
             )
-            fault = "" if tag is None else _found_by_what_is_not_bound(route, tag)
+            fault = "" if tag is None else _found_by_what_is_not_bound(route, tag) or never_awaited(handler)
             yield FoundRoute(prefix + pattern, methods, name, tag, endpoint=handler, fault=fault, prepare=prepare)
         for mount in app.mount_registry.mounted_apps:
             yield from below(mount.handler, prefix + mount.pattern.decode().rstrip("*").rstrip("/"))

@@ -8,16 +8,15 @@ that is taken away again, later or by a metaclass, is found missing at the start
 
 from __future__ import annotations
 
-import functools
 import inspect
-from contextlib import suppress
 from typing import Any
 
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.request.context import Tag
 
-from .base import DEPTH, FoundRoute, Framework, bare
+from .base import FoundRoute, Framework
 from .entries import GUARD_ATTRIBUTE, TAG_ATTRIBUTE, Guard, mark_async
+from .fence import lost_tags
 
 
 def guard_class(kind: type[Any], guard: Guard, framework: Framework) -> None:
@@ -90,23 +89,11 @@ def belongs_to(endpoint: Any) -> type[Any] | None:
     return None
 
 
-def is_bare(endpoint: Any) -> bool:
-    """Whether an endpoint is a function that was tagged, without its tag, or runs one through partials."""
-    for _ in range(DEPTH):
-        with suppress(TypeError):  # what cannot be hashed was not kept
-            if endpoint in bare:
-                return True
-        if not isinstance(endpoint, functools.partial):
-            return False
-        endpoint = endpoint.func
-    return False
-
-
 def judged(route: FoundRoute, framework: Framework) -> FoundRoute:
     """Return a route with the tag that really stands before its endpoint, and with its fault if one was lost."""
     kind = belongs_to(route.endpoint)
     if kind is None:
-        if route.tag is None and is_bare(route.endpoint):
+        if (lost := lost_tags(route.endpoint)) and route.tag not in lost:
             return route._replace(
                 fault="has its function without the tag: put requires_step_up below the decorator that registers it"
             )

@@ -17,7 +17,7 @@ from stepup_middleware.asgi import Scope
 from stepup_middleware.core.binding import Lines
 from stepup_middleware.core.refusals import Refusal
 
-from .base import Below, FoundRoute, Framework, RequestLine, tag_of
+from .base import Below, FoundRoute, Framework, RequestLine, never_awaited, tag_of
 from .entries import Entry, checked, generic_entries, maker
 
 BY_METHOD_DECORATOR = (
@@ -82,7 +82,7 @@ def _below(patterns: Any, path: str) -> Iterator[FoundRoute]:
         else:
             name = str(pattern.name or pattern.lookup_str)
             view = pattern.callback
-            fault = BY_METHOD_DECORATOR if _is_never_awaited(getattr(view, "view_class", None)) else ""
+            fault = BY_METHOD_DECORATOR if _is_never_awaited(getattr(view, "view_class", None)) else never_awaited(view)
             yield FoundRoute(path=here, methods=("*",), name=name, tag=tag_of(view), endpoint=view, fault=fault)
 
 

@@ -3,24 +3,46 @@
 A tag returns a guard that runs the function. A framework that was given the function before (a tag above the decorator
 that registers it, a hook, a signal, a route that is added later) keeps the function without the guard, and nothing that
 is looked through at the start finds every such place. So the body of the function moves to a copy, and what stands in
-its place runs the copy inside of a gate, and refuses anybody else.
+its place runs the copy where a gate has let this very function through, and refuses anybody else. The method of an
+object shares its function with other objects, and so does the ``__call__`` of one: there the fence is for that object
+alone. Code that was compiled cannot have one.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 Refuse = Callable[[types.FunctionType, tuple[Any, ...]], Exception]
 
-_let_through: ContextVar[bool] = ContextVar("stepup_middleware_let_through", default=False)
+# What gates have let through in this context: places that are fenced, and the tags of gates around whole apps.
+_open: ContextVar[tuple[object, ...]] = ContextVar("stepup_middleware_open", default=())
+_guards: WeakSet[Any] = WeakSet()  # what tags have made of endpoints
 _PLACE = "the fence"  # of the constant in the code below that the fence takes
 _LAZY = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_DEPTH = 20  # decorators, partials and methods that are looked through
+
+
+class Place:
+    """Where a tagged function stands: by itself (``owner`` returns None), or as the method of one object."""
+
+    __slots__ = ("owner", "tags")
+
+    def __init__(self, owner: Callable[[], Any]) -> None:
+        self.owner = owner
+        self.tags: list[object] = []
+
+    def is_open(self) -> bool:
+        """Whether a gate has let this place through, or one around the app that asks the same as its tag."""
+        found = _open.get()
+        return any(each is self or each in self.tags for each in found)
 
 
 class Fence:
@@ -33,36 +55,119 @@ class Fence:
         self._body.__kwdefaults__ = function.__kwdefaults__
         self._body.__qualname__ = function.__qualname__
         self._refuse = refuse
+        self._places: dict[int | None, Place] = {}  # by the identity of the object whose method it is
         function.__code__ = _code_with(function, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not _let_through.get():
+        if not all(place.is_open() for place in self.places(args)):
             raise self._refuse(self._body, (*args, *kwargs.values()))
         return self._body(*args, **kwargs)
 
+    def places(self, args: tuple[Any, ...]) -> Iterator[Place]:
+        """Yield the places at which the function stands when it is called with these arguments."""
+        if None in self._places:
+            yield self._places[None]
+        if args and (place := self._places.get(id(args[0]))) is not None and place.owner() is args[0]:
+            yield place
+
+    def put(self, owner: Any, tag: object) -> Place:
+        """Put the fence up for an object, or for anybody (None), and return the place."""
+        key = None if owner is None else id(owner)
+        place = self._places.get(key)
+        if place is None or place.owner() is not owner:
+            place = self._places[key] = Place(self._reference(owner, key))
+        place.tags.append(tag)
+        return place
+
+    def _reference(self, owner: Any, key: int | None) -> Callable[[], Any]:
+        places = self._places
+
+        def gone(reference: object) -> None:
+            if key in places and places[key].owner is reference:
+                del places[key]
+
+        with suppress(TypeError):  # of some objects there are no weak references
+            return weakref.ref(owner, gone) if owner is not None else lambda: None
+        return lambda: owner
+
 
 @contextmanager
-def let_through() -> Iterator[None]:
-    """Let tagged functions run: a gate has let the request through, that of the function or another one around it."""
-    token = _let_through.set(True)
+def let_through(*what: object) -> Iterator[None]:
+    """Let run what a gate has let through: the places of its function, or whatever else has the same tag."""
+    token = _open.set((*_open.get(), *what))
     try:
         yield
     finally:
-        _let_through.reset(token)
+        _open.reset(token)
 
 
 _fences: WeakKeyDictionary[types.FunctionType, Fence] = WeakKeyDictionary()
+_compiled: WeakKeyDictionary[Any, list[object]] = WeakKeyDictionary()  # the tags of what has no fence
 
 
-def fence(function: Any, refuse: Refuse) -> None:
-    """Put a fence into a plain function of Python, where there is none.
+def fence(endpoint: Any, tag: object, refuse: Refuse) -> tuple[Place, ...]:
+    """Put a fence into every function of Python that an endpoint runs, and return the places that its gate opens."""
+    places = []
+    for function, owner in _functions(endpoint):
+        found = _fences.get(function)
+        if found is None:
+            found = _fences[function] = Fence(function, refuse)
+        places.append(found.put(owner, tag))
+    if not places:
+        with suppress(TypeError):
+            _compiled.setdefault(endpoint, []).append(tag)
+    return tuple(places)
 
-    The method of an object, and an object that can be called, share their code with others, and get none.
+
+def is_guard(guarded: Any) -> None:
+    """Note what a tag has made of an endpoint: what it runs is behind it."""
+    _guards.add(guarded)
+
+
+def lost_tags(endpoint: Any) -> list[object]:
+    """Return the tags that an endpoint was given and does not have: it is the function itself, or runs it."""
+    with suppress(TypeError):  # what cannot be hashed was not kept
+        if endpoint in _compiled:
+            return _compiled[endpoint]
+    return [
+        tag
+        for function, owner in _functions(endpoint)
+        if function in _fences
+        for place in _fences[function].places(() if owner is None else (owner,))
+        for tag in place.tags
+    ]
+
+
+def _functions(endpoint: Any) -> Iterator[tuple[types.FunctionType, Any]]:
+    """Yield the functions that run where an endpoint is called, each with the object whose method it is, or None.
+
+    Through partials, methods, objects that can be called and what decorators have wrapped, up to the next guard.
     """
-    if not isinstance(function, types.FunctionType) or function.__code__.co_flags & _LAZY:
-        return
-    if function not in _fences:
-        _fences[function] = Fence(function, refuse)
+    owner = None
+    for _ in range(_DEPTH):
+        if endpoint is None or inspect.isclass(endpoint) or _is_made(endpoint):
+            return
+        if isinstance(endpoint, functools.partial | staticmethod):
+            endpoint = endpoint.func if isinstance(endpoint, functools.partial) else endpoint.__func__
+            continue
+        if isinstance(endpoint, types.MethodType):
+            endpoint, owner = endpoint.__func__, endpoint.__self__
+            continue
+        if isinstance(endpoint, types.FunctionType):
+            if not endpoint.__code__.co_flags & _LAZY:
+                yield endpoint, owner
+        elif isinstance(called := getattr(type(endpoint), "__call__", None), types.FunctionType):  # noqa: B004
+            yield from ((function, endpoint) for function, _ in _functions(called))
+        wrapped = None
+        with suppress(Exception):  # a proxy of something that is not there
+            wrapped = getattr(endpoint, "__wrapped__", None)
+        endpoint = wrapped
+
+
+def _is_made(endpoint: Any) -> bool:
+    with suppress(TypeError):
+        return endpoint in _guards
+    return False
 
 
 def _code_with(function: types.FunctionType, inner: Fence) -> types.CodeType:

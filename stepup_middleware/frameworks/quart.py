@@ -9,7 +9,7 @@ import quart
 
 from stepup_middleware.asgi import Scope
 
-from .base import Below, FoundRoute, Framework, RequestLine, tag_of
+from .base import Below, FoundRoute, Framework, RequestLine, never_awaited, tag_of
 from .entries import Entry, builds_nothing, view_entries
 
 
@@ -49,8 +49,8 @@ class QuartFramework(Framework):
             if rule.websocket:
                 methods = ("WEBSOCKET",)
             view = app.view_functions.get(rule.endpoint)
-            path = prefix + rule.rule
-            yield FoundRoute(path=path, methods=methods, name=rule.endpoint, tag=tag_of(view), endpoint=view)
+            fault = never_awaited(view)
+            yield FoundRoute(prefix + rule.rule, methods, rule.endpoint, tag_of(view), endpoint=view, fault=fault)
 
 
 FRAMEWORK = QuartFramework()

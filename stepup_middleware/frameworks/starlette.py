@@ -12,7 +12,18 @@ from starlette.routing import Router
 
 from stepup_middleware.asgi import Scope
 
-from .base import DECORATOR_ATTRIBUTE, DEPTH, Below, FoundRoute, Framework, behind, names_a_tag, tag_around, tag_of
+from .base import (
+    DECORATOR_ATTRIBUTE,
+    DEPTH,
+    Below,
+    FoundRoute,
+    Framework,
+    behind,
+    names_a_tag,
+    never_awaited,
+    tag_around,
+    tag_of,
+)
 
 TAG_AS_DEPENDENCY = (
     "has a tag as a dependency, which asks nothing: put @requires_step_up(...) below the decorator of the route, "
@@ -77,6 +88,8 @@ def _route(route: Any, prefix: str, below: Below, depth: int = 0) -> Iterator[Fo
         methods = tuple(sorted(getattr(route, "methods", None) or ("WEBSOCKET",)))
         name = str(getattr(route, "name", ""))
         fault = TAG_AS_DEPENDENCY if _depends_on_a_tag(route) else ""
+        if not hasattr(route, "dependant"):  # FastAPI awaits whatever can be
+            fault = never_awaited(endpoint)
         yield behind(FoundRoute(path, methods, name, tag, endpoint=endpoint, fault=fault), around)
         return
     included = getattr(route, "original_router", None)  # FastAPI keeps an included router and how it was included

@@ -134,7 +134,7 @@ def test_generators_and_what_is_no_function_are_refused_where_they_are_tagged() 
     for generator in (pieces, async_pieces):
         with pytest.raises(ConfigurationError, match="generator"):
             tagged(generator)
-    with pytest.raises(ConfigurationError, match="below the framework's own decorator"):
+    with pytest.raises(ConfigurationError, match="below the decorator that registers it"):
         tagged("no function")  # type: ignore[type-var]
 
 

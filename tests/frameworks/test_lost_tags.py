@@ -16,7 +16,7 @@ from quart import Quart
 from sanic import Sanic
 from starlette.applications import Starlette
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.routing import Host, Mount
+from starlette.routing import Host, Mount, Route
 
 from stepup_middleware import ConfigurationError, RequireStepUp, StepUpMiddleware, requires_step_up
 from stepup_middleware.asgi import ASGIApp
@@ -224,3 +224,45 @@ def test_a_tagged_handler_of_litestar_that_keeps_its_answers_stops_the_start(sha
 
     with pytest.raises(ConfigurationError, match="take cache= away"):
         StepUpMiddleware(cast(ASGIApp, Litestar([handler])), stepup=site.stepup)
+
+
+def _not_async(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(endpoint)
+    def around(*values: Any, **named: Any) -> Any:
+        return endpoint(*values, **named)
+
+    return around
+
+
+def _below_a_sync_decorator(framework: str) -> ASGIApp:
+    act = _not_async(tagged(_lost))
+    app: Any
+    if framework == "starlette":
+        return Starlette(routes=[Route("/x", act)])
+    if framework == "fastapi":
+        app = FastAPI()
+        app.post("/x")(act)
+    elif framework == "quart":
+        app = Quart("lost")
+        app.post("/x")(act)
+    elif framework == "blacksheep":
+        app = Application(router=Router())
+        app.router.post("/x")(act)
+    else:
+        app = Sanic("lost" + secrets.token_hex(4), configure_logging=False)
+        app.post("/x")(act)
+    return cast(ASGIApp, app)
+
+
+# L08
+@pytest.mark.parametrize("framework", ["starlette", "quart", "blacksheep"])
+def test_a_decorator_above_the_tag_that_nobody_awaits_stops_the_start(framework: str, site: Site) -> None:
+    with pytest.raises(ConfigurationError, match="make it an async one"):
+        StepUpMiddleware(_below_a_sync_decorator(framework), stepup=site.stepup)
+
+
+# L08
+@pytest.mark.parametrize("framework", ["fastapi", "sanic"])
+def test_a_decorator_above_the_tag_whose_framework_awaits_what_it_returns_is_none(framework: str, site: Site) -> None:
+    routes = routes_of(StepUpMiddleware(_below_a_sync_decorator(framework), stepup=site.stepup))
+    assert [route.tag.purpose for route in routes if route.path == "/x" and route.tag is not None] == [PURPOSE]

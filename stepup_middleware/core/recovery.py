@@ -138,12 +138,11 @@ class RecoveryCodes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Purposes whose minimum is phishing-resistant are closed to a person ``until`` then. ``why``: one word."""
+    """Purposes whose minimum is phishing-resistant are closed to a person ``until`` then."""
 
     workspace_id: str
     subject_id: str
     until: datetime
-    why: str
 
     def closes(self, purpose: Purpose, now: datetime) -> bool:
         """Whether a purpose is closed now."""

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.moments import iso, time_ordered_id, to_micros
+from stepup_middleware.core.standing import HOLDING_EVENTS, RECOVERY_EVENTS, held_until, person_concerned
 from stepup_middleware.log.records import entry_text, last_day
 from stepup_middleware.log.stored import StoredRecord
 
@@ -29,19 +30,24 @@ def fits(row: StoredRecord) -> bool:
         moment = datetime.fromisoformat(at)
         keep_until = last_day(moment.date(), fields["retention_years"])
         entry = entry_text(at, sha256(body.encode()).hexdigest(), keep_until)
-        token = fields["data"].get("token") if fields["event"] == EventName.ACTION_AUTHORIZED else None
+        event, data = fields["event"], fields["data"]
+        token = data.get("token") if event == EventName.ACTION_AUTHORIZED else None
+        whose = data.get("person", fields["subject"]) if event in RECOVERY_EVENTS else None
+        until = data.get("hold_until") if event in HOLDING_EVENTS else None
         return (
             row.entry == entry
             and (row.leaf is None or row.leaf.entry == entry)
             and row.workspace == fields["workspace"]
             and row.subject == fields["subject"]
-            and row.event == fields["event"]
+            and row.event == event
             and row.outcome == fields["outcome"]
             and row.purpose == fields["purpose"]
             and row.prompt == fields["prompt"]
             and row.factor == fields["factor_id"]
             and row.at == to_micros(moment)
             and (None if row.token is None else str(row.token)) == token
+            and row.person == whose
+            and row.held == (None if until is None else to_micros(datetime.fromisoformat(until)))
             and row.id.startswith(time_ordered_id(moment, b""))
             and len(fields) == _MEMBERS
             and end == len(body)
@@ -78,6 +84,8 @@ def why_not(row: StoredRecord) -> Sequence[LogFinding]:
         ("prompt", row.prompt, event.prompt_id),
         ("factor", row.factor, event.factor_id),
         ("token", row.token, event.as_event().token_id),
+        ("person", row.person, person_concerned(event.as_event())),
+        ("held", row.held, held_until(event.as_event())),
         ("at", row.at, to_micros(event.at)),
     ):
         if stored != said and not (isinstance(said, str) and stored == said.replace("\0", _REPLACED)):

@@ -39,6 +39,8 @@ class StoredRecord:
     prompt: str
     factor: str
     token: int | None
+    person: str | None
+    held: int | None
     at: int
 
 

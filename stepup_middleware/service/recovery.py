@@ -161,7 +161,7 @@ class RecoveryService:
             await self._failed(requester, "recovery_code_unknown" if number is None else "recovery_code_used")
             return _CODE_REFUSED
         right = self._right(requester, EnrolmentBasis.RECOVERY)
-        hold = self.rules.hold(*person, EnrolmentBasis.RECOVERY.value, requester.now)
+        hold = self.rules.hold(*person, requester.now)
         left = codes.left - 1
         data = {**person_language(requester), "left": left, "hold_until": None if hold is None else iso(hold.until)}
         event = requester.event(EventName.RECOVERY_CODE_USED, retention_years=self._retention, data=data)

@@ -20,11 +20,11 @@ class RecoveryRules:
     recovery_hold: timedelta = timedelta(hours=24)
     reset_needs_two: bool = False
 
-    def hold(self, workspace_id: str, subject_id: str, why: str, now: datetime) -> Hold | None:
+    def hold(self, workspace_id: str, subject_id: str, now: datetime) -> Hold | None:
         """Return the hold that begins now, None where there is none."""
         if not self.recovery_hold:
             return None
-        return Hold(workspace_id=workspace_id, subject_id=subject_id, until=now + self.recovery_hold, why=why)
+        return Hold(workspace_id=workspace_id, subject_id=subject_id, until=now + self.recovery_hold)
 
 
 def checked_rules(

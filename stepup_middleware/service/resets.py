@@ -296,7 +296,7 @@ class FactorResets(PeopleListing):
     ) -> ResetOutcome:
         person, now = await self.person(workspace_id, subject_id), self._guard.clock()
         factors = await self._records.list_factors(workspace_id, subject_id)
-        hold = self.rules.hold(workspace_id, subject_id, "reset", now)
+        hold = self.rules.hold(workspace_id, subject_id, now)
         new, issued = None, None
         if with_pass:
             new, issued = self._new_pass(workspace_id, person, by, lifetime)

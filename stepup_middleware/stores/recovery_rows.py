@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from stepup_middleware.core.factors import EnrolmentBasis
@@ -19,7 +19,6 @@ from .rows import Row
 from .sealing import sealed_table
 
 _HASH_BYTES = 32
-_ALTERED = timedelta(days=1)  # for how long from now a hold closes that was altered
 
 
 PASSES = sealed_table(
@@ -32,14 +31,13 @@ RIGHTS = sealed_table(
 CODES = sealed_table(
     "recovery_codes", "recovery_codes", "workspace", "subject", "id", "made_at", "salt", "hashes", "used"
 )
-HOLDS = sealed_table("holds", "hold", "workspace", "subject", "until", "why")
 REQUESTS = sealed_table(
     "reset_requests", "reset_request",
     "workspace", "subject", "id", "subject_name", "reason", "requested_by", "requested_by_name", "requested_at",
     "expires_at", "with_pass",
 )  # fmt: skip
 PEOPLE = sealed_table("known_people", "known_person", "workspace", "subject", "name", "login", "sort", "search")
-TABLES = (PASSES, RIGHTS, CODES, HOLDS, REQUESTS, PEOPLE)
+TABLES = (PASSES, RIGHTS, CODES, REQUESTS, PEOPLE)
 
 
 def pass_row(new: EnrolmentPass) -> tuple[Any, ...]:
@@ -109,21 +107,11 @@ def codes_of(row: Row) -> RecoveryCodes:
     )
 
 
-def hold_row(hold: Hold) -> tuple[Any, ...]:
-    """Return the row of a hold."""
-    return hold.workspace_id, hold.subject_id, to_micros(hold.until), hold.why
-
-
-def hold_of(macs: RowMacs | None, row: Row | None, now: datetime) -> Hold | None:
-    """Return the hold of a row, None where there is none or it is over. One that was altered closes all the same."""
-    if row is None:
+def hold_of(workspace_id: str, subject_id: str, until: int | None, now: datetime) -> Hold | None:
+    """Return the hold on a person until a moment, None where there is none or it is over."""
+    if until is None or until <= to_micros(now):
         return None
-    workspace, subject, until, why, mac = row
-    if macs is not None and not HOLDS.holds(macs, (workspace, subject, until, why, mac)):
-        return Hold(workspace_id=workspace, subject_id=subject, until=now + _ALTERED, why="altered")
-    if until <= to_micros(now):
-        return None
-    return Hold(workspace_id=workspace, subject_id=subject, until=from_micros(until), why=why)
+    return Hold(workspace_id=workspace_id, subject_id=subject_id, until=from_micros(until))
 
 
 def request_row(request: ResetRequest) -> tuple[Any, ...]:

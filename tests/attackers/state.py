@@ -50,7 +50,7 @@ from stepup_middleware.testing.contract.values import (
 
 from .alterations import other_values
 from .attacked import Tally
-from .grants import GONE, HOLD_GONE
+from .grants import GONE
 from .raw import Raw, Row
 from .tables import SEALED
 
@@ -172,8 +172,6 @@ def closed(name: tuple[str, ...], value: Any) -> bool:
     match name[0]:
         case "policy":
             return OTHERS in value.values
-        case "hold":
-            return bool(value.why == "altered")
         case "handle":
             return bool(value == bytes(64))
         case "person":
@@ -257,18 +255,18 @@ async def attack(raw: Raw, world: World, *, every_nth: int = 1, first: int = 0, 
             tally.found += 1
         elif after == before:
             tally.harmless += 1
-        elif granted(change.table, before, after) is not None:
+        elif granted(before, after) is not None:
             tally.granted += 1
         else:
             tally.undetected.append(change.what)
     return tallies
 
 
-def granted(table: str, before: Observed, after: Observed) -> str | None:
+def granted(before: Observed, after: Observed) -> str | None:
     """Return the sentence of the threat model that grants a change of which nobody was told."""
     if any(after.get(name, before[name]) != before[name] and not closed(name, after[name]) for name in before):
         return None
-    return HOLD_GONE if table == "holds" else GONE
+    return GONE
 
 
 async def attack_tokens(raw: Raw, world: World, *, every_nth: int = 1, seed: int = 1) -> dict[str, Tally]:

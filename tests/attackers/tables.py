@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stepup_middleware.stores.recovery_rows import CODES, HOLDS, PASSES, PEOPLE, REQUESTS, RIGHTS
+from stepup_middleware.stores.recovery_rows import CODES, PASSES, PEOPLE, REQUESTS, RIGHTS
 from stepup_middleware.stores.sealing import (
     ENROLMENTS,
     FACTOR_COLUMNS,
@@ -20,7 +20,7 @@ from stepup_middleware.stores.sealing import (
 LOG = ("audit", "leaves", "tiles", "trees", "checkpoints")
 
 _SEALED: tuple[SealedTable, ...] = (
-    HANDLES, POLICIES, PROMPTS, ENROLMENTS, KEYS, PASSES, RIGHTS, CODES, HOLDS, REQUESTS, PEOPLE,
+    HANDLES, POLICIES, PROMPTS, ENROLMENTS, KEYS, PASSES, RIGHTS, CODES, REQUESTS, PEOPLE,
 )  # fmt: skip
 # whose rows have a MAC, by the columns that it covers
 SEALED: Mapping[str, tuple[str, ...]] = {

@@ -6,6 +6,8 @@ By default a part of the alterations is tried; ``-m exhaustive`` tries all.
 
 from __future__ import annotations
 
+import json
+import secrets
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +19,24 @@ from stepup_middleware.core.decisions import Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import EnrolmentBasis, FactorKind, FactorRequirement, WebAuthnFactor
 from stepup_middleware.core.grants import GrantRefused
+from stepup_middleware.core.keys import KeyRing
+from stepup_middleware.core.moments import iso
 from stepup_middleware.core.policy import OTHERS
 from stepup_middleware.core.prompts import NoFactor, Prompt
+from stepup_middleware.core.recovery import PASS_TRIES, PassRefused
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.service.secret_box import SecretBox
 from stepup_middleware.stores.sealing import Tampered
 from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.testing.contract.recovery_values import TAKEN, USED, a_hold, a_pass, a_reset, a_right, codes_for
+from stepup_middleware.testing.contract.tree import integrate
 from stepup_middleware.testing.contract.values import (
     MACS,
     NOW,
     OWNER,
     TRANSMIT,
-    all_records,
     ask,
     asked,
     enrolment,
@@ -41,8 +47,10 @@ from stepup_middleware.testing.contract.values import (
 )
 
 from .attacked import total
+from .older import put_back
 from .raw import Raw, RawPostgres, RawSQLite
 from .state import add, sweep
+from .tables import SEALED
 
 ANY = replace(TRANSMIT, id="a", minimum=FactorRequirement.ANY)
 ME = (OWNER.workspace_id, OWNER.id)
@@ -190,6 +198,64 @@ async def test_a_token_that_was_redeemed_is_known_for_one_when_it_is_put_back(ra
         assert again.decision.verdict is Verdict.REUSED
 
 
+# A28
+@pytest.mark.parametrize(
+    ("seeds", "steps"), [pytest.param(4, 20, id="part"), pytest.param(30, 40, id="all", marks=pytest.mark.exhaustive)]
+)
+async def test_no_older_copy_of_a_pass_a_right_codes_or_a_reset_counts(raw: Raw, seeds: int, steps: int) -> None:
+    tallies = {str(seed): await put_back(raw, seed, steps=steps, lately=3) for seed in range(seeds)}
+    assert {seed: tally.undetected for seed, tally in tallies.items() if tally.undetected} == {}
+    assert total(tallies).tried > seeds * steps
+    assert total(tallies).found > total(tallies).tried / 4
+
+
+# A28
+async def test_a_record_that_somebody_else_put_into_the_log_brings_no_older_copy_back(raw: Raw) -> None:
+    async with raw.store().use(MACS) as store:
+        first, second = a_pass(), a_pass(digest=bytes(32))
+        assert await store.records.issue_pass(first, event=event(EventName.ENROLMENT_PASS_ISSUED))
+        older, log = await raw.rows("enrolment_passes"), await raw.rows("audit")
+        assert await store.records.issue_pass(second, event=event(EventName.ENROLMENT_PASS_ISSUED))
+        assert await raw.put("enrolment_passes", older)
+        forged = {**log[-1], "id": "f" * len(log[-1]["id"]), "seq": log[-1]["seq"] + 1000}
+        assert await raw.put("audit", [*await raw.rows("audit"), forged])
+        assert await store.records.open_pass(*ME) is None
+        refused = await store.records.take_pass(first.digest, right=a_right(), event=TAKEN, now=NOW)
+        assert refused is PassRefused.UNKNOWN
+
+
+# A28
+async def test_what_stands_still_stands_when_the_key_of_its_records_is_gone(raw: Raw) -> None:
+    old, new = (secrets.token_bytes(32) for _ in range(2))
+    async with raw.store().use(RowMacs(KeyRing([old]))) as store:
+        await add(store, OWNER, passkey())
+        codes = codes_for()
+        await store.records.put_recovery_codes(codes, event=event(EventName.RECOVERY_CODES_ISSUED))
+        await integrate(store)
+    async with raw.store().use(RowMacs(KeyRing([new, old]))) as store:
+        assert await store.records.reencrypt_secrets(100, "", lambda secret, place: secret) is None
+    async with raw.store().use(RowMacs(KeyRing([new]))) as store:
+        told = watched(store)
+        assert await store.records.recovery_codes(*ME) == codes
+        assert told == []
+
+
+# A28
+async def test_a_hold_is_as_hard_to_take_away_as_the_record_that_began_it(raw: Raw) -> None:
+    async with raw.store().use(MACS) as store:
+        await add(store, OWNER, passkey(sign_count=0))
+        codes = codes_for()
+        await store.records.put_recovery_codes(codes, event=event(EventName.RECOVERY_CODES_ISSUED))
+        right = a_right(basis=EnrolmentBasis.RECOVERY)
+        used: dict[str, Any] = {"right": right, "hold": a_hold(), "bucket": "recovery", "event": USED}
+        assert await store.records.use_recovery_code(codes.id, 0, **used)
+        for table in SEALED:
+            assert await raw.put(table, [])
+        assert await store.records.hold_of(*ME, now=NOW) == a_hold()
+        (held,) = [row for row in await raw.rows("audit") if row["held"] is not None]
+        assert json.loads(held["body"])["data"]["hold_until"] == iso(a_hold().until)
+
+
 # A26
 async def test_what_the_threat_model_grants_of_rows_is_so(raw: Raw) -> None:
     limit = AttemptLimit(failures=1)
@@ -225,24 +291,16 @@ async def test_what_the_threat_model_grants_of_rows_is_so(raw: Raw) -> None:
         assert isinstance(await store.records.reserve_attempt(*ME, "totp", limit=limit, now=NOW), TooMany)
         assert await raw.put("attempts", [])
         assert await store.records.reserve_attempt(*ME, "totp", limit=limit, now=NOW) is None
-        # a recovery code, used again; and the hold that it made, taken away
-        codes = codes_for()
-        await store.records.put_recovery_codes(codes, event=event(EventName.RECOVERY_CODES_ISSUED))
-        unused = await raw.rows("recovery_codes")
-        for _ in range(2):
-            assert await raw.put("recovery_codes", unused)
-            spent: dict[str, Any] = {"right": a_right(), "hold": a_hold(), "bucket": "recovery", "event": USED}
-            assert await store.records.use_recovery_code(codes.id, 0, **spent)
-        rights = await raw.rows("enrolment_rights")
-        assert await raw.put("enrolment_rights", [])
-        assert await store.records.enrolment_right(*ME) is None
-        assert await raw.put("enrolment_rights", rights)
-        assert await store.records.enrolment_right(*ME) == a_right()
-        names = [record.event for record in await all_records(store)]
-        assert names.count(EventName.RECOVERY_CODE_USED) == 2  # the log has both
-        assert await store.records.hold_of(*ME, now=NOW) is not None
-        assert await raw.put("holds", [])
-        assert await store.records.hold_of(*ME, now=NOW) is None
+        # wrong passes, too
+        new = replace(OWNER, id="u-new")
+        assert await store.records.issue_pass(a_pass(new), event=event(EventName.ENROLMENT_PASS_ISSUED))
+        issued = await raw.rows("enrolment_passes")
+        taking: dict[str, Any] = {"right": a_right(new), "event": TAKEN, "now": NOW}
+        for _ in range(PASS_TRIES):
+            assert await store.records.take_pass(bytes(32), **taking) is PassRefused.WRONG
+        assert await store.records.take_pass(a_pass().digest, **taking) is PassRefused.CLOSED
+        assert await raw.put("enrolment_passes", issued)
+        assert await store.records.take_pass(a_pass().digest, **taking) is None
         assert told == []
 
 

@@ -45,7 +45,8 @@ def first_of(previous: dict[str, Any], event: str = "LOG_BEGUN") -> StoredRecord
     body = canonical_json({"event": event, "data": {"origin": NEW, "previous": previous}})
     return StoredRecord(
         seq=9, id="9", body=body, entry="", mac=b"", refused=None, leaf=Leaf(log=2, index=0, record_id="9", entry=""),
-        workspace="", subject="", event=event, outcome="success", purpose="", prompt="", factor="", token=None, at=0,
+        workspace="", subject="", event=event, outcome="success", purpose="", prompt="", factor="", token=None,
+        person=None, held=None, at=0,
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def test_the_rows_that_the_page_names_are_those_that_have_a_mac() -> None:
         "factors": "factors", "people": "user handles", "policies": "policies", "prompts": "prompts",
         "tokens": "tokens", "enrolments": "enrolments that have begun", "enrolment_passes": "passes",
         "enrolment_rights": "rights",
-        "recovery_codes": "recovery codes", "holds": "holds", "reset_requests": "resets that wait",
+        "recovery_codes": "recovery codes", "reset_requests": "resets that wait",
         "known_people": "names of people",
     }  # fmt: skip
     (listed,) = re.findall(r"^Each row that decides .*?\n\n", TEXT, re.MULTILINE | re.DOTALL)

@@ -68,6 +68,7 @@ from stepup_middleware.core.retention import (
     Purged,
     clock_anomaly,
 )
+from stepup_middleware.core.standing import held_until, person_concerned
 from stepup_middleware.core.subject import in_session
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.core.topics import Topic
@@ -305,6 +306,8 @@ class MemoryStore(Store):
                 prompt=record.prompt_id,
                 factor=record.factor_id,
                 token=record.as_event().token_id,
+                person=person_concerned(record.as_event()),
+                held=held_until(record.as_event()),
                 at=to_micros(record.at),
             )
             for record in self._data.log

@@ -12,22 +12,23 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.testing.contract.values import MACS, NOW, event
 
 from .servers import DATABASE, PostgresServer
-from .test_sqlite_guard import ONE_OFF, Case, assert_all_agree, cases
+from .test_sqlite_guard import HOLDS, ISSUED_AT, ONE_OFF, SHORT, Case, Hold, assert_all_agree, cases
 
 
-async def run_cases(server: PostgresServer, batch: list[Case]) -> None:
+async def run_cases(server: PostgresServer, batch: list[Case], hold: Hold) -> None:
     dsn = await server.empty_database(DATABASE)
     async with PostgresStore(dsn).use(MACS) as store:
-        await assert_all_agree(store, batch)
+        await assert_all_agree(store, batch, hold)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batch=st.lists(cases(), min_size=1, max_size=60))
-@example(batch=ONE_OFF)
+@given(batch=st.lists(cases(), min_size=1, max_size=60), hold=HOLDS)
+@example(batch=ONE_OFF, hold=None)
+@example(batch=ONE_OFF, hold=ISSUED_AT + SHORT)
 def test_the_statement_redeems_exactly_what_the_table_redeems(
-    batch: list[Case], postgres_server: PostgresServer
+    batch: list[Case], hold: Hold, postgres_server: PostgresServer
 ) -> None:
-    asyncio.run(run_cases(postgres_server, batch))
+    asyncio.run(run_cases(postgres_server, batch, hold))
 
 
 @pytest.mark.parametrize("text", ["\0", "u\0", "\ud800"])

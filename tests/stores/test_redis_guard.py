@@ -20,7 +20,18 @@ from stepup_middleware.stores.sealing import sealed_token
 from stepup_middleware.testing.contract.values import IP, MACS, TTL, event, passkey, row_of
 
 from .servers import DATABASE, PostgresServer, ValkeyServer
-from .test_sqlite_guard import ISSUED_AT, ONE_OFF, Case, cases, judged, presentation
+from .test_sqlite_guard import (
+    HOLDS,
+    ISSUED_AT,
+    ONE_OFF,
+    SHORT,
+    Case,
+    Hold,
+    begin_hold,
+    cases,
+    judged,
+    presentation,
+)
 
 
 def fields_of(row: dict[str, Any], epoch: int) -> dict[str, Any]:
@@ -43,11 +54,12 @@ def fields_of(row: dict[str, Any], epoch: int) -> dict[str, Any]:
     }
 
 
-async def run_cases(postgres: PostgresServer, valkey: ValkeyServer, batch: list[Case]) -> None:
+async def run_cases(postgres: PostgresServer, valkey: ValkeyServer, batch: list[Case], hold: Hold) -> None:
     dsn = await postgres.empty_database(DATABASE)
     await valkey.empty()
     async with RedisHotStore(valkey.url(), behind=PostgresStore(dsn).use(MACS)) as store:
         await store.records.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
+        await begin_hold(store, hold)
         rows = [dict(row) for row, _ in batch]
         shown = [
             presentation(fields, index, index.to_bytes(16, "big")) for index, (_, fields) in enumerate(batch, start=1)
@@ -59,8 +71,8 @@ async def run_cases(postgres: PostgresServer, valkey: ValkeyServer, batch: list[
             commands.append(("HSET", key, *flat))
         await store._server.run(commands)
         answers = await asyncio.gather(*map(store.redeem, shown))
-        verdicts = [answer.decision.verdict for answer in answers]
-        assert verdicts == [judged(row, one) for row, one in zip(rows, shown, strict=True)]
+        said = [(answer.decision.verdict, answer.decision.flags) for answer in answers]
+        assert said == [judged(row, one, hold) for row, one in zip(rows, shown, strict=True)]
         for one, answer in zip(shown, answers, strict=True):
             if answer.decision.verdict is Verdict.REDEEMED:
                 token = row_of(answer)
@@ -72,9 +84,10 @@ async def run_cases(postgres: PostgresServer, valkey: ValkeyServer, batch: list[
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batch=st.lists(cases(), min_size=1, max_size=60))
-@example(batch=ONE_OFF)
+@given(batch=st.lists(cases(), min_size=1, max_size=60), hold=HOLDS)
+@example(batch=ONE_OFF, hold=None)
+@example(batch=ONE_OFF, hold=ISSUED_AT + SHORT)
 def test_the_script_redeems_exactly_what_the_table_redeems(
-    batch: list[Case], postgres_server: PostgresServer, valkey_server: ValkeyServer
+    batch: list[Case], hold: Hold, postgres_server: PostgresServer, valkey_server: ValkeyServer
 ) -> None:
-    asyncio.run(run_cases(postgres_server, valkey_server, batch))
+    asyncio.run(run_cases(postgres_server, valkey_server, batch, hold))

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,21 @@ from hypothesis import strategies as st
 from stepup_middleware.core.binding import BoundRequest, content_digest
 from stepup_middleware.core.decisions import (
     CLOCK_SKEW,
+    Flag,
     Presentation,
     TokenRow,
     TokenState,
     Verdict,
     decide,
 )
+from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
-from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.moments import iso, to_micros
 from stepup_middleware.core.presentations import presentation_event
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.log.records import SALT_BYTES, read_body, salt_body
 from stepup_middleware.stores.authorized import REDEEMED, authorized_body, prepare_redemption
-from stepup_middleware.stores.base import Store
+from stepup_middleware.stores.base import HotState, Store
 from stepup_middleware.stores.rows import token_of
 from stepup_middleware.stores.sealing import sealed_token
 from stepup_middleware.stores.sql import epochs
@@ -89,6 +91,8 @@ OFF_SHOWN: list[dict[str, Any]] = [
     {"now": ISSUED_AT + timedelta(days=31)},
 ]
 Case = tuple[dict[str, Any], dict[str, Any]]
+Hold = datetime | None  # on the person of all cases: until when
+HOLDS = st.sampled_from([None, ISSUED_AT, ISSUED_AT + MICROSECOND, ISSUED_AT + SHORT, ISSUED_AT + timedelta(days=60)])
 FEW_ROW = st.lists(st.sampled_from(OFF_ROW), max_size=1)
 FEW_SHOWN = st.lists(st.sampled_from(OFF_SHOWN), max_size=2)
 
@@ -107,6 +111,7 @@ def cases(draw: Callable[..., Any]) -> Case:
 ONE_OFF: list[Case] = [
     *((ROW | off, HONEST) for off in OFF_ROW),
     *((ROW, HONEST | off) for off in OFF_SHOWN),
+    *((ROW, HONEST | off | {"minimum": FactorRequirement.PHISHING_RESISTANT}) for off in OFF_SHOWN),
     ({**ROW, "factor_kind": FactorKind.TOTP}, {**HONEST, "minimum": FactorRequirement.PHISHING_RESISTANT}),
     ({**ROW, "factor_kind": FactorKind.HARDWARE_KEY}, {**HONEST, "minimum": FactorRequirement.PHISHING_RESISTANT}),
 ]
@@ -127,8 +132,8 @@ def presentation(fields: dict[str, Any], id_: int, attempt: bytes) -> Presentati
     return Presentation(**{**values, **fields})
 
 
-def judged(row: dict[str, Any], shown: Presentation) -> Verdict:
-    """Return the verdict of the table on the row as it is read."""
+def judged(row: dict[str, Any], shown: Presentation, hold: Hold) -> tuple[Verdict, tuple[Flag, ...]]:
+    """Return what the table says of the row as it is read, and of a person who is held until a moment or not at all."""
     state = TokenState(row["state"])
     if row["epoch"] and state is TokenState.ISSUED:
         state = TokenState.REVOKED
@@ -150,7 +155,17 @@ def judged(row: dict[str, Any], shown: Presentation) -> Verdict:
         issued_at=ISSUED_AT,
         expires_at=ISSUED_AT + TTL,
     )
-    return decide(token, shown, factor_live=row["factor_live"]).verdict
+    held = hold is not None and shown.now < hold
+    decision = decide(token, shown, factor_live=row["factor_live"], held=held)
+    return decision.verdict, decision.flags
+
+
+async def begin_hold(store: HotState, hold: Hold) -> None:
+    """Write the record that holds the person of all cases."""
+    if hold is not None:
+        until = {"hold_until": iso(hold)}
+        reset = event(EventName.FACTORS_RESET, workspace_id="w", subject_id="u", data=until)
+        await store.records.append([reset])
 
 
 async def mint(transaction: Transaction, rows: Sequence[dict[str, Any]]) -> list[int]:
@@ -182,7 +197,7 @@ async def mint(transaction: Transaction, rows: Sequence[dict[str, Any]]) -> list
     return ids
 
 
-async def assert_all_agree(store: SQLStore, batch: list[Case]) -> None:
+async def assert_all_agree(store: SQLStore, batch: list[Case], hold: Hold) -> None:
     """Mint the rows of cases, those of the epoch before first, and compare what becomes of each."""
     await store.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
     before = [case for case in batch if case[0]["epoch"]]
@@ -195,12 +210,13 @@ async def assert_all_agree(store: SQLStore, batch: list[Case]) -> None:
             await store.revoke_all(event=None, now=NOW)
     cases_ = [*before, *present]
     rows = [dict(row) for row, _ in cases_]
-    await assert_agreement(store, cases_, rows, ids, lambda id_: stored_token(store, id_))
+    await begin_hold(store, hold)
+    await assert_agreement(store, cases_, rows, ids, hold, lambda id_: stored_token(store, id_))
 
 
-async def run_cases(path: Path, batch: list[Case]) -> None:
+async def run_cases(path: Path, batch: list[Case], hold: Hold) -> None:
     async with SQLiteStore(path).use(MACS) as store:
-        await assert_all_agree(store, batch)
+        await assert_all_agree(store, batch, hold)
 
 
 async def assert_agreement(
@@ -208,6 +224,7 @@ async def assert_agreement(
     batch: list[Case],
     rows: list[dict[str, Any]],
     ids: list[int],
+    hold: Hold,
     stored: Callable[[int], Awaitable[TokenRow]],
 ) -> None:
     """Present each case of a batch whose rows were minted, and assert what the table of decisions says of it."""
@@ -225,8 +242,8 @@ async def assert_agreement(
         for index, ((_, fields), id_) in enumerate(zip(batch, ids, strict=True))
     ]
     answers = await asyncio.gather(*map(store.redeem, shown))
-    verdicts = [answer.decision.verdict for answer in answers]
-    assert verdicts == [judged(row, one) for row, one in zip(rows, shown, strict=True)]
+    said = [(answer.decision.verdict, answer.decision.flags) for answer in answers]
+    assert said == [judged(row, one, hold) for row, one in zip(rows, shown, strict=True)]
     for answer in answers:
         if answer.decision.verdict is Verdict.REDEEMED:
             assert answer.row is not None
@@ -239,13 +256,14 @@ async def stored_token(store: SQLStore, id_: int) -> TokenRow:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batch=st.lists(cases(), min_size=1, max_size=40))
-@example(batch=ONE_OFF)
+@given(batch=st.lists(cases(), min_size=1, max_size=40), hold=HOLDS)
+@example(batch=ONE_OFF, hold=None)
+@example(batch=ONE_OFF, hold=ISSUED_AT + SHORT)
 def test_the_statement_redeems_exactly_what_the_table_redeems(
-    batch: list[Case], tmp_path_factory: pytest.TempPathFactory
+    batch: list[Case], hold: Hold, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("guard") / "stepup.db"
-    asyncio.run(run_cases(path, batch))
+    asyncio.run(run_cases(path, batch, hold))
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

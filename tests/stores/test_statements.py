@@ -32,6 +32,8 @@ def names_in(package: str) -> Iterator[str]:
                 case ast.Call(func=ast.Attribute(attr=method), args=[ast.Constant(value=str(name)), *_]):
                     if method in CALLS and name.islower():  # texts of SQL are written in capitals
                         yield name
+                case ast.Call(func=ast.Name(id="StandingTable"), args=[_, ast.Constant(value=str(name)), *_]):
+                    yield name
                 case ast.Subscript(value=ast.Attribute(attr="sql" | "_sql"), slice=ast.Constant(value=str(name))):
                     yield name
 

@@ -20,9 +20,11 @@ async def write_records(transaction: PostgresTransaction) -> list[Written]:
     """Insert the records of a transaction with one statement. Returns their serial numbers, in their order."""
     records = transaction.records
     rows = []
-    for sealed, at, workspace, subject, event, outcome, purpose, prompt, factor, token, *_ in records:
+    for record in records:
+        sealed, at, workspace, subject, event, outcome, purpose, prompt, factor, token, _, _, person, held = record
         texts = (indexed(text) for text in (workspace, subject, event, outcome, purpose, prompt, factor))
-        rows.append((sealed.id, sealed.entry, sealed.mac, *texts, token, at, sealed.body))
+        whose = (None if person is None else indexed(person), held)
+        rows.append((sealed.id, sealed.entry, sealed.mac, *texts, token, *whose, at, sealed.body))
     inserted = await transaction.fetch_many("append", rows)
     for (seq,), record in zip(inserted, records, strict=True):
         for topic in record.topics:

@@ -228,7 +228,8 @@ class Redeemer:
                 )
             # S04: the answer of this very presentation was lost on its way; its event is written
             return known
-        decision = decide(token, shown, factor_live=token is None or await self._factor_lives(token))
+        held = token is not None and await self._is_held(token, shown)
+        decision = decide(token, shown, factor_live=token is None or await self._factor_lives(token), held=held)
         if decision.verdict is Verdict.REDEEMED:
             raise StoreError("the script and the decision table disagree on a token")
         key = token_key(shown.reference)
@@ -262,6 +263,10 @@ class Redeemer:
     async def _factor_lives(self, token: TokenRow) -> bool:
         factors = await self._behind.list_factors(token.workspace_id, token.subject_id)
         return any(factor.id == token.factor_id for factor in factors)
+
+    async def _is_held(self, token: TokenRow, shown: Presentation) -> bool:
+        hold = await self._behind.hold_of(token.workspace_id, token.subject_id, now=shown.now)
+        return hold is not None
 
 
 def _row_of(shown: Presentation, epoch: int, reply: Any, macs: RowMacs) -> TokenRow | None:

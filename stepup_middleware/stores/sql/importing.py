@@ -12,7 +12,7 @@ from stepup_middleware.stores.records import NewFactor
 from stepup_middleware.stores.rows import factor_row
 from stepup_middleware.stores.sealing import sealed_factor
 
-from .recovery import note_person
+from .recovery import note_person, spend_right
 from .transaction import Transaction
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ async def import_factors(transaction: Transaction, new: Sequence[NewFactor], *, 
             transaction.append(one.event)
     people = {(one.workspace_id, one.subject_id): one.event.subject_name for one in new}
     for person, name in sorted(people.items()):
+        await spend_right(transaction, *person)
         if await transaction.fetch_one("get_person", *person) is None:
             await note_person(transaction, person[0], Person(subject_id=person[1], name=name))
     return ()

@@ -86,10 +86,7 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
             continue
         policy, tampered = policy_of(transaction.macs, asked.asker[0], asked_policy_row(row), last_change)
         transaction.tampered += tampered
-        hold = None
-        if held is not None:
-            until, why, mac = held
-            hold = hold_of(transaction.macs, (*asked.asker[:2], int(until), why, bytes.fromhex(mac)), asked.now)
+        hold = hold_of(*asked.asker[:2], held, asked.now)
         enrolled_now = [EnrolledFactor(id_, FactorKind(kind)) for id_, kind in factors]
         result = _decide(transaction, asked, policy, enrolled_now, hold)
         until = to_micros(asked.now + PROMPT_LIFETIME)

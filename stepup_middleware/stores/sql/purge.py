@@ -38,7 +38,6 @@ class Purge:
         await transaction.execute("purge_enrolments", limit, to_micros(now))
         await transaction.execute("purge_passes", limit, to_micros(now))
         await transaction.execute("purge_rights", limit, to_micros(now))
-        await transaction.execute("purge_holds", limit, to_micros(now))
         await transaction.execute("purge_reset_requests", limit, to_micros(now))
         for topic, stay in DELIVERIES_STAY.items():
             await transaction.execute("purge_deliveries", limit, to_micros(now - stay), topic.value)

@@ -77,7 +77,7 @@ def stored_record_of(row: Row) -> StoredRecord:
     """Return the stored record of a row of ``stored_records``."""
     (
         seq, id_, body, entry, mac, refused, log, index, committed,
-        workspace, subject, event, outcome, purpose, prompt, factor, token, at,
+        workspace, subject, event, outcome, purpose, prompt, factor, token, person, held, at,
     ) = row  # fmt: skip
     leaf = None if index is None else Leaf(log=log, index=index, record_id=id_, entry=committed)
     return StoredRecord(
@@ -96,6 +96,8 @@ def stored_record_of(row: Row) -> StoredRecord:
         prompt=prompt,
         factor=factor,
         token=token,
+        person=person,
+        held=held,
         at=at,
     )
 

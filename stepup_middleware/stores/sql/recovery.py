@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import Enrolment
-from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.moments import iso, to_micros
 from stepup_middleware.core.recovery import (
     EnrolmentPass,
     EnrolmentRight,
@@ -23,27 +24,23 @@ from stepup_middleware.core.recovery import (
     ResetRequest,
     refuse_pass,
 )
+from stepup_middleware.core.standing import about
 from stepup_middleware.stores.recovery_rows import (
     CODES,
-    HOLDS,
     PASSES,
     PEOPLE,
     REQUESTS,
     RIGHTS,
-    codes_of,
     codes_row,
     hold_of,
-    hold_row,
-    pass_of,
     pass_row,
     person_row,
-    request_of,
     request_row,
-    right_of,
     right_row,
 )
 
 from .enrolled import count_enrolled, enrolled, missed
+from .standing import PASS, RECOVERY_CODES, RIGHT, waiting
 from .transaction import Transaction
 
 
@@ -54,7 +51,7 @@ async def issue_pass(transaction: Transaction, new: EnrolmentPass, event: AuditE
     if await enrolled(transaction, *person):
         return False
     await _put_pass(transaction, new)
-    transaction.append(event)
+    transaction.append(_about(event, new.subject_id, new_pass=new))
     return True
 
 
@@ -68,8 +65,7 @@ async def take_pass(
     """Take a pass, or count a wrong one."""
     person = (right.workspace_id, right.subject_id)
     await transaction.fetch_one("lock_person", *person)
-    row = await transaction.fetch_one("last_pass", *person)
-    found = pass_of(row) if row is not None and PASSES.holds(transaction.macs, row) else None
+    found = await PASS.of(transaction, *person)
     has_factors = bool(await enrolled(transaction, *person))
     refused = refuse_pass(found, digest, now=now, has_factors=has_factors)
     if refused is PassRefused.WRONG and found is not None:
@@ -78,7 +74,7 @@ async def take_pass(
         return refused
     await _put_pass(transaction, replace(found, used_at=now))
     await _put_right(transaction, right)
-    transaction.append(event)
+    transaction.append(_about(event, right.subject_id, new_pass=found, right=right))
     return None
 
 
@@ -94,11 +90,8 @@ async def may_add(transaction: Transaction, begun: Enrolment, now: datetime) -> 
     if not begun.basis.still_holds(has_factors=number > 0, had_before=before > 0):
         return False
     if begun.basis.takes_right:
-        row = await transaction.fetch_one("read_right", *person)
-        if row is None or not RIGHTS.holds(transaction.macs, row):
-            return False
-        right = right_of(row)
-        if right.basis is not begun.basis or not right.serves(begun.session, begun.ip, now):
+        right = await RIGHT.of(transaction, *person)
+        if right is None or right.basis is not begun.basis or not right.serves(begun.session, begun.ip, now):
             return False
     elif number == 0 and await missed(transaction, *person):
         return False  # rows were taken away: an admin's pass opens it, a sign-in does not
@@ -118,7 +111,7 @@ async def put_codes(transaction: Transaction, codes: RecoveryCodes, event: Audit
     if not await enrolled(transaction, *person):
         return False
     await transaction.execute("put_codes", *CODES.sealed(transaction.macs, codes_row(codes)))
-    transaction.append(event)
+    transaction.append(_about(event, codes.subject_id, set=codes.id))
     return True
 
 
@@ -134,33 +127,42 @@ async def use_code(
     """Use a recovery code that nobody used before."""
     person = (right.workspace_id, right.subject_id)
     await transaction.fetch_one("lock_person", *person)
-    row = await transaction.fetch_one("read_codes", *person)
-    if row is None or not CODES.holds(transaction.macs, row):
-        return False
-    codes = codes_of(row)
-    if codes.id != set_id or number in codes.used or not 0 <= number < len(codes.hashes):
+    codes = await RECOVERY_CODES.of(transaction, *person)
+    if codes is None or codes.id != set_id or number in codes.used or not 0 <= number < len(codes.hashes):
         return False
     codes = replace(codes, used=codes.used | {number})
     await transaction.execute("put_codes", *CODES.sealed(transaction.macs, codes_row(codes)))
     await _put_right(transaction, right)
-    await _put_hold(transaction, hold, event.at)
     await transaction.execute_many("clear_attempts", [(*person, bucket)])
-    transaction.append(event)
+    transaction.append(_about(event, right.subject_id, right=right, set=codes.id, code=number, **_hold(hold)))
     return True
 
 
-async def _put_hold(transaction: Transaction, hold: Hold | None, now: datetime) -> None:
-    """Keep a hold unless a longer one stands."""
-    if hold is None:
-        return
-    standing = await read_hold(transaction, hold.workspace_id, hold.subject_id, now)
-    if standing is None or standing.why == "altered" or standing.until < hold.until:
-        await transaction.execute("put_hold", *HOLDS.sealed(transaction.macs, hold_row(hold)))
+def _about(
+    event: AuditEvent,
+    subject_id: str,
+    *,
+    new_pass: EnrolmentPass | None = None,
+    right: EnrolmentRight | None = None,
+    **data: Any,
+) -> AuditEvent:
+    """Return an event with what core.standing reads of it."""
+    if new_pass is not None:
+        data["pass"] = new_pass.id
+    if right is not None:
+        data["until"] = iso(right.expires_at)
+    return about(event, subject_id, **data)
+
+
+def _hold(hold: Hold | None) -> dict[str, Any]:
+    """Return what an event says of the hold that it begins: it has no row, so that none can be taken away."""
+    return {"hold_until": None if hold is None else iso(hold.until)}
 
 
 async def read_hold(transaction: Transaction, workspace_id: str, subject_id: str, now: datetime) -> Hold | None:
     """Return the hold on a person as this transaction finds it."""
-    return hold_of(transaction.macs, await transaction.fetch_one("read_hold", workspace_id, subject_id), now)
+    row = await transaction.fetch_one("read_hold", workspace_id, subject_id)
+    return hold_of(workspace_id, subject_id, None if row is None else row[0], now)
 
 
 async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence[AuditEvent], now: datetime) -> bool:
@@ -184,20 +186,19 @@ async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence
     await transaction.execute("drop_codes", *person)
     await spend_right(transaction, *person)
     await transaction.execute("drop_request", *person, None)
-    await _put_hold(transaction, wanted.hold, now)
     if wanted.new_pass is not None:
         await _put_pass(transaction, wanted.new_pass)
     for id_ in sorted(removed - named):  # of each factor the log has its end: it counts no more if it is put back
         told = {"person": wanted.subject_id, "untold": True}
         transaction.append(replace(events[0], name=EventName.FACTOR_REMOVED, factor_id=id_, outcome=None, data=told))
     for event in events:
-        transaction.append(event)
+        begun = _hold(wanted.hold) if event.name is EventName.FACTORS_RESET else {}
+        transaction.append(_about(event, wanted.subject_id, new_pass=wanted.new_pass, **begun))
     return True
 
 
 async def _take_request(transaction: Transaction, request: ResetRequest, now: datetime) -> bool:
-    rows = await transaction.fetch_all("read_requests", request.workspace_id, to_micros(now))
-    standing = [request_of(row) for row in rows if REQUESTS.holds(transaction.macs, row)]
+    standing = await waiting(transaction, request.workspace_id, to_micros(now))
     return request in standing and bool(
         await transaction.execute("drop_request", request.workspace_id, request.subject_id, request.id)
     )
@@ -211,7 +212,7 @@ async def note_person(transaction: Transaction, workspace_id: str, person: Perso
 async def request_reset(transaction: Transaction, request: ResetRequest, event: AuditEvent) -> None:
     """Keep a reset that another admin must confirm."""
     await transaction.execute("put_request", *REQUESTS.sealed(transaction.macs, request_row(request)))
-    transaction.append(event)
+    transaction.append(_about(event, request.subject_id, request=request.id))
 
 
 async def drop_request(transaction: Transaction, request: ResetRequest, event: AuditEvent) -> bool:
@@ -219,5 +220,5 @@ async def drop_request(transaction: Transaction, request: ResetRequest, event: A
     key = (request.workspace_id, request.subject_id, request.id)
     if not await transaction.execute("drop_request", *key):
         return False
-    transaction.append(event)
+    transaction.append(_about(event, request.subject_id, request=request.id, withdrawn=True))
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
@@ -20,29 +21,16 @@ from stepup_middleware.core.recovery import (
     ResetRequest,
 )
 from stepup_middleware.stores.recovery import RecoveryRecords
-from stepup_middleware.stores.recovery_rows import (
-    CODES,
-    HOLDS,
-    PASSES,
-    PEOPLE,
-    REQUESTS,
-    RIGHTS,
-    codes_of,
-    cursor_of,
-    hold_of,
-    like,
-    pass_of,
-    person_of,
-    place_of,
-    request_of,
-    right_of,
-)
+from stepup_middleware.stores.recovery_rows import PEOPLE, cursor_of, hold_of, like, person_of, place_of
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sealing import SealedTable, Tampered
 
 from . import recovery
 from .engine import Engine
+from .standing import PASS, RECOVERY_CODES, REQUEST, RIGHT, StandingTable, by_person
 from .transaction import Value
+
+T = TypeVar("T")
 
 
 class SQLRecovery(RecoveryRecords):
@@ -58,17 +46,23 @@ class SQLRecovery(RecoveryRecords):
         self._engine.met([Tampered(table.name, f"{row[0]}/{row[1]}", str(row[0]), str(row[1]))])
         return None
 
-    async def _read(self, table: SealedTable, name: str, workspace_id: str, subject_id: str) -> Row | None:
+    async def _read(self, table: StandingTable[T], workspace_id: str, subject_id: str) -> T | None:
         if not self._engine.storable(workspace_id, subject_id):
             return None
-        return self._ours(table, await self._engine.state.fetch_one(name, workspace_id, subject_id))
+        return self._judge(table, await self._engine.state.fetch_all(table.statement, workspace_id, subject_id))
+
+    def _judge(self, table: StandingTable[T], rows: Sequence[Row]) -> T | None:
+        """Return what counts of a row, and tell of one that does not."""
+        value, tampered = table.judge(self._engine.macs, rows)
+        if tampered is not None:
+            self._engine.met([tampered])
+        return value
 
     async def issue_pass(self, new: EnrolmentPass, *, event: AuditEvent) -> bool:
         return await self._engine.write(lambda transaction: recovery.issue_pass(transaction, new, event))
 
     async def open_pass(self, workspace_id: str, subject_id: str) -> EnrolmentPass | None:
-        row = await self._read(PASSES, "last_pass", workspace_id, subject_id)
-        return None if row is None else pass_of(row)
+        return await self._read(PASS, workspace_id, subject_id)
 
     async def take_pass(
         self, digest: bytes, *, right: EnrolmentRight, event: AuditEvent, now: datetime
@@ -76,15 +70,13 @@ class SQLRecovery(RecoveryRecords):
         return await self._engine.write(lambda transaction: recovery.take_pass(transaction, digest, right, event, now))
 
     async def enrolment_right(self, workspace_id: str, subject_id: str) -> EnrolmentRight | None:
-        row = await self._read(RIGHTS, "read_right", workspace_id, subject_id)
-        return None if row is None else right_of(row)
+        return await self._read(RIGHT, workspace_id, subject_id)
 
     async def put_recovery_codes(self, codes: RecoveryCodes, *, event: AuditEvent) -> bool:
         return await self._engine.write(lambda transaction: recovery.put_codes(transaction, codes, event))
 
     async def recovery_codes(self, workspace_id: str, subject_id: str) -> RecoveryCodes | None:
-        row = await self._read(CODES, "read_codes", workspace_id, subject_id)
-        return None if row is None else codes_of(row)
+        return await self._read(RECOVERY_CODES, workspace_id, subject_id)
 
     async def use_recovery_code(
         self, set_id: str, number: int, *, right: EnrolmentRight, hold: Hold | None, bucket: str, event: AuditEvent
@@ -95,15 +87,15 @@ class SQLRecovery(RecoveryRecords):
 
     async def hold_of(self, workspace_id: str, subject_id: str, *, now: datetime) -> Hold | None:
         row = await self._engine.state.fetch_one("read_hold", workspace_id, subject_id)
-        self._ours(HOLDS, row)
-        return hold_of(self._engine.macs, row, now)
+        return hold_of(workspace_id, subject_id, None if row is None else row[0], now)
 
     async def request_reset(self, request: ResetRequest, *, event: AuditEvent) -> None:
         await self._engine.write(lambda transaction: recovery.request_reset(transaction, request, event))
 
     async def reset_requests(self, workspace_id: str, *, now: datetime) -> tuple[ResetRequest, ...]:
-        rows = await self._engine.state.fetch_all("read_requests", workspace_id, to_micros(now))
-        return tuple(request_of(row) for row in rows if self._ours(REQUESTS, row) is not None)
+        rows = await self._engine.state.fetch_all(REQUEST.statement, workspace_id, to_micros(now))
+        found = [self._judge(REQUEST, each) for each in by_person(rows)]
+        return tuple(request for request in found if request is not None)
 
     async def drop_reset_request(self, request: ResetRequest, *, event: AuditEvent) -> bool:
         return await self._engine.write(lambda transaction: recovery.drop_request(transaction, request, event))

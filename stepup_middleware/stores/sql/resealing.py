@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from stepup_middleware.stores.recovery_rows import CODES, HOLDS, PASSES, PEOPLE, REQUESTS, RIGHTS
+from stepup_middleware.stores.recovery_rows import CODES, PASSES, PEOPLE, REQUESTS, RIGHTS
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sealing import HANDLES, POLICIES, SealedTable
 
 from .transaction import Transaction
 
 FIRST = '{"table": 0, "after": ["", ""]}'  # no id of a factor begins like this
-_TABLES = (PASSES, RIGHTS, CODES, HOLDS, REQUESTS, PEOPLE, POLICIES, HANDLES)
+_TABLES = (PASSES, RIGHTS, CODES, REQUESTS, PEOPLE, POLICIES, HANDLES)
 
 
 async def reseal(transaction: Transaction, limit: int, cursor: str) -> str | None:
@@ -42,8 +42,6 @@ async def _read(transaction: Transaction, table: SealedTable, after: Sequence[st
             return await transaction.fetch_all("rights_after", *after, limit)
         case CODES.name:
             return await transaction.fetch_all("codes_after", *after, limit)
-        case HOLDS.name:
-            return await transaction.fetch_all("holds_after", *after, limit)
         case REQUESTS.name:
             return await transaction.fetch_all("requests_after", *after, limit)
         case POLICIES.name:
@@ -61,8 +59,6 @@ async def _write(transaction: Transaction, table: SealedTable, row: Row) -> None
             await transaction.execute("put_right", *row)
         case CODES.name:
             await transaction.execute("put_codes", *row)
-        case HOLDS.name:
-            await transaction.execute("put_hold", *row)
         case REQUESTS.name:
             await transaction.execute("put_request", *row)
         case POLICIES.name:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.standing import held_until, person_concerned
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs, SealedRecord
 from stepup_middleware.stores.authorized import NAME, OUTCOME, PreparedRedemption, authorized_body, authorized_event
@@ -37,6 +38,8 @@ class NewRecord(NamedTuple):
     token: int | None
     make: Callable[[], AuditEvent]
     topics: tuple[str, ...] = ()
+    person: str | None = None  # whose recovery it concerns (core/standing.py)
+    held: int | None = None  # until when it holds them
 
 
 def new_record(event: AuditEvent, sealer: RecordSealer) -> NewRecord:
@@ -54,6 +57,8 @@ def new_record(event: AuditEvent, sealer: RecordSealer) -> NewRecord:
         event.token_id,
         lambda: event,
         tuple(topic.value for topic in event.topics),
+        person_concerned(event),
+        held_until(event),
     )
 
 

@@ -56,7 +56,7 @@ class Log:
         rows: list[Row] = []
         written: list[Written] = []
         deliveries: list[Row] = []
-        for sealed, at, workspace, subject, event, outcome, purpose, prompt, factor, token, make, topics in records:
+        for sealed, at, *index, make, topics, person, held in records:
             if at >= self._high:
                 self._high = at
             elif self._high - at > self._back:
@@ -64,8 +64,7 @@ class Log:
                 self._connection.execute(self._sql["set_back"], (self._back,))
             seq = self._last_seq = self._last_seq + 1
             written.append((seq, make))
-            index = (workspace, subject, event, outcome, purpose, prompt, factor, token, at, self._high)
-            rows.append((seq, sealed.id, sealed.entry, sealed.mac, *index, sealed.body))
+            rows.append((seq, sealed.id, sealed.entry, sealed.mac, *index, person, held, at, self._high, sealed.body))
             deliveries += [(seq, topic, at, at + _LEASE) for topic in topics]
         for text, parameters in chunked(self._sql["append"], rows):
             self._connection.execute(text, parameters)

@@ -215,7 +215,7 @@ class RecoveryContract:
             used = await asyncio.gather(
                 *(
                     node.records.use_recovery_code(
-                        codes.id, 7, right=right, hold=a_hold(why="code"), bucket="recovery", event=USED
+                        codes.id, 7, right=right, hold=a_hold(), bucket="recovery", event=USED
                     )
                     for node in (store, other) * 4
                 )
@@ -225,7 +225,7 @@ class RecoveryContract:
         assert kept == replace(codes, used=frozenset({7}))
         assert kept.left == 9
         assert await store.records.enrolment_right(*ME) == right
-        assert await store.records.hold_of(*ME, now=NOW) == a_hold(why="code")
+        assert await store.records.hold_of(*ME, now=NOW) == a_hold()
         assert (await names_of(store)).count(EventName.RECOVERY_CODE_USED) == 1
         assert await store.records.reserve_attempt(*ME, "recovery", limit=limit, now=NOW) is None
 

@@ -81,9 +81,9 @@ def codes_for(subject: Subject = OWNER, **fields: Any) -> RecoveryCodes:
     return RecoveryCodes(**{**values, **fields})
 
 
-def a_hold(subject: Subject = OWNER, until: timedelta = 24 * HOUR, why: str = "reset") -> Hold:
+def a_hold(subject: Subject = OWNER, until: timedelta = 24 * HOUR) -> Hold:
     """Return a hold that ends some time after now."""
-    return Hold(workspace_id=subject.workspace_id, subject_id=subject.id, until=NOW + until, why=why)
+    return Hold(workspace_id=subject.workspace_id, subject_id=subject.id, until=NOW + until)
 
 
 def a_reset(subject: Subject = OWNER, **fields: Any) -> FactorsReset:

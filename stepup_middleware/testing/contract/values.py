@@ -25,6 +25,7 @@ from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.prompts import Prompt, PromptRequest
 from stepup_middleware.core.purposes import Purpose
+from stepup_middleware.core.standing import held_until, person_concerned
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.log.records import RECORD, RowMacs, entry_of
@@ -311,6 +312,7 @@ async def assert_records_hold(store: HotState, macs: RowMacs = MACS) -> None:
             kept = (record.workspace, record.subject, record.event, record.outcome, record.purpose, record.prompt)
             assert tuple(text.replace("\0", "\ufffd") for text in (*kept, record.factor)) == texts
             assert (record.token, record.at) == (told.token_id, to_micros(event.at))
+            assert (record.person, record.held) == (person_concerned(told), held_until(told))
             assert record.id not in ids
             ids.add(record.id)
 

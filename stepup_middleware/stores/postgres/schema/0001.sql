@@ -167,17 +167,6 @@ CREATE TABLE stepup.recovery_codes (
     PRIMARY KEY (workspace, subject)
 );
 
--- Until when purposes whose minimum is phishing-resistant are closed to a person.
-CREATE TABLE stepup.holds (
-    workspace text NOT NULL,
-    subject text NOT NULL,
-    until bigint NOT NULL,
-    why text NOT NULL,
-    mac bytea NOT NULL,
-    PRIMARY KEY (workspace, subject)
-);
-CREATE INDEX holds_over ON stepup.holds (until);
-
 -- Resets that wait for a second admin.
 CREATE TABLE stepup.reset_requests (
     workspace text NOT NULL,
@@ -246,6 +235,8 @@ CREATE TABLE stepup.audit (
     prompt text NOT NULL,
     factor text NOT NULL,
     token bigint,                   -- that was redeemed
+    person text,                    -- whose enrolment without a factor it changes (core/standing.py)
+    held bigint,                    -- until when it closes strong purposes to them
     at bigint NOT NULL,
     body text NOT NULL
 );
@@ -258,6 +249,8 @@ CREATE INDEX audit_enrolled_by ON stepup.audit (workspace, subject, event) WHERE
 CREATE INDEX audit_enrolled_as ON stepup.audit (factor, event) WHERE event = 'FACTOR_ENROLLED';
 -- A prompt is proved once: for ever, whatever its own row says later.
 CREATE UNIQUE INDEX audit_proved ON stepup.audit (prompt) WHERE event = 'ACCOUNT_STEPUP_VERIFIED' AND prompt <> '';
+-- Which pass, codes, right and reset of a person count, and the hold on them.
+CREATE INDEX audit_person ON stepup.audit (workspace, person, held) WHERE person IS NOT NULL;
 CREATE INDEX audit_policy ON stepup.audit (workspace, event, seq) WHERE event = 'POLICY_CHANGED';
 CREATE INDEX audit_proof ON stepup.audit (factor) WHERE event = 'ACCOUNT_STEPUP_VERIFIED';
 CREATE INDEX audit_at ON stepup.audit (at);

@@ -8,15 +8,17 @@ WITH turn AS MATERIALIZED (
     FROM stepup.audit_seq_seq AS s
 )
 INSERT INTO stepup.audit (
-    id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, at, body
+    id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, person, held, at,
+    body
 )
 SELECT
-    e.id, e.entry, e.mac, e.workspace, e.subject, e.event, e.outcome, e.purpose, e.prompt, e.factor, e.token, e.at, e.body
+    e.id, e.entry, e.mac, e.workspace, e.subject, e.event, e.outcome, e.purpose, e.prompt, e.factor, e.token,
+    e.person, e.held, e.at, e.body
 FROM turn, unnest(
     $1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::bigint[], $12::bigint[], $13::text[]
+    $10::text[], $11::bigint[], $12::text[], $13::bigint[], $14::bigint[], $15::text[]
 ) WITH ORDINALITY AS e (
-    id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, at, body, n
+    id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, person, held, at, body, n
 )
 ORDER BY e.n
 RETURNING seq;

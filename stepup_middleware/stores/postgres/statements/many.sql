@@ -39,7 +39,7 @@ WHERE t.id = s.id
   AND NOT EXISTS (SELECT 1 FROM stepup.audit AS a WHERE a.token = t.id)
   AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'))
   AND (s.strength = 0 OR NOT EXISTS (
-      SELECT FROM stepup.holds AS h WHERE h.workspace = t.workspace AND h.subject = t.subject AND h.until > s.now
+      SELECT FROM stepup.audit AS h WHERE h.workspace = t.workspace AND h.person = t.subject AND h.held > s.now
   ))
 RETURNING
     t.id, t.attempt, t.prompt, t.factor, t.factor_kind, t.requirement, t.policy_version, t.issued_at, t.expires_at,
@@ -62,7 +62,7 @@ SELECT
         SELECT FROM stepup.factors AS f
         WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
     ),
-    coalesce((SELECT h.until FROM stepup.holds AS h WHERE h.workspace = t.workspace AND h.subject = t.subject), 0)
+    coalesce((SELECT max(h.held) FROM stepup.audit AS h WHERE h.workspace = t.workspace AND h.person = t.subject), 0)
 FROM stepup.tokens AS t
 WHERE t.id = ANY ($1::bigint[])
 ORDER BY t.id FOR NO KEY UPDATE OF t;
@@ -128,8 +128,9 @@ SELECT m.epoch, f.id, f.workspace, f.subject
 FROM stepup.meta AS m LEFT JOIN stepup.factors AS f ON f.id = ANY ($1::text[]);
 
 -- name: holds_of
-SELECT h.workspace, h.subject, h.until FROM stepup.holds AS h
-JOIN unnest($1::text[], $2::text[]) AS s (workspace, subject) ON h.workspace = s.workspace AND h.subject = s.subject;
+SELECT h.workspace, h.person, max(h.held) FROM stepup.audit AS h
+JOIN unnest($1::text[], $2::text[]) AS s (workspace, person) ON h.workspace = s.workspace AND h.person = s.person
+WHERE h.held IS NOT NULL GROUP BY h.workspace, h.person;
 
 -- name: authorized_tokens
 SELECT token FROM stepup.audit WHERE token = ANY ($1::bigint[]);
@@ -220,10 +221,7 @@ SELECT
         SELECT ARRAY[f.id, f.kind] FROM stepup.factors AS f
         WHERE f.workspace = s.workspace AND f.subject = s.subject ORDER BY f.created_at, f.id
     ),
-    (
-        SELECT ARRAY[h.until::text, h.why, encode(h.mac, 'hex')] FROM stepup.holds AS h
-        WHERE h.workspace = s.workspace AND h.subject = s.subject
-    )
+    (SELECT max(h.held) FROM stepup.audit AS h WHERE h.workspace = s.workspace AND h.person = s.subject)
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])
     AS s (place, workspace, subject, session, now);
 

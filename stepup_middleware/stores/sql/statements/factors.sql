@@ -99,7 +99,6 @@ UNION SELECT substr(u.mac, 1, 4) FROM stepup.people AS u WHERE u.mac IS NOT NULL
 UNION SELECT substr(p.mac, 1, 4) FROM stepup.enrolment_passes AS p
 UNION SELECT substr(r.mac, 1, 4) FROM stepup.enrolment_rights AS r
 UNION SELECT substr(c.mac, 1, 4) FROM stepup.recovery_codes AS c
-UNION SELECT substr(h.mac, 1, 4) FROM stepup.holds AS h
 UNION SELECT substr(q.mac, 1, 4) FROM stepup.reset_requests AS q
 UNION SELECT substr(k.mac, 1, 4) FROM stepup.known_people AS k;
 

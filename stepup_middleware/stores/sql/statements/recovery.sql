@@ -1,6 +1,11 @@
 -- name: last_pass
-SELECT workspace, subject, id, digest, issued_at, issued_by, expires_at, tries, used_at, mac
-FROM stepup.enrolment_passes WHERE workspace = $1 AND subject = $2;
+-- This and the next ones give a row once for each record of the log from which it follows whether it counts.
+SELECT
+    r.workspace, r.subject, r.id, r.digest, r.issued_at, r.issued_by, r.expires_at, r.tries, r.used_at, r.mac,
+    l.seq, l.body, l.entry, l.id, l.mac,
+    EXISTS (SELECT 1 FROM stepup.leaves AS v WHERE v.record_id = l.id AND v.entry = l.entry)
+FROM stepup.enrolment_passes AS r LEFT JOIN stepup.audit AS l ON l.workspace = r.workspace AND l.person = r.subject
+WHERE r.workspace = $1 AND r.subject = $2 ORDER BY l.seq;
 
 -- name: put_pass
 INSERT INTO stepup.enrolment_passes (
@@ -14,8 +19,12 @@ ON CONFLICT (workspace, subject) DO UPDATE SET
 DELETE FROM stepup.enrolment_passes WHERE workspace = $1 AND subject = $2;
 
 -- name: read_right
-SELECT workspace, subject, session, ip, basis, expires_at, mac FROM stepup.enrolment_rights
-WHERE workspace = $1 AND subject = $2;
+SELECT
+    r.workspace, r.subject, r.session, r.ip, r.basis, r.expires_at, r.mac,
+    l.seq, l.body, l.entry, l.id, l.mac,
+    EXISTS (SELECT 1 FROM stepup.leaves AS v WHERE v.record_id = l.id AND v.entry = l.entry)
+FROM stepup.enrolment_rights AS r LEFT JOIN stepup.audit AS l ON l.workspace = r.workspace AND l.person = r.subject
+WHERE r.workspace = $1 AND r.subject = $2 ORDER BY l.seq;
 
 -- name: put_right
 INSERT INTO stepup.enrolment_rights (workspace, subject, session, ip, basis, expires_at, mac)
@@ -28,8 +37,12 @@ ON CONFLICT (workspace, subject) DO UPDATE SET
 DELETE FROM stepup.enrolment_rights WHERE workspace = $1 AND subject = $2;
 
 -- name: read_codes
-SELECT workspace, subject, id, made_at, salt, hashes, used, mac FROM stepup.recovery_codes
-WHERE workspace = $1 AND subject = $2;
+SELECT
+    r.workspace, r.subject, r.id, r.made_at, r.salt, r.hashes, r.used, r.mac,
+    l.seq, l.body, l.entry, l.id, l.mac,
+    EXISTS (SELECT 1 FROM stepup.leaves AS v WHERE v.record_id = l.id AND v.entry = l.entry)
+FROM stepup.recovery_codes AS r LEFT JOIN stepup.audit AS l ON l.workspace = r.workspace AND l.person = r.subject
+WHERE r.workspace = $1 AND r.subject = $2 ORDER BY l.seq;
 
 -- name: put_codes
 INSERT INTO stepup.recovery_codes (workspace, subject, id, made_at, salt, hashes, used, mac)
@@ -42,11 +55,7 @@ ON CONFLICT (workspace, subject) DO UPDATE SET
 DELETE FROM stepup.recovery_codes WHERE workspace = $1 AND subject = $2;
 
 -- name: read_hold
-SELECT workspace, subject, until, why, mac FROM stepup.holds WHERE workspace = $1 AND subject = $2;
-
--- name: put_hold
-INSERT INTO stepup.holds (workspace, subject, until, why, mac) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (workspace, subject) DO UPDATE SET until = excluded.until, why = excluded.why, mac = excluded.mac;
+SELECT max(held) FROM stepup.audit WHERE workspace = $1 AND person = $2;
 
 -- name: put_request
 INSERT INTO stepup.reset_requests (
@@ -61,9 +70,12 @@ ON CONFLICT (workspace, subject) DO UPDATE SET
 
 -- name: read_requests
 SELECT
-    workspace, subject, id, subject_name, reason, requested_by, requested_by_name, requested_at, expires_at, with_pass,
-    mac
-FROM stepup.reset_requests WHERE workspace = $1 AND expires_at > $2 ORDER BY requested_at, id;
+    r.workspace, r.subject, r.id, r.subject_name, r.reason, r.requested_by, r.requested_by_name, r.requested_at,
+    r.expires_at, r.with_pass, r.mac,
+    l.seq, l.body, l.entry, l.id, l.mac,
+    EXISTS (SELECT 1 FROM stepup.leaves AS v WHERE v.record_id = l.id AND v.entry = l.entry)
+FROM stepup.reset_requests AS r LEFT JOIN stepup.audit AS l ON l.workspace = r.workspace AND l.person = r.subject
+WHERE r.workspace = $1 AND r.expires_at > $2 ORDER BY r.requested_at, r.id, r.subject, l.seq;
 
 -- name: drop_request
 DELETE FROM stepup.reset_requests WHERE workspace = $1 AND subject = $2 AND id = coalesce($3, id);
@@ -129,11 +141,6 @@ DELETE FROM stepup.enrolment_rights WHERE (workspace, subject) IN (
     SELECT o.workspace, o.subject FROM stepup.enrolment_rights AS o WHERE o.expires_at <= $2 LIMIT $1
 );
 
--- name: purge_holds
-DELETE FROM stepup.holds WHERE (workspace, subject) IN (
-    SELECT o.workspace, o.subject FROM stepup.holds AS o WHERE o.until <= $2 LIMIT $1
-);
-
 -- name: purge_reset_requests
 DELETE FROM stepup.reset_requests WHERE (workspace, subject) IN (
     SELECT o.workspace, o.subject FROM stepup.reset_requests AS o WHERE o.expires_at <= $2 LIMIT $1
@@ -149,10 +156,6 @@ WHERE (workspace, subject) > ($1, $2) ORDER BY workspace, subject LIMIT $3 FOR U
 
 -- name: codes_after
 SELECT workspace, subject, id, made_at, salt, hashes, used, mac FROM stepup.recovery_codes
-WHERE (workspace, subject) > ($1, $2) ORDER BY workspace, subject LIMIT $3 FOR UPDATE;
-
--- name: holds_after
-SELECT workspace, subject, until, why, mac FROM stepup.holds
 WHERE (workspace, subject) > ($1, $2) ORDER BY workspace, subject LIMIT $3 FOR UPDATE;
 
 -- name: requests_after

@@ -45,14 +45,14 @@ SELECT log, idx, record_id, entry FROM stepup.leaves WHERE log = $1 AND idx >= $
 -- name: stored_records
 SELECT
     a.seq, a.id, a.body, a.entry, a.mac, a.refused, l.log, l.idx, l.entry, a.workspace, a.subject, a.event, a.outcome,
-    a.purpose, a.prompt, a.factor, a.token, a.at
+    a.purpose, a.prompt, a.factor, a.token, a.person, a.held, a.at
 FROM stepup.audit AS a LEFT JOIN stepup.leaves AS l ON l.record_id = a.id
 WHERE a.seq > $1 ORDER BY a.seq LIMIT $2;
 
 -- name: without_leaf
 SELECT
     a.seq, a.id, a.body, a.entry, a.mac, a.refused, NULL, NULL, NULL, a.workspace, a.subject, a.event, a.outcome,
-    a.purpose, a.prompt, a.factor, a.token, a.at
+    a.purpose, a.prompt, a.factor, a.token, a.person, a.held, a.at
 FROM stepup.audit AS a
 WHERE a.seq > $1 AND a.seq <= $2 AND NOT EXISTS (SELECT 1 FROM stepup.leaves AS l WHERE l.record_id = a.id)
 ORDER BY a.seq;

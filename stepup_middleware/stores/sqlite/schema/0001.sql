@@ -168,17 +168,6 @@ CREATE TABLE recovery_codes (
     PRIMARY KEY (workspace, subject)
 ) WITHOUT ROWID;
 
--- Until when purposes whose minimum is phishing-resistant are closed to a person.
-CREATE TABLE holds (
-    workspace TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    until INTEGER NOT NULL,
-    why TEXT NOT NULL,
-    mac BLOB NOT NULL,
-    PRIMARY KEY (workspace, subject)
-) WITHOUT ROWID;
-CREATE INDEX holds_over ON holds (until);
-
 -- Resets that wait for a second admin.
 CREATE TABLE reset_requests (
     workspace TEXT NOT NULL,
@@ -247,6 +236,8 @@ CREATE TABLE audit (
     prompt TEXT NOT NULL,
     factor TEXT NOT NULL,
     token INTEGER,                  -- that was redeemed
+    person TEXT,                    -- whose enrolment without a factor it changes (core/standing.py)
+    held INTEGER,                   -- until when it closes strong purposes to them
     at INTEGER NOT NULL,
     high INTEGER NOT NULL,          -- the latest time of this and all earlier records: grows with seq
     body TEXT NOT NULL
@@ -260,6 +251,8 @@ CREATE INDEX audit_enrolled_by ON audit (workspace, subject, event) WHERE event 
 CREATE INDEX audit_enrolled_as ON audit (factor, event) WHERE event = 'FACTOR_ENROLLED';
 -- A prompt is proved once: for ever, whatever its own row says later.
 CREATE UNIQUE INDEX audit_proved ON audit (prompt) WHERE event = 'ACCOUNT_STEPUP_VERIFIED' AND prompt <> '';
+-- Which pass, codes, right and reset of a person count, and the hold on them.
+CREATE INDEX audit_person ON audit (workspace, person, held) WHERE person IS NOT NULL;
 CREATE INDEX audit_policy ON audit (workspace, event) WHERE event = 'POLICY_CHANGED';
 CREATE INDEX audit_proof ON audit (factor) WHERE event = 'ACCOUNT_STEPUP_VERIFIED';
 CREATE INDEX audit_high ON audit (high);
@@ -320,7 +313,8 @@ CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
 WHEN OLD.refused IS NOT NULL OR NEW.refused IS NULL OR NEW.seq <> OLD.seq OR NEW.id <> OLD.id
     OR NEW.entry <> OLD.entry OR NEW.mac <> OLD.mac OR NEW.body <> OLD.body OR NEW.workspace <> OLD.workspace
     OR NEW.subject <> OLD.subject OR NEW.event <> OLD.event OR NEW.outcome <> OLD.outcome
-    OR NEW.purpose <> OLD.purpose OR NEW.prompt <> OLD.prompt OR NEW.factor <> OLD.factor OR NEW.token IS NOT OLD.token OR NEW.at <> OLD.at OR NEW.high <> OLD.high
+    OR NEW.purpose <> OLD.purpose OR NEW.prompt <> OLD.prompt OR NEW.factor <> OLD.factor OR NEW.token IS NOT OLD.token
+    OR NEW.person IS NOT OLD.person OR NEW.held IS NOT OLD.held OR NEW.at <> OLD.at OR NEW.high <> OLD.high
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;

@@ -2,8 +2,9 @@
 
 -- name: append
 INSERT INTO audit (
-    seq, id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, at, high, body
-) SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NOT NULL;
+    seq, id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, person, held,
+    at, high, body
+) SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NOT NULL;
 
 -- name: log_ends
 -- The last serial number, the latest time, and how far a time ever lay before it.

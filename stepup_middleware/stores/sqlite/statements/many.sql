@@ -41,7 +41,7 @@ WHERE t.id = s.id
   AND NOT EXISTS (SELECT 1 FROM audit AS a WHERE a.token = t.id)
   AND (s.strength = 0 OR t.factor_kind IN ('passkey', 'hardware_key'))
   AND (s.strength = 0 OR NOT EXISTS (
-      SELECT 1 FROM holds AS h WHERE h.workspace = t.workspace AND h.subject = t.subject AND h.until > s.now
+      SELECT 1 FROM audit AS h WHERE h.workspace = t.workspace AND h.person = t.subject AND h.held > s.now
   ));
 
 -- name: redeemed_in_batch
@@ -70,7 +70,7 @@ SELECT
         SELECT 1 FROM factors AS f
         WHERE f.id = t.factor AND f.workspace = t.workspace AND f.subject = t.subject
     ),
-    coalesce((SELECT h.until FROM holds AS h WHERE h.workspace = t.workspace AND h.subject = t.subject), 0)
+    coalesce((SELECT max(h.held) FROM audit AS h WHERE h.workspace = t.workspace AND h.person = t.subject), 0)
 FROM tokens AS t
 WHERE t.id = ?1;
 
@@ -113,7 +113,8 @@ WHERE id = ?1;
 SELECT m.epoch, f.id, f.workspace, f.subject FROM meta AS m LEFT JOIN factors AS f ON f.id = ?1;
 
 -- name: holds_of
-SELECT workspace, subject, until FROM holds WHERE workspace = ?1 AND subject = ?2;
+SELECT ?1, ?2, held FROM audit
+WHERE workspace = ?1 AND person = ?2 AND held IS NOT NULL ORDER BY held DESC LIMIT 1;
 
 -- name: authorized_tokens
 SELECT token FROM audit WHERE token = ?1;
@@ -193,10 +194,7 @@ SELECT json_group_array(json_array(
             ORDER BY e.created_at, e.id
         ) AS f
     )),
-    json((
-        SELECT json_array(CAST(h.until AS TEXT), h.why, hex(h.mac)) FROM holds AS h
-        WHERE h.workspace = s.workspace AND h.subject = s.subject
-    ))
+    (SELECT max(h.held) FROM audit AS h WHERE h.workspace = s.workspace AND h.person = s.subject)
 ))
 FROM (
     SELECT column1 AS place, column2 AS workspace, column3 AS subject, column4 AS session, column5 AS now

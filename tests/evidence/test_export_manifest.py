@@ -8,19 +8,25 @@ import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.events import EventName
+from stepup_middleware.evidence.exported import PLACE
 from stepup_middleware.evidence.manifest import export_schema, read_manifest
-from stepup_middleware.log.keys import LOG_TYPES, SigningKey
+from stepup_middleware.log.checkpoints import Checkpoint
+from stepup_middleware.log.keys import LOG_TYPES, SigningKey, sign_checkpoint
+from stepup_middleware.log.records import entry_of
 from stepup_middleware.service.audit_search import AuditSearch
 from tests.support import ROTATE, House
 
-from .logs import KEY_TEXT, ORIGIN, VKEYS, logged_house, vkey_file
+from .logs import KEY_TEXT, KEYS, ORIGIN, VKEYS, logged_house, vkey_file
 from .support import lines, person, run, transmit
 
 
@@ -127,10 +133,24 @@ def _line(text: str, alter: Callable[[dict[str, Any]], object]) -> str:
     return "\n".join(found) + "\n"
 
 
+def _rewritten(members: dict[str, Any]) -> None:
+    """Rewrite a record, with the entry that its body then has."""
+    members["user_agent"] = "another"
+    body = canonical_json({name: value for name, value in members.items() if name not in PLACE})
+    at = datetime.fromisoformat(members["at"])
+    members["entry"] = entry_of(body, at=at, retention_years=members["retention_years"]).text
+
+
+def _numbered(line: str) -> str:
+    members = json.loads(line)
+    return json.dumps({**members, "seq": members["seq"] + 1}, ensure_ascii=False, separators=(",", ":"))
+
+
 ALTERED: dict[str, Callable[[str], str]] = {
     "a line left out": lambda text: "\n".join([*text.splitlines()[:4], *text.splitlines()[5:]]) + "\n",
     "the last line left out": lambda text: "\n".join(text.splitlines()[:-1]) + "\n",
     "a line twice": lambda text: text + text.splitlines()[-1] + "\n",
+    "a line twice, under another number": lambda text: text + _numbered(text.splitlines()[-1]) + "\n",
     "two lines exchanged": lambda text: "\n".join([*text.splitlines()[1::-1], *text.splitlines()[2:]]) + "\n",
     "nothing left": lambda text: "",
     "no JSON": lambda text: "x" + text,
@@ -141,6 +161,7 @@ ALTERED: dict[str, Callable[[str], str]] = {
     "its leaf is text": lambda text: _line(text, lambda members: members.update(index="1")),
     "its number": lambda text: _line(text, lambda members: members.update(seq=members["seq"] + 100)),
     "its entry": lambda text: _line(text, lambda members: members.update(entry=members["entry"].replace("20", "19"))),
+    "its body, with its entry": lambda text: _line(text, _rewritten),
     "its workspace": lambda text: _line(text, lambda members: members.update(workspace="elsewhere")),
     "its proof": lambda text: _line(text, lambda members: members["data"]["proof"].update(signature="AAAA")),
     "one member more": lambda text: _line(text, lambda members: members.update(more=1)),
@@ -161,6 +182,27 @@ def test_whatever_is_altered_in_the_file_is_found(
     assert any(not finding["unverifiable"] for finding in findings)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in ALTERED if kind != "spaces alone"])
+def test_who_claims_what_they_altered_without_the_key_of_the_log_is_found_by_its_tree(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    text = ALTERED[kind]((made / "log.ndjson").read_text(encoding="utf-8"))
+    (tmp_path / "log.ndjson").write_text(text, encoding="utf-8", newline="")
+    manifest = json.loads((made / "log.ndjson.manifest.json").read_text(encoding="utf-8"))
+    raw, index = text.encode(), '"index":null'
+    _claim(
+        manifest,
+        bytes=len(raw),
+        sha256=sha256(raw).hexdigest(),
+        records=text.count("\n"),
+        unproved=text.count(index),
+    )
+    manifest["signature"] = None
+    (tmp_path / "log.ndjson.manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    code, _, last = verify(capsys, tmp_path / "log.ndjson")
+    assert (code, last["verdict"]) == (1, "failed")
+
+
 def _claim(manifest: dict[str, Any], **members: Any) -> None:
     manifest["claim"] = json.dumps(
         {**json.loads(manifest["claim"]), **members}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
@@ -179,7 +221,30 @@ MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a checkpoint that is none": lambda manifest: manifest["trees"][0].update(checkpoint="none"),
     "a signature that is none": lambda manifest: manifest.update(signature=manifest["trees"][0]["checkpoint"]),
     "one member more": lambda manifest: manifest.update(more=1),
+    "another workspace, unsigned": lambda manifest: _claim_for_others(manifest),
+    "the checkpoint of another tree": lambda manifest: _show_another_tree(manifest),
+    "a signature of somebody else": lambda manifest: _sign_as_somebody_else(manifest),
 }
+
+
+def _claim_for_others(manifest: dict[str, Any]) -> None:
+    """Say that the records are all of another workspace's."""
+    _claim(manifest, workspace="elsewhere")
+    manifest["signature"] = None
+
+
+def _show_another_tree(manifest: dict[str, Any]) -> None:
+    """Show a checkpoint of the log itself, of another size."""
+    (tree,) = read_manifest(manifest).claim.trees
+    other = Checkpoint(tree.checkpoint.origin, tree.checkpoint.size + 1, tree.checkpoint.root)
+    manifest["trees"][0]["checkpoint"] = str(sign_checkpoint(other, KEYS, 2_000_000_000))
+
+
+def _sign_as_somebody_else(manifest: dict[str, Any]) -> None:
+    """Sign the claim by a key that has the name of the log."""
+    stranger = SigningKey.generate(ORIGIN, LOG_TYPES[0])
+    statement = read_manifest(manifest).claim.statement
+    manifest["signature"] = str(sign_checkpoint(statement, [stranger], 2_000_000_000))
 
 
 @pytest.mark.parametrize("kind", MANIFESTS)

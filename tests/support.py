@@ -149,16 +149,22 @@ class House:
         self.runs[str(scope["path"])] += 1
 
     def _routes(self) -> list[Any]:
-        async def answered(request: Request) -> Response:
+        def answer(request: Request) -> Response:
             self.ran(request.scope)
             proof = request.scope.get("stepup")
             return JSONResponse({"ran": request.url.path, "prompt": proof.prompt_id if proof else None})
+
+        async def answered(request: Request) -> Response:
+            return answer(request)
+
+        async def answered_in_middleware(request: Request) -> Response:
+            return answer(request)
 
         def answered_in_a_thread(request: Request) -> Response:
             self.ran(request.scope)
             return PlainTextResponse("ran")
 
-        async def bound(request: Request) -> Response:
+        async def kept(request: Request) -> Response:
             self.ran(request.scope)
             kind = request.headers.get("content-type", "")
             if "form" in kind:
@@ -168,6 +174,12 @@ class House:
             else:
                 self.bodies.append(await request.body())
             return PlainTextResponse("ran")
+
+        async def bound(request: Request) -> Response:
+            return await kept(request)
+
+        async def bound_in_mount(request: Request) -> Response:
+            return await kept(request)
 
         async def inside(request: Request) -> Response:
             amount = request.query_params.get("amount", "1")
@@ -267,7 +279,7 @@ class House:
             Route("/slow", any_factor(slow), methods=["POST"]),
             Route(
                 "/with-middleware",
-                answered,
+                answered_in_middleware,
                 methods=["POST"],
                 middleware=[Middleware(RequireStepUp, purpose="scim_token_revocation")],
             ),
@@ -275,7 +287,7 @@ class House:
             Mount(
                 "/bound-mount",
                 app=RequireStepUp(
-                    Starlette(routes=[Route("/x", bound, methods=["POST"])]), "holds_override", bind_body=True
+                    Starlette(routes=[Route("/x", bound_in_mount, methods=["POST"])]), "holds_override", bind_body=True
                 ),
             ),
             Mount("/nested", routes=[Mount("/deep", routes=[Route("/act", any_factor(answered), methods=["POST"])])]),

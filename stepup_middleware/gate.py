@@ -24,6 +24,7 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode, StepUpRequired
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import (
     ANY,
+    framework_in_hand,
     framework_of,
     identity_of_request,
     in_a_thread,
@@ -100,6 +101,7 @@ def require_step_up(
     given = token.encode("latin-1", "replace") if isinstance(token, str) else token
     gate = _gate([request], scope)._replace(body=body, token=given, hands_on=False)
     guarded = guarded_request(scope)
+    framework_in_hand(scope, [request]).keep_nothing(request, scope)
     asked = Asked()
     asked.coroutine = _answer(asked, guarded, tag, scope, gate, request)
     guarded.questions.note(asked)

@@ -26,7 +26,7 @@ _PARTS = re.compile(f"{_NAME}(?::{_NAME})?", re.ASCII)
 _COLON = re.compile(r":([A-Za-z_]\w*)", re.ASCII)  # BlackSheep
 _FOREIGN = re.compile(r"[()\[\]{}<>|^$\\?#*]|%(?![0-9A-Fa-f]{2})")  # of a regular expression; no path has them
 _DECODINGS = 3
-_READINGS = tuple(product((True, False), repeat=3))
+_READINGS = tuple(product((False, True), repeat=3))  # what changes least first
 
 
 class Segment(NamedTuple):

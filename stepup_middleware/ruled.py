@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send, headers
 from stepup_middleware.core.refusals import Refusal, RefusalCode
-from stepup_middleware.frameworks import apps_within
+from stepup_middleware.frameworks import ANY, apps_within
 from stepup_middleware.gate import run_guarded
 from stepup_middleware.request.context import guarded_request, logger
 from stepup_middleware.request.when import Undecided
@@ -30,7 +30,8 @@ class Ruled:
         self._app = app
         frameworks = [framework for _, framework, _ in apps_within(app)]
         empty = not frameworks or any(each.empty_parameters for each in frameworks)
-        self._table = RuleTable(rules, empty=empty)
+        outer = frameworks[0] if frameworks else ANY
+        self._table = RuleTable(rules, empty=empty, by_raw_path=outer.routes_by_raw_path, parameter=outer.parameter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

@@ -8,7 +8,7 @@ decoded again, without dot segments, doubled slashes, path parameters and traili
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPMethod
 from typing import Any
@@ -169,9 +169,20 @@ class PathTooLong(AmbiguousPath):
 
 
 class RuleTable:
-    """The rules of an app, compiled."""
+    """The rules of an app, compiled.
 
-    def __init__(self, rules: Iterable[Rule], *, empty: bool = False) -> None:
+    ``by_raw_path`` and ``parameter`` say how its framework reads a path: so are the path parameters that details show.
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        *,
+        empty: bool = False,
+        by_raw_path: bool = False,
+        parameter: Callable[[str], str] = str,
+    ) -> None:
+        self._by_raw_path, self._parameter = by_raw_path, parameter
         self._rules = [(rule, compiled(parse(rule.path), empty=empty)) for rule in rules]
         self._conditions = {id(rule): found for rule, _ in self._rules if (found := rule.condition) is not None}
 
@@ -201,10 +212,23 @@ class RuleTable:
         _check_length(scope)
         rules = [each for each in self._rules if all(each[0] is not no for no in without)]
         if any_method:
-            return _meant(scope, rules, None)
-        if scope["type"] == "websocket":  # whose handshake is a GET, and which any rule covers
-            return _meant(scope, rules, {"GET"}) or _meant(scope, rules, None)
-        return _meant(scope, rules, _methods(scope))
+            meant = _meant(scope, rules, None)
+        elif scope["type"] == "websocket":  # whose handshake is a GET, and which any rule covers
+            meant = _meant(scope, rules, {"GET"}) or _meant(scope, rules, None)
+        else:
+            meant = _meant(scope, rules, _methods(scope))
+        return None if meant is None else (meant[0], self._parameters(scope, *meant))
+
+    def _parameters(self, scope: Mapping[str, Any], rule: Rule, otherwise: dict[str, str]) -> dict[str, str]:
+        """Return the path parameters as the framework has them, if it comes to this rule by its own path at all."""
+        if not otherwise:
+            return otherwise
+        pattern = next(compiled for each, compiled in self._rules if each is rule)
+        path = _raw_path(scope) if self._by_raw_path else str(scope["path"])
+        for spelling in spellings([path or str(scope["path"])], str(scope.get("root_path", ""))):
+            if found := pattern.fullmatch(spelling):
+                return {name: self._parameter(text) for name, text in found.groupdict(default="").items()}
+        return otherwise
 
 
 _Compiled = tuple[Rule, re.Pattern[str]]
@@ -268,10 +292,14 @@ def _methods(scope: Mapping[str, Any]) -> set[str]:
     return methods
 
 
+def _raw_path(scope: Mapping[str, Any]) -> str:
+    return bytes(scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
+
+
 def _spellings(scope: Mapping[str, Any]) -> list[str]:
     """Return every path that some router or proxy may take the path of a request for."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
-    raw = bytes(scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
+    raw = _raw_path(scope)
     elsewhere = [value.decode("latin-1") for name, value in scope["headers"] if hyphened(name) in _TARGETS]
     if not root and not elsewhere and raw in ("", path) and _SIMPLE.fullmatch(path):
         return [path]

@@ -111,9 +111,19 @@ class Framework:
         """Return the path parameters that a request object of the framework has, if it has any."""
         return {}
 
+    def parameter(self, text: str) -> str:
+        """Return a path parameter as it is handed to an endpoint, of its text in the path by which is routed."""
+        return text
+
     def page(self, refusal: Refusal) -> Any:
         """Return what an endpoint answers in place of raising, where that is quieter. None: raise."""
         return None
+
+    def keep_nothing(self, request: Any, scope: Scope) -> None:
+        """See to it that no cache of the framework keeps the answer of a handler that has asked.
+
+        Raises ``ConfigurationError`` where that cannot be.
+        """
 
     async def run_sync(self, endpoint: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run a sync endpoint where it does not block the loop."""

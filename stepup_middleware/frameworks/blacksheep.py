@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import unquote
 
 from blacksheep import Request, WebSocket
 from blacksheep.server.routing import HeadersFilter
@@ -44,6 +45,9 @@ class BlackSheepFramework(Framework):
 
     def path_parameters(self, request: Any) -> Mapping[str, Any]:
         return getattr(request, "route_values", None) or {}
+
+    def parameter(self, text: str) -> str:
+        return unquote(text)
 
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """None: the routes keep the functions of a controller themselves, from before the class is there."""

@@ -57,6 +57,11 @@ class DjangoFramework(Framework):
     def page(self, refusal: Refusal) -> Any:
         return HttpResponse(status=refusal.status)
 
+    def keep_nothing(self, request: Any, scope: Scope) -> None:
+        """Tell ``cache_page`` and the middleware that does the same, which hear nothing of an answer's way out."""
+        if hasattr(request, "_cache_update_cache"):
+            request._cache_update_cache = False
+
     async def run_sync(self, endpoint: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run a sync view in the one thread that Django wants."""
         return await sync_to_async(endpoint, thread_sensitive=True)(*args, **kwargs)

@@ -33,6 +33,11 @@ class LitestarFramework(Framework):
         handler = scope.get("route_handler")
         return handler is not None and not getattr(handler, "is_mount", False)
 
+    def keep_nothing(self, request: Any, scope: Scope) -> None:
+        handler = scope.get("route_handler")
+        if getattr(handler, "cache", False):
+            raise ConfigurationError(f"{handler} asks with require_step_up and {KEPT}. It does not run")
+
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """``as_router`` of a controller and ``to_handler`` of a listener make what the app registers."""
         found = generic_entries(kind)

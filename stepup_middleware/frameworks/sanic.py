@@ -28,6 +28,10 @@ class SanicFramework(Framework):
     def path_parameters(self, request: Any) -> Mapping[str, Any]:
         return getattr(request, "match_info", None) or {}
 
+    def parameter(self, text: str) -> str:
+        """Return it as it came, percent-encoded; what is behind a ``#`` is no part of a path to Sanic."""
+        return text.partition("#")[0]
+
     def entries(self, kind: type[Any]) -> dict[str, Entry]:
         """``as_view`` makes what a route leads to; ``dispatch_request`` is what an earlier one calls."""
         return view_entries(kind)

@@ -23,6 +23,8 @@ from tests.guide.harness import serving
 from tests.guide.person import plug_in_passkey
 from tests.machine import free_port
 
+from .conftest import totp_now
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
     "img-src 'self' data:; base-uri 'none'"
@@ -210,6 +212,14 @@ async def until(page: Page, expression: str) -> None:
     async with asyncio.timeout(30):
         while not await page.evaluate(expression):  # noqa: ASYNC110 - the page has no event of ours
             await asyncio.sleep(0.02)
+
+
+async def use_code(page: Page, secret: str) -> None:
+    """Answer the modal with the next code of an authenticator app, and see it closed."""
+    dialog = page.locator("dialog[open]")
+    await dialog.get_by_label("Code from your authenticator app").fill(totp_now(secret, steps=1))
+    await dialog.get_by_role("button", name="Authorize").click()
+    await expect(dialog).to_have_count(0)
 
 
 async def use_passkey(page: Page) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Dialog, expect
 
-from .conftest import totp_now
-from .site import requester, small_site, use_passkey
+from .conftest import add_factor, totp_now
+from .site import requester, small_site, use_code, use_passkey
 from .test_lost_answers import HTMX_2
 from .test_modal import ready
 
@@ -31,9 +31,10 @@ DIALOG = '<dialog id="own"><button type="button">Really</button></dialog>'
 COUNT = """hx-vals='js:{"n": ++window.counted}'"""
 
 
+@pytest.mark.parametrize("factor", ["passkey", "totp"])
 @pytest.mark.parametrize("version", [4, 2])
 async def test_the_apps_own_confirm_is_asked_once_values_are_the_firsts_and_a_token_is_sent_once(
-    browser: Browser, tmp_path: Path, version: int
+    browser: Browser, tmp_path: Path, version: int, factor: str
 ) -> None:
     button = f'<button id="go" hx-post="/act" hx-target="#card" hx-confirm="Sure?" {COUNT}>Go</button>'
     body = f'{DIALOG}{button}<p id="card"></p>'
@@ -43,17 +44,23 @@ async def test_the_apps_own_confirm_is_asked_once_values_are_the_firsts_and_a_to
         site.head = '<script src="/file/own.js" defer></script>'
         if version == 2:
             site.head = '<script src="/file/htmx2.js" defer></script>' + site.head
-        async with requester(browser, site) as page:
+        async with requester(browser, site, totp=True) as page:
+            await page.goto(f"{site.url}/stepup/factors")
+            secret = await add_factor(page, factor)
+            await page.goto(site.url)
             tokens: list[str] = []
             page.on("request", lambda request: tokens.append(request.headers.get("stepup-token", "")))
             await page.locator("#go").click()
             await page.get_by_role("button", name="Really").click()
-            await use_passkey(page)
+            await (use_code(page, secret) if secret else use_passkey(page))
             await expect(page.locator("#card")).to_have_text("Done.")
             await page.wait_for_timeout(300)
             assert await page.evaluate("[confirms, counted]") == [1, 1]
             sent = [token for token in tokens if token]
             assert len(sent) == len(set(sent)) == 1
+            headers = {"accept": "application/json", "origin": site.url, "stepup-token": sent[0]}
+            replayed = await page.context.request.post(f"{site.url}/act", headers=headers, form={"n": "1"})
+            assert (replayed.status, (await replayed.json())["code"]) == (403, "STEPUP_TOKEN_REUSED")
     assert [body for *_, body in site.ran] == [b"n=1"]
 
 

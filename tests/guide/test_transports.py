@@ -20,8 +20,8 @@ from starlette.routing import Route
 
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject
 from stepup_middleware.stores.sqlite import SQLiteStore
-from tests.e2e.conftest import browser
-from tests.e2e.site import use_passkey
+from tests.e2e.conftest import add_factor, browser
+from tests.e2e.site import use_code, use_passkey
 from tests.machine import free_port
 
 from .harness import Ran, running, serving
@@ -43,8 +43,13 @@ WAYS = {
 
 
 @asynccontextmanager
-async def page_of(browser: Browser, ran: Ran, script: str, folder: Path) -> AsyncIterator[Page]:
-    """Serve the page's routes with a page of its script, and visit it as somebody who has a passkey."""
+async def page_of(
+    browser: Browser, ran: Ran, script: str, folder: Path, *, factor: str = "passkey"
+) -> AsyncIterator[Page]:
+    """Serve the page's routes with a page of its script, and visit it as somebody who has a factor.
+
+    The secret of an authenticator app is afterwards ``ran.names["secret"]``.
+    """
     port = free_port()
     url = f"http://localhost:{port}"
     at = datetime.now(UTC)
@@ -76,8 +81,7 @@ async def page_of(browser: Browser, ran: Ran, script: str, folder: Path) -> Asyn
         page.on("pageerror", lambda error: faults.append(str(error)))
         await plug_in_passkey(page)
         await page.goto(f"{url}/stepup/factors")
-        await page.get_by_role("button", name="Add passkey").click()
-        await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
+        ran.names["secret"] = await add_factor(page, factor)
         await page.goto(url)
         yield page
         await context.close()
@@ -124,16 +128,18 @@ async def test_each_call_of_a_batch_is_asked_about_and_a_token_serves_its_own_ca
             assert ran.names["rotated"] == ["e1", "e2"]
 
 
+@pytest.mark.parametrize("factor", ["passkey", "totp"])
 async def test_a_message_that_is_sent_again_with_its_token_is_refused_on_the_same_socket(
-    browser: Browser, tmp_path: Path
+    browser: Browser, tmp_path: Path, factor: str
 ) -> None:
     async with running("transports", tmp_path) as ran:
         script = (tmp_path / "transports.js").read_text(encoding="utf-8")
-        async with page_of(browser, ran, script, tmp_path) as page:
+        async with page_of(browser, ran, script, tmp_path, factor=factor) as page:
             sent: list[str] = []
             page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(str(frame))))
             answer = asyncio.ensure_future(page.evaluate(f"() => {WAYS['WebSocket']}"))
-            await use_passkey(page)
+            secret = ran.names["secret"]
+            await (use_code(page, secret) if secret else use_passkey(page))
             assert await answer == "rotated orders"
             again = """(frame) => new Promise((told) => {
                 socket.addEventListener("message", ({ data }) => told(JSON.parse(data).problem.code));

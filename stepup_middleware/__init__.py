@@ -28,6 +28,7 @@ from stepup_middleware.middleware import StepUpMiddleware
 from stepup_middleware.service.stepup import StepUp
 
 if TYPE_CHECKING:
+    from stepup_middleware.core.approvals import approvable
     from stepup_middleware.core.attempts import AttemptLimit
     from stepup_middleware.core.audit import AuditFilter, AuditPage, EventCounts
     from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, FailureCluster
@@ -96,6 +97,7 @@ __all__ = [
     "TooManyFollowers",
     "Witness",
     "__version__",
+    "approvable",
     "new_log_key",
     "require_step_up",
     "requires_step_up",
@@ -130,6 +132,7 @@ _HOMES = {
     "ShutOut": "service.policy",
     "Witness": "log.witness.client",
     "new_log_key": "service.log_settings",
+    "approvable": "core.approvals",
     "visible": "core.visible",
 }
 

@@ -57,6 +57,7 @@ class FailureReason(StrEnum):
     FACTOR_NOT_ALLOWED = "factor_not_allowed"
     WRONG_IP = "ip"
     WRONG_HOLDER = "wrong_holder"
+    WRONG_DIGITS = "wrong_digits"
     RATE_LIMITED = "rate_limited"
 
 

@@ -38,6 +38,9 @@ CLOCK_SKEW = timedelta(seconds=5)  # how far one node's clock may be behind anot
 
 
 class TokenState(StrEnum):
+    """``uncollected``: approved elsewhere, and nobody was given it yet (``core.approvals``); it redeems nothing."""
+
+    UNCOLLECTED = "uncollected"
     ISSUED = "issued"
     REDEEMED = "redeemed"
     REVOKED = "revoked"
@@ -171,7 +174,7 @@ def flags_of(row: TokenRow | None, shown: Presentation, *, factor_live: bool, he
         (Flag.WRONG_SESSION, row.session != shown.session),
         (Flag.WRONG_WORKSPACE, row.workspace_id != shown.workspace_id),
         (Flag.WRONG_IP, row.ip != shown.ip),
-        (Flag.REVOKED, row.state is TokenState.REVOKED),
+        (Flag.REVOKED, row.state in (TokenState.REVOKED, TokenState.UNCOLLECTED)),
         (Flag.EXPIRED, not alive),
         (Flag.WRONG_PURPOSE, row.purpose != shown.purpose),
         (Flag.WRONG_REQUEST, row.request_digest != shown.request_digest),

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from stepup_middleware.errors import StoreError
 
+from .approvals import Decider
+from .decisions import TokenState
 from .events import AuditEvent
 from .factors import FactorKind
 from .prompts import Prompt
@@ -19,7 +21,8 @@ class TokenGrant:
 
     ``sign_count`` and ``backed_up`` are the assertion's for a WebAuthn factor (``expected_sign_count`` is
     what they were judged against); ``time_step`` is the matched one for a one-time password. ``nonce`` is
-    16 random bytes. ``bucket`` is the attempt bucket that the success clears.
+    16 random bytes. ``bucket`` is the attempt bucket that the success clears. ``decider`` is set where the person
+    approves what a program of theirs asks: the token then waits to be collected until ``expires_at``.
     """
 
     prompt: Prompt
@@ -34,6 +37,12 @@ class TokenGrant:
     sign_count: int | None = None
     backed_up: bool | None = None
     time_step: int | None = None
+    decider: Decider | None = None
+
+    @property
+    def state(self) -> TokenState:
+        """The state of the token that it brings."""
+        return TokenState.ISSUED if self.decider is None else TokenState.UNCOLLECTED
 
 
 class GrantRefused(StrEnum):

@@ -21,6 +21,7 @@ class NoticeKind(StrEnum):
     ENROLMENT_PASS_ISSUED = "enrolment_pass_issued"  # noqa: S105 - what is told of, no password
     RECOVERY_CODES_ISSUED = "recovery_codes_issued"
     RECOVERY_CODE_USED = "recovery_code_used"
+    APPROVAL_WAITS = "approval_waits"
 
 
 KINDS = {
@@ -30,6 +31,7 @@ KINDS = {
     EventName.ENROLMENT_PASS_ISSUED: NoticeKind.ENROLMENT_PASS_ISSUED,
     EventName.RECOVERY_CODES_ISSUED: NoticeKind.RECOVERY_CODES_ISSUED,
     EventName.RECOVERY_CODE_USED: NoticeKind.RECOVERY_CODE_USED,
+    EventName.APPROVAL_REQUESTED: NoticeKind.APPROVAL_WAITS,
 }
 
 

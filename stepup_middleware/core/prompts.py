@@ -62,6 +62,7 @@ class PromptRequest:
     title: str
     consequence: str
     now: datetime
+    lifetime: timedelta = PROMPT_LIFETIME
     extra_events: tuple[AuditEvent, ...] = ()  # further events to log, such as the refusal of a bad token
 
     @property
@@ -194,7 +195,7 @@ def ask(
         title=asked.title,
         consequence=asked.consequence,
         created_at=asked.now,
-        expires_at=asked.now + PROMPT_LIFETIME,
+        expires_at=asked.now + asked.lifetime,
     )
 
 

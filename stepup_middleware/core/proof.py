@@ -20,7 +20,8 @@ class ActionRequest:
 
     ``tokens`` are the raw values of every ``StepUp-Token`` header, or the one of the library's own cookie
     on a navigation. ``prefetch``: nobody clicked, so that it is refused without a prompt. ``linked``: a page of another
-    site led here, which must not use up the person's limit of open prompts.
+    site led here, which must not use up the person's limit of open prompts. ``elsewhere``: no browser sent it, and the
+    purpose may be approved in one.
     """
 
     purpose: Purpose
@@ -29,6 +30,7 @@ class ActionRequest:
     tokens: Sequence[bytes] = field(repr=False)
     prefetch: bool = False
     linked: bool = False
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,8 +33,9 @@ class Purpose:
     ``id`` is what a tag names: lower-case letters, digits and underscores, 64 at most. ``title`` names it in lists,
     ``description`` says what it is for, ``authorize_title`` heads the modal and ``consequence`` tells what will
     happen, in plain words. ``minimum`` is the platform's floor and default, ``ttl`` the life of a token (at most five
-    minutes), ``retention_years`` how many calendar years its audit events are kept. ``deprecated`` gives notice of
-    its end; until then it works as ever.
+    minutes), ``retention_years`` how many calendar years its audit events are kept. ``approvable``: a program may
+    ask for it, and the person approves it in a browser of theirs (``approvable()`` turns it on). ``deprecated`` gives
+    notice of its end; until then it works as ever.
 
     Raises ``ConfigurationError`` for values that cannot be served safely.
     """
@@ -47,6 +48,7 @@ class Purpose:
     ttl: timedelta
     description: str = ""
     retention_years: int = 1
+    approvable: bool = False
     deprecated: Deprecation | None = None
 
     def __post_init__(self) -> None:
@@ -67,6 +69,8 @@ class Purpose:
             text = getattr(self, field)
             if not isinstance(text, str) or (not text.strip() and field != "description"):
                 raise ConfigurationError(f"purpose {self.id}: {field} must be text, and not be empty: {text!r}")
+        if type(self.approvable) is not bool:
+            raise ConfigurationError(f"purpose {self.id}: approvable is True or False: {self.approvable!r}")
         if self.deprecated is not None and not isinstance(self.deprecated, Deprecation):
             raise ConfigurationError(f"purpose {self.id}: deprecated must be a Deprecation(on=date(...), text=...)")
 

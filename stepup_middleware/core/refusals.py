@@ -13,6 +13,7 @@ from stepup_middleware.errors import StepUpError
 from .texts import Text
 
 if TYPE_CHECKING:
+    from .approvals import ApprovalRefused, Offer
     from .factors import FactorRequirement
     from .prompts import Prompt
     from .purposes import Purpose
@@ -44,6 +45,7 @@ class RefusalCode(StrEnum):
     FACTOR_NOT_FOUND = "STEPUP_FACTOR_NOT_FOUND"
     PASS_REQUIRED = "STEPUP_PASS_REQUIRED"  # noqa: S105 - a code, not a password
     NOT_PERMITTED = "STEPUP_NOT_PERMITTED"
+    DENIED = "STEPUP_DENIED"
 
     @property
     def status(self) -> int:
@@ -165,6 +167,12 @@ _ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
         "This is not yours to do",
         "Only an admin of the workspace may do this. Nothing was done.",
     ),
+    RefusalCode.DENIED: (
+        403,
+        "The person said no",
+        "You were asked in your browser to approve this, and you said no there. Nothing was done. If you did mean it, "
+        "ask again.",
+    ),
     RefusalCode.FACTOR_NOT_FOUND: (404, "No such factor", "It may have been removed. Reload the page."),
 }
 
@@ -174,7 +182,8 @@ class Refusal:
     """One answer: what the person and the client are told.
 
     ``title`` and ``detail`` replace the code's own where more is known. ``until`` is when it is over by itself.
-    ``retry_after_seconds`` goes out as ``Retry-After``.
+    ``retry_after_seconds`` goes out as ``Retry-After``. ``approval`` is what a program may show its person, or why
+    nobody is asked for approval.
     """
 
     code: RefusalCode
@@ -186,6 +195,7 @@ class Refusal:
     enroll: bool = False
     retry_after_seconds: int | None = None
     until: datetime | None = None
+    approval: Offer | ApprovalRefused | None = None
 
     @property
     def status(self) -> int:

@@ -87,10 +87,12 @@ _NEEDS = {
     EventName.ACTION_COMPLETED: EventName.ACTION_AUTHORIZED,
     # of two nodes with hot state one may log a replay while the other still logs the redemption
     EventName.REUSED: EventName.VERIFIED,
+    EventName.APPROVAL_REQUESTED: EventName.CHALLENGE_REQUESTED,
+    EventName.APPROVAL_DENIED: EventName.APPROVAL_REQUESTED,
     # what an admin did with the proof
     **dict.fromkeys(_OF_ADMINS, EventName.ACTION_AUTHORIZED),
 }
-_ONCE = frozenset({*_SPINE, EventName.ACTION_COMPLETED})
+_ONCE = frozenset({*_SPINE, EventName.ACTION_COMPLETED, EventName.APPROVAL_REQUESTED, EventName.APPROVAL_DENIED})
 _OF_A_STEP_UP = frozenset({*_ONCE, *_OF_ADMINS, EventName.FAILED, EventName.BLOCKED, EventName.REUSED})
 _SAME = (
     ("workspace_id", "workspace"), ("subject_id", "subject"), ("actor", "actor"), ("client", "client"),

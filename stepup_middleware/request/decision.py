@@ -18,7 +18,7 @@ from stepup_middleware.errors import ConfigurationError, StoreError
 from .body import BodyDigest, BodyMismatch, BodyTooLarge, BodyTooSlow
 from .bound import Unbindable, below_root, bound_request
 from .context import DetailsSource, GuardedRequest, Question, Tag, logger
-from .site import Standing, is_navigation, is_same_origin, standing_of
+from .site import Standing, is_navigation, is_of_browser, is_same_origin, standing_of
 
 if TYPE_CHECKING:
     from stepup_middleware.core.purposes import Purpose
@@ -106,6 +106,7 @@ async def _admit(
             tokens=[] if prefetch else _tokens(guarded, scope, request, gate),
             prefetch=prefetch,
             linked=standing is Standing.LINKED,
+            elsewhere=purpose.approvable and not is_of_browser(scope),
         )
         began = perf_counter()
         async with stepup._in_time():

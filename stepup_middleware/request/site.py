@@ -49,6 +49,13 @@ def standing_of(scope: Mapping[str, Any], method: str, origins: Collection[str])
     return Standing.PREFETCH if method in ("GET", "HEAD") and _nobody_clicked(scope) else Standing.OPEN
 
 
+def is_of_browser(scope: Mapping[str, Any]) -> bool:
+    """Whether a browser sent it: each of today's says so in every request, by headers that no script of a page can set
+    or leave out (Fetch Metadata).
+    """
+    return any(name.startswith(b"sec-fetch-") for name, _ in scope["headers"])
+
+
 def is_navigation(scope: Mapping[str, Any]) -> bool:
     """Whether a browser is going to a page: a link or a native form, not a script and not htmx."""
     if header(scope, b"hx-request") is not None:

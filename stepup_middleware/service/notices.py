@@ -28,6 +28,7 @@ _TITLES = {
     NoticeKind.ENROLMENT_PASS_ISSUED: marked("An enrolment pass for your account at %(app)s was issued"),
     NoticeKind.RECOVERY_CODES_ISSUED: marked("New recovery codes for your account at %(app)s"),
     NoticeKind.RECOVERY_CODE_USED: marked("A recovery code of your account at %(app)s was used"),
+    NoticeKind.APPROVAL_WAITS: marked("Your approval is asked for at %(app)s"),
 }
 _SENTENCES = {
     NoticeKind.FACTOR_ADDED: marked(
@@ -50,6 +51,10 @@ _SENTENCES = {
     NoticeKind.RECOVERY_CODE_USED: marked(
         "A recovery code of your account was used. It allows one new factor, and authorizes no action."
     ),
+    NoticeKind.APPROVAL_WAITS: marked(
+        "A program that is signed in as you asks for your approval: %(name)s. Nothing happens until you approve it on "
+        "the page of waiting approvals, with the two digits that the program shows."
+    ),
 }
 _IF_NOT_YOU = {
     NoticeKind.FACTOR_ADDED: marked(
@@ -71,6 +76,9 @@ _IF_NOT_YOU = {
     ),
     NoticeKind.RECOVERY_CODE_USED: marked(
         "If this was not you, somebody has your recovery codes and is signed in as you: tell your security team now."
+    ),
+    NoticeKind.APPROVAL_WAITS: marked(
+        "If you started nothing that asks for this, deny it there, end that session, and tell your security team now."
     ),
 }
 
@@ -138,7 +146,8 @@ class NoticeWriter:
     def _lines(self, event: AuditEvent, texts: Texts, *, by_other: bool) -> list[str]:
         kind, data = KINDS[event.name], event.data
         factor = "" if event.factor_kind is None else texts(event.factor_kind.label)
-        lines = [texts(_SENTENCES[kind], name=_one_line(data.get("name")), kind=factor)]
+        name = texts(_one_line(data.get("title"))) if kind is NoticeKind.APPROVAL_WAITS else _one_line(data.get("name"))
+        lines = [texts(_SENTENCES[kind], name=name, kind=factor)]
         if isinstance(left := data.get("left"), int):
             lines.append(texts.plural("%(number)s recovery code is left.", "%(number)s recovery codes are left.", left))
         if until := _moment(data, "expires_at"):

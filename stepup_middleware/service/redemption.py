@@ -6,12 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from ssl import RAND_bytes
 
+from stepup_middleware.core.approvals import APPROVAL_LIFETIME, ApprovalRefused, Offer
 from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.decisions import Flag, Presentation, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import FactorRequirement
-from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION, NoFactor, PromptRequest, prompt_id
+from stepup_middleware.core.prompts import (
+    OPEN_PROMPTS_PER_SESSION,
+    PROMPT_LIFETIME,
+    NoFactor,
+    Prompt,
+    PromptRequest,
+    prompt_id,
+)
 from stepup_middleware.core.proof import ActionRequest, Proof, proof_of
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -20,6 +28,7 @@ from stepup_middleware.core.tokens import TokenCodec, TokenReference
 from stepup_middleware.languages import Languages
 from stepup_middleware.stores.base import HotState
 
+from .approvals import ApprovalService
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester, logger
 
@@ -37,8 +46,10 @@ class RedemptionService:
         throttle: RefusalThrottle,
         clock: Callable[[], datetime],
         languages: Languages,
+        approvals: ApprovalService,
         open_limit: int = OPEN_PROMPTS_PER_SESSION,
     ) -> None:
+        self._approvals = approvals
         self._store = store
         self._throttle = throttle
         self._codec = codec
@@ -136,6 +147,10 @@ class RedemptionService:
     ) -> Refusal:
         if wanted.prefetch:
             return Refusal(code=code, purpose=wanted.purpose, requirement=wanted.purpose.minimum)
+        if wanted.elsewhere and (standing := await self._approvals.standing(requester, wanted)) is not None:
+            if extra_events:
+                await self._store.records.append(extra_events)
+            return _asking(code, wanted, *standing)
         texts = self._languages.texts(requester.locale)
         asked = PromptRequest(
             prompt_id=prompt_id(requester.now, RAND_bytes(16)),
@@ -149,6 +164,7 @@ class RedemptionService:
             title=texts(wanted.purpose.authorize_title),
             consequence=texts(wanted.purpose.consequence),
             now=requester.now,
+            lifetime=APPROVAL_LIFETIME if wanted.elsewhere else PROMPT_LIFETIME,
             extra_events=extra_events,
         )
         limit = max(1, self._open_limit // LINKED_SHARE) if wanted.linked else self._open_limit
@@ -159,12 +175,8 @@ class RedemptionService:
             return on_hold(wanted.purpose, answer.requirement, answer.held_until)
         if isinstance(answer, NoFactor):
             return insufficient(wanted.purpose, answer.requirement)
-        return Refusal(
-            code=code,
-            prompt=answer,
-            purpose=wanted.purpose,
-            requirement=answer.requirement,
-        )
+        approval = await self._approvals.ask(requester, answer, wanted.purpose) if wanted.elsewhere else None
+        return _asking(code, wanted, answer, approval)
 
     @staticmethod
     def _blocked(requester: Requester, wanted: ActionRequest, reason: str) -> AuditEvent:
@@ -177,6 +189,12 @@ class RedemptionService:
             flags=(reason,),
             retention_years=wanted.purpose.retention_years,
         )
+
+
+def _asking(
+    code: RefusalCode, wanted: ActionRequest, prompt: Prompt, approval: Offer | ApprovalRefused | None
+) -> Refusal:
+    return Refusal(code=code, prompt=prompt, purpose=wanted.purpose, requirement=prompt.requirement, approval=approval)
 
 
 def insufficient(purpose: Purpose, requirement: FactorRequirement) -> Refusal:

@@ -247,6 +247,7 @@ class StepUp:
             await asyncio.gather(self._starting, return_exceptions=True)
         if self._started:
             self._started = False
+            await self._parts.approvals.watch.close()
             await self.audit.close()
             with suppress(StoreError):
                 await self._parts.store.records.append([])  # when this is written, the sinks have all before it

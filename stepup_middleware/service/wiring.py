@@ -25,6 +25,7 @@ from stepup_middleware.stores.base import HotState
 from . import settings
 from .admin import AdminGuard
 from .alerts import AlertService
+from .approvals import ApprovalService
 from .audit import AuditService
 from .beginning import begin_log
 from .ceremony import WEBAUTHN_LIMIT, CeremonyService
@@ -63,6 +64,7 @@ class Parts:
     secret_box: SecretBox
     identification: Identification
     redemption: RedemptionService
+    approvals: ApprovalService
     ceremonies: CeremonyService
     policy: PolicyService
     audit: AuditService
@@ -172,6 +174,9 @@ def wire(
     codec = TokenCodec(keys.derive("token"))
     secret_box = SecretBox(keys.derive("totp-secret"))
     throttle = RefusalThrottle(records)
+    approvals = ApprovalService(
+        store=store, codec=codec, catalogue=catalogue, keys=keys.derive("approval-code"), throttle=throttle
+    )
     identification = Identification(
         identify=identify,
         clock=clock,
@@ -235,12 +240,14 @@ def wire(
         secret_box=secret_box,
         identification=identification,
         guard=guard,
+        approvals=approvals,
         redemption=RedemptionService(
             store=store,
             codec=codec,
             throttle=throttle,
             clock=clock,
             languages=languages,
+            approvals=approvals,
             open_limit=open_prompts_per_session,
         ),
         ceremonies=CeremonyService(

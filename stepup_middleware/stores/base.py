@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.challenge import PendingChallenge
@@ -83,13 +83,26 @@ class HotState(Opened):
         count is still the expected one (and is advanced), or the time-step is later than the person's last
         (and becomes it); the event is written; the bucket is cleared; the token is stored as ``issued``.
         A ``STEP_SPENT`` or other refusal leaves the prompt open.
+
+        With ``grant.decider`` the approval of the prompt must wait, and be matched in that session
+        (``core.approvals.may_be_approved``): it is approved in the same transaction of the records, and the token is
+        stored as ``uncollected``. Else the prompt is closed.
         """
 
     @abstractmethod
-    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent, now: datetime) -> bool:
+    async def collect_token(self, reference: TokenReference, *, ttl: timedelta, now: datetime) -> datetime | None:
+        """Hand out the token that an approval brought, and return when its life ends.
+
+        The first time it goes from uncollected to ``issued``, and its life of ``ttl`` begins ``now``; after that it is
+        the same token with the same end, as long as it may be redeemed. None for every other token.
+        """
+
+    @abstractmethod
+    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent | None, now: datetime) -> bool:
         """Cancel an open or proved prompt; a token of it that was not redeemed is revoked (cancelled).
 
-        A redeemed token stays redeemed. False when there was nothing to cancel (then nothing is written).
+        A redeemed token stays redeemed. False when there was nothing to cancel (then nothing is written). No event:
+        the log tells of it already.
         """
 
     @abstractmethod
@@ -119,7 +132,7 @@ class HotState(Opened):
 
     @abstractmethod
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
-        """Cancel the prompts of a session and revoke its unredeemed tokens (signed out; ASVS 7.4.1).
+        """Cancel prompts and waiting approvals of a session, revoke its unredeemed tokens (signed out; ASVS 7.4.1).
 
         Those of everybody who acts in the session are among them (``core.subject.in_session``).
         """

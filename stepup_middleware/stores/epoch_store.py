@@ -14,6 +14,7 @@ from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
 from stepup_middleware.core.recovery import FactorsReset
+from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.log.records import RowMacs
 
 from .records import Records
@@ -54,10 +55,13 @@ class EpochStore(Records):
         """Decide a prompt from policy and factors and write its events. None: the epoch is over."""
 
     @abstractmethod
-    async def prove_for_hot_store(self, grant: TokenGrant, *, epoch: int) -> GrantRefused | None:
+    async def prove_for_hot_store(
+        self, grant: TokenGrant, reference: TokenReference, *, epoch: int
+    ) -> GrantRefused | None:
         """Check and advance the factor behind a grant, clear its bucket and write its event, or say why not.
 
-        An epoch that is over is a closed prompt.
+        An epoch that is over is a closed prompt. ``reference`` is the token that the grant will bring; with
+        ``grant.decider`` the approval of the prompt is approved as ``HotState.issue_token`` says.
         """
 
     @abstractmethod

@@ -21,6 +21,7 @@ from stepup_middleware.log.integrator import BATCH, SeenTree, Step, TreeState
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.stored import StoredCheckpoint
 
+from .approvals import ApprovalRecords
 from .audit_log import AuditLog, Opened
 from .recovery import RecoveryRecords
 from .sealing import MissingKeys, Rewrite, TamperTaker
@@ -35,7 +36,7 @@ class NewFactor(NamedTuple):
     event: AuditEvent
 
 
-class Records(Opened, AuditLog, RecoveryRecords):
+class Records(Opened, AuditLog, RecoveryRecords, ApprovalRecords):
     """Keeps what must not be lost. See the module for what holds for every method."""
 
     @abstractmethod

@@ -17,6 +17,7 @@ from stepup_middleware.request.context import GuardedRequest, guarded_request, n
 from stepup_middleware.request.site import is_navigation
 from stepup_middleware.roots import root_of
 
+from .approval_views import approval_members
 from .cors import cors_headers
 from .pages import (
     base_of,
@@ -93,6 +94,8 @@ def problem_body(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, An
             "url": prompt_url(base, prompt),
             "expires_at": iso(prompt.expires_at),
         }
+    if refusal.approval is not None:
+        body.update(approval_members(refusal.approval, stepup, scope, texts))
     if refusal.enroll:
         body["enroll_url"] = enroll_url(stepup, base)
     if (address := sign_in_url(refusal, stepup)) is not None:

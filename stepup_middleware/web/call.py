@@ -111,8 +111,11 @@ class Call:
         return HTMLResponse(text, status_code=status, headers=SAFE_HEADERS)
 
 
-def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitable[Response]]:
-    """Return a Starlette endpoint that lets only the signed-in person's own pages in, and fails closed."""
+def endpoint(handler: Handler, *, changes: bool, waits: bool = False) -> Callable[[Request], Awaitable[Response]]:
+    """Return a Starlette endpoint that lets only the signed-in person's own pages in, and fails closed.
+
+    ``waits``: the handler waits for somebody, and bounds by itself what it waits for the store.
+    """
 
     async def serve(request: Request) -> Response:
         stepup = guarded_request(request.scope).stepup
@@ -133,6 +136,8 @@ def endpoint(handler: Handler, *, changes: bool) -> Callable[[Request], Awaitabl
             call = Call(request, requester)
             if changes:
                 await call.body()  # the client's time, not the store's
+            if waits:
+                return await handler(call)
             began = perf_counter()
             async with stepup._in_time():
                 response = await handler(call)

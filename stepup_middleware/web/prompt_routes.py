@@ -58,8 +58,9 @@ async def show_prompt(call: Call) -> Response:
 
 
 async def cancel_prompt(call: Call) -> Response:
-    """The person says no."""
+    """The person says no, or the program that asked takes it back."""
     refusal = await call.stepup._parts.ceremonies.cancel(call.requester, call.prompt_id)
+    await call.stepup._parts.approvals.withdraw(call.requester, call.prompt_id)
     return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)
 
 

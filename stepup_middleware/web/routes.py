@@ -16,6 +16,7 @@ from stepup_middleware.errors import EvidenceError
 from stepup_middleware.request.context import guarded_request
 
 from .answers import SAFE_HEADERS
+from .approval_routes import collect_token
 from .call import Call, Handler, endpoint
 from .factor_routes import (
     factor_finish,
@@ -78,6 +79,7 @@ async def list_purposes(call: Call) -> Response:
                     "minimum": entry.purpose.minimum.value,
                     "ttl_seconds": int(entry.purpose.ttl.total_seconds()),
                     "satisfied": entry.satisfied,
+                    "approvable": entry.purpose.approvable,
                 }
                 for entry in standing
             ]
@@ -159,8 +161,8 @@ def _health_routes(path: str | None) -> list[Route]:
 def library_router(prefix: str, *, health: bool = False) -> Router:
     """Return the router of everything under the prefix."""
 
-    def route(path: str, handler: Handler, method: str) -> Route:
-        return Route(prefix + path, endpoint(handler, changes=method != "GET"), methods=[method])
+    def route(path: str, handler: Handler, method: str, *, waits: bool = False) -> Route:
+        return Route(prefix + path, endpoint(handler, changes=method != "GET", waits=waits), methods=[method])
 
     prompt = "/prompts/{prompt_id}"
     factor = "/factors/{factor_id}"
@@ -170,6 +172,7 @@ def library_router(prefix: str, *, health: bool = False) -> Router:
         route(prompt + "/webauthn/options", webauthn_options, "POST"),
         route(prompt + "/webauthn", webauthn_finish, "POST"),
         route(prompt + "/totp", totp_finish, "POST"),
+        route(prompt + "/token", collect_token, "POST", waits=True),
         route("/factors", list_factors, "GET"),
         route("/factors/webauthn/options", factor_options, "POST"),
         route("/factors/webauthn", factor_finish, "POST"),

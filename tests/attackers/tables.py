@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from stepup_middleware.stores.approval_rows import APPROVALS
 from stepup_middleware.stores.recovery_rows import CODES, PASSES, PEOPLE, REQUESTS, RIGHTS
 from stepup_middleware.stores.sealing import (
     ENROLMENTS,
@@ -21,6 +22,7 @@ LOG = ("audit", "leaves", "tiles", "trees", "checkpoints")
 
 _SEALED: tuple[SealedTable, ...] = (
     HANDLES, POLICIES, PROMPTS, ENROLMENTS, KEYS, PASSES, RIGHTS, CODES, REQUESTS, PEOPLE,
+    APPROVALS,
 )  # fmt: skip
 # whose rows have a MAC, by the columns that it covers
 SEALED: Mapping[str, tuple[str, ...]] = {
@@ -45,6 +47,10 @@ UNCOVERED: Mapping[str, Mapping[str, str]] = {
             ("challenge_nonce", "challenge_factors", "challenge_expires_at"),
             "a factor that counts signs nonce and question, and brings one token by the log",
         ),
+    },
+    "approvals": {
+        "epoch": "an earlier one ends the approval",
+        "changed": "when who waits looks again",
     },
     "tokens": {
         "id": "the token that people carry is signed over id and nonce",

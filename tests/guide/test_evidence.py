@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import stepup_middleware
 from stepup_middleware.core import batches, challenge
+from stepup_middleware.core.approvals import EndReason
 from stepup_middleware.core.audit import read_record
 from stepup_middleware.core.binding import BoundRequest
 from stepup_middleware.core.decisions import Flag
@@ -154,8 +155,9 @@ def test_the_reasons_are_those_of_the_code() -> None:
     passes = {reason.value for reason in PassRefused} | {"recovery_code_unknown", "recovery_code_used"}
     failed = {reason.value for reason in FailureReason} - {"wrong_holder"}
     assert found["ACCOUNT_STEPUP_FAILED"] == failed | passes | {"cancelled"}
+    assert found["APPROVAL_DENIED"] == {EndReason.DENIED.value, EndReason.WRONG_DIGITS.value}
     assert found["ACCOUNT_STEPUP_REUSED"] == {Flag.REDEEMED_BEFORE.value}
-    asked = {"ambiguous_token", "malformed_token", "no_factor", "rate_limited", "wrong_holder"}
+    asked = {"ambiguous_token", "malformed_token", "no_factor", "rate_limited", "wrong_holder", "approval_flood"}
     admins = {"not_an_admin", "oneself", "policy_write_refused"}
     assert found["ACCOUNT_STEPUP_BLOCKED"] == {flag.value for flag in Flag} - {"redeemed_before"} | asked | admins
     tree = {fault.name.lower() for fault in Fault} | {"checkpoint", "mac_key"}

@@ -81,7 +81,7 @@ def test_the_rows_that_the_page_names_are_those_that_have_a_mac() -> None:
         "tokens": "tokens", "enrolments": "enrolments that have begun", "enrolment_passes": "passes",
         "enrolment_rights": "rights",
         "recovery_codes": "recovery codes", "reset_requests": "resets that wait",
-        "known_people": "names of people",
+        "known_people": "names of people", "approvals": "approvals",
     }  # fmt: skip
     (listed,) = re.findall(r"^Each row that decides .*?\n\n", TEXT, re.MULTILINE | re.DOTALL)
     assert words.keys() == SEALED.keys() - {"mac_keys"}

@@ -12,9 +12,24 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
+from stepup_middleware.core.approvals import (
+    ASKED_WITHIN,
+    Approval,
+    ApprovalChange,
+    ApprovalEnd,
+    ApprovalRefused,
+    ApprovalState,
+    Decider,
+    EndReason,
+    approved,
+    ended,
+    may_be_approved,
+    refuse_approval,
+    with_digits,
+)
 from stepup_middleware.core.attempts import AttemptLimit, TooMany, count_attempt
 from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delivery, EventCounts, read_record
 from stepup_middleware.core.binding import details_digest
@@ -91,6 +106,7 @@ from stepup_middleware.stores.records import NewFactor
 from stepup_middleware.stores.sealing import MissingKeys, Rewrite, TamperTaker
 
 Person = tuple[str, str]
+_USABLE = (TokenState.UNCOLLECTED, TokenState.ISSUED)
 Subscriber = Callable[[Sequence[tuple[int, AuditEvent]]], None]
 
 
@@ -130,6 +146,8 @@ class Data:
     codes: dict[Person, RecoveryCodes] = field(default_factory=dict)
     holds: dict[Person, Hold] = field(default_factory=dict)
     requests: dict[Person, ResetRequest] = field(default_factory=dict)
+    approvals: dict[str, tuple[int, Approval]] = field(default_factory=dict)  # by prompt, with the last change
+    changes: int = 0
     people: dict[Person, KnownPerson] = field(default_factory=dict)
     deliveries: dict[tuple[int, Topic], tuple[datetime, tuple[str, ...]]] = field(
         default_factory=dict
@@ -420,6 +438,7 @@ class MemoryStore(Store):
         spent = [id_ for id_, row in data.tokens.items() if row.expires_at <= now - TOKENS_STAY][:limit]
         for prompt_id in over:
             del data.prompts[prompt_id]
+            data.approvals.pop(prompt_id, None)
         for id_ in spent:
             del data.tokens[id_]
         records = {record.seq: record.at for record in data.log}
@@ -455,7 +474,7 @@ class MemoryStore(Store):
         ends += [
             row.expires_at
             for row in data.tokens.values()
-            if (row.workspace_id, row.subject_id, row.session) == asker and row.state is TokenState.ISSUED
+            if (row.workspace_id, row.subject_id, row.session) == asker and row.state in _USABLE
         ]
         taken = [end for end in (*ends, *data.blocked.get(asker, ())) if end > now]
         if len(taken) >= open_limit:
@@ -490,16 +509,16 @@ class MemoryStore(Store):
     async def pop_challenge(self, prompt_id: str, *, now: datetime) -> PendingChallenge | None:
         return None if self._open(prompt_id, now) is None else self._data.challenges.pop(prompt_id, None)
 
-    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent, now: datetime) -> bool:
+    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent | None, now: datetime) -> bool:
         stored = self._data.prompts.get(prompt_id)
         token = self._data.tokens.get(self._data.brought.get(prompt_id, 0))
         proved = stored is not None and stored.state is PromptState.PROVED and token is not None
         if proved and token is not None:
-            if token.state is not TokenState.ISSUED or token.expires_at <= now:
+            if token.state not in _USABLE or token.expires_at <= now:
                 return False
         elif self._open(prompt_id, now) is None:
             return False
-        self._log([event])
+        self._log([] if event is None else [event])
         if token is not None:
             self._data.tokens[token.reference.id] = replace(token, state=TokenState.REVOKED)
         self._close(prompt_id, PromptState.CANCELLED)
@@ -510,6 +529,9 @@ class MemoryStore(Store):
     async def issue_token(self, grant: TokenGrant) -> TokenReference | GrantRefused:
         data, prompt = self._data, grant.prompt
         if self._open(prompt.id, grant.issued_at) is None:
+            return GrantRefused.PROMPT_CLOSED
+        approval = await self.get_approval(prompt.id)
+        if grant.decider is not None and not may_be_approved(approval, grant.decider, grant.issued_at):
             return GrantRefused.PROMPT_CLOSED
         person = (prompt.workspace_id, prompt.subject_id)
         factor = data.factors.get(person, {}).get(grant.factor_id)
@@ -534,7 +556,7 @@ class MemoryStore(Store):
         reference = TokenReference(data.minted, grant.nonce)
         data.tokens[reference.id] = TokenRow(
             reference=reference,
-            state=TokenState.ISSUED,
+            state=grant.state,
             prompt_id=prompt.id,
             workspace_id=prompt.workspace_id,
             subject_id=prompt.subject_id,
@@ -551,8 +573,93 @@ class MemoryStore(Store):
             expires_at=grant.expires_at,
         )
         data.brought[prompt.id] = reference.id
+        if grant.decider is not None and approval is not None:
+            self._change(approved(approval, grant.decider, reference, grant.issued_at))
         self._close(prompt.id, PromptState.PROVED)
         return reference
+
+    async def collect_token(self, reference: TokenReference, *, ttl: timedelta, now: datetime) -> datetime | None:
+        row = self._data.tokens.get(reference.id)
+        if row is None or row.reference != reference or row.state not in _USABLE or row.expires_at <= now:
+            return None
+        if row.state is TokenState.UNCOLLECTED:
+            row = replace(row, state=TokenState.ISSUED, issued_at=now, expires_at=now + ttl)
+            self._data.tokens[reference.id] = row
+        return row.expires_at
+
+    # approvals
+
+    def _change(self, approval: Approval) -> None:
+        self._data.changes += 1
+        self._data.approvals[approval.prompt.id] = (self._data.changes, approval)
+
+    async def ask_approval(self, new: Approval, *, event: AuditEvent, now: datetime) -> ApprovalRefused | None:
+        person = (new.prompt.workspace_id, new.prompt.subject_id)
+        waiting = await self.waiting_approvals(*person, now=now)
+        asked = [
+            kept.prompt.created_at
+            for _, kept in self._data.approvals.values()
+            if (kept.prompt.workspace_id, kept.prompt.subject_id) == person
+        ]
+        recent = sum(at > now - ASKED_WITHIN for at in asked)
+        refused = refuse_approval(new, [(each.prompt.session, each.prompt.purpose) for each in waiting], recent)
+        if refused is None:
+            self._log([event])
+            self._change(new)
+        return refused
+
+    async def get_approval(self, prompt_id: str) -> Approval | None:
+        return self._data.approvals.get(prompt_id, (0, None))[1]
+
+    async def approvals_by_code(self, code: bytes) -> tuple[Approval, ...]:
+        return tuple(kept for _, kept in self._data.approvals.values() if kept.code == code)
+
+    async def waiting_approvals(self, workspace_id: str, subject_id: str, *, now: datetime) -> tuple[Approval, ...]:
+        person = (workspace_id, subject_id)
+        return tuple(
+            kept
+            for _, kept in self._data.approvals.values()
+            if (kept.prompt.workspace_id, kept.prompt.subject_id) == person and kept.waits(now)
+        )
+
+    async def match_approval(
+        self, prompt_id: str, digits: str, *, decider: Decider, wrong: AuditEvent, denied: AuditEvent, now: datetime
+    ) -> Approval | None:
+        before = await self.get_approval(prompt_id)
+        after = None if before is None else with_digits(before, digits, decider, now)
+        if before is None or after is None:
+            return None
+        if after.state is ApprovalState.DENIED:
+            self._log([denied])
+        elif after.tries > before.tries:
+            self._log([wrong])
+        self._change(after)
+        return after
+
+    async def end_approval(self, prompt_id: str, end: ApprovalEnd, *, event: AuditEvent | None) -> bool:
+        approval = await self.get_approval(prompt_id)
+        if approval is None or not approval.waits(end.at):
+            return False
+        self._log([] if event is None else [event])
+        self._change(ended(approval, end))
+        return True
+
+    async def end_approvals_of_session(
+        self, workspace_id: str, subject_id: str, session: str, end: ApprovalEnd
+    ) -> None:
+        for approval in await self.waiting_approvals(workspace_id, subject_id, now=end.at):
+            if in_session(approval.prompt.session, session):
+                self._change(ended(approval, end))
+
+    async def last_approval_change(self) -> int:
+        return self._data.changes
+
+    async def approval_changes(self, *, after: int, limit: int) -> tuple[ApprovalChange, ...]:
+        changes = sorted((number, kept.prompt) for number, kept in self._data.approvals.values() if number > after)
+        return tuple(
+            ApprovalChange(number, prompt.id, prompt.workspace_id, prompt.subject_id)
+            for number, prompt in changes[:limit]
+        )
 
     async def redeem(self, shown: Presentation) -> Redemption:
         row = self._data.tokens.get(shown.reference.id)
@@ -589,23 +696,27 @@ class MemoryStore(Store):
 
     def _revoke(self, rows: Iterable[TokenRow]) -> None:
         for row in tuple(rows):
-            if row.state is TokenState.ISSUED:
+            if row.state in _USABLE:
                 self._data.tokens[row.reference.id] = replace(row, state=TokenState.REVOKED)
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
-        def ended(of: TokenRow | Prompt) -> bool:
+        end = ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.SIGNED_OUT, at=now)
+        await self.end_approvals_of_session(workspace_id, subject_id, session, end)
+
+        def is_over(of: TokenRow | Prompt) -> bool:
             return (of.workspace_id, of.subject_id) == (workspace_id, subject_id) and in_session(of.session, session)
 
-        self._revoke(row for row in self._data.tokens.values() if ended(row))
+        self._revoke(row for row in self._data.tokens.values() if is_over(row))
         for stored in tuple(self._data.prompts.values()):
             prompt = stored.prompt
-            if ended(prompt):
+            if is_over(prompt):
                 self._close(prompt.id, PromptState.CANCELLED)
 
     async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:
         self._log([] if event is None else [event])
         self._revoke(self._data.tokens.values())
         self._data.prompts.clear()
+        self._data.approvals.clear()
         self._data.challenges.clear()
 
     # attempts, time-steps, policy
@@ -896,6 +1007,9 @@ class MemoryStore(Store):
         if wanted.request is not None and (wanted.request != standing or standing.expires_at <= now):
             return False
         self._log(events)
+        end = ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.SIGNED_OUT, at=now)
+        for approval in await self.waiting_approvals(*person, now=now):
+            self._change(ended(approval, end))
         rows = data.tokens.values()
         self._revoke(row for row in rows if (row.workspace_id, row.subject_id) == person)
         for stored in tuple(data.prompts.values()):

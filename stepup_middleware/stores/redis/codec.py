@@ -116,7 +116,7 @@ def token_fields(grant: TokenGrant, epoch: int, macs: RowMacs) -> dict[str, Any]
     body = [value.hex() if isinstance(value, bytes) else value for value in row]
     workspace, subject, session, ip, purpose, _, _, request, details, _, kind, issued_at, expires_at, _ = body[1:]
     return {
-        "state": TokenState.ISSUED.value,
+        "state": grant.state.value,
         "epoch": epoch,
         "bound": bound_digest(workspace, subject, session, ip, purpose, request, details),
         "kind": kind,
@@ -135,6 +135,14 @@ def token_holds(macs: RowMacs, reference: TokenReference, epoch: int, text: byte
         return sealing.token_holds(macs, epoch, row, bytes.fromhex(mac))
     except (ValueError, TypeError):
         return False
+
+
+def collected_body(macs: RowMacs, reference: TokenReference, epoch: int, text: bytes, life: tuple[int, int]) -> str:
+    """Return the body of a token whose life is another one, in microseconds, with its MAC."""
+    *bound, request, details, factor, kind, _, _, _ = json.loads(text)
+    digests = (bytes.fromhex(request), bytes.fromhex(details))
+    *_, mac = sealed_token(macs, epoch, (reference.nonce, *bound, *digests, factor, kind, *life))
+    return json.dumps([*bound, request, details, factor, kind, *life, mac.hex()])
 
 
 def token_of(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+from stepup_middleware.core.approvals import ApprovalEnd, ApprovalState, EndReason
 from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Presentation, Redemption, TokenState
@@ -27,6 +28,7 @@ from stepup_middleware.core.prompts import (
     flood_event,
 )
 from stepup_middleware.core.recovery import FactorsReset
+from stepup_middleware.core.replays import NONE
 from stepup_middleware.core.retention import PROMPTS_STAY
 from stepup_middleware.core.subject import in_session
 from stepup_middleware.core.tokens import TokenReference
@@ -38,6 +40,7 @@ from stepup_middleware.stores.sealing import Tampered
 from .codec import (
     challenge_of,
     challenge_text,
+    collected_body,
     person_key,
     prompt_fields,
     prompt_holds,
@@ -45,10 +48,15 @@ from .codec import (
     prompt_of,
     session_keys,
     token_fields,
+    token_holds,
     token_key,
+    token_of,
 )
 
 _ASKING = "asking"  # a prompt's key that is taken, before the prompt is there
+_PROBE_KEY = "stepup:probe"
+_PROBE_MILLISECONDS = 10_000
+_TIMES = 2
 _LOOK_AGAIN_SECONDS = 0.01  # while another proof of the same prompt is judged
 _OPEN, _PROVED, _CANCELLED = PromptState.OPEN.value, PromptState.PROVED.value, PromptState.CANCELLED.value
 
@@ -56,16 +64,15 @@ _OPEN, _PROVED, _CANCELLED = PromptState.OPEN.value, PromptState.PROVED.value, P
 class RedisHotStore(HotState):
     """Hot state in Redis or Valkey (7 or newer), in front of ``behind``, which decides in the end.
 
-    ``url`` is a ``redis://`` or ``rediss://`` address of one server, ``redis+sentinel://host,host/service`` for the
-    master that Sentinels name, or ``redis+cluster://host,host`` for a cluster. ``behind`` keeps policy, factors,
-    attempts, time-steps and the audit log, and the epoch that fences the hot servers. ``timeout`` bounds each exchange.
+    ``url`` is a ``redis://`` or ``rediss://`` address. ``behind`` keeps policy, factors, attempts, time-steps and
+    the audit log, and the epoch that fences the hot server. ``timeout`` bounds each exchange with the server.
     ``tokens_stay`` is how long after its end a token is still known for what it was (a replay is then called
     one); after it, and after a loss, it is unknown and refused.
 
     A token is consumed in Redis by one script and counts once ``behind`` has its ``ACTION_AUTHORIZED`` in an
-    epoch that lasts. A restart, failover, ``FLUSHALL`` or restored copy of a server, or a change of a cluster's hash
-    slots, ends the epoch: it costs one more prompt, whatever the servers' persistence, and never a second run. If
-    ``behind`` fails after Redis has consumed a token, that token is spent and its action has not run.
+    epoch that lasts. A restart, failover, ``FLUSHALL`` or restored copy of the server ends the epoch: it costs
+    one more prompt, whatever the server's persistence, and never a second run. If ``behind`` fails after
+    Redis has consumed a token, that token is spent and its action has not run.
 
     The attempts of people are counted in ``behind``: a server that forgets must not grant new ones.
 
@@ -124,7 +131,7 @@ class RedisHotStore(HotState):
 
     async def probe(self) -> None:
         self._check()
-        await self._server.probe()
+        await self._server.ask(("SET", _PROBE_KEY, "", "PX", _PROBE_MILLISECONDS))
         await self._behind.probe()
 
     def _check(self) -> None:
@@ -162,7 +169,7 @@ class RedisHotStore(HotState):
         opened, _, refused = session_keys(*asked.asker)
         stay = _milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
         limits = (open_limit, stay, span_micros(ONE_FLOOD_EVENT_PER))
-        end = now + span_micros(PROMPT_LIFETIME)
+        end = now + span_micros(asked.lifetime)
         admitted = await self._script("admit", [opened, refused], key, end, now, *limits, 0)
         if admitted[0] == 2:
             await self._release_places(opened)
@@ -243,7 +250,7 @@ class RedisHotStore(HotState):
         if epoch is None:
             return GrantRefused.PROMPT_CLOSED
         try:
-            refused = await self._behind.prove_for_hot_store(grant, epoch=epoch)
+            refused = await self._behind.prove_for_hot_store(grant, reference, epoch=epoch)
         except Exception:
             # the proof serves once at most, whether it was spent or not: the person may try with another
             with suppress(StoreError):
@@ -270,6 +277,30 @@ class RedisHotStore(HotState):
             return GrantRefused.PROMPT_CLOSED
         return reference
 
+    async def collect_token(self, reference: TokenReference, *, ttl: timedelta, now: datetime) -> datetime | None:
+        self._check()
+        key, at, macs = token_key(reference), to_micros(now), self._behind.row_macs
+        for _ in range(_TIMES):  # somebody else may collect it meanwhile
+            epoch = self._server.epoch
+            ((state, of, text),) = await self._server.ask(("HMGET", key, "state", "epoch", "body"))
+            if text is None or int(of) != epoch:
+                return None
+            if not token_holds(macs, reference, epoch, text):
+                self._behind.met([Tampered("tokens", str(reference.id), "", "")])
+                return None
+            token = token_of(reference, TokenState(state.decode()), text, None, None, NONE)
+            if token.state is not TokenState.UNCOLLECTED:
+                return token.expires_at if token.state is TokenState.ISSUED and now < token.expires_at else None
+            end = now + ttl
+            body = collected_body(macs, reference, epoch, text, (at, to_micros(end)))
+            if await self._script("collect", [key], epoch, at, text, at, to_micros(end), body):
+                opened, held, _ = session_keys(token.workspace_id, token.subject_id, token.session)
+                prompt = prompt_key(token.prompt_id)
+                places = ((opened, prompt), (held, json.dumps([key, prompt])))
+                await self._server.ask(*(("ZADD", place, to_micros(end), member) for place, member in places))
+                return end
+        return None
+
     async def _close_prompt(self, key: str, token: str, at: int) -> int | None:
         """Close a prompt in favour of a token; return the epoch, or None when it was closed before.
 
@@ -289,7 +320,7 @@ class RedisHotStore(HotState):
                 return None
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
-    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent, now: datetime) -> bool:
+    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent | None, now: datetime) -> bool:
         key, at, epoch = prompt_key(prompt_id), to_micros(now), self._server.epoch
         moved, state, token = await self._script("move", [key], epoch, at, _OPEN, _CANCELLED, "")
         if not moved:
@@ -299,7 +330,8 @@ class RedisHotStore(HotState):
                 return False
             await self._script("move", [key], epoch, at, _PROVED, _CANCELLED, "")
             await self._take_place(key)
-        await self._behind.append([event])
+        if event is not None:
+            await self._behind.append([event])
         return True
 
     async def _take_place(self, key: str) -> None:
@@ -334,6 +366,8 @@ class RedisHotStore(HotState):
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
         self._check()
+        end = ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.SIGNED_OUT, at=now)
+        await self._behind.end_approvals_of_session(workspace_id, subject_id, session, end)
         (known,) = await self._server.ask(("ZRANGE", person_key(workspace_id, subject_id), 0, -1))
         for each in {session, *(one for one in map(bytes.decode, known) if in_session(one, session))}:
             await self._revoke_session(workspace_id, subject_id, each, now)

@@ -10,10 +10,12 @@ from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.presentations import presentation_events, replay_of
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptRequest
+from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.authorized import REDEEMED, PreparedRedemption
 from stepup_middleware.stores.rows import facts_of
 
+from . import approvals
 from .prompts import decide
 from .tokens import spend_proofs
 from .transaction import Transaction
@@ -41,12 +43,20 @@ async def ask(transaction: Transaction, asked: PromptRequest, epoch: int) -> Pro
     return await decide(transaction, asked) if current == epoch else None
 
 
-async def prove(transaction: Transaction, grant: TokenGrant, epoch: int) -> GrantRefused | None:
+async def prove(
+    transaction: Transaction, grant: TokenGrant, reference: TokenReference, epoch: int
+) -> GrantRefused | None:
     """Spend the proof of a grant and write its event. The prompt was closed before, so that it is spent once."""
     current, _ = await read(transaction)
     if current != epoch:
         return GrantRefused.PROMPT_CLOSED
-    return (await spend_proofs(transaction, [grant]))[grant.prompt.id]
+    approval = None if grant.decider is None else await approvals.begin_approving(transaction, grant)
+    if grant.decider is not None and approval is None:
+        return GrantRefused.PROMPT_CLOSED
+    refused = (await spend_proofs(transaction, [grant]))[grant.prompt.id]
+    if refused is None and approval is not None:
+        await approvals.approve(transaction, approval, grant, reference)
+    return refused
 
 
 async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatch]) -> list[list[Decision]]:

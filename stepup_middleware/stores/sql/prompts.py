@@ -138,7 +138,7 @@ async def pop_challenge(transaction: Transaction, prompt_id: str, now: datetime)
     return PendingChallenge(nonce=nonce, factor_ids=tuple(json.loads(factors)), expires_at=from_micros(expires_at))
 
 
-async def cancel(transaction: Transaction, prompt_id: str, event: AuditEvent, now: datetime) -> bool:
+async def cancel(transaction: Transaction, prompt_id: str, event: AuditEvent | None, now: datetime) -> bool:
     """Cancel a prompt that is open, or proved with a token that nobody redeemed and that has not expired."""
     found = await transaction.fetch_one("prompt_to_cancel", prompt_id)
     if found is None:
@@ -151,7 +151,8 @@ async def cancel(transaction: Transaction, prompt_id: str, event: AuditEvent, no
     elif not await transaction.execute("cancel_token", token, at):
         return False
     await transaction.execute("cancel_prompt", prompt_id)
-    transaction.append(event)
+    if event is not None:
+        transaction.append(event)
     return True
 
 

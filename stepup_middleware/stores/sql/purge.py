@@ -39,6 +39,7 @@ class Purge:
         await transaction.execute("purge_passes", limit, to_micros(now))
         await transaction.execute("purge_rights", limit, to_micros(now))
         await transaction.execute("purge_reset_requests", limit, to_micros(now))
+        await transaction.execute("purge_approvals", limit, to_micros(now - PROMPTS_STAY))
         for topic, stay in DELIVERIES_STAY.items():
             await transaction.execute("purge_deliveries", limit, to_micros(now - stay), topic.value)
         await transaction.give_back_space()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from stepup_middleware.core.approvals import ApprovalEnd, ApprovalState, EndReason
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import Enrolment
 from stepup_middleware.core.moments import iso, to_micros
@@ -39,6 +40,7 @@ from stepup_middleware.stores.recovery_rows import (
     right_row,
 )
 
+from . import approvals
 from .enrolled import count_enrolled, enrolled, missed
 from .standing import PASS, RECOVERY_CODES, RIGHT, waiting
 from .transaction import Transaction
@@ -173,6 +175,8 @@ async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence
     person, request = (wanted.workspace_id, wanted.subject_id), wanted.request
     if request is not None and not await _take_request(transaction, request, now):
         return False
+    end = ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.SIGNED_OUT, at=now)
+    await approvals.end_all(transaction, *person, None, end)
     rows = await transaction.fetch_all("cancel_prompts_of_person", *person)
     await transaction.fetch_one("lock_person", *person)
     tokens = sorted(row[0] for row in rows if row[0] is not None)

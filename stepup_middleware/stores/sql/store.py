@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
@@ -37,6 +37,7 @@ from stepup_middleware.stores.sealing import (
 from stepup_middleware.stores.subscribers import Subscriber, Unwritten
 
 from . import deliveries, epochs, factors, keys, policies, prompts, tokens
+from .approval_verbs import SQLApprovals
 from .engine import Engine
 from .factor_verbs import SQLFactors
 from .integration import Integrator, begin_log
@@ -47,7 +48,7 @@ from .recovery_verbs import SQLRecovery
 from .transaction import Transaction
 
 
-class SQLStore(SQLLog, SQLFactors, SQLRecovery, Store, EpochStore):
+class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore):
     """A store over the engine of one database. See the contract for what each verb does."""
 
     def __init__(self, engine: Engine) -> None:
@@ -103,7 +104,10 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, Store, EpochStore):
     async def issue_token(self, grant: TokenGrant) -> TokenReference | GrantRefused:
         return await self._engine.perform(ISSUE, grant)
 
-    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent, now: datetime) -> bool:
+    async def collect_token(self, reference: TokenReference, *, ttl: timedelta, now: datetime) -> datetime | None:
+        return await self._write(lambda transaction: tokens.collect(transaction, reference, ttl, now))
+
+    async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent | None, now: datetime) -> bool:
         if not self._engine.storable(prompt_id):
             return False
         return await self._write(lambda transaction: prompts.cancel(transaction, prompt_id, event, now))
@@ -123,7 +127,9 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, Store, EpochStore):
         return tokens.redemption_of(shown, await self._engine.perform(REDEEM, prepared, late))
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
-        await self._write(lambda transaction: tokens.revoke_session(transaction, workspace_id, subject_id, session))
+        await self._write(
+            lambda transaction: tokens.revoke_session(transaction, workspace_id, subject_id, session, now)
+        )
 
     async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:
         await self._write(lambda transaction: tokens.revoke_all(transaction, event))
@@ -142,8 +148,10 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, Store, EpochStore):
     async def ask_for_hot_store(self, asked: PromptRequest, *, epoch: int) -> Prompt | NoFactor | None:
         return await self._write(lambda transaction: epochs.ask(transaction, asked, epoch))
 
-    async def prove_for_hot_store(self, grant: TokenGrant, *, epoch: int) -> GrantRefused | None:
-        return await self._write(lambda transaction: epochs.prove(transaction, grant, epoch))
+    async def prove_for_hot_store(
+        self, grant: TokenGrant, reference: TokenReference, *, epoch: int
+    ) -> GrantRefused | None:
+        return await self._write(lambda transaction: epochs.prove(transaction, grant, reference, epoch))
 
     async def authorize_for_hot_store(
         self, redeemed: Sequence[tuple[Presentation, TokenRow]], *, epoch: int

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
+from stepup_middleware.core.approvals import ApprovalEnd, ApprovalState, EndReason
 from stepup_middleware.core.decisions import (
     Presentation,
     Redemption,
@@ -34,6 +36,7 @@ from stepup_middleware.stores.sealing import (
     used_factor_mac,
 )
 
+from . import approvals
 from .transaction import Transaction
 
 Redeemed = Redemption | Row  # a Row has the facts of a token that was redeemed: see redemption_of
@@ -133,24 +136,58 @@ async def issue_all(transaction: Transaction, batch: Sequence[TokenGrant]) -> li
 
     All rows that are judged are locked first: prompts, then factors, then people, each in the order of their keys.
     """
+    asked = {grant.prompt.id: grant for grant in batch if grant.decider is not None}
+    found = [(id_, await approvals.begin_approving(transaction, asked[id_])) for id_ in sorted(asked)]
+    approving = {id_: approval for id_, approval in found if approval is not None}
     locked = await transaction.fetch_many("lock_prompts", sorted((grant.prompt.id,) for grant in batch))
     prompts: dict[str, int] = {row[0]: row[1] for row in locked}
     epochs: dict[str, int] = {row[0]: row[2] for row in locked}
     refused = {
         grant.prompt.id: None
         if prompts.get(grant.prompt.id, 0) > to_micros(grant.issued_at)
+        and (grant.decider is None or grant.prompt.id in approving)
         else GrantRefused.PROMPT_CLOSED
         for grant in batch
     }
     refused |= await spend_proofs(transaction, [grant for grant in batch if refused[grant.prompt.id] is None])
     granted = [grant for grant in batch if refused[grant.prompt.id] is None]
-    rows = [sealed_token(transaction.macs, epochs[grant.prompt.id], grant_row(grant)) for grant in granted]
+    rows = [
+        (*sealed_token(transaction.macs, epochs[grant.prompt.id], grant_row(grant)), grant.state.value)
+        for grant in granted
+    ]
     inserted = await transaction.fetch_many("insert_tokens", rows)
     minted: dict[str, int] = {row[0]: row[1] for row in inserted}
     if len(minted) != len(granted):
         raise StoreError("the database did not mint what was granted")
     await transaction.execute_many("prove_prompts", sorted(minted.items()))
-    return [refused[grant.prompt.id] or TokenReference(minted[grant.prompt.id], grant.nonce) for grant in batch]
+    references = {grant.prompt.id: TokenReference(minted[grant.prompt.id], grant.nonce) for grant in granted}
+    for id_ in sorted(approving.keys() & references.keys()):
+        await approvals.approve(transaction, approving[id_], asked[id_], references[id_])
+    return [refused[grant.prompt.id] or references[grant.prompt.id] for grant in batch]
+
+
+async def collect(
+    transaction: Transaction, reference: TokenReference, ttl: timedelta, now: datetime
+) -> datetime | None:
+    """Hand out the token that an approval brought: its life begins the first time."""
+    if reference.id > MAX_ID:
+        return None
+    found = await transaction.fetch_many("read_tokens", [(reference.id,)])
+    if not found or found[0][1] != reference.nonce:
+        return None
+    row = found[0]
+    if not token_row_holds(transaction.macs, row):
+        transaction.tampered.append(Tampered("tokens", str(row[0]), str(row[4]), str(row[5])))
+        return None
+    token = token_of(row)
+    if token.state not in (TokenState.UNCOLLECTED, TokenState.ISSUED) or token.expires_at <= now:
+        return None
+    if token.state is TokenState.UNCOLLECTED:
+        token = replace(token, state=TokenState.ISSUED, issued_at=now, expires_at=now + ttl)
+        life = (to_micros(token.issued_at), to_micros(token.expires_at))
+        *_, mac = sealed_token(transaction.macs, row[23], (row[1], *row[3:15], *life))
+        await transaction.execute("collect_token", reference.id, *life, mac)
+    return token.expires_at
 
 
 async def spend_proofs(transaction: Transaction, batch: Sequence[TokenGrant]) -> dict[str, GrantRefused | None]:
@@ -199,8 +236,12 @@ def _owned(grant: TokenGrant, factor: Row | None) -> tuple[str, int | None] | No
     return (factor[3], factor[4]) if factor is not None and tuple(factor[1:3]) == person_of(grant) else None
 
 
-async def revoke_session(transaction: Transaction, workspace_id: str, subject_id: str, session: str) -> None:
-    """Cancel the prompts of a session and revoke its unredeemed tokens."""
+async def revoke_session(
+    transaction: Transaction, workspace_id: str, subject_id: str, session: str, now: datetime
+) -> None:
+    """Cancel prompts and approvals of a session and revoke its unredeemed tokens."""
+    end = ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.SIGNED_OUT, at=now)
+    await approvals.end_all(transaction, workspace_id, subject_id, session, end)
     rows = await transaction.fetch_all("cancel_prompts_of_session", workspace_id, subject_id, session)
     tokens = sorted(row[0] for row in rows if row[0] is not None)
     await transaction.execute_many("revoke_tokens", [(token, "session") for token in tokens])

@@ -12,7 +12,9 @@ import pytest_asyncio
 
 from stepup_middleware.stores.base import HotState
 
+from .approvals import ApprovalContract
 from .audit import LogContract
+from .collecting import CollectingContract
 from .counts import CountContract
 from .deliveries import DeliveryContract
 from .grants import GrantContract
@@ -38,6 +40,8 @@ class StoreContract(
     FactorAndPolicyContract,
     RecoveryContract,
     ResetContract,
+    ApprovalContract,
+    CollectingContract,
     LogContract,
     CountContract,
     DeliveryContract,

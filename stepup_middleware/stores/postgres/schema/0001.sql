@@ -5,7 +5,8 @@ CREATE TABLE stepup.meta (
     epoch bigint NOT NULL,          -- prompts and tokens of an earlier epoch are worthless
     place text NOT NULL,            -- where the database was when the epoch began: see stepup.place()
     hot text NOT NULL DEFAULT '',   -- the one server of hot state that may serve the epoch
-    purged_at bigint NOT NULL DEFAULT 0 -- when a purge last believed the clock
+    purged_at bigint NOT NULL DEFAULT 0, -- when a purge last believed the clock
+    approvals bigint NOT NULL DEFAULT 0 -- number of the last change of an approval
 );
 
 CREATE TABLE stepup.prompts (
@@ -42,7 +43,7 @@ CREATE TABLE stepup.tokens (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- in the order of minting: redemption then walks few pages
     nonce bytea NOT NULL,
     epoch bigint NOT NULL,
-    state text NOT NULL CHECK (state IN ('issued', 'redeemed', 'revoked')),
+    state text NOT NULL CHECK (state IN ('uncollected', 'issued', 'redeemed', 'revoked')),
     prompt text NOT NULL,
     workspace text NOT NULL,
     subject text NOT NULL,
@@ -74,7 +75,7 @@ END
 $$;
 
 CREATE TRIGGER tokens_stay_redeemed BEFORE UPDATE ON stepup.tokens FOR EACH ROW
-WHEN (OLD.state <> 'issued' AND NEW.state <> OLD.state)
+WHEN (OLD.state NOT IN ('uncollected', 'issued') AND NEW.state <> OLD.state)
 EXECUTE FUNCTION stepup.refuse('a redeemed or revoked token never changes its state');
 
 CREATE TABLE stepup.people (
@@ -183,6 +184,36 @@ CREATE TABLE stepup.reset_requests (
     PRIMARY KEY (workspace, subject)
 );
 CREATE INDEX reset_requests_over ON stepup.reset_requests (expires_at);
+
+-- What a program asks, and its person decides in a browser of theirs. A row counts only with its MAC
+-- (stores/approval_rows.py).
+CREATE TABLE stepup.approvals (
+    prompt text PRIMARY KEY,
+    workspace text NOT NULL,
+    subject text NOT NULL,
+    session text NOT NULL,            -- of the program
+    purpose text NOT NULL,
+    code bytea NOT NULL,             -- keyed digest of the code in the link
+    digits text NOT NULL,             -- two, which the program shows and the person types
+    asked_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    body text NOT NULL,               -- the prompt, as JSON
+    state text NOT NULL CHECK (state IN ('waiting', 'approved', 'denied', 'cancelled')),
+    tries bigint NOT NULL,            -- of the digits, wrong ones
+    matched text NOT NULL,            -- the session that typed them right
+    decided_at bigint,
+    decider text NOT NULL,            -- session, address and browser of who decided, as JSON
+    reason text NOT NULL,             -- why it was denied or cancelled
+    token bigint,                     -- what it brought
+    nonce bytea,
+    mac bytea NOT NULL,
+    epoch bigint NOT NULL,
+    changed bigint NOT NULL           -- number of its last change
+);
+CREATE INDEX approvals_of_person ON stepup.approvals (workspace, subject, asked_at);
+CREATE INDEX approvals_by_code ON stepup.approvals (code);
+CREATE INDEX approvals_changed ON stepup.approvals (changed);
+CREATE INDEX approvals_over ON stepup.approvals (expires_at);
 
 -- Whom the library has met, by the names that the app gave.
 CREATE TABLE stepup.known_people (

@@ -13,9 +13,10 @@ GRANT INSERT, UPDATE ON stepup.prompts, stepup.refused_sessions, stepup.tokens, 
     stepup.factors, stepup.enrolments, stepup.attempts, stepup.policies, stepup.mac_keys, stepup.deliveries TO :"app";
 GRANT DELETE ON stepup.factors, stepup.enrolments, stepup.attempts, stepup.deliveries TO :"app";
 GRANT INSERT, UPDATE ON stepup.enrolment_passes, stepup.enrolment_rights, stepup.recovery_codes,
-    stepup.reset_requests, stepup.known_people TO :"app";
+    stepup.reset_requests, stepup.known_people, stepup.approvals TO :"app";
 GRANT DELETE ON stepup.enrolment_passes, stepup.enrolment_rights, stepup.recovery_codes, stepup.reset_requests TO :"app";
 
 GRANT UPDATE ON stepup.meta TO :"purger";
 GRANT DELETE ON stepup.audit, stepup.prompts, stepup.tokens, stepup.refused_sessions, stepup.enrolments,
-    stepup.deliveries, stepup.enrolment_passes, stepup.enrolment_rights, stepup.reset_requests TO :"purger";
+    stepup.deliveries, stepup.enrolment_passes, stepup.enrolment_rights, stepup.reset_requests,
+    stepup.approvals TO :"purger";

@@ -52,7 +52,7 @@ SELECT
     t.id, t.nonce,
     CASE
         WHEN EXISTS (SELECT 1 FROM stepup.audit AS a WHERE a.token = t.id) THEN 'redeemed'
-        WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM stepup.meta AS m) THEN 'revoked'
+        WHEN t.state IN ('issued', 'uncollected') AND t.epoch <> (SELECT m.epoch FROM stepup.meta AS m) THEN 'revoked'
         ELSE t.state
     END,
     t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
@@ -70,7 +70,7 @@ ORDER BY t.id FOR NO KEY UPDATE OF t;
 -- name: revoke_tokens
 UPDATE stepup.tokens AS t SET state = 'revoked', revoked = s.reason
 FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
-WHERE t.id = s.id AND t.state = 'issued';
+WHERE t.id = s.id AND t.state IN ('issued', 'uncollected');
 
 -- name: note_replays
 UPDATE stepup.tokens AS t SET replays = s.replays, presenters = s.presenters
@@ -82,14 +82,15 @@ INSERT INTO stepup.tokens (
     epoch, state, nonce, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
     request_digest, details_digest, factor, factor_kind, issued_at, expires_at, mac
 )
-SELECT s.epoch, 'issued', s.nonce, s.prompt, s.workspace, s.subject, s.session, s.ip, s.purpose, s.requirement,
+SELECT s.epoch, s.state, s.nonce, s.prompt, s.workspace, s.subject, s.session, s.ip, s.purpose, s.requirement,
     s.policy_version, s.request_digest, s.details_digest, s.factor, s.factor_kind, s.issued_at, s.expires_at, s.mac
 FROM unnest(
     $1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::bigint[], $11::bytea[], $12::bytea[], $13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bytea[]
+    $10::bigint[], $11::bytea[], $12::bytea[], $13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bytea[],
+    $18::text[]
 ) AS s (
     epoch, nonce, prompt, workspace, subject, session, ip, purpose, requirement, policy_version, request_digest,
-    details_digest, factor, factor_kind, issued_at, expires_at, mac
+    details_digest, factor, factor_kind, issued_at, expires_at, mac, state
 )
 RETURNING prompt, id;
 
@@ -203,7 +204,10 @@ SELECT
         FROM stepup.prompts AS p LEFT JOIN stepup.tokens AS t ON t.id = p.token AND p.state = 'proved'
         WHERE p.workspace = s.workspace AND p.subject = s.subject AND p.session = s.session
           AND p.epoch = (SELECT m.epoch FROM stepup.meta AS m)
-          AND CASE WHEN p.state = 'proved' THEN t.state = 'issued' AND t.expires_at > s.now ELSE p.expires_at > s.now END
+          AND CASE
+              WHEN p.state = 'proved' THEN t.state IN ('issued', 'uncollected') AND t.expires_at > s.now
+              ELSE p.expires_at > s.now
+          END
     ),
     (
         SELECT ARRAY[r.blocked, r.blocked_until] FROM stepup.refused_sessions AS r

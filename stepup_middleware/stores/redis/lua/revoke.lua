@@ -1,8 +1,8 @@
 -- Revoke one token. KEYS: the token. ARGV: why; the attempt that had redeemed it, or nothing; a moment that its
--- life must outlast, or nothing. Only an issued token is revoked, or the one whose authorization was refused.
+-- life must outlast, or nothing. Only an issued token is revoked, or one that nobody has collected, or the one whose authorization was refused.
 local row = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'expires_at')
 local ours = row[1] == 'redeemed' and ARGV[2] ~= '' and row[2] == ARGV[2]
-if row[1] ~= 'issued' and not ours then
+if row[1] ~= 'issued' and row[1] ~= 'uncollected' and not ours then
     return 0
 end
 if ARGV[3] ~= '' and tonumber(row[3]) <= tonumber(ARGV[3]) then

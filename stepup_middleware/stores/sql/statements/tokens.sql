@@ -1,6 +1,10 @@
 -- name: cancel_token
 UPDATE stepup.tokens SET state = 'revoked', revoked = 'cancelled'
-WHERE id = $1 AND state = 'issued' AND expires_at > $2;
+WHERE id = $1 AND state IN ('issued', 'uncollected') AND expires_at > $2;
+
+-- name: collect_token
+UPDATE stepup.tokens SET state = 'issued', issued_at = $2, expires_at = $3, mac = $4
+WHERE id = $1 AND state = 'uncollected';
 
 -- name: begin_epoch
 UPDATE stepup.meta SET epoch = epoch + 1;

@@ -9,6 +9,7 @@ CREATE TABLE meta (
     batch INTEGER NOT NULL,         -- number of the last committed batch: tells a restored backup
     hot TEXT NOT NULL DEFAULT '',   -- the one server of hot state that may serve the epoch
     purged_at INTEGER NOT NULL DEFAULT 0, -- when a purge last believed the clock
+    approvals INTEGER NOT NULL DEFAULT 0, -- number of the last change of an approval
     back INTEGER NOT NULL DEFAULT 0 -- how far the time of a record ever lay before that of an earlier one
 );
 
@@ -46,7 +47,7 @@ CREATE TABLE tokens (
     id INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of minting: redemption then walks few pages
     nonce BLOB NOT NULL,
     epoch INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('issued', 'redeemed', 'revoked')),
+    state TEXT NOT NULL CHECK (state IN ('uncollected', 'issued', 'redeemed', 'revoked')),
     prompt TEXT NOT NULL,
     workspace TEXT NOT NULL,
     subject TEXT NOT NULL,
@@ -73,7 +74,7 @@ CREATE TABLE tokens (
 );
 
 CREATE TRIGGER tokens_stay_redeemed BEFORE UPDATE OF state ON tokens
-WHEN OLD.state <> 'issued' AND NEW.state <> OLD.state
+WHEN OLD.state NOT IN ('uncollected', 'issued') AND NEW.state <> OLD.state
 BEGIN
     SELECT RAISE(ABORT, 'a redeemed or revoked token never changes its state');
 END;
@@ -184,6 +185,36 @@ CREATE TABLE reset_requests (
     PRIMARY KEY (workspace, subject)
 ) WITHOUT ROWID;
 CREATE INDEX reset_requests_over ON reset_requests (expires_at);
+
+-- What a program asks, and its person decides in a browser of theirs. A row counts only with its MAC
+-- (stores/approval_rows.py).
+CREATE TABLE approvals (
+    prompt TEXT PRIMARY KEY,
+    workspace TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    session TEXT NOT NULL,            -- of the program
+    purpose TEXT NOT NULL,
+    code BLOB NOT NULL,             -- keyed digest of the code in the link
+    digits TEXT NOT NULL,             -- two, which the program shows and the person types
+    asked_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    body TEXT NOT NULL,               -- the prompt, as JSON
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'approved', 'denied', 'cancelled')),
+    tries INTEGER NOT NULL,            -- of the digits, wrong ones
+    matched TEXT NOT NULL,            -- the session that typed them right
+    decided_at INTEGER,
+    decider TEXT NOT NULL,            -- session, address and browser of who decided, as JSON
+    reason TEXT NOT NULL,             -- why it was denied or cancelled
+    token INTEGER,                     -- what it brought
+    nonce BLOB,
+    mac BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    changed INTEGER NOT NULL           -- number of its last change
+) WITHOUT ROWID;
+CREATE INDEX approvals_of_person ON approvals (workspace, subject, asked_at);
+CREATE INDEX approvals_by_code ON approvals (code);
+CREATE INDEX approvals_changed ON approvals (changed);
+CREATE INDEX approvals_over ON approvals (expires_at);
 
 -- Whom the library has met, by the names that the app gave.
 CREATE TABLE known_people (

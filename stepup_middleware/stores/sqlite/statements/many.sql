@@ -60,7 +60,7 @@ SELECT
     t.id, t.nonce,
     CASE
         WHEN EXISTS (SELECT 1 FROM audit AS a WHERE a.token = t.id) THEN 'redeemed'
-        WHEN t.state = 'issued' AND t.epoch <> (SELECT m.epoch FROM meta AS m) THEN 'revoked'
+        WHEN t.state IN ('issued', 'uncollected') AND t.epoch <> (SELECT m.epoch FROM meta AS m) THEN 'revoked'
         ELSE t.state
     END,
     t.prompt, t.workspace, t.subject, t.session, t.ip, t.purpose, t.requirement, t.policy_version,
@@ -75,7 +75,7 @@ FROM tokens AS t
 WHERE t.id = ?1;
 
 -- name: revoke_tokens
-UPDATE tokens SET state = 'revoked', revoked = ?2 WHERE id = ?1 AND state = 'issued';
+UPDATE tokens SET state = 'revoked', revoked = ?2 WHERE id = ?1 AND state IN ('issued', 'uncollected');
 
 -- name: note_replays
 UPDATE tokens SET replays = ?2, presenters = ?3 WHERE id = ?1;
@@ -85,7 +85,7 @@ INSERT INTO tokens (
     epoch, state, nonce, prompt, workspace, subject, session, ip, purpose, requirement, policy_version,
     request_digest, details_digest, factor, factor_kind, issued_at, expires_at, mac
 )
-VALUES (?1, 'issued', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+VALUES (?1, ?18, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
 RETURNING prompt, id;
 
 -- name: lock_prompts
@@ -174,7 +174,10 @@ SELECT json_group_array(json_array(
         FROM prompts AS p LEFT JOIN tokens AS t ON t.id = p.token AND p.state = 'proved'
         WHERE p.workspace = s.workspace AND p.subject = s.subject AND p.session = s.session
           AND p.epoch = (SELECT m.epoch FROM meta AS m)
-          AND CASE WHEN p.state = 'proved' THEN t.state = 'issued' AND t.expires_at > s.now ELSE p.expires_at > s.now END
+          AND CASE
+              WHEN p.state = 'proved' THEN t.state IN ('issued', 'uncollected') AND t.expires_at > s.now
+              ELSE p.expires_at > s.now
+          END
     )),
     json((
         SELECT json_array(r.blocked, r.blocked_until) FROM refused_sessions AS r

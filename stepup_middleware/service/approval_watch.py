@@ -1,0 +1,115 @@
+"""Wakes who waits for an approval: at once where it was decided in this process, else within a moment.
+
+One task of a process asks the store what has changed, for all that wait, and only while somebody does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager, suppress
+
+from stepup_middleware.core.approvals import Approval
+from stepup_middleware.errors import StoreError
+from stepup_middleware.logged import get_logger
+from stepup_middleware.stores.records import Records
+
+logger = get_logger("stepup_middleware")
+
+POLL_SECONDS = 0.2  # until a decision of another process is seen
+_AGAIN_SECONDS = 1.0  # after the store could not be asked
+MOST_WAITING = 20_000  # in this process; others are answered at once
+MOST_OF_ONE = 4  # who wait for the same
+_BATCH = 500  # changes
+
+News = "asyncio.Future[None]"
+
+
+class ApprovalWatch:
+    """Those who wait, by what for: the approval of a prompt, or any change of the approvals of a person."""
+
+    def __init__(self, store: Records) -> None:
+        self._store = store
+        self._waiting: dict[Hashable, set[asyncio.Future[None]]] = {}
+        self._number = 0
+        self._seen = 0  # the last change that was told
+        self._task: asyncio.Task[None] | None = None
+        self._beginning = asyncio.Lock()
+        self._closed = False
+
+    @asynccontextmanager
+    async def waiting_for(self, key: Hashable) -> AsyncIterator[asyncio.Future[None] | None]:
+        """Yield a future that is done when what ``key`` names has changed since; None: too many wait already.
+
+        ``of_prompt`` and ``of_person`` make keys. Look at the approval after it was yielded, then wait. Raises
+        ``StoreError``.
+        """
+        mine = self._waiting.get(key, ())
+        if self._closed or self._number >= MOST_WAITING or len(mine) >= MOST_OF_ONE:
+            yield None
+            return
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, set()).add(news)
+        self._number += 1
+        try:
+            await self._begin()
+            yield news
+        finally:
+            self._number -= 1
+            kept = self._waiting[key]
+            kept.discard(news)
+            if not kept:
+                del self._waiting[key]
+
+    def changed(self, approval: Approval) -> None:
+        """Wake at once who waits in this process."""
+        prompt = approval.prompt
+        self._tell(prompt.id, prompt.workspace_id, prompt.subject_id)
+
+    async def close(self) -> None:
+        """Let everybody go on who waits, and end the task."""
+        self._closed = True
+        for key in tuple(self._waiting):
+            self._wake(key)
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _begin(self) -> None:
+        async with self._beginning:
+            if self._task is None or self._task.done():
+                self._seen = await self._store.last_approval_change()
+                self._task = asyncio.create_task(self._watch(), name="stepup-approvals")
+
+    async def _watch(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                changes = await self._store.approval_changes(after=self._seen, limit=_BATCH)
+            except StoreError as error:
+                logger.warning("the store cannot be asked about approvals, who waits goes on waiting: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            for change in changes:
+                self._seen = change.number
+                self._tell(change.prompt_id, change.workspace_id, change.subject_id)
+
+    def _tell(self, prompt_id: str, workspace_id: str, subject_id: str) -> None:
+        self._wake(of_prompt(prompt_id))
+        self._wake(of_person(workspace_id, subject_id))
+
+    def _wake(self, key: Hashable) -> None:
+        for news in self._waiting.get(key, ()):
+            if not news.done():
+                news.set_result(None)
+
+
+def of_prompt(prompt_id: str) -> Hashable:
+    """Return the key of an approval."""
+    return prompt_id
+
+
+def of_person(workspace_id: str, subject_id: str) -> Hashable:
+    """Return the key of all approvals of a person."""
+    return workspace_id, subject_id

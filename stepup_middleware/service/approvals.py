@@ -1,0 +1,189 @@
+"""Approved elsewhere, the program's side: it asks, waits, and is given its token, or takes its request back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from stepup_middleware.core.approvals import (
+    Approval,
+    ApprovalEnd,
+    ApprovalRefused,
+    ApprovalState,
+    EndReason,
+    Offer,
+    code_digest,
+    new_code,
+)
+from stepup_middleware.core.decisions import Flag
+from stepup_middleware.core.events import EventName
+from stepup_middleware.core.moments import iso
+from stepup_middleware.core.prompts import Prompt, PromptState, prompt_event
+from stepup_middleware.core.proof import ActionRequest
+from stepup_middleware.core.purposes import Catalogue, Purpose
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.tokens import TokenCodec
+from stepup_middleware.errors import FailureReason
+from stepup_middleware.stores.base import HotState
+
+from .approval_watch import ApprovalWatch
+from .grants import IssuedToken
+from .notices import person_language
+from .refusal_throttle import RefusalThrottle
+from .requester import Requester
+
+_NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """Nobody has decided yet; ``expires_at`` is until when somebody can."""
+
+    expires_at: datetime
+
+
+class ApprovalService:
+    """Asks people for their approval on behalf of programs, and hands out what it brought."""
+
+    def __init__(
+        self,
+        *,
+        store: HotState,
+        codec: TokenCodec,
+        catalogue: Catalogue,
+        keys: Sequence[bytes],
+        throttle: RefusalThrottle,
+    ) -> None:
+        self._store = store
+        self._records = store.records
+        self._codec = codec
+        self._catalogue = catalogue
+        self._keys = tuple(keys)
+        self._throttle = throttle
+        self.watch = ApprovalWatch(self._records)
+
+    # asking
+
+    async def standing(self, requester: Requester, wanted: ActionRequest) -> tuple[Prompt, Offer] | None:
+        """Return what waits already for the very same request of this session: it is asked for once.
+
+        One that waits for a prompt that is over is ended, so that it stands in nobody's way.
+        """
+        subject = requester.subject
+        waiting = await self._records.waiting_approvals(subject.workspace_id, subject.id, now=requester.now)
+        for approval in waiting:
+            prompt = approval.prompt
+            if prompt.session != subject.session or prompt.purpose != wanted.purpose.id:
+                continue
+            stored = await self._store.get_prompt(prompt.id, now=requester.now)
+            if stored is None or stored.state is not PromptState.OPEN:
+                await self._end(approval, ApprovalState.CANCELLED, EndReason.CANCELLED, requester.now)
+            elif (prompt.ip, prompt.request, prompt.details) == (requester.ip, wanted.request, wanted.details):
+                return prompt, self._offer(approval)
+        return None
+
+    async def ask(self, requester: Requester, prompt: Prompt, purpose: Purpose) -> Offer | ApprovalRefused:
+        """Ask the person of a new prompt to approve it, and return what the program shows them, or why not."""
+        key = self._keys[0]
+        approval = Approval(
+            prompt=prompt,
+            code=code_digest(key, new_code(key, prompt.id)),
+            match=f"{secrets.randbelow(100):02}",
+        )
+        event = prompt_event(
+            prompt,
+            EventName.APPROVAL_REQUESTED,
+            now=requester.now,
+            retention_years=purpose.retention_years,
+            data={"expires_at": iso(prompt.expires_at), "title": purpose.title, **person_language(requester)},
+        )
+        refused = await self._records.ask_approval(approval, event=event, now=requester.now)
+        if refused is None:
+            self.watch.changed(approval)
+            return self._offer(approval)
+        if refused is ApprovalRefused.TOO_MANY:
+            blocked = prompt_event(
+                prompt,
+                EventName.BLOCKED,
+                now=requester.now,
+                retention_years=purpose.retention_years,
+                reason=refused.value,
+                flags=(refused.value,),
+            )
+            await self._throttle.log(requester.subject, blocked)
+        return refused
+
+    def _offer(self, approval: Approval) -> Offer:
+        prompt = approval.prompt
+        codes = (new_code(key, prompt.id) for key in self._keys)
+        held = zip(self._keys, codes, strict=False)
+        code = next((code for key, code in held if code_digest(key, code) == approval.code), "")
+        return Offer(code=code, match=approval.match, expires_at=prompt.expires_at)
+
+    # waiting and collecting
+
+    async def collect(self, requester: Requester, prompt_id: str) -> IssuedToken | Pending | Refusal:
+        """Return the token of a prompt that was approved, the same one each time, or what has become of it.
+
+        Only its own session at its own address is told. Raises ``StoreError``.
+        """
+        approval = await self._records.get_approval(prompt_id)
+        if approval is None:
+            return _NOT_FOUND
+        prompt, subject = approval.prompt, requester.subject
+        if not prompt.belongs_to(subject):
+            reason = FailureReason.WRONG_HOLDER.value
+            await self._throttle.log(
+                subject, requester.event(EventName.BLOCKED, prompt_id=prompt_id, reason=reason, flags=(reason,))
+            )
+            return _NOT_FOUND
+        if requester.ip != prompt.ip:
+            await self._refused(requester, prompt, Flag.WRONG_IP.value)
+            return Refusal(code=RefusalCode.IP_MISMATCH)
+        purpose = self._catalogue.get(prompt.purpose)
+        if approval.state is ApprovalState.DENIED:
+            return Refusal(code=RefusalCode.DENIED, purpose=purpose)
+        if approval.waits(requester.now):
+            return Pending(expires_at=prompt.expires_at)
+        if approval.token is None or purpose is None:
+            return _NOT_FOUND
+        end = await self._store.collect_token(approval.token, ttl=purpose.ttl, now=requester.now)
+        if end is None:
+            return _NOT_FOUND
+        return IssuedToken(token=self._codec.write(approval.token), expires_at=end, prompt=prompt)
+
+    async def _refused(self, requester: Requester, prompt: Prompt, reason: str) -> None:
+        purpose = self._catalogue.get(prompt.purpose)
+        event = prompt_event(
+            prompt,
+            EventName.BLOCKED,
+            now=requester.now,
+            retention_years=1 if purpose is None else purpose.retention_years,
+            ip=requester.ip,
+            user_agent=requester.user_agent,
+            reason=reason,
+            flags=(reason,),
+        )
+        await self._throttle.log(requester.subject, event)
+
+    # taking back
+
+    async def withdraw(self, requester: Requester, prompt_id: str) -> None:
+        """End what waits for a prompt that its own session has cancelled."""
+        approval = await self._records.get_approval(prompt_id)
+        if approval is not None and approval.prompt.belongs_to(requester.subject):
+            await self._end(approval, ApprovalState.CANCELLED, EndReason.CANCELLED, requester.now)
+
+    async def _end(self, approval: Approval, state: ApprovalState, reason: EndReason, now: datetime) -> None:
+        end = ApprovalEnd(state=state, reason=reason, at=now)
+        if await self._records.end_approval(approval.prompt.id, end, event=None):
+            self.watch.changed(approval)
+
+    # what the app asks
+
+    async def waiting(self, subject: Subject, *, now: datetime) -> tuple[Approval, ...]:
+        """Return the approvals that a person is asked for and that wait, oldest first."""
+        return await self._records.waiting_approvals(subject.workspace_id, subject.id, now=now)

@@ -1,0 +1,293 @@
+"""Approvals: asked for within bounds, matched, decided once, and the token that one brings."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import replace
+
+import pytest
+
+from stepup_middleware.core.approvals import (
+    APPROVAL_LIFETIME,
+    ASKED_PER_PERSON,
+    ASKED_WITHIN,
+    MATCH_TRIES,
+    WAITING_PER_PERSON,
+    ApprovalRefused,
+    ApprovalState,
+    EndReason,
+)
+from stepup_middleware.core.decisions import Verdict
+from stepup_middleware.core.events import EventName
+from stepup_middleware.core.grants import GrantRefused
+from stepup_middleware.core.prompts import PromptState
+from stepup_middleware.core.retention import PROMPTS_STAY
+from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.stores.base import HotState
+
+from .approval_values import (
+    ASKED,
+    BACK,
+    DENIED,
+    LAPTOP,
+    ME,
+    NO,
+    PHONE,
+    approval_for,
+    approving,
+    ask_approval,
+    match,
+    state_of,
+)
+from .recovery_values import a_reset
+from .values import (
+    COSIGNER,
+    MICROSECOND,
+    NOW,
+    OWNER,
+    Opener,
+    ask,
+    assert_records_hold,
+    enrol,
+    event,
+    grant_for,
+    names_of,
+    passkey,
+    shown_for,
+)
+
+
+class ApprovalContract:
+    """Approvals: asked for within bounds, matched, decided once, and the token that one brings."""
+
+    # asking
+
+    async def test_an_approval_is_kept_as_it_was_asked_for_and_found_by_prompt_person_and_code(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        await enrol(store)
+        approval = await ask_approval(store)
+        async with open_node() as other:
+            records = other.records
+            assert await records.get_approval(approval.prompt.id) == approval
+            assert await records.approvals_by_code(approval.code) == (approval,)
+            assert await records.waiting_approvals(*ME, now=NOW) == (approval,)
+            assert await records.waiting_approvals(OWNER.workspace_id, COSIGNER.id, now=NOW) == ()
+            assert await records.waiting_approvals("w-2", OWNER.id, now=NOW) == ()
+            assert await records.approvals_by_code(secrets.token_bytes(32)) == ()
+            assert await records.get_approval("unknown\0\ud800") is None
+        assert (await names_of(store)).count(EventName.APPROVAL_REQUESTED) == 1
+        await assert_records_hold(store)
+
+    async def test_one_waits_for_each_purpose_and_session_whoever_asks_at_once(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        await enrol(store)
+        new = [approval_for(await ask(store, lifetime=APPROVAL_LIFETIME)) for _ in range(6)]
+        async with open_node() as other:
+            nodes = (store, other) * 3
+            answers = await asyncio.gather(
+                *(node.records.ask_approval(each, event=ASKED, now=NOW) for node, each in zip(nodes, new, strict=True))
+            )
+        assert sorted(map(str, answers)) == ["None", *["approval_waits"] * 5]
+        assert (await names_of(store)).count(EventName.APPROVAL_REQUESTED) == 1
+        elsewhere = replace(OWNER, session_id="s-another")
+        await ask_approval(store, elsewhere)
+        assert len(await store.records.waiting_approvals(*ME, now=NOW)) == 2
+
+    async def test_a_person_is_asked_for_so_many_at_once_and_so_many_in_a_while(self, store: HotState) -> None:
+        await enrol(store)
+        sessions = [replace(OWNER, session_id=f"s-{number}") for number in range(WAITING_PER_PERSON + 1)]
+        for session in sessions[:-1]:
+            await ask_approval(store, session)
+        more = approval_for(await ask(store, sessions[-1]))
+        refused = await store.records.ask_approval(more, event=ASKED, now=NOW)
+        assert refused is ApprovalRefused.TOO_MANY
+        await enrol(store, COSIGNER)
+        await ask_approval(store, COSIGNER)  # nobody else is asked less for it
+        for number in range(ASKED_PER_PERSON - WAITING_PER_PERSON):
+            first = (await store.records.waiting_approvals(*ME, now=NOW))[0]
+            assert await store.records.end_approval(first.prompt.id, NO, event=None)
+            await ask_approval(store, replace(OWNER, session_id=f"s-further-{number}"))
+        for waiting in await store.records.waiting_approvals(*ME, now=NOW):
+            assert await store.records.end_approval(waiting.prompt.id, BACK, event=None)
+        assert await store.records.ask_approval(more, event=ASKED, now=NOW) is ApprovalRefused.TOO_MANY
+        later = approval_for(await ask(store, now=NOW + ASKED_WITHIN))
+        assert await store.records.ask_approval(later, event=ASKED, now=NOW + ASKED_WITHIN) is None
+
+    # digits
+
+    async def test_right_digits_tie_it_to_the_session_that_typed_them_and_wrong_ones_untie_it(
+        self, store: HotState
+    ) -> None:
+        await enrol(store)
+        approval = await ask_approval(store)
+        assert await match(store, approval) == replace(approval, matched=PHONE.session)
+        assert await match(store, approval, decider=LAPTOP) == replace(approval, matched=LAPTOP.session)
+        after = await match(store, approval, "41")
+        assert after == replace(approval, tries=1)
+        assert await store.records.get_approval(approval.prompt.id) == after
+        assert (await names_of(store)).count(EventName.FAILED) == 1
+
+    async def test_the_last_wrong_digits_deny_it_whoever_tries_at_once(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        await enrol(store)
+        approval = await ask_approval(store)
+        async with open_node() as other:
+            tries = [(node, f"{number}7") for number in range(5) for node in (store, other)]
+            await asyncio.gather(*(match(node, approval, digits) for node, digits in tries))
+        kept = await store.records.get_approval(approval.prompt.id)
+        assert kept is not None
+        assert (kept.state, kept.reason, kept.tries) == (ApprovalState.DENIED, EndReason.WRONG_DIGITS, MATCH_TRIES)
+        assert kept.decider == PHONE
+        names = await names_of(store)
+        assert (names.count(EventName.FAILED), names.count(EventName.APPROVAL_DENIED)) == (MATCH_TRIES - 1, 1)
+        assert await match(store, approval) is None
+
+    # deciding
+
+    async def test_a_passed_ceremony_of_the_session_that_typed_the_digits_approves_it_and_its_token_waits(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        factor = await enrol(store)
+        approval = await ask_approval(store)
+        await match(store, approval)
+        grant = approving(approval, factor)
+        token = await store.issue_token(grant)
+        assert isinstance(token, TokenReference)
+        stored = await store.get_prompt(approval.prompt.id, now=NOW)
+        assert stored is not None
+        assert stored.state is PromptState.PROVED
+        async with open_node() as other:
+            assert await other.records.get_approval(approval.prompt.id) == replace(
+                approval,
+                state=ApprovalState.APPROVED,
+                matched=PHONE.session,
+                decided_at=grant.issued_at,
+                decider=PHONE,
+                token=token,
+            )
+            assert await other.records.waiting_approvals(*ME, now=NOW) == ()
+        refused = await store.redeem(shown_for(approval.prompt, token))
+        assert refused.decision.verdict is Verdict.REQUIRED  # nobody was given it
+        names = await names_of(store)
+        assert names.count(EventName.VERIFIED) == 1
+
+    @pytest.mark.parametrize("fault", ["no digits", "another session", "denied", "cancelled", "expired", "no approval"])
+    async def test_nothing_else_approves_it(self, store: HotState, fault: str) -> None:
+        factor = await enrol(store)
+        approval = await ask_approval(store)
+        grant = approving(approval, factor)
+        if fault != "no digits":
+            await match(store, approval, decider=LAPTOP if fault == "another session" else PHONE)
+        if fault in ("denied", "cancelled"):
+            end = NO if fault == "denied" else BACK
+            assert await store.records.end_approval(approval.prompt.id, end, event=None)
+        if fault == "expired":
+            grant = replace(grant, issued_at=NOW + APPROVAL_LIFETIME, expires_at=NOW + 2 * APPROVAL_LIFETIME)
+        if fault == "no approval":
+            prompt = await ask(store)
+            grant = grant_for(prompt, factor, decider=PHONE)
+        assert await store.issue_token(grant) is GrantRefused.PROMPT_CLOSED
+        assert EventName.VERIFIED not in await names_of(store)
+        if fault in ("no digits", "another session"):
+            await match(store, approval)
+            assert isinstance(await store.issue_token(grant), TokenReference)  # the prompt stayed open
+
+    async def test_it_is_decided_once_whoever_approves_and_denies_at_once(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        factor = await enrol(store, factor=passkey(sign_count=0))
+        approvals = [await ask_approval(store, replace(OWNER, session_id=f"s-{number}")) for number in range(6)]
+        async with open_node() as other:
+            for approval in approvals:
+                await match(store, approval)
+                approve = (node.issue_token(approving(approval, factor, sign_count=0)) for node in (store, other))
+                ends = [other.records.end_approval(approval.prompt.id, NO, event=DENIED) for _ in range(2)]
+                answers = await asyncio.gather(*approve, *ends)
+                approved = sum(isinstance(answer, TokenReference) for answer in answers)
+                assert approved + answers.count(True) == 1
+                kept = await store.records.get_approval(approval.prompt.id)
+                assert kept is not None
+                assert kept.state is (ApprovalState.APPROVED if approved else ApprovalState.DENIED)
+                assert (kept.token is not None) is bool(approved)
+
+    async def test_an_end_is_kept_with_its_event_and_there_is_one(self, store: HotState) -> None:
+        await enrol(store)
+        approval = await ask_approval(store)
+        assert await store.records.end_approval(approval.prompt.id, NO, event=DENIED)
+        assert not await store.records.end_approval(approval.prompt.id, BACK, event=DENIED)
+        assert not await store.records.end_approval("unknown\0\ud800", BACK, event=DENIED)
+        kept = await store.records.get_approval(approval.prompt.id)
+        assert kept == replace(
+            approval, state=ApprovalState.DENIED, reason=EndReason.DENIED, decided_at=NOW, decider=PHONE
+        )
+        assert (await names_of(store)).count(EventName.APPROVAL_DENIED) == 1
+
+    async def test_nothing_waits_any_more_after_a_sign_out_a_reset_and_an_end_of_all(self, store: HotState) -> None:
+        await enrol(store)
+        another = replace(OWNER, session_id="s-another")
+        mine, others = await ask_approval(store), await ask_approval(store, another)
+        await store.revoke_session(*ME, OWNER.session, now=NOW)
+        assert [await state_of(store, each) for each in (mine, others)] == [
+            ApprovalState.CANCELLED,
+            ApprovalState.WAITING,
+        ]
+        assert await store.reset_factors(a_reset(hold=None), [event()], now=NOW)
+        assert await state_of(store, others) is ApprovalState.CANCELLED
+        await enrol(store)
+        last = await ask_approval(store)
+        await store.revoke_all(event=None, now=NOW)
+        assert await state_of(store, last) is None
+        assert await store.records.waiting_approvals(*ME, now=NOW) == ()
+        assert await store.records.approvals_by_code(last.code) == ()
+
+    async def test_it_waits_until_its_time_is_over(self, store: HotState) -> None:
+        await enrol(store)
+        approval = await ask_approval(store)
+        end = approval.prompt.expires_at
+        assert len(await store.records.waiting_approvals(*ME, now=end - MICROSECOND)) == 1
+        assert await store.records.waiting_approvals(*ME, now=end) == ()
+        assert not await store.records.end_approval(approval.prompt.id, replace(NO, at=end), event=None)
+        assert await store.records.ask_approval(approval_for(await ask(store, now=end)), event=ASKED, now=end) is None
+
+    # being told
+
+    async def test_each_change_has_a_number_above_those_before_on_every_node(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        factor = await enrol(store)
+        async with open_node() as other:
+            records = other.records
+            assert await records.last_approval_change() == 0
+            approval = await ask_approval(store)
+            numbers = [await records.last_approval_change()]
+            for step in ("match", "approve"):
+                if step == "match":
+                    await match(store, approval)
+                else:
+                    assert isinstance(await store.issue_token(approving(approval, factor)), TokenReference)
+                (change,) = await records.approval_changes(after=numbers[-1], limit=9)
+                assert (change.prompt_id, change.workspace_id, change.subject_id) == (approval.prompt.id, *ME)
+                numbers.append(change.number)
+            denied = await ask_approval(store)
+            assert await store.records.end_approval(denied.prompt.id, NO, event=None)
+            changes = await records.approval_changes(after=0, limit=9)
+            assert [change.prompt_id for change in changes] == [approval.prompt.id, denied.prompt.id]
+            assert numbers == sorted({*numbers})
+            assert changes[0].number == numbers[-1] < changes[1].number == await records.last_approval_change()
+            assert await records.approval_changes(after=0, limit=1) == changes[:1]
+            assert await records.approval_changes(after=changes[1].number, limit=9) == ()
+
+    async def test_a_purge_takes_approvals_with_their_prompts(self, store: HotState) -> None:
+        await enrol(store)
+        approval = await ask_approval(store)
+        over = approval.prompt.expires_at + PROMPTS_STAY
+        await store.records.purge(now=over - MICROSECOND, limit=100)
+        assert await store.records.get_approval(approval.prompt.id) == approval
+        number = await store.records.last_approval_change()
+        await store.records.purge(now=over, limit=100)
+        assert await store.records.get_approval(approval.prompt.id) is None
+        assert await store.records.last_approval_change() == number

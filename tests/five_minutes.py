@@ -1,5 +1,7 @@
 """How long the start page takes: ``python -m tests.five_minutes``, from an empty folder to a step-up in Chromium.
 
+``--wheel``: from a wheel in place of the checkout.
+
 Prints the seconds of each part with a passkey and with an authenticator app, and what a person types and clicks. It is
 the machine's time: a person's reading comes on top.
 """
@@ -17,7 +19,7 @@ from playwright.async_api import Page, async_playwright, expect
 from tests.e2e.conftest import CHROMIUM_ARGUMENTS, add_factor, chromium_path, totp_now
 from tests.guide.harness import blocks_of
 from tests.guide.person import plug_in_passkey
-from tests.machine import free_port
+from tests.machine import free_port, wheel_in
 from tests.terminal import output_of, said, typed
 
 ROOT = Path(__file__).parent.parent
@@ -55,14 +57,18 @@ async def stepped_up(page: Page, url: str, kind: str) -> None:
     await expect(page.locator("body")).to_contain_text("Rotated.")
 
 
-async def measured(kind: str) -> Watch:
+async def measured(kind: str, *, wheel: bool = False) -> Watch:
     """Go through the page once, with a factor of a kind."""
     text = {block.name: block.text for block in blocks_of("start")}
     port, watch = str(free_port()), Watch()
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "stepup_middleware").symlink_to(ROOT)
         folder = Path(name) / "payday"  # which the commands make
-        await output_of(text["install"], Path(name))
+        install = text["install"]
+        if wheel:
+            install = install.replace("../stepup_middleware", str(wheel_in(Path(name))))
+            watch.lap("build the wheel")
+        await output_of(install, Path(name))
         watch.lap("install")
         (folder / "main.py").write_text(text["main.py"].replace("8000", port), encoding="utf-8")
         await output_of(text["keygen"], folder)
@@ -84,7 +90,7 @@ async def main() -> None:
     commands = sum(len(text[name].strip().splitlines()) for name in ("install", "keygen", "serve"))
     print(f"{commands} lines of commands, {len(text['main.py'].strip().splitlines())} lines of main.py")  # noqa: T201
     for kind in ("passkey", "totp"):
-        watch = await measured(kind)
+        watch = await measured(kind, wheel="--wheel" in sys.argv)
         parts = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in watch.parts.items())
         print(f"{kind}: {sum(watch.parts.values()):.1f} s ({parts})")  # noqa: T201
 

@@ -6,9 +6,14 @@ import asyncio
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
 
 
 def program(name: str) -> str:
@@ -19,6 +24,14 @@ def program(name: str) -> str:
             pytest.fail(f"{name} is not installed")
         pytest.skip(f"{name} is not installed")
     return found
+
+
+def wheel_in(folder: Path) -> Path:
+    """Build the wheel of this checkout, as an index would get it, and return its path."""
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
+    subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=300)
+    (built,) = folder.glob("*.whl")
+    return built
 
 
 def free_port() -> int:

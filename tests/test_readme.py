@@ -14,7 +14,7 @@ from playwright.async_api import Browser, expect
 from stepup_middleware.cli import main
 from tests.e2e.conftest import browser, listening
 from tests.guide.person import plug_in_passkey
-from tests.machine import free_port
+from tests.machine import free_port, wheel_in
 from tests.mutants.__main__ import copy_of_project
 from tests.terminal import output_of, said, typed
 
@@ -45,14 +45,17 @@ def blocks(title: str, language: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.e2e
 @pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("source", ["a clone", "a wheel"])
 async def test_a_stranger_types_the_five_minutes_in_an_empty_folder_and_steps_up(
-    browser: Browser, tmp_path: Path
+    browser: Browser, tmp_path: Path, source: str
 ) -> None:
     port = str(free_port())  # 8000 may be taken where the tests run
     (tmp_path / "stepup_middleware").symlink_to(ROOT)
     folder = tmp_path / "payday"
     folder.mkdir()
     install, serve = blocks(FIVE_MINUTES, "sh")
+    if source == "a wheel":
+        install = install.replace("../stepup_middleware", str(wheel_in(tmp_path)))
     (main,) = blocks(FIVE_MINUTES, "python")
     async with asyncio.timeout(300):
         await output_of(install, folder)

@@ -16,7 +16,7 @@ import pytest
 from demo_app.guide_pages import FOLDER
 from demo_app.reference import entry, names
 from stepup_middleware import __version__
-from tests.machine import program
+from tests.machine import program, wheel_in
 from tests.smallest import SMALLEST_APP
 
 ROOT = Path(__file__).parent.parent
@@ -49,10 +49,7 @@ def run(*command: str, cwd: Path) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout, built as an index would get it."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT), cwd=folder)
-    (built,) = folder.glob("*.whl")
-    return built
+    return wheel_in(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ that registers it, a hook, a signal, a route that is added later) keeps the func
 is looked through at the start finds every such place. So the body of the function moves to a copy, and what stands in
 its place runs the copy where a gate has let this very function through, and refuses anybody else. The method of an
 object shares its function with other objects, and so does the ``__call__`` of one: there the fence is for that object
-alone. Code that was compiled cannot have one.
+alone. A partial is given a function of its own, for another partial of the same one may be served without a tag. Code
+that was compiled cannot have a fence.
 """
 
 from __future__ import annotations
@@ -107,6 +108,8 @@ _compiled: WeakKeyDictionary[Any, list[object]] = WeakKeyDictionary()  # the tag
 
 def fence(endpoint: Any, tag: object, refuse: Refuse) -> tuple[Place, ...]:
     """Put a fence into every function of Python that an endpoint runs, and return the places that its gate opens."""
+    if isinstance(endpoint, functools.partial):
+        _give_its_own(endpoint)
     places = []
     for function, owner in _functions(endpoint):
         found = _fences.get(function)
@@ -117,6 +120,19 @@ def fence(endpoint: Any, tag: object, refuse: Refuse) -> tuple[Place, ...]:
         with suppress(TypeError):
             _compiled.setdefault(endpoint, []).append(tag)
     return tuple(places)
+
+
+def _give_its_own(partial: functools.partial[Any]) -> None:
+    """Put a copy of its function into a partial, in place."""
+    function = partial.func
+    if not isinstance(function, types.FunctionType) or function in _guards or function in _fences:
+        return
+    own = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    own.__kwdefaults__ = function.__kwdefaults__
+    functools.update_wrapper(own, function)
+    partial.__setstate__((own, partial.args, partial.keywords, vars(partial)))  # type: ignore[attr-defined]
 
 
 def is_guard(guarded: Any) -> None:
@@ -143,11 +159,12 @@ def _functions(endpoint: Any) -> Iterator[tuple[types.FunctionType, Any]]:
 
     Through partials, methods, objects that can be called and what decorators have wrapped, up to the next guard.
     """
-    owner = None
+    owner, of_partial = None, False
     for _ in range(_DEPTH):
         if endpoint is None or inspect.isclass(endpoint) or _is_made(endpoint):
             return
         if isinstance(endpoint, functools.partial | staticmethod):
+            of_partial = of_partial or isinstance(endpoint, functools.partial)
             endpoint = endpoint.func if isinstance(endpoint, functools.partial) else endpoint.__func__
             continue
         if isinstance(endpoint, types.MethodType):
@@ -156,6 +173,8 @@ def _functions(endpoint: Any) -> Iterator[tuple[types.FunctionType, Any]]:
         if isinstance(endpoint, types.FunctionType):
             if not endpoint.__code__.co_flags & _LAZY:
                 yield endpoint, owner
+            if of_partial:  # what is below is not its own
+                return
         elif isinstance(called := getattr(type(endpoint), "__call__", None), types.FunctionType):  # noqa: B004
             yield from ((function, endpoint) for function, _ in _functions(called))
         wrapped = None

@@ -103,6 +103,8 @@ def create_app(
         trusted_proxies=settings.trusted_proxies,
         on_event=[accounts.count_failed_step_up],
         notify=[accounts.tell],
+        first_factor="either",
+        recovery_codes=True,
         home_url="/",
         locale=language_of,
         log_key=settings.log_key,

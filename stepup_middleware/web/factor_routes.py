@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from stepup_middleware.core.binding import Details
 from stepup_middleware.core.canonical import base64url
@@ -18,6 +18,7 @@ from stepup_middleware.languages import Texts
 from stepup_middleware.request.context import Tag
 from stepup_middleware.request.decision import Gate, admit
 from stepup_middleware.request.site import is_navigation
+from stepup_middleware.service.factors import factor_name
 
 from .answers import SAFE_HEADERS
 from .call import BadRequest, Call
@@ -36,9 +37,15 @@ async def _factors(call: Call) -> list[dict[str, Any]]:
     return [factor_view(factor, call.texts) for factor in await call.stepup.factors.list(call.requester.subject)]
 
 
-async def factors_page(call: Call, *, error: str = "", failed: str = "") -> str:
-    """Render the page of factors. ``failed`` is the form, ``pass`` or ``code``, that the sentence is about."""
-    recovery = call.stepup._parts.recovery
+async def factors_page(
+    call: Call, *, error: str = "", failed: str = "", confirming: Mapping[str, str] | None = None
+) -> str:
+    """Render the page of factors. ``failed`` is the form (``pass``, ``code``, ``confirm``) that the sentence is about.
+
+    ``confirming`` is an authenticator app whose code is asked for without JavaScript: its ``id`` and ``name``, and
+    with ``secret`` and ``qr_svg`` where it has just begun.
+    """
+    recovery, basis = call.stepup._parts.recovery, await call.stepup._parts.enrolment.basis(call.requester)
     listed, right = await call.stepup.factors.list(call.requester.subject), await recovery.right_of(call.requester)
     factors = [factor_view(factor, call.texts) for factor in listed]
     return render(
@@ -57,6 +64,8 @@ async def factors_page(call: Call, *, error: str = "", failed: str = "") -> str:
         codes_left=await recovery.codes_left(call.requester),
         error=error,
         failed=failed,
+        confirming=confirming,
+        may_begin=not isinstance(basis, Refusal) and basis is not EnrolmentBasis.STEP_UP,
     )
 
 
@@ -135,7 +144,7 @@ async def factor_finish(call: Call) -> Response:
 
 
 async def totp_begin(call: Call) -> Response:
-    """Begin to enrol an authenticator app."""
+    """Begin to enrol an authenticator app, by JSON or by the form of the page without JavaScript."""
     await call.body()
     await call.stepup._parts.recovery.meet(call.requester)
     basis = await _may_enrol(call, FactorKind.TOTP)
@@ -144,16 +153,26 @@ async def totp_begin(call: Call) -> Response:
     new = await call.stepup._parts.enrolment.begin_totp(call.requester, basis)
     if isinstance(new, Refusal):
         return call.refuse(new)
-    return call.json_response({"id": new.id, "secret": new.secret, "uri": new.uri, "qr_svg": qr_svg(new.uri)}, 201)
+    view = {"id": new.id, "secret": new.secret, "uri": new.uri, "qr_svg": qr_svg(new.uri)}
+    if call.sends_form:
+        name = factor_name((await call.form()).get("name"), FactorKind.TOTP)
+        return call.html_response(await factors_page(call, confirming={**view, "name": name}))
+    return call.json_response(view, 201)
 
 
 async def totp_confirm(call: Call) -> Response:
-    """Confirm an authenticator app by a code of it."""
-    body = await call.json()
+    """Confirm an authenticator app by a code of it, by JSON or by the form of the page without JavaScript."""
+    body: Mapping[str, Any] = await call.form() if call.sends_form else await call.json()
     enrolment_id = call.parameter("factor_id")
     factor = await call.stepup._parts.enrolment.confirm_totp(
         call.requester, enrolment_id, body.get("code"), body.get("name")
     )
+    if call.sends_form:
+        if not isinstance(factor, Refusal):
+            return RedirectResponse(f"{call.base}/factors", status_code=303, headers=SAFE_HEADERS)
+        confirming = {"id": enrolment_id, "name": factor_name(body.get("name"), FactorKind.TOTP)}
+        page = await factors_page(call, error=call.texts(factor.wording), failed="confirm", confirming=confirming)
+        return call.html_response(page, status=factor.status)
     return call.refuse(factor) if isinstance(factor, Refusal) else call.json_response(factor_view(factor, call.texts))
 
 

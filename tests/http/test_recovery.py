@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -658,6 +659,44 @@ async def test_a_pass_and_a_code_are_typed_into_forms_without_javascript(
     wrong = await ada.navigate("POST", CODE, data={"code": "1234"})
     assert (wrong.status_code, 'aria-invalid="true"' in wrong.text) == (400, True)
     assert (await ada.navigate("POST", CODE, data={"code": codes[0]})).status_code == 303
+
+
+async def test_a_pass_and_a_code_lead_to_a_factor_without_javascript(
+    desk: Browser, ada: Browser, strict: House
+) -> None:
+    (code, *_) = await codes_of(ada)
+    secret = await issued_by(desk, "new")
+    ways = [(Browser(strict, strict.sign_in("new")), PASS, {"pass": secret}), (ada, CODE, {"code": code})]
+    for person, url, typed in ways:
+        before = await kinds_of(person)
+        assert 'action="/stepup/factors/totp"' not in (await person.navigate("GET", "/stepup/factors")).text
+        assert (await person.navigate("POST", url, data=typed)).status_code == 303
+        assert 'action="/stepup/factors/totp"' in (await person.navigate("GET", "/stepup/factors")).text
+        begun = await person.navigate("POST", TOTP, data={"name": "<i>Old phone"})
+        assert (begun.status_code, "<svg" in begun.text, "<i>" in begun.text) == (200, True, False)
+        key = re.search(r'class="stepup-secret" translate="no">([A-Z2-7]+)<', begun.text)
+        confirm = re.search(r'action="(/stepup/factors/totp/[^"]+/confirm)"', begun.text)
+        assert key
+        assert confirm
+        wrong = await person.navigate("POST", confirm[1], data={"code": "12 34 5", "name": "Old phone"})
+        assert (wrong.status_code, 'aria-invalid="true"' in wrong.text, confirm[1] in wrong.text) == (400, True, True)
+        assert key[1] not in wrong.text
+        six = totp_code(key[1], strict.clock())
+        done = await person.navigate("POST", confirm[1], data={"code": six, "name": "Old phone"})
+        assert (done.status_code, done.headers["location"]) == (303, "/stepup/factors")
+        assert await kinds_of(person) == [*before, "totp"]
+        page = await person.navigate("GET", "/stepup/factors")
+        assert ("Old phone" in page.text, 'action="/stepup/factors/totp"' in page.text) == (True, False)
+
+
+async def test_without_javascript_nobody_enrols_who_may_not(strict: House) -> None:
+    person = Browser(strict, strict.sign_in("new"))
+    answer = await person.navigate("POST", TOTP, data={"name": "Mine"})
+    assert (answer.status_code, answer.headers["stepup-error"]) == (403, "STEPUP_PASS_REQUIRED")
+    assert "<svg" not in answer.text
+    elsewhere = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+    for url in (TOTP, f"{TOTP}/x/confirm"):
+        assert (await person.navigate("POST", url, data={}, headers=elsewhere)).status_code == 403
 
 
 @pytest.mark.parametrize("url", [PASS, CODE, CODES, RESET, ISSUE, f"{RESET}/confirm", f"{RESET}/withdraw"])

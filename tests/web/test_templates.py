@@ -85,6 +85,7 @@ class Document(HTMLParser):
 def render(name: str, **context: Any) -> Document:
     given: dict[str, Any] = {"rp_name": "AxisSynapse", "home_url": None, "help_url": "/help", "back_url": "/payroll"}
     given |= {"right_until": None, "takes_pass": False, "codes": False, "codes_left": None, "error": "", "failed": ""}
+    given |= {"confirming": None, "may_begin": False}
     given |= context
     given |= {"texts": library_languages().texts("en"), "texts_url": "/stepup/texts/en"}
     return Document(environment(None).get_template(name).render(assets=ASSETS, **given))
@@ -177,7 +178,13 @@ def every(text: str = "") -> Iterator[tuple[str, Document]]:
     recovery: dict[str, Any] = {"codes": True, "codes_left": 7, "failed": "code", "error": error}
     yield "codes", render("factors.html", factors=listed, **recovery, **subject, **name)
     yield "no codes", render("factors.html", factors=listed, codes=True, **subject, **name)
-    yield "a right", render("factors.html", factors=[], right_until=text or "12:10 UTC", **subject, **name)
+    right = {"right_until": text or "12:10 UTC", "may_begin": True}
+    yield "a right", render("factors.html", factors=[], **right, **subject, **name)
+    plain = {"id": "e1", "name": text or "Phone"}
+    begun = {**plain, "secret": "ABCD", "qr_svg": "<svg></svg>"}
+    yield "an app begun", render("factors.html", factors=[], confirming=begun, **subject, **name)
+    refused = {"confirming": plain, "failed": "confirm", "error": error}
+    yield "an app not confirmed", render("factors.html", factors=[], **refused, **subject, **name)
     for people, reset in ((people_of(text), [request_of(text)]), ([], []), ([], [request_of(text, yours=True)])):
         for wanted in (text or "Ada", ""):
             listing = {**PEOPLE, "people": people, "requests": reset, "text": wanted}

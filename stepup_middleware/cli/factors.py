@@ -34,6 +34,7 @@ async def issue_pass(options: argparse.Namespace) -> int:
 async def reset_factors(options: argparse.Namespace) -> int:
     """Take all factors of a person away, and print the pass where one is handed out."""
     async with load_middleware(options.app).stepup as stepup:
+        found = await stepup._parts.store.records.list_factors(options.workspace, options.person)
         try:
             done = await stepup.factors.reset(
                 options.workspace,
@@ -45,7 +46,10 @@ async def reset_factors(options: argparse.Namespace) -> int:
             )
         except (NotPermitted, ValueError) as error:
             raise ConfigurationError(str(error)) from None
-    print(f"all factors and recovery codes of {options.person} are gone; the log names {operator()}")
+    whose = f"{options.person} in workspace {options.workspace}"
+    print(f"all factors of {whose}, {len(found)} in number, and recovery codes are gone; the log names {operator()}")
+    if not found:
+        print(f"{whose} had no factor: see that both ids are those of the app")
     if done.issued is not None:
         _tell(done.issued)
     return 0

@@ -39,10 +39,12 @@ class Built:
     rendered: str  # what a server makes of a component with the hook
 
 
-def _run(*command: str, cwd: Path, **environment: str) -> str:
+def run(*command: str, cwd: Path, given: str = "", **environment: str) -> str:
+    """Run a command that must succeed, with ``given`` as its input; return what it printed."""
     done = subprocess.run(
         command,
         cwd=cwd,
+        input=given,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -73,13 +75,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("react")
     app = folder / "app"
     shutil.copytree(HERE / "react", app)
-    packed = _run("npm", "pack", "--pack-destination", str(folder), cwd=HERE.parents[1] / "static").split()[-1]
-    _run("npm", "install", "--no-audit", "--no-fund", str(folder / packed), cwd=app)
-    _run("npm", "run", "types", cwd=app)
+    packed = run("npm", "pack", "--pack-destination", str(folder), cwd=HERE.parents[1] / "static").split()[-1]
+    run("npm", "install", "--no-audit", "--no-fund", str(folder / packed), cwd=app)
+    run("npm", "run", "types", cwd=app)
     api = f"http://localhost:{free_port()}"
-    _run("npx", "vite", "build", "--outDir", "../bearer", cwd=app, VITE_API=api, VITE_TOKEN="ada")
-    _run("npx", "vite", "build", "--outDir", "../cookies", cwd=app)
+    run("npx", "vite", "build", "--outDir", "../bearer", cwd=app, VITE_API=api, VITE_TOKEN="ada")
+    run("npx", "vite", "build", "--outDir", "../cookies", cwd=app)
     installed = app / "node_modules" / "stepup-middleware"
     files = sorted(str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file())
-    rendered = _run("node", "--input-type=module", "-e", RENDER, cwd=app).strip()
+    rendered = run("node", "--input-type=module", "-e", RENDER, cwd=app).strip()
     return Built(folder / "bearer", folder / "cookies", api, files, rendered)

@@ -118,6 +118,7 @@ def test_the_commands_of_the_page_print_a_pass_once_and_refuse_with_a_sentence(
     assert main(["factors", "reset", *whose, "--reason", "last admin, phone stolen", "--with-pass"]) == 0
     said = capsys.readouterr().out
     assert "@" in said.splitlines()[0]
+    assert "u-17 in workspace main had no factor: see that both ids are those of the app" in said
     assert said.splitlines()[-1].count("-") == 6
     assert main(["factors", "pass", *whose, "--reason", "first admin"]) == 0
     assert capsys.readouterr().out != said

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from stepup_middleware import EventName, FactorKind
-from stepup_middleware.ceremonies.imported import read_line
+from stepup_middleware.ceremonies.imported import ImportedCredential, read_line
 from stepup_middleware.ceremonies.totp import ALGORITHMS
 from stepup_middleware.core.canonical import base64url
 from stepup_middleware.core.topics import Topic
 from stepup_middleware.service.importing import ImportReport, import_schema
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import VirtualAuthenticator
-from tests.support import ORIGIN, ROTATE, RP, TRANSMIT, Browser, Factor, House
+from tests.support import ORIGIN, PATIENT, ROTATE, RP, TRANSMIT, Browser, Factor, House, house_in
 
 SCHEMA = import_schema()
 
@@ -88,14 +91,13 @@ async def test_an_imported_passkey_steps_up_and_its_flags_are_those_that_were_si
     assert event.topics == ()
 
 
+# E23
 async def test_an_imported_key_without_flags_and_handle_steps_up_and_stays_unknown(house: House) -> None:
     made = VirtualAuthenticator.hardware_key()
     answer = registered(made)
     (listed,) = [json.loads(key_line(made=made))]
     kept = read_line(key_line(made=VirtualAuthenticator.passkey()), SCHEMA, RP.id)
     assert kept.factor is not None
-    from stepup_middleware.ceremonies.imported import ImportedCredential
-
     full = read_line(line("ada", rp_id=RP.id, allauth=allauth_row(answer)), SCHEMA, RP.id).factor
     assert isinstance(full, ImportedCredential)
     assert full.kind is FactorKind.HARDWARE_KEY
@@ -117,6 +119,7 @@ async def test_an_imported_key_without_flags_and_handle_steps_up_and_stays_unkno
     assert shown["synced"] is None
 
 
+# E25
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("digits", [6, 8])
 @pytest.mark.parametrize("period", [30, 60])
@@ -139,11 +142,26 @@ async def test_an_imported_secret_steps_up_by_its_own_hash_digits_and_period_onc
     assert (await ada.post(f"{second['prompt']['url']}/totp", json={"code": code})).status_code == 200
 
 
-async def test_ten_thousand_lines_of_which_three_are_wrong_import_nothing_and_name_the_three(house: House) -> None:
+@pytest.fixture
+async def plain(tmp_path: Path) -> AsyncIterator[House]:
+    """The app, started."""
+    async with house_in(tmp_path) as house:
+        yield house
+
+
+@pytest.fixture
+async def impatient(plain: House, tmp_path: Path) -> AsyncIterator[House]:
+    """The same app once more, with a store whose calls have the time that they have in a set-up that names none."""
+    async with house_in(tmp_path, store=SQLiteStore(plain.path)) as other:
+        yield other
+
+
+# E22
+async def test_ten_thousand_lines_of_which_three_are_wrong_import_nothing_and_name_the_three(
+    plain: House, impatient: House
+) -> None:
     kept = json.loads(key_line())
     base = read_line(json.dumps(kept), SCHEMA, RP.id).factor
-    from stepup_middleware.ceremonies.imported import ImportedCredential
-
     assert isinstance(base, ImportedCredential)
 
     def own(number: int) -> str:
@@ -156,21 +174,46 @@ async def test_ten_thousand_lines_of_which_three_are_wrong_import_nothing_and_na
     lines[4_999] = lines[4_999][:-1]
     lines[9_999] = own(7)
     counts: list[int] = []
-    report = await imported(house, *lines, progress=counts.append)
+    report = await imported(plain, *lines, progress=counts.append)
     assert [fault.line for fault in report.faults] == [17, 5_000, 10_000]
     assert counts[-1] == 10_000
-    assert await house.events(EventName.FACTOR_ENROLLED) == []
-    dry = await imported(house, *good, dry_run=True)
+    assert await plain.events(EventName.FACTOR_ENROLLED) == []
+    dry = await imported(plain, *good, dry_run=True)
     assert (dry.faults, dry.imported.total()) == ((), 10_000)
-    assert await house.events(EventName.FACTOR_ENROLLED) == []
-    done = await imported(house, *good)
+    assert await plain.events(EventName.FACTOR_ENROLLED) == []
+    done = await imported(impatient, *good)
     assert (done.faults, done.imported.total()) == ((), 10_000)
-    assert len(await house.events(EventName.FACTOR_ENROLLED)) == 10_000
-    again = await imported(house, good[0], totp_line("p-0"))
+    assert len(await plain.events(EventName.FACTOR_ENROLLED)) == 10_000
+    again = await imported(plain, good[0], totp_line("p-0"))
     assert problems(again) == [(1, "this credential is registered here already, by this person or another")]
-    assert len(await house.events(EventName.FACTOR_ENROLLED)) == 10_000
+    assert len(await plain.events(EventName.FACTOR_ENROLLED)) == 10_000
 
 
+# E22
+async def test_an_import_into_postgresql_takes_as_long_as_it_needs_and_others_write_beside_it(
+    tmp_path: Path, postgres_dsn: str
+) -> None:
+    key = json.loads(key_line())
+    base = read_line(json.dumps(key), SCHEMA, RP.id).factor
+    assert isinstance(base, ImportedCredential)
+    keys = [
+        {"credential_id": base64url(number.to_bytes(16, "big")), "public_key": base64url(base.public_key)}
+        for number in range(10_000)
+    ]
+    lines = [line(f"p-{number}", rp_id=RP.id, webauthn=key) for number, key in enumerate(keys)]
+    async with house_in(tmp_path, store=PostgresStore(postgres_dsn)) as house:
+        importing = asyncio.create_task(imported(house, *lines))
+        steps = 0
+        while not importing.done():
+            steps += await house.store.records.advance_time_step("axis", "tim", 59_000_000 + steps)
+            await asyncio.sleep(0)
+        done = await importing
+        assert (done.faults, done.imported.total(), steps > 0) == ((), 10_000, True)
+    async with house_in(tmp_path, store=PostgresStore(postgres_dsn, timeout=PATIENT)) as house:
+        assert len(await house.events(EventName.FACTOR_ENROLLED)) == 10_000
+
+
+# E24
 async def test_a_credential_of_another_person_is_not_taken_over(house: House, ada: Browser) -> None:
     (mine,) = [each for each in await house.stepup.factors.list(ada.subject) if each.kind is FactorKind.PASSKEY]  # type: ignore[arg-type]
     stolen = key_line("mallory")
@@ -235,6 +278,7 @@ async def test_a_line_that_is_wrong_is_named_and_nothing_is_written(house: House
     assert await house.events(EventName.FACTOR_ENROLLED) == []
 
 
+# E24
 async def test_a_persons_secret_is_imported_once_and_twenty_factors_are_the_most(house: House) -> None:
     secret = pyotp.random_base32()
     assert problems(await imported(house, totp_line(secret=secret), totp_line("bob", secret=secret.lower()))) == [

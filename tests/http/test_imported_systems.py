@@ -6,10 +6,8 @@ import importlib.util
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,34 +118,3 @@ async def test_what_django_allauth_keeps_steps_up(house: House) -> None:
     key, app = json.loads(ran.stdout)
     assert (key["type"], app["type"]) == ("webauthn", "totp")
     await steps_up(house, made, line("allauth", key), line("allauth", app))
-
-
-SIMPLE = """
-import { verifyRegistrationResponse } from "@simplewebauthn/server";
-let text = ""; for await (const part of process.stdin) text += part;
-const { response, challenge, origin, rpID } = JSON.parse(text);
-const { registrationInfo } = await verifyRegistrationResponse({
-  response, expectedChallenge: challenge, expectedOrigin: origin, expectedRPID: rpID,
-});
-const { credential, credentialDeviceType, credentialBackedUp, aaguid } = registrationInfo;
-console.log(JSON.stringify({
-  ...credential, publicKey: Buffer.from(credential.publicKey).toString("base64url"),
-  credentialDeviceType, credentialBackedUp, aaguid,
-}));
-"""
-
-
-async def test_what_simplewebauthn_verified_steps_up(house: House, tmp_path: Path) -> None:
-    modules = os.environ.get("STEPUP_SIMPLEWEBAUTHN")  # a folder where npm installed @simplewebauthn/server
-    node = shutil.which("node")
-    if not modules or node is None:
-        pytest.skip("no @simplewebauthn/server: npm install it into a folder, and name that by STEPUP_SIMPLEWEBAUTHN")
-    script = Path(modules) / "stepup-registered.mjs"
-    script.write_text(SIMPLE, encoding="utf-8")
-    made = VirtualAuthenticator.passkey(synced=True)
-    asked = {"response": registered(made), "challenge": base64url(CHALLENGE), "origin": ORIGIN, "rpID": RP.id}
-    ran = subprocess.run(  # noqa: ASYNC221 - nothing else runs meanwhile; our own text
-        [node, str(script)], input=json.dumps(asked), capture_output=True, text=True, check=False, timeout=120
-    )
-    assert ran.returncode == 0, ran.stderr
-    await steps_up(house, made, line("simplewebauthn", json.loads(ran.stdout)))

@@ -104,9 +104,15 @@ class PostgresEngine:
             raise StoreError("the database was open during a fork: start the store in each process")
         return self._writer
 
-    async def write(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run something in a transaction and return its result once that is durable."""
-        answer: T = await self.perform(RUN, run)
+    async def write(self, run: Callable[[Transaction], Awaitable[T]], *, seconds: float | None = None) -> T:
+        """Run something in a transaction and return its result once that is durable.
+
+        With ``seconds`` it has a connection of its own, and so long.
+        """
+        if seconds is None:
+            answer: T = await self.perform(RUN, run)
+        else:
+            answer = await self._running().perform_apart(Operation(RUN, run), seconds)
         return answer
 
     async def perform(self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None) -> A:

@@ -39,6 +39,7 @@ class Writer:
     def __init__(self, database: Database, subscribers: Subscribers, *, macs: RowMacs | None, seconds: float) -> None:
         self._database = database
         self._seconds = seconds
+        self._macs = macs
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Operation] = deque()  # for either connection
         self._ordered: deque[Operation] = deque()  # for the first
@@ -79,6 +80,16 @@ class Writer:
         (self._queue if operation.verb is not RUN else self._ordered).append(operation)
         self._deadlines.watch(operation.future)
         self._news.set()
+        return await operation.answer()
+
+    async def perform_apart(self, operation: Operation, seconds: float) -> Any:
+        """Do an operation that takes long on a connection of its own, while others go on. Raises ``StoreError``."""
+        connection = WriterConnection(self._database, self._subscribers, self._lose, macs=self._macs, seconds=seconds)
+        try:
+            if await connection.write([operation], []):
+                self._grown.set()
+        finally:
+            await connection.close()
         return await operation.answer()
 
     def append_soon(self, event: AuditEvent) -> None:

@@ -88,8 +88,11 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Write what was handed over, then close."""
 
-    async def write(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run something in a transaction and return its result once that is durable."""
+    async def write(self, run: Callable[[Transaction], Awaitable[T]], *, seconds: float | None = None) -> T:
+        """Run something in a transaction and return its result once that is durable.
+
+        ``seconds`` bounds what takes longer than a request may wait; where the database lets them, others write beside.
+        """
 
     async def apart(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run something that may take long and writes no event, where the database lets others write beside it."""

@@ -22,6 +22,8 @@ from . import factors
 from .engine import Engine
 from .importing import import_factors
 
+_IMPORT_SECONDS = 600.0  # 100,000 factors take about a minute
+
 
 class SQLFactors(Records):
     """The verbs of factors and enrolments."""
@@ -101,7 +103,9 @@ class SQLFactors(Records):
         )
 
     async def import_factors(self, new: Sequence[NewFactor], *, dry_run: bool = False) -> tuple[int, ...]:
-        return await self._engine.write(lambda transaction: import_factors(transaction, new, dry_run=dry_run))
+        return await self._engine.write(
+            lambda transaction: import_factors(transaction, new, dry_run=dry_run), seconds=_IMPORT_SECONDS
+        )
 
     async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:
         if not self._engine.storable(factor_id):

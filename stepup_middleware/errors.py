@@ -74,11 +74,16 @@ class CeremonyError(StepUpError):
 
 
 class NotPermitted(StepUpError):
-    """What somebody asked for is not theirs to do, or cannot be done. ``reason`` is the sentence for them."""
+    """What somebody asked for is not theirs to do, or cannot be done. ``reason`` is the sentence for them, in English.
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    In their language it is ``texts(error.message, **error.values)``, with the ``Texts`` of ``stepup.languages``.
+    """
+
+    def __init__(self, message: str, /, **values: object) -> None:
+        self.message = message
+        self.values = values
+        self.reason = message % values if values else message
+        super().__init__(self.reason)
 
 
 class PolicyError(NotPermitted):

@@ -167,5 +167,5 @@ async def progress(request: Request) -> Response:
 routes = [
     Route("/audit/export", export),
     Route("/audit/exports", progress),
-    Route("/audit/exports/{export:int}/manifest", manifest),
+    Route("/audit/exports/{export:row}/manifest", manifest),
 ]

@@ -223,5 +223,5 @@ routes = [
     Route("/security/waiting", waiting),
     Route("/security/people/{account}/end-sessions", end_sessions, methods=["POST"]),
     Route("/security/revoke-all", revoke_all, methods=["POST"]),
-    Route("/security/alerts/{seq:int}/acknowledge", acknowledge, methods=["POST"]),
+    Route("/security/alerts/{seq:row}/acknowledge", acknowledge, methods=["POST"]),
 ]

@@ -82,9 +82,11 @@ async def _branding(database: Database, branding_id: str) -> Row:
 
 async def domain_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for the custom domain: from which hostname to which."""
-    now = await _custom_domain(axis_of(scope).database)
+    database, hostname = axis_of(scope).database, scope["path_params"]["hostname"]
+    if await database.one("SELECT hostname FROM domain WHERE hostname = ?", hostname) is None:
+        raise HTTPException(404, NOT_THERE)
     _ = texts_of(scope)
-    return [(_("Domain now"), now), (_("New domain"), scope["path_params"]["hostname"])]
+    return [(_("Domain now"), await _custom_domain(database)), (_("New domain"), hostname)]
 
 
 async def branding_details(scope: Scope) -> list[tuple[str, str]]:

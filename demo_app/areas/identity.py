@@ -118,9 +118,11 @@ async def network_details(scope: Scope) -> list[tuple[str, str]]:
 
 async def attestation_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for the attestation mode: from which to which."""
-    now = (await settings(axis_of(scope).database))["attestation_mode"]
+    now, mode = (await settings(axis_of(scope).database))["attestation_mode"], scope["path_params"]["mode"]
+    if mode not in _MODES:
+        raise HTTPException(404, NOT_THERE)
     _ = texts_of(scope)
-    return [(_("Mode now"), now), (_("New mode"), scope["path_params"]["mode"])]
+    return [(_("Mode now"), now), (_("New mode"), mode)]
 
 
 async def _context(request: Request) -> dict[str, Any]:

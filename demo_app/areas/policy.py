@@ -76,7 +76,7 @@ async def save(request: Request) -> Response:
         await policy.set_many(subject, changes, scope=request.scope)
     except PolicyError as error:
         _ = texts_of(request.scope)
-        problem = _("%(reason)s Nothing was saved.", reason=_(error.reason))
+        problem = _("%(reason)s Nothing was saved.", reason=_(error.message, **error.values))
         return await _show(request, 422 if subject.is_admin else 403, problem)
     said = (
         saying("Saved. Purposes changed: %(number)s. The next prompts follow the policy as shown.", number=len(changes))

@@ -9,6 +9,7 @@ from stepup_middleware.errors import PolicyError
 
 from .factors import FactorRequirement, stricter
 from .purposes import Purpose
+from .texts import Text, marked
 
 OTHERS = ""  # the id under which a policy says what holds for purposes that it does not name
 
@@ -59,10 +60,13 @@ def check_policy_write(purpose: Purpose, requirement: str) -> FactorRequirement:
         wanted = FactorRequirement(requirement)
     except ValueError:
         raise PolicyError(
-            f"{purpose.title}: choose 'any' or 'phishing_resistant', not {str(requirement)[:40]!r}."
+            marked("%(purpose)s: choose 'any' or 'phishing_resistant', not %(value)s."),
+            purpose=Text(purpose.title, {}),
+            value=repr(str(requirement)[:40]),
         ) from None
     if wanted.strength < purpose.minimum.strength:
         raise PolicyError(
-            f"{purpose.title}: the platform minimum is a phishing-resistant factor, so 'any' cannot be saved."
+            marked("%(purpose)s: the platform minimum is a phishing-resistant factor, so 'any' cannot be saved."),
+            purpose=Text(purpose.title, {}),
         )
     return wanted

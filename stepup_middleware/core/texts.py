@@ -13,7 +13,7 @@ class Text(NamedTuple):
     values: Mapping[str, object]
 
     def __str__(self) -> str:
-        return self.message % self.values
+        return self.message % self.values if self.values else self.message
 
 
 def marked(text: str) -> str:

@@ -52,16 +52,18 @@ class Texts:
     def __call__(self, text: str | Text, /, **values: object) -> str:
         """Return a text in this language, with ``values`` in the places of ``%(name)s``.
 
-        A time that a ``Text`` has is said as ``moment`` says it.
+        A time is said as ``moment`` says it, and a ``Text`` in this language.
         """
         if not isinstance(text, str):
-            said = {
-                name: self.moment(value) if isinstance(value, datetime) else value
-                for name, value in text.values.items()
-            }
-            return self(text.message, **said)
+            return self(text.message, **text.values)
+        values = {name: self._said(value) for name, value in values.items()}
         found = self._catalogue.gettext(text) if text else ""  # the empty text has the catalogue's own header
         return found % values if values else found
+
+    def _said(self, value: object) -> object:
+        if isinstance(value, Text):
+            return self(value)
+        return self.moment(value) if isinstance(value, datetime) else value
 
     def plural(self, one: str, many: str, number: int, /, **values: object) -> str:
         """Return the text for a number of things; ``%(number)s`` in it is the number as the language writes it."""

@@ -12,6 +12,7 @@ from stepup_middleware.core.events import ALERTS, AuditRecord, EventName, event_
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.stores.records import Records
+from stepup_middleware.stores.rows import MAX_ID
 
 from .admin import AdminGuard
 from .audit import AuditService
@@ -104,6 +105,8 @@ class AlertService:
 
     async def _alert(self, workspace_id: str, seq: int) -> AuditRecord | None:
         """Return the alert of a number that an admin of a workspace is shown."""
+        if not 0 < seq <= MAX_ID:
+            return None
         for of in (workspace_id, ""):
             found = await self._store.audit_after(of, AuditFilter(), after=seq - 1, limit=1)
             if found and found[0].seq == seq and found[0].is_alert:

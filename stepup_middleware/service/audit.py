@@ -10,6 +10,7 @@ from stepup_middleware.core.clusters import ClusterFinder, ClusterRule, FailureC
 from stepup_middleware.core.events import AuditRecord, EventName
 from stepup_middleware.core.export_formats import ExportFormat
 from stepup_middleware.stores.records import Records
+from stepup_middleware.stores.rows import MAX_ID
 
 from .audit_search import AuditSearch, AuditSearcher, AuditTotals
 from .exporting import LogExport
@@ -45,8 +46,8 @@ class AuditService:
         limit: int = 50,
     ) -> AuditPage:
         """Return one page, newest first. ``before`` is the ``next`` of the page before; ``limit`` at most 500."""
-        size = max(1, min(limit, BATCH))
-        return await self._store.audit_page(workspace_id, wanted or AuditFilter(), before=before, limit=size)
+        size, cursor = max(1, min(limit, BATCH)), _cursor(before)
+        return await self._store.audit_page(workspace_id, wanted or AuditFilter(), before=cursor, limit=size)
 
     async def counts(self, workspace_id: str, *, since: datetime, until: datetime | None = None) -> EventCounts:
         """Return how many records of a time there are by hour, event and outcome, counted by the database.
@@ -62,7 +63,7 @@ class AuditService:
 
         At most 5,000 records are looked at: where ``next`` is set there is more to look at, however few were found.
         """
-        return await self._searcher.page(workspace_id, wanted, before=before, limit=max(1, min(limit, BATCH)))
+        return await self._searcher.page(workspace_id, wanted, before=_cursor(before), limit=max(1, min(limit, BATCH)))
 
     async def totals(self, workspace_id: str, wanted: AuditSearch) -> AuditTotals:
         """Count what a search finds, among the newest 5,000 records that its filter lets through."""
@@ -167,3 +168,8 @@ class AuditService:
         complete = max(page.next or 0 for page in pages)  # before it, records of one filter may be missing
         records = (record for page in pages for record in page.events if record.seq >= complete)
         return sorted(records, key=lambda record: record.seq)
+
+
+def _cursor(before: int | None) -> int | None:
+    """Return a cursor as a database can compare it: it may stand in an address that anybody wrote."""
+    return None if before is None else max(0, min(before, MAX_ID))

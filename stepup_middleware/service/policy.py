@@ -102,9 +102,9 @@ class PolicyService:
             purpose = self._catalogue.get(purpose_id)
             try:
                 if not subject.is_admin:
-                    raise PolicyError("Only an admin of the workspace may change the step-up policy.")
+                    raise PolicyError(marked("Only an admin of the workspace may change the step-up policy."))
                 if purpose is None:
-                    raise PolicyError("There is no such purpose in the catalogue.")
+                    raise PolicyError(marked("There is no such purpose in the catalogue."))
                 checked = check_policy_write(purpose, requirement)
             except PolicyError as error:
                 await self._throttle.log(subject, self._refused(who, purpose_id, requirement, error))

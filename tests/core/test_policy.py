@@ -10,6 +10,7 @@ from stepup_middleware.core.factors import FactorKind, FactorRequirement, strict
 from stepup_middleware.core.policy import PurposePolicy, StoredPolicy, check_policy_write, effective_requirement
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
 from stepup_middleware.errors import PolicyError
+from stepup_middleware.languages import library_languages
 from tests.core.support import PAYROLL, WEBHOOK
 
 ANY, PHR = FactorRequirement.ANY, FactorRequirement.PHISHING_RESISTANT
@@ -35,6 +36,15 @@ def test_a_stored_value_below_the_minimum_reads_as_the_minimum() -> None:
 
 
 # F09
+def test_the_sentence_of_a_refused_write_can_be_said_in_another_language() -> None:
+    with pytest.raises(PolicyError) as caught:
+        check_policy_write(PAYROLL, "any")
+    texts = library_languages().texts("de")
+    said = texts(caught.value.message, **caught.value.values)
+    assert said.startswith(texts("Payroll ACH transmit") + ": ")
+    assert said != caught.value.reason
+
+
 @pytest.mark.parametrize("word", ["", "ANY", "any ", "phr", "mfa", "none", "null", "0", "weakest"])
 def test_a_stored_word_that_nobody_knows_reads_as_the_strictest(word: str) -> None:
     assert effective_requirement(WEBHOOK, StoredPolicy(values={WEBHOOK.id: word})) is PHR

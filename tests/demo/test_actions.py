@@ -304,6 +304,8 @@ async def test_without_a_session_an_action_tells_nothing_of_its_purpose(
         ("PUT", "/developers/tokens/T-0/scope/write"),
         ("DELETE", "/identity/saml/unknown"),
         ("POST", "/domains/branding/unknown/certificate"),
+        ("POST", "/domains/custom/unknown.example"),
+        ("POST", "/identity/attestation/unknown"),
         ("GET", "/exports/X-0/download"),
     ],
 )

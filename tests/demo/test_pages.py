@@ -196,7 +196,8 @@ async def test_a_step_up_is_shown_from_the_prompt_to_the_end_of_the_action(signe
         "ACTION_AUTHORIZED",
         "ACTION_COMPLETED",
     ]
-    for fact in ("POST /payroll/runs/2026-06/transmit", "USD 412,908.77", "192.0.2.10", "Passkey", "Evidence"):
+    signed = ("Authorize payroll ACH transmit", "Real money moves", "The words that were shown and signed")
+    for fact in ("POST /payroll/runs/2026-06/transmit", "USD 412,908.77", "192.0.2.10", "Passkey", "Evidence", *signed):
         assert fact in html
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from stepup_middleware import (
     AuditEvent,
     AuditFilter,
@@ -47,6 +49,18 @@ async def all_pages(house: House, wanted: AuditSearch) -> list[AuditRecord]:
         before = page.next
         if before is None:
             return found
+
+
+@pytest.mark.parametrize("number", [-(10**30), -1, 2**63 - 1, 2**63, 10**30])
+async def test_a_number_that_no_record_can_have_is_a_cursor_or_an_alert_of_nothing(house: House, number: int) -> None:
+    await house.store.records.append(events(house, 8))
+    audit, admin = house.stepup.audit, house.sign_in("root", is_admin=True)
+    for page in (
+        await audit.page("axis", before=number),
+        await audit.search("axis", AuditSearch(), before=number),
+    ):
+        assert len(page.events) == (0 if number < 0 else 6)
+    assert not await house.stepup.alerts.acknowledge(admin, number)
 
 
 async def test_a_search_finds_what_a_plain_read_would_and_counts_it(house: House) -> None:

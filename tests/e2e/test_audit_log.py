@@ -33,6 +33,8 @@ async def test_the_log_is_filtered_and_paged_and_a_step_up_is_told_from_beginnin
         await person.page.set_viewport_size({"width": width, "height": 800})
         wide = await person.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
         assert not wide, f"the log scrolls sideways at {width} px"
+    table = person.page.locator(".scroll:has(table.audit)")
+    assert await table.evaluate("all => all.scrollWidth <= all.clientWidth"), "the ids of step-ups are cut off"
     times = await rows.locator("time").evaluate_all("all => all.map((each) => each.dateTime)")
     assert times == sorted(times, reverse=True)
     await person.page.get_by_role("link", name="Older events").click()
@@ -75,8 +77,9 @@ async def test_the_log_is_filtered_and_paged_and_a_step_up_is_told_from_beginnin
     await expect(events).to_have_text(
         ["ACCOUNT_STEPUP_CHALLENGE_REQUESTED", "ACCOUNT_STEPUP_VERIFIED", "ACTION_AUTHORIZED", "ACTION_COMPLETED"]
     )
-    await person.page.get_by_text("Evidence", exact=True).first.click()
-    await expect(person.page.locator(".evidence").first).to_contain_text("signature")
+    verified = person.page.locator(".timeline > li").nth(1)
+    await verified.get_by_text("Evidence", exact=True).click()
+    await expect(verified.locator(".evidence")).to_contain_text("signature")
 
     async with person.page.expect_download() as download:
         await person.page.get_by_role("link", name="Download the evidence").click()

@@ -25,7 +25,12 @@ def time_ordered_id(moment: datetime, chance: bytes) -> str:
 
     As with RFC 9562 §5.7 (UUIDv7), ids that grow with time keep the writes to an index over them together.
     """
-    return f"{to_micros(moment) // 1000:012x}{chance.hex()}"
+    return millisecond(to_micros(moment)) + chance.hex()
+
+
+def millisecond(micros: int) -> str:
+    """Return the digits with which the ids of a moment begin: its milliseconds since 1970."""
+    return f"{micros // 1000:012x}"
 
 
 def span_micros(span: timedelta) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from stepup_middleware.core.events import EventName
-from stepup_middleware.core.moments import iso, time_ordered_id, to_micros
+from stepup_middleware.core.moments import from_micros, iso, millisecond, time_ordered_id, to_micros
 from stepup_middleware.core.standing import HOLDING_EVENTS, RECOVERY_EVENTS, held_until, person_concerned
 from stepup_middleware.log.records import entry_text, last_day
 from stepup_middleware.log.stored import StoredRecord
@@ -26,8 +26,8 @@ def fits(row: StoredRecord) -> bool:
     try:
         body = row.body
         fields, end = _parse(body)
-        at = fields["at"]
-        moment = datetime.fromisoformat(at)
+        moment = from_micros(row.at)
+        at = iso(moment)  # the one spelling of it, which the body must have
         keep_until = last_day(moment.date(), fields["retention_years"])
         entry = entry_text(at, sha256(body.encode()).hexdigest(), keep_until)
         event, data = fields["event"], fields["data"]
@@ -44,14 +44,13 @@ def fits(row: StoredRecord) -> bool:
             and row.purpose == fields["purpose"]
             and row.prompt == fields["prompt"]
             and row.factor == fields["factor_id"]
-            and row.at == to_micros(moment)
+            and fields["at"] == at
             and (None if row.token is None else str(row.token)) == token
             and row.person == whose
             and row.held == (None if until is None else to_micros(datetime.fromisoformat(until)))
-            and row.id.startswith(time_ordered_id(moment, b""))
+            and row.id.startswith(millisecond(row.at))
             and len(fields) == _MEMBERS
             and end == len(body)
-            and iso(moment) == at
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     audit_pages,
+    bundles,
     bystanders,
     ceremonies,
     growth,
@@ -37,4 +38,5 @@ SUITE: tuple[Benchmark, ...] = (
     *audit_pages.BENCHMARKS,
     *memory.BENCHMARKS,
     *verification.BENCHMARKS,
+    *bundles.BENCHMARKS,
 )

@@ -89,7 +89,7 @@ async def _times(scale: Scale) -> AsyncIterator[Sides]:
 # memory
 
 
-async def mint_leaves(path: Path, count: int) -> None:
+async def mint_leaves(path: Path, count: int, *, origin: str = ORIGIN) -> None:
     """Make a log of so many leaves whose records were purged, in a new database."""
     async with SQLiteStore(path).use(MACS):
         pass
@@ -105,8 +105,8 @@ async def mint_leaves(path: Path, count: int) -> None:
             connection.executemany(_LEAF, zip(numbers, ids, entries, strict=True))
             connection.executemany(_TILE, [(tile.level, tile.number, hashes) for tile, hashes in written.items()])
             connection.execute("COMMIT")
-        mac = MACS.make(TREE_STATE, {"origin": ORIGIN, "size": tree.size, "root": tree.root()})
-        connection.execute("INSERT INTO trees VALUES (1, ?, ?, ?, ?)", (ORIGIN, tree.size, tree.root(), mac))
+        mac = MACS.make(TREE_STATE, {"origin": origin, "size": tree.size, "root": tree.root()})
+        connection.execute("INSERT INTO trees VALUES (1, ?, ?, ?, ?)", (origin, tree.size, tree.root(), mac))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

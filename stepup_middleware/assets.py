@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-FILES = ("htmx.min.js", "stepup.css", "receipt.css")
+FILES = ("htmx.min.js", "stepup.css", "pages.css", "receipt.css")
 SCRIPTS = (
     "stepup.js",
     "page.js",

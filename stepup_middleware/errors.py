@@ -17,6 +17,7 @@ Nothing here is parsed by its sentence: callers branch on the class and on ``rea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -78,6 +79,10 @@ class NotPermitted(StepUpError):
 
     In their language it is ``texts(error.message, **error.values)``, with the ``Texts`` of ``stepup.languages``.
     """
+
+    message: str
+    values: Mapping[str, object]
+    reason: str
 
     def __init__(self, message: str, /, **values: object) -> None:
         self.message = message

@@ -54,6 +54,8 @@ export async function mountFactors(element, { url = `${libraryBase()}/factors` }
   /** @type {HTMLElement | null} */
   const page = parse(await answer.text()).querySelector("[data-stepup-factors-url]");
   if (!page || originOf(answer.url) !== originOf(address)) throw new TypeError("There are no factors at this address.");
+  const style = knownAddress(new URL(page.dataset.stepupFactorsStyle ?? "", answer.url));
+  if (style !== null) document.head.append(make("link", { rel: "stylesheet", href: style }));
   page.classList.add("stepup-mounted");
   element.replaceChildren(page);
   await bindFactorsPage(page, address);

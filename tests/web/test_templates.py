@@ -475,7 +475,7 @@ def test_what_the_modal_loads_with_htmx_is_at_most_two_and_a_half_times_htmx_alo
     assert sum(len(gzip.compress(part, 9)) for part in parts) + htmx < 2.5 * htmx
 
 
-@pytest.mark.parametrize("name", ["stepup.css", "receipt.css"])
+@pytest.mark.parametrize("name", ["stepup.css", "pages.css", "receipt.css"])
 def test_a_stylesheet_is_served_as_it_is_written_but_for_comments_and_blanks(name: str) -> None:
     def essence(css: str) -> str:
         return re.sub(r"\s*([{};,:])\s*", r"\1", re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", css, flags=re.S))).strip()
@@ -486,7 +486,8 @@ def test_a_stylesheet_is_served_as_it_is_written_but_for_comments_and_blanks(nam
 
 
 def stylesheet() -> str:
-    return re.sub(r"/\*.*?\*/", "", (STATIC / "stepup.css").read_text(), flags=re.S)
+    texts = [(STATIC / name).read_text() for name in ("stepup.css", "pages.css")]
+    return re.sub(r"/\*.*?\*/", "", "".join(texts), flags=re.S)
 
 
 def test_no_rule_of_the_stylesheet_can_touch_a_host_page() -> None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stepup_middleware.core.factors import MAX_LINE
 from stepup_middleware.core.visible import visible
-from stepup_middleware.service.importing import MAX_LINE
 
 from .output import progress_line
 from .sources import load_middleware

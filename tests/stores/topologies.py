@@ -1,15 +1,18 @@
-"""Several Valkey servers as one hot store: masters of a cluster with or without replicas, and what Sentinels watch."""
+"""Servers that stand for each other: a cluster of Valkey, what Sentinels watch, PostgreSQL and its standby."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import signal
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from tests.machine import free_port
 
-from .servers import PATIENCE_SECONDS, ValkeyServer
+from .servers import PATIENCE_SECONDS, PostgresServer, ValkeyServer
 
 SLOTS = 16384
 SERVICE = "hot"
@@ -223,7 +226,77 @@ class SentinelGroup:
         return "redis+sentinel://" + ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels) + f"/{SERVICE}"
 
 
-Group = TypeVar("Group", ValkeyCluster, SentinelGroup)
+class PostgresPair:
+    """A primary and a standby, which is synchronous or not, and takes over when it is told to."""
+
+    def __init__(self, *, synchronous: bool, end: signal.Signals = signal.SIGKILL) -> None:
+        self._synchronous = "ANY 1 (*)" if synchronous else ""
+        self.primary = PostgresServer(wal_level="replica", max_wal_senders="4")
+        self.standby = PostgresServer(hot_standby="on")
+        self._end = end
+
+    async def start(self) -> None:
+        """Start both; the standby has what the primary has."""
+        primary, standby = self.primary, self.standby
+        await asyncio.to_thread(primary.create)
+        await primary.start()
+        await primary.create_database("t")
+        if os.geteuid() == 0:
+            shutil.chown(standby.folder, "nobody", "nogroup")
+        source = f"host=127.0.0.1 port={primary.port} user=postgres"
+        where = ("-D", str(standby.data), "-d", source, "-X", "stream", "-c", "fast", "-R")
+        await asyncio.to_thread(primary.run, "pg_basebackup", *where)
+        await standby.start()
+        await until("the standby follows", self._followed)
+        await primary.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{self._synchronous}'")
+        await primary.execute("SELECT pg_reload_conf()")
+
+    async def _followed(self) -> bool:
+        text = "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"
+        return await self.primary.execute(text) == "SELECT 1"
+
+    def dsn(self) -> str:
+        """Return the address of both, the standby first."""
+        return f"postgresql://postgres@127.0.0.1:{self.standby.port},127.0.0.1:{self.primary.port}/t"
+
+    async def cut(self) -> None:
+        """Let the standby hear nothing any more."""
+        await self.standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        await self.standby.execute("SELECT pg_reload_conf()")
+
+        async def is_cut() -> bool:
+            return await self.standby.execute("SELECT 1 FROM pg_stat_wal_receiver") == "SELECT 0"
+
+        await until("the standby is cut off", is_cut)
+
+    def kill(self) -> None:
+        """Kill the primary, or let it stand still with all its processes, so that its port is open and silent."""
+        if self._end is signal.SIGKILL:
+            self.primary.kill()
+        else:
+            self._signal(self._end)
+
+    def _signal(self, number: signal.Signals) -> None:
+        import psutil  # type: ignore[import-untyped]  # comes with the package of the server
+
+        assert self.primary.process is not None
+        family = psutil.Process(self.primary.process.pid)
+        for process in (family, *family.children(recursive=True)):
+            process.send_signal(number)
+
+    async def promote(self) -> None:
+        """Make the standby the primary."""
+        await self.standby.execute("SELECT pg_promote()")
+
+    def stop(self) -> None:
+        """End both, and remove what they kept."""
+        if self.primary.process is not None:
+            self._signal(signal.SIGCONT)
+        self.primary.stop()
+        self.standby.stop()
+
+
+Group = TypeVar("Group", ValkeyCluster, SentinelGroup, PostgresPair)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -34,10 +35,26 @@ DRIVER_ERRORS = (
     TypeError,
 )
 
+_POOLER = "a pooler stands before the database: give the store statement_cache_size=0"
 _MOVED = "SU001"  # raised by stepup.check_writer
 
 # connection, transaction state, resources, operator, system, internal, and what stepup.check_writer raises
 _CLASSES = frozenset({"08", "25", "53", "57", "58", "XX", "SU"})
+
+
+# what one host answers that another may not: it is away, starting, stopping or a replica
+_NEXT_HOST = (OSError, TimeoutError, asyncpg.TargetServerAttributeNotMatched, asyncpg.CannotConnectNowError)
+
+_SEVERAL_HOSTS = re.compile(r"(postgres(?:ql)?://(?:[^@/?]*@)?)([^/?]*,[^/?]*)(.*)", re.DOTALL)
+
+
+def hosts_of(dsn: str) -> list[str]:
+    """Return an address for each host of a URL, in their order; any other connection string as it is."""
+    several = _SEVERAL_HOSTS.fullmatch(dsn)
+    if several is None:
+        return [dsn]
+    before, hosts, after = several.groups()
+    return [f"{before}{host}{after}" for host in hosts.split(",")]
 
 
 class Moved(StoreError):
@@ -52,6 +69,8 @@ def as_store_error(error: BaseException) -> StepUpError:
         wrapped: StoreError = StoreTimeoutError("the database did not answer in time")
     elif isinstance(error, asyncpg.PostgresError) and error.sqlstate == _MOVED:
         wrapped = Moved(str(error))
+    elif isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):
+        wrapped = StoreError(f"{_POOLER} ({error})")
     else:
         wrapped = StoreError(f"the database cannot be used: {type(error).__name__}: {error}")
     wrapped.__cause__ = error
@@ -86,10 +105,10 @@ class Database:
         self._migrations = migrations
         self._seconds = seconds
         self._pooled = statement_cache_size == 0
+        self._hosts = hosts_of(dsn)  # the one that answered last comes first
         # S23: never a replica, whichever host of the DSN answers
         self._arguments = {
-            "dsn": dsn,
-            "timeout": seconds,
+            "timeout": seconds / len(self._hosts),
             "command_timeout": seconds,
             "statement_cache_size": statement_cache_size,
             "target_session_attrs": "read-write",
@@ -99,10 +118,23 @@ class Database:
         self.place = ""
         self.seen_seq = 0
 
-    async def connect(self) -> Connection:
-        """Return a new connection to a server that can be written."""
-        connection: Connection = await asyncpg.connect(**self._arguments)
-        return connection
+    async def connect(self, *_: object, **more: object) -> Connection:
+        """Return a new connection to a server that can be written, with more arguments for the driver.
+
+        The driver itself would wait for a host that is silent until nobody waits any more for the next.
+        """
+        fault: BaseException = OSError("the address names no host")
+        for tried, dsn in enumerate(list(self._hosts)):
+            try:
+                connection: Connection = await asyncpg.connect(**{**self._arguments, **more, "dsn": dsn})
+            except _NEXT_HOST as error:
+                self._hosts.remove(dsn)
+                self._hosts.append(dsn)
+                if not tried or isinstance(fault, asyncpg.TargetServerAttributeNotMatched):
+                    fault = error  # that a standby is none to be written is the less of a reason
+            else:
+                return connection
+        raise fault
 
     async def start(self) -> None:
         """Check the server, bring the schema up to date and note where the database is.
@@ -114,6 +146,7 @@ class Database:
             await self._check_server(connection)
             await self._migrate(connection)
             await self.locate(connection)
+            await self._check_session()
         except DRIVER_ERRORS as error:
             raise as_store_error(error) from error
         finally:
@@ -131,7 +164,7 @@ class Database:
 
     async def _check_server(self, connection: Connection) -> None:
         row = await connection.fetchrow(self.sql["durability"])
-        read_only, late, unsafe, version, encoding = row or (True, True, True, 0, "")
+        read_only, late, unsafe, version, encoding, lossy, replicated = row or (True, True, True, 0, "", True, True)
         if read_only:
             raise ConfigurationError("the database is read-only or a replica: the store needs the primary")
         if late:
@@ -142,6 +175,18 @@ class Database:
             raise ConfigurationError("PostgreSQL 13 or newer is needed")
         if encoding != "UTF8":
             raise ConfigurationError(f"the database must be encoded in UTF-8, not {encoding}")
+        if lossy and (replicated or len(self._hosts) > 1):
+            logger.warning(
+                "a failover of the database can lose the last commits, and with them lines of the audit log: "
+                "no standby is synchronous (synchronous_standby_names, synchronous_commit)"
+            )
+
+    async def _check_session(self) -> None:
+        """Refuse a pooler between that does not hand over what a session is opened with."""
+        try:
+            await close(await self.connect_writer())
+        except asyncpg.ProtocolViolationError as error:
+            raise ConfigurationError(f"{_POOLER} ({error})") from error
 
     async def _migrate(self, connection: Connection) -> None:
         """Run the scripts that are missing, in one transaction.
@@ -202,8 +247,7 @@ class Database:
         if self._pooled:
             return await self.connect()
         settings = {**(self._arguments.get("server_settings") or {}), **_writing(self._seconds)}
-        connection: Connection = await asyncpg.connect(**{**self._arguments, "server_settings": settings})
-        return connection
+        return await self.connect(server_settings=settings)
 
     def begin_text(self) -> str:
         """Return the message that begins a transaction which writes."""
@@ -243,7 +287,8 @@ class Database:
         pool = self._readers
         if pool is None:
             # opens no connection yet
-            pool = await asyncpg.create_pool(min_size=0, max_size=READERS, reset=_keep_session, **self._arguments)
+            settings: dict[str, Any] = {"min_size": 0, "max_size": READERS, "reset": _keep_session}
+            pool = await asyncpg.create_pool(connect=self.connect, **settings)
             self._readers = pool
         async with pool.acquire() as connection:
             if not self._pooled:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class PostgresStore(SQLStore):
     """The store for several nodes: one PostgreSQL database (13 or newer), reached through asyncpg.
 
-    ``dsn`` is a libpq connection string or URL; further keyword arguments go to ``asyncpg.connect`` (``ssl``,
+    ``dsn`` is a libpq connection string or URL. A URL may name several hosts: the one that can be written is taken, and
+    one that is silent costs its share of the time. Further keyword arguments go to ``asyncpg.connect`` (``ssl``,
     ``password``, …). ``timeout`` bounds every call: a later answer raises ``StoreTimeoutError``, and the call may still
     take effect. ``statement_cache_size=0`` is for a pooler in transaction mode that does not know prepared statements.
 

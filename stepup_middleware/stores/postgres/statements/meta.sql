@@ -51,7 +51,9 @@ SELECT
     current_setting('synchronous_commit') = 'off',
     current_setting('fsync') = 'off' OR current_setting('full_page_writes') = 'off',
     current_setting('server_version_num')::integer,
-    current_setting('server_encoding');
+    current_setting('server_encoding'),
+    current_setting('synchronous_standby_names') = '' OR current_setting('synchronous_commit') = 'local',
+    EXISTS (SELECT FROM pg_stat_replication);
 
 -- name: lock_meta
 SELECT epoch, place, stepup.place() AS here, (SELECT last_value FROM stepup.audit_seq_seq) AS seq

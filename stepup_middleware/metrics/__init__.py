@@ -53,6 +53,8 @@ GAUGES = {
     "log.faulty": Figure("1", "1 while nothing of the audit log may be signed.", lambda health: bool(health.log.fault)),
     "log.unsigned": Figure("s", "Age of the last checkpoint, 0 where it covers all.", _unsigned),
     "log.witnesses_missing": Figure("{witness}", "Cosignatures that lack for the quorum.", _missing),
+    "sinks.queued": Figure("{event}", "Events that wait for a sink.", lambda health: health.queued, "sum"),
+    "followers": Figure("{stream}", "Open streams of events.", lambda health: health.followers, "sum"),
     "sinks.failing": Figure(
         "{sink}",
         "Sinks and checkpoint sinks that fail.",

@@ -37,6 +37,11 @@ class AuditService:
         self._feed = LogFeed(store)
         self._searcher = AuditSearcher(store)
 
+    @property
+    def followers(self) -> int:
+        """How many follow the log in this process now."""
+        return self._feed.followers
+
     async def page(
         self,
         workspace_id: str,

@@ -37,6 +37,11 @@ class LogFeed:
         self._news = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
 
+    @property
+    def followers(self) -> int:
+        """How many follow now."""
+        return len(self._followers)
+
     def follower(
         self, workspace_id: str | None, wanted: AuditFilter | None, after: int | None, by: str | None
     ) -> Follower:

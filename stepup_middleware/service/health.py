@@ -13,6 +13,7 @@ from stepup_middleware.core.audit import Backlog
 from stepup_middleware.errors import StoreError
 from stepup_middleware.logged import get_logger
 
+from .audit import AuditService
 from .integrating import Integration
 from .signing import INTERVAL_SECONDS, CheckpointSigner, LogStatus
 from .sinks import Dispatcher
@@ -37,9 +38,9 @@ class Health:
     ``log`` tells of the audit log; ``unsigned_for`` how long ago its last checkpoint was signed, None where that covers
     all, or this process signed none. ``backlog`` is what waits in the store, ``behind`` the age of the oldest record
     there that waits for its leaf.
-    ``failing_sinks`` are those of ``on_event`` that failed when they were last called. ``dropped`` events did not
-    reach a slow sink (the log has them), ``spooled`` events wait for the store to be back, ``lost`` ones are in
-    no log.
+    ``failing_sinks`` are those of ``on_event`` that failed when they were last called. ``queued`` events wait for a
+    sink; ``dropped`` ones did not reach one that is too slow (the log has them). ``followers`` are open streams of
+    events. ``spooled`` events wait for the store to be back, ``lost`` ones are in no log.
     """
 
     at: datetime
@@ -50,6 +51,8 @@ class Health:
     unsigned_for: timedelta | None
     failing_sinks: tuple[str, ...]
     dropped: int
+    queued: int
+    followers: int
     spooled: int
     lost: int
 
@@ -88,12 +91,14 @@ class HealthService:
         signer: CheckpointSigner | None,
         dispatcher: Dispatcher,
         spool: EventSpool,
+        audit: AuditService,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._integration = integration
         self._dispatcher = dispatcher
         self._spool = spool
+        self._audit = audit
         self._signer = signer
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -130,7 +135,8 @@ class HealthService:
         """Return how it is, with what is known of the store."""
         now, log, backlog = self._clock(), self.log, backlog or Backlog()
         undelivered = {of: n for of, n in backlog.undelivered.items() if self._dispatcher.has_sinks(of)}
-        backlog = replace(backlog, undelivered=undelivered)  # others wait for nobody
+        operations = backlog.operations + self._store.waiting
+        backlog = replace(backlog, undelivered=undelivered, operations=operations)  # others wait for nobody
         is_signed = log.signed_leaves >= log.leaves and not backlog.leafless
         age = None if log.signed_at is None or is_signed else now - log.signed_at
         return Health(
@@ -142,6 +148,8 @@ class HealthService:
             unsigned_for=age,
             failing_sinks=self._dispatcher.failing,
             dropped=self._dispatcher.dropped,
+            queued=self._dispatcher.waiting,
+            followers=self._audit.followers,
             spooled=self._spool.waiting,
             lost=self._spool.lost,
         )

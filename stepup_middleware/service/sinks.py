@@ -72,6 +72,11 @@ class Dispatcher:
         """The names of the sinks that failed when they were last called."""
         return tuple(sorted({name for _, name in self._failing}))
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait in this process, each once for every sink that has not taken it."""
+        return self._heard.qsize() + sum(queue.qsize() for queue in self._queues.values())
+
     def start(self) -> None:
         """Start one task per sink on the running loop."""
         if self._tasks or not self._sinks:

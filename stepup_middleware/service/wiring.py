@@ -228,7 +228,13 @@ def wire(
         )
     audit = AuditService(store=records, clock=clock, signer=signer, rule=failure_cluster)
     health = HealthService(
-        store=store, integration=integration, signer=signer, dispatcher=dispatcher, spool=event_spool, clock=clock
+        store=store,
+        integration=integration,
+        signer=signer,
+        dispatcher=dispatcher,
+        spool=event_spool,
+        audit=audit,
+        clock=clock,
     )
     figures = Figures(settings.checked_meters(metrics), partial(health.look, seconds=store_seconds))
     if metrics:

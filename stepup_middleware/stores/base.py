@@ -45,6 +45,11 @@ class HotState(Opened):
     def records(self) -> Records:
         """Where everything else is kept."""
 
+    @property
+    def waiting(self) -> int:
+        """How many operations wait in this process, beside those that wait for ``records``."""
+        return 0
+
     # prompts and ceremonies
 
     @abstractmethod

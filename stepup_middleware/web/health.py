@@ -66,6 +66,8 @@ def health_view(health: Health) -> dict[str, Any]:
             "undelivered": {topic.value: backlog.undelivered.get(topic, 0) for topic in Topic},
             "failing_sinks": list(health.failing_sinks),
             "dropped": health.dropped,
+            "queued": health.queued,
+            "followers": health.followers,
             "spooled": health.spooled,
             "lost": health.lost,
         },

@@ -75,6 +75,8 @@ async def test_whoever_has_the_secret_is_told_the_figures(tmp_path: Path) -> Non
         "undelivered": {"alert": 0, "notice": 0},
         "dropped": 0,
         "failing_sinks": [],
+        "followers": 0,
+        "queued": 0,
         "lost": 0,
         "spooled": 0,
     }

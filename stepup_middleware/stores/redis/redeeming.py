@@ -55,6 +55,11 @@ class Redeemer:
         self._task: asyncio.Task[None] | None = None
         self._finishing: set[asyncio.Task[None]] = set()
 
+    @property
+    def waiting(self) -> int:
+        """How many presentations nobody has begun."""
+        return len(self._queue)
+
     async def redeem(self, shown: Presentation) -> Redemption:
         """Redeem a token, or say why not. The result is durable in the records. Raises ``StoreError``."""
         if len(self._queue) >= MOST_WAITING:

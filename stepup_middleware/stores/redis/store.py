@@ -106,6 +106,10 @@ class RedisHotStore(HotState):
     def records(self) -> EpochStore:
         return self._behind
 
+    @property
+    def waiting(self) -> int:
+        return self._redeemer.waiting
+
     async def start(self) -> None:
         if self._started:
             return

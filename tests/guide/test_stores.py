@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from demo_app.guide_pages import FOLDER
 from stepup_middleware.cli import _parser
 from stepup_middleware.core.decisions import Verdict
 from stepup_middleware.errors import ConfigurationError
@@ -19,10 +20,13 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing.contract.values import MACS, event, hold
+from tests.benchmarks.capacity import measure
 from tests.stores.servers import PostgresServer, ValkeyServer, need, pgbouncer
 from tests.stores.topologies import PostgresPair, SentinelGroup, ValkeyCluster, running
 
 from .harness import Ran, shell
+
+PAGE = (FOLDER / "stores.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +93,25 @@ async def test_the_roles_of_the_page_can_what_they_must_and_no_more(
     for line in blocks["durable"].splitlines():
         name, value = line.split(" = ")
         assert await postgres.execute(f"SET {name} = {value}" if name == "synchronous_commit" else "SELECT 1")
+
+
+FORGOTTEN = {"a prompt, for an hour": 24 * 365, "a token, for thirty days": 365 / 30}  # parts of a year
+UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+@pytest.mark.slow
+async def test_the_large_numbers_follow_from_what_is_measured(postgres: PostgresServer) -> None:
+    table = re.search(r"^\| What \| Bytes.*\n\|[-|]+\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    assert table
+    measured = await measure(postgres, 2_000)
+    for line in table[1].splitlines():
+        what, each, altogether = (cell.strip() for cell in line.strip("|").split("|"))
+        bytes_ = int(each.replace(",", ""))
+        assert measured[what] == pytest.approx(bytes_, rel=0.25), what
+        number, unit = altogether.split()[:2]
+        many = {"a record": 10**9, "its leaf, for ever": 10**9, "a factor": 2 * 10**7}.get(what, 250 * 10**6)
+        there = many / FORGOTTEN.get(what, 1) * bytes_
+        assert float(number) * UNITS[unit.rstrip(",")] == pytest.approx(there, rel=0.05)
 
 
 @pytest.mark.block("postgres", "pooled", "pgbouncer")

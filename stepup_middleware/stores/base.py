@@ -80,16 +80,23 @@ class HotState(Opened):
         The caller checks its expiry; popping an expired one still takes it.
         """
 
-    @abstractmethod
     async def issue_token(self, grant: TokenGrant) -> TokenReference | GrantRefused:
-        """Turn a passed ceremony into a token: all of it, or nothing.
+        """Turn a passed ceremony of one prompt into a token: see ``issue_tokens``."""
+        (answer,) = await self.issue_tokens([grant])
+        return answer
 
-        In one transaction: the prompt goes from open to proved; the factor is still enrolled, and its sign
-        count is still the expected one (and is advanced), or the time-step is later than the person's last
-        (and becomes it); the event is written; the bucket is cleared; the token is stored as ``issued``.
-        A ``STEP_SPENT`` or other refusal leaves the prompt open.
+    @abstractmethod
+    async def issue_tokens(self, grants: Sequence[TokenGrant]) -> Sequence[TokenReference | GrantRefused]:
+        """Turn one passed ceremony into a token for each prompt that it answered: all of it, or nothing.
 
-        With ``grant.decider`` the approval of the prompt must wait, and be matched in that session
+        ``grants`` are of different prompts of one person, with the same factor, proof, bucket and time. In one
+        transaction: each prompt goes from open to proved; the factor is still enrolled, and its sign count is still the
+        expected one (and is advanced, once), or the time-step is later than the person's last (and becomes it); the
+        events are written; the bucket is cleared; the tokens are stored as ``issued``. Answers in the order of the
+        grants: a prompt that is not open any more has ``PROMPT_CLOSED``, and the others their tokens. Where none is
+        open nothing is spent. A ``STEP_SPENT`` or other refusal is that of all others, and leaves their prompts open.
+
+        With ``grant.decider``, which stands alone, the approval of the prompt must wait, and be matched in that session
         (``core.approvals.may_be_approved``): it is approved in the same transaction of the records, and the token is
         stored as ``uncollected``. Else the prompt is closed.
         """

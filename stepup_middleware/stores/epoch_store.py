@@ -56,12 +56,12 @@ class EpochStore(Records):
 
     @abstractmethod
     async def prove_for_hot_store(
-        self, grant: TokenGrant, reference: TokenReference, *, epoch: int
-    ) -> GrantRefused | None:
-        """Check and advance the factor behind a grant, clear its bucket and write its event, or say why not.
+        self, grants: Sequence[tuple[TokenGrant, TokenReference]], *, epoch: int
+    ) -> Sequence[GrantRefused | None]:
+        """Check and advance the factor behind grants of one proof, clear their bucket and write their events.
 
-        An epoch that is over is a closed prompt. ``reference`` is the token that the grant will bring; with
-        ``grant.decider`` the approval of the prompt is approved as ``HotState.issue_token`` says.
+        Each comes with the token that it will bring. Answers for each: None, or why not. An epoch that is over is a
+        closed prompt. With ``grant.decider`` the approval of the prompt is approved as ``HotState.issue_tokens`` says.
         """
 
     @abstractmethod

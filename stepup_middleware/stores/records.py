@@ -56,7 +56,7 @@ class Records(Opened, AuditLog, RecoveryRecords, ApprovalRecords):
         """Count one attempt *before* it is judged, or refuse it while the bucket is closed.
 
         The count is per workspace, person and bucket, over all prompts, sessions, nodes and addresses, and
-        parallel attempts share it: an attempt counts as failed until ``issue_token`` clears the bucket.
+        parallel attempts share it: an attempt counts as failed until ``issue_tokens`` clears the bucket.
         """
 
     @abstractmethod

@@ -58,7 +58,7 @@ KINDS: dict[str, Kind] = {
 CONTRACT = "stepup_middleware.testing.contract"
 RECORDS_SEEN_ALONE = ("redis+postgres", "redis-cluster", "redis-sentinel")
 # modules of the contract that touch prompts or tokens
-HOT = ("approvals", "collecting", "grants", "prompts", "redeem", "replays")
+HOT = ("approvals", "batches", "collecting", "grants", "prompts", "redeem", "replays")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

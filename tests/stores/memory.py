@@ -526,11 +526,20 @@ class MemoryStore(Store):
 
     # tokens
 
-    async def issue_token(self, grant: TokenGrant) -> TokenReference | GrantRefused:
+    async def issue_tokens(self, grants: Sequence[TokenGrant]) -> Sequence[TokenReference | GrantRefused]:
+        refused = {grant.prompt.id: self._unprovable(grant) for grant in grants}
+        proved = [grant for grant in grants if refused[grant.prompt.id] is None]
+        self._log([grant.event for grant in proved])
+        minted = {grant.prompt.id: self._mint(grant) for grant in proved}
+        if proved:
+            self._spend(proved[0])
+        return [refused[grant.prompt.id] or minted[grant.prompt.id] for grant in grants]
+
+    def _unprovable(self, grant: TokenGrant) -> GrantRefused | None:
         data, prompt = self._data, grant.prompt
         if self._open(prompt.id, grant.issued_at) is None:
             return GrantRefused.PROMPT_CLOSED
-        approval = await self.get_approval(prompt.id)
+        _, approval = self._data.approvals.get(prompt.id, (0, None))
         if grant.decider is not None and not may_be_approved(approval, grant.decider, grant.issued_at):
             return GrantRefused.PROMPT_CLOSED
         person = (prompt.workspace_id, prompt.subject_id)
@@ -540,9 +549,12 @@ class MemoryStore(Store):
         if refused is not None or factor is None:
             return refused or GrantRefused.FACTOR_GONE
         spent = max(data.steps[person], factor.last_step) if isinstance(factor, TOTPFactor) else 0
-        if grant.time_step is not None and grant.time_step <= spent:
-            return GrantRefused.STEP_SPENT
-        self._log([grant.event])
+        late = grant.time_step is not None and grant.time_step <= spent
+        return GrantRefused.STEP_SPENT if late else None
+
+    def _spend(self, grant: TokenGrant) -> None:
+        data, person = self._data, (grant.prompt.workspace_id, grant.prompt.subject_id)
+        factor = data.factors[person][grant.factor_id]
         if isinstance(factor, WebAuthnFactor):
             backed_up = factor.backed_up if grant.backed_up is None else grant.backed_up
             used: Factor = replace(
@@ -552,6 +564,9 @@ class MemoryStore(Store):
             used = replace(factor, last_used_at=grant.issued_at, last_step=grant.time_step or 0)
         data.factors[person][factor.id] = used
         data.attempts.pop((*person, grant.bucket), None)
+
+    def _mint(self, grant: TokenGrant) -> TokenReference:
+        data, prompt = self._data, grant.prompt
         data.minted += 1
         reference = TokenReference(data.minted, grant.nonce)
         data.tokens[reference.id] = TokenRow(
@@ -573,8 +588,8 @@ class MemoryStore(Store):
             expires_at=grant.expires_at,
         )
         data.brought[prompt.id] = reference.id
-        if grant.decider is not None and approval is not None:
-            self._change(approved(approval, grant.decider, reference, grant.issued_at))
+        if grant.decider is not None:
+            self._change(approved(data.approvals[prompt.id][1], grant.decider, reference, grant.issued_at))
         self._close(prompt.id, PromptState.PROVED)
         return reference
 

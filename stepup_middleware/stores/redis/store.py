@@ -240,28 +240,46 @@ class RedisHotStore(HotState):
         text = await self._script("pop_challenge", [prompt_key(prompt_id)], self._server.epoch, to_micros(now))
         return None if text is None else challenge_of(text)
 
-    async def issue_token(self, grant: TokenGrant) -> TokenReference | GrantRefused:
-        """Consume first: the prompt is closed, then the proof is spent in the records, and the token comes last.
+    async def issue_tokens(self, grants: Sequence[TokenGrant]) -> Sequence[TokenReference | GrantRefused]:
+        """Consume first: the prompts are closed, then the proof is spent in the records, and the tokens come last.
 
-        A fault in between leaves no token, and a prompt that serves no second ceremony.
+        A fault in between leaves no token, and prompts that serve no second ceremony.
         """
-        prompt = grant.prompt
-        reference = TokenReference(int.from_bytes(os.urandom(7), "big"), grant.nonce)
-        key, token = prompt_key(prompt.id), token_key(reference)
-        at = to_micros(grant.issued_at)
-        epoch = await self._close_prompt(key, token, at)
-        if epoch is None:
-            return GrantRefused.PROMPT_CLOSED
+        references = [TokenReference(int.from_bytes(os.urandom(7), "big"), grant.nonce) for grant in grants]
+        epochs = await asyncio.gather(*map(self._close_prompt, grants, references, [len(grants) == 1] * len(grants)))
+        answers: list[TokenReference | GrantRefused] = [GrantRefused.PROMPT_CLOSED] * len(grants)
+        epoch = max((each for each in epochs if each is not None), default=0)
+        closed = [place for place, each in enumerate(epochs) if each == epoch]
+        if not closed:
+            return answers
+        at = to_micros(grants[0].issued_at)
+
+        def reopened(place: int) -> Any:
+            return self._script("move", [prompt_key(grants[place].prompt.id)], epoch, at, _PROVED, _OPEN, "")
+
         try:
-            refused = await self._behind.prove_for_hot_store(grant, reference, epoch=epoch)
+            proved = await self._behind.prove_for_hot_store(
+                [(grants[place], references[place]) for place in closed], epoch=epoch
+            )
         except Exception:
             # the proof serves once at most, whether it was spent or not: the person may try with another
             with suppress(StoreError):
-                await self._script("move", [key], epoch, at, _PROVED, _OPEN, "")
+                await asyncio.gather(*map(reopened, closed))
             raise
-        if refused is not None:
-            await self._script("move", [key], epoch, at, _PROVED, _OPEN, "")
-            return refused
+        refused = dict(zip(closed, proved, strict=True))
+        await asyncio.gather(*(reopened(place) for place in closed if refused[place] is not None))
+        minted = await asyncio.gather(
+            *(self._mint(grants[place], references[place], epoch) for place in closed if refused[place] is None)
+        )
+        tokens = iter(minted)
+        for place, why in refused.items():
+            answers[place] = next(tokens) if why is None else why
+        return answers
+
+    async def _mint(self, grant: TokenGrant, reference: TokenReference, epoch: int) -> TokenReference | GrantRefused:
+        """Write the token of a grant whose proof is spent and whose prompt is closed."""
+        prompt, at = grant.prompt, to_micros(grant.issued_at)
+        key, token = prompt_key(prompt.id), token_key(reference)
         opened, held, _ = session_keys(prompt.workspace_id, prompt.subject_id, prompt.session)
         life = _milliseconds(grant.expires_at - grant.issued_at + self._tokens_stay)
         member = json.dumps([token, key])
@@ -304,11 +322,13 @@ class RedisHotStore(HotState):
                 return end
         return None
 
-    async def _close_prompt(self, key: str, token: str, at: int) -> int | None:
+    async def _close_prompt(self, grant: TokenGrant, reference: TokenReference, patient: bool) -> int | None:
         """Close a prompt in favour of a token; return the epoch, or None when it was closed before.
 
-        While another proof of it is judged, wait: if that one is refused, the prompt is open again.
+        While another proof of it is judged, wait, if ``patient``: if that one is refused, the prompt is open again. One
+        proof of several prompts does not wait, for two of these could wait for each other.
         """
+        key, token, at = prompt_key(grant.prompt.id), token_key(reference), to_micros(grant.issued_at)
         loop = asyncio.get_running_loop()
         end = loop.time() + self._seconds
         while True:
@@ -316,7 +336,7 @@ class RedisHotStore(HotState):
             moved, state, other = await self._script("move", [key], epoch, at, _OPEN, _PROVED, token)
             if moved:
                 return epoch
-            if state != _PROVED.encode() or not other or loop.time() >= end:
+            if not patient or state != _PROVED.encode() or not other or loop.time() >= end:
                 return None
             (minted,) = await self._server.ask(("EXISTS", other))
             if minted:

@@ -6,6 +6,7 @@ another, which they do rarely enough, and the numbers of changes grow with the c
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from stepup_middleware.core.approvals import (
@@ -122,15 +123,23 @@ async def end_all(
             await end(transaction, approval.prompt.id, ending, None)
 
 
-async def begin_approving(transaction: Transaction, grant: TokenGrant) -> Approval | None:
-    """Return the approval that a grant approves, held until the commit; None when it must not."""
-    await transaction.execute("note_approval_change")
-    approval = await _read(transaction, grant.prompt.id)
-    decider = grant.decider
-    return approval if decider is not None and may_be_approved(approval, decider, grant.issued_at) else None
+async def begin_all(transaction: Transaction, grants: Sequence[TokenGrant]) -> dict[str, Approval]:
+    """Return by prompt the approvals that these grants approve, held until the commit; not those that they must not."""
+    approving = {}
+    for grant in sorted(grants, key=lambda grant: grant.prompt.id):
+        if grant.decider is None:
+            continue
+        await transaction.execute("note_approval_change")
+        approval = await _read(transaction, grant.prompt.id)
+        if approval is not None and may_be_approved(approval, grant.decider, grant.issued_at):
+            approving[grant.prompt.id] = approval
+    return approving
 
 
-async def approve(transaction: Transaction, approval: Approval, grant: TokenGrant, token: TokenReference) -> None:
-    """Keep that an approval was approved, and the token that it brought."""
-    if grant.decider is not None:
-        await _write(transaction, approved(approval, grant.decider, token, grant.issued_at))
+async def approve_all(
+    transaction: Transaction, approving: Mapping[str, Approval], granted: Sequence[tuple[TokenGrant, TokenReference]]
+) -> None:
+    """Keep which of these approvals were approved, and the token that each brought."""
+    for grant, token in sorted(granted, key=lambda pair: pair[0].prompt.id):
+        if grant.decider is not None:
+            await _write(transaction, approved(approving[grant.prompt.id], grant.decider, token, grant.issued_at))

@@ -44,19 +44,21 @@ async def ask(transaction: Transaction, asked: PromptRequest, epoch: int) -> Pro
 
 
 async def prove(
-    transaction: Transaction, grant: TokenGrant, reference: TokenReference, epoch: int
-) -> GrantRefused | None:
-    """Spend the proof of a grant and write its event. The prompt was closed before, so that it is spent once."""
+    transaction: Transaction, granted: Sequence[tuple[TokenGrant, TokenReference]], epoch: int
+) -> list[GrantRefused | None]:
+    """Spend a proof and write the events of its grants. Their prompts were closed before, so that it is spent once."""
     current, _ = await read(transaction)
     if current != epoch:
-        return GrantRefused.PROMPT_CLOSED
-    approval = None if grant.decider is None else await approvals.begin_approving(transaction, grant)
-    if grant.decider is not None and approval is None:
-        return GrantRefused.PROMPT_CLOSED
-    refused = (await spend_proofs(transaction, [grant]))[grant.prompt.id]
-    if refused is None and approval is not None:
-        await approvals.approve(transaction, approval, grant, reference)
-    return refused
+        return [GrantRefused.PROMPT_CLOSED] * len(granted)
+    grants = tuple(grant for grant, _ in granted)
+    approving = await approvals.begin_all(transaction, grants)
+    refused: dict[str, GrantRefused | None] = {grant.prompt.id: GrantRefused.PROMPT_CLOSED for grant in grants}
+    open_ = tuple(grant for grant in grants if grant.decider is None or grant.prompt.id in approving)
+    refused |= await spend_proofs(transaction, [open_])
+    await approvals.approve_all(
+        transaction, approving, [pair for pair in granted if refused[pair[0].prompt.id] is None]
+    )
+    return [refused[grant.prompt.id] for grant in grants]
 
 
 async def authorize_all(transaction: Transaction, batch: Sequence[AuthorizedBatch]) -> list[list[Decision]]:

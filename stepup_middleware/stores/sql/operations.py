@@ -9,14 +9,14 @@ from typing import Any, Generic, TypeVar
 
 from stepup_middleware.core.attempts import TooMany
 from stepup_middleware.core.decisions import Decision
-from stepup_middleware.core.grants import GrantRefused, TokenGrant
+from stepup_middleware.core.grants import GrantRefused
 from stepup_middleware.core.prompts import NoFactor, Prompt
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.authorized import PreparedRedemption
 
 from .epochs import AuthorizedBatch, authorize_all
 from .prompts import Asking, ask_all
-from .tokens import Redeemed, issue_all, person_of, redeem_all
+from .tokens import OneProof, Redeemed, issue_all, person_of, redeem_all
 from .transaction import Transaction
 
 E = TypeVar("E")
@@ -42,7 +42,9 @@ async def _run_all(transaction: Transaction, batch: Sequence[Run]) -> list[Any]:
 
 RUN: BatchVerb[Run, Any] = BatchVerb(_run_all)
 ASK: BatchVerb[Asking, Prompt | NoFactor | TooMany] = BatchVerb(ask_all)
-ISSUE: BatchVerb[TokenGrant, TokenReference | GrantRefused] = BatchVerb(issue_all, alone=person_of)
+ISSUE: BatchVerb[OneProof, list[TokenReference | GrantRefused]] = BatchVerb(
+    issue_all, alone=lambda grants: person_of(grants[0])
+)
 REDEEM: BatchVerb[PreparedRedemption, Redeemed] = BatchVerb(redeem_all)
 AUTHORIZE: BatchVerb[AuthorizedBatch, list[Decision]] = BatchVerb(authorize_all)
 

@@ -101,8 +101,8 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
             return None
         return await self._write(lambda transaction: prompts.pop_challenge(transaction, prompt_id, now))
 
-    async def issue_token(self, grant: TokenGrant) -> TokenReference | GrantRefused:
-        return await self._engine.perform(ISSUE, grant)
+    async def issue_tokens(self, grants: Sequence[TokenGrant]) -> Sequence[TokenReference | GrantRefused]:
+        return await self._engine.perform(ISSUE, tuple(grants))
 
     async def collect_token(self, reference: TokenReference, *, ttl: timedelta, now: datetime) -> datetime | None:
         return await self._write(lambda transaction: tokens.collect(transaction, reference, ttl, now))
@@ -149,9 +149,9 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
         return await self._write(lambda transaction: epochs.ask(transaction, asked, epoch))
 
     async def prove_for_hot_store(
-        self, grant: TokenGrant, reference: TokenReference, *, epoch: int
-    ) -> GrantRefused | None:
-        return await self._write(lambda transaction: epochs.prove(transaction, grant, reference, epoch))
+        self, grants: Sequence[tuple[TokenGrant, TokenReference]], *, epoch: int
+    ) -> Sequence[GrantRefused | None]:
+        return await self._write(lambda transaction: epochs.prove(transaction, grants, epoch))
 
     async def authorize_for_hot_store(
         self, redeemed: Sequence[tuple[Presentation, TokenRow]], *, epoch: int

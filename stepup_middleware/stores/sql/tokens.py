@@ -39,6 +39,7 @@ from stepup_middleware.stores.sealing import (
 from . import approvals
 from .transaction import Transaction
 
+OneProof = tuple[TokenGrant, ...]  # grants of one passed ceremony, of a prompt each
 Redeemed = Redemption | Row  # a Row has the facts of a token that was redeemed: see redemption_of
 
 
@@ -131,15 +132,14 @@ async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) ->
     return answers
 
 
-async def issue_all(transaction: Transaction, batch: Sequence[TokenGrant]) -> list[TokenReference | GrantRefused]:
+async def issue_all(transaction: Transaction, batch: Sequence[OneProof]) -> list[list[TokenReference | GrantRefused]]:
     """Mint tokens where prompt, factor and proof still allow it. No person comes twice in a batch.
 
     All rows that are judged are locked first: prompts, then factors, then people, each in the order of their keys.
     """
-    asked = {grant.prompt.id: grant for grant in batch if grant.decider is not None}
-    found = [(id_, await approvals.begin_approving(transaction, asked[id_])) for id_ in sorted(asked)]
-    approving = {id_: approval for id_, approval in found if approval is not None}
-    locked = await transaction.fetch_many("lock_prompts", sorted((grant.prompt.id,) for grant in batch))
+    grants = [grant for proof in batch for grant in proof]
+    approving = await approvals.begin_all(transaction, grants)
+    locked = await transaction.fetch_many("lock_prompts", sorted((grant.prompt.id,) for grant in grants))
     prompts: dict[str, int] = {row[0]: row[1] for row in locked}
     epochs: dict[str, int] = {row[0]: row[2] for row in locked}
     refused = {
@@ -147,10 +147,12 @@ async def issue_all(transaction: Transaction, batch: Sequence[TokenGrant]) -> li
         if prompts.get(grant.prompt.id, 0) > to_micros(grant.issued_at)
         and (grant.decider is None or grant.prompt.id in approving)
         else GrantRefused.PROMPT_CLOSED
-        for grant in batch
+        for grant in grants
     }
-    refused |= await spend_proofs(transaction, [grant for grant in batch if refused[grant.prompt.id] is None])
-    granted = [grant for grant in batch if refused[grant.prompt.id] is None]
+    refused |= await spend_proofs(
+        transaction, [tuple(grant for grant in proof if refused[grant.prompt.id] is None) for proof in batch]
+    )
+    granted = [grant for grant in grants if refused[grant.prompt.id] is None]
     rows = [
         (*sealed_token(transaction.macs, epochs[grant.prompt.id], grant_row(grant)), grant.state.value)
         for grant in granted
@@ -161,9 +163,8 @@ async def issue_all(transaction: Transaction, batch: Sequence[TokenGrant]) -> li
         raise StoreError("the database did not mint what was granted")
     await transaction.execute_many("prove_prompts", sorted(minted.items()))
     references = {grant.prompt.id: TokenReference(minted[grant.prompt.id], grant.nonce) for grant in granted}
-    for id_ in sorted(approving.keys() & references.keys()):
-        await approvals.approve(transaction, approving[id_], asked[id_], references[id_])
-    return [refused[grant.prompt.id] or references[grant.prompt.id] for grant in batch]
+    await approvals.approve_all(transaction, approving, [(grant, references[grant.prompt.id]) for grant in granted])
+    return [[refused[grant.prompt.id] or references[grant.prompt.id] for grant in proof] for proof in batch]
 
 
 async def collect(
@@ -190,23 +191,29 @@ async def collect(
     return token.expires_at
 
 
-async def spend_proofs(transaction: Transaction, batch: Sequence[TokenGrant]) -> dict[str, GrantRefused | None]:
-    """Advance the factors behind grants, clear their buckets and write their events.
+async def spend_proofs(transaction: Transaction, batch: Sequence[OneProof]) -> dict[str, GrantRefused | None]:
+    """Advance the factors behind proofs, clear their buckets and write the events of their grants.
 
-    Returns by prompt why its proof is refused. No person comes twice in a batch.
+    Returns by prompt why its proof is refused. No person comes twice in a batch. A proof is spent by its first grant.
     """
-    ids = sorted({grant.factor_id for grant in batch})
+    grants = [grant for proof in batch for grant in proof]
+    ids = sorted({grant.factor_id for grant in grants})
     found = await transaction.fetch_many("lock_factors", [(id_,) for id_ in ids])
     factors = {row[0]: row for row in found if factor_counts(transaction.macs, row)}
     transaction.tampered += [tampered_factor(row) for row in found if row[0] not in factors]
-    refused = {grant.prompt.id: factor_refusal(grant, _owned(grant, factors.get(grant.factor_id))) for grant in batch}
-    coded = [grant for grant in batch if grant.factor_kind is FactorKind.TOTP and refused[grant.prompt.id] is None]
+    refused = {grant.prompt.id: factor_refusal(grant, _owned(grant, factors.get(grant.factor_id))) for grant in grants}
+    good = [[grant for grant in proof if refused[grant.prompt.id] is None] for proof in batch]
+    spent = [proof[0] for proof in good if proof]
+    coded = [grant for grant in spent if grant.factor_kind is FactorKind.TOTP]
     for person in sorted(map(person_of, coded)):
         await transaction.fetch_one("lock_person", *person)
     steps = sorted((grant.factor_id, grant.time_step) for grant in coded)
     advanced = {row[0] for row in await transaction.fetch_many("spend_steps", steps)}
-    refused |= {grant.prompt.id: GrantRefused.STEP_SPENT for grant in coded if grant.factor_id not in advanced}
-    spent = [grant for grant in batch if refused[grant.prompt.id] is None]
+    late = {person_of(grant) for grant in coded if grant.factor_id not in advanced}
+    refused |= {
+        grant.prompt.id: GrantRefused.STEP_SPENT for proof in good for grant in proof if person_of(grant) in late
+    }
+    spent = [grant for grant in spent if person_of(grant) not in late]
     await transaction.execute_many(
         "use_factors",
         [
@@ -221,8 +228,9 @@ async def spend_proofs(transaction: Transaction, batch: Sequence[TokenGrant]) ->
         ],
     )
     await transaction.execute_many("clear_attempts", sorted((*person_of(grant), grant.bucket) for grant in spent))
-    for grant in spent:
-        transaction.append(grant.event)
+    for grant in grants:
+        if refused[grant.prompt.id] is None:
+            transaction.append(grant.event)
     return refused
 
 

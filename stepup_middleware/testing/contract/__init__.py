@@ -14,6 +14,7 @@ from stepup_middleware.stores.base import HotState
 
 from .approvals import ApprovalContract
 from .audit import LogContract
+from .batches import BatchContract
 from .collecting import CollectingContract
 from .counts import CountContract
 from .deliveries import DeliveryContract
@@ -35,6 +36,7 @@ __all__ = ["StoreContract"]
 class StoreContract(
     PromptContract,
     GrantContract,
+    BatchContract,
     RedemptionContract,
     ReplayContract,
     FactorAndPolicyContract,

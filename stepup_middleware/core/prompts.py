@@ -19,7 +19,7 @@ from .recovery import Hold
 from .subject import Subject
 
 PROMPT_LIFETIME = timedelta(minutes=5)
-OPEN_PROMPTS_PER_SESSION = 32  # a page that asks for more at once is a flood, not a person
+OPEN_PROMPTS_PER_SESSION = 64  # one batch (core.batches) and a few; who asks for more at once is a flood, not a person
 ONE_FLOOD_EVENT_PER = timedelta(minutes=1)  # and session, whatever the number of its refusals
 
 

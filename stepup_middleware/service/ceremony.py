@@ -53,7 +53,7 @@ ANOTHER_PASSKEY = Refusal(
         "action again."
     ),
 )
-_NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
+NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
 
 
 class CeremonyService:
@@ -92,12 +92,12 @@ class CeremonyService:
         """
         stored = await self._store.get_prompt(prompt_id, now=requester.now)
         if stored is None:
-            return _NOT_FOUND
+            return NOT_FOUND
         if not stored.prompt.belongs_to(requester.subject):
             await self._throttle.log(requester.subject, self._foreign(requester, prompt_id))
-            return _NOT_FOUND
+            return NOT_FOUND
         if stored.state is not PromptState.OPEN or self.purpose_of(stored.prompt) is None:
-            return _NOT_FOUND
+            return NOT_FOUND
         return stored.prompt
 
     async def usable(self, prompt: Prompt) -> tuple[Factor, ...]:
@@ -131,7 +131,7 @@ class CeremonyService:
             expires_at=prompt.expires_at,  # so that the modal is not shown with a challenge that has ended
         )
         if not await self._store.set_challenge(prompt.id, pending, now=requester.now):
-            return _NOT_FOUND
+            return NOT_FOUND
         options: dict[str, Any] = authentication.begin_authentication(
             self._relying_party,
             credentials=credentials,
@@ -165,7 +165,7 @@ class CeremonyService:
             ]
             if not credentials:
                 raise CeremonyError(FailureReason.FACTOR_REMOVED)
-            tried = _named(credentials, response)
+            tried = named_factor(credentials, response)
             description = describe(prompt.description())
             verified = authentication.finish_authentication(
                 self._relying_party,
@@ -177,19 +177,7 @@ class CeremonyService:
             kind, factor_id = (None, "") if tried is None else (tried.kind, tried.id)
             return await self._failed(requester, prompt, error.reason, kind, factor_id)
         factor: WebAuthnFactor = verified.factor
-        evidence = {
-            "type": "webauthn",
-            "nonce": base64url(pending.nonce),
-            "description": description.decode(),
-            "authenticator_data": base64url(verified.authenticator_data),
-            "client_data_json": base64url(verified.client_data_json),
-            "signature": base64url(verified.signature),
-            "credential_id": base64url(factor.credential_id),
-            "public_key": base64url(factor.public_key),
-            "algorithm": factor.algorithm,
-            "rp_id": self._relying_party.id,
-            "origins": list(self._relying_party.origins),
-        }
+        evidence = self._assertion(verified, pending.nonce, description)
         grant = self._grant(
             requester,
             prompt,
@@ -235,10 +223,10 @@ class CeremonyService:
         """Cancel a prompt of this session; what it proved and nobody redeemed is worthless from then on."""
         stored = await self._store.get_prompt(prompt_id, now=requester.now)
         if stored is None or not stored.prompt.belongs_to(requester.subject):
-            return _NOT_FOUND
+            return NOT_FOUND
         event = self._event(requester, stored.prompt, EventName.FAILED, reason="cancelled", outcome=Outcome.CANCELLED)
         done = await self._store.cancel_prompt(prompt_id, event=event, now=requester.now)
-        return None if done else _NOT_FOUND
+        return None if done else NOT_FOUND
 
     # the parts of a ceremony
 
@@ -278,6 +266,23 @@ class CeremonyService:
         if requester.ip != prompt.ip:
             raise CeremonyError(FailureReason.WRONG_IP)
 
+    def _assertion(self, verified: Any, nonce: bytes, description: bytes) -> dict[str, Any]:
+        """Return what the log keeps of a verified assertion: all that is needed to judge it again."""
+        factor: WebAuthnFactor = verified.factor
+        return {
+            "type": "webauthn",
+            "nonce": base64url(nonce),
+            "description": description.decode(),
+            "authenticator_data": base64url(verified.authenticator_data),
+            "client_data_json": base64url(verified.client_data_json),
+            "signature": base64url(verified.signature),
+            "credential_id": base64url(factor.credential_id),
+            "public_key": base64url(factor.public_key),
+            "algorithm": factor.algorithm,
+            "rp_id": self._relying_party.id,
+            "origins": list(self._relying_party.origins),
+        }
+
     def _grant(
         self,
         requester: Requester,
@@ -301,7 +306,7 @@ class CeremonyService:
         reference = await self._store.issue_token(grant)
         match reference:
             case GrantRefused.PROMPT_CLOSED:
-                return _NOT_FOUND
+                return NOT_FOUND
             case GrantRefused():
                 return await self._failed(requester, prompt, FailureReason(reference.value), factor.kind)
         return IssuedToken(token=self._codec.write(reference), expires_at=grant.expires_at, prompt=prompt)
@@ -359,7 +364,7 @@ class CeremonyService:
         return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed.retry_after))
 
 
-def _named(credentials: Sequence[WebAuthnFactor], response: object) -> WebAuthnFactor | None:
+def named_factor(credentials: Sequence[WebAuthnFactor], response: object) -> WebAuthnFactor | None:
     """Return which of the offered factors a response says it is of: the client's word, for the log alone."""
     named = response.get("id") if isinstance(response, dict) else None
     return next((factor for factor in credentials if base64url(factor.credential_id) == named), None)

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stepup_middleware.core.purposes import Purpose
+from stepup_middleware.core.batches import Totals
+from stepup_middleware.core.purposes import Catalogue, Purpose
 from stepup_middleware.errors import ConfigurationError
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
@@ -142,6 +143,19 @@ def check_spans(**spans: object) -> None:
     for name, span in spans.items():
         if not isinstance(span, timedelta) or span <= timedelta(0):
             raise ConfigurationError(f"{name} must be a positive timedelta, such as timedelta(seconds=2): {span!r}")
+
+
+def checked_totals(totals: Totals | None, catalogue: Catalogue) -> Totals:
+    """Return ``totals``. Raises ``ConfigurationError`` for an unknown purpose, or for what is no plain function."""
+    for purpose, make in (totals or {}).items():
+        if catalogue.get(purpose) is None:
+            raise ConfigurationError(f"totals: {purpose!r} is none of the purposes of this app")
+        if not callable(make) or is_async(make):
+            raise ConfigurationError(
+                f"totals: what makes the total of {purpose} is a plain function, not async, that is given the "
+                f"details of each request and returns a label and a text: {named(make)}"
+            )
+    return dict(totals or {})
 
 
 def checked_purposes(purposes: object) -> Sequence[Purpose]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from stepup_middleware.core.attempts import AttemptLimit
+    from stepup_middleware.core.batches import Totals
     from stepup_middleware.core.clusters import ClusterRule
     from stepup_middleware.core.relying_party import RelyingParty
     from stepup_middleware.core.subject import Subject
@@ -69,7 +70,8 @@ class StepUp:
     not on the bundled page; ``home_url``, a path or an http(s) URL, is where the bundled pages lead back to. With
     ``bundle_htmx=False`` the ``head`` leaves htmx out, for pages that bring their own or need none. ``totp_limit``
     and ``webauthn_limit`` bound wrong attempts per person. ``failure_cluster`` says how many failures on one
-    purpose within how long are flagged to ``on_event`` and found by ``audit.clusters``.
+    purpose within how long are flagged to ``on_event`` and found by ``audit.clusters``. ``totals`` has, by purpose, a
+    plain function that makes the total (label, text) of the details of requests that are confirmed together.
 
     ``locale`` is the language of every text, or a plain function of the scope that returns one; without it, or where it
     returns None, ``Subject.locale`` and then ``Accept-Language`` say. ``texts`` adds languages and texts or replaces
@@ -123,6 +125,7 @@ class StepUp:
         home_url: str | None = None,
         bundle_htmx: bool = True,
         open_prompts_per_session: int | None = None,
+        totals: Totals | None = None,
         totp_limit: AttemptLimit | None = None,
         webauthn_limit: AttemptLimit | None = None,
         failure_cluster: ClusterRule | None = None,
@@ -168,6 +171,7 @@ class StepUp:
             ipv6_prefix=ipv6_prefix,
             client_address=client_address,
             open_prompts_per_session=open_prompts_per_session,
+            totals=totals,
             totp_limit=totp_limit,
             webauthn_limit=webauthn_limit,
             failure_cluster=failure_cluster,

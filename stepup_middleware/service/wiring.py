@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from stepup_middleware.core.attempts import AttemptLimit
+from stepup_middleware.core.batches import Totals
 from stepup_middleware.core.client_ip import trusted_networks
 from stepup_middleware.core.clusters import ClusterRule
 from stepup_middleware.core.keys import KeyRing
@@ -27,8 +28,9 @@ from .admin import AdminGuard
 from .alerts import AlertService
 from .approvals import ApprovalService
 from .audit import AuditService
+from .batches import BatchService
 from .beginning import begin_log
-from .ceremony import WEBAUTHN_LIMIT, CeremonyService
+from .ceremony import WEBAUTHN_LIMIT
 from .cluster_flagger import FailureClusterFlagger
 from .enrolment import EnrolmentService
 from .evidence import EvidenceService
@@ -65,7 +67,7 @@ class Parts:
     identification: Identification
     redemption: RedemptionService
     approvals: ApprovalService
-    ceremonies: CeremonyService
+    ceremonies: BatchService
     policy: PolicyService
     audit: AuditService
     alerts: AlertService
@@ -126,6 +128,7 @@ def wire(
     ipv6_prefix: int,
     client_address: ClientAddress | None,
     open_prompts_per_session: int | None,
+    totals: Totals | None,
     totp_limit: AttemptLimit | None,
     webauthn_limit: AttemptLimit | None,
     failure_cluster: ClusterRule | None,
@@ -256,7 +259,8 @@ def wire(
             approvals=approvals,
             open_limit=open_prompts_per_session,
         ),
-        ceremonies=CeremonyService(
+        ceremonies=BatchService(
+            totals=settings.checked_totals(totals, catalogue),
             store=store,
             codec=codec,
             secret_box=secret_box,

@@ -17,6 +17,7 @@ from stepup_middleware.request.context import guarded_request
 
 from .answers import SAFE_HEADERS
 from .approval_routes import collect_token
+from .batch_routes import ask_together, cancel_together, code_together, key_options_together, key_together
 from .call import Call, Handler, endpoint
 from .factor_routes import (
     factor_finish,
@@ -173,6 +174,11 @@ def library_router(prefix: str, *, health: bool = False) -> Router:
         route(prompt + "/webauthn", webauthn_finish, "POST"),
         route(prompt + "/totp", totp_finish, "POST"),
         route(prompt + "/token", collect_token, "POST", waits=True),
+        route("/batches", ask_together, "POST"),
+        route("/batches/webauthn/options", key_options_together, "POST"),
+        route("/batches/webauthn", key_together, "POST"),
+        route("/batches/totp", code_together, "POST"),
+        route("/batches/cancel", cancel_together, "POST"),
         route("/factors", list_factors, "GET"),
         route("/factors/webauthn/options", factor_options, "POST"),
         route("/factors/webauthn", factor_finish, "POST"),

@@ -85,7 +85,7 @@ def test_what_is_quoted_is_what_the_program_says() -> None:
 
 
 def test_the_figures_are_those_of_the_code() -> None:
-    assert OPEN_PROMPTS_PER_SESSION == 32
+    assert OPEN_PROMPTS_PER_SESSION == 64
     assert LONGEST_PATH == 8192
 
 

@@ -10,6 +10,7 @@ import pytest
 from webauthn.helpers import bytes_to_base64url
 
 from stepup_middleware import AttemptLimit, EventName
+from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.testing import VirtualAuthenticator, totp_code
 from tests.support import ELSEWHERE, ORIGIN, POLICY, ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
@@ -430,8 +431,8 @@ async def test_too_many_false_assertions_close_the_keys_and_leave_the_codes_work
 async def test_a_session_has_a_bounded_number_of_open_prompts_and_others_are_unaffected(
     ada: Browser, bob: Browser, house: House
 ) -> None:
-    answers = await asyncio.gather(*(ada.post(TRANSMIT) for _ in range(60)))
-    assert sum(answer.status_code == 401 for answer in answers) == 32
+    answers = await asyncio.gather(*(ada.post(TRANSMIT) for _ in range(OPEN_PROMPTS_PER_SESSION + 28)))
+    assert sum(answer.status_code == 401 for answer in answers) == OPEN_PROMPTS_PER_SESSION
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(refused) == 28
     assert int(refused[0].headers["retry-after"]) > 0

@@ -3,12 +3,15 @@
  * What enrols factors comes along, so that nothing is loaded from the server.
  */
 import "./src/stepup.js";
+import { setBatcher } from "./src/batching.js";
 import { configure } from "./src/configure.js";
 import { bindFactors } from "./src/factors.js";
 import { mountFactors, setBinder } from "./src/mount.js";
 import { prove } from "./src/prove.js";
 import { StepUpCancelled, stepupFetch, StepUpUnknown } from "./src/send.js";
+import { askTogether } from "./src/together.js";
 
 setBinder(bindFactors);
+setBatcher(askTogether);
 
 export { configure, mountFactors, prove, StepUpCancelled, stepupFetch as fetch, StepUpUnknown };

@@ -9,6 +9,8 @@ export interface Settings {
   headers?: Record<string, string> | (() => Record<string, string> | Promise<Record<string, string>>);
   /** Where the library is besides this origin: `https://api.example.com`, or with a path if not at `/stepup`. */
   api?: string | string[];
+  /** Whether up to 50 requests of one purpose that wait at the same time are asked about as one question; false by default. */
+  batch?: boolean;
 }
 
 /** The problem of RFC 9457 with which a tagged route refuses; what an app may look at. */

@@ -19,9 +19,14 @@ SCRIPTS = (
     "page.js",
     "factorspage.js",
     "peoplepage.js",
+    "batch.js",
 )  # each joined of the module of that name and what it imports
 NAMES = FILES + SCRIPTS
-STABLE = ("stepup.js", "stepup.css")  # served also under their plain names, for pages that are not made here
+STABLE = (
+    "stepup.js",
+    "stepup.css",
+    "batch.js",
+)  # served also under their plain names, for pages that are not made here
 _MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 
 

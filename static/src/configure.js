@@ -1,13 +1,15 @@
 import { setApis } from "./addresses.js";
+import { setBatch } from "./batching.js";
 import { setHeaders } from "./caller.js";
 
 /**
  * Say what the library's own calls need: `headers`, or a function that returns them, for each call; `api`, where the
- * library is besides this origin. What is left out stays as it was.
- * @param {{ headers?: Parameters<typeof setHeaders>[0], api?: string | string[] }} settings
+ * library is besides this origin; `batch`, whether requests of one purpose that wait at the same time are one question. What is left out stays as it was.
+ * @param {{ headers?: Parameters<typeof setHeaders>[0], api?: string | string[], batch?: boolean }} settings
  */
-export function configure({ headers, api, ...others }) {
+export function configure({ headers, api, batch, ...others }) {
   for (const name in others) throw new TypeError(`stepup.configure has no setting ${name}.`);
   if (api !== undefined) setApis(api);
   if (headers !== undefined) setHeaders(headers);
+  if (batch !== undefined) setBatch(batch);
 }

@@ -7,7 +7,12 @@ import { OTHER_ACCOUNT, TEXTS } from "./texts.js";
 /**
  * @typedef {import("./answers.js").Answer} Answer
  * @typedef {import("./caller.js").Caller} Caller
- * @typedef {{ token?: string, response?: Answer, problem?: import("./texts.js").Problem, asked?: HTMLElement }} Outcome
+ * @typedef {{ token?: string, tokens?: { prompt: string, token: string }[], response?: Answer,
+ *   problem?: import("./texts.js").Problem, asked?: HTMLElement }} Outcome `tokens`: of a question about several requests
+ * @typedef {{ renew: () => Promise<Answer>, caller?: Caller, cookie?: boolean, opener?: Element | null, signal?: AbortSignal | null,
+ *   note?: string, asked?: HTMLElement, leave?: (id: string) => Promise<Answer> }} Options `caller`: as whom it was sent; `asked`: the
+ *   fragment that was proved before; `leave`: leaves one of several requests out
+ * @typedef {(refused: Answer, options: Options) => Promise<Outcome | null>} Asker
  */
 
 /** @type {Promise<unknown>} */
@@ -18,7 +23,7 @@ let queue = Promise.resolve();
  * @template Result
  * @param {() => Promise<Result>} task
  */
-function inTurn(task) {
+export function inTurn(task) {
   const turn = queue.then(task);
   queue = turn.catch(() => {});
   return turn;
@@ -82,83 +87,98 @@ async function openFragment(refused, caller) {
   }
 }
 
+/** Requests of the last second that have no answer yet: a question about several waits for these. @type {Set<object>} */
+export const underway = new Set();
+
+/** Note that a request is sent. @param {object} request */
+export function sending(request) {
+  underway.add(request);
+  setTimeout(() => underway.delete(request), 1000);
+}
+
+/** @type {Asker | undefined} */
+let together;
+
+/** Let requests that wait at the same time be asked about together, or (undefined) each by itself. @param {Asker} [asker] */
+export const askBy = (asker) => void (together = asker);
+
 /**
- * Ask the person about one refused request. `renew()` sends the request again without a token.
+ * Ask the person about one refused request, when it is its turn. `renew()` sends the request again without a token.
  * Resolves with a token when proved, a response when a renewed request was answered otherwise, null when cancelled.
- * @param {Answer} refused
- * @param {{ renew: () => Promise<Answer>, caller?: Caller, cookie?: boolean, opener?: Element | null, signal?: AbortSignal | null,
- *   note?: string, asked?: HTMLElement }} options `caller`: as whom it was sent; `asked`: the fragment that was proved before
- * @returns {Promise<Outcome | null>}
+ * @type {Asker}
  */
-export function authorize(refused, { renew, caller, cookie = false, opener, signal, note = "", asked }) {
-  return inTurn(async () => {
-    await languageKnown;
-    if (signal?.aborted) return null;
-    let open = await openFragment(refused, caller);
-    if (open === null) {
-      const response = await renew(); // it expired while others were being answered, or the person has refused it
-      if (!promptOf(response)) return { response };
-      open = await fragmentOf(response, caller);
-    }
-    let fragment = open;
-    if (signal?.aborted) return null;
-    return new Promise((resolve) => {
-      /** @type {Outcome | null} */
-      let outcome = null;
-      let stop = () => {};
-      const cancel = () => dialog.close();
-      /** @param {Outcome} result */
-      const settle = (result) => {
-        outcome = result;
-        dialog.close();
-      };
-      /** @param {import("./answers.js").Fragment} next @param {string} words @param {HTMLElement} [before] */
-      const show = (next, words, before) => {
-        stop();
-        fragment = next;
-        if (before && before.dataset.stepupAccount !== next.root.dataset.stepupAccount) {
-          settle({ problem: OTHER_ACCOUNT });
-          return;
-        }
-        const changed = before !== undefined && markChanges(before, next.root);
-        dialog.replaceChildren(next.root);
-        stop = wirePrompt(next, {
-          cookie,
-          note: changed ? TEXTS.changed : words,
-          cancel,
-          proved: (token) => settle({ token, asked: next.root }),
-          gone: replace,
-        });
-        focusTitle(dialog);
-      };
-      /** @param {string} why */
-      const replace = async (why) => {
-        try {
-          const response = await renew();
-          const next = promptOf(response) ? await fragmentOf(response, caller) : null;
-          if (next === null) settle({ response });
-          else if (dialog.open) show(next, why, fragment.root);
-        } catch (error) {
-          const place = fragment.root.querySelector("[data-stepup-error]");
-          if (place) place.textContent = problemFrom(error).detail ?? TEXTS.answer;
-          const button = fragment.root.querySelector("[data-stepup-renew]");
-          if (button instanceof HTMLElement) button.hidden = false;
-        }
-      };
-      const dialog = openDialog(fragment.root, opener, () => {
-        stop();
-        signal?.removeEventListener("abort", cancel);
-        if (!outcome) {
-          withdraw(fragment);
-          announce(TEXTS.cancelled);
-        }
-        emit("stepup:close", { prompt: fragment.url, outcome: outcome ? "answered" : "cancelled" });
-        resolve(outcome);
+export const authorize = (refused, options) =>
+  together && !options.cookie ? together(refused, options) : inTurn(() => ask(refused, options));
+
+/** @type {Asker} */
+export async function ask(refused, { renew, leave, caller, cookie = false, opener, signal, note = "", asked }) {
+  await languageKnown;
+  if (signal?.aborted) return null;
+  let open = await openFragment(refused, caller);
+  if (open === null) {
+    const response = await renew(); // it expired while others were being answered, or the person has refused it
+    if (!promptOf(response)) return { response };
+    open = await fragmentOf(response, caller);
+  }
+  let fragment = open;
+  if (signal?.aborted) return null;
+  return new Promise((resolve) => {
+    /** @type {Outcome | null} */
+    let outcome = null;
+    let stop = () => {};
+    const cancel = () => dialog.close();
+    /** @param {Outcome} result */
+    const settle = (result) => {
+      outcome = result;
+      dialog.close();
+    };
+    /** @param {import("./answers.js").Fragment} next @param {string} words @param {HTMLElement} [before] */
+    const show = (next, words, before) => {
+      stop();
+      fragment = next;
+      if (before && before.dataset.stepupAccount !== next.root.dataset.stepupAccount) {
+        settle({ problem: OTHER_ACCOUNT });
+        return;
+      }
+      const changed = before !== undefined && markChanges(before, next.root);
+      dialog.replaceChildren(next.root);
+      stop = wirePrompt(next, {
+        cookie,
+        note: changed ? TEXTS.changed : words || (next.root.querySelector("[data-stepup-count]")?.textContent ?? ""),
+        cancel,
+        proved: (token, tokens) => settle({ token, tokens, asked: next.root }),
+        gone: replace,
+        leave: leave && ((id) => replace("", () => leave(id))),
       });
-      signal?.addEventListener("abort", cancel);
-      show(fragment, note, asked);
-      emit("stepup:open", { prompt: fragment.url, purpose: fragment.root.dataset.stepupFor });
+      focusTitle(dialog);
+    };
+    /** @param {string} why @param {() => Promise<Answer>} [how] */
+    const replace = async (why, how = renew) => {
+      try {
+        const response = await how();
+        const next = promptOf(response) ? await fragmentOf(response, caller) : null;
+        if (next === null) settle({ response });
+        else if (dialog.open) show(next, why, how === renew ? fragment.root : undefined);
+      } catch (error) {
+        const place = fragment.root.querySelector("[data-stepup-error]");
+        if (place) place.textContent = problemFrom(error).detail ?? TEXTS.answer;
+        const button = fragment.root.querySelector("[data-stepup-renew]");
+        if (button instanceof HTMLElement) button.hidden = false;
+      }
+    };
+    const dialog = openDialog(fragment.root, opener, () => {
+      stop();
+      signal?.removeEventListener("abort", cancel);
+      if (!outcome) {
+        withdraw(fragment);
+        announce(TEXTS.cancelled);
+      }
+      emit("stepup:close", { prompt: fragment.url, outcome: outcome ? "answered" : "cancelled" });
+      resolve(outcome);
     });
+    signal?.addEventListener("abort", cancel);
+    show(fragment, note, asked);
+    emit("stepup:open", { prompt: fragment.url, purpose: fragment.root.dataset.stepupFor });
   });
 }
 

@@ -15,6 +15,17 @@ export function make(tag, properties, ...children) {
 }
 
 /**
+ * Load a script that hands over what it has by an event. Rejects where it cannot be loaded.
+ * @template {"stepup:factors" | "stepup:batch"} Name
+ * @param {string} src
+ * @param {Name} event
+ */
+export const load = (src, event) => new Promise((/** @type {(given: DocumentEventMap[Name]["detail"]) => void} */ resolve, reject) => {
+  document.addEventListener(event, ({ detail }) => resolve(detail), { once: true });
+  document.head.append(make("script", { src, onerror: () => reject(new TypeError(src)) }));
+});
+
+/**
  * Return a finder of the elements that the library's templates mark with `data-stepup-NAME`.
  * @param {ParentNode} root
  */

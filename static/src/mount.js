@@ -1,7 +1,7 @@
 import { knownAddress, libraryBase, originOf } from "./addresses.js";
 import { call } from "./answers.js";
 import { asCaller } from "./caller.js";
-import { make, parse } from "./elements.js";
+import { load, parse } from "./elements.js";
 import { StepUpCancelled, stepupFetch, StepUpUnknown } from "./send.js";
 
 /**
@@ -16,12 +16,6 @@ let binder;
 /** Give what enrols, where it need not be loaded. @param {Binder} bind */
 export const setBinder = (bind) => void (binder = bind);
 
-/** @param {string} src */
-const load = (src) => new Promise((/** @type {(bind: Binder) => void} */ resolve, reject) => {
-  document.addEventListener("stepup:factors", ({ detail }) => resolve(detail), { once: true });
-  document.head.append(make("script", { src, onerror: () => reject(new TypeError(src)) }));
-});
-
 /**
  * Make the library's page of factors work.
  * @param {HTMLElement} page as the library sent it
@@ -32,7 +26,7 @@ export async function bindFactorsPage(page, from = document.baseURI) {
   const base = url(page.dataset.stepupFactorsUrl);
   const src = url(page.dataset.stepupFactorsScript);
   if (base === null || src === null) return;
-  binder ??= load(src);
+  binder ??= load(src, "stepup:factors");
   (await binder)(page, {
     base,
     StepUpCancelled,

@@ -8,7 +8,9 @@ import { getCredential } from "./webauthn.js";
 /**
  * @typedef {object} Listeners what becomes of a prompt
  * @property {boolean} [cookie] whether the token goes into the one-time cookie, for a native form or link
- * @property {(token: string) => void} proved called once after a passed ceremony ("" when the token is in the cookie)
+ * @property {(token: string, tokens?: { prompt: string, token: string }[]) => void} proved called once after a passed ceremony
+ *   ("" when the token is in the cookie; `tokens` of a question about several requests)
+ * @property {(id: string) => void} [leave] the person leaves one of several requests out
  * @property {(why: string) => void} gone the prompt is no longer there, or the person wants it renewed
  * @property {() => void} cancel
  * @property {string} [note] what to say once it is shown
@@ -26,6 +28,12 @@ function sentenceFor(error, others) {
   if (name === "NotAllowedError" || name === "AbortError") return others ? TEXTS.notAllowed : TEXTS.onlyOne;
   return /^(NotSupported|Security)Error$/.test(name) ? TEXTS.noWebAuthn : TEXTS.answer;
 }
+
+/**
+ * The prompts that a fragment about several requests lists; none in that of a single one.
+ * @param {HTMLElement} root
+ */
+const listed = (root) => [...root.querySelectorAll("[data-stepup-item]")].map((each) => each.getAttribute("data-stepup-item"));
 
 /**
  * Wire a prompt's fragment, in a dialog or in a page. Returns a function that ends it.
@@ -77,7 +85,9 @@ export function wirePrompt({ url, root, lifetime }, on) {
     /** @type {Record<string, string>} */
     const headers = { "Content-Type": "application/json", Accept: "application/json" };
     if (on.cookie) headers["StepUp-Deliver"] = "cookie";
-    return (await call(url + path, { method: "POST", headers, body: JSON.stringify(body), signal })).json();
+    const prompts = listed(root);
+    const sent = prompts.length ? { prompts, ...(path === "/webauthn" ? { credential: body } : Object(body)) } : body;
+    return (await call(url + path, { method: "POST", headers, body: JSON.stringify(sent), signal })).json();
   };
   // aria-disabled and not disabled: a disabled button would lose the keyboard's focus.
   const enable = () => {
@@ -97,7 +107,7 @@ export function wirePrompt({ url, root, lifetime }, on) {
    * @param {"webauthn" | "totp"} bucket
    * @param {Element | null} control
    * @param {string} waiting
-   * @param {(signal: AbortSignal) => Promise<{ token?: string }>} prove
+   * @param {(signal: AbortSignal) => Promise<{ token?: string, tokens?: { prompt: string, token: string }[] }>} prove
    * @returns {Promise<unknown>} the error, if it failed
    */
   async function attempt(bucket, control, waiting, prove) {
@@ -114,11 +124,11 @@ export function wirePrompt({ url, root, lifetime }, on) {
     const proof = prove(mine.signal);
     ended = proof.catch(() => {});
     try {
-      const { token = "" } = await proof;
+      const { token = "", tokens } = await proof;
       if (current !== mine || over) return undefined;
       stop();
       say(TEXTS.working);
-      on.proved(token);
+      on.proved(token, tokens);
     } catch (error) {
       if (current !== mine || over) return undefined;
       current = null;
@@ -183,6 +193,11 @@ export function wirePrompt({ url, root, lifetime }, on) {
   part("cancel").addEventListener("click", on.cancel, { signal: wired.signal });
   part("renew").addEventListener("click", () => on.gone(""), { signal: wired.signal });
   unfold(root, wired.signal);
+  for (const button of on.leave ? root.querySelectorAll("[data-stepup-leave]") : []) {
+    if (!(button instanceof HTMLElement)) continue;
+    button.hidden = false;
+    button.addEventListener("click", () => judging || on.leave?.(button.dataset.stepupLeave ?? ""), { signal: wired.signal });
+  }
 
   // WCAG 2.2.1: the end is announced, and the question can be renewed. Nothing renews itself unattended.
   later(lifetime, () => {
@@ -230,14 +245,12 @@ function unfold(root, signal) {
  * @param {HTMLElement} after
  */
 export function markChanges(before, after) {
-  const values = (/** @type {HTMLElement} */ root) => [...root.querySelectorAll("dt")].map((term) => {
-    const value = term.parentElement?.querySelector("dd");
-    return /** @type {const} */ ([term.textContent, value?.textContent, term.parentElement]);
-  });
-  const old = new Map(values(before).map(([label, text]) => [label, text]));
-  let changed = values(before).length !== values(after).length;
-  for (const [label, text, row] of values(after)) {
-    if (old.get(label) === text) continue;
+  const rows = (/** @type {HTMLElement} */ root) => [...root.querySelectorAll("dt")].map((term) => term.parentElement);
+  const said = (/** @type {HTMLElement | null} */ row) => JSON.stringify([...(row?.querySelectorAll("dt, dd") ?? [])].map((each) => each.textContent));
+  const old = new Set(rows(before).map(said));
+  let changed = rows(before).length !== rows(after).length;
+  for (const row of rows(after)) {
+    if (old.has(said(row))) continue;
     changed = true;
     row?.classList.add("stepup-changed");
   }
@@ -257,7 +270,10 @@ export const isWithdrawn = (url) => url !== null && withdrawn.has(url);
  * Tell the server that the person will not answer. Best effort: the prompt expires anyway.
  * @param {import("./answers.js").Fragment} fragment
  */
-export function withdraw({ url, caller }) {
-  withdrawn.add(url);
-  call(url, { method: "DELETE", keepalive: true, headers: { "Content-Type": "application/json" } }, caller).catch(() => {});
+export function withdraw({ url, root, caller }) {
+  const prompts = listed(root);
+  if (prompts.length === 0) withdrawn.add(url);
+  const several = { method: "POST", body: JSON.stringify({ prompts }) };
+  const how = { ...(prompts.length ? several : { method: "DELETE" }), keepalive: true, headers: { "Content-Type": "application/json" } };
+  call(prompts.length ? `${url}/cancel` : url, how, caller).catch(() => {});
 }

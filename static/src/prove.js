@@ -22,7 +22,7 @@ export async function prove(problem, { from = libraryBase() } = {}) {
   try {
     // nobody but the app can ask again: a question that is over ends here
     const over = async () => madeAnswer(url, 404, new Headers());
-    outcome = await authorize(madeAnswer(url, 401, new Headers({ "StepUp-Prompt": url })), { renew: over, opener });
+    outcome = await authorize(madeAnswer(url, 401, new Headers({ "StepUp-Prompt": url }), JSON.stringify(problem)), { renew: over, opener });
   } catch (error) {
     showProblem(problemFrom(error), opener);
     throw new StepUpCancelled();

@@ -1,5 +1,5 @@
 import { isUnknown, nativeFetch, problemFrom, promptOf } from "./answers.js";
-import { authorize, showProblem } from "./dialog.js";
+import { authorize, sending, showProblem, underway } from "./dialog.js";
 import { announce, working } from "./elements.js";
 import { LOOP, NO_CONNECTION, TEXTS, UNKNOWN } from "./texts.js";
 
@@ -31,6 +31,19 @@ export const noteFor = (refused, prompts) =>
   refused.headers.get("StepUp-Error") === "STEPUP_TOKEN_EXPIRED" ? TEXTS.tooLate : prompts ? TEXTS.unmet : "";
 
 /**
+ * Make the first attempt of a request, which a question about several waits for.
+ * @param {() => Promise<Response>} attempt
+ */
+async function first(attempt) {
+  sending(attempt);
+  try {
+    return await attempt();
+  } finally {
+    underway.delete(attempt);
+  }
+}
+
+/**
  * Send a request, ask for proof if the server wants it, repeat it with the token.
  * The request is cloned before each sending, so that body and files arrive intact every time.
  * `unknown`: a token has left, and the response does not tell what became of it.
@@ -56,7 +69,7 @@ export async function send(input, init, { through = nativeFetch, opener = docume
     if (response.status !== 405 || !from?.redirected) return response;
     return through(new Request(from.url, { headers: token ? { "StepUp-Token": token } : {}, signal: request.signal }));
   };
-  let response = await attempt();
+  let response = await first(attempt);
   let unknown = false;
   /** @type {HTMLElement | undefined} */
   let asked;

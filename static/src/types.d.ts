@@ -29,6 +29,7 @@ interface Window {
 
 interface DocumentEventMap {
   "stepup:factors": CustomEvent<import("./mount.js").Binder>;
+  "stepup:batch": CustomEvent<import("./batching.js").Batcher>;
   "htmx:config:request": CustomEvent<{ ctx: HtmxContext }>;
   "htmx:before:response": CustomEvent<{ ctx: HtmxContext }>;
   "htmx:finally:request": CustomEvent<{ ctx: HtmxContext }>;

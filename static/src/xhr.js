@@ -1,6 +1,6 @@
 import { knownAddress } from "./addresses.js";
 import { isUnknown, madeAnswer, problemFrom, promptOf } from "./answers.js";
-import { authorize, showProblem } from "./dialog.js";
+import { authorize, sending, showProblem, underway } from "./dialog.js";
 import { announce, working } from "./elements.js";
 import { MAX_PROMPTS, noteFor } from "./send.js";
 import { LOOP, TEXTS, UNKNOWN } from "./texts.js";
@@ -128,6 +128,7 @@ export function installXHR() {
     send(body = null) {
       if (this.#sent) {
         this.#sent.body = copyOf(body);
+        sending(this);
         this.#opener = openerOf.get(this) ?? document.activeElement;
       }
       super.send(body);
@@ -199,6 +200,7 @@ export function installXHR() {
     #pass(event) {
       if (!this.#sent || !event.isTrusted) return true; // what we dispatch ourselves is not trusted
       const { type } = event;
+      if (type === "loadend") underway.delete(this);
       const headers = type === "readystatechange" && super.readyState === 2;
       if (headers && this.#phase !== "held") this.#judge();
       switch (this.#phase) {

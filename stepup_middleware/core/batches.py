@@ -23,8 +23,8 @@ SALT_BYTES = 32
 HASH_BYTES = 32
 
 Total = tuple[str, str]  # label and text, as the person reads them
-Totals = Mapping[str, Callable[[Sequence[Details]], Total | None]]
-"""By purpose: what makes the total of the details that are shown. The same details always have the same total."""
+Totals = Mapping[str, Callable[[Sequence[Details], str], Total | None]]
+"""By purpose: what makes the total of the details that are shown, in their language. The same always give the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,15 +104,20 @@ class BatchCommitment:
 def question_of(prompt: Prompt) -> tuple[object, ...]:
     """Return what prompts must have in common to be one question.
 
-    It is the person, their session, their address, the purpose, the requirement, and the language of the words.
+    It is the person and who acts for them, their session, their address, the purpose, the requirement, and the words
+    that are shown, which are signed with each.
     """
     return (
         prompt.workspace_id,
         prompt.subject_id,
         prompt.session,
+        prompt.actor,
+        prompt.client,
         prompt.ip,
         prompt.purpose,
         prompt.requirement,
+        prompt.title,
+        prompt.consequence,
         prompt.locale,
     )
 
@@ -123,5 +128,5 @@ def total_of(prompts: Sequence[Prompt], totals: Totals) -> Total | None:
     Raises ``TypeError`` for anything but a label and a text.
     """
     make = totals.get(prompts[0].purpose)
-    made = None if make is None else make([prompt.details for prompt in prompts])
+    made = None if make is None else make([prompt.details for prompt in prompts], prompts[0].locale)
     return None if made is None else check_details([made])[0]

@@ -153,7 +153,7 @@ def checked_totals(totals: Totals | None, catalogue: Catalogue) -> Totals:
         if not callable(make) or is_async(make):
             raise ConfigurationError(
                 f"totals: what makes the total of {purpose} is a plain function, not async, that is given the "
-                f"details of each request and returns a label and a text: {named(make)}"
+                f"details of each request and their language, and returns a label and a text: {named(make)}"
             )
     return dict(totals or {})
 

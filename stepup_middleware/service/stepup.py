@@ -71,7 +71,7 @@ class StepUp:
     ``bundle_htmx=False`` the ``head`` leaves htmx out, for pages that bring their own or need none. ``totp_limit``
     and ``webauthn_limit`` bound wrong attempts per person. ``failure_cluster`` says how many failures on one
     purpose within how long are flagged to ``on_event`` and found by ``audit.clusters``. ``totals`` has, by purpose, a
-    plain function that makes the total (label, text) of the details of requests that are confirmed together.
+    plain function of the details of requests that are confirmed together, and of their language, to their total.
 
     ``locale`` is the language of every text, or a plain function of the scope that returns one; without it, or where it
     returns None, ``Subject.locale`` and then ``Accept-Language`` say. ``texts`` adds languages and texts or replaces

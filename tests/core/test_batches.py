@@ -133,6 +133,10 @@ def test_a_nonce_of_another_length_is_refused(length: int) -> None:
         {"purpose": "audit_log_export"},
         {"requirement": FactorRequirement.ANY},
         {"locale": "de"},
+        {"actor": "agent"},
+        {"client": "a program"},
+        {"title": "another"},
+        {"consequence": "another"},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -144,14 +148,16 @@ def test_prompts_that_differ_in_more_than_request_and_details_are_not_one_questi
 
 def test_the_total_is_what_the_app_makes_of_the_details_in_their_order() -> None:
     several = [prompt_with(details=(("Total", str(amount)),)) for amount in (3, 4)]
-    made = total_of(several, {several[0].purpose: lambda shown: ("Sum", json.dumps([pairs[0][1] for pairs in shown]))})
+    made = total_of(
+        several, {several[0].purpose: lambda shown, _: ("Sum", json.dumps([pairs[0][1] for pairs in shown]))}
+    )
     assert made == ("Sum", '["3", "4"]')
     assert total_of(several, {}) is None
-    assert total_of(several, {several[0].purpose: lambda _: None}) is None
+    assert total_of(several, {several[0].purpose: lambda *_: None}) is None
 
 
 @pytest.mark.parametrize("wrong", [("Total", 7), "Total", ("Total",), 7, ("a", "b", "c")])
 def test_a_total_that_is_no_label_and_text_is_refused(wrong: Any) -> None:
     prompt = prompt_with()
     with pytest.raises(TypeError):
-        total_of([prompt], {prompt.purpose: lambda _: wrong})
+        total_of([prompt], {prompt.purpose: lambda *_: wrong})

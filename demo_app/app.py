@@ -113,8 +113,10 @@ def create_app(
         home_url="/",
         locale=language_of,
         log_key=settings.log_key,
+        totals={"payroll_ach_transmit": lambda details, locale: payroll.payroll_total(languages, details, locale)},
         clock=clock,
     )
+    languages = demo_languages(stepup)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -139,7 +141,6 @@ def create_app(
         lifespan=lifespan,
         max_body_size=MAX_BODY,
     )
-    languages = demo_languages(stepup)
     starlette.state.axis = Axis(
         settings=settings,
         database=database,

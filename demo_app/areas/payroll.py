@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from starlette.exceptions import HTTPException
@@ -12,7 +13,7 @@ from starlette.types import Scope
 
 from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
-from demo_app.languages import Cents, Text, day, marked, money, saying, texts_of
+from demo_app.languages import Cents, Languages, Text, day, marked, money, saying, texts_of
 from demo_app.nacha import Credit, Originator, check_digit, nacha_file, next_banking_day
 from demo_app.pages import done, download, page
 from stepup_middleware import requires_step_up
@@ -24,6 +25,7 @@ ORIGINATOR = Originator(
     company_id="1900000001",
     company_name="AxisSynapse Demo",
 )
+_TOTAL = 2  # the place of the amount among the details of a run
 _RUNS = (
     "SELECT payroll_run.id, title, pay_date, state, transmitted_at, file_name, length(file) AS file_size,"
     " account.name AS transmitted_by, count(*) AS employees, sum(cents) AS cents"
@@ -99,6 +101,13 @@ async def run_details(scope: Scope) -> list[tuple[str, str]]:
         (_("Pay date"), day(texts, run["pay_date"])),
         (_("From"), bank),
     ]
+
+
+def payroll_total(languages: Languages, details: Sequence[Sequence[tuple[str, str]]], locale: str) -> tuple[str, str]:
+    """Return the total of runs that are confirmed together, by the amounts that the modal shows of each."""
+    label, _ = details[0][_TOTAL]
+    cents = sum(int("".join(filter(str.isdecimal, shown[_TOTAL][1]))) for shown in details)
+    return label, money(languages.texts(locale), cents)
 
 
 async def overview(request: Request) -> Response:

@@ -37,6 +37,20 @@ document.addEventListener("click", (event) => {
   act(button);
 });
 
+// Several actions of one purpose at once: stepup.js makes one question of those that wait together.
+const together = document.querySelector("[data-together]");
+if (together) {
+  const each = `[data-stepup-purpose="${together.dataset.together}"][hx-post]`;
+  window.stepup.configure({ batch: true });
+  together.hidden = false;
+  together.querySelector("button").addEventListener("click", () => {
+    for (const button of document.querySelectorAll(each)) button.click();
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    together.hidden = document.querySelectorAll(each).length < 2;
+  });
+}
+
 // After htmx has put a new card in place: say what happened, and keep the keyboard where it was.
 document.addEventListener("htmx:after:swap", () => {
   const news = document.querySelector("main [data-announce]:not([data-announced])");

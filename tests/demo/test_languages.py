@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demo_app.areas.payroll import payroll_total
 from demo_app.languages import Cents, day, kept, money, said_in, saying, unpacked
 from stepup_middleware.languages import Text, library_languages
 
@@ -78,3 +79,11 @@ def test_a_kept_sentence_is_the_same_when_it_is_read(value: str | int, inner: st
     again = unpacked(kept(sentence))
     assert isinstance(again, Text)
     assert said_in(texts, again) == said_in(texts, sentence)
+
+
+def test_the_total_of_several_runs_is_the_sum_of_what_is_shown_in_every_language() -> None:
+    assert len(LANGUAGES.tags) > 10
+    for tag in LANGUAGES.tags:
+        texts = LANGUAGES.texts(tag)
+        shown = [[("", ""), ("", ""), ("T", money(texts, cents))] for cents in (41_290_877, 9_120_450, 7)]
+        assert payroll_total(LANGUAGES, shown, tag) == ("T", money(texts, 50_411_334)), tag

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from .conftest import Person
 from .site import Site, requester, small_site, until, use_passkey
 
 # each request's answer: its text, or the name of what it was rejected with
@@ -236,3 +237,19 @@ async def use_authorizing(page: Page) -> None:
     button = page.locator("dialog[open] [data-stepup-kind=passkey]")
     await button.click()
     await expect(button).to_have_count(0)
+
+
+async def test_the_demos_three_payroll_runs_are_transmitted_with_one_confirmation(person: Person) -> None:
+    await person.plug_in("internal")
+    await person.sign_in()
+    await person.enrol("passkey")
+    await person.go("/payroll")
+    await person.page.get_by_role("button", name="Transmit all drafts together").click()
+    await expect(person.dialog.get_by_role("listitem")).to_have_count(3)
+    for amount in ("USD 412,908.77", "USD 91,204.50", "USD 417,312.06"):
+        await expect(person.dialog).to_contain_text(amount)
+    await expect(person.dialog.locator("[data-stepup-total]")).to_have_text("TotalUSD 921,425.33")
+    await person.dialog.locator("[data-stepup-kind=passkey]").click()
+    await expect(person.dialog).to_have_count(0)
+    await expect(person.page.locator('a[href*="/payroll/runs/"][href$="/file"]')).to_have_count(3)
+    await expect(person.page.get_by_role("button", name="Transmit all drafts together")).to_be_hidden()

@@ -121,6 +121,7 @@ def the_code(browser: Browser) -> str:
     return totp_code(browser.factors["totp"].secret, browser.house.clock())
 
 
+# N44
 async def test_a_token_of_one_serves_none_of_the_others(house: House, ada: Browser) -> None:
     ids = await asked(ada, 4)
     tokens = await prove(ada, ids)
@@ -163,6 +164,7 @@ async def test_a_code_is_no_proof_where_the_requirement_resists_phishing(house: 
     assert list(await prove(ada, ids)) == ids  # they are open still
 
 
+# N40
 @pytest.mark.parametrize("change", ["fewer", "more", "other", "order"])
 async def test_a_proof_confirms_exactly_the_list_that_it_was_begun_with(
     house: House, ada: Browser, change: str
@@ -177,6 +179,7 @@ async def test_a_proof_confirms_exactly_the_list_that_it_was_begun_with(
     assert list(await prove(ada, shown)) == shown
 
 
+# N45
 async def test_a_proof_of_several_is_none_of_one_and_the_other_way_round(house: House, ada: Browser) -> None:
     (prompt,) = await asked(ada, 1)
     begun = await options(ada, [prompt])
@@ -196,6 +199,7 @@ async def test_a_challenge_of_several_is_answered_once(house: House, ada: Browse
     assert [record.prompt_id for record in failed] == [ids[0]] * 2  # once a failure, not once a prompt
 
 
+# N41
 async def test_two_questions_with_a_prompt_in_common_confirm_it_once(house: House, ada: Browser) -> None:
     ids = await asked(ada, 5)
     one, other = ids[:3], ids[2:]
@@ -207,6 +211,7 @@ async def test_two_questions_with_a_prompt_in_common_confirm_it_once(house: Hous
     assert len(await house.events(EventName.VERIFIED)) == 1 + len(ids)  # and the enrolment of the app
 
 
+# N43
 @pytest.mark.parametrize("place", [0, 1, 2])
 async def test_a_prompt_that_is_answered_alone_meanwhile_falls_out_and_it_is_said(
     house: House, ada: Browser, place: int
@@ -222,6 +227,7 @@ async def test_a_prompt_that_is_answered_alone_meanwhile_falls_out_and_it_is_sai
     assert gone["detail"].startswith("It was finished, cancelled or has expired.")
 
 
+# N43
 async def test_the_question_ends_with_the_first_of_its_prompts(house: House, ada: Browser) -> None:
     early = await asked(ada, 1)
     house.clock.advance(60)
@@ -234,6 +240,7 @@ async def test_the_question_ends_with_the_first_of_its_prompts(house: House, ada
     assert list(await prove(ada, ids[1:])) == ids[1:]
 
 
+# N42
 async def test_a_prompt_of_somebody_else_is_like_one_that_is_not_there_and_is_logged(
     house: House, ada: Browser
 ) -> None:
@@ -320,6 +327,7 @@ async def test_the_fragment_lists_each_request_and_the_total_and_names_itself(ho
     assert 'data-stepup-prompt="/stepup/batches"' in answer.text
 
 
+# N46
 async def test_the_evidence_of_each_verifies_alone_and_has_nothing_of_the_others(tmp_path: Path) -> None:
     async with logged_house(tmp_path, totals={"payroll_ach_transmit": employees}) as house:
         ada = Browser(house, house.sign_in("ada"))

@@ -1,4 +1,4 @@
-"""The command line: ``stepup routes | audit … | factors … | purge | revoke-all | reencrypt | keygen``."""
+"""The command line: ``stepup routes | audit … | factors … | call | purge | revoke-all | reencrypt | keygen``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from stepup_middleware.errors import StepUpError
 
 from .assets import assets
 from .audit import export
+from .call import add_call
 from .evidence import evidence
 from .factors import add_pass, add_reset, issue_pass, reset_factors
 from .import_factors import add_import, import_factors
@@ -116,6 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     add_import(factors).set_defaults(command=_running(import_factors))
     add_pass(factors).set_defaults(command=_running(issue_pass))
     add_reset(factors).set_defaults(command=_running(reset_factors))
+
+    add_call(commands.add_parser("call", help="send a request, and ask its person where a proof is wanted"))
 
     listing = commands.add_parser("assets", help="print the tags of a page's head with their integrity")
     listing.add_argument("--base", default="/stepup", metavar="URL", help="where the library is (default: /stepup)")

@@ -117,6 +117,20 @@ async def _answer(asked: Asked, guarded: GuardedRequest, tag: Tag, scope: Scope,
     return _through(verdict, guarded, scope, [request])
 
 
+async def hold_to(request: Any, tag: Tag, body: bytes) -> Proof:
+    """Return the proof of what a program asks for in a request that carries more than that: a call of a tool.
+
+    ``body`` is all of it, and what the person has approved of it is redeemed here, so that the program has no token.
+    Raises ``StepUpRequired`` as ``require_step_up`` does.
+    """
+    scope = scope_among([request])
+    if scope is None:
+        raise ConfigurationError(f"{type(request).__name__} is no ASGI scope and has none. Nothing is let through")
+    guarded = guarded_request(scope)
+    gate = _gate([request], scope)._replace(body=body, hands_on=False, held=True)
+    return _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, [request])
+
+
 async def prove(scope: Scope, purpose: Purpose, details: Words, token: str | bytes | None) -> Proof:
     """Return a proof of one of the library's own purposes, for what a service does only by one.
 

@@ -21,7 +21,8 @@ class ActionRequest:
     ``tokens`` are the raw values of every ``StepUp-Token`` header, or the one of the library's own cookie
     on a navigation. ``prefetch``: nobody clicked, so that it is refused without a prompt. ``linked``: a page of another
     site led here, which must not use up the person's limit of open prompts. ``elsewhere``: no browser sent it, and the
-    purpose may be approved in one.
+    purpose may be approved in one. ``held``: what the person approved of this very request is redeemed without the
+    program ever having its token.
     """
 
     purpose: Purpose
@@ -31,6 +32,7 @@ class ActionRequest:
     prefetch: bool = False
     linked: bool = False
     elsewhere: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ class Gate(NamedTuple):
 
     ``framework`` is the method and path as the framework has them, where the scope says something else, ``reading``
     what else it reads a request by, ``body`` and ``token`` what a handler handed over.
+    ``held``: what was approved elsewhere of this very request is redeemed (``ActionRequest.held``).
     ``hands_on``: the gate runs an endpoint or an app with its proof, which a gate inside that asks the same question
     may take over (``GuardedRequest.handing_on``).
     """
@@ -40,6 +41,7 @@ class Gate(NamedTuple):
     body: bytes | None = None
     token: bytes | None = None
     hands_on: bool = True
+    held: bool = False
 
 
 async def admit(
@@ -107,6 +109,7 @@ async def _admit(
             prefetch=prefetch,
             linked=standing is Standing.LINKED,
             elsewhere=purpose.approvable and not is_of_browser(scope),
+            held=gate.held and not is_of_browser(scope),
         )
         began = perf_counter()
         async with stepup._in_time():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from asyncio import Lock, wait
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from stepup_middleware.core.approvals import (
+    COLLECT_WITHIN,
     Approval,
     ApprovalEnd,
     ApprovalRefused,
@@ -29,7 +33,7 @@ from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import FailureReason
 from stepup_middleware.stores.base import HotState
 
-from .approval_watch import ApprovalWatch
+from .approval_watch import ApprovalWatch, of_prompt
 from .grants import IssuedToken
 from .notices import person_language
 from .refusal_throttle import RefusalThrottle
@@ -64,6 +68,7 @@ class ApprovalService:
         self._keys = tuple(keys)
         self._throttle = throttle
         self.watch = ApprovalWatch(self._records)
+        self._locks: WeakValueDictionary[tuple[str, str], Lock] = WeakValueDictionary()
 
     # asking
 
@@ -154,6 +159,47 @@ class ApprovalService:
         if end is None:
             return _NOT_FOUND
         return IssuedToken(token=self._codec.write(approval.token), expires_at=end, prompt=prompt)
+
+    @asynccontextmanager
+    async def held(self, requester: Requester, wanted: ActionRequest) -> AsyncIterator[str | Refusal | None]:
+        """Yield the token of what the person approved of this very request of this session, or their denial.
+
+        None where they decided nothing that is not over. One caller at a time, so that requests which come at once do
+        not present one token to each other's harm: the first redeems it, and the next finds none.
+        """
+        subject = requester.subject
+        person = (subject.workspace_id, subject.id)
+        lock = self._locks.get(person)
+        if lock is None:
+            lock = self._locks[person] = Lock()
+        async with lock:
+            answer: str | Refusal | None = None
+            after = requester.now - COLLECT_WITHIN
+            for approval in await self._records.decided_approvals(subject.workspace_id, subject.id, after=after):
+                prompt = approval.prompt
+                same = (prompt.purpose, prompt.request, prompt.details) == (
+                    wanted.purpose.id,
+                    wanted.request,
+                    wanted.details,
+                )
+                if not same or not prompt.belongs_to(subject) or prompt.ip != requester.ip:
+                    continue
+                found = await self.collect(requester, prompt.id)
+                if isinstance(found, IssuedToken):
+                    answer = found.token
+                elif approval.state is ApprovalState.DENIED:
+                    answer = Refusal(code=RefusalCode.DENIED, purpose=wanted.purpose)
+                break  # what came before the newest is over
+            yield answer
+
+    async def decided(self, prompt_id: str, *, now: Callable[[], datetime]) -> None:
+        """Return once an approval waits no more, or too many are waited for."""
+        while (approval := await self._records.get_approval(prompt_id)) is not None and approval.waits(now()):
+            async with self.watch.waiting_for(of_prompt(prompt_id)) as news:
+                if news is None:
+                    return
+                left = (approval.prompt.expires_at - now()).total_seconds()
+                await wait((news,), timeout=max(0.1, left))
 
     async def _refused(self, requester: Requester, prompt: Prompt, reason: str) -> None:
         purpose = self._catalogue.get(prompt.purpose)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from ssl import RAND_bytes
 
@@ -59,6 +60,16 @@ class RedemptionService:
 
     async def admit(self, requester: Requester, wanted: ActionRequest) -> Proof | Refusal:
         """Redeem the token of a request, or refuse. Raises ``StoreError`` when nothing can be decided."""
+        if wanted.held and not wanted.tokens:
+            async with self._approvals.held(requester, wanted) as held:
+                if isinstance(held, Refusal):
+                    return held
+                if held is not None:
+                    wanted = replace(wanted, tokens=[held.encode()])
+                return await self._admit(requester, wanted)
+        return await self._admit(requester, wanted)
+
+    async def _admit(self, requester: Requester, wanted: ActionRequest) -> Proof | Refusal:
         if not wanted.tokens:
             return await self._ask(requester, wanted)
         reference, fault = self._read(wanted.tokens)

@@ -43,6 +43,10 @@ class ApprovalRecords(ABC):
         """Return the approvals of a person that wait and are not over, oldest first."""
 
     @abstractmethod
+    async def decided_approvals(self, workspace_id: str, subject_id: str, *, after: datetime) -> tuple[Approval, ...]:
+        """Return the approvals of a person that they approved or denied after a moment, the newest first."""
+
+    @abstractmethod
     async def match_approval(
         self, prompt_id: str, digits: str, *, decider: Decider, wrong: AuditEvent, denied: AuditEvent, now: datetime
     ) -> Approval | None:

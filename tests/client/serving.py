@@ -1,4 +1,4 @@
-"""A house that real clients reach by HTTP, and a terminal in which a program runs."""
+"""An app that real clients reach by HTTP, and a terminal in which a program runs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 
+from stepup_middleware.asgi import ASGIApp
 from tests.machine import free_port
 from tests.patience import PATIENT
-from tests.support import House
 
 SECONDS = PATIENT.total_seconds() * 2
 
 
 @asynccontextmanager
-async def served(house: House) -> AsyncIterator[str]:
-    """Serve a house that has been started; yield its origin."""
+async def served(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve an app whose ``StepUp`` has been started; yield its origin."""
     port = free_port()
-    config = uvicorn.Config(house.app, port=port, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, port=port, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     try:

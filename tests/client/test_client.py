@@ -80,7 +80,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 @pytest.fixture
 async def url(house: House) -> AsyncIterator[str]:
-    async with served(house) as url:
+    async with served(house.app) as url:
         yield url
 
 

@@ -50,6 +50,10 @@ class SQLApprovals(ApprovalRecords):
         rows = await self._engine.state.fetch_all("waiting_approvals", workspace_id, subject_id, to_micros(now))
         return self._counted(rows)
 
+    async def decided_approvals(self, workspace_id: str, subject_id: str, *, after: datetime) -> tuple[Approval, ...]:
+        rows = await self._engine.state.fetch_all("decided_approvals", workspace_id, subject_id, to_micros(after))
+        return self._counted(rows)
+
     async def match_approval(
         self, prompt_id: str, digits: str, *, decider: Decider, wrong: AuditEvent, denied: AuditEvent, now: datetime
     ) -> Approval | None:

@@ -43,6 +43,15 @@ WHERE workspace = $1 AND subject = $2 AND state = 'waiting' AND expires_at > $3
   AND epoch = (SELECT m.epoch FROM stepup.meta AS m)
 ORDER BY asked_at, prompt;
 
+-- name: decided_approvals
+SELECT
+    prompt, workspace, subject, session, purpose, code, digits, asked_at, expires_at, body, state, tries, matched,
+    decided_at, decider, reason, token, nonce, mac
+FROM stepup.approvals
+WHERE workspace = $1 AND subject = $2 AND state IN ('approved', 'denied') AND decided_at > $3
+  AND epoch = (SELECT m.epoch FROM stepup.meta AS m)
+ORDER BY decided_at DESC, prompt;
+
 -- name: count_approvals
 SELECT count(*) FROM stepup.approvals WHERE workspace = $1 AND subject = $2 AND asked_at > $3;
 

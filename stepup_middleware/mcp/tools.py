@@ -1,0 +1,212 @@
+"""Tools that are tagged, and what an agent is told: in the words of the protocol that it speaks."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from asyncio import Task, create_task, timeout
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+import rfc8785
+from anyio import to_thread
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.shared.exceptions import MCPError
+from mcp_types import ElicitRequest, ElicitRequestURLParams, InputRequiredResult
+
+from stepup_middleware.core.proof import Proof
+from stepup_middleware.core.refusals import StepUpRequired
+from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.gate import hold_to, tagged_with
+from stepup_middleware.request.context import guarded_request
+
+Arguments = Mapping[str, Any]
+Details = Sequence[tuple[str, str]]
+DetailsOfCall = Details | Callable[[Arguments], Details | Awaitable[Details]] | None
+Tool = TypeVar("Tool", bound=Callable[..., Any])
+
+URL_ELICITATION_REQUIRED = -32042  # MCP 2025-11-25, client/elicitation
+WAIT_SECONDS = 25  # of one call: a client calls a few times before it gives up
+INPUT_REQUIRED_SINCE = "2026-07-28"
+_KEY = "step_up"
+_NO_REQUEST = (
+    "This tool needs a proof of its person, who is known by an HTTP request. Over stdio there is none: serve the MCP "
+    "server over HTTP, behind StepUpMiddleware."
+)
+_waiting: set[Task[None]] = set()  # a task that nobody holds may vanish
+
+
+class ToolStepUpRequired(MCPError):
+    """A tool was not run, for its person is asked first. ``problem`` is the refusal (RFC 9457), as on any other route.
+
+    As an error of JSON-RPC it is MCP 2025-11-25's *URL elicitation required*; ``elicitation`` is None where it cannot
+    be approved elsewhere, and the message then says what to do.
+    """
+
+    def __init__(self, problem: Mapping[str, Any], elicitation: ElicitRequestURLParams | None) -> None:
+        asked = [] if elicitation is None else [elicitation.model_dump(by_alias=True, exclude_none=True)]
+        super().__init__(code=URL_ELICITATION_REQUIRED, message=words_of(problem), data={"elicitations": asked})
+        self.problem = problem
+        self.elicitation = elicitation
+
+
+async def require_step_up_tool(ctx: Context[Any, Any], purpose: str, *, details: DetailsOfCall = None) -> Proof:
+    """Go on only with a redeemed proof for this call of a tool: its name and arguments are what the person approves.
+
+    ``details`` are label and value pairs, or a callable of the arguments that returns them; without it, the tool and
+    each of its arguments. The proof is bound to name and arguments (RFC 8785), to the session and to the client. The
+    agent never holds a token: it calls again once the person has approved, and what was approved runs once.
+
+    Raises ``ToolStepUpRequired`` until then, and ``ToolError`` where the agent can only be told why not. Let both pass.
+    """
+    context = ctx.request_context
+    if context.request is None or context.method != "tools/call" or context.params is None:
+        raise ToolError(_NO_REQUEST)
+    name, arguments = str(context.params["name"]), dict(context.params.get("arguments") or {})
+    try:
+        body = rfc8785.dumps({"tool": name, "arguments": arguments})
+    except rfc8785.CanonicalizationError as error:
+        raise ToolError(
+            f"What is approved must be written in one way only, and these arguments cannot: {error}"
+        ) from None
+    if ctx.request_state and ctx.input_responses:
+        await _until_decided(context, ctx.request_state)
+    tag = tagged_with(purpose, await _shown(details, name, arguments), True, ())
+    try:
+        return await hold_to(context.request, tag, body)
+    except StepUpRequired as refused:
+        raise _refusal(ctx, refused.problem) from None
+
+
+async def _shown(details: DetailsOfCall, name: str, arguments: Arguments) -> Details:
+    if details is None:
+        return [("Tool", name), *((key, _text(value)) for key, value in arguments.items())]
+    if not callable(details):
+        return details
+    made = details(arguments)
+    return await made if inspect.isawaitable(made) else made
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else rfc8785.dumps(value).decode()
+
+
+def _refusal(ctx: Context[Any, Any], problem: Mapping[str, Any]) -> Exception:
+    """Return what tells the agent: in its protocol's way where it can open a link for its person, else in words."""
+    approval = problem.get("approval")
+    capabilities = ctx.client_capabilities
+    opens = (
+        capabilities is not None and capabilities.elicitation is not None and capabilities.elicitation.url is not None
+    )
+    if approval is None or not opens:
+        return ToolError(words_of(problem))
+    asked = ElicitRequestURLParams(
+        message=words_of(problem), url=approval["url"], elicitation_id=problem["prompt"]["id"]
+    )
+    if (ctx.protocol_version or "") < INPUT_REQUIRED_SINCE:
+        _tell_when_decided(ctx.request_context, problem["prompt"]["id"])
+    return ToolStepUpRequired(problem, asked)
+
+
+def words_of(problem: Mapping[str, Any]) -> str:
+    """Return a refusal in words that a model hands on to its person as they are."""
+    approval = problem.get("approval")
+    if approval is None:
+        refused = problem.get("approval_refused") or {}
+        return str(refused.get("detail") or problem.get("detail") or problem.get("title"))
+    purpose = problem["purpose"]
+    lines = [f"{purpose['authorize_title']}: {purpose['consequence']}"]
+    lines += [f"- {label}: {value}" for label, value in problem.get("details", [])]
+    lines += [
+        f"This has not been done. Only the person can approve it: they open {approval['url']} and type the digits "
+        f"{approval['match']} there. Call the tool again with the same arguments once they have."
+    ]
+    return "\n".join(lines)
+
+
+async def _until_decided(context: ServerRequestContext[Any, Any], prompt_id: str) -> None:
+    """Wait for the person, whose client has just opened the link and calls again at once (MCP 2026-07-28)."""
+    stepup = guarded_request(cast(Any, context.request).scope).stepup
+    with suppress(TimeoutError):
+        async with timeout(WAIT_SECONDS):
+            await stepup._parts.approvals.decided(prompt_id, now=stepup._clock)
+
+
+def _tell_when_decided(context: ServerRequestContext[Any, Any], prompt_id: str) -> None:
+    """Tell the client once the person has decided, where its session has a way back (MCP 2025-11-25)."""
+    session, stepup = context.session, guarded_request(cast(Any, context.request).scope).stepup
+
+    async def tell() -> None:
+        with suppress(Exception):  # the session is over: the agent calls again by itself
+            await stepup._parts.approvals.decided(prompt_id, now=stepup._clock)
+            await session.send_elicit_complete(prompt_id)
+
+    task = create_task(tell())
+    _waiting.add(task)
+    task.add_done_callback(_waiting.discard)
+
+
+def requires_step_up(purpose: str, *, details: DetailsOfCall = None) -> Callable[[Tool], Tool]:
+    """Tag a tool: it runs only with a redeemed proof for the very call. Put it below ``@server.tool()``.
+
+    ``details`` as in ``require_step_up_tool``. The tool may be sync, and need not take a ``Context``.
+    """
+    if not isinstance(purpose, str) or not purpose:
+        raise ConfigurationError(f'a purpose is named by its id, such as "audit_log_export", and not {purpose!r}')
+
+    def tag(tool: Tool) -> Tool:
+        signature = inspect.signature(tool, eval_str=True)
+        own = [name for name, each in signature.parameters.items() if _is_context(each.annotation)]
+        where = own[0] if own else "step_up_context"
+
+        @functools.wraps(tool)
+        async def guarded(**arguments: Any) -> Any:
+            ctx = arguments[where] if own else arguments.pop(where)
+            try:
+                await require_step_up_tool(ctx, purpose, details=details)
+            except ToolStepUpRequired as refused:
+                if (answer := _input_required(ctx.protocol_version, refused)) is not None:
+                    return answer
+                raise
+            if inspect.iscoroutinefunction(tool):
+                return await tool(**arguments)
+            return await to_thread.run_sync(functools.partial(tool, **arguments))
+
+        parameters = list(signature.parameters.values())
+        if not own:
+            parameters.append(inspect.Parameter(where, inspect.Parameter.KEYWORD_ONLY, annotation=Context))
+        guarded.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        guarded.__annotations__ = {each.name: each.annotation for each in parameters} | {
+            "return": signature.return_annotation
+        }
+        return cast(Tool, guarded)
+
+    return tag
+
+
+def _is_context(annotation: Any) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, Context)
+
+
+def _input_required(protocol_version: str | None, refused: ToolStepUpRequired) -> InputRequiredResult | None:
+    """Return the answer of MCP 2026-07-28 that asks the client to open a link and call again; None before it."""
+    if refused.elicitation is None or (protocol_version or "") < INPUT_REQUIRED_SINCE:
+        return None
+    asked = ElicitRequest(params=refused.elicitation)
+    return InputRequiredResult(input_requests={_KEY: asked}, request_state=refused.elicitation.elicitation_id)
+
+
+async def answer_step_up(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Answer a refusal that a tool's own ``require_step_up_tool`` raised, for clients that speak MCP 2026-07-28.
+
+    It is a middleware of the server: ``MCPServer(..., middleware=[answer_step_up])``. Tools with the tag do without it.
+    """
+    try:
+        return await call_next(ctx)
+    except ToolStepUpRequired as refused:
+        if (answer := _input_required(ctx.protocol_version, refused)) is not None:
+            return answer
+        raise

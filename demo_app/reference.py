@@ -31,6 +31,16 @@ class Entry:
         return self.path.rpartition(".")[2]
 
     @property
+    def heading(self) -> str:
+        """Return the name as a heading: with its module where the library itself has another one of that name."""
+        module, _, name = self.path.rpartition(".")
+        return (
+            f"{module.rpartition('.')[2]}.{name}"
+            if module != PACKAGE and f"{PACKAGE}.{name}" in exported(PACKAGE)
+            else name
+        )
+
+    @property
     def members(self) -> list[griffe.Object]:
         """Return the methods and properties that are shown: what has a docstring of its own, without underscore."""
         if not isinstance(self.found, griffe.Class):
@@ -91,7 +101,7 @@ def expanded(text: str) -> str:
 
 
 def _section(entry: Entry, known: set[str]) -> Iterator[str]:
-    yield f"### {entry.name}\n"
+    yield f"### {entry.heading}\n"
     yield f"```python\n{_import(entry)}{_signature(entry.found, entry.name)}\n```\n"
     yield _prose(entry.found, known - {entry.name})
     if isinstance(entry.found, griffe.Class) and _is_enumeration(entry.found):

@@ -123,10 +123,7 @@ async def hold_to(request: Any, tag: Tag, body: bytes) -> Proof:
     ``body`` is all of it, and what the person has approved of it is redeemed here, so that the program has no token.
     Raises ``StepUpRequired`` as ``require_step_up`` does.
     """
-    scope = scope_among([request])
-    if scope is None:
-        raise ConfigurationError(f"{type(request).__name__} is no ASGI scope and has none. Nothing is let through")
-    guarded = guarded_request(scope)
+    scope, guarded = request.scope, guarded_request(request.scope)
     gate = _gate([request], scope)._replace(body=body, hands_on=False, held=True)
     return _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, [request])
 

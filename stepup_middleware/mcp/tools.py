@@ -19,9 +19,12 @@ from mcp_types import ElicitRequest, ElicitRequestURLParams, InputRequiredResult
 
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import StepUpRequired
+from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.gate import hold_to, tagged_with
+from stepup_middleware.languages import Texts
 from stepup_middleware.request.context import guarded_request
+from stepup_middleware.web.pages import texts_of
 
 Arguments = Mapping[str, Any]
 Details = Sequence[tuple[str, str]]
@@ -32,6 +35,10 @@ URL_ELICITATION_REQUIRED = -32042  # MCP 2025-11-25, client/elicitation
 WAIT_SECONDS = 25  # of one call: a client calls a few times before it gives up
 INPUT_REQUIRED_SINCE = "2026-07-28"
 _KEY = "step_up"
+_APPROVE = marked(
+    "This has not been done. Only you can approve it: open %(link)s and type the digits %(digits)s there. Then have "
+    "the same done again."
+)
 _NO_REQUEST = (
     "This tool needs a proof of its person, who is known by an HTTP request. Over stdio there is none: serve the MCP "
     "server over HTTP, behind StepUpMiddleware."
@@ -42,13 +49,12 @@ _waiting: set[Task[None]] = set()  # a task that nobody holds may vanish
 class ToolStepUpRequired(MCPError):
     """A tool was not run, for its person is asked first. ``problem`` is the refusal (RFC 9457), as on any other route.
 
-    As an error of JSON-RPC it is MCP 2025-11-25's *URL elicitation required*; ``elicitation`` is None where it cannot
-    be approved elsewhere, and the message then says what to do.
+    As an error of JSON-RPC it is MCP 2025-11-25's *URL elicitation required*.
     """
 
-    def __init__(self, problem: Mapping[str, Any], elicitation: ElicitRequestURLParams | None) -> None:
-        asked = [] if elicitation is None else [elicitation.model_dump(by_alias=True, exclude_none=True)]
-        super().__init__(code=URL_ELICITATION_REQUIRED, message=words_of(problem), data={"elicitations": asked})
+    def __init__(self, problem: Mapping[str, Any], elicitation: ElicitRequestURLParams) -> None:
+        asked = elicitation.model_dump(by_alias=True, exclude_none=True)
+        super().__init__(code=URL_ELICITATION_REQUIRED, message=elicitation.message, data={"elicitations": [asked]})
         self.problem = problem
         self.elicitation = elicitation
 
@@ -96,22 +102,22 @@ def _text(value: Any) -> str:
 
 def _refusal(ctx: Context[Any, Any], problem: Mapping[str, Any]) -> Exception:
     """Return what tells the agent: in its protocol's way where it can open a link for its person, else in words."""
+    scope = cast(Any, ctx.request_context.request).scope
+    words = words_of(problem, texts_of(scope, guarded_request(scope).stepup))
     approval = problem.get("approval")
     capabilities = ctx.client_capabilities
     opens = (
         capabilities is not None and capabilities.elicitation is not None and capabilities.elicitation.url is not None
     )
     if approval is None or not opens:
-        return ToolError(words_of(problem))
-    asked = ElicitRequestURLParams(
-        message=words_of(problem), url=approval["url"], elicitation_id=problem["prompt"]["id"]
-    )
+        return ToolError(words)
+    asked = ElicitRequestURLParams(message=words, url=approval["url"], elicitation_id=problem["prompt"]["id"])
     if (ctx.protocol_version or "") < INPUT_REQUIRED_SINCE:
         _tell_when_decided(ctx.request_context, problem["prompt"]["id"])
     return ToolStepUpRequired(problem, asked)
 
 
-def words_of(problem: Mapping[str, Any]) -> str:
+def words_of(problem: Mapping[str, Any], texts: Texts) -> str:
     """Return a refusal in words that a model hands on to its person as they are."""
     approval = problem.get("approval")
     if approval is None:
@@ -120,11 +126,8 @@ def words_of(problem: Mapping[str, Any]) -> str:
     purpose = problem["purpose"]
     lines = [f"{purpose['authorize_title']}: {purpose['consequence']}"]
     lines += [f"- {label}: {value}" for label, value in problem.get("details", [])]
-    lines += [
-        f"This has not been done. Only the person can approve it: they open {approval['url']} and type the digits "
-        f"{approval['match']} there. Call the tool again with the same arguments once they have."
-    ]
-    return "\n".join(lines)
+    said = Text(_APPROVE, {"link": approval["url"], "digits": approval["match"]})
+    return "\n".join([*lines, texts(said)])
 
 
 async def _until_decided(context: ServerRequestContext[Any, Any], prompt_id: str) -> None:
@@ -193,7 +196,7 @@ def _is_context(annotation: Any) -> bool:
 
 def _input_required(protocol_version: str | None, refused: ToolStepUpRequired) -> InputRequiredResult | None:
     """Return the answer of MCP 2026-07-28 that asks the client to open a link and call again; None before it."""
-    if refused.elicitation is None or (protocol_version or "") < INPUT_REQUIRED_SINCE:
+    if (protocol_version or "") < INPUT_REQUIRED_SINCE:
         return None
     asked = ElicitRequest(params=refused.elicitation)
     return InputRequiredResult(input_requests={_KEY: asked}, request_state=refused.elicitation.elicitation_id)

@@ -36,7 +36,7 @@ def test_a_listed_name_can_be_imported_and_is_documented_with_all_its_parts(path
 
 def test_every_name_that_a_public_module_exports_is_listed_and_none_twice() -> None:
     assert len(LISTED) == len(set(LISTED))
-    assert len({path.rpartition(".")[2] for path in LISTED}) == len(LISTED)
+    assert len({entry(path).heading for path in LISTED}) == len(LISTED)
     assert all(exported(module) for module in MODULES if ".service" not in module), "each says what it exports"
     missing = [path for module in [PACKAGE, *MODULES] for path in exported(module) if path not in LISTED]
     assert missing == []

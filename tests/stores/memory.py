@@ -637,6 +637,17 @@ class MemoryStore(Store):
             if (kept.prompt.workspace_id, kept.prompt.subject_id) == person and kept.waits(now)
         )
 
+    async def decided_approvals(self, workspace_id: str, subject_id: str, *, after: datetime) -> tuple[Approval, ...]:
+        decided = [
+            (kept.decided_at, kept)
+            for _, kept in self._data.approvals.values()
+            if (kept.prompt.workspace_id, kept.prompt.subject_id) == (workspace_id, subject_id)
+            and kept.state in (ApprovalState.APPROVED, ApprovalState.DENIED)
+            and kept.decided_at is not None
+            and kept.decided_at > after
+        ]
+        return tuple(kept for _, kept in sorted(decided, key=lambda each: each[0], reverse=True))
+
     async def match_approval(
         self, prompt_id: str, digits: str, *, decider: Decider, wrong: AuditEvent, denied: AuditEvent, now: datetime
     ) -> Approval | None:

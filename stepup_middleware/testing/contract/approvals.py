@@ -44,6 +44,7 @@ from .recovery_values import a_reset
 from .values import (
     COSIGNER,
     MICROSECOND,
+    MINUTE,
     NOW,
     OWNER,
     Opener,
@@ -174,6 +175,25 @@ class ApprovalContract:
         assert refused.decision.verdict is Verdict.REQUIRED  # nobody was given it
         names = await names_of(store)
         assert names.count(EventName.VERIFIED) == 1
+
+    async def test_what_a_person_decided_of_late_is_found_the_newest_first(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        factor = await enrol(store)
+        approval, other = await ask_approval(store), await ask_approval(store, replace(OWNER, session_id="s-another"))
+        back = await ask_approval(store, replace(OWNER, session_id="s-third"))
+        await match(store, approval)
+        assert isinstance(await store.issue_token(approving(approval, factor)), TokenReference)
+        later = replace(NO, at=NOW + MINUTE)
+        assert await store.records.end_approval(other.prompt.id, later, event=None)
+        assert await store.records.end_approval(back.prompt.id, BACK, event=None)  # nobody decided that
+        async with open_node() as node:
+            records = node.records
+            found = await records.decided_approvals(*ME, after=NOW - MINUTE)
+            assert [each.prompt.id for each in found] == [other.prompt.id, approval.prompt.id]
+            assert [each.prompt.id for each in await records.decided_approvals(*ME, after=NOW)][:1] == [other.prompt.id]
+            assert await records.decided_approvals(*ME, after=NOW + MINUTE) == ()
+            assert await records.decided_approvals(OWNER.workspace_id, COSIGNER.id, after=NOW - MINUTE) == ()
 
     @pytest.mark.parametrize("fault", ["no digits", "another session", "denied", "cancelled", "expired", "no approval"])
     async def test_nothing_else_approves_it(self, store: HotState, fault: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from anyascii import anyascii
+from holidays import financial_holidays
 
 _RECORD = 94
 _BLOCKING = 10
@@ -18,17 +19,8 @@ _CREDITS_ONLY = "220"
 _CREDIT_CODE = {"checking": "22", "savings": "32"}
 _HASH_MODULUS = 10**10  # the entry hash keeps its ten rightmost digits
 _WEIGHTS = (3, 7, 1, 3, 7, 1, 3, 7)
-_SATURDAY, _SUNDAY = 5, 6
-_FIXED_HOLIDAYS = ((1, 1), (6, 19), (7, 4), (11, 11), (12, 25))  # month and day
-_MONDAY, _THURSDAY = 0, 3
-_FLOATING_HOLIDAYS = (  # month, weekday and which one of the month; -1 is the last
-    (1, _MONDAY, 3),  # Martin Luther King
-    (2, _MONDAY, 3),  # Washington
-    (5, _MONDAY, -1),  # Memorial Day
-    (9, _MONDAY, 1),  # Labor Day
-    (10, _MONDAY, 2),  # Columbus
-    (11, _THURSDAY, 4),  # Thanksgiving
-)
+_SATURDAY = 5
+_CLOSED = financial_holidays("XFED")  # by year, as they are asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +57,7 @@ def is_banking_day(day: date) -> bool:
     They close on Saturdays, Sundays and eleven holidays (Regulation CC, 12 CFR 229.2(g)). A holiday on a Sunday is
     kept on the Monday after it; one on a Saturday closes no other day.
     """
-    if day.weekday() >= _SATURDAY or (day.month, day.day) in _FIXED_HOLIDAYS:
-        return False
-    before = day - timedelta(days=1)
-    if before.weekday() == _SUNDAY and (before.month, before.day) in _FIXED_HOLIDAYS:
-        return False
-    from_start = (day.day - 1) // 7 + 1
-    is_last = (day + timedelta(days=7)).month != day.month
-    return not any(
-        (day.month, day.weekday()) == (month, weekday) and (from_start == which or (which == -1 and is_last))
-        for month, weekday, which in _FLOATING_HOLIDAYS
-    )
+    return day.weekday() < _SATURDAY and day not in _CLOSED
 
 
 def next_banking_day(after: date) -> date:

@@ -57,7 +57,7 @@ def check_proof(
     if kept is None:
         yield Finding(check=Check.SIGNATURE, field=field, problem="is not a complete WebAuthn proof")
         return
-    yield from _check_description(kept, challenge, authorized or verified, field)
+    yield from _check_description(kept, challenge, verified, authorized or verified, field)
     client = _client_data(kept)
     yield from _check_challenge(kept, client, field)
     yield from _check_relying_party(kept, client, field, rp_id)
@@ -127,9 +127,9 @@ _RAW = ("nonce", "authenticator_data", "client_data_json", "signature", "credent
 
 
 def _check_description(
-    kept: StoredAssertion, challenge: LocatedRecord, action: LocatedRecord, field: str
+    kept: StoredAssertion, challenge: LocatedRecord, verified: LocatedRecord, action: LocatedRecord, field: str
 ) -> Iterator[Finding]:
-    """The description that was signed tells the very action that ran."""
+    """The description that was signed tells the very action that ran, and where it was approved, if elsewhere."""
     field = f"{field}.description"
     try:
         said = json.loads(kept.description)
@@ -152,6 +152,13 @@ def _check_description(
         "request": None if record.request is None else record.request.as_dict(),
         "details": [list(pair) for pair in record.details],
     }
+    asked, elsewhere = challenge.record, verified.record.data.get("approval")
+    if elsewhere is not None:
+        ran["approval"] = elsewhere
+        caller = {"session": asked.session, "actor": asked.actor, "client": asked.client, "ip": asked.ip}
+        if not isinstance(elsewhere, dict) or elsewhere.get("caller") != caller:
+            problem = f"is not who asked, by {challenge.where}"
+            yield Finding(check=Check.DESCRIPTION, field=verified.field("data.approval.caller"), problem=problem)
     if said.keys() != {*ran, *SHOWN, "issued_at"}:
         yield Finding(check=Check.DESCRIPTION, field=field, problem="has not the members of a description")
         return

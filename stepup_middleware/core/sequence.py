@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from operator import attrgetter
 
+from .approvals import APPROVAL_LIFETIME, COLLECT_WITHIN
 from .audit import read_record
 from .events import AuditRecord, EventName
 from .factors import FactorRequirement
@@ -129,9 +131,11 @@ def _proved(
         ):
             if said != should:
                 yield wrong(verified, f"data.{name}", "is not that of the factor")
-    if proof.at - asked.at > PROMPT_LIFETIME:
+    elsewhere = "approval" in proof.data
+    if proof.at - asked.at > (APPROVAL_LIFETIME if elsewhere else PROMPT_LIFETIME):
         yield wrong(verified, "at", "is later than the prompt's end")
-    if authorized is not None and authorized.record.at - proof.at > MAX_TTL:
+    longest = MAX_TTL + (COLLECT_WITHIN if elsewhere else timedelta(0))
+    if authorized is not None and authorized.record.at - proof.at > longest:
         yield wrong(authorized, "at", "is later than any token's end")
 
 

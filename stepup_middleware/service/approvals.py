@@ -121,12 +121,14 @@ class ApprovalService:
             await self._throttle.log(requester.subject, blocked)
         return refused
 
+    def code_of(self, approval: Approval) -> str:
+        """Return the code of an approval, empty where the key is gone by which it was made."""
+        codes = [(key, new_code(key, approval.prompt.id)) for key in self._keys]
+        return next((code for key, code in codes if code_digest(key, code) == approval.code), "")
+
     def _offer(self, approval: Approval) -> Offer:
         prompt = approval.prompt
-        codes = (new_code(key, prompt.id) for key in self._keys)
-        held = zip(self._keys, codes, strict=False)
-        code = next((code for key, code in held if code_digest(key, code) == approval.code), "")
-        return Offer(code=code, match=approval.match, expires_at=prompt.expires_at)
+        return Offer(code=self.code_of(approval), match=approval.match, expires_at=prompt.expires_at)
 
     # waiting and collecting
 

@@ -9,6 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from stepup_middleware.ceremonies import authentication, totp
+from stepup_middleware.core.approvals import (
+    COLLECT_WITHIN,
+    Decider,
+    approval_data,
+    approval_description,
+    may_be_approved,
+)
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
 from stepup_middleware.core.canonical import base64url
 from stepup_middleware.core.challenge import NONCE_BYTES, PendingChallenge, commit, describe
@@ -110,11 +117,25 @@ class CeremonyService:
         purpose = self.purpose_of(prompt)
         return prompt.requirement if purpose is None else stricter(prompt.requirement, purpose.minimum)
 
+    async def _asked(self, requester: Requester, prompt_id: str, decider: Decider | None) -> Prompt | Refusal:
+        """Return the prompt that a ceremony is for: the session's own, or what a decider approves."""
+        if decider is None:
+            return await self.open_prompt(requester, prompt_id)
+        approval = await self._records.get_approval(prompt_id)
+        if approval is None or not approval.is_of(requester.subject):
+            return NOT_FOUND
+        if not may_be_approved(approval, decider, requester.now) or self.purpose_of(approval.prompt) is None:
+            return NOT_FOUND
+        return approval.prompt
+
     async def begin_webauthn(
-        self, requester: Requester, prompt_id: str, kind: FactorKind | None
+        self, requester: Requester, prompt_id: str, kind: FactorKind | None, *, decider: Decider | None = None
     ) -> dict[str, Any] | Refusal:
-        """Return ``PublicKeyCredentialRequestOptionsJSON`` for a prompt (WebAuthn L3 §7.2 step 1)."""
-        prompt = await self.open_prompt(requester, prompt_id)
+        """Return ``PublicKeyCredentialRequestOptionsJSON`` for a prompt (WebAuthn L3 §7.2 step 1).
+
+        ``decider``, here and below: where the person approves what a program of theirs asks.
+        """
+        prompt = await self._asked(requester, prompt_id, decider)
         if isinstance(prompt, Refusal):
             return prompt
         credentials = [
@@ -135,14 +156,16 @@ class CeremonyService:
         options: dict[str, Any] = authentication.begin_authentication(
             self._relying_party,
             credentials=credentials,
-            challenge=commit(nonce, describe(prompt.description())),
+            challenge=commit(nonce, describe(_description(prompt, decider))),
             timeout=pending.expires_at - requester.now,
         )
         return options
 
-    async def finish_webauthn(self, requester: Requester, prompt_id: str, response: object) -> IssuedToken | Refusal:
+    async def finish_webauthn(
+        self, requester: Requester, prompt_id: str, response: object, *, decider: Decider | None = None
+    ) -> IssuedToken | Refusal:
         """Verify an ``AuthenticationResponseJSON`` and issue the token (WebAuthn L3 §7.2)."""
-        prompt = await self.open_prompt(requester, prompt_id)
+        prompt = await self._asked(requester, prompt_id, decider)
         if isinstance(prompt, Refusal):
             return prompt
         pending, closed = await asyncio.gather(
@@ -153,7 +176,7 @@ class CeremonyService:
             return await self._rate_limited(requester, prompt, closed, None)
         tried: WebAuthnFactor | None = None
         try:
-            self._same_address(requester, prompt)
+            self._same_address(requester, prompt, decider)
             if pending is None:
                 raise CeremonyError(FailureReason.CHALLENGE_USED)
             if requester.now >= pending.expires_at:
@@ -166,7 +189,7 @@ class CeremonyService:
             if not credentials:
                 raise CeremonyError(FailureReason.FACTOR_REMOVED)
             tried = named_factor(credentials, response)
-            description = describe(prompt.description())
+            description = describe(_description(prompt, decider))
             verified = authentication.finish_authentication(
                 self._relying_party,
                 challenge=commit(pending.nonce, description),
@@ -184,15 +207,18 @@ class CeremonyService:
             factor,
             WEBAUTHN_BUCKET,
             evidence,
+            decider=decider,
             expected_sign_count=factor.sign_count,
             sign_count=verified.new_sign_count,
             backed_up=verified.backed_up,
         )
         return await self._issue(requester, prompt, factor, grant)
 
-    async def finish_totp(self, requester: Requester, prompt_id: str, code: object) -> IssuedToken | Refusal:
+    async def finish_totp(
+        self, requester: Requester, prompt_id: str, code: object, *, decider: Decider | None = None
+    ) -> IssuedToken | Refusal:
         """Verify a one-time password and issue the token (RFC 6238 §5.2: each time-step once a secret)."""
-        prompt = await self.open_prompt(requester, prompt_id)
+        prompt = await self._asked(requester, prompt_id, decider)
         if isinstance(prompt, Refusal):
             return prompt
         had = await self._secrets(prompt)
@@ -206,7 +232,7 @@ class CeremonyService:
             self._secrets(prompt), self._records.last_time_step(prompt.workspace_id, prompt.subject_id)
         )
         try:
-            self._same_address(requester, prompt)
+            self._same_address(requester, prompt, decider)
             factor, step = self._match(had, digits, requester.now, floor)
         except CeremonyError as error:
             return await self._failed(requester, prompt, error.reason, FactorKind.TOTP)
@@ -216,7 +242,7 @@ class CeremonyService:
             await self._failed(requester, prompt, FailureReason.FACTOR_INSUFFICIENT, FactorKind.TOTP)
             return insufficient_for(self.purpose_of(prompt), prompt)
         evidence = {"type": "totp", "time_step": step, "independently_verifiable": False}
-        grant = self._grant(requester, prompt, factor, TOTP_BUCKET, evidence, time_step=step)
+        grant = self._grant(requester, prompt, factor, TOTP_BUCKET, evidence, decider=decider, time_step=step)
         return await self._issue(requester, prompt, factor, grant)
 
     async def cancel(self, requester: Requester, prompt_id: str) -> Refusal | None:
@@ -262,8 +288,8 @@ class CeremonyService:
         return await self._records.reserve_attempt(prompt.workspace_id, prompt.subject_id, bucket, limit=limit, now=now)
 
     @staticmethod
-    def _same_address(requester: Requester, prompt: Prompt) -> None:
-        if requester.ip != prompt.ip:
+    def _same_address(requester: Requester, prompt: Prompt, decider: Decider | None = None) -> None:
+        if decider is None and requester.ip != prompt.ip:
             raise CeremonyError(FailureReason.WRONG_IP)
 
     def _assertion(self, verified: Any, nonce: bytes, description: bytes) -> dict[str, Any]:
@@ -290,15 +316,20 @@ class CeremonyService:
         factor: Factor,
         bucket: str,
         evidence: Mapping[str, Any],
+        *,
+        decider: Decider | None = None,
         **counters: Any,
     ) -> TokenGrant:
         purpose = self.purpose_of(prompt)
         assert purpose is not None  # noqa: S101 - open_prompt refused the prompt otherwise
-        data = proof_data(factor, evidence)
+        data, place, ttl = proof_data(factor, evidence), dict[str, str](), purpose.ttl
+        if decider is not None:  # the event is the caller's, as those around it: the data tells where it was approved
+            data["approval"] = approval_data(prompt, decider)
+            place, ttl = {"ip": prompt.ip, "user_agent": prompt.user_agent}, COLLECT_WITHIN
         event = self._event(
-            requester, prompt, EventName.VERIFIED, factor_kind=factor.kind, factor_id=factor.id, data=data
+            requester, prompt, EventName.VERIFIED, factor_kind=factor.kind, factor_id=factor.id, data=data, **place
         )
-        return token_grant(requester, prompt, factor, ttl=purpose.ttl, bucket=bucket, event=event, **counters)
+        return token_grant(requester, prompt, factor, ttl=ttl, bucket=bucket, event=event, decider=decider, **counters)
 
     async def _issue(
         self, requester: Requester, prompt: Prompt, factor: Factor, grant: TokenGrant
@@ -362,6 +393,11 @@ class CeremonyService:
         blocked = self._event(requester, prompt, EventName.BLOCKED, factor_kind=kind, reason=reason, flags=(reason,))
         await self._throttle.log(requester.subject, blocked)
         return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed.retry_after))
+
+
+def _description(prompt: Prompt, decider: Decider | None) -> dict[str, Any]:
+    """Return what a person signs: with both sides where they approve what a program of theirs asks."""
+    return prompt.description() if decider is None else approval_description(prompt, decider)
 
 
 def named_factor(credentials: Sequence[WebAuthnFactor], response: object) -> WebAuthnFactor | None:

@@ -27,6 +27,7 @@ from . import settings
 from .admin import AdminGuard
 from .alerts import AlertService
 from .approvals import ApprovalService
+from .approving import ApprovingService
 from .audit import AuditService
 from .batches import BatchService
 from .beginning import begin_log
@@ -67,6 +68,7 @@ class Parts:
     identification: Identification
     redemption: RedemptionService
     approvals: ApprovalService
+    approving: ApprovingService
     ceremonies: BatchService
     policy: PolicyService
     audit: AuditService
@@ -242,6 +244,17 @@ def wire(
     figures = Figures(settings.checked_meters(metrics), partial(health.look, seconds=store_seconds))
     if metrics:
         records.subscribe(figures.written)
+    ceremonies = BatchService(
+        totals=settings.checked_totals(totals, catalogue),
+        store=store,
+        codec=codec,
+        secret_box=secret_box,
+        relying_party=relying_party,
+        catalogue=catalogue,
+        totp_limit=totp_limit,
+        webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
+        throttle=throttle,
+    )
     return Parts(
         store=store,
         catalogue=catalogue,
@@ -259,16 +272,13 @@ def wire(
             approvals=approvals,
             open_limit=open_prompts_per_session,
         ),
-        ceremonies=BatchService(
-            totals=settings.checked_totals(totals, catalogue),
+        ceremonies=ceremonies,
+        approving=ApprovingService(
             store=store,
-            codec=codec,
-            secret_box=secret_box,
-            relying_party=relying_party,
-            catalogue=catalogue,
-            totp_limit=totp_limit,
-            webauthn_limit=webauthn_limit or WEBAUTHN_LIMIT,
+            ceremonies=ceremonies,
+            keys=keys.derive("approval-code"),
             throttle=throttle,
+            watch=approvals.watch,
         ),
         policy=PolicyService(store=records, catalogue=catalogue, guard=guard, throttle=throttle),
         audit=audit,

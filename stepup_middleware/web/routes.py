@@ -17,6 +17,15 @@ from stepup_middleware.request.context import guarded_request
 
 from .answers import SAFE_HEADERS
 from .approval_routes import collect_token
+from .approver_routes import (
+    approve_by_code,
+    approve_by_key,
+    begin_approval,
+    deny,
+    list_approvals,
+    match_digits,
+    show_approval,
+)
 from .batch_routes import ask_together, cancel_together, code_together, key_options_together, key_together
 from .call import Call, Handler, endpoint
 from .factor_routes import (
@@ -174,6 +183,14 @@ def library_router(prefix: str, *, health: bool = False) -> Router:
         route(prompt + "/webauthn", webauthn_finish, "POST"),
         route(prompt + "/totp", totp_finish, "POST"),
         route(prompt + "/token", collect_token, "POST", waits=True),
+        route("/approvals", list_approvals, "GET"),
+        route("/approve/{code}", show_approval, "GET"),
+        route("/approve/{code}", match_digits, "POST"),
+        route("/approve/{code}", deny, "DELETE"),
+        route("/approve/{code}/deny", deny, "POST"),
+        route("/approve/{code}/webauthn/options", begin_approval, "POST"),
+        route("/approve/{code}/webauthn", approve_by_key, "POST"),
+        route("/approve/{code}/totp", approve_by_code, "POST"),
         route("/batches", ask_together, "POST"),
         route("/batches/webauthn/options", key_options_together, "POST"),
         route("/batches/webauthn", key_together, "POST"),

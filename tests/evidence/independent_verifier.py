@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 SEVERITY = {
     "ACCOUNT_STEPUP_CHALLENGE_REQUESTED": "info", "ACCOUNT_STEPUP_VERIFIED": "info", "ACTION_AUTHORIZED": "info",
     "ACTION_COMPLETED": "info", "ACCOUNT_STEPUP_REUSED": "critical", "FACTOR_ENROLLED": "info",
-    "ACCOUNT_STEPUP_FAILED": "warning", "ACCOUNT_STEPUP_BLOCKED": "warning", "FACTORS_RESET": "warning",
+    "ACCOUNT_STEPUP_FAILED": "warning", "ACCOUNT_STEPUP_BLOCKED": "warning",
+    "APPROVAL_REQUESTED": "info", "APPROVAL_DENIED": "warning", "FACTORS_RESET": "warning",
     "FACTORS_RESET_REQUESTED": "warning", "ENROLMENT_PASS_ISSUED": "warning", "POLICY_CHANGED": "info"}  # fmt: skip
-ASKED, PROVED, RAN, ENDED, REUSED, ENROLLED, FAILED, _, *ADMINS = SEVERITY
+ASKED, PROVED, RAN, ENDED, REUSED, ENROLLED, FAILED, _, SENT, DENIED, *ADMINS = SEVERITY
 STRONG = ("passkey", "hardware_key")
 AMR = {"passkey": ["swk", "user", "mfa"], "hardware_key": ["hwk", "user", "mfa"], "totp": ["otp", "mfa"]}
 WORDS = {
@@ -136,7 +137,9 @@ def read_record(record: Any, hashes: list[bytes], size: int, root: bytes, earlie
     return dict(event)
 
 
-def check_proof(proof: dict[str, Any], asked: dict[str, Any], action: dict[str, Any], enrolled: Any) -> None:
+def check_proof(
+    proof: dict[str, Any], asked: dict[str, Any], action: dict[str, Any], enrolled: Any, elsewhere: Any = None
+) -> None:
     exactly(proof, "type nonce description authenticator_data client_data_json signature credential_id public_key "
             "algorithm rp_id origins" + " batch" * ("batch" in proof))  # fmt: skip
     data, client_json, cose = (url64(proof[name]) for name in ("authenticator_data", "client_data_json", "public_key"))
@@ -144,6 +147,9 @@ def check_proof(proof: dict[str, Any], asked: dict[str, Any], action: dict[str, 
     need(proof["type"] == "webauthn" and canonical(said) == proof["description"], "canonical description")
     shown = {name: asked["data"][name] for name in ("locale", "title", "consequence")}
     did = {"v": 1, "issued_at": said["issued_at"], **shown, **{name: action[name] for name in SIGNED}}
+    if elsewhere is not None:
+        need(elsewhere["caller"] == {name: asked[name] for name in ("session", "actor", "client", "ip")}, "who asked")
+        did["approval"] = elsewhere
     need({*map(type, shown.values())} == {str} and said == did, "the description is the action")
     need(at(said["issued_at"]) == at(asked["at"]), "when")
     challenge = sha(b"stepup-challenge-v1\0", nonce := url64(proof["nonce"]), text := proof["description"].encode())
@@ -199,8 +205,11 @@ def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
     whose = {(event["prompt"], event["workspace"]) for event in events}
     need(whose == {(bundle["prompt_id"], bundle["workspace_id"])}, "one step-up")
     names, first = [event["event"] for event in events], {event["event"]: event for event in reversed(events)}
-    need(names[0] == ASKED and all(names.count(name) <= 1 for name in (ASKED, PROVED, RAN, ENDED)), "asked first, once")
-    after = ((RAN, PROVED), (ENDED, RAN), (REUSED, PROVED), *((name, RAN) for name in ADMINS))
+    need(
+        names[0] == ASKED and all(names.count(name) <= 1 for name in (ASKED, PROVED, RAN, ENDED, SENT, DENIED)),
+        "asked first, once",
+    )
+    after = ((RAN, PROVED), (ENDED, RAN), (REUSED, PROVED), (DENIED, SENT), *((name, RAN) for name in ADMINS))
     need(all(name not in names or before in names[: names.index(name)] for name, before in after), "order of events")
     need(ENROLLED not in names and (enrolled is None or enrolled["event"] == ENROLLED), "an enrolment apart")
     need(place is None or place["index"] < indexes[0], "enrolled before")
@@ -217,7 +226,7 @@ def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
     need([proved["data"]["acr"], proved["data"]["amr"]] == said, "acr and amr")
     if proved["data"]["proof"]["type"] == proved["factor"] == "totp":
         raise Untold("a one-time password")
-    check_proof(proved["data"]["proof"], asked, action or proved, enrolled)
+    check_proof(proved["data"]["proof"], asked, action or proved, enrolled, proved["data"].get("approval"))
     if untold or action is None:
         raise Untold(untold or "no action")
 

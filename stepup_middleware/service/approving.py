@@ -1,0 +1,176 @@
+"""Approved elsewhere, the person's side: they look at what a program asks, type its two digits, prove, or deny."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stepup_middleware.core.approvals import (
+    Approval,
+    ApprovalEnd,
+    ApprovalState,
+    Decider,
+    EndReason,
+    code_digest,
+    read_code,
+    read_digits,
+)
+from stepup_middleware.core.audit import AuditFilter
+from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.prompts import prompt_event
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.texts import marked
+from stepup_middleware.errors import FailureReason
+from stepup_middleware.stores.base import HotState
+
+from .approval_watch import ApprovalWatch
+from .ceremony import CeremonyService
+from .grants import IssuedToken
+from .refusal_throttle import RefusalThrottle
+from .requester import Requester
+
+_LOOKED_AT = 200  # of the newest authorized actions of a person, for the addresses from which they came
+_NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
+_NO_DIGITS = Refusal(
+    code=RefusalCode.VERIFICATION_FAILED,
+    detail=marked("Type both digits that the program shows. This did not count as an attempt."),
+)
+_WRONG_DIGITS = Refusal(
+    code=RefusalCode.VERIFICATION_FAILED,
+    detail=marked(
+        "These are not the digits of this request. Compare them with the screen of the program that asks. If none of "
+        "yours asks, deny it."
+    ),
+)
+_DENIED = Refusal(code=RefusalCode.DENIED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asks: ``known_network`` says whether an action of the person was authorized from that address before."""
+
+    approval: Approval
+    known_network: bool
+
+
+class ApprovingService:
+    """What a person does with what waits for them. Every answer that is not a result is a ``Refusal``."""
+
+    def __init__(
+        self,
+        *,
+        store: HotState,
+        ceremonies: CeremonyService,
+        keys: Sequence[bytes],
+        throttle: RefusalThrottle,
+        watch: ApprovalWatch,
+    ) -> None:
+        self._store = store
+        self._records = store.records
+        self._ceremonies = ceremonies
+        self._keys = tuple(keys)
+        self._throttle = throttle
+        self._watch = watch
+
+    async def find(self, requester: Requester, code: str) -> Approval | Refusal:
+        """Return what a link is for; one refusal where there is nothing for this person, which the log tells of."""
+        written = read_code(code)
+        for key in self._keys if written is not None else ():
+            for approval in await self._records.approvals_by_code(code_digest(key, written or "")):
+                if approval.is_of(requester.subject):
+                    return approval
+                reason = FailureReason.WRONG_HOLDER.value
+                event = requester.event(EventName.BLOCKED, prompt_id=approval.prompt.id, reason=reason, flags=(reason,))
+                await self._throttle.log(requester.subject, event)
+        return _NOT_FOUND
+
+    async def waiting(self, requester: Requester) -> tuple[Approval, ...]:
+        """Return what waits for a person, oldest first."""
+        subject = requester.subject
+        return await self._records.waiting_approvals(subject.workspace_id, subject.id, now=requester.now)
+
+    async def asker(self, approval: Approval) -> Asker:
+        """Return who asks, and whether they ever acted from there: by what was authorized, not by who only asked."""
+        prompt = approval.prompt
+        wanted = AuditFilter(event=EventName.ACTION_AUTHORIZED, subject=prompt.subject_id)
+        page = await self._records.audit_page(prompt.workspace_id, wanted, before=None, limit=_LOOKED_AT)
+        return Asker(approval=approval, known_network=any(record.ip == prompt.ip for record in page.events))
+
+    async def match(self, requester: Requester, approval: Approval, digits: object) -> Approval | Refusal:
+        """Tie an approval to this session by the digits of the program's screen."""
+        read = read_digits(digits)
+        if read is None:
+            return _NO_DIGITS
+        after = await self._records.match_approval(
+            approval.prompt.id,
+            read,
+            decider=decider_of(requester),
+            wrong=self._event(requester, approval, EventName.FAILED, reason=FailureReason.WRONG_DIGITS.value),
+            denied=self._denied(requester, approval, EndReason.WRONG_DIGITS),
+            now=requester.now,
+        )
+        if after is None:
+            return _NOT_FOUND
+        self._watch.changed(after)
+        if after.state is ApprovalState.DENIED:
+            await self._store.cancel_prompt(approval.prompt.id, event=None, now=requester.now)
+            return _DENIED
+        return after if after.matched else _WRONG_DIGITS
+
+    async def begin_webauthn(
+        self, requester: Requester, approval: Approval, kind: FactorKind | None
+    ) -> dict[str, Any] | Refusal:
+        """Return the options of the ceremony by which this session approves."""
+        return await self._ceremonies.begin_webauthn(requester, approval.prompt.id, kind, decider=decider_of(requester))
+
+    async def finish_webauthn(
+        self, requester: Requester, approval: Approval, response: object
+    ) -> IssuedToken | Refusal:
+        """Approve by an assertion. The token is the program's, and waits for it: the person is not given it."""
+        done = await self._ceremonies.finish_webauthn(
+            requester, approval.prompt.id, response, decider=decider_of(requester)
+        )
+        return self._told(approval, done)
+
+    async def finish_totp(self, requester: Requester, approval: Approval, code: object) -> IssuedToken | Refusal:
+        """Approve by a one-time password, as ``finish_webauthn``."""
+        done = await self._ceremonies.finish_totp(requester, approval.prompt.id, code, decider=decider_of(requester))
+        return self._told(approval, done)
+
+    def _told(self, approval: Approval, done: IssuedToken | Refusal) -> IssuedToken | Refusal:
+        if not isinstance(done, Refusal):
+            self._watch.changed(approval)
+        return done
+
+    async def deny(self, requester: Requester, approval: Approval) -> Refusal | None:
+        """Say no: the program is told, and its prompt serves nothing any more."""
+        decider = decider_of(requester)
+        end = ApprovalEnd(state=ApprovalState.DENIED, reason=EndReason.DENIED, at=requester.now, decider=decider)
+        event = self._denied(requester, approval, EndReason.DENIED)
+        if not await self._records.end_approval(approval.prompt.id, end, event=event):
+            return _NOT_FOUND
+        self._watch.changed(approval)
+        await self._store.cancel_prompt(approval.prompt.id, event=None, now=requester.now)
+        return None
+
+    async def end_session(self, requester: Requester, approval: Approval) -> None:
+        """Make everything worthless that the program's session has open."""
+        prompt = approval.prompt
+        await self._store.revoke_session(prompt.workspace_id, prompt.subject_id, prompt.session, now=requester.now)
+
+    def _denied(self, requester: Requester, approval: Approval, reason: EndReason) -> AuditEvent:
+        where = decider_of(requester)
+        told = {"session": where.session, "ip": where.ip, "user_agent": where.user_agent}
+        return self._event(requester, approval, EventName.APPROVAL_DENIED, reason=reason.value, data={"approver": told})
+
+    def _event(self, requester: Requester, approval: Approval, name: EventName, **fields: object) -> AuditEvent:
+        purpose = self._ceremonies.purpose_of(approval.prompt)
+        years = 1 if purpose is None else purpose.retention_years
+        return prompt_event(approval.prompt, name, now=requester.now, retention_years=years, **fields)
+
+
+def decider_of(requester: Requester) -> Decider:
+    """Return where a person decides."""
+    return Decider(session=requester.subject.session, ip=requester.ip, user_agent=requester.user_agent)

@@ -1,0 +1,168 @@
+"""The routes on which a person sees what their programs ask, types the two digits, proves, or denies."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.responses import RedirectResponse, Response
+
+from stepup_middleware.core.approvals import Approval, ApprovalState
+from stepup_middleware.core.factors import FactorKind
+from stepup_middleware.core.moments import iso
+from stepup_middleware.core.notices import browser_of
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.texts import Text, marked
+from stepup_middleware.request.site import is_navigation
+from stepup_middleware.service.approving import decider_of
+from stepup_middleware.service.ceremony import insufficient_for
+from stepup_middleware.service.grants import IssuedToken
+
+from .answers import SAFE_HEADERS
+from .call import BadRequest, Call, Handler
+from .pages import prompt_view, render
+
+_NOT_YOURS = marked(
+    "You are signed in as %(name)s, and nothing waits here for you. If the link is for somebody else, sign in as that "
+    "person."
+)
+
+
+def of_approval(handler: Callable[[Call, Approval], Awaitable[Response]]) -> Handler:
+    """Return a handler of what a link is for; whoever it is not for is told so, and shown nothing of it."""
+
+    async def serve(call: Call) -> Response:
+        found = await call.stepup._parts.approving.find(call.requester, str(call.request.path_params["code"]))
+        if isinstance(found, Refusal):
+            subject = call.requester.subject
+            said = Text(_NOT_YOURS, {"name": subject.name or subject.id})
+            return call.refuse(Refusal(code=RefusalCode.PROMPT_NOT_FOUND, detail=said))
+        return await handler(call, found)
+
+    serve.__name__ = handler.__name__
+    return serve
+
+
+async def list_approvals(call: Call) -> Response:
+    """Show what waits for a person: page or JSON."""
+    waiting = await call.stepup._parts.approving.waiting(call.requester)
+    views = [await _view(call, approval) for approval in waiting]
+    if is_navigation(call.request.scope):
+        return call.html_response(render("approvals.html", call.stepup, call.base, call.texts, approvals=views))
+    return call.json_response({"approvals": views})
+
+
+@of_approval
+async def show_approval(call: Call, approval: Approval) -> Response:
+    """Show what a program asks: page, JSON, or for page.js the modal once the digits were typed."""
+    return await _shown(call, approval)
+
+
+@of_approval
+async def match_digits(call: Call, approval: Approval) -> Response:
+    """Take the two digits that the program shows."""
+    digits = (await call.form()).get("match") if call.sends_form else (await call.json()).get("match")
+    after = await call.stepup._parts.approving.match(call.requester, approval, digits)
+    if not is_navigation(call.request.scope):
+        return call.refuse(after) if isinstance(after, Refusal) else call.json_response(await _view(call, after))
+    if isinstance(after, Refusal) and after.code is RefusalCode.VERIFICATION_FAILED:
+        return await _shown(call, approval, error=call.texts(after.wording))
+    return _back(call, approval)
+
+
+@of_approval
+async def begin_approval(call: Call, approval: Approval) -> Response:
+    """Begin the ceremony by which a person approves."""
+    wanted = (await call.json()).get("kind")
+    if wanted not in (None, FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
+        raise BadRequest
+    kind = None if wanted is None else FactorKind(wanted)
+    options = await call.stepup._parts.approving.begin_webauthn(call.requester, approval, kind)
+    return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
+
+
+@of_approval
+async def approve_by_key(call: Call, approval: Approval) -> Response:
+    """Approve by an assertion."""
+    return _done(call, await call.stepup._parts.approving.finish_webauthn(call.requester, approval, await call.json()))
+
+
+@of_approval
+async def approve_by_code(call: Call, approval: Approval) -> Response:
+    """Approve by a one-time password: from a script, or from the form of a page without one."""
+    code = (await call.form()).get("code") if call.sends_form else (await call.json()).get("code")
+    done = await call.stepup._parts.approving.finish_totp(call.requester, approval, code)
+    if not is_navigation(call.request.scope):
+        return _done(call, done)
+    if isinstance(done, Refusal) and done.code is RefusalCode.VERIFICATION_FAILED:
+        return await _shown(call, approval, error=call.texts(done.wording))
+    return call.refuse(done) if isinstance(done, Refusal) else _back(call, approval)
+
+
+@of_approval
+async def deny(call: Call, approval: Approval) -> Response:
+    """Say no."""
+    refusal = await call.stepup._parts.approving.deny(call.requester, approval)
+    if is_navigation(call.request.scope):
+        return _back(call, approval)
+    return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)
+
+
+def _done(call: Call, done: IssuedToken | Refusal) -> Response:
+    """Say that it was approved. The token is the program's: whoever approves is not given it."""
+    return call.refuse(done) if isinstance(done, Refusal) else call.json_response({"status": "approved"})
+
+
+def _url(call: Call, approval: Approval) -> str:
+    return f"{call.base}/approve/{call.stepup._parts.approvals.code_of(approval)}"
+
+
+def _back(call: Call, approval: Approval) -> Response:
+    return RedirectResponse(_url(call, approval), status_code=303, headers=SAFE_HEADERS)
+
+
+async def _shown(call: Call, approval: Approval, *, error: str | None = None) -> Response:
+    scope, parts, prompt = call.request.scope, call.stepup._parts, approval.prompt
+    view = await _view(call, approval)
+    purpose = parts.ceremonies.purpose_of(prompt)
+    texts = await call.stepup.languages.ready(prompt.locale)
+    modal = None
+    matched = approval.waits(call.requester.now) and approval.matched == decider_of(call.requester).session
+    if matched and purpose is not None:
+        usable = {factor.kind for factor in await parts.ceremonies.usable(prompt)}
+        kinds = tuple(kind for kind in prompt.factor_kinds if kind in usable)
+        if not kinds:
+            return call.refuse(insufficient_for(purpose, prompt))
+        modal = {**prompt_view(prompt, purpose, call.base, texts, kinds=kinds, error=error), "url": view["url"]}
+    if call.request.headers.get("hx-request") is not None:
+        if modal is None:
+            return call.refuse(Refusal(code=RefusalCode.PROMPT_NOT_FOUND))
+        response = call.html_response(render("modal.html", call.stepup, call.base, texts, prompt=modal))
+        response.headers["StepUp-Prompt"] = view["url"]
+        return response
+    if is_navigation(scope):
+        page = render("approve.html", call.stepup, call.base, call.texts, asked=view, prompt=modal, error=error)
+        return call.html_response(page, 200 if error is None else 400)
+    return call.json_response(view)
+
+
+async def _view(call: Call, approval: Approval) -> dict[str, Any]:
+    prompt, parts = approval.prompt, call.stepup._parts
+    purpose, asker = parts.ceremonies.purpose_of(prompt), await parts.approving.asker(approval)
+    over = approval.state is ApprovalState.WAITING and not approval.waits(call.requester.now)
+    return {
+        "url": _url(call, approval),
+        "state": "expired" if over else approval.state.value,
+        "purpose": prompt.purpose,
+        "authorize_title": prompt.purpose if purpose is None else call.texts(purpose.authorize_title),
+        "consequence": "" if purpose is None else call.texts(purpose.consequence),
+        "details": [list(pair) for pair in prompt.details],
+        "client": prompt.client,
+        "actor": prompt.actor,
+        "agent": browser_of(prompt.user_agent),
+        "ip": prompt.ip,
+        "known_network": asker.known_network,
+        "asked_at": iso(prompt.created_at),
+        "when": call.texts.moment(prompt.created_at),
+        "expires_at": iso(prompt.expires_at),
+    }

@@ -45,6 +45,12 @@ _WRONG_DIGITS = Refusal(
     ),
 )
 _DENIED = Refusal(code=RefusalCode.DENIED)
+BY_ACTOR = Refusal(
+    code=RefusalCode.NOT_PERMITTED,
+    detail=marked(
+        "Only the person may approve or deny, never somebody or something on their behalf. Nothing was decided."
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,8 @@ class ApprovingService:
 
     async def find(self, requester: Requester, code: str) -> Approval | Refusal:
         """Return what a link is for; one refusal where there is nothing for this person, which the log tells of."""
+        if requester.subject.actor:
+            return BY_ACTOR
         written = read_code(code)
         for key in self._keys if written is not None else ():
             for approval in await self._records.approvals_by_code(code_digest(key, written or "")):
@@ -86,9 +94,11 @@ class ApprovingService:
                 await self._throttle.log(requester.subject, event)
         return _NOT_FOUND
 
-    async def waiting(self, requester: Requester) -> tuple[Approval, ...]:
+    async def waiting(self, requester: Requester) -> tuple[Approval, ...] | Refusal:
         """Return what waits for a person, oldest first."""
         subject = requester.subject
+        if subject.actor:
+            return BY_ACTOR
         return await self._records.waiting_approvals(subject.workspace_id, subject.id, now=requester.now)
 
     async def asker(self, approval: Approval) -> Asker:

@@ -33,6 +33,8 @@ def of_approval(handler: Callable[[Call, Approval], Awaitable[Response]]) -> Han
 
     async def serve(call: Call) -> Response:
         found = await call.stepup._parts.approving.find(call.requester, str(call.request.path_params["code"]))
+        if isinstance(found, Refusal) and found.code is RefusalCode.NOT_PERMITTED:
+            return call.refuse(found)
         if isinstance(found, Refusal):
             subject = call.requester.subject
             said = Text(_NOT_YOURS, {"name": subject.name or subject.id})
@@ -46,6 +48,8 @@ def of_approval(handler: Callable[[Call, Approval], Awaitable[Response]]) -> Han
 async def list_approvals(call: Call) -> Response:
     """Show what waits for a person: page or JSON."""
     waiting = await call.stepup._parts.approving.waiting(call.requester)
+    if isinstance(waiting, Refusal):
+        return call.refuse(waiting)
     views = [await _view(call, approval) for approval in waiting]
     if is_navigation(call.request.scope):
         return call.html_response(render("approvals.html", call.stepup, call.base, call.texts, approvals=views))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,27 @@ async def prove(person: Browser, asked: dict[str, Any], kind: str = "passkey") -
 async def approve(person: Browser, asked: dict[str, Any], kind: str = "passkey") -> httpx2.Response:
     assert (await match(person, asked)).status_code == 200
     return await prove(person, asked, kind)
+
+
+async def test_what_acts_on_behalf_of_a_person_decides_nothing_for_them(
+    house: House, ada: Browser, program: Program
+) -> None:
+    asked = await program.ask()
+    agent = ada.signed_in_again()
+    assert agent.subject is not None
+    session = agent.subject.session_id
+    house.sessions[session] = replace(agent.subject, actor="helper-agent", client="Agents")
+    for answer in (
+        await agent.send("GET", "/stepup/approvals"),
+        await agent.send("GET", link(asked)),
+        await match(agent, asked),
+        await agent.send("DELETE", link(asked)),
+        await agent.post(f"{link(asked)}/totp", json={"code": "000000"}),
+        await agent.post(f"{link(asked)}/webauthn/options", json={}),
+    ):
+        assert (answer.status_code, code_of(answer)) == (403, "STEPUP_NOT_PERMITTED")
+    assert (await program.wait(asked)).status_code == 202
+    assert (await approve(ada.signed_in_again(), asked)).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["passkey", "totp"])

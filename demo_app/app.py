@@ -48,7 +48,15 @@ from demo_app.protection import ByName, PlainCookies, SameOrigin, SecurityHeader
 from demo_app.secrets_at_rest import Vault, derived_key
 from demo_app.seed import seed
 from demo_app.settings import Settings, from_arguments
-from stepup_middleware import PLATFORM_PURPOSES, Purpose, RelyingParty, StepUp, StepUpMiddleware, StoreError
+from stepup_middleware import (
+    PLATFORM_PURPOSES,
+    Purpose,
+    RelyingParty,
+    StepUp,
+    StepUpMiddleware,
+    StoreError,
+    approvable,
+)
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 
@@ -75,6 +83,8 @@ _PLAIN = {  # what Starlette says, in words for people
     "Not Found": marked("There is no such page. The address may be mistyped, or what it showed is gone."),
     "Method Not Allowed": marked("This page cannot be asked for like that. Go back and use its buttons."),
 }
+# what programs and agents may ask for, and their person approves elsewhere
+PURPOSES = approvable(PLATFORM_PURPOSES, "webhook_secret_rotation", "audit_log_export")
 MAX_BODY = 6 * 1024 * 1024  # bytes; a grant's document may have five million
 
 
@@ -88,7 +98,7 @@ def create_app(
     *,
     clock: Callable[[], datetime] = utc_now,
     stopping: asyncio.Event | None = None,
-    purposes: Sequence[Purpose] = PLATFORM_PURPOSES,
+    purposes: Sequence[Purpose] = PURPOSES,
 ) -> ASGIApp:
     """Build the app. Its databases are opened when the server starts it (ASGI lifespan).
 

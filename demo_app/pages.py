@@ -50,6 +50,7 @@ NAVIGATION = (
         (
             ("/settings/security", marked("Security")),
             ("/stepup/factors", marked("Factors")),
+            ("/stepup/approvals", marked("Waiting approvals")),
             ("/settings/step-up-policy", marked("Step-up policy")),
             ("/mailbox", marked("Mailbox")),
         ),

@@ -15,6 +15,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
+from stepup_middleware.core.approvals import Approval
 from stepup_middleware.core.decisions import Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import EnrolmentBasis, Factor, FactorKind, TOTPFactor, WebAuthnFactor
@@ -25,6 +26,7 @@ from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.sealing import Tampered
 from stepup_middleware.stores.sql.store import SQLStore
+from stepup_middleware.testing.contract.approval_values import NO, approving, ask_approval, match
 from stepup_middleware.testing.contract.recovery_values import (
     DIGEST,
     ISSUED,
@@ -57,9 +59,10 @@ from .tables import SEALED
 PEOPLE = (OWNER, COSIGNER)
 NEW = tuple(replace(OWNER, id=id_, session_id=f"s-{id_}") for id_ in ("u-new", "u-newer"))  # without factors
 FREE = replace(OWNER, id="u-free", session_id="s-free")  # whom no hold is on
+ASKED = tuple(replace(OWNER, id=f"u-asked-{number}", session_id=f"s-asked-{number}") for number in range(2))
 KEYS: Mapping[str, tuple[str, ...]] = {
     "people": ("subject",), "factors": ("id", "credential_id"), "policies": ("workspace",), "prompts": ("id", "number"),
-    "tokens": ("id",), "enrolments": ("id", "session"), "mac_keys": ("id",),
+    "tokens": ("id",), "enrolments": ("id", "session"), "mac_keys": ("id",), "approvals": ("prompt",),
 }  # fmt: skip
 Observed = dict[tuple[str, ...], Any]
 
@@ -73,6 +76,7 @@ class World:
     factors: Mapping[str, WebAuthnFactor | TOTPFactor]
     prompt: Prompt
     enrolments: Mapping[str, str]
+    approvals: Sequence[Approval]
     honest: Mapping[str, Sequence[Row]]
 
 
@@ -103,10 +107,13 @@ async def build(raw: Raw, store: SQLStore) -> World:
     await records.set_policy("w-2", changes, [event(workspace_id="w-2")], now=NOW)
     await records.check_mac_keys()
     prompt = await ask(store, OWNER)
+    approvals = [approval for subject in ASKED for approval in await ask_approvals(store, subject)]
     # a hold closes what is asked, so it comes last
     for subject in PEOPLE:
         await hold_person(store, subject)
-    return World(store, told, factors, prompt, enrolments, {table: await raw.rows(table) for table in SEALED})
+    return World(
+        store, told, factors, prompt, enrolments, approvals, {table: await raw.rows(table) for table in SEALED}
+    )
 
 
 async def add(store: SQLStore, subject: Subject, factor: Any) -> Any:
@@ -116,6 +123,21 @@ async def add(store: SQLStore, subject: Subject, factor: Any) -> Any:
     )
     assert await store.records.add_webauthn_factor(subject.workspace_id, subject.id, factor, event=named)
     return factor
+
+
+async def ask_approvals(store: SQLStore, subject: Subject) -> list[Approval]:
+    """Ask a person for approvals: one waits, one has its digits, one was denied, and one brought a token."""
+    factor = await add(store, subject, passkey(sign_count=0))
+    sessions = [replace(subject, session_id=f"{subject.session_id}-{number}") for number in range(4)]
+    waits, matched, denied, brought = made = [await ask_approval(store, each) for each in sessions]
+    for approval in (matched, brought):
+        assert await match(store, approval) is not None
+    assert await store.records.end_approval(denied.prompt.id, NO, event=None)
+    proof = event(EventName.VERIFIED, prompt_id=brought.prompt.id, factor_id=factor.id)
+    assert isinstance(await store.issue_token(approving(brought, factor, sign_count=0, event=proof)), TokenReference)
+    assert len(await store.records.waiting_approvals(subject.workspace_id, subject.id, now=NOW)) == 2
+    assert waits in await store.records.waiting_approvals(subject.workspace_id, subject.id, now=NOW)
+    return made
 
 
 async def hold_person(store: SQLStore, subject: Subject) -> None:
@@ -155,6 +177,16 @@ async def observe(world: World) -> Observed:
         seen["policy", workspace] = await records.get_policy(workspace)
         for request in await records.reset_requests(workspace, now=NOW):
             seen["reset", request.id] = request
+    for subject in (*ASKED, *PEOPLE):
+        me = (subject.workspace_id, subject.id)
+        for approval in await records.waiting_approvals(*me, now=NOW):
+            seen["waiting", *me, approval.prompt.id] = approval
+        for approval in await records.decided_approvals(*me, after=NOW - timedelta(hours=1)):
+            seen["decided", *me, approval.prompt.id] = approval
+    for asked in world.approvals:
+        seen["approval", asked.prompt.id] = await records.get_approval(asked.prompt.id)
+        for approval in await records.approvals_by_code(asked.code):
+            seen["by code", asked.prompt.id, approval.prompt.id] = approval
     kept = await store.get_prompt(world.prompt.id, now=NOW)
     seen["prompt", world.prompt.id] = None if kept is None else kept.prompt
     return {name: value for name, value in seen.items() if value is not None}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from stepup_middleware.core.approvals import Decider, approval_data, approval_description
 from stepup_middleware.core.audit import read_record
 from stepup_middleware.core.batches import BatchCommitment
 from stepup_middleware.core.binding import BoundRequest, Details, content_digest
@@ -152,11 +153,15 @@ class Generator:
             },
         )  # fmt: skip
 
-    def proof(self, prompt: Prompt, key: Key, **deviations: Any) -> dict[str, Any]:
-        """Return the proof of a prompt: its own, or that of several which the person answered as one question."""
-        nonce, description = self.random.randbytes(32), describe(prompt.description())
+    def proof(self, prompt: Prompt, key: Key, decider: Decider | None = None, **deviations: Any) -> dict[str, Any]:
+        """Return the proof of a prompt: its own, or that of several which the person answered as one question.
+
+        ``decider`` is where the person approved what a program asked, always alone.
+        """
+        signed = prompt.description() if decider is None else approval_description(prompt, decider)
+        nonce, description = self.random.randbytes(32), describe(signed)
         challenge, more = commit(nonce, description), {}
-        if self.random.random() < 0.3:
+        if decider is None and self.random.random() < 0.3:
             others = [replace(prompt, id=f"{prompt.id}-{at}") for at in range(self.random.choice((0, 1, 2, 49)))]
             together = tuple(self.random.sample([prompt, *others], 1 + len(others)))
             batch = BatchCommitment(nonce, together, self.random.choice((None, ("Total", "USD 7"))))
@@ -186,14 +191,24 @@ class Generator:
         }
 
     def step_up(
-        self, *, key: Key | None = None, plain: bool = False, overtaken: bool = False, **deviations: Any
+        self,
+        *,
+        key: Key | None = None,
+        plain: bool = False,
+        overtaken: bool = False,
+        elsewhere: bool | None = None,
+        **deviations: Any,
     ) -> tuple[Log, list[AuditRecord], AuditRecord | None]:
         """Return a log, the records of one step-up in it, and the enrolment of its factor.
 
         ``plain``: a WebAuthn proof, an action that ran and ended. Otherwise all sorts: no
         proof, no action, a one-time password. ``overtaken``: another node logged a replay first.
+        ``elsewhere``: a program asked, and the person approved in another session (None: some of them).
         """
         roll = self.random.random
+        elsewhere = roll() < 0.3 if elsewhere is None else elsewhere
+        phone = Decider(session=self.random.randbytes(32).hex(), ip="198.51.100.9", user_agent="Phone/1")
+        decider = phone if elsewhere else None
         key = key or self.random.choice(self.keys)
         totp = not plain and roll() < 0.1
         log = Log()
@@ -221,10 +236,17 @@ class Generator:
             proof = (
                 {"type": "totp", "time_step": 59_000_000, "independently_verifiable": False}
                 if totp
-                else self.proof(prompt, key, **deviations)
+                else self.proof(prompt, key, decider, **deviations)
             )
+            approved = {} if decider is None else {"approval": approval_data(prompt, decider)}
             proved: dict[str, Any] = {"factor_kind": kind, "factor_id": factor_id}
-            data = {"acr": "mfa" if totp else "phr", "amr": list(kind.amr), "factor_name": "Key", "proof": proof}
+            data = {
+                "acr": "mfa" if totp else "phr",
+                "amr": list(kind.amr),
+                "factor_name": "Key",
+                "proof": proof,
+                **approved,
+            }
             add(EventName.VERIFIED, **proved, data=data)
             replay: dict[str, Any] = {"reason": "redeemed_before", "flags": ("redeemed_before",)}
             if overtaken:

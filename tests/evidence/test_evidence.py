@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 
 from stepup_middleware.core.canonical import strict_json
+from stepup_middleware.core.events import EventName
 from stepup_middleware.errors import EvidenceError
 from stepup_middleware.evidence.report import EvidenceVerdict
 from stepup_middleware.log.records import read_entry
 from stepup_middleware.log.tlog_proof import read_tlog_proof
-from tests.support import ROTATE, TRANSMIT, house_in
+from tests.http.approving import AT, PURPOSES, program_of
+from tests.support import ELSEWHERE, ORIGIN, ROTATE, TRANSMIT, house_in
 
 from .independent_verifier import verdict
 from .logs import KEYS, VKEYS, logged_house, vkey_file
 from .support import lines, person, run, transmit
+from .tampering import altered_members, restructured
 
 
 async def made(folder: Path, *kinds: str) -> tuple[list[dict[str, Any]], str]:
@@ -43,6 +46,38 @@ async def test_a_passkeys_step_up_is_verified_by_both_verifiers(tmp_path: Path) 
         report = house.stepup._parts.evidence.judge(strict_json(json.dumps(bundle)))
     assert (report.verdict, report.findings) == (EvidenceVerdict.VERIFIED, ())
     assert verdict(bundle, VKEYS) == ("verified", "")
+
+
+async def test_a_step_up_that_was_approved_elsewhere_is_verified_by_both_verifiers(tmp_path: Path) -> None:
+    async with logged_house(tmp_path, purposes=PURPOSES) as house:
+        ada = await person(house, "ada", "passkey")
+        assert ada.subject is not None
+        program, phone = program_of(house, ada.subject), ada.signed_in_again().at(ELSEWHERE)
+        assert phone.subject is not None
+        asked = await program.ask(TRANSMIT)
+        link = asked["approval"]["url"].removeprefix(ORIGIN)
+        assert (await phone.post(link, json={"match": asked["approval"]["match"]})).status_code == 200
+        assert (await phone.answer({"prompt": {"url": link}}, phone.factors["passkey"])).status_code == 200
+        token = (await program.wait(asked)).json()["token"]
+        assert (await program.run(token, TRANSMIT)).status_code == 200
+        await house.soon(EventName.ACTION_COMPLETED)
+        made_of_it = await house.stepup.evidence("axis", asked["prompt"]["id"])
+        assert made_of_it is not None
+        bundle = strict_json(json.dumps(made_of_it))
+        report = house.stepup._parts.evidence.judge(bundle)
+        assert (report.verdict, report.findings) == (EvidenceVerdict.VERIFIED, ())
+        assert verdict(bundle, VKEYS) == ("verified", "")
+        events = {body["event"]: body for body in (json.loads(each["body"]) for each in bundle["records"])}
+        approval = events[EventName.VERIFIED]["data"]["approval"]
+        assert approval["caller"]["session"] == program.subject.session
+        assert (approval["caller"]["ip"], approval["approver"]["ip"]) == (AT, ELSEWHERE)
+        assert approval["approver"]["session"] == phone.subject.session
+        changes = [each for make in (altered_members, restructured) for each in make(bundle)]
+        for change in changes[::7]:
+            judged = house.stepup._parts.evidence.judge(change.bundle)
+            other, why = verdict(change.bundle, VKEYS)
+            assert judged.verdict.value == other, (change.how, change.path, why, judged.findings)
+            assert other != "verified", (change.how, change.path)
 
 
 async def test_evidence_without_a_signed_checkpoint_is_refused_with_what_to_do(tmp_path: Path) -> None:

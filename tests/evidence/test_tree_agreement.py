@@ -48,6 +48,9 @@ CHANGES = [
     ('"algorithm":-7', '"algorithm":-8'),
     ('"salt":"', '"salt":"0'),
     ('"purpose":"', '"purpose":"x'),
+    ('"ip":"198.51.100.9"', '"ip":"198.51.100.8"'),
+    ('"approval":{', '"approved":{'),
+    ('"approver":{', '"caller2":{},"approver":{'),
 ]
 
 

@@ -69,6 +69,7 @@ async function bindPage(page) {
     },
     gone: () => (repeat ? repeat() : back()),
   });
+  if (page.dataset.stepupAsked !== undefined) inside("cancel")?.remove(); // one way to say no: the page's own
   if (typing) code?.focus({ preventScroll: true });
 }
 
@@ -89,7 +90,32 @@ function repetitionOf(page) {
   return target ? () => location.replace(target) : null;
 }
 
+const LOOK_AGAIN = 3000; // milliseconds
+
+/**
+ * Keep the list of what waits for approval as it is now: load it anew once the library tells another.
+ * @param {Element} list
+ */
+async function keepWaiting(list) {
+  const shown = [...list.querySelectorAll("[data-stepup-asks]")].map((link) => link.getAttribute("href")).join();
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+    if (document.hidden) continue;
+    try {
+      const answer = await fetch(location.href, { cache: "no-store", headers: { Accept: "application/json" } });
+      if (answer.status === 401) return location.reload(); // signed out: to the sign-in, and back
+      /** @type {{ approvals: { url: string }[] }} */
+      const { approvals } = await answer.json();
+      if (approvals.map(({ url }) => url).join() !== shown) return location.reload();
+    } catch {
+      // not reached, or no list: look again
+    }
+  }
+}
+
 function onReady() {
+  const waiting = document.querySelector("[data-stepup-waiting]");
+  if (waiting) keepWaiting(waiting);
   const page = document.querySelector("[data-stepup-page]");
   if (page instanceof HTMLElement) bindPage(page);
   for (const button of document.querySelectorAll("[data-stepup-back]")) {

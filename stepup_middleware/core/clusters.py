@@ -12,6 +12,7 @@ from .events import AuditRecord, EventName
 
 FAILURE_CLUSTER = "failure_cluster"
 """The word among the ``flags`` of an event that completes a cluster of failures, as sinks are handed it."""
+FAILURES = (EventName.FAILED, EventName.BLOCKED, EventName.APPROVAL_DENIED)
 _CANCELLED = "cancelled"  # the person's own "no" is no failure
 
 
@@ -49,8 +50,8 @@ class FailureCluster:
 
 
 def is_failure(name: EventName, purpose: str, reason: str) -> bool:
-    """Whether an event counts: a failed or a refused attempt on a purpose, but not one that the person cancelled."""
-    return bool(purpose) and name in (EventName.FAILED, EventName.BLOCKED) and reason != _CANCELLED
+    """Whether an event counts: an attempt on a purpose that failed, or was refused or denied, but not one cancelled."""
+    return bool(purpose) and name in FAILURES and reason != _CANCELLED
 
 
 class ClusterFinder:

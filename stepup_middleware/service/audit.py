@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
 from stepup_middleware.core.audit import AuditFilter, AuditPage, EventCounts
-from stepup_middleware.core.clusters import ClusterFinder, ClusterRule, FailureCluster
-from stepup_middleware.core.events import AuditRecord, EventName
+from stepup_middleware.core.clusters import FAILURES, ClusterFinder, ClusterRule, FailureCluster
+from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.export_formats import ExportFormat
 from stepup_middleware.stores.records import Records
 from stepup_middleware.stores.rows import MAX_ID
@@ -139,13 +139,13 @@ class AuditService:
     ) -> tuple[FailureCluster, ...]:
         """Return the clusters of failures in a time, the one with the newest failure first.
 
-        A failure is ``ACCOUNT_STEPUP_FAILED`` or ``ACCOUNT_STEPUP_BLOCKED`` on a purpose, unless the person
-        cancelled. How many within how long are a cluster says ``StepUp(failure_cluster=)``. The same events are
-        handed to ``on_event`` with the flag ``failure_cluster``. ``newest`` bounds how many records of each event
-        are looked at: where there are more, the time before those of either event is left out. None: all are.
+        A failure is ``ACCOUNT_STEPUP_FAILED``, ``ACCOUNT_STEPUP_BLOCKED`` or ``APPROVAL_DENIED`` on a purpose, unless
+        the person cancelled. How many within how long are a cluster says ``StepUp(failure_cluster=)``. The same events
+        are handed to ``on_event`` with the flag ``failure_cluster``. ``newest`` bounds how many records of each event
+        are looked at: where there are more, the time before those of any of them is left out. None: all are.
         """
         finder = ClusterFinder(self._rule)
-        wishes = [AuditFilter(event=kind, since=since, until=until) for kind in (EventName.FAILED, EventName.BLOCKED)]
+        wishes = [AuditFilter(event=kind, since=since, until=until) for kind in FAILURES]
         if newest is None:
             async for record in self._merged(workspace_id, wishes):
                 finder.add(record)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, is_failure
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.clusters import FAILURE_CLUSTER, FAILURES, ClusterRule, is_failure
+from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
 
@@ -58,7 +58,7 @@ class FailureClusterFlagger:
 
     async def _enough_in_the_log(self, seq: int, event: AuditEvent) -> bool:
         count = 0
-        for name in (EventName.FAILED, EventName.BLOCKED):
+        for name in FAILURES:
             wanted = AuditFilter(event=name, purpose=event.purpose, since=event.at - self._rule.within)
             before: int | None = seq + 1
             while before is not None and count < self._rule.failures:

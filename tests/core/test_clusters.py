@@ -64,6 +64,8 @@ def test_failures_of_other_purposes_and_workspaces_do_not_add_up() -> None:
 def test_a_refusal_counts_and_what_the_person_cancelled_or_passed_does_not() -> None:
     blocked = [record(seq, 0, name=EventName.BLOCKED, reason="wrong_holder") for seq in (1, 2, 3)]
     assert found(blocked) == [("axis", "holds_override", 3, 3)]
+    denied = [record(seq, 0, name=EventName.APPROVAL_DENIED, reason="denied") for seq in (1, 2, 3)]
+    assert found(denied) == [("axis", "holds_override", 3, 3)]
     assert found([record(seq, 0, reason="cancelled") for seq in range(9)]) == []
     assert found([record(seq, 0, name=EventName.VERIFIED, reason="") for seq in range(9)]) == []
     assert found([record(seq, 0, purpose="") for seq in range(9)]) == []

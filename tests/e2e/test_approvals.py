@@ -64,11 +64,12 @@ async def test_a_program_asks_its_person_approves_with_a_passkey_and_it_runs_onc
     await person.sign_in()
     await person.enrol("passkey")
     version = await program.secrets()
-    asked = await program.ask()
-    waiting = program.wait(asked)
     page = person.page
     await person.go("/developers")
     await page.get_by_role("link", name="Waiting approvals").click()
+    await expect(page.locator("main")).to_contain_text("Nothing waits for your approval.")
+    asked = await program.ask()  # and the page shows it by itself
+    waiting = program.wait(asked)
     await page.get_by_role("link", name="Authorize webhook secret rotation").click()
     assert page.url == asked["approval"]["url"]
     await expect(page.locator("main")).to_contain_text("deploy/1.2")
@@ -78,6 +79,7 @@ async def test_a_program_asks_its_person_approves_with_a_passkey_and_it_runs_onc
     await expect(page.get_by_role("alert")).to_contain_text("not the digits of this request")
     await expect(page.locator('[data-stepup-kind="passkey"]')).to_have_count(0)
     await type_digits(page, right)
+    await expect(page.locator("[data-stepup-cancel]")).to_have_count(0)  # Deny is how to say no
     await page.locator('[data-stepup-kind="passkey"]').click()
     await expect(page.get_by_role("status")).to_contain_text("Approved. The program goes on by itself")
     given = await waiting

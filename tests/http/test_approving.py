@@ -155,6 +155,21 @@ async def test_the_person_sees_who_asks_and_is_asked_for_the_digits_before_anyth
     assert link(asked) in listed.text
 
 
+async def test_what_is_denied_again_and_again_is_a_cluster_of_failures_and_what_is_taken_back_is_not(
+    house: House, ada: Browser, program: Program
+) -> None:
+    since = house.clock()
+    for _ in range(5):
+        taken_back = await program.ask()
+        assert (await program.client.delete(taken_back["prompt"]["url"])).status_code == 204
+    assert await house.stepup.audit.clusters("axis", since=since) == ()
+    for _ in range(5):
+        asked = await program.ask()
+        assert (await ada.send("DELETE", link(asked))).status_code == 204
+    (cluster,) = await house.stepup.audit.clusters("axis", since=since)
+    assert (cluster.purpose, cluster.failures) == ("webhook_secret_rotation", 5)
+
+
 async def prove_refused(person: Browser, asked: dict[str, Any]) -> int:
     """Return how the first step of a proof is refused."""
     return (await person.options({"prompt": {"url": link(asked)}})).status_code

@@ -213,3 +213,26 @@ def test_a_link_is_a_code_for_a_phone_where_the_terminal_is_wide_enough() -> Non
     link = "https://example.com/stepup/approve/BCDF-GHJK"
     assert "\u2588" in qr_code(link, 80)
     assert qr_code(link, 20) == ""
+
+
+async def test_the_person_approves_on_the_page_and_the_program_goes_on_by_itself(
+    house: House, ada: Browser, caller: Caller
+) -> None:
+    await ada.enrol("passkey", by="totp")
+    phone = ada.signed_in_again().at(ELSEWHERE)
+    before = len(await house.events(EventName.ACTION_AUTHORIZED))
+    calling = asyncio.create_task(caller.post(json={"reason": "leaked"}))
+    await caller.screen.shown.wait()
+    (question,) = caller.screen.links
+    assert question.approval is not None
+    link = question.approval.url.removeprefix("https://example.com")
+    assert question.approval.match not in (await phone.navigate("GET", link)).text.split("stepup-match")[1]
+    assert (await phone.post(link, json={"match": question.approval.match})).status_code == 200
+    assert house.total == 0
+    assert (await phone.answer({"prompt": {"url": link}}, phone.factors["passkey"])).json() == {"status": "approved"}
+    answer = await calling
+    assert (answer.status_code, answer.json()["prompt"]) == (200, question.problem["prompt"]["id"])
+    assert [each.status_code for each in answer.history] == [401]
+    assert house.runs == {ROTATE: 1}
+    assert len(await house.events(EventName.ACTION_AUTHORIZED)) == before + 1
+    await house.assert_log_holds()

@@ -1,0 +1,208 @@
+"""Several nodes on one database are one: ask on one, approve on the second, redeem on the third."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from stepup_middleware.service import approval_watch
+from stepup_middleware.stores.base import HotState
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.redis import RedisHotStore
+from tests.http.approving import PURPOSES, Program, program_of
+from tests.patience import PATIENT
+from tests.stores.conftest import valkey_server, valkey_url
+from tests.support import ELSEWHERE, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of
+
+__all__ = ["valkey_server", "valkey_url"]
+
+
+@dataclass
+class Nodes:
+    """Three processes' worth of one app: what is signed in at one is signed in at all."""
+
+    houses: list[House]
+
+    def person(self, number: int, browser: Browser) -> Browser:
+        """Return the browser of a person as it reaches another node."""
+        return replace(browser, house=self.houses[number])
+
+    def program(self, number: int, program: Program) -> Program:
+        """Return a program as it reaches another node."""
+        return replace(program, house=self.houses[number])
+
+    @property
+    def runs(self) -> int:
+        return sum(house.total for house in self.houses)
+
+
+@pytest.fixture(params=["postgres", "redis+postgres"])
+def opened(request: pytest.FixtureRequest, postgres_dsn: str) -> Callable[[], HotState]:
+    """Return what makes the store of one more node."""
+    if request.param == "postgres":
+        return lambda: PostgresStore(postgres_dsn, timeout=PATIENT)
+    url: str = request.getfixturevalue("valkey_url")
+    return lambda: RedisHotStore(url, behind=PostgresStore(postgres_dsn, timeout=PATIENT), timeout=PATIENT)
+
+
+@pytest.fixture
+async def nodes(opened: Callable[[], HotState], tmp_path: Path) -> AsyncIterator[Nodes]:
+    async with AsyncExitStack() as stack:
+        houses = [House(tmp_path, store=opened(), purposes=PURPOSES) for _ in range(3)]
+        for house in houses:
+            house.sessions, house.clock = houses[0].sessions, houses[0].clock
+            await stack.enter_async_context(house.stepup)
+        yield Nodes(houses)
+
+
+@pytest.fixture
+async def ada(nodes: Nodes) -> Browser:
+    ada = Browser(nodes.houses[0], nodes.houses[0].sign_in("ada"))
+    await ada.enrol("passkey")
+    return ada
+
+
+async def approve(person: Browser, asked: dict[str, object]) -> None:
+    """Type the digits and prove, in a browser."""
+    told = asked["approval"]
+    assert isinstance(told, dict)
+    link = str(told["url"]).removeprefix(ORIGIN)
+    assert (await person.post(link, json={"match": told["match"]})).status_code == 200
+    done = await person.answer({"prompt": {"url": link}}, person.factors["passkey"])
+    assert done.status_code == 200, done.text
+
+
+async def waits(house: House) -> None:
+    """Return once somebody waits for an approval at a node."""
+    async with asyncio.timeout(PATIENT.total_seconds()):
+        while not house.stepup._parts.approvals.watch._waiting:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.01)
+
+
+async def test_it_is_asked_on_one_node_approved_on_the_second_and_redeemed_on_the_third(
+    nodes: Nodes, ada: Browser
+) -> None:
+    assert ada.subject is not None
+    program = program_of(nodes.houses[0], ada.subject)
+    asked = await program.ask(TRANSMIT)
+    waiting = asyncio.create_task(program.wait(asked, 25))
+    await waits(nodes.houses[0])
+    phone = nodes.person(1, ada.signed_in_again().at(ELSEWHERE))
+    await approve(phone, asked)
+    given = await waiting
+    assert given.status_code == 200, given.text
+    same = await nodes.program(1, program).wait(asked)
+    assert (same.status_code, same.json()) == (200, given.json())
+    token = given.json()["token"]
+    assert (await nodes.program(2, program).run(token, TRANSMIT)).status_code == 200
+    for number in range(3):
+        assert code_of(await nodes.program(number, program).run(token, TRANSMIT)) == "STEPUP_TOKEN_REUSED"
+        assert (await nodes.program(number, program).wait(asked)).status_code == 404
+    assert nodes.runs == 1
+    await nodes.houses[2].assert_log_holds()
+
+
+async def test_a_hundred_redemptions_on_three_nodes_at_once_run_one(nodes: Nodes, ada: Browser) -> None:
+    assert ada.subject is not None
+    program = program_of(nodes.houses[0], ada.subject)
+    asked = await program.ask()
+    await approve(nodes.person(1, ada.signed_in_again()), asked)
+    three = [nodes.program(number, program) for number in range(3)]
+    given = await asyncio.gather(*(three[number % 3].wait(asked) for number in range(30)))
+    tokens = {answer.json()["token"] for answer in given}
+    assert len(tokens) == 1
+    token = tokens.pop()
+    ran = await asyncio.gather(*(three[number % 3].run(token) for number in range(99)))
+    assert sorted(answer.status_code for answer in ran)[:2] == [200, 403]
+    assert nodes.runs == 1
+
+
+async def test_a_denial_and_a_withdrawal_on_another_node_wake_who_waits(nodes: Nodes, ada: Browser) -> None:
+    assert ada.subject is not None
+    program = program_of(nodes.houses[0], ada.subject)
+    for url, code in ((ROTATE, "STEPUP_DENIED"), (TRANSMIT, "STEPUP_PROMPT_NOT_FOUND")):
+        asked = await program.ask(url)
+        waiting = asyncio.create_task(program.wait(asked, 25))
+        await waits(nodes.houses[0])
+        if url == ROTATE:
+            link = asked["approval"]["url"].removeprefix(ORIGIN)
+            assert (await nodes.person(1, ada).post(f"{link}/deny", json={})).status_code in {200, 204}
+        else:
+            assert (await nodes.program(2, program).client.delete(asked["prompt"]["url"])).status_code == 204
+        assert code_of(await waiting) == code
+    assert nodes.runs == 0
+
+
+async def test_approve_and_deny_on_two_nodes_at_once_are_decided_once(nodes: Nodes, ada: Browser) -> None:
+    assert ada.subject is not None
+    for _ in range(5):
+        program = program_of(nodes.houses[0], ada.subject)
+        asked = await program.ask()
+        link = asked["approval"]["url"].removeprefix(ORIGIN)
+        phone, laptop = nodes.person(1, ada.signed_in_again()), nodes.person(2, ada)
+        assert (await phone.post(link, json={"match": asked["approval"]["match"]})).status_code == 200
+        options = await phone.options({"prompt": {"url": link}})
+        key = phone.factors["passkey"].authenticator
+        assert key is not None
+        signed = key.get(options.json(), origin=ORIGIN)
+        proved, denied = await asyncio.gather(
+            phone.post(f"{link}/webauthn", json=signed), laptop.post(f"{link}/deny", json={})
+        )
+        assert (proved.status_code == 200) + (denied.status_code < 300) == 1
+        answer = await program.wait(asked)
+        assert answer.status_code == (200 if proved.status_code == 200 else 403)
+
+
+async def test_what_two_thousand_wait_for_is_asked_of_the_database_by_one_task(
+    nodes: Nodes, ada: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many wait, one statement asks for all of them, and none is begun before the last has been answered."""
+    house = nodes.houses[0]
+    watch, records = house.stepup._parts.approvals.watch, house.store.records
+    asked = running = 0
+    rounds = asyncio.Event()
+    real = records.approval_changes
+
+    async def counted(*, after: int, limit: int) -> object:
+        nonlocal asked, running
+        asked, running = asked + 1, running + 1
+        assert running == 1
+        changes = await real(after=after, limit=limit)
+        running -= 1
+        if asked >= 3:
+            rounds.set()
+        return changes
+
+    monkeypatch.setattr(records, "approval_changes", counted)
+    statements = 0
+    begin = records.last_approval_change
+
+    async def begun() -> int:
+        nonlocal statements
+        statements += 1
+        return await begin()
+
+    monkeypatch.setattr(records, "last_approval_change", begun)
+
+    async def wait(number: int) -> None:
+        async with watch.waiting_for(approval_watch.of_prompt(f"p-{number}")) as news:
+            assert news is not None
+            await news
+
+    tasks = [asyncio.create_task(wait(number)) for number in range(2000)]
+    async with asyncio.timeout(PATIENT.total_seconds()):
+        await rounds.wait()
+        seen = asked
+        assert statements == 1
+        for number in range(2000):
+            watch._wake(approval_watch.of_prompt(f"p-{number}"))
+        await asyncio.gather(*tasks)
+        assert watch._task is not None
+        await watch._task  # nobody waits, so nobody asks
+    assert asked <= seen + 1
+    assert not watch._waiting

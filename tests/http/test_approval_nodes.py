@@ -107,6 +107,7 @@ async def test_it_is_asked_on_one_node_approved_on_the_second_and_redeemed_on_th
     await nodes.houses[2].assert_log_holds()
 
 
+# N20
 async def test_a_hundred_redemptions_on_three_nodes_at_once_run_one(nodes: Nodes, ada: Browser) -> None:
     assert ada.subject is not None
     program = program_of(nodes.houses[0], ada.subject)
@@ -138,6 +139,7 @@ async def test_a_denial_and_a_withdrawal_on_another_node_wake_who_waits(nodes: N
     assert nodes.runs == 0
 
 
+# C36
 async def test_approve_and_deny_on_two_nodes_at_once_are_decided_once(nodes: Nodes, ada: Browser) -> None:
     assert ada.subject is not None
     for _ in range(5):
@@ -158,6 +160,7 @@ async def test_approve_and_deny_on_two_nodes_at_once_are_decided_once(nodes: Nod
         assert answer.status_code == (200 if proved.status_code == 200 else 403)
 
 
+# Z08
 async def test_what_two_thousand_wait_for_is_asked_of_the_database_by_one_task(
     nodes: Nodes, ada: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

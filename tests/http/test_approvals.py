@@ -67,6 +67,7 @@ async def test_a_program_is_told_where_its_person_approves_and_what_they_must_co
     await house.assert_log_holds()
 
 
+# C30
 @pytest.mark.parametrize("name", ["sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "sec-fetch-user"])
 async def test_a_request_of_a_browser_is_never_offered_to_be_approved_elsewhere(
     house: House, program: Program, name: str
@@ -182,6 +183,7 @@ async def test_what_a_program_takes_back_or_nobody_decides_is_not_found_any_more
     assert (await program.wait(late, 25)).status_code == 404
 
 
+# C34
 async def test_only_its_own_session_at_its_own_address_is_told_of_an_approval(
     house: House, ada: Browser, program: Program
 ) -> None:
@@ -205,6 +207,7 @@ async def test_only_its_own_session_at_its_own_address_is_told_of_an_approval(
     assert (await program.wait({"prompt": {"url": "/stepup/prompts/unknown"}})).status_code == 404
 
 
+# C35
 async def test_a_session_that_ends_while_it_waits_is_told_nothing(house: House, program: Program) -> None:
     asked = await program.ask()
     waiting = asyncio.create_task(program.wait(asked, 25))

@@ -64,6 +64,7 @@ async def test_what_was_asked_before_the_policy_became_stronger_ends_on_its_own_
     assert house.total == 1
 
 
+# C35
 async def test_a_session_that_ended_before_the_answer_is_approved_nothing(
     house: House, ada: Browser, program: Program
 ) -> None:
@@ -79,6 +80,7 @@ async def test_a_session_that_ended_before_the_answer_is_approved_nothing(
     assert house.total == 0
 
 
+# C35
 async def test_a_session_that_ended_after_the_approval_is_given_nothing_that_serves(
     house: House, ada: Browser, program: Program
 ) -> None:
@@ -92,6 +94,7 @@ async def test_a_session_that_ended_after_the_approval_is_given_nothing_that_ser
     assert house.total == 0
 
 
+# C35
 async def test_a_removed_factor_takes_with_it_what_it_approved(house: House, ada: Browser, program: Program) -> None:
     asked = await program.ask()
     link = await matched(ada, asked)
@@ -103,6 +106,7 @@ async def test_a_removed_factor_takes_with_it_what_it_approved(house: House, ada
     assert house.total == 0
 
 
+# Z07
 async def test_a_flood_of_a_thousand_requests_leaves_no_more_than_its_bound(
     house: House, ada: Browser, program: Program
 ) -> None:

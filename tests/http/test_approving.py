@@ -192,6 +192,7 @@ async def test_a_person_without_a_script_approves_by_a_code(ada: Browser, progra
 # attacks
 
 
+# C31 V05
 async def test_another_person_with_the_link_is_told_so_and_sees_nothing(
     house: House, ada: Browser, program: Program
 ) -> None:
@@ -215,6 +216,7 @@ async def test_another_person_with_the_link_is_told_so_and_sees_nothing(
     assert (await approve(ada, asked)).status_code == 200
 
 
+# C32
 async def test_wrong_digits_and_those_of_another_prompt_deny_it_after_three_tries(
     house: House, ada: Browser, program: Program
 ) -> None:
@@ -250,6 +252,7 @@ async def test_a_denial_is_told_at_once_and_nothing_of_the_prompt_serves_any_mor
     assert house.total == 0
 
 
+# C33
 async def test_only_the_tab_whose_session_typed_the_digits_last_approves_and_once(
     ada: Browser, program: Program
 ) -> None:
@@ -262,6 +265,7 @@ async def test_only_the_tab_whose_session_typed_the_digits_last_approves_and_onc
     assert await prove_refused(other, asked) == 404
 
 
+# C35
 async def test_an_approval_after_a_cancel_or_without_the_factor_brings_nothing(
     house: House, ada: Browser, program: Program
 ) -> None:
@@ -303,6 +307,7 @@ async def test_a_stranger_is_led_to_sign_in_and_back_to_the_link(tmp_path: Path)
         assert "/sign-in?next=%2Fstepup%2Fapprove%2FKVTR-BCDM" in page.text
 
 
+# C34
 async def test_the_token_of_an_approval_serves_its_own_request_alone(
     house: House, ada: Browser, program: Program
 ) -> None:

@@ -88,6 +88,7 @@ async def test_what_was_denied_is_not_asked_again_at_once(site: Payday, revision
     assert len(await site.house.events(EventName.APPROVAL_REQUESTED)) == 1
 
 
+# N21
 @pytest.mark.parametrize("revision", REVISIONS)
 async def test_other_arguments_another_tool_another_session_and_what_is_over_run_nothing(
     site: Payday, revision: str
@@ -112,6 +113,7 @@ async def test_other_arguments_another_tool_another_session_and_what_is_over_run
     assert site.ran == []
 
 
+# N21
 async def test_a_hundred_calls_at_once_run_what_was_approved_once(site: Payday) -> None:
     session = site.house.sign_in("ada").session_id
     async with site.agent("legacy", opens=False, session=session) as agent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +73,7 @@ async def test_a_program_asks_its_person_approves_with_a_passkey_and_it_runs_onc
     waiting = program.wait(asked)
     await page.get_by_role("link", name="Authorize webhook secret rotation").click()
     assert page.url == asked["approval"]["url"]
-    await expect(page.locator("main")).to_contain_text("deploy/1.2")
+    await expect(page.locator("main")).to_contain_text(re.compile(r"Program\s*deploy/1\.2"))
     await expect(page.locator("main")).to_contain_text("127.0.0.1")
     right = asked["approval"]["match"]
     await type_digits(page, f"{(int(right) + 1) % 100:02}")

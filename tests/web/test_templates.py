@@ -193,6 +193,29 @@ def every(text: str = "") -> Iterator[tuple[str, Document]]:
         for wanted in (text or "Ada", ""):
             listing = {**PEOPLE, "people": people, "requests": reset, "text": wanted}
             yield "people", render("people.html", **listing, **name)
+    for state in ("waiting", "approved", "denied"):
+        view = asked(state, text)
+        for shown in (None, prompt(*kinds, text=text)):
+            yield "approve", render("approve.html", asked=view, prompt=shown, error=text or None, **name)
+        yield "approvals", render("approvals.html", approvals=[view], **name)
+    yield "no approvals", render("approvals.html", approvals=[], **name)
+
+
+def asked(state: str, text: str) -> dict[str, Any]:
+    """Return what a program asks."""
+    return {
+        "url": "/stepup/approve/KVTR-BCDM",
+        "state": state,
+        "authorize_title": text or "Authorize webhook secret rotation",
+        "consequence": text or "Receivers reject deliveries.",
+        "details": [(text or "Webhook", text or "W-1")],
+        "actor": text,
+        "client": text,
+        "agent": text or "deploy/1.2",
+        "ip": "203.0.113.77",
+        "known_network": False,
+        "when": "Nov 24, 2026, 12:00 PM UTC",
+    }
 
 
 PEOPLE: dict[str, Any] = {

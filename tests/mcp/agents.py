@@ -137,12 +137,12 @@ async def payday(folder: Path, *, stateless: bool = False) -> AsyncIterator[Payd
         ada = Browser(house, house.sign_in("ada"))
         await ada.enrol("passkey")
         app = StepUpMiddleware(inner, stepup=house.stepup)
-        async with _running(server), served(app) as url:
+        async with running(server), served(app) as url:
             yield Payday(house, url, ran, ada)
 
 
 @asynccontextmanager
-async def _running(server: MCPServer) -> AsyncIterator[None]:
+async def running(server: MCPServer) -> AsyncIterator[None]:
     """Run what serves the sessions, in one task from its beginning to its end."""
     started, over = asyncio.Event(), asyncio.Event()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stepup_middleware import EventName
+from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.service.refusal_throttle import (
     LOGGED_EACH,
     MOST_SESSIONS,
@@ -44,8 +45,8 @@ async def test_a_token_shown_where_it_does_not_belong_fills_no_log_and_is_soon_n
     token = await ada.token("POST", TRANSMIT, "passkey")  # D02
     reasons = await told(house, lambda: ada.post(ROTATE, token=token))
     assert reasons["wrong_purpose"] == REFUSED_PRESENTATIONS
-    assert reasons[""] <= 32  # the prompts that it brought
-    assert sum(reasons.values()) < 64 + 32 + LOGGED_EACH + 5
+    assert reasons[""] <= OPEN_PROMPTS_PER_SESSION  # the prompts that it brought
+    assert sum(reasons.values()) < 64 + OPEN_PROMPTS_PER_SESSION + LOGGED_EACH + 5
     refused = await ada.post(TRANSMIT, token=token)
     assert (refused.status_code, code_of(refused)) == (429, "STEPUP_RATE_LIMITED")
     assert 0 < int(refused.headers["retry-after"]) <= 300

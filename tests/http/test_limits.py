@@ -15,9 +15,12 @@ from weakref import ReferenceType
 import pytest
 
 from stepup_middleware import EventName
+from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from tests.support import ROTATE, TRANSMIT, Browser, House, code_of
 
 from .test_failures import failing_to_log
+
+QUARTER = OPEN_PROMPTS_PER_SESSION // 4
 
 
 @contextmanager
@@ -120,10 +123,10 @@ async def test_another_sites_links_use_up_no_more_than_a_quarter_of_a_sessions_p
     elsewhere = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
     before = len(await house.events(EventName.CHALLENGE_REQUESTED))
     asked = [await ada.navigate("GET", "/export?format=csv", headers=elsewhere) for _ in range(40)]
-    assert [answer.status_code for answer in asked] == [401] * 8 + [429] * 32
-    assert len(await house.events(EventName.CHALLENGE_REQUESTED)) == before + 8
-    own = [await ada.post(TRANSMIT) for _ in range(25)]
-    assert [answer.status_code for answer in own] == [401] * 24 + [429]
+    assert [answer.status_code for answer in asked] == [401] * QUARTER + [429] * (40 - QUARTER)
+    assert len(await house.events(EventName.CHALLENGE_REQUESTED)) == before + QUARTER
+    own = [await ada.post(TRANSMIT) for _ in range(3 * QUARTER + 1)]
+    assert [answer.status_code for answer in own] == [401] * 3 * QUARTER + [429]
     house.clock.advance(301)
     assert (await ada.navigate("GET", "/export?format=csv", headers=elsewhere)).status_code == 401
 
@@ -141,7 +144,7 @@ async def test_another_sites_images_ask_for_nothing(ada: Browser, house: House) 
 async def test_a_link_from_elsewhere_asks_nothing_more_of_a_session_that_has_many_prompts_open(
     ada: Browser, house: House
 ) -> None:
-    for _ in range(8):
+    for _ in range(QUARTER):
         await ada.prompt("POST", TRANSMIT)
     elsewhere = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
     refused = await ada.navigate("GET", "/export?format=csv", headers=elsewhere)

@@ -165,11 +165,6 @@ class ApprovingService:
         await self._store.cancel_prompt(approval.prompt.id, event=None, now=requester.now)
         return None
 
-    async def end_session(self, requester: Requester, approval: Approval) -> None:
-        """Make everything worthless that the program's session has open."""
-        prompt = approval.prompt
-        await self._store.revoke_session(prompt.workspace_id, prompt.subject_id, prompt.session, now=requester.now)
-
     def _denied(self, requester: Requester, approval: Approval, reason: EndReason) -> AuditEvent:
         where = decider_of(requester)
         told = {"session": where.session, "ip": where.ip, "user_agent": where.user_agent}

@@ -5,38 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from stepup_middleware import EventName
 from stepup_middleware.cli import main
 from stepup_middleware.core.approvals import ApprovalState
-from tests.http.approving import PURPOSES
-from tests.support import ROTATE, Browser, House, house_in
+from tests.support import ROTATE, Browser, House
 
-from .serving import served, terminal
+from .serving import terminal
 from .test_client import code_now, end
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with house_in(tmp_path, purposes=PURPOSES) as house:
-        yield house
-
-
-@pytest.fixture
-async def url(house: House) -> AsyncIterator[str]:
-    async with served(house.app) as url:
-        yield url
-
-
-@pytest.fixture
-async def ada(house: House) -> Browser:
-    ada = Browser(house, house.sign_in("ada"))
-    await ada.enrol("totp")
-    return ada
 
 
 def command(house: House, url: str, *more: str) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,10 +22,7 @@ from stepup_middleware.client import (
 from stepup_middleware.client.screen import qr_code
 from stepup_middleware.core.approvals import APPROVAL_LIFETIME, ApprovalEnd, ApprovalState, Decider, EndReason
 from stepup_middleware.testing import totp_code
-from tests.http.approving import PURPOSES
-from tests.support import ELSEWHERE, ROTATE, Browser, House, house_in
-
-from .serving import served
+from tests.support import ELSEWHERE, ROTATE, Browser, House
 
 
 @dataclass
@@ -70,25 +66,6 @@ class Caller:
                 return await client.post(url, **content)
         with httpx.Client(auth=auth, headers=headers, base_url=self.url) as client:
             return await asyncio.to_thread(client.post, url, **content)
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with house_in(tmp_path, purposes=PURPOSES) as house:
-        yield house
-
-
-@pytest.fixture
-async def url(house: House) -> AsyncIterator[str]:
-    async with served(house.app) as url:
-        yield url
-
-
-@pytest.fixture
-async def ada(house: House) -> Browser:
-    ada = Browser(house, house.sign_in("ada"))
-    await ada.enrol("totp")
-    return ada
 
 
 @pytest.fixture(params=["synchronous", "asynchronous"])

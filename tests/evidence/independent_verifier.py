@@ -163,7 +163,8 @@ def check_proof(
     need(client["type"] == "webauthn.get" and client["origin"] in proof["origins"], "origin")
     need(client.get("crossOrigin", False) is False and "topOrigin" not in client, "no frame of another site")
     ours = rf"http{'s?' if rp_id.split('.')[-1] == 'localhost' else 's'}://([a-z0-9-]+\.)*{re.escape(rp_id)}(:[0-9]+)?"
-    need(all(re.fullmatch(ours, origin) for origin in proof["origins"]), "origins of the relying party")
+    related = r"https://([a-z0-9-]+\.)+[a-z0-9-]+(:[0-9]+)?"  # WebAuthn L3 §5.11
+    need(all(re.fullmatch(f"{ours}|{related}", each) for each in proof["origins"]), "origins of the relying party")
     need(data[:32] == sha(rp_id.encode()) and data[32] & 5 == 5 and data[32] & 24 != 16, "RP ID hash, UP, UV, BS, BE")
     key, signature, message = cbor2.loads(cose), url64(proof["signature"]), data + sha(client_json)
     number = {label: int.from_bytes(part, "big") for label, part in key.items() if isinstance(part, bytes)}

@@ -484,7 +484,7 @@ async def test_a_record_with_a_lower_number_that_commits_later_is_not_skipped(po
         # what a node does that takes its number and is slow to commit
         append = store._engine.database.sql["append"]
         sealed = RecordSealer(MACS).seal(event(reason="lower"), bytes(CHANCE_BYTES))
-        row = (sealed.id, sealed.entry, sealed.mac, "w", "u", "e", "o", "p", "", "", None, 0, sealed.body)
+        row = (sealed.id, sealed.entry, sealed.mac, "w", "u", "e", "o", "p", "", "", None, None, None, 0, sealed.body)
         transaction = slow.transaction()
         await transaction.start()
         ((lower,),) = await slow.fetch(append, *([value] for value in row))

@@ -190,7 +190,8 @@ async def mint(transaction: Transaction, rows: Sequence[dict[str, Any]]) -> list
             to_micros(ISSUED_AT),
             to_micros(ISSUED_AT + TTL),
         )
-        ((_, id_),) = await transaction.fetch_many("insert_tokens", [sealed_token(transaction.macs, epoch, values)])
+        new = (*sealed_token(transaction.macs, epoch, values), TokenState.ISSUED.value)
+        ((_, id_),) = await transaction.fetch_many("insert_tokens", [new])
         if row["state"] == "revoked":
             await transaction.execute_many("revoke_tokens", [(id_, "test")])
         ids.append(id_)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from argon2 import PasswordHasher
@@ -13,12 +14,15 @@ from argon2.exceptions import Argon2Error
 from starlette.types import Scope
 
 from demo_app.db import Database
+from demo_app.secrets_at_rest import token_hash
 from stepup_middleware import AuditEvent, EventName, Notice, Subject
 
 WORKSPACE = "axis"
 FAILURES_ALLOWED = 5  # failures within LOCKOUT that close the sign-in
 LOCKOUT = timedelta(minutes=15)
 SESSION_LIFE = timedelta(hours=12)
+SCOPES = ("read", "write", "admin")  # of access tokens, the weakest first
+AGENT = "axis.agent"  # in a scope: the agent whose access token the request has
 _MAX_PASSWORD = 256  # characters; bounds the work of a guess
 _KEEP_FAILURES = timedelta(days=1)
 
@@ -52,6 +56,19 @@ class SignInRefused(Exception):
     def __init__(self, opens_at: datetime | None) -> None:
         super().__init__(opens_at)
         self.opens_at = opens_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """Who calls with an access token: the person whose it is, the token as what acts for them, and its scope."""
+
+    subject: Subject
+    scope: str
+
+
+def may(scope: str, wanted: str) -> bool:
+    """Whether an access token of a scope may do what needs another."""
+    return SCOPES.index(scope) >= SCOPES.index(wanted)
 
 
 class Accounts:
@@ -115,7 +132,10 @@ class Accounts:
         return name, [Subject(id=account_id, session_id=row["id"], workspace_id=WORKSPACE, name=name) for row in rows]
 
     async def identify(self, scope: Scope) -> Subject | None:
-        """Return who asks, from the session cookie, or None when nobody is signed in."""
+        """Return who asks: the agent that was let in, or from the session cookie; None when nobody is signed in."""
+        if AGENT in scope:
+            agent: Agent = scope[AGENT]
+            return agent.subject
         session_id = scope.get("session", {}).get("id")
         if not isinstance(session_id, str):
             return None
@@ -138,6 +158,27 @@ class Accounts:
             is_admin=bool(row["is_admin"]),
             signed_in_at=signed_in_at,
         )
+
+    async def agent(self, token: str) -> Agent | None:
+        """Return who calls with an access token, or None where there is no such token."""
+        row = await self._database.one(
+            "SELECT access_token.name AS token_name, prefix, token_hash, scope, account.id, account.name, email,"
+            " is_admin FROM access_token JOIN account ON account.id = account_id WHERE token_hash = ?",
+            token_hash(token),
+        )
+        if row is None:
+            return None
+        subject = Subject(
+            id=row["id"],
+            session_id=row["token_hash"],
+            workspace_id=WORKSPACE,
+            name=row["name"],
+            login=row["email"],
+            is_admin=bool(row["is_admin"]),
+            actor=row["token_name"],
+            client=f"{row['prefix']}…",
+        )
+        return Agent(subject=subject, scope=row["scope"])
 
     async def locked_until(self, email: str) -> datetime | None:
         """Return when an address may sign in again, or None when it may now."""

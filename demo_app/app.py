@@ -21,7 +21,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from demo_app.accounts import SESSION_LIFE, WORKSPACE, Accounts
+from demo_app.agent_tools import AgentServer
 from demo_app.areas import (
+    agents,
     audit,
     audit_exports,
     console,
@@ -68,6 +70,7 @@ _AREAS = (
     year_end,
     privacy,
     developers,
+    agents,
     identity,
     domains,
     exports,
@@ -127,18 +130,21 @@ def create_app(
         clock=clock,
     )
     languages = demo_languages(stepup)
+    served_to_agents = AgentServer(settings.origin)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
             await database.open(partial(seed, now=clock(), vault=vault))
-            yield
+            async with served_to_agents.running():
+                yield
         finally:
             await database.close()
 
     starlette = Starlette(
         routes=[
             *(route for area in _AREAS for route in area.routes),
+            Route(agents.PATH, served_to_agents, methods=["POST"]),
             Route("/favicon.ico", _icon),
             Mount("/static", StaticFiles(directory=_STATIC), name="static"),
         ],

@@ -40,6 +40,7 @@ NAVIGATION = (
         marked("Platform"),
         (
             ("/developers", marked("Developers")),
+            ("/agents", marked("Agents")),
             ("/identity", marked("Identity")),
             ("/domains", marked("Domains")),
             ("/exports", marked("Data exports")),

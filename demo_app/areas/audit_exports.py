@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ from demo_app.accounts import WORKSPACE
 from demo_app.audit_filters import audit_search, chosen
 from demo_app.axis import ADMINS_ONLY, NOT_THERE, Actor, Axis, actor_of, admin_of, axis_of
 from demo_app.db import Row
-from demo_app.languages import marked, saying, texts_of
+from demo_app.languages import Texts, marked, saying, texts_of
 from demo_app.pages import fragment
 from stepup_middleware import AuditSearch, LogExport, requires_step_up
 from stepup_middleware.exports import ExportFormat
@@ -27,6 +27,7 @@ from stepup_middleware.exports import ExportFormat
 PRODUCT = "AxisSynapse"
 _SHOWN = 5  # exports
 _NOTED_SECONDS = 0.5  # how often a running export says how far it has come
+_FOR_AGENTS = 5_000  # records that may be written before an export is too long for the answer of a tool
 _SILENT = timedelta(seconds=15)  # an export that has not said so for this long has stopped
 
 
@@ -83,7 +84,10 @@ async def export_details(scope: Scope) -> list[tuple[str, str]]:
     if subject is None or not subject.is_admin:
         raise HTTPException(403, ADMINS_ONLY)
     form, _, which = _wish(QueryParams(scope["query_string"]))
-    _ = texts_of(scope)
+    return _shown(texts_of(scope), form, which)
+
+
+def _shown(_: Texts, form: ExportFormat, which: str) -> list[tuple[str, str]]:
     return [(_("Format"), LABELS[form]), (_("Events"), which or _("all"))]
 
 
@@ -96,6 +100,23 @@ async def export(request: Request) -> Response:
     made = axis.stepup.audit.export(WORKSPACE, wish, form=form, product=PRODUCT)
     headers = {"content-disposition": f'attachment; filename="audit-log.{form.ending}"'}
     return StreamingResponse(_parts(axis, job, made), media_type=form.media_type, headers=headers)
+
+
+async def export_for_agent(
+    axis: Axis, texts: Texts, form: str, proved: Callable[[list[tuple[str, str]]], Awaitable[Actor]]
+) -> str:
+    """Return the whole log as a file, once ``proved`` has said who may have what it is shown.
+
+    Raises ``OverflowError`` before anybody is asked where the log is too long for one answer.
+    """
+    newest = await axis.stepup.audit.page(WORKSPACE, limit=1)
+    if newest.events and newest.events[0].seq > _FOR_AGENTS:
+        raise OverflowError("The audit log is too long for one answer. Its person exports it on the page of the log.")
+    kind = ExportFormat(form)
+    actor = await proved(_shown(texts, kind, ""))
+    job = await _begin(axis, actor, kind, AuditSearch(), "")
+    made = axis.stepup.audit.export(WORKSPACE, AuditSearch(), form=kind, product=PRODUCT)
+    return "".join([part async for part in _parts(axis, job, made)])
 
 
 async def _begin(axis: Axis, actor: Actor, form: ExportFormat, wish: AuditSearch, which: str) -> int:

@@ -13,14 +13,14 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from demo_app.accounts import SCOPES
 from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
-from demo_app.languages import Text, day, said_in, saying, texts_of
+from demo_app.languages import Text, Texts, day, said_in, saying, texts_of
 from demo_app.pages import fragment, page, say_and_show, wants_fragment
 from demo_app.secrets_at_rest import Vault, new_token, token_hash
 from stepup_middleware import requires_step_up
 
-SCOPES = ("read", "write", "admin")  # weakest first
 _SAMPLE = b'{"event":"test.delivery"}'
 _TOKENS = (
     "SELECT access_token.id, access_token.name, prefix, scope, created_at, account.name AS owner"
@@ -140,10 +140,17 @@ _WEBHOOKS = "SELECT * FROM webhook WHERE ? IN ('', id) ORDER BY id"
 
 async def webhook_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for a webhook: where it delivers, which secret is replaced."""
-    row = await _one(scope, _WEBHOOKS, scope["path_params"]["webhook"])
-    version = row["secret_version"]
-    _ = texts_of(scope)
-    replaced = _("version %(version)s is replaced", version=version)
+    return webhook_shown(await _one(scope, _WEBHOOKS, scope["path_params"]["webhook"]), texts_of(scope))
+
+
+async def webhook_of(database: Database, webhook_id: str) -> Row | None:
+    """Return a webhook, or None where there is no such one."""
+    return await database.one("SELECT * FROM webhook WHERE id = ?", webhook_id)
+
+
+def webhook_shown(row: Row, _: Texts) -> list[tuple[str, str]]:
+    """Return what a person is shown of a webhook whose secret is to be rotated."""
+    replaced = _("version %(version)s is replaced", version=row["secret_version"])
     return [(_("Webhook"), row["url"]), (_("Events"), row["events"]), (_("Secret"), replaced)]
 
 

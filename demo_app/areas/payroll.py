@@ -82,6 +82,11 @@ async def transmit_run(database: Database, run_id: str, actor: Actor) -> Text:
     return sentence
 
 
+async def runs(database: Database) -> list[Row]:
+    """Return every run."""
+    return await database.all(_RUNS, "")
+
+
 async def _run(database: Database, run_id: str) -> Row:
     run = await database.one(_RUNS, run_id)
     if run is None:
@@ -113,8 +118,7 @@ def payroll_total(languages: Languages, details: Sequence[Sequence[tuple[str, st
 async def overview(request: Request) -> Response:
     """Show every run."""
     await current(request)
-    runs = await axis_of(request.scope).database.all(_RUNS, "")
-    return await page(request, "payroll.html", runs=runs)
+    return await page(request, "payroll.html", runs=await runs(axis_of(request.scope).database))
 
 
 @requires_step_up("payroll_ach_transmit", details=run_details)

@@ -20,6 +20,7 @@ PAGES = [
     "/year-end",
     "/privacy",
     "/developers",
+    "/agents",
     "/identity",
     "/domains",
     "/exports",

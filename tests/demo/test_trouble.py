@@ -147,6 +147,7 @@ EMPTY = {  # the page, the tables behind its lists, and what it says when they h
         ("webhook", "access_token", "scim_token"),
         ["No webhook is subscribed.", "Nobody has made a token.", "No SCIM token is active"],
     ),
+    "/agents": (("access_token",), ["You have no access token."]),
     "/identity": (("saml_provider", "network_range"), ["There is no SAML provider.", "No network is listed."]),
     "/domains": (("domain", "branding"), ["No hostname is verified.", "No subdomain is prepared."]),
     "/exports": (("data_export",), ["No export is prepared."]),

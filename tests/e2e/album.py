@@ -23,6 +23,7 @@ PAGES = {
     "year-end": "/year-end",
     "privacy": "/privacy",
     "developers": "/developers",
+    "agents": "/agents",
     "identity": "/identity",
     "domains": "/domains",
     "exports": "/exports",

@@ -18,7 +18,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestURLParams, InputRequiredResult
 
 from stepup_middleware.core.proof import Proof
-from stepup_middleware.core.refusals import StepUpRequired
+from stepup_middleware.core.refusals import Refusal, StepUpRequired
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.gate import hold_to, tagged_with
@@ -132,20 +132,26 @@ def words_of(problem: Mapping[str, Any], texts: Texts) -> str:
 
 async def _until_decided(context: ServerRequestContext[Any, Any], prompt_id: str) -> None:
     """Wait for the person, whose client has just opened the link and calls again at once (MCP 2026-07-28)."""
-    stepup = guarded_request(cast(Any, context.request).scope).stepup
     with suppress(TimeoutError):
         async with timeout(WAIT_SECONDS):
-            await stepup._parts.approvals.decided(prompt_id, now=stepup._clock)
+            await _decided(context, prompt_id)
+
+
+async def _decided(context: ServerRequestContext[Any, Any], prompt_id: str) -> None:
+    scope = cast(Any, context.request).scope
+    stepup = guarded_request(scope).stepup
+    requester = await stepup._parts.identification.identify_request(scope)
+    if not isinstance(requester, Refusal):
+        await stepup._parts.approvals.decided(requester.subject, prompt_id, now=stepup._clock)
 
 
 def _tell_when_decided(context: ServerRequestContext[Any, Any], prompt_id: str) -> None:
     """Tell the client once the person has decided, where its session has a way back (MCP 2025-11-25)."""
-    session, stepup = context.session, guarded_request(cast(Any, context.request).scope).stepup
 
     async def tell() -> None:
         with suppress(Exception):  # the session is over: the agent calls again by itself
-            await stepup._parts.approvals.decided(prompt_id, now=stepup._clock)
-            await session.send_elicit_complete(prompt_id)
+            await _decided(context, prompt_id)
+            await context.session.send_elicit_complete(prompt_id)
 
     task = create_task(tell())
     _waiting.add(task)

@@ -194,9 +194,11 @@ class ApprovalService:
                 break  # what came before the newest is over
             yield answer
 
-    async def decided(self, prompt_id: str, *, now: Callable[[], datetime]) -> None:
-        """Return once an approval waits no more, or too many are waited for."""
+    async def decided(self, subject: Subject, prompt_id: str, *, now: Callable[[], datetime]) -> None:
+        """Return once an approval waits no more, at once if it is none of this session, or too many are waited for."""
         while (approval := await self._records.get_approval(prompt_id)) is not None and approval.waits(now()):
+            if not approval.prompt.belongs_to(subject):
+                return
             async with self.watch.waiting_for(of_prompt(prompt_id)) as news:
                 if news is None:
                     return

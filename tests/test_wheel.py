@@ -57,7 +57,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh environment with the wheel, its extras and nothing else."""
     folder = tmp_path_factory.mktemp("venv")
     run(sys.executable, "-m", "venv", str(folder), cwd=folder)
-    extras = "[opentelemetry,postgres,prometheus,redis,witness]"
+    extras = "[client,mcp,opentelemetry,postgres,prometheus,redis,witness]"
     run(str(folder / "bin" / "pip"), "install", "-q", f"{wheel}{extras}", "httpx2", cwd=folder)
     return folder
 
@@ -83,9 +83,10 @@ def test_the_wheel_has_the_library_alone_and_its_metadata_names_no_tool_of_the_t
     }
     assert shipped == sources | static
     assert told["Version"] == __version__
-    assert set(told.get_all("Provides-Extra", [])) == {"opentelemetry", "postgres", "prometheus", "redis", "witness"}
+    extras = {"client", "mcp", "opentelemetry", "postgres", "prometheus", "redis", "witness"}
+    assert set(told.get_all("Provides-Extra", [])) == extras
     required = {re.split(r"[^A-Za-z0-9-]", each)[0] for each in told.get_all("Requires-Dist", [])}
-    assert len(required) <= 15
+    assert len(required) <= 20
     assert not required & {"pytest", "mypy", "ruff", "fastapi", "griffe", "hypothesis", "playwright"}
 
 

@@ -56,10 +56,10 @@ def signer_of(stepup: StepUp) -> CheckpointSigner:
     return signer
 
 
-async def write(stepup: StepUp, count: int, reason: str = "") -> None:
-    """Write events to the log."""
+async def write(stepup: StepUp, count: int, browser: str = "") -> None:
+    """Write events to the log, which differ from others by their browser."""
     now = datetime.now(UTC)
-    event = AuditEvent(at=now, name=EventName.POLICY_CHANGED, workspace_id="w", subject_id="s", reason=reason)
+    event = AuditEvent(at=now, name=EventName.POLICY_CHANGED, workspace_id="w", subject_id="s", user_agent=browser)
     await stepup._parts.store.records.append([event] * count)
 
 

@@ -1,7 +1,7 @@
 import { knownAddress, libraryBase, originOf } from "./addresses.js";
 import { call } from "./answers.js";
 import { asCaller } from "./caller.js";
-import { load, parse } from "./elements.js";
+import { load, make, parse } from "./elements.js";
 import { StepUpCancelled, stepupFetch, StepUpUnknown } from "./send.js";
 
 /**

@@ -68,7 +68,9 @@ class Mint:
             connection.execute("BEGIN IMMEDIATE")
             insert = SQL["insert_tokens"].removesuffix("RETURNING prompt, id")
             (epoch,) = connection.execute("SELECT epoch FROM meta").fetchone()
-            connection.executemany(insert, [sealed_token(self._macs, epoch, grant_row(grant)) for grant in grants])
+            connection.executemany(
+                insert, [(*sealed_token(self._macs, epoch, grant_row(grant)), grant.state.value) for grant in grants]
+            )
             (last,) = connection.execute("SELECT max(id) FROM tokens").fetchone()
             connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # now, and not while something is measured

@@ -74,7 +74,7 @@ class Naive:
             for prompt in prompts_like(self._prompt, count)
         ]
         epoch = await self._pool.fetchval("SELECT epoch FROM stepup.meta")
-        sealed = [sealed_token(MACS, epoch, grant_row(grant)) for grant in grants]
+        sealed = [(*sealed_token(MACS, epoch, grant_row(grant)), grant.state.value) for grant in grants]
         rows = await self._pool.fetch(SQL["insert_tokens"], *columns(sealed))
         minted = sorted(row["id"] for row in rows)
         return [

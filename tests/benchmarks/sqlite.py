@@ -58,8 +58,8 @@ class ByHand:
         self._seq += 1
         return (
             self._seq, sealed.id, sealed.entry, sealed.mac, event.workspace_id, event.subject_id, event.name.value,
-            event.name.outcome.value, event.purpose, event.prompt_id, event.factor_id, event.token_id, at, at,
-            sealed.body,
+            event.name.outcome.value, event.purpose, event.prompt_id, event.factor_id, event.token_id, None, None,
+            at, at, sealed.body,
         )  # fmt: skip
 
 

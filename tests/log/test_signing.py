@@ -176,7 +176,7 @@ async def test_over_a_restored_copy_nothing_is_signed_redemption_goes_on_and_a_n
             ada = Browser(house, house.sign_in("ada"), factors=ada.factors)
             answer = await ada.post(TRANSMIT, token=await ada.token("POST", TRANSMIT, "passkey"))
             assert answer.status_code == 200
-            await write(house.stepup, 20, "beyond what was signed")  # a larger tree is still another one
+            await write(house.stepup, 20, "beyond what was signed")  # the tree does not grow over it
             assert await sign(house.stepup) is None
             assert await alarms(house.stepup) == ["tree_shrank"]
         async with house_in(tmp_path, log_key=LOG_KEY, **settings) as house:
@@ -208,6 +208,46 @@ async def test_over_a_restored_copy_nothing_is_signed_redemption_goes_on_and_a_n
         assert "ERROR" not in (tmp_path / "errors").read_text(), "the witness was shown a fork"
     finally:
         witness.stop()
+
+
+async def test_a_copy_that_grew_where_nobody_looked_is_larger_and_still_another_history(tmp_path: Path) -> None:
+    kept: dict[str, Any] = {"log_key": LOG_KEY, "on_checkpoint": [CheckpointFile(tmp_path / "file")]}
+    async with app(tmp_path / "db", **kept) as stepup:
+        await write(stepup, 2)
+    await asyncio.to_thread(copy, tmp_path / "db", tmp_path / "copy")
+    async with app(tmp_path / "db", **kept) as stepup:
+        await write(stepup, 3)
+    put_back(tmp_path / "copy", tmp_path / "db")
+    async with app(tmp_path / "db", log_key=LOG_KEY) as stepup:  # it was told of no file
+        await write(stepup, 10)
+    before = (tmp_path / "file").read_text()
+    assert checkpoint_of(before).size == 5
+    async with app(tmp_path / "db", **kept) as stepup:
+        assert await sign(stepup) is None
+        assert fault_of(stepup) is Fault.TREE_DIFFERS
+        assert await alarms(stepup) == ["tree_differs"]
+        assert await sign(stepup) is None
+    assert (tmp_path / "file").read_text() == before
+
+
+@pytest.mark.parametrize("forged", ["altered", "of another size"])
+async def test_a_checkpoint_that_somebody_wrote_into_the_database_does_not_count_and_is_told(
+    tmp_path: Path, forged: str
+) -> None:
+    async with app(tmp_path / "db", log_key=LOG_KEY) as stepup:
+        await write(stepup, 3)
+        stored = await sign(stepup)
+        assert stored is not None
+    note = stored.note if forged == "of another size" else stored.note.replace("\n3\n", "\n9\n", 1)
+    with closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as thief:
+        thief.execute("INSERT INTO checkpoints VALUES (1, 9, ?)", (note,))
+    async with app(tmp_path / "db", log_key=LOG_KEY) as stepup:
+        await write(stepup, 1)
+        signed = await sign(stepup)
+        assert signed is not None
+        assert fault_of(stepup) is None
+        assert 4 <= signed.size == checkpoint_of(signed.note).size < 9  # the alarm may have its leaf by then
+        assert await alarms(stepup) == ["checkpoint"]
 
 
 async def test_a_witness_that_is_down_is_a_warning_and_one_that_is_back_cosigns(tmp_path: Path) -> None:

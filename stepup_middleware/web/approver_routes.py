@@ -8,7 +8,6 @@ from typing import Any
 from starlette.responses import RedirectResponse, Response
 
 from stepup_middleware.core.approvals import Approval, ApprovalState
-from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.notices import browser_of
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -19,7 +18,7 @@ from stepup_middleware.service.ceremony import insufficient_for
 from stepup_middleware.service.grants import IssuedToken
 
 from .answers import SAFE_HEADERS
-from .call import BadRequest, Call, Handler
+from .call import Call, Handler, wanted_kind
 from .pages import prompt_view, render
 
 _NOT_YOURS = marked(
@@ -77,10 +76,7 @@ async def match_digits(call: Call, approval: Approval) -> Response:
 @of_approval
 async def begin_approval(call: Call, approval: Approval) -> Response:
     """Begin the ceremony by which a person approves."""
-    wanted = (await call.json()).get("kind")
-    if wanted not in (None, FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
-        raise BadRequest
-    kind = None if wanted is None else FactorKind(wanted)
+    kind = wanted_kind(await call.json())
     options = await call.stepup._parts.approving.begin_webauthn(call.requester, approval, kind)
     return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
 

@@ -8,14 +8,13 @@ from starlette.responses import Response
 
 from stepup_middleware.core.batches import MOST_PROMPTS
 from stepup_middleware.core.binding import Details
-from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.service.batches import BatchQuestion, BatchTokens
 
 from .answers import SAFE_HEADERS
-from .call import ID_LENGTH, BadRequest, Call
+from .call import ID_LENGTH, BadRequest, Call, wanted_kind
 from .pages import prompt_url, prompt_view, purpose_view, render
 
 
@@ -50,12 +49,9 @@ async def cancel_together(call: Call) -> Response:
 async def key_options_together(call: Call) -> Response:
     """Begin an authentication ceremony over exactly these prompts."""
     body = await call.json()
-    kind = None
-    if (wanted := body.get("kind")) is not None:
-        if wanted not in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
-            raise BadRequest
-        kind = FactorKind(wanted)
-    options = await call.stepup._parts.ceremonies.begin_webauthn_for_all(call.requester, _prompts(body), kind)
+    options = await call.stepup._parts.ceremonies.begin_webauthn_for_all(
+        call.requester, _prompts(body), wanted_kind(body)
+    )
     return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
 
 

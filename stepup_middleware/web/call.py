@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl
@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from stepup_middleware.core.canonical import storable, strict_json
+from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
 from stepup_middleware.request.body import BODY_SECONDS
@@ -34,6 +35,14 @@ class BadRequest(Exception):
     def __init__(self, code: RefusalCode = RefusalCode.BAD_REQUEST) -> None:
         super().__init__(code)
         self.refusal = Refusal(code=code)
+
+
+def wanted_kind(body: Mapping[str, Any]) -> FactorKind | None:
+    """Return which kind of key a call wants, None where it does not say. Raises ``BadRequest`` for what is none."""
+    wanted = body.get("kind")
+    if wanted not in (None, FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
+        raise BadRequest
+    return None if wanted is None else FactorKind(wanted)
 
 
 class Call:

@@ -21,7 +21,7 @@ from stepup_middleware.request.site import is_navigation
 from stepup_middleware.service.factors import factor_name
 
 from .answers import SAFE_HEADERS
-from .call import BadRequest, Call
+from .call import BadRequest, Call, wanted_kind
 from .pages import factor_view, own_path, qr_svg, render
 
 
@@ -120,10 +120,8 @@ async def step_up(call: Call, purpose: Purpose, details: Details) -> Proof | Ref
 
 async def factor_options(call: Call) -> Response:
     """Begin to enrol a passkey or a hardware key."""
-    wanted = (await call.json()).get("kind")
-    if wanted not in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
+    if (kind := wanted_kind(await call.json())) is None:
         raise BadRequest
-    kind = FactorKind(wanted)
     await call.stepup._parts.recovery.meet(call.requester)
     basis = await _may_enrol(call, kind)
     if isinstance(basis, Refusal):

@@ -7,7 +7,6 @@ from typing import Any
 from starlette.responses import Response
 
 from stepup_middleware.core.cookies import token_cookie
-from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.request.bound import below_root
@@ -17,7 +16,7 @@ from stepup_middleware.service.ceremony import insufficient_for
 from stepup_middleware.service.grants import IssuedToken
 
 from .answers import SAFE_HEADERS
-from .call import BadRequest, Call
+from .call import Call, wanted_kind
 from .pages import prompt_view, purpose_view, render
 from .repetition import NO_FORM, handed_on, repeat_view
 
@@ -66,12 +65,7 @@ async def cancel_prompt(call: Call) -> Response:
 
 async def webauthn_options(call: Call) -> Response:
     """Begin an authentication ceremony."""
-    wanted = (await call.json()).get("kind")
-    kind = None
-    if wanted is not None:
-        if wanted not in (FactorKind.PASSKEY, FactorKind.HARDWARE_KEY):
-            raise BadRequest
-        kind = FactorKind(wanted)
+    kind = wanted_kind(await call.json())
     options = await call.stepup._parts.ceremonies.begin_webauthn(call.requester, call.prompt_id, kind)
     return call.refuse(options) if isinstance(options, Refusal) else call.json_response(options)
 

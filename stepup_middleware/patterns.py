@@ -42,7 +42,13 @@ def parse(path: str) -> tuple[Segment, ...]:
     """Return the segments of a pattern. Raises ``ConfigurationError`` for one that is not understood."""
     if not path.startswith("/"):
         raise ConfigurationError(f"a path pattern begins with a slash; a regular expression is none: {path!r}")
-    segments = [_segment(each, path) for each in _split(path)]
+    normal = path.strip("/")
+    open_end = normal.endswith("*")  # BlackSheep takes /files/* for /filesX as well
+    if open_end:
+        normal = normal[:-1].rstrip("/")
+    texts = re.split(r"/+", normal) if normal or open_end else []
+    last = [Segment(_literal(texts.pop(), path), "rest", rest=True)] if open_end else []
+    segments = [_segment(each, path) for each in texts] + last
     if any(each.rest for each in segments[:-1]):
         before_end = [place for place, each in enumerate(segments) if each.rest]
         if len(before_end) > 1:
@@ -50,16 +56,7 @@ def parse(path: str) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def _split(path: str) -> list[str]:
-    normal = path.strip("/")
-    if normal.endswith("*"):  # BlackSheep takes /files/* for /filesX as well
-        normal = normal[:-1].rstrip("/") + "\0"
-    return re.split(r"/+", normal) if normal else []
-
-
 def _segment(text: str, path: str) -> Segment:
-    if text.endswith("\0"):
-        return Segment(_literal(text[:-1], path), "rest", rest=True)
     colon = _COLON.fullmatch(text)
     if colon:
         return Segment("", colon.group(1))

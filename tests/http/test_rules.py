@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
@@ -246,6 +246,7 @@ segments = st.text(
 )
 
 
+@example(["\0", "\0"])
 @given(st.lists(segments, min_size=1, max_size=4))
 def test_every_rule_matches_its_own_path(parts: list[str]) -> None:
     path = "/" + "/".join(parts)

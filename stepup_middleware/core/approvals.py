@@ -18,6 +18,7 @@ from typing import Any
 from stepup_middleware.errors import ConfigurationError
 
 from .prompts import Prompt
+from .proof import ActionRequest
 from .purposes import Purpose, unknown
 from .subject import Subject
 from .tokens import TokenReference
@@ -113,14 +114,14 @@ class Approval:
         """Whether it can still be decided."""
         return self.state is ApprovalState.WAITING and now < self.prompt.expires_at
 
-    def asks_the_same(self, other: Prompt) -> bool:
-        """Whether another prompt of its session is about the very same request."""
+    def is_about(self, wanted: ActionRequest, subject: Subject, ip: str) -> bool:
+        """Whether this very request is asked for, by this session from this address."""
         mine = self.prompt
-        return (mine.purpose, mine.ip, mine.request, mine.details) == (
-            other.purpose,
-            other.ip,
-            other.request,
-            other.details,
+        return mine.belongs_to(subject) and (mine.purpose, mine.ip, mine.request, mine.details) == (
+            wanted.purpose.id,
+            ip,
+            wanted.request,
+            wanted.details,
         )
 
 

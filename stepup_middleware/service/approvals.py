@@ -86,7 +86,7 @@ class ApprovalService:
             stored = await self._store.get_prompt(prompt.id, now=requester.now)
             if stored is None or stored.state is not PromptState.OPEN:
                 await self._end(approval, ApprovalState.CANCELLED, EndReason.CANCELLED, requester.now)
-            elif (prompt.ip, prompt.request, prompt.details) == (requester.ip, wanted.request, wanted.details):
+            elif approval.is_about(wanted, subject, requester.ip):
                 return prompt, self._offer(approval)
         return None
 
@@ -178,15 +178,9 @@ class ApprovalService:
             answer: str | Refusal | None = None
             after = requester.now - COLLECT_WITHIN
             for approval in await self._records.decided_approvals(subject.workspace_id, subject.id, after=after):
-                prompt = approval.prompt
-                same = (prompt.purpose, prompt.request, prompt.details) == (
-                    wanted.purpose.id,
-                    wanted.request,
-                    wanted.details,
-                )
-                if not same or not prompt.belongs_to(subject) or prompt.ip != requester.ip:
+                if not approval.is_about(wanted, subject, requester.ip):
                     continue
-                found = await self.collect(requester, prompt.id)
+                found = await self.collect(requester, approval.prompt.id)
                 if isinstance(found, IssuedToken):
                     answer = found.token
                 elif approval.state is ApprovalState.DENIED:
@@ -196,11 +190,12 @@ class ApprovalService:
 
     async def decided(self, subject: Subject, prompt_id: str, *, now: Callable[[], datetime]) -> None:
         """Return once an approval waits no more, at once if it is none of this session, or too many are waited for."""
-        while (approval := await self._records.get_approval(prompt_id)) is not None and approval.waits(now()):
-            if not approval.prompt.belongs_to(subject):
-                return
+        while True:
             async with self.watch.waiting_for(of_prompt(prompt_id)) as news:
-                if news is None:
+                approval = await self._records.get_approval(prompt_id)
+                if news is None or approval is None or not approval.waits(now()):
+                    return
+                if not approval.prompt.belongs_to(subject):
                     return
                 left = (approval.prompt.expires_at - now()).total_seconds()
                 await wait((news,), timeout=max(0.1, left))

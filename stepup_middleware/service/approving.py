@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from stepup_middleware.core.approvals import (
@@ -26,13 +25,12 @@ from stepup_middleware.errors import FailureReason
 from stepup_middleware.stores.base import HotState
 
 from .approval_watch import ApprovalWatch
-from .ceremony import CeremonyService
+from .ceremony import NOT_FOUND, CeremonyService
 from .grants import IssuedToken
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester
 
 _LOOKED_AT = 200  # of the newest authorized actions of a person, for the addresses from which they came
-_NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
 _NO_DIGITS = Refusal(
     code=RefusalCode.VERIFICATION_FAILED,
     detail=marked("Type both digits that the program shows. This did not count as an attempt."),
@@ -51,14 +49,6 @@ BY_ACTOR = Refusal(
         "Only the person may approve or deny, never somebody or something on their behalf. Nothing was decided."
     ),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
-    """Who asks: ``known_network`` says whether an action of the person was authorized from that address before."""
-
-    approval: Approval
-    known_network: bool
 
 
 class ApprovingService:
@@ -92,7 +82,7 @@ class ApprovingService:
                 reason = FailureReason.WRONG_HOLDER.value
                 event = requester.event(EventName.BLOCKED, prompt_id=approval.prompt.id, reason=reason, flags=(reason,))
                 await self._throttle.log(requester.subject, event)
-        return _NOT_FOUND
+        return NOT_FOUND
 
     async def waiting(self, requester: Requester) -> tuple[Approval, ...] | Refusal:
         """Return what waits for a person, oldest first."""
@@ -101,12 +91,12 @@ class ApprovingService:
             return BY_ACTOR
         return await self._records.waiting_approvals(subject.workspace_id, subject.id, now=requester.now)
 
-    async def asker(self, approval: Approval) -> Asker:
-        """Return who asks, and whether they ever acted from there: by what was authorized, not by who only asked."""
-        prompt = approval.prompt
-        wanted = AuditFilter(event=EventName.ACTION_AUTHORIZED, subject=prompt.subject_id)
-        page = await self._records.audit_page(prompt.workspace_id, wanted, before=None, limit=_LOOKED_AT)
-        return Asker(approval=approval, known_network=any(record.ip == prompt.ip for record in page.events))
+    async def known_addresses(self, requester: Requester) -> frozenset[str]:
+        """Return from where a person acted of late: by what was authorized, not by who only asked."""
+        subject = requester.subject
+        wanted = AuditFilter(event=EventName.ACTION_AUTHORIZED, subject=subject.id)
+        page = await self._records.audit_page(subject.workspace_id, wanted, before=None, limit=_LOOKED_AT)
+        return frozenset(record.ip for record in page.events)
 
     async def match(self, requester: Requester, approval: Approval, digits: object) -> Approval | Refusal:
         """Tie an approval to this session by the digits of the program's screen."""
@@ -122,7 +112,7 @@ class ApprovingService:
             now=requester.now,
         )
         if after is None:
-            return _NOT_FOUND
+            return NOT_FOUND
         self._watch.changed(after)
         if after.state is ApprovalState.DENIED:
             await self._store.cancel_prompt(approval.prompt.id, event=None, now=requester.now)
@@ -160,7 +150,7 @@ class ApprovingService:
         end = ApprovalEnd(state=ApprovalState.DENIED, reason=EndReason.DENIED, at=requester.now, decider=decider)
         event = self._denied(requester, approval, EndReason.DENIED)
         if not await self._records.end_approval(approval.prompt.id, end, event=event):
-            return _NOT_FOUND
+            return NOT_FOUND
         self._watch.changed(approval)
         await self._store.cancel_prompt(approval.prompt.id, event=None, now=requester.now)
         return None

@@ -49,7 +49,8 @@ async def list_approvals(call: Call) -> Response:
     waiting = await call.stepup._parts.approving.waiting(call.requester)
     if isinstance(waiting, Refusal):
         return call.refuse(waiting)
-    views = [await _view(call, approval) for approval in waiting]
+    known = await call.stepup._parts.approving.known_addresses(call.requester) if waiting else frozenset()
+    views = [_view(call, approval, known) for approval in waiting]
     if is_navigation(call.request.scope):
         return call.html_response(render("approvals.html", call.stepup, call.base, call.texts, approvals=views))
     return call.json_response({"approvals": views})
@@ -67,7 +68,7 @@ async def match_digits(call: Call, approval: Approval) -> Response:
     digits = (await call.form()).get("match") if call.sends_form else (await call.json()).get("match")
     after = await call.stepup._parts.approving.match(call.requester, approval, digits)
     if not is_navigation(call.request.scope):
-        return call.refuse(after) if isinstance(after, Refusal) else call.json_response(await _view(call, after))
+        return call.refuse(after) if isinstance(after, Refusal) else call.json_response(await _one(call, after))
     if isinstance(after, Refusal) and after.code is RefusalCode.VERIFICATION_FAILED:
         return await _shown(call, approval, error=call.texts(after.wording))
     return _back(call, approval)
@@ -123,7 +124,7 @@ def _back(call: Call, approval: Approval) -> Response:
 
 async def _shown(call: Call, approval: Approval, *, error: str | None = None) -> Response:
     scope, parts, prompt = call.request.scope, call.stepup._parts, approval.prompt
-    view = await _view(call, approval)
+    view = await _one(call, approval)
     purpose = parts.ceremonies.purpose_of(prompt)
     texts = await call.stepup.languages.ready(prompt.locale)
     modal = None
@@ -146,9 +147,13 @@ async def _shown(call: Call, approval: Approval, *, error: str | None = None) ->
     return call.json_response(view)
 
 
-async def _view(call: Call, approval: Approval) -> dict[str, Any]:
-    prompt, parts = approval.prompt, call.stepup._parts
-    purpose, asker = parts.ceremonies.purpose_of(prompt), await parts.approving.asker(approval)
+async def _one(call: Call, approval: Approval) -> dict[str, Any]:
+    return _view(call, approval, await call.stepup._parts.approving.known_addresses(call.requester))
+
+
+def _view(call: Call, approval: Approval, known_addresses: frozenset[str]) -> dict[str, Any]:
+    prompt = approval.prompt
+    purpose = call.stepup._parts.ceremonies.purpose_of(prompt)
     over = approval.state is ApprovalState.WAITING and not approval.waits(call.requester.now)
     return {
         "url": _url(call, approval),
@@ -161,7 +166,7 @@ async def _view(call: Call, approval: Approval) -> dict[str, Any]:
         "actor": prompt.actor,
         "agent": browser_of(prompt.user_agent),
         "ip": prompt.ip,
-        "known_network": asker.known_network,
+        "known_network": prompt.ip in known_addresses,
         "asked_at": iso(prompt.created_at),
         "when": call.texts.moment(prompt.created_at),
         "expires_at": iso(prompt.expires_at),

@@ -67,8 +67,8 @@ def mcp_server(ran: list[tuple[str, Any]]) -> MCPServer:
 class Payday:
     """The server as it is reached, the person, and what ran."""
 
-    def __init__(self, house: House, url: str, ran: list[tuple[str, Any]], person: Browser) -> None:
-        self.house, self.url, self.ran, self.person = house, url, ran, person
+    def __init__(self, house: House, url: str, ran: list[tuple[str, Any]]) -> None:
+        self.house, self.url, self.ran = house, url, ran
         self.asked: list[ElicitRequestParams] = []
         self.told: list[Any] = []
         self._news = asyncio.Event()
@@ -138,7 +138,7 @@ async def payday(folder: Path, *, stateless: bool = False) -> AsyncIterator[Payd
         await ada.enrol("passkey")
         app = StepUpMiddleware(inner, stepup=house.stepup)
         async with running(server), served(app) as url:
-            yield Payday(house, url, ran, ada)
+            yield Payday(house, url, ran)
 
 
 @asynccontextmanager

@@ -65,7 +65,7 @@ async def test_the_person_and_the_client_are_those_of_the_verified_token(tmp_pat
         await ada.enrol("passkey")
         app = StepUpMiddleware(server.streamable_http_app(), stepup=house.stepup)
         async with running(server), served(app) as url:
-            site = Payday(house, url, [], ada)
+            site = Payday(house, url, [])
 
             @asynccontextmanager
             async def agent(token: str) -> Any:

@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,28 +30,30 @@ WHY = "called back at the number of the HR system"
 TRANSMIT = '[data-stepup-purpose="payroll_ach_transmit"]'
 
 
+@asynccontextmanager
+async def with_passkey(browser: Browser, demo: Demo, email: str, name: str) -> AsyncIterator[Person]:
+    """Sign a person in and enrol a passkey of this name; in the end no script of theirs has failed."""
+    person = await open_person(browser, demo)
+    await person.plug_in("internal")
+    await person.sign_in(email)
+    await person.enrol("passkey", name=name)
+    yield person
+    await person.context.close()
+    assert person.faults == []
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def owner(browser: Browser, demo: Demo) -> AsyncIterator[Person]:
     """The admin of the demo, with a passkey."""
-    admin = await open_person(browser, demo)
-    await admin.plug_in("internal")
-    await admin.sign_in(OWNER)
-    await admin.enrol("passkey", name="Laptop")
-    yield admin
-    await admin.context.close()
-    assert admin.faults == []
+    async with with_passkey(browser, demo, OWNER, "Laptop") as admin:
+        yield admin
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def analyst(browser: Browser, demo: Demo) -> AsyncIterator[Person]:
     """Somebody without any right of their own, with a passkey."""
-    somebody = await open_person(browser, demo)
-    await somebody.plug_in("internal")
-    await somebody.sign_in(ANALYST)
-    await somebody.enrol("passkey", name="Old phone")
-    yield somebody
-    await somebody.context.close()
-    assert somebody.faults == []
+    async with with_passkey(browser, demo, ANALYST, "Old phone") as somebody:
+        yield somebody
 
 
 async def is_closed_for_a_day(person: Person) -> None:

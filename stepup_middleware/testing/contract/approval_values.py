@@ -19,6 +19,7 @@ from stepup_middleware.core.factors import TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.base import HotState
 
 from .values import (
@@ -26,6 +27,7 @@ from .values import (
     NOW,
     OWNER,
     ask,
+    enrol,
     event,
     grant_for,
 )
@@ -67,6 +69,17 @@ def approving(
     """Return the grant of a ceremony by which a person approves."""
     values = {"decider": decider, "expires_at": approval.prompt.created_at + 5 * MINUTE}
     return grant_for(approval.prompt, factor, **{**values, **fields})
+
+
+async def approved(store: HotState) -> tuple[Approval, TokenGrant, TokenReference]:
+    """Enrol a factor, ask for an approval and approve it; return it as it was asked, with its grant and its token."""
+    factor = await enrol(store)
+    approval = await ask_approval(store)
+    await match(store, approval)
+    grant = approving(approval, factor)
+    token = await store.issue_token(grant)
+    assert isinstance(token, TokenReference)
+    return approval, grant, token
 
 
 async def state_of(store: HotState, approval: Approval) -> ApprovalState | None:

@@ -35,6 +35,7 @@ from .approval_values import (
     NO,
     PHONE,
     approval_for,
+    approved,
     approving,
     ask_approval,
     match,
@@ -152,12 +153,7 @@ class ApprovalContract:
     async def test_a_passed_ceremony_of_the_session_that_typed_the_digits_approves_it_and_its_token_waits(
         self, store: HotState, open_node: Opener
     ) -> None:
-        factor = await enrol(store)
-        approval = await ask_approval(store)
-        await match(store, approval)
-        grant = approving(approval, factor)
-        token = await store.issue_token(grant)
-        assert isinstance(token, TokenReference)
+        approval, grant, token = await approved(store)
         stored = await store.get_prompt(approval.prompt.id, now=NOW)
         assert stored is not None
         assert stored.state is PromptState.PROVED

@@ -15,9 +15,7 @@ from stepup_middleware.stores.base import HotState
 from .approval_values import (
     ME,
     SECOND,
-    approving,
-    ask_approval,
-    match,
+    approved,
 )
 from .values import (
     MICROSECOND,
@@ -26,7 +24,6 @@ from .values import (
     TTL,
     Opener,
     ask,
-    enrol,
     names_of,
     row_of,
     shown_for,
@@ -40,12 +37,7 @@ class CollectingContract:
     async def test_a_token_is_collected_with_a_life_of_its_own_and_is_the_same_each_time(
         self, store: HotState, open_node: Opener
     ) -> None:
-        factor = await enrol(store)
-        approval = await ask_approval(store)
-        await match(store, approval)
-        grant = approving(approval, factor)
-        token = await store.issue_token(grant)
-        assert isinstance(token, TokenReference)
+        approval, grant, token = await approved(store)
         at = grant.expires_at - SECOND
         async with open_node() as other:
             nodes = (store, other) * 5
@@ -63,12 +55,7 @@ class CollectingContract:
 
     @pytest.mark.parametrize("end", ["too late", "cancelled", "signed out", "all ended", "its life over", "unknown"])
     async def test_a_token_that_is_over_is_not_collected(self, store: HotState, end: str) -> None:
-        factor = await enrol(store)
-        approval = await ask_approval(store)
-        await match(store, approval)
-        grant = approving(approval, factor)
-        token = await store.issue_token(grant)
-        assert isinstance(token, TokenReference)
+        approval, grant, token = await approved(store)
         now = NOW + 2 * SECOND
         match end:
             case "too late":
@@ -87,12 +74,7 @@ class CollectingContract:
         assert await store.collect_token(token, ttl=TTL, now=now) is None
 
     async def test_a_token_that_was_collected_ends_with_its_session(self, store: HotState) -> None:
-        factor = await enrol(store)
-        approval = await ask_approval(store)
-        await match(store, approval)
-        grant = approving(approval, factor)
-        token = await store.issue_token(grant)
-        assert isinstance(token, TokenReference)
+        approval, grant, token = await approved(store)
         at = grant.expires_at - MICROSECOND
         assert await store.collect_token(token, ttl=TTL, now=at) == at + TTL
         await ask(store, now=grant.expires_at)  # who keeps tokens by when they were to be collected forgets this one

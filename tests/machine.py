@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PORTS = range(20_000, 32_000)
+_TAKEN: list[IO[str]] = []  # open, so locked, while this process lives
 
 
 def program(name: str) -> str:
@@ -35,11 +41,26 @@ def wheel_in(folder: Path) -> Path:
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of the loopback interface that is this process's own until it ends.
+
+    It lies below the ports that the system gives to connections and to whoever asks for any, and other processes of
+    the tests see by a lock on a file that it is taken: between its choice and its server's start nobody can come.
+    """
+    folder = Path(tempfile.gettempdir()) / f"ports-of-tests-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    while True:
+        port = secrets.choice(PORTS)
+        taken = (folder / str(port)).open("w")
+        try:
+            fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            taken.close()
+        else:
+            _TAKEN.append(taken)
+            return port
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 60) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.binding import bound_request_of
+from tests.machine import free_port
 from tests.support import scope_of
 
 from .apps import DETAILS, PATH, SESSION, codec, macs, subject
@@ -47,14 +47,6 @@ async def load(port: int, requests: list[bytes], *, seconds: float, status: int,
     if set(answer["statuses"]) != {str(status)}:
         raise AssertionError(f"answers other than {status}: {answer['statuses']}")
     return {"requests/s": answer["statuses"][str(status)] / answer["seconds"]}
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def ended(process: asyncio.subprocess.Process) -> None:

@@ -13,12 +13,10 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet
 
-from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Message, Receive, Scope, Send
-from stepup_middleware.core.binding import check_details
+from stepup_middleware.asgi import AnyASGIApp, ASGIApp, Receive, Scope, Send
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode, StepUpRequired
 from stepup_middleware.errors import ConfigurationError
@@ -38,12 +36,11 @@ from stepup_middleware.frameworks import (
     scope_in_hand,
     stands_in,
 )
-from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, TWO_GATES, tag_of
+from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async, mark_async
 from stepup_middleware.frameworks.fence import fence, is_guard, let_through
 from stepup_middleware.request.asked import Asked
-from stepup_middleware.request.bound import header_names
 from stepup_middleware.request.context import (
     DetailsSource,
     GuardedRequest,
@@ -53,6 +50,8 @@ from stepup_middleware.request.context import (
     note_unused_tag,
 )
 from stepup_middleware.request.decision import Gate, admit
+from stepup_middleware.tags import NOTHING, always, check_inside, name_of, parameters_of, tagged_with
+from stepup_middleware.uncached import kept_nowhere, uncached
 from stepup_middleware.web.answers import problem_body, send_refusal, starlette_handler
 from stepup_middleware.web.pages import texts_of
 
@@ -60,10 +59,6 @@ if TYPE_CHECKING:
     from stepup_middleware.core.purposes import Purpose
     from stepup_middleware.service.admin import Words
 
-# An authorized answer goes out as no-store in any case. A cache between the endpoint and the middleware sees the answer
-# before, so that it is marked at the gate, in the words that such caches obey (RFC 9111 §5.2.2; Django's: max-age).
-NOT_KEPT = "private, no-store, max-age=0"
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -170,7 +165,7 @@ class _Tagging:
 
     def __call__(self, endpoint: Endpoint) -> Endpoint:
         self._is_used = True
-        _check_inside(endpoint, self._tag)
+        check_inside(endpoint, self._tag)
         if inspect.isclass(endpoint):
             guard_class(endpoint, _ClassGuard(self._tag), framework_of(endpoint) or ANY)
             return endpoint
@@ -217,50 +212,9 @@ async def run_guarded(app: ASGIApp, tag: Tag, scope: Scope, receive: Receive, se
     verdict = await admit(guarded, tag, scope=scope)
     if isinstance(verdict, Proof):
         with guarded.handing_on(), let_through(tag):
-            await app(scope, receive, _uncached(send))
+            await app(scope, receive, uncached(send))
     else:
         await send_refusal(guarded, verdict, scope, receive, send)
-
-
-def tagged_with(purpose: str, details: DetailsSource, bind_body: bool, bind_headers: Iterable[str]) -> Tag:
-    """Return a tag. Raises ``ConfigurationError`` for anything but a purpose, details and a list of header names."""
-    if callable(purpose):
-        raise ConfigurationError(
-            f'a tag names its purpose: write @requires_step_up("the_purpose") above {_name(purpose)}, with the purpose '
-            "in parentheses"
-        )
-    if not isinstance(purpose, str) or not purpose:
-        raise ConfigurationError(
-            f'a purpose is named by its id, a string such as "payroll_ach_transmit", and not {purpose!r}'
-        )
-    return Tag(purpose, details, bind_body, header_names(bind_headers))
-
-
-def always(details: DetailsSource) -> DetailsSource:
-    """Return details that are asked about again and again. Raises ``ConfigurationError`` for what are none."""
-    if details is None:
-        return None
-    if callable(details):
-        with suppress(ValueError):  # compiled code may have no signature that can be read
-            try:
-                inspect.signature(details).bind(NOTHING)
-            except TypeError:
-                raise ConfigurationError(
-                    f"details are called with the ASGI scope alone: write `def {_name(details)}(scope)`"
-                ) from None
-        return details
-    try:
-        return check_details(details)
-    except TypeError as error:
-        raise ConfigurationError(str(error)) from None
-
-
-def _check_inside(endpoint: Any, tag: Tag) -> None:
-    """Raise ``ConfigurationError`` where a tag inside of this one asks for another proof."""
-    members = [member for name in dir(endpoint) if (member := inspect.getattr_static(endpoint, name, None)) is not None]
-    for each in members if inspect.isclass(endpoint) else [endpoint]:
-        if (inside := tag_of(each)) is not None and inside != tag:
-            raise ConfigurationError(f"{_name(each)} {TWO_GATES}")
 
 
 def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard | None = None) -> Callable[..., Any]:
@@ -269,10 +223,10 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
     for kind in (endpoint, called):
         if inspect.isasyncgenfunction(kind) or inspect.isgeneratorfunction(kind):
             raise ConfigurationError(
-                f"{_name(endpoint)} is a generator, which runs after it was called: tag an endpoint that returns a "
+                f"{name_of(endpoint)} is a generator, which runs after it was called: tag an endpoint that returns a "
                 "streaming response around it"
             )
-    awaited, names = is_async(endpoint), _names(endpoint)
+    awaited, names = is_async(endpoint), parameters_of(endpoint)
     passage = fence(endpoint, tag, _reached_itself) if guard is None else (tag,)
 
     async def run(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -280,7 +234,7 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
             answer = await endpoint(*args, **kwargs) if awaited else await in_a_thread(endpoint, args, kwargs)
             if inspect.isawaitable(answer):
                 answer = await answer  # a sync way to an async handler
-        return _kept_nowhere(answer)
+        return kept_nowhere(answer)
 
     @functools.wraps(endpoint)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -304,7 +258,7 @@ def _guarded_function(endpoint: Callable[..., Any], tag: Tag, guard: _ClassGuard
 def _reached_itself(function: Callable[..., Any], values: tuple[Any, ...]) -> Exception:
     """Refuse the request that has reached a tagged function past its tag, and return what says so."""
     error = ConfigurationError(
-        f"{_name(function)} was reached past its tag; it does not run. Put requires_step_up below whatever registers "
+        f"{name_of(function)} was reached past its tag; it does not run. Put requires_step_up below whatever registers "
         "it, and hand on what the tag returns"
     )
     logger.critical("%s", error)
@@ -378,18 +332,6 @@ def _gate(values: Iterable[Any], scope: Scope) -> Gate:
     return Gate(framework=line, reading=reading(scope, values))
 
 
-def _names(endpoint: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names of an endpoint's parameters that are handed by their places."""
-    try:
-        return tuple(inspect.signature(endpoint).parameters)
-    except (TypeError, ValueError):  # compiled code may have none that can be read
-        return ()
-
-
-def _name(endpoint: Any) -> str:
-    return str(getattr(endpoint, "__qualname__", type(endpoint).__qualname__))
-
-
 def _through(verdict: Proof | Refusal, guarded: GuardedRequest, scope: Scope, values: Iterable[Any]) -> Proof:
     """Return the proof, or raise ``StepUpRequired`` so that the framework does not log it as a fault of the app.
 
@@ -404,24 +346,3 @@ def _through(verdict: Proof | Refusal, guarded: GuardedRequest, scope: Scope, va
     error = refusing(verdict, scope, values)
     error.problem = problem_body(verdict, guarded.stepup, scope)
     raise error
-
-
-def _uncached(send: Send) -> Send:
-    """Return a ``send`` that marks the answer of an app as not to be cached."""
-
-    async def marking(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            kept = [entry for entry in message.get("headers", ()) if entry[0].lower() != b"cache-control"]
-            message = {**message, "headers": [*kept, (b"cache-control", NOT_KEPT.encode())]}
-        await send(message)
-
-    return marking
-
-
-def _kept_nowhere(answer: Any) -> Any:
-    """Mark a response object as not to be cached, where it has headers that can be set, and return it."""
-    headers: Any = getattr(answer, "headers", None)
-    if hasattr(headers, "__setitem__"):
-        with suppress(Exception):  # a framework's own idea of headers: the middleware marks the answer in any case
-            headers["Cache-Control"] = NOT_KEPT
-    return answer

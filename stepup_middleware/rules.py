@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from stepup_middleware.asgi import Receive, Scope
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.gate import always, tagged_with
 from stepup_middleware.patterns import compiled, covers, meet, parse, spellings
 from stepup_middleware.request.bound import METHOD_OVERRIDES, hyphened
 from stepup_middleware.request.context import DetailsSource, Tag
 from stepup_middleware.request.when import Condition, When
+from stepup_middleware.tags import always, tagged_with
 
 _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike
 PATH_LENGTH = 8192  # characters that are compared with the rules; a longer path runs nothing

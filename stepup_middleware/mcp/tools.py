@@ -21,9 +21,10 @@ from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, StepUpRequired
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.gate import hold_to, tagged_with
+from stepup_middleware.gate import hold_to
 from stepup_middleware.languages import Texts
 from stepup_middleware.request.context import guarded_request
+from stepup_middleware.tags import tagged_with
 from stepup_middleware.web.pages import texts_of
 
 Arguments = Mapping[str, Any]

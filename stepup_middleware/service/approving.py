@@ -25,7 +25,8 @@ from stepup_middleware.errors import FailureReason
 from stepup_middleware.stores.base import HotState
 
 from .approval_watch import ApprovalWatch
-from .ceremony import NOT_FOUND, CeremonyService
+from .ceremony import CeremonyService
+from .ceremony_parts import NOT_FOUND
 from .grants import IssuedToken
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester

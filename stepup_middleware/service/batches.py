@@ -21,15 +21,8 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.texts import marked
 from stepup_middleware.errors import CeremonyError, FailureReason
 
-from .ceremony import (
-    NO_CODE,
-    NOT_FOUND,
-    TOTP_BUCKET,
-    WEBAUTHN_BUCKET,
-    CeremonyService,
-    insufficient_for,
-    named_factor,
-)
+from .ceremony import CeremonyService
+from .ceremony_parts import NO_CODE, NOT_FOUND, TOTP_BUCKET, WEBAUTHN_BUCKET, insufficient_for, named_factor
 from .grants import IssuedToken
 from .requester import Requester
 

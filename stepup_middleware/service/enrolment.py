@@ -32,7 +32,7 @@ from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.records import Records
 
-from .ceremony import NO_CODE, TOTP_BUCKET, USED_CODE
+from .ceremony_parts import NO_CODE, TOTP_BUCKET, USED_CODE
 from .factors import factor_name
 from .notices import person_language
 from .redemption import whole_seconds

@@ -31,7 +31,7 @@ from .approving import ApprovingService
 from .audit import AuditService
 from .batches import BatchService
 from .beginning import begin_log
-from .ceremony import WEBAUTHN_LIMIT
+from .ceremony_parts import WEBAUTHN_LIMIT
 from .cluster_flagger import FailureClusterFlagger
 from .enrolment import EnrolmentService
 from .evidence import EvidenceService

@@ -14,7 +14,7 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.request.site import is_navigation
 from stepup_middleware.service.approving import decider_of
-from stepup_middleware.service.ceremony import insufficient_for
+from stepup_middleware.service.ceremony_parts import insufficient_for
 from stepup_middleware.service.grants import IssuedToken
 
 from .answers import SAFE_HEADERS

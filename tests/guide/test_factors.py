@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 
 from stepup_middleware import AttemptLimit, Subject
-from stepup_middleware.service.ceremony import WEBAUTHN_LIMIT
+from stepup_middleware.service.ceremony_parts import WEBAUTHN_LIMIT
 from stepup_middleware.service.enrolment import FRESH_SIGN_IN, MAX_FACTORS
 
 from .harness import Ran

@@ -13,7 +13,7 @@ from demo_app.guide_pages import FOLDER
 from stepup_middleware.core.attempts import AttemptLimit
 from stepup_middleware.core.events import EventName, Severity
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
-from stepup_middleware.service.ceremony import WEBAUTHN_LIMIT
+from stepup_middleware.service.ceremony_parts import WEBAUTHN_LIMIT
 from stepup_middleware.service.enrolment import FRESH_SIGN_IN
 from tests import catalogue
 from tests.attackers.grants import LOG_RULES, RULES

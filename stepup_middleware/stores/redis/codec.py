@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -194,3 +195,13 @@ def shown_arguments(shown: Presentation, epoch: int) -> tuple[Any, ...]:
         now,
         _SKEW,
     )
+
+
+def milliseconds(span: timedelta) -> int:
+    """Return a span in the milliseconds of ``PEXPIRE``: at least one."""
+    return max(1, span // timedelta(milliseconds=1))
+
+
+def flat(fields: dict[str, Any]) -> list[Any]:
+    """Return the fields of a hash as the arguments of a command."""
+    return [part for pair in fields.items() for part in pair]

@@ -83,6 +83,11 @@ class RedisServer:
         """Return the command that runs a script."""
         return ("EVALSHA", self._hashes[name], len(keys), *keys, *arguments)
 
+    async def run_script(self, name: str, keys: Sequence[str], *arguments: Any) -> Any:
+        """Run one script, as ``ask`` runs commands, and return what it answers."""
+        (answer,) = await self.ask(self.script(name, keys, *arguments))
+        return answer
+
     async def start(self) -> None:
         """Enter the epoch. Raises ``StoreError``, and ``ConfigurationError`` for servers that are not set up for it."""
         try:

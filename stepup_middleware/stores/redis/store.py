@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Sequence
@@ -28,7 +27,6 @@ from stepup_middleware.core.prompts import (
     flood_event,
 )
 from stepup_middleware.core.recovery import FactorsReset
-from stepup_middleware.core.replays import NONE
 from stepup_middleware.core.retention import PROMPTS_STAY
 from stepup_middleware.core.subject import in_session
 from stepup_middleware.core.tokens import TokenReference
@@ -40,22 +38,17 @@ from stepup_middleware.stores.sealing import Tampered
 from .codec import (
     challenge_of,
     challenge_text,
-    collected_body,
+    flat,
+    milliseconds,
     person_key,
     prompt_fields,
     prompt_holds,
     prompt_key,
     prompt_of,
     session_keys,
-    token_fields,
-    token_holds,
-    token_key,
-    token_of,
 )
 
 _ASKING = "asking"  # a prompt's key that is taken, before the prompt is there
-_TIMES = 2
-_LOOK_AGAIN_SECONDS = 0.01  # while another proof of the same prompt is judged
 _OPEN, _PROVED, _CANCELLED = PromptState.OPEN.value, PromptState.PROVED.value, PromptState.CANCELLED.value
 
 
@@ -91,14 +84,14 @@ class RedisHotStore(HotState):
         if not isinstance(behind, EpochStore):
             raise ConfigurationError(f"{type(behind).__name__} cannot stand behind Redis: it keeps no epoch for it")
         try:
-            from . import redeeming, server
+            from . import issuing, redeeming, server
         except ModuleNotFoundError as error:
             raise ConfigurationError("RedisHotStore needs redis: install stepup-middleware[redis]") from error
         self._behind = behind
-        self._tokens_stay = tokens_stay
-        self._seconds = timeout.total_seconds()
-        self._server = server.RedisServer(url, behind, seconds=timeout.total_seconds())
-        self._redeemer = redeeming.Redeemer(self._server, behind, seconds=self._seconds)
+        seconds = timeout.total_seconds()
+        self._server = server.RedisServer(url, behind, seconds=seconds)
+        self._issuer = issuing.Issuer(self._server, behind, seconds=seconds, tokens_stay=tokens_stay)
+        self._redeemer = redeeming.Redeemer(self._server, behind, seconds=seconds)
         self._started = False
         self._process = 0
 
@@ -145,14 +138,13 @@ class RedisHotStore(HotState):
 
     async def _script(self, name: str, keys: Sequence[str], *arguments: Any) -> Any:
         self._check()
-        (answer,) = await self._server.ask(self._server.script(name, keys, *arguments))
-        return answer
+        return await self._server.run_script(name, keys, *arguments)
 
     # prompts and ceremonies
 
     async def ask(self, asked: PromptRequest, *, open_limit: int) -> Prompt | NoFactor | TooMany:
         key = prompt_key(asked.prompt_id)
-        stay = _milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
+        stay = milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
         if not await self._script("put", [key], stay, "state", _ASKING):
             raise StoreError("a prompt of this id exists")
         answer: Prompt | NoFactor | TooMany | None = None
@@ -170,7 +162,7 @@ class RedisHotStore(HotState):
         """Decide on a prompt whose key is taken, and open it."""
         now, key = to_micros(asked.now), prompt_key(asked.prompt_id)
         opened, _, refused = session_keys(*asked.asker)
-        stay = _milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
+        stay = milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
         limits = (open_limit, stay, span_micros(ONE_FLOOD_EVENT_PER))
         end = now + span_micros(asked.lifetime)
         admitted = await self._script("admit", [opened, refused], key, end, now, *limits, 0)
@@ -198,7 +190,7 @@ class RedisHotStore(HotState):
         if result is None:
             raise StoreError("new epochs began while the prompt was asked")
         if isinstance(result, Prompt) and not await self._script(
-            "fill", [key], *_flat(prompt_fields(result, epoch, self._behind.row_macs))
+            "fill", [key], *flat(prompt_fields(result, epoch, self._behind.row_macs))
         ):
             raise StoreError("the prompt was lost while it was asked")
         return result
@@ -241,107 +233,12 @@ class RedisHotStore(HotState):
         return None if text is None else challenge_of(text)
 
     async def issue_tokens(self, grants: Sequence[TokenGrant]) -> Sequence[TokenReference | GrantRefused]:
-        """Consume first: the prompts are closed, then the proof is spent in the records, and the tokens come last.
-
-        A fault in between leaves no token, and prompts that serve no second ceremony.
-        """
-        references = [TokenReference(int.from_bytes(os.urandom(7), "big"), grant.nonce) for grant in grants]
-        epochs = await asyncio.gather(*map(self._close_prompt, grants, references, [len(grants) == 1] * len(grants)))
-        answers: list[TokenReference | GrantRefused] = [GrantRefused.PROMPT_CLOSED] * len(grants)
-        epoch = max((each for each in epochs if each is not None), default=0)
-        closed = [place for place, each in enumerate(epochs) if each == epoch]
-        if not closed:
-            return answers
-        at = to_micros(grants[0].issued_at)
-
-        def reopened(place: int) -> Any:
-            return self._script("move", [prompt_key(grants[place].prompt.id)], epoch, at, _PROVED, _OPEN, "")
-
-        try:
-            proved = await self._behind.prove_for_hot_store(
-                [(grants[place], references[place]) for place in closed], epoch=epoch
-            )
-        except Exception:
-            # the proof serves once at most, whether it was spent or not: the person may try with another
-            with suppress(StoreError):
-                await asyncio.gather(*map(reopened, closed))
-            raise
-        refused = dict(zip(closed, proved, strict=True))
-        await asyncio.gather(*(reopened(place) for place in closed if refused[place] is not None))
-        minted = await asyncio.gather(
-            *(self._mint(grants[place], references[place], epoch) for place in closed if refused[place] is None)
-        )
-        tokens = iter(minted)
-        for place, why in refused.items():
-            answers[place] = next(tokens) if why is None else why
-        return answers
-
-    async def _mint(self, grant: TokenGrant, reference: TokenReference, epoch: int) -> TokenReference | GrantRefused:
-        """Write the token of a grant whose proof is spent and whose prompt is closed."""
-        prompt, at = grant.prompt, to_micros(grant.issued_at)
-        key, token = prompt_key(prompt.id), token_key(reference)
-        opened, held, _ = session_keys(prompt.workspace_id, prompt.subject_id, prompt.session)
-        life = _milliseconds(grant.expires_at - grant.issued_at + self._tokens_stay)
-        member = json.dumps([token, key])
-        put, *_, state = await self._server.ask(
-            self._server.script("put", [token], life, *_flat(token_fields(grant, epoch, self._behind.row_macs))),
-            ("ZREMRANGEBYSCORE", held, "-inf", at),
-            ("ZADD", held, to_micros(grant.expires_at), member),
-            ("PEXPIRE", held, _milliseconds(PROMPTS_STAY)),
-            ("ZADD", opened, to_micros(grant.expires_at), key),
-            ("PEXPIRE", opened, max(life, _milliseconds(PROMPT_LIFETIME + PROMPTS_STAY))),
-            ("HGET", key, "state"),
-        )
-        if not put or state != _PROVED.encode():
-            # cancelled or signed out while the proof was spent
-            await self._script("revoke", [token], "cancelled", "", "")
-            return GrantRefused.PROMPT_CLOSED
-        return reference
+        self._check()
+        return await self._issuer.issue(grants)
 
     async def collect_token(self, reference: TokenReference, *, ttl: timedelta, now: datetime) -> datetime | None:
         self._check()
-        key, at, macs = token_key(reference), to_micros(now), self._behind.row_macs
-        for _ in range(_TIMES):  # somebody else may collect it meanwhile
-            epoch = self._server.epoch
-            ((state, of, text),) = await self._server.ask(("HMGET", key, "state", "epoch", "body"))
-            if text is None or int(of) != epoch:
-                return None
-            if not token_holds(macs, reference, epoch, text):
-                self._behind.met([Tampered("tokens", str(reference.id), "", "")])
-                return None
-            token = token_of(reference, TokenState(state.decode()), text, None, None, NONE)
-            if token.state is not TokenState.UNCOLLECTED:
-                return token.expires_at if token.state is TokenState.ISSUED and now < token.expires_at else None
-            end = now + ttl
-            body = collected_body(macs, reference, epoch, text, (at, to_micros(end)))
-            if await self._script("collect", [key], epoch, at, text, at, to_micros(end), body):
-                opened, held, _ = session_keys(token.workspace_id, token.subject_id, token.session)
-                prompt = prompt_key(token.prompt_id)
-                places = ((opened, prompt), (held, json.dumps([key, prompt])))
-                await self._server.ask(*(("ZADD", place, to_micros(end), member) for place, member in places))
-                return end
-        return None
-
-    async def _close_prompt(self, grant: TokenGrant, reference: TokenReference, patient: bool) -> int | None:
-        """Close a prompt in favour of a token; return the epoch, or None when it was closed before.
-
-        While another proof of it is judged, wait, if ``patient``: if that one is refused, the prompt is open again. One
-        proof of several prompts does not wait, for two of these could wait for each other.
-        """
-        key, token, at = prompt_key(grant.prompt.id), token_key(reference), to_micros(grant.issued_at)
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._seconds
-        while True:
-            epoch = self._server.epoch
-            moved, state, other = await self._script("move", [key], epoch, at, _OPEN, _PROVED, token)
-            if moved:
-                return epoch
-            if not patient or state != _PROVED.encode() or not other or loop.time() >= end:
-                return None
-            (minted,) = await self._server.ask(("EXISTS", other))
-            if minted:
-                return None
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        return await self._issuer.collect(reference, ttl=ttl, now=now)
 
     async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent | None, now: datetime) -> bool:
         key, at, epoch = prompt_key(prompt_id), to_micros(now), self._server.epoch
@@ -363,7 +260,7 @@ class RedisHotStore(HotState):
         if body is not None:
             prompt = prompt_of(_CANCELLED.encode(), expires_at, body).prompt
             opened, _, _ = session_keys(prompt.workspace_id, prompt.subject_id, prompt.session)
-            stay = _milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
+            stay = milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
             await self._server.ask(("ZADD", opened, int(expires_at), key), ("PEXPIRE", opened, stay))
 
     async def reset_factors(self, wanted: FactorsReset, events: Sequence[AuditEvent], *, now: datetime) -> bool:
@@ -411,11 +308,3 @@ class RedisHotStore(HotState):
         self._check()
         await self._behind.end_epoch_for_hot_store(event=event)
         await self._server.locate()
-
-
-def _milliseconds(span: timedelta) -> int:
-    return max(1, span // timedelta(milliseconds=1))
-
-
-def _flat(fields: dict[str, Any]) -> list[Any]:
-    return [part for pair in fields.items() for part in pair]

@@ -79,7 +79,7 @@ async def _admit(
     standing = standing_of(scope, guarded.context.wire.method, stepup.relying_party.origins)
     if standing is Standing.FOREIGN:
         return Refusal(code=RefusalCode.CROSS_ORIGIN)
-    if not await stepup._usable():
+    if not await stepup._life.usable():
         return Refusal(code=RefusalCode.UNAVAILABLE)
     requester = await stepup._parts.identification.identify_request(scope)
     if isinstance(requester, Refusal):
@@ -112,7 +112,7 @@ async def _admit(
             held=gate.held and not is_of_browser(scope),
         )
         began = perf_counter()
-        async with stepup._in_time():
+        async with stepup._life.in_time():
             verdict = await stepup._parts.redemption.admit(requester, application)
         stepup._parts.figures.step(
             "redeem" if application.tokens else "ask",

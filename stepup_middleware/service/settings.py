@@ -125,10 +125,11 @@ def check_prefix(prefix: object) -> None:
         raise ConfigurationError(f"prefix is a path without a slash at its end, such as /stepup: {prefix!r}")
 
 
-def check_page(name: str, url: object) -> None:
-    """Raise ``ConfigurationError`` unless a setting is None, a path of the app or an http(s) URL."""
-    if url is not None and not (isinstance(url, str) and _PAGE.fullmatch(url)):
-        raise ConfigurationError(f"{name} is a path such as /, or an http(s) URL: {url!r}")
+def check_pages(**urls: object) -> None:
+    """Raise ``ConfigurationError`` for a setting that is neither None, a path of the app nor an http(s) URL."""
+    for name, url in urls.items():
+        if url is not None and not (isinstance(url, str) and _PAGE.fullmatch(url)):
+            raise ConfigurationError(f"{name} is a path such as /, or an http(s) URL: {url!r}")
 
 
 def check_positive(**numbers: object) -> None:

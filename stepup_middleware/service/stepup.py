@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,8 +12,6 @@ from stepup_middleware import assets, roots
 from stepup_middleware.core.events import AuditEvent, EventName, event_by
 from stepup_middleware.core.notices import NoticeCounts
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
-from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.logged import get_logger
 
 from . import settings
 
@@ -41,8 +37,6 @@ if TYPE_CHECKING:
     from .requester import ClientAddress, Identify, Scope
     from .signing import LogStatus
     from .sinks import NoticeSink, Sink
-
-logger = get_logger("stepup_middleware")
 
 _SECRETS_AT_ONCE = 200  # rows a transaction
 
@@ -147,17 +141,14 @@ class StepUp:
         recovery_hold: timedelta = timedelta(hours=24),
         reset_needs_two: bool = False,
     ) -> None:
-        from .recovery_rules import checked_rules
-        from .wiring import wire  # every service: only a built app needs them, not each module that tags a route
+        # every service: only a built app needs them, not each module that tags a route
+        from . import life, recovery_rules, wiring
 
         settings.check_prefix(prefix)
-        settings.check_page("home_url", home_url)
-        settings.check_page("enroll_url", enroll_url)
-        settings.check_page("help_url", help_url)
-        settings.check_page("sign_in_url", sign_in_url)
+        settings.check_pages(home_url=home_url, enroll_url=enroll_url, help_url=help_url, sign_in_url=sign_in_url)
         settings.check_positive(max_bound_body=max_bound_body)
         settings.check_spans(store_timeout=store_timeout)
-        self._parts = parts = wire(
+        self._parts = parts = wiring.wire(
             secret_key=secret_key,
             store=store,
             relying_party=relying_party,
@@ -184,7 +175,7 @@ class StepUp:
             spool=None if spool is None else Path(spool),
             metrics=metrics,
             store_seconds=store_timeout.total_seconds(),
-            rules=checked_rules(
+            rules=recovery_rules.checked_rules(
                 first_factor=first_factor,
                 recovery_codes=recovery_codes,
                 recovery_hold=recovery_hold,
@@ -207,10 +198,8 @@ class StepUp:
         self._templates = settings.checked_folder("templates", templates)
         self._bundle_htmx = bundle_htmx
         self._clock = clock
-        self._store_seconds = store_timeout.total_seconds()
         self._health = settings.checked_health(health)
-        self._started = False
-        self._starting: asyncio.Task[None] | None = None
+        self._life = life.Life(parts, clock=clock, store_seconds=store_timeout.total_seconds())
 
     # life
 
@@ -220,48 +209,11 @@ class StepUp:
         Raises ``ConfigurationError`` for a set-up that must not be served, ``StoreError`` when the store
         cannot be reached now (a later call may succeed).
         """
-        if self._started:
-            return
-        if self._starting is None or self._starting.done():
-            self._starting = asyncio.create_task(self._open(), name="stepup-start")
-            self._starting.add_done_callback(_seen)
-        await asyncio.shield(self._starting)  # a caller that gives up does not end it for the others
-
-    async def _open(self) -> None:
-        settings.check_moment(self._clock())
-        await self._parts.store.start()
-        try:
-            await self._parts.check_keys()
-            await self._parts.spool.start()
-        except BaseException:
-            await self._parts.store.close()
-            raise
-        self._parts.dispatcher.start()
-        self._parts.figures.start()
-        signer = self._parts.signer
-        self._parts.integration.start(None if signer is None else signer.compare)
-        if signer is not None:
-            signer.start()
-        self._started = True
+        await self._life.start()
 
     async def close(self) -> None:
         """Flush what was handed over, stop the sinks and close the store. Safe to call twice."""
-        if self._starting is not None and not self._starting.done():
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
-        if self._started:
-            self._started = False
-            await self._parts.approvals.watch.close()
-            await self.audit.close()
-            with suppress(StoreError):
-                await self._parts.store.records.append([])  # when this is written, the sinks have all before it
-            await self._parts.figures.close()
-            await self._parts.spool.close()
-            if self._parts.signer is not None:
-                await self._parts.signer.close()
-            await self._parts.integration.close()
-            await self._parts.dispatcher.close()
-            await self._parts.store.close()
+        await self._life.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -375,24 +327,6 @@ class StepUp:
             event = event_by(who, EventName.ALL_REVOKED, at=guard.clock())
         await self._parts.store.revoke_all(event=event, now=event.at)
 
-    async def _usable(self) -> bool:
-        """Start if need be, and say whether the store can be used. Never raises for a store that is down."""
-        if self._started:
-            return True
-        try:
-            async with self._in_time():
-                await self.start()
-        except StoreError:
-            logger.exception("the store cannot be opened; tagged requests are refused")
-            return False
-        except ConfigurationError as error:
-            logger.critical("tagged requests are refused: %s", error)
-            return False
-        except TimeoutError:
-            logger.error("the store is still being opened; tagged requests are refused")
-            return False
-        return True
-
     async def health(self) -> Health:
         """Look how the installation is: whether an action can be authorized now, and what needs somebody's attention.
 
@@ -400,19 +334,6 @@ class StepUp:
         is down. While it is not ready, tagged requests are refused and all others are served: a reason for an alarm,
         not to take the node out of service.
         """
-        if not await self._usable():
+        if not await self._life.usable():
             return self._parts.health.told("the store cannot be opened")
-        return await self._parts.health.look(seconds=self._store_seconds)
-
-    def _in_time(self) -> asyncio.Timeout:
-        """Bound what a request waits for the store, over all its calls: ``TimeoutError`` after ``store_timeout``.
-
-        A call that the store has taken may still take effect; a redemption that does is logged as aborted.
-        """
-        return asyncio.timeout(self._store_seconds)
-
-
-def _seen(starting: asyncio.Task[None]) -> None:
-    """Take note of how a start ended, so that one that nobody waited for leaves no warning."""
-    if not starting.cancelled():
-        starting.exception()
+        return await self._parts.health.look(seconds=self._life.store_seconds)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .audit_log import AuditLog
 from .base import HotState, Store
@@ -11,30 +11,14 @@ from .epoch_store import EpochStore
 from .records import Records
 
 if TYPE_CHECKING:
-    from .sql.store import SQLStore
+    from .opening import open_store
 
 __all__ = ["AuditLog", "EpochStore", "HotState", "Records", "Store", "open_store"]
 
 
-def open_store(address: str | os.PathLike[str], *, hot: str | None = None) -> HotState:
-    """Return the store at an address, not started: for settings that are text.
-
-    ``address`` is a ``postgresql://`` URL or the path of an SQLite file. ``hot`` is an address as ``RedisHotStore``
-    takes it: prompts and tokens are then kept there, and ``address`` keeps everything else and has the last word.
-
-    Raises ``ConfigurationError`` for an address that cannot be used.
-    """
-    text = os.fspath(address)
-    if text.startswith(("postgresql://", "postgres://")):
-        from .postgres import PostgresStore
-
-        store: SQLStore = PostgresStore(text)
-    else:
-        from .sqlite import SQLiteStore
-
-        store = SQLiteStore(text)
-    if hot is None:
-        return store
-    from .redis import RedisHotStore
-
-    return RedisHotStore(hot, behind=store)
+def __getattr__(name: str) -> Any:
+    """Load ``open_store``, and with it every store, with its first use (PEP 562)."""
+    if name != "open_store":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = import_module(f"{__name__}.opening").open_store
+    return value

@@ -55,7 +55,7 @@ async def _decided(
 
 
 async def _look(call: Call) -> IssuedToken | Pending | Refusal:
-    async with call.stepup._in_time():
+    async with call.stepup._life.in_time():
         return await call.stepup._parts.approvals.collect(call.requester, call.prompt_id)
 
 

@@ -137,7 +137,7 @@ def endpoint(handler: Handler, *, changes: bool, waits: bool = False) -> Callabl
         try:
             if changes and not _is_from_listed_page(request, stepup):
                 return refuse(Refusal(code=RefusalCode.CROSS_ORIGIN))
-            if not await stepup._usable():
+            if not await stepup._life.usable():
                 return refuse(Refusal(code=RefusalCode.UNAVAILABLE))
             requester = await stepup._parts.identification.identify_request(request.scope)
             if isinstance(requester, Refusal):
@@ -148,7 +148,7 @@ def endpoint(handler: Handler, *, changes: bool, waits: bool = False) -> Callabl
             if waits:
                 return await handler(call)
             began = perf_counter()
-            async with stepup._in_time():
+            async with stepup._life.in_time():
                 response = await handler(call)
             outcome = response.headers.get("stepup-error", "ok")
             figures.step(handler.__name__, perf_counter() - began, outcome=outcome)

@@ -124,12 +124,12 @@ async def test_a_store_that_takes_long_to_open_refuses_meanwhile_and_is_opened_o
         for _ in range(2):
             assert code_of(await ada.post(TRANSMIT)) == "STEPUP_UNAVAILABLE"
             assert code_of(await ada.send("GET", "/stepup/factors")) == "STEPUP_UNAVAILABLE"
-        starting = house.stepup._starting
+        starting = house.stepup._life._starting
         assert starting is not None
         assert not starting.done()
         other.execute("ROLLBACK")
     await house.stepup.start()
-    assert house.stepup._starting is starting
+    assert house.stepup._life._starting is starting
     assert (await ada.send("GET", "/stepup/factors")).status_code == 200
     await house.stepup.close()
 

@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from demo_app.db import Database
 from demo_app.secrets_at_rest import token_hash
-from stepup_middleware import AuditEvent, EventName, Notice, Subject
+from stepup_middleware import AuditEvent, EndedSession, EventName, Notice, Subject
 
 WORKSPACE = "axis"
 FAILURES_ALLOWED = 5  # failures within LOCKOUT that close the sign-in
@@ -130,6 +130,21 @@ class Accounts:
             )
         name = account["name"]
         return name, [Subject(id=account_id, session_id=row["id"], workspace_id=WORKSPACE, name=name) for row in rows]
+
+    async def end_session(self, ended: EndedSession) -> None:
+        """End a session of a person, or revoke the access token of an agent of theirs: an ``end_session`` callable."""
+        async with self._database.write() as change:
+            sessions = await change.all(
+                "SELECT id FROM session WHERE account_id = ? AND ended_at IS NULL", ended.subject_id
+            )
+            tokens = await change.all("SELECT token_hash FROM access_token WHERE account_id = ?", ended.subject_id)
+            for each in sessions:
+                if ended.has_id(each["id"]):
+                    at = self._clock().isoformat()
+                    await change.run("UPDATE session SET ended_at = ? WHERE id = ?", at, each["id"])
+            for each in tokens:
+                if ended.has_id(each["token_hash"]):
+                    await change.run("DELETE FROM access_token WHERE token_hash = ?", each["token_hash"])
 
     async def identify(self, scope: Scope) -> Subject | None:
         """Return who asks: the agent that was let in, or from the session cookie; None when nobody is signed in."""

@@ -117,6 +117,7 @@ def create_app(
         store=_store(settings),
         relying_party=RelyingParty(id=settings.domain, name="AxisSynapse", origins=[settings.origin]),
         identify=accounts.identify,
+        end_session=accounts.end_session,
         purposes=purposes,
         trusted_proxies=settings.trusted_proxies,
         on_event=[accounts.count_failed_step_up],

@@ -12,7 +12,7 @@ from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Deprecation, Purpose
 from stepup_middleware.core.refusals import StepUpRequired
 from stepup_middleware.core.relying_party import RelyingParty
-from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.subject import EndedSession, Subject
 from stepup_middleware.errors import (
     CeremonyError,
     ConfigurationError,
@@ -65,6 +65,7 @@ __all__ = [
     "ClusterRule",
     "ConfigurationError",
     "Deprecation",
+    "EndedSession",
     "EventCounts",
     "EventName",
     "FactorKind",

@@ -22,6 +22,7 @@ class NoticeKind(StrEnum):
     RECOVERY_CODES_ISSUED = "recovery_codes_issued"
     RECOVERY_CODE_USED = "recovery_code_used"
     APPROVAL_WAITS = "approval_waits"
+    SESSION_ENDED = "session_ended"
 
 
 KINDS = {
@@ -32,6 +33,7 @@ KINDS = {
     EventName.RECOVERY_CODES_ISSUED: NoticeKind.RECOVERY_CODES_ISSUED,
     EventName.RECOVERY_CODE_USED: NoticeKind.RECOVERY_CODE_USED,
     EventName.APPROVAL_REQUESTED: NoticeKind.APPROVAL_WAITS,
+    EventName.SESSION_ENDED: NoticeKind.SESSION_ENDED,
 }
 
 

@@ -74,6 +74,32 @@ class Subject:
         return session_hash(self.session_id, self.actor, self.client)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedSession:
+    """A session that its person has ended, as the ``end_session`` of ``StepUp`` is handed it.
+
+    ``workspace_id`` and ``subject_id`` are as ``Subject`` has them. ``session`` is the hash of the session, what
+    ``Subject.session`` begins with: the library never keeps the id that opens it. ``actor`` and ``client`` are what
+    asked in it, and ``ip`` the address from which it did.
+    """
+
+    workspace_id: str
+    subject_id: str
+    session: str
+    actor: str
+    client: str
+    ip: str
+
+    def has_id(self, session_id: str) -> bool:
+        """Whether this is the session of a ``Subject`` with this ``session_id``, whoever acts in it."""
+        return self.session == session_hash(session_id)
+
+
+def whole_session(session: str) -> str:
+    """Return the session, as it is kept, in which somebody acts."""
+    return session.partition(".")[0]
+
+
 def in_session(session: str, whole: str) -> bool:
     """Tell whether a session, as it is kept, is this one or that of somebody who acts in it."""
     return session == whole or session.startswith(whole + ".")

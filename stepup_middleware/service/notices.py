@@ -29,6 +29,7 @@ _TITLES = {
     NoticeKind.RECOVERY_CODES_ISSUED: marked("New recovery codes for your account at %(app)s"),
     NoticeKind.RECOVERY_CODE_USED: marked("A recovery code of your account at %(app)s was used"),
     NoticeKind.APPROVAL_WAITS: marked("Your approval is asked for at %(app)s"),
+    NoticeKind.SESSION_ENDED: marked("A session of yours at %(app)s was ended"),
 }
 _SENTENCES = {
     NoticeKind.FACTOR_ADDED: marked(
@@ -55,6 +56,9 @@ _SENTENCES = {
         "A program that is signed in as you asks for your approval: %(name)s. Nothing happens until you approve it on "
         "the page of waiting approvals, with the two digits that the program shows."
     ),
+    NoticeKind.SESSION_ENDED: marked(
+        "On the page where your approval was asked for, the session of the program that asked was ended: %(name)s."
+    ),
 }
 _IF_NOT_YOU = {
     NoticeKind.FACTOR_ADDED: marked(
@@ -79,6 +83,10 @@ _IF_NOT_YOU = {
     ),
     NoticeKind.APPROVAL_WAITS: marked(
         "If you started nothing that asks for this, deny it there, end that session, and tell your security team now."
+    ),
+    NoticeKind.SESSION_ENDED: marked(
+        "If you do not know that program, somebody else was signed in as you: tell your security team now. If it was "
+        "not you who ended it, tell them, too."
     ),
 }
 

@@ -107,6 +107,15 @@ def check_client_address(look_up: object) -> None:
         )
 
 
+def check_end_session(end_session: object) -> None:
+    """Raise ``ConfigurationError`` unless ``end_session`` is None or an async callable."""
+    if end_session is not None and not is_async(end_session):
+        raise ConfigurationError(
+            "end_session ends a session of the app: write `async def end_session(ended: EndedSession) -> None`, "
+            f"not {named(end_session)}"
+        )
+
+
 def check_addresses(trusted_proxies: object, proxy_header: object, ipv6_prefix: object) -> None:
     """Raise ``ConfigurationError`` for a header that no proxy writes, or that nobody is trusted with, or a prefix."""
     if proxy_header not in ("x-forwarded-for", "forwarded"):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .health import Health
     from .policy import PolicyService
     from .requester import ClientAddress, Identify, Scope
+    from .session_ending import EndSession
     from .signing import LogStatus
     from .sinks import NoticeSink, Sink
 
@@ -59,7 +60,8 @@ class StepUp:
     ``prefix`` is where the middleware serves its own pages. ``trusted_proxies`` names, by address or
     network, the proxies whose ``proxy_header`` counts: ``x-forwarded-for``, or ``forwarded`` (RFC 7239);
     ``client_address`` replaces the whole look-up. ``ipv6_prefix`` says how many bits of an IPv6 address count, 48 to
-    128: with 64 the addresses of one home or floor are one.
+    128: with 64 the addresses of one home or floor are one. ``end_session``, an async callable, is handed the
+    ``EndedSession`` that a person wants to be ended where a program asks for their approval; without it nobody can.
     ``max_bound_body`` bounds a body that a tag binds, in bytes. ``enroll_url`` is where people enrol factors, if
     not on the bundled page; ``home_url``, a path or an http(s) URL, is where the bundled pages lead back to. With
     ``bundle_htmx=False`` the ``head`` leaves htmx out, for pages that bring their own or need none. ``totp_limit``
@@ -114,6 +116,7 @@ class StepUp:
         proxy_header: str = "x-forwarded-for",
         ipv6_prefix: int = 128,
         client_address: ClientAddress | None = None,
+        end_session: EndSession | None = None,
         max_bound_body: int = 32 * 1024 * 1024,
         enroll_url: str | None = None,
         home_url: str | None = None,
@@ -161,6 +164,7 @@ class StepUp:
             proxy_header=proxy_header,
             ipv6_prefix=ipv6_prefix,
             client_address=client_address,
+            end_session=end_session,
             open_prompts_per_session=open_prompts_per_session,
             totals=totals,
             totp_limit=totp_limit,

@@ -50,6 +50,7 @@ from .redemption import RedemptionService
 from .refusal_throttle import RefusalThrottle
 from .requester import ClientAddress, Identification, Identify, Scope
 from .secret_box import SecretBox
+from .session_ending import EndSession, SessionEnder
 from .signing import CheckpointSigner
 from .sinks import Dispatcher, NoticeSink, Sink
 from .spool import EventSpool
@@ -69,6 +70,7 @@ class Parts:
     redemption: RedemptionService
     approvals: ApprovalService
     approving: ApprovingService
+    ender: SessionEnder
     ceremonies: BatchService
     policy: PolicyService
     audit: AuditService
@@ -129,6 +131,7 @@ def wire(
     proxy_header: str,
     ipv6_prefix: int,
     client_address: ClientAddress | None,
+    end_session: EndSession | None,
     open_prompts_per_session: int | None,
     totals: Totals | None,
     totp_limit: AttemptLimit | None,
@@ -160,6 +163,7 @@ def wire(
     notify = settings.checked_sinks("notify", notify)
     settings.check_clock(clock)
     settings.check_client_address(client_address)
+    settings.check_end_session(end_session)
     settings.check_addresses(trusted_proxies, proxy_header, ipv6_prefix)
     settings.check_positive(open_prompts_per_session=open_prompts_per_session)
     on_checkpoint = settings.checked_sinks("on_checkpoint", on_checkpoint)
@@ -280,6 +284,7 @@ def wire(
             throttle=throttle,
             watch=approvals.watch,
         ),
+        ender=SessionEnder(store=store, hook=end_session),
         policy=PolicyService(store=records, catalogue=catalogue, guard=guard, throttle=throttle),
         audit=audit,
         alerts=AlertService(store=records, audit=audit, guard=guard),

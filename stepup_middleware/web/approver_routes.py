@@ -31,17 +31,19 @@ def of_approval(handler: Callable[[Call, Approval], Awaitable[Response]]) -> Han
     """Return a handler of what a link is for; whoever it is not for is told so, and shown nothing of it."""
 
     async def serve(call: Call) -> Response:
-        found = await call.stepup._parts.approving.find(call.requester, str(call.request.path_params["code"]))
-        if isinstance(found, Refusal) and found.code is RefusalCode.NOT_PERMITTED:
-            return call.refuse(found)
-        if isinstance(found, Refusal):
-            subject = call.requester.subject
-            said = Text(_NOT_YOURS, {"name": subject.name or subject.id})
-            return call.refuse(Refusal(code=RefusalCode.PROMPT_NOT_FOUND, detail=said))
-        return await handler(call, found)
+        found = await _find(call)
+        return call.refuse(found) if isinstance(found, Refusal) else await handler(call, found)
 
     serve.__name__ = handler.__name__
     return serve
+
+
+async def _find(call: Call) -> Approval | Refusal:
+    found = await call.stepup._parts.approving.find(call.requester, str(call.request.path_params["code"]))
+    if not isinstance(found, Refusal) or found.code is RefusalCode.NOT_PERMITTED:
+        return found
+    subject = call.requester.subject
+    return Refusal(code=RefusalCode.PROMPT_NOT_FOUND, detail=Text(_NOT_YOURS, {"name": subject.name or subject.id}))
 
 
 async def list_approvals(call: Call) -> Response:
@@ -109,6 +111,28 @@ async def deny(call: Call, approval: Approval) -> Response:
     return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)
 
 
+async def deny_and_end(call: Call) -> Response:
+    """Say no, and end the session of the program that asks: here at once, and in the app."""
+    parts = call.stepup._parts
+    if not parts.ender.can_end:
+        return call.refuse(Refusal(code=RefusalCode.PROMPT_NOT_FOUND))
+    async with call.stepup._life.in_time():
+        approval = await _find(call)
+        if isinstance(approval, Refusal):
+            return call.refuse(approval)
+        await parts.approving.deny(call.requester, approval)  # where it is over already, the session ends all the same
+        await parts.ender.revoke(call.requester, approval)
+    how = await parts.ender.end_in_app(approval)
+    async with call.stepup._life.in_time():
+        await parts.ender.revoke(call.requester, approval)  # what it began while the app was ending it
+        refusal = await parts.ender.log(call.requester, approval, *how)
+        if refusal is not None:
+            return call.refuse(refusal)
+        if is_navigation(call.request.scope):
+            return _page(call, {**await _one(call, approval), "state": "ended"})
+    return Response(status_code=204, headers=SAFE_HEADERS)
+
+
 def _done(call: Call, done: IssuedToken | Refusal) -> Response:
     """Say that it was approved. The token is the program's: whoever approves is not given it."""
     return call.refuse(done) if isinstance(done, Refusal) else call.json_response({"status": "approved"})
@@ -142,9 +166,16 @@ async def _shown(call: Call, approval: Approval, *, error: str | None = None) ->
         response.headers["StepUp-Prompt"] = view["url"]
         return response
     if is_navigation(scope):
-        page = render("approve.html", call.stepup, call.base, call.texts, asked=view, prompt=modal, error=error)
-        return call.html_response(page, 200 if error is None else 400)
+        return _page(call, view, modal, error)
     return call.json_response(view)
+
+
+def _page(call: Call, asked: dict[str, Any], modal: dict[str, Any] | None = None, error: str | None = None) -> Response:
+    can_end = call.stepup._parts.ender.can_end
+    page = render(
+        "approve.html", call.stepup, call.base, call.texts, asked=asked, prompt=modal, error=error, can_end=can_end
+    )
+    return call.html_response(page, 200 if error is None else 400)
 
 
 async def _one(call: Call, approval: Approval) -> dict[str, Any]:

@@ -138,6 +138,26 @@ async def test_a_rotation_is_told_in_words_approved_by_the_person_and_done_once(
     assert "Proof" in (await owner.page_with("/", "rotated to version 2"))
 
 
+async def test_its_person_ends_the_session_of_an_agent_and_its_access_token_is_gone_but_no_other(
+    app: ASGIApp, signed_in: SignedIn, database: Database
+) -> None:
+    owner = await signed_in("owner", passkey=True)
+    token, other = await issued(owner), await issued(owner, "Another")
+    await raised(owner, token)
+    async with agent(app, token) as client:
+        words = text_of(await client.call_tool(*ROTATE))
+    (link,) = re.findall(rf"{ORIGIN}(/stepup/approve/[A-Z-]+)", words)
+    assert (await owner.http.post(f"{link}/end", json={})).status_code == 204
+    headers = {"accept": "application/json, text/event-stream"}
+    for each, status in ((token, 401), (other, 200)):
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        bearer = {**headers, "authorization": f"Bearer {each}"}
+        transport = httpx2.ASGITransport(app=app, client=("192.0.2.77", 40000))
+        async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers=bearer) as http:
+            assert (await http.post("/mcp", json=call)).status_code == status
+    assert (await owner.page("/agents")).status_code == 200  # the person's own session goes on
+
+
 async def test_an_agent_that_opens_links_waits_for_its_person_and_is_given_the_export(
     app: ASGIApp, signed_in: SignedIn, database: Database
 ) -> None:

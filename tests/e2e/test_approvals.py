@@ -104,12 +104,32 @@ async def test_what_the_person_denies_does_not_run_and_the_program_is_told(
     asked = await program.ask()
     waiting = program.wait(asked)
     await phone.page.goto(asked["approval"]["url"])
-    await phone.page.get_by_role("button", name="Deny").click()
+    await phone.page.get_by_role("button", name="Deny", exact=True).click()
     await expect(phone.page.get_by_role("status")).to_contain_text("This is over, and nothing was done.")
     told = await waiting
     assert (told.status_code, told.json()["code"]) == (403, "STEPUP_DENIED")
     assert await program.secrets() == version
     await phone.go("/stepup/approvals")
     await expect(phone.page.locator("main")).to_contain_text("Nothing waits for your approval.")
+    assert phone.faults == []
+    await phone.context.close()
+
+
+async def test_the_session_of_a_program_that_the_person_does_not_know_ends_by_one_click(
+    browser: Browser, demo: Demo, program: Program
+) -> None:
+    phone = await open_person(browser, demo, **SMALL)
+    await phone.sign_in()
+    assert await phone.enrol_totp()
+    asked = await program.ask()
+    waiting = program.wait(asked)
+    await phone.page.goto(asked["approval"]["url"])
+    await phone.page.get_by_role("button", name="Deny and end that session").click()
+    await expect(phone.page.get_by_role("status")).to_contain_text("That session has ended")
+    assert (await waiting).status_code in {401, 403}
+    assert (await program.client.post(ROTATE)).status_code == 401
+    assert (await program.client.get("/developers")).status_code == 303
+    await phone.go("/mailbox")
+    await expect(phone.page.locator("main")).to_contain_text("A session of yours at AxisSynapse was ended")
     assert phone.faults == []
     await phone.context.close()

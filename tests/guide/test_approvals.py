@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from demo_app.guide_pages import FOLDER
-from stepup_middleware import RequireStepUp, StepUpMiddleware
+from stepup_middleware import EndedSession, RequireStepUp, StepUpMiddleware
 from stepup_middleware.core.approvals import (
     APPROVAL_LIFETIME,
     ASKED_PER_PERSON,
@@ -17,6 +17,8 @@ from stepup_middleware.core.approvals import (
     COLLECT_WITHIN,
     WAITING_PER_PERSON,
 )
+from stepup_middleware.core.subject import session_hash
+from stepup_middleware.service.session_ending import END_SECONDS
 from stepup_middleware.web.approval_routes import LONGEST_WAIT
 
 from .harness import Ran
@@ -53,6 +55,12 @@ async def test_a_program_is_offered_and_answered_what_the_page_shows(ran: Ran, b
     )
 
 
+async def test_the_callable_of_the_page_ends_the_session_that_it_is_told_and_no_other(ran: Ran) -> None:
+    for_whom = {"workspace_id": "w", "subject_id": "ada", "actor": "", "client": "", "ip": "192.0.2.1"}
+    await ran.names["end_session"](EndedSession(session=session_hash("s-2"), **for_whom))
+    assert ran.names["sessions"] == {"s-1": "ada"}
+
+
 def test_the_figures_of_the_page_are_those_of_the_code() -> None:
     assert (
         timedelta(minutes=10),
@@ -60,5 +68,12 @@ def test_the_figures_of_the_page_are_those_of_the_code() -> None:
         timedelta(hours=1),
     ) == (APPROVAL_LIFETIME, COLLECT_WITHIN, ASKED_WITHIN)
     assert (WAITING_PER_PERSON, ASKED_PER_PERSON, LONGEST_WAIT) == (8, 20, 30)
-    for words in ("ten minutes to decide", "five more to take", "eight for a person", "twenty times an hour"):
+    assert END_SECONDS == 10
+    for words in (
+        "callable has ten seconds",
+        "ten minutes to decide",
+        "five more to take",
+        "eight for a person",
+        "twenty times an hour",
+    ):
         assert words in TEXT

@@ -23,7 +23,7 @@ PAGE = (FOLDER / "audit.md").read_text(encoding="utf-8")
 def test_the_page_names_every_event() -> None:
     assert {event.value for event in EventName} == set(
         re.findall(
-            r"`(A[A-Z_]+|POLICY_[A-Z]+|FACTORS?_[A-Z_]+|ENROLMENT_[A-Z_]+|RECOVERY_[A-Z_]+|DATABASE_[A-Z]+|LOG_[A-Z]+)`",
+            r"`(A[A-Z_]+|SESSION_[A-Z]+|POLICY_[A-Z]+|FACTORS?_[A-Z_]+|ENROLMENT_[A-Z_]+|RECOVERY_[A-Z_]+|DATABASE_[A-Z]+|LOG_[A-Z]+)`",
             PAGE,
         )
     )

@@ -193,10 +193,11 @@ def every(text: str = "") -> Iterator[tuple[str, Document]]:
         for wanted in (text or "Ada", ""):
             listing = {**PEOPLE, "people": people, "requests": reset, "text": wanted}
             yield "people", render("people.html", **listing, **name)
-    for state in ("waiting", "approved", "denied"):
+    for state in ("waiting", "approved", "denied", "ended"):
         view = asked(state, text)
-        for shown in (None, prompt(*kinds, text=text)):
-            yield "approve", render("approve.html", asked=view, prompt=shown, error=text or None, **name)
+        for shown, can_end in ((None, True), (prompt(*kinds, text=text), False)):
+            page = {"asked": view, "prompt": shown, "error": text or None, "can_end": can_end}
+            yield "approve", render("approve.html", **page, **name)
         yield "approvals", render("approvals.html", approvals=[view], **name)
     yield "no approvals", render("approvals.html", approvals=[], **name)
 

@@ -113,7 +113,34 @@ async function keepWaiting(list) {
   }
 }
 
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} */
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+/**
+ * Keep saying how long ago something was asked, by the age that the library gave and the time since: the device's clock
+ * may be wrong, and its other one stand still while it sleeps.
+ * @param {Iterable<HTMLElement>} ages
+ */
+function keepAges(ages) {
+  const opened = Date.now() - performance.now();
+  const words = new Intl.RelativeTimeFormat(document.documentElement.lang || undefined);
+  const say = () => {
+    const since = Math.max(performance.now(), Date.now() - opened) / 1000;
+    for (const each of ages) {
+      const age = Math.max(1, Math.floor(Number(each.dataset.stepupAge) + since));
+      const [unit, seconds] = UNITS.find(([, size]) => age >= size) ?? UNITS[3];
+      const said = words.format(-Math.floor(age / seconds), unit);
+      if (each.textContent !== said) each.textContent = said;
+    }
+  };
+  say();
+  setInterval(say, 1000);
+}
+
 function onReady() {
+  /** @type {NodeListOf<HTMLElement>} */
+  const ages = document.querySelectorAll("[data-stepup-age]");
+  if (ages.length) keepAges(ages);
   const waiting = document.querySelector("[data-stepup-waiting]");
   if (waiting) keepWaiting(waiting);
   const page = document.querySelector("[data-stepup-page]");

@@ -12,14 +12,14 @@ import asyncio
 import gettext
 import re
 from collections.abc import Collection, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import UTC, format_date, format_time
+from babel.dates import UTC, format_date, format_time, format_timedelta
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -31,6 +31,7 @@ from stepup_middleware.errors import ConfigurationError
 FOLDER = Path(__file__).parent  # the library's catalogues
 SOURCE = "en"  # the language of the texts where they are written
 MAX_HEADER = 1024  # characters of Accept-Language that are read; browsers send about 50
+_UNITS = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1))
 _TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|%%|%")
 _MARKUP = re.compile(r"</?[a-z][^>]*>")
@@ -48,6 +49,7 @@ class Texts:
             datetime(2026, 1, 1, tzinfo=UTC)
         )  # now, for it reads the language's dates and numbers from the disk
         self.number(1)
+        self.ago(timedelta(0))
 
     def __call__(self, text: str | Text, /, **values: object) -> str:
         """Return a text in this language, with ``values`` in the places of ``%(name)s``.
@@ -90,6 +92,12 @@ class Texts:
         """Return an aware time in UTC, and say that it is."""
         clock = format_time(at, "medium" if seconds else "short", tzinfo=UTC, locale=self._locale)
         return f"{self.day(at.astimezone(UTC))}, {clock} UTC"
+
+    def ago(self, span: timedelta) -> str:
+        """Return how long ago something was, in the largest unit that it fills: ``2 minutes ago``, say."""
+        whole = max(timedelta(seconds=1), span)
+        unit = next((size for size in _UNITS if whole >= size), _UNITS[-1])
+        return format_timedelta(-(whole // unit) * unit, threshold=1, add_direction=True, locale=self._locale)
 
 
 class Languages:

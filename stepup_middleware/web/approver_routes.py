@@ -185,6 +185,7 @@ async def _one(call: Call, approval: Approval) -> dict[str, Any]:
 def _view(call: Call, approval: Approval, known_addresses: frozenset[str]) -> dict[str, Any]:
     prompt = approval.prompt
     purpose = call.stepup._parts.ceremonies.purpose_of(prompt)
+    age = call.requester.now - prompt.created_at
     over = approval.state is ApprovalState.WAITING and not approval.waits(call.requester.now)
     return {
         "url": _url(call, approval),
@@ -200,5 +201,7 @@ def _view(call: Call, approval: Approval, known_addresses: frozenset[str]) -> di
         "known_network": prompt.ip in known_addresses,
         "asked_at": iso(prompt.created_at),
         "when": call.texts.moment(prompt.created_at),
+        "age": max(0, int(age.total_seconds())),
+        "ago": call.texts.ago(age),
         "expires_at": iso(prompt.expires_at),
     }

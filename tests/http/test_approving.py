@@ -13,6 +13,7 @@ import pytest
 
 from stepup_middleware import EventName
 from stepup_middleware.core.approvals import MATCH_TRIES
+from stepup_middleware.core.moments import iso
 from tests.http.approving import AT, PURPOSES, Program, program_of
 from tests.support import ELSEWHERE, HOME, HTML, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
@@ -153,6 +154,21 @@ async def test_the_person_sees_who_asks_and_is_asked_for_the_digits_before_anyth
     assert "data-stepup-kind" in (await ada.navigate("GET", link(asked))).text
     listed = await ada.navigate("GET", "/stepup/approvals")
     assert link(asked) in listed.text
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0, "1 second ago"), (125, "2 minutes ago"), (599, "9 minutes ago")])
+async def test_how_long_ago_it_was_asked_is_said_as_of_the_opening_of_the_page_beside_the_time(
+    house: House, ada: Browser, program: Program, seconds: int, words: str
+) -> None:
+    asked = await program.ask()
+    at = house.clock()
+    house.clock.advance(seconds)
+    for path in (link(asked), "/stepup/approvals"):
+        page = (await ada.navigate("GET", path)).text
+        assert f'<time datetime="{iso(at)}">' in page
+        assert f'data-stepup-age="{seconds}">when this page was opened: {words}<' in page
+    german = await ada.navigate("GET", link(asked), headers={**HTML, "accept-language": "de"})
+    assert "beim Öffnen dieser Seite: vor " in german.text
 
 
 async def test_what_is_denied_again_and_again_is_a_cluster_of_failures_and_what_is_taken_back_is_not(

@@ -215,7 +215,10 @@ def asked(state: str, text: str) -> dict[str, Any]:
         "agent": text or "deploy/1.2",
         "ip": "203.0.113.77",
         "known_network": False,
+        "asked_at": "2026-11-24T12:00:00Z",
         "when": "Nov 24, 2026, 12:00 PM UTC",
+        "age": 125,
+        "ago": text or "2 minutes ago",
     }
 
 

@@ -90,26 +90,31 @@ function repetitionOf(page) {
   return target ? () => location.replace(target) : null;
 }
 
-const LOOK_AGAIN = 3000; // milliseconds
+const LOOK_AGAIN = 5000; // milliseconds, where nobody waits for us
 
 /**
- * Keep the list of what waits for approval as it is now: load it anew once the library tells another.
- * @param {Element} list
+ * Keep the list of what waits for approval as it is now: load it anew once the library tells another. A hidden page does
+ * so, too: its title has the number.
+ * @param {HTMLElement} list
  */
 async function keepWaiting(list) {
   const shown = [...list.querySelectorAll("[data-stepup-asks]")].map((link) => link.getAttribute("href")).join();
+  const headers = { Accept: "application/json", Prefer: "wait=25", "If-None-Match": list.dataset.stepupWaiting ?? "" };
   for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
-    if (document.hidden) continue;
+    let waited = false;
     try {
-      const answer = await fetch(location.href, { cache: "no-store", headers: { Accept: "application/json" } });
+      const answer = await fetch(location.href, { cache: "no-store", headers });
       if (answer.status === 401) return location.reload(); // signed out: to the sign-in, and back
-      /** @type {{ approvals: { url: string }[] }} */
-      const { approvals } = await answer.json();
-      if (approvals.map(({ url }) => url).join() !== shown) return location.reload();
+      waited = answer.headers.has("preference-applied");
+      if (answer.status !== 304) {
+        /** @type {{ approvals: { url: string }[] }} */
+        const { approvals } = await answer.json();
+        if (approvals.map(({ url }) => url).join() !== shown) return location.reload();
+      }
     } catch {
       // not reached, or no list: look again
     }
+    if (!waited) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
   }
 }
 
@@ -142,7 +147,7 @@ function onReady() {
   const ages = document.querySelectorAll("[data-stepup-age]");
   if (ages.length) keepAges(ages);
   const waiting = document.querySelector("[data-stepup-waiting]");
-  if (waiting) keepWaiting(waiting);
+  if (waiting instanceof HTMLElement) keepWaiting(waiting);
   const page = document.querySelector("[data-stepup-page]");
   if (page instanceof HTMLElement) bindPage(page);
   for (const button of document.querySelectorAll("[data-stepup-back]")) {

@@ -16,10 +16,11 @@ from stepup_middleware.stores.records import Records
 
 logger = get_logger("stepup_middleware")
 
-POLL_SECONDS = 0.2  # until a decision of another process is seen
+POLL_SECONDS = 0.2  # until a decision of another process is seen …
+PAGES_EVERY = 5  # … and so many times that, while nobody but pages waits
 _AGAIN_SECONDS = 1.0  # after the store could not be asked
 MOST_WAITING = 20_000  # in this process; others are answered at once
-MOST_OF_ONE = 4  # who wait for the same
+MOST_OF_ONE = 4  # who wait for the same, programs for a prompt or pages of a person
 _BATCH = 500  # changes
 
 News = "asyncio.Future[None]"
@@ -32,6 +33,7 @@ class ApprovalWatch:
         self._store = store
         self._waiting: dict[Hashable, set[asyncio.Future[None]]] = {}
         self._number = 0
+        self._programs = 0  # of them, those that wait for the approval of one prompt
         self._seen = 0  # the last change that was told
         self._task: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()
@@ -51,15 +53,22 @@ class ApprovalWatch:
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, set()).add(news)
         self._number += 1
+        self._programs += isinstance(key, str)
         try:
             await self._begin()
             yield news
         finally:
             self._number -= 1
+            self._programs -= isinstance(key, str)
             kept = self._waiting[key]
             kept.discard(news)
             if not kept:
                 del self._waiting[key]
+
+    @property
+    def waiting(self) -> int:
+        """How many programs and pages wait now, in this process."""
+        return self._number
 
     def changed(self, approval: Approval) -> None:
         """Wake at once who waits in this process."""
@@ -84,7 +93,10 @@ class ApprovalWatch:
 
     async def _watch(self) -> None:
         while self._waiting:
-            await asyncio.sleep(POLL_SECONDS)
+            for _ in range(PAGES_EVERY):
+                await asyncio.sleep(POLL_SECONDS)
+                if self._programs or not self._waiting:
+                    break
             try:
                 changes = await self._store.approval_changes(after=self._seen, limit=_BATCH)
             except StoreError as error:

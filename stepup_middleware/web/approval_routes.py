@@ -61,11 +61,8 @@ async def _look(call: Call) -> IssuedToken | Pending | Refusal:
 
 async def _look_again(call: Call) -> IssuedToken | Pending | Refusal:
     """Look after a wait: the session may have ended meanwhile, and the time is another one."""
-    requester = await call.stepup._parts.identification.identify_request(call.request.scope)
-    if isinstance(requester, Refusal):
-        return requester
-    call.requester = requester
-    return await _look(call)
+    refusal = await call.identify_again()
+    return await _look(call) if refusal is None else refusal
 
 
 def wait_of(request: Request) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
+from time import monotonic
 from typing import Any
 
 from starlette.responses import RedirectResponse, Response
@@ -13,11 +16,13 @@ from stepup_middleware.core.notices import browser_of
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.request.site import is_navigation
+from stepup_middleware.service.approval_watch import of_person
 from stepup_middleware.service.approving import decider_of
 from stepup_middleware.service.ceremony_parts import insufficient_for
 from stepup_middleware.service.grants import IssuedToken
 
 from .answers import SAFE_HEADERS
+from .approval_routes import wait_of
 from .call import Call, Handler, wanted_kind
 from .pages import prompt_view, render
 
@@ -47,15 +52,49 @@ async def _find(call: Call) -> Approval | Refusal:
 
 
 async def list_approvals(call: Call) -> Response:
-    """Show what waits for a person: page or JSON."""
-    waiting = await call.stepup._parts.approving.waiting(call.requester)
-    if isinstance(waiting, Refusal):
-        return call.refuse(waiting)
+    """Show what waits for a person: page or JSON.
+
+    With ``Prefer: wait`` (RFC 7240 §4.3) and the ``ETag`` of what the caller knows as ``If-None-Match`` it is answered
+    once something else waits, and with 304 where nothing does.
+    """
+    seconds, known = wait_of(call.request), call.request.headers.get("if-none-match", "")
+    if is_navigation(call.request.scope) or not (seconds and known):
+        async with call.stepup._life.in_time():
+            waiting = await call.stepup._parts.approving.waiting(call.requester)
+            return call.refuse(waiting) if isinstance(waiting, Refusal) else await _listed(call, waiting)
+    until, subject = monotonic() + seconds, call.requester.subject
+    person = of_person(subject.workspace_id, subject.id)
+    while True:
+        async with call.stepup._parts.approvals.watch.waiting_for(person) as news:
+            async with call.stepup._life.in_time():
+                refusal = await call.identify_again()
+                waiting = await call.stepup._parts.approving.waiting(call.requester) if refusal is None else refusal
+                if isinstance(waiting, Refusal):
+                    return call.refuse(waiting)
+                if _tag(waiting) not in known:
+                    return await _listed(call, waiting)
+            ends = [(each.prompt.expires_at - call.requester.now).total_seconds() for each in waiting]
+            left = min([until - monotonic(), *ends])
+            if news is None or left <= 0:
+                applied = {} if news is None else {"Preference-Applied": f"wait={seconds}"}
+                return Response(status_code=304, headers={**SAFE_HEADERS, **applied, "ETag": _tag(waiting)})
+            await asyncio.wait((news,), timeout=left)
+
+
+async def _listed(call: Call, waiting: Sequence[Approval]) -> Response:
     known = await call.stepup._parts.approving.known_addresses(call.requester) if waiting else frozenset()
-    views = [_view(call, approval, known) for approval in waiting]
+    views, tag = [_view(call, approval, known) for approval in waiting], _tag(waiting)
     if is_navigation(call.request.scope):
-        return call.html_response(render("approvals.html", call.stepup, call.base, call.texts, approvals=views))
-    return call.json_response({"approvals": views})
+        page = render("approvals.html", call.stepup, call.base, call.texts, approvals=views, tag=tag)
+        return call.html_response(page)
+    response = call.json_response({"approvals": views})
+    response.headers["ETag"] = tag
+    return response
+
+
+def _tag(waiting: Sequence[Approval]) -> str:
+    """Return what names these approvals, as an ``ETag``: others, or in another order, have another."""
+    return f'"{sha256(" ".join(each.prompt.id for each in waiting).encode()).hexdigest()[:32]}"'
 
 
 @of_approval

@@ -67,6 +67,14 @@ class Call:
         """Return what the path has in the place of an id, as text that a store can be asked for."""
         return storable(str(self.request.path_params[name]), ID_LENGTH)
 
+    async def identify_again(self) -> Refusal | None:
+        """Look anew who calls, after a wait: the session may have ended, and the time is another one."""
+        found = await self.stepup._parts.identification.identify_request(self.request.scope)
+        if isinstance(found, Refusal):
+            return found
+        self.requester = found
+        return None
+
     async def body(self) -> bytes:
         """Return the body, at most 64 KiB. Raises ``BadRequest``."""
         if self._body is None:

@@ -184,7 +184,7 @@ def library_router(prefix: str, *, health: bool = False) -> Router:
         route(prompt + "/webauthn", webauthn_finish, "POST"),
         route(prompt + "/totp", totp_finish, "POST"),
         route(prompt + "/token", collect_token, "POST", waits=True),
-        route("/approvals", list_approvals, "GET"),
+        route("/approvals", list_approvals, "GET", waits=True),
         route("/approve/{code}", show_approval, "GET"),
         route("/approve/{code}", match_digits, "POST"),
         route("/approve/{code}", deny, "DELETE"),

@@ -198,8 +198,8 @@ def every(text: str = "") -> Iterator[tuple[str, Document]]:
         for shown, can_end in ((None, True), (prompt(*kinds, text=text), False)):
             page = {"asked": view, "prompt": shown, "error": text or None, "can_end": can_end}
             yield "approve", render("approve.html", **page, **name)
-        yield "approvals", render("approvals.html", approvals=[view], **name)
-    yield "no approvals", render("approvals.html", approvals=[], **name)
+        yield "approvals", render("approvals.html", approvals=[view], tag='"a"', **name)
+    yield "no approvals", render("approvals.html", approvals=[], tag='"a"', **name)
 
 
 def asked(state: str, text: str) -> dict[str, Any]:

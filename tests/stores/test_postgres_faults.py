@@ -243,6 +243,25 @@ async def test_who_is_held_up_by_a_lock_does_not_hold_up_the_others(postgres_dsn
         await assert_records_hold(store)
 
 
+# S22
+async def test_a_connection_that_is_opened_while_others_write_ends_no_token(postgres_dsn: str) -> None:
+    """What was written after it had asked how long the log is, is no sign that the database is an older copy."""
+    async with PostgresStore(postgres_dsn, timeout=PATIENT).use(MACS) as store, connected(postgres_dsn) as connection:
+        held = await hold(store)
+        database = store._engine.database
+        async with connection.transaction():
+            await connection.execute("SELECT FROM stepup.meta FOR UPDATE")
+            another = await database.connect_writer()
+            locating = asyncio.create_task(database.locate(another))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not await connection.fetch("SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0)
+            await store.append([event()])
+        await locating
+        await another.close()
+        assert (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED
+
+
 async def test_a_crowd_shows_each_token_often_and_each_runs_once_with_one_alert(postgres_dsn: str) -> None:
     async with PostgresStore(postgres_dsn, timeout=PATIENT).use(MACS) as store:
         tokens = await hold_many(store, 60)

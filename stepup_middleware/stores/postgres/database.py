@@ -231,16 +231,18 @@ class Database:
 
         S13, S14, S22: what a promoted replica or a copy calls issued may have been redeemed since.
         """
+        seen = self.seen_seq  # before the question: what other connections write while it waits is no gap
         async with connection.transaction():
             row = await connection.fetchrow(self.sql["lock_meta"])
             if row is None:
                 raise StoreError("the schema of the store is incomplete")
             _, noted, here, seq = row
-            if noted != here or seq < self.seen_seq:
+            if noted != here or seq < seen:
                 logger.warning("the database was restarted, moved, promoted or restored: outstanding tokens end")
                 await connection.execute(self.sql["move"], here)
         self.place = here
-        self.seen_seq = seq if seq < self.seen_seq else self.seen_seq
+        if seq < seen:
+            self.seen_seq = seq
 
     async def connect_writer(self) -> Connection:
         """Return a new connection whose session has the settings that writing needs."""

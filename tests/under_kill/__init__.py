@@ -1,0 +1,1 @@
+"""Several nodes on one database that are killed with SIGKILL and started again while people and programs work."""

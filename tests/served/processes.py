@@ -21,7 +21,7 @@ from .app import ORIGIN, POLL_SECONDS, there
 
 SECONDS = 60  # for anything that must happen; the machine may be busy
 ROOT = Path(__file__).parent.parent.parent
-PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts nobody: reading the usual certificates takes long, each time
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: to read the usual certificates takes long, each time
 
 
 class Server:

@@ -19,7 +19,7 @@ from stepup_middleware.log.merkle import HASH_BYTES
 from stepup_middleware.log.notes import NoteError, read_note
 from stepup_middleware.log.records import ENTRY, TREE_STATE, RowMacs, Scalar
 from stepup_middleware.log.stored import Leaf
-from stepup_middleware.log.tiles import TILE_WIDTH, TiledTree, TileId, tile_path, tile_widths
+from stepup_middleware.log.tiles import TILE_WIDTH, TiledTree, TileId, has_tile, tile_path
 from stepup_middleware.stores.audit_log import AuditLog
 
 from .findings import Bits, LogFinding, LogSummary
@@ -29,7 +29,8 @@ LOWEST = -(2**62)  # below every number of a row that an honest writer gave
 LOWEST_SMALL = -(2**31)  # likewise, of a column that has 32 bits in some databases
 _LEAVES = 2048  # read at a time
 _PAGE = 100  # checkpoints read at a time
-_TILES = 5000  # ids of tiles read at a time
+_TILES = 1000  # ids of tiles read at a time
+_NAMED = 10_000  # tiles that the tree has not
 _RETRIES = 50  # of reading the end of a log that grows meanwhile
 _SECOND = slice(0, 19)  # of a time in text: up to its seconds, which compare as text does
 
@@ -121,16 +122,18 @@ class TreeWalk:
             for each in kept
         ]
         first_index = LOWEST
-        ids = [tile async for tile in self._tile_ids()]
+        beyond: Sequence[TileId] | None = None
         for _ in range(_RETRIES):
             while batch := await self._log.leaves(first=first_index, limit=_LEAVES, log=number):
                 first_index = batch[-1].index + 1
                 async for finding in self._leaves(batch, outside):
                     yield finding
+            if beyond is None:  # of the tree as it is now: it may grow into them before the end is found
+                beyond = await self._tiles_beyond()
             state = (await self._log.trees())[number - 1 : number]
             edge = await self._log.read_tiles(set(TiledTree.edge_tiles(self._tree.size)), log=number)
             if not await self._log.leaves(first=first_index, limit=1, log=number):
-                self._end(state[0] if state else None, edge, ids)
+                self._end(state[0] if state else None, edge, beyond)
                 break
         else:
             self._wrong("leaves", "idx", "the log grew faster than it could be read", unverifiable=True)
@@ -139,12 +142,15 @@ class TreeWalk:
         for finding in self._told():
             yield finding
 
-    async def _tile_ids(self) -> AsyncIterator[TileId]:
+    async def _tiles_beyond(self) -> Sequence[TileId]:
+        """Return the tiles that a tree of the leaves walked so far has not, not more than are worth naming."""
+        found: list[TileId] = []
         after = TileId(LOWEST_SMALL, LOWEST)
-        while page := await self._log.tile_ids(log=self.walked.number, after=after, limit=_TILES):
-            for tile in page:
-                yield tile
+        number = self.walked.number
+        while len(found) < _NAMED and (page := await self._log.tile_ids(log=number, after=after, limit=_TILES)):
+            found += [tile for tile in page if not has_tile(self.walked.size, tile)]
             after = page[-1]
+        return found
 
     # leaves
 
@@ -302,17 +308,13 @@ class TreeWalk:
 
     # the end
 
-    def _end(self, state: TreeState | None, edge: Mapping[TileId, bytes], ids: Sequence[TileId]) -> None:
+    def _end(self, state: TreeState | None, edge: Mapping[TileId, bytes], beyond: Sequence[TileId]) -> None:
         """Compare state and edge, which were read while the log did not grow."""
         if self._whole:
-            for level, hashes in enumerate(self._tree.edge):
-                tile = TileId(level, tile_widths(self._tree.size)[level] // TILE_WIDTH)
-                if hashes:
-                    self._compare(tile, hashes, edge.get(tile, b""), whole=True)
-        widths = tile_widths(self.walked.size)
-        for tile in ids:
-            tiles = -(-widths[tile.level] // TILE_WIDTH) if 0 <= tile.level < len(widths) else 0
-            if not 0 <= tile.number < tiles:
+            for tile in TiledTree.edge_tiles(self._tree.size):
+                self._compare(tile, self._tree.edge[tile.level], edge.get(tile, b""), whole=True)
+        for tile in beyond:
+            if not has_tile(self.walked.size, tile):
                 self._wrong(f"tile {tile.level}/{tile.number}", "number", "a tree of these leaves has no such tile")
         if state is None:
             return

@@ -82,6 +82,12 @@ def tile_widths(size: int) -> list[int]:
     return widths
 
 
+def has_tile(size: int, tile: TileId) -> bool:
+    """Tell whether a tree of this size has a tile, whole or partial."""
+    widths = tile_widths(size)
+    return 0 <= tile.level < len(widths) and 0 <= tile.number * TILE_WIDTH < widths[tile.level]
+
+
 @dataclass(frozen=True, slots=True)
 class TiledTree:
     """The right edge of a tree: its size, and on each level the hashes of the tile that is still partial.

@@ -12,6 +12,7 @@ from stepup_middleware.log.tiles import (
     TiledTree,
     TileError,
     TileId,
+    has_tile,
     prove_consistency,
     prove_inclusion,
     read_root,
@@ -36,6 +37,12 @@ def test_a_tree_of_70_000_leaves_has_the_tiles_that_the_standard_names() -> None
     assert len(widths) == 273 + 1 + 1 + 1 + 1
     assert tile_widths(70_000) == [70_000, 273, 1]
     assert Tiles(LARGE[:256]).kept.keys() == {TileId(0, 0), TileId(1, 0)}
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 65_536, 65_537, 70_000])
+def test_a_tree_has_the_tiles_that_are_written_and_no_others(size: int) -> None:
+    near = [TileId(level, number) for level in range(-1, 9) for number in range(-1, 280)]
+    assert {tile for tile in near if has_tile(size, tile)} == Tiles(LARGE[:size]).kept.keys()
 
 
 @given(STEPS)

@@ -7,10 +7,9 @@ import json
 import re
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,20 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-SEVERITY = {
-    "ACCOUNT_STEPUP_CHALLENGE_REQUESTED": "info", "ACCOUNT_STEPUP_VERIFIED": "info", "ACTION_AUTHORIZED": "info",
-    "ACTION_COMPLETED": "info", "ACCOUNT_STEPUP_REUSED": "critical", "FACTOR_ENROLLED": "info",
-    "ACCOUNT_STEPUP_FAILED": "warning", "ACCOUNT_STEPUP_BLOCKED": "warning",
-    "APPROVAL_REQUESTED": "info", "APPROVAL_DENIED": "warning", "FACTORS_RESET": "warning",
-    "FACTORS_RESET_REQUESTED": "warning", "ENROLMENT_PASS_ISSUED": "warning", "POLICY_CHANGED": "info"}  # fmt: skip
-ASKED, PROVED, RAN, ENDED, REUSED, ENROLLED, FAILED, _, SENT, DENIED, *ADMINS = SEVERITY
+Object = dict[Any, Any]
+
+ASKED, PROVED, RAN = "ACCOUNT_STEPUP_CHALLENGE_REQUESTED", "ACCOUNT_STEPUP_VERIFIED", "ACTION_AUTHORIZED"
+ENDED, REUSED, FAILED, BLOCKED = "ACTION_COMPLETED", *(f"ACCOUNT_STEPUP_{n}" for n in ("REUSED", "FAILED", "BLOCKED"))
+SENT, DENIED, ENROLLED, POLICY = "APPROVAL_REQUESTED", "APPROVAL_DENIED", "FACTOR_ENROLLED", "POLICY_CHANGED"
+RESETS = ("FACTORS_RESET", "FACTORS_RESET_REQUESTED", "ENROLMENT_PASS_ISSUED")
+SEVERITY = dict.fromkeys((ASKED, PROVED, RAN, ENDED, SENT, ENROLLED, POLICY), "info")
+SEVERITY |= dict.fromkeys((FAILED, BLOCKED, DENIED, *RESETS), "warning") | {REUSED: "critical"}
+AFTER = {RAN: PROVED, ENDED: RAN, REUSED: PROVED, DENIED: SENT, **dict.fromkeys((*RESETS, POLICY), RAN)}
 STRONG = ("passkey", "hardware_key")
 AMR = {"passkey": ["swk", "user", "mfa"], "hardware_key": ["hwk", "user", "mfa"], "totp": ["otp", "mfa"]}
-WORDS = {
-    "outcome": ("pending", "success", "failure", "denied", "cancelled"), "factor": (None, "totp", *STRONG),
-    "requirement": (None, "any", "phishing_resistant")}  # fmt: skip
-SIGNED = (
-    "workspace", "subject", "actor", "client", "purpose", "prompt", "requirement", "policy_version", "request",
-    "details")  # fmt: skip
-AGREEING = ("session", "ip", *(name for name in SIGNED if name != "request"))
+WORDS = {"outcome": ("pending", "success", "failure", "denied", "cancelled"), "factor": (None, *AMR),
+         "requirement": (None, "any", "phishing_resistant")}  # fmt: skip
+SIGNED = ("workspace", "subject", "actor", "client", "purpose", "prompt", "requirement", "policy_version", "details")
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 at = datetime.fromisoformat
 
@@ -51,15 +48,13 @@ def sha(*parts: bytes) -> bytes:
     return sha256(b"".join(parts)).digest()
 
 
-def plain64(text: str) -> bytes:
-    raw = b64decode(text, validate=True)
-    need(b64encode(raw).decode() == text, "base64")
+def plain64(text: str, padding: str = "=", last: bytes = b"+/") -> bytes:
+    raw = b64decode(text + "=" * (-len(text) % 4), last, validate=True)
+    need(b64encode(raw, last).decode().replace("=", padding) == text, "base64")
     return raw
 
 
-def url64(text: str) -> bytes:
-    need(re.fullmatch("[A-Za-z0-9_-]*", text) is not None, "base64url")
-    return plain64(text.translate({45: "+", 95: "/"}) + "=" * (-len(text) % 4))
+url64 = partial(plain64, padding="", last=b"-_")
 
 
 def exactly(value: Any, names: str) -> None:
@@ -67,56 +62,51 @@ def exactly(value: Any, names: str) -> None:
     need(not any(isinstance(member, bool | float) for member in value.values()), "1 is neither true nor 1.0")
 
 
-def root_by(index: int, size: int, reached: bytes, path: Sequence[bytes]) -> bytes:  # RFC 9162 §2.1.3.2
-    need(index < size, "index")
-    fn, sn = index, size - 1
-    for hash_ in path:
-        need(sn != 0, "too many hashes")
-        if fn & 1 or fn == sn:
-            reached = sha(b"\1", hash_, reached)
-            while not fn & 1 and fn:
-                fn, sn = fn >> 1, sn >> 1
-        else:
-            reached = sha(b"\1", reached, hash_)
-        fn, sn = fn >> 1, sn >> 1
-    need(sn == 0, "too few hashes")
-    return reached
+def root_by(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes:  # RFC 9162 §2.1.3.1, from its other end
+    need(index < size and (size > 1 or not path), "index, or too many hashes")
+    if size == 1:
+        return leaf
+    *below, other = path
+    half = 1 << (size - 1).bit_length() - 1
+    if index < half:
+        return sha(b"\1", root_by(index, half, leaf, below), other)
+    return sha(b"\1", other, root_by(index - half, size - half, leaf, below))
 
 
-def signers(note: str, vkeys: Sequence[str]) -> tuple[str, int, bytes, dict[tuple[str, int], int]]:
+def read_vkey(vkey: str) -> tuple[tuple[str, bytes], tuple[int, bytes]]:
+    name, key_id, encoded = vkey.split("+", 2)
+    raw = plain64(encoded)
+    need(sha(name.encode(), b"\n", raw).hex()[:8] == key_id, "key id")
+    return (name, bytes.fromhex(key_id)), (raw[0], raw[1:])
+
+
+def read_checkpoint(note: str, vkeys: Object) -> tuple[str, int, bytes, Object]:
     text, _, lines = note.rpartition("\n\n")
-    origin, size, root, *_ = text.split("\n")
-    need(lines.endswith("\n") and re.fullmatch("0|[1-9][0-9]*", size) is not None, "checkpoint")
+    origin, size, encoded, *_ = text.split("\n")
+    need(lines.endswith("\n") and re.fullmatch("0|[1-9][0-9]{,18}", size) is not None, "checkpoint")
     need(all(character >= " " or character == "\n" for character in note), "control characters")
-    head = (origin, int(size), plain64(root))
-    known, times = {}, {}
-    for vkey in vkeys:
-        name, key_id, encoded = vkey.split("+", 2)
-        raw = plain64(encoded)
-        need(sha(name.encode(), b"\n", raw).hex()[:8] == key_id, "key id")
-        known[name, bytes.fromhex(key_id)] = (raw[0], raw[1:])
+    root, times = plain64(encoded), {}
     for line in lines[:-1].split("\n"):
         dash, name, encoded = line.split(" ")
         raw = plain64(encoded)
         need(dash == "\N{EM DASH}" and name != "" and "+" not in name and len(raw) > 4, "signature line")
-        if (name, raw[:4]) not in known:
+        if (name, raw[:4]) not in vkeys:
             continue
-        type_, key = known[name, raw[:4]]
-        time, signature = int.from_bytes(raw[4:12], "big"), raw[12:]
-        message = f"cosignature/v1\ntime {time}\n{text}\n".encode()
-        if type_ == 1:
-            time, signature, message = 0, raw[4:], f"{text}\n".encode()
+        type_, key = vkeys[name, raw[:4]]
+        stamp, signature = (b"", raw[4:]) if type_ == 1 else (raw[4:12], raw[12:])
+        time = int.from_bytes(stamp, "big")
         if type_ in (1, 4):
-            ed25519.Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+            cosigned = f"cosignature/v1\ntime {time}\n" if stamp else ""
+            ed25519.Ed25519PublicKey.from_public_bytes(key).verify(signature, f"{cosigned}{text}\n".encode())
         else:
-            parts = [b"subtree/v1\n\0", bytes([len(name.encode())]), name.encode(), raw[4:12]]
-            parts += [bytes([len(origin.encode())]), origin.encode(), bytes(8), int(size).to_bytes(8, "big"), head[2]]
-            mldsa.MLDSA44PublicKey.from_public_bytes(key).verify(signature, b"".join(parts))
+            who, log = (bytes([len(each.encode())]) + each.encode() for each in (name, origin))
+            message = b"subtree/v1\n\0" + who + stamp + log + bytes(8) + int(size).to_bytes(8, "big") + root
+            mldsa.MLDSA44PublicKey.from_public_bytes(key).verify(signature, message)
         times[name, type_] = time
-    return *head, times
+    return origin, int(size), root, times
 
 
-def read_record(record: Any, hashes: list[bytes], size: int, root: bytes, earliest: float) -> dict[str, Any]:
+def read_record(record: Any, hashes: list[bytes], size: int, root: bytes, earliest: float) -> Object:
     exactly(record, "index entry path body")
     event, entry = json.loads(record["body"]), json.loads(record["entry"])
     exactly(entry, "at body_sha256 keep_until v")
@@ -129,24 +119,35 @@ def read_record(record: Any, hashes: list[bytes], size: int, root: bytes, earlie
     cancelled = event["event"] == FAILED and event["outcome"] == "cancelled"
     need(event["v"] == 1 and event["severity"] == ("info" if cancelled else SEVERITY[event["event"]]), "event")
     need(all(event[name] in words for name, words in WORDS.items()), "known words")
-    year = at(event["at"]).year + event["retention_years"]
-    leap = event["at"][5:10] == "02-29" and not (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0))
-    until = f"{year:04}-03-01" if leap else f"{year:04}-{event['at'][5:10]}"
-    need(entry["at"] == event["at"] and entry["keep_until"] == until, "the entry of this event")
+    day = at(event["at"]).date()
+    until = day.replace(year=day.year + event["retention_years"], day=1) + timedelta(days=day.day - 1)
+    need(entry["at"] == event["at"] and entry["keep_until"] == until.isoformat(), "the entry of this event")
     need((at(entry["at"]) - timedelta(minutes=5)).timestamp() <= earliest, "later than its checkpoint")
     return dict(event)
 
 
-def check_proof(
-    proof: dict[str, Any], asked: dict[str, Any], action: dict[str, Any], enrolled: Any, elsewhere: Any = None
-) -> None:
-    exactly(proof, "type nonce description authenticator_data client_data_json signature credential_id public_key "
-            "algorithm rp_id origins" + " batch" * ("batch" in proof))  # fmt: skip
+def signature_holds(cose: bytes, algorithm: int, signature: bytes, message: bytes) -> None:
+    key = cbor2.loads(cose)
+    number = {label: int.from_bytes(part, "big") for label, part in key.items() if isinstance(part, bytes)}
+    need(key[3] == algorithm and key[3] in (-7, -8, -257), "algorithm")
+    if key[3] == -7:
+        point = ec.EllipticCurvePublicNumbers(number[-2], number[-3], ec.SECP256R1()).public_key()
+        point.verify(signature, message, ec.ECDSA(SHA256()))
+    elif key[3] == -8:
+        ed25519.Ed25519PublicKey.from_public_bytes(key[-2]).verify(signature, message)
+    else:
+        modulus = rsa.RSAPublicNumbers(number[-2], number[-1]).public_key()
+        modulus.verify(signature, message, padding.PKCS1v15(), SHA256())
+
+
+def check_proof(proof: Object, asked: Object, action: Object, enrolled: Object | None, elsewhere: Any) -> None:
+    names = "type nonce description authenticator_data client_data_json signature credential_id public_key algorithm"
+    exactly(proof, names + " rp_id origins" + " batch" * ("batch" in proof))
     data, client_json, cose = (url64(proof[name]) for name in ("authenticator_data", "client_data_json", "public_key"))
     said, client, rp_id = json.loads(proof["description"]), json.loads(client_json), proof["rp_id"]
     need(proof["type"] == "webauthn" and canonical(said) == proof["description"], "canonical description")
     shown = {name: asked["data"][name] for name in ("locale", "title", "consequence")}
-    did = {"v": 1, "issued_at": said["issued_at"], **shown, **{name: action[name] for name in SIGNED}}
+    did = {"v": 1, "issued_at": said["issued_at"], **shown, **{name: action[name] for name in (*SIGNED, "request")}}
     if elsewhere is not None:
         need(elsewhere["caller"] == {name: asked[name] for name in ("session", "actor", "client", "ip")}, "who asked")
         did["approval"] = elsewhere
@@ -166,17 +167,7 @@ def check_proof(
     related = r"https://([a-z0-9-]+\.)+[a-z0-9-]+(:[0-9]+)?"  # WebAuthn L3 §5.11
     need(all(re.fullmatch(f"{ours}|{related}", each) for each in proof["origins"]), "origins of the relying party")
     need(data[:32] == sha(rp_id.encode()) and data[32] & 5 == 5 and data[32] & 24 != 16, "RP ID hash, UP, UV, BS, BE")
-    key, signature, message = cbor2.loads(cose), url64(proof["signature"]), data + sha(client_json)
-    number = {label: int.from_bytes(part, "big") for label, part in key.items() if isinstance(part, bytes)}
-    need(key[3] == proof["algorithm"] and key[3] in (-7, -8, -257), "algorithm")
-    if key[3] == -7:
-        point = ec.EllipticCurvePublicNumbers(number[-2], number[-3], ec.SECP256R1()).public_key()
-        point.verify(signature, message, ec.ECDSA(SHA256()))
-    elif key[3] == -8:
-        ed25519.Ed25519PublicKey.from_public_bytes(key[-2]).verify(signature, message)
-    else:
-        modulus = rsa.RSAPublicNumbers(number[-2], number[-1]).public_key()
-        modulus.verify(signature, message, padding.PKCS1v15(), SHA256())
+    signature_holds(cose, proof["algorithm"], url64(proof["signature"]), data + sha(client_json))
     if enrolled is None:
         raise Untold("no enrolment")
     need(all(enrolled[name] == action[name] for name in ("workspace", "subject", "factor", "factor_id")), "owner")
@@ -186,41 +177,36 @@ def check_proof(
     need((at(enrolled["at"]) - at(asked["at"])).total_seconds() <= 5, "enrolled before")
 
 
-def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
+def judge(bundle: Object, vkeys: list[str]) -> None:
     exactly(bundle, "format prompt_id workspace_id records enrolment hashes checkpoint")
     need(bundle["format"] == "stepup-evidence-2", "format")
-    origin, size, root, times = signers(bundle["checkpoint"], vkeys)
-    wanted = {(vkey.split("+")[0], plain64(vkey.split("+", 2)[2])[0]) for vkey in vkeys}
+    origin, size, root, times = read_checkpoint(bundle["checkpoint"], keys := dict(map(read_vkey, vkeys)))
+    wanted = {(name, type_) for (name, _), (type_, _) in keys.items()}
     ours = {each for each in wanted if each[0] == origin}
     signed, witnessed = ours & times.keys(), {name for name, _ in times.keys() - ours if times[name, _]}
     need(not ours or bool(signed), "signed by the log")
     untold = "not all have signed" if not ours or ours - signed or (wanted - ours and not witnessed) else ""
     earliest = min([time for time in times.values() if time], default=float("inf"))
-    place, indexes = bundle["enrolment"], [record["index"] for record in bundle["records"]]
     hashes = [plain64(hash_) for hash_ in bundle["hashes"]]
-    used = {number for record in filter(None, [*bundle["records"], place]) for number in record["path"]}
+    records = [*([] if bundle["enrolment"] is None else [bundle["enrolment"]]), *bundle["records"]]
+    events = [read_record(record, hashes, size, root, earliest) for record in records]
+    indexes, used = [record["index"] for record in records], {place for record in records for place in record["path"]}
+    need(indexes == sorted(set(indexes)), "order of the leaves")
     need(used == set(range(len(set(hashes)))) == set(range(len(hashes))) and {*map(len, hashes)} <= {32}, "hashes")
-    events = [read_record(record, hashes, size, root, earliest) for record in bundle["records"]]
-    enrolled = read_record(place, hashes, size, root, earliest) if place else None
-    need(all(one < other for one, other in pairwise(indexes)), "order")
+    enrolled = events.pop(0) if len(events) > len(bundle["records"]) else None
+    need(enrolled is None or enrolled["event"] == ENROLLED, "an enrolment apart")
     whose = {(event["prompt"], event["workspace"]) for event in events}
     need(whose == {(bundle["prompt_id"], bundle["workspace_id"])}, "one step-up")
     names, first = [event["event"] for event in events], {event["event"]: event for event in reversed(events)}
-    need(
-        names[0] == ASKED and all(names.count(name) <= 1 for name in (ASKED, PROVED, RAN, ENDED, SENT, DENIED)),
-        "asked first, once",
-    )
-    after = ((RAN, PROVED), (ENDED, RAN), (REUSED, PROVED), (DENIED, SENT), *((name, RAN) for name in ADMINS))
-    need(all(name not in names or before in names[: names.index(name)] for name, before in after), "order of events")
-    need(ENROLLED not in names and (enrolled is None or enrolled["event"] == ENROLLED), "an enrolment apart")
-    need(place is None or place["index"] < indexes[0], "enrolled before")
-    asked, proved, action = first[ASKED], first.get(PROVED), first.get(RAN)
-    for event in filter(None, (proved, action, first.get(ENDED))):
-        need(all(event[name] == asked[name] for name in AGREEING) and not event["reason"], "events agree")
-        need(event["event"] == ENDED or event["request"] == asked["request"], "one request")
-    if proved is None:
+    need(names[0] == ASKED and ENROLLED not in names, "asked first")
+    need(all(names.count(name) <= 1 for name in (ASKED, PROVED, RAN, ENDED, SENT, DENIED)), "once")
+    need(all(AFTER.get(name, ASKED) in names[:place] for place, name in enumerate(names) if place), "order of events")
+    asked, proved, action, ended = (first.get(name) for name in (ASKED, PROVED, RAN, ENDED))
+    if asked is None or proved is None:
         raise (Untold if enrolled is None else ValueError)("no proof")
-    for event in filter(None, (action, first.get(ENDED))):
+    for event in filter(None, (proved, action, ended)):
+        need(all(event[name] == asked[name] for name in (*SIGNED, "session", "ip")) and not event["reason"], "agree")
+        need(event is ended or event["request"] == asked["request"], "one request")
         need(all(event[name] == proved[name] for name in ("factor", "factor_id")), "one factor")
     need(asked["requirement"] == "any" or proved["factor"] in STRONG, "the factor meets the requirement")
     said = ["phr" if proved["factor"] in STRONG else "mfa", AMR[proved["factor"]]]
@@ -232,7 +218,7 @@ def judge(bundle: dict[str, Any], vkeys: Sequence[str]) -> None:
         raise Untold(untold or "no action")
 
 
-def verdict(bundle: Any, vkeys: Sequence[str]) -> tuple[str, str]:
+def verdict(bundle: Any, vkeys: list[str]) -> tuple[str, str]:
     try:
         judge(bundle, vkeys)
     except Untold as why:

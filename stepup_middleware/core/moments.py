@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_IN_UTC = _EPOCH.replace(tzinfo=None)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -44,3 +45,8 @@ def iso(moment: datetime) -> str:
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
     return moment.isoformat()[:-6] + "Z"
+
+
+def iso_of_micros(micros: int) -> str:
+    """Return the text that ``iso`` gives for whole microseconds since 1970: quicker, for many, each another."""
+    return (_EPOCH_IN_UTC + micros * _MICROSECOND).isoformat() + "Z"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 
 from stepup_middleware.core.events import EventName
-from stepup_middleware.core.moments import from_micros, iso, millisecond, time_ordered_id, to_micros
+from stepup_middleware.core.moments import iso_of_micros, millisecond, time_ordered_id, to_micros
 from stepup_middleware.core.standing import HOLDING_EVENTS, RECOVERY_EVENTS, held_until, person_concerned
 from stepup_middleware.log.records import entry_text, last_day
 from stepup_middleware.log.stored import StoredRecord
@@ -17,6 +17,7 @@ from .findings import LogFinding
 from .record import read_record_at
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
+_AUTHORIZED = EventName.ACTION_AUTHORIZED.value
 _MEMBERS = 26  # of a body, with its salt
 _parse = json.JSONDecoder().raw_decode  # without looking for spaces, which no body has at its ends
 
@@ -26,12 +27,11 @@ def fits(row: StoredRecord) -> bool:
     try:
         body = row.body
         fields, end = _parse(body)
-        moment = from_micros(row.at)
-        at = iso(moment)  # the one spelling of it, which the body must have
-        keep_until = last_day(moment.date(), fields["retention_years"])
+        at = iso_of_micros(row.at)  # the one spelling of it, which the body must have
+        keep_until = last_day(date.fromisoformat(at[:10]), fields["retention_years"])
         entry = entry_text(at, sha256(body.encode()).hexdigest(), keep_until)
         event, data = fields["event"], fields["data"]
-        token = data.get("token") if event == EventName.ACTION_AUTHORIZED else None
+        token = data.get("token") if event == _AUTHORIZED else None
         whose = data.get("person", fields["subject"]) if event in RECOVERY_EVENTS else None
         until = data.get("hold_until") if event in HOLDING_EVENTS else None
         return (

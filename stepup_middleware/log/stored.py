@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(slots=True, kw_only=True)  # one a row: frozen ones take three times as long to make
+@dataclass(slots=True)  # one a row: frozen ones take three times as long to make
 class Leaf:
     """A leaf: the number of its tree, its place there, the record that it was made of, and the entry it commits to."""
 
@@ -15,8 +16,7 @@ class Leaf:
     entry: str
 
 
-@dataclass(slots=True, kw_only=True)  # likewise
-class StoredRecord:
+class StoredRecord(NamedTuple):  # one a row: made in half the time that a dataclass of so many fields takes
     """A record with its row, not parsed and not checked. ``leaf`` is None until it has one, or for ever.
 
     ``seq`` is its serial number. ``refused`` says why it was refused a leaf. ``workspace`` to ``at`` (microseconds

@@ -75,37 +75,14 @@ class SQLLog(AuditLog):
 
 def stored_record_of(row: Row) -> StoredRecord:
     """Return the stored record of a row of ``stored_records``."""
-    (
-        seq, id_, body, entry, mac, refused, log, index, committed,
-        workspace, subject, event, outcome, purpose, prompt, factor, token, person, held, at,
-    ) = row  # fmt: skip
-    leaf = None if index is None else Leaf(log=log, index=index, record_id=id_, entry=committed)
-    return StoredRecord(
-        seq=seq,
-        id=id_,
-        body=body,
-        entry=entry,
-        mac=mac,
-        refused=refused,
-        leaf=leaf,
-        workspace=workspace,
-        subject=subject,
-        event=event,
-        outcome=outcome,
-        purpose=purpose,
-        prompt=prompt,
-        factor=factor,
-        token=token,
-        person=person,
-        held=held,
-        at=at,
-    )
+    seq, id_, body, entry, mac, refused, log, index, committed, *columns = row
+    leaf = None if index is None else Leaf(log, index, id_, committed)
+    return StoredRecord(seq, id_, body, entry, mac, refused, leaf, *columns)
 
 
 def leaf_of(row: Row) -> Leaf:
     """Return the leaf of a row."""
-    log, index, record_id, entry = row
-    return Leaf(log=log, index=index, record_id=record_id, entry=entry)
+    return Leaf(*row)
 
 
 def checkpoint_of(row: Row) -> StoredCheckpoint:

@@ -164,7 +164,7 @@ class Nodes:
             "--secret-key", str(key), "--rp-id", "localhost", "--json", cwd=ROOT, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, _ = await process.communicate()
-        return bool(json.loads(out.splitlines()[-1])["faults"] == 0)
+        return bool(json.loads(out.splitlines()[-1])["summary"]["faults"] == 0)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from stepup_middleware.core.approvals import (
 from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import FactorKind
-from stepup_middleware.core.prompts import prompt_event
+from stepup_middleware.core.prompts import PromptState, prompt_event
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.texts import marked
 from stepup_middleware.errors import FailureReason
@@ -124,7 +124,11 @@ class ApprovingService:
         self, requester: Requester, approval: Approval, kind: FactorKind | None
     ) -> dict[str, Any] | Refusal:
         """Return the options of the ceremony by which this session approves."""
-        return await self._ceremonies.begin_webauthn(requester, approval.prompt.id, kind, decider=decider_of(requester))
+        begun = await self._ceremonies.begin_webauthn(
+            requester, approval.prompt.id, kind, decider=decider_of(requester)
+        )
+        await self._tell(requester, approval, begun)
+        return begun
 
     async def finish_webauthn(
         self, requester: Requester, approval: Approval, response: object
@@ -133,17 +137,30 @@ class ApprovingService:
         done = await self._ceremonies.finish_webauthn(
             requester, approval.prompt.id, response, decider=decider_of(requester)
         )
-        return self._told(approval, done)
+        await self._tell(requester, approval, done)
+        return done
 
     async def finish_totp(self, requester: Requester, approval: Approval, code: object) -> IssuedToken | Refusal:
         """Approve by a one-time password, as ``finish_webauthn``."""
         done = await self._ceremonies.finish_totp(requester, approval.prompt.id, code, decider=decider_of(requester))
-        return self._told(approval, done)
-
-    def _told(self, approval: Approval, done: IssuedToken | Refusal) -> IssuedToken | Refusal:
-        if not isinstance(done, Refusal):
-            self._watch.changed(approval)
+        await self._tell(requester, approval, done)
         return done
+
+    async def _tell(self, requester: Requester, approval: Approval, done: object) -> None:
+        """Wake the program where it was approved, and where it cannot be any more: then it need not wait.
+
+        That is so when a process has died with the prompt closed, before it was decided.
+        """
+        prompt_id, now = approval.prompt.id, requester.now
+        if done is NOT_FOUND:
+            stored = await self._store.get_prompt(prompt_id, now=now)
+            if stored is not None and stored.state is PromptState.OPEN:
+                return
+            end = ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.CANCELLED, at=now)
+            if not await self._records.end_approval(prompt_id, end, event=None):
+                return
+        if done is NOT_FOUND or isinstance(done, IssuedToken):
+            self._watch.changed(approval)
 
     async def deny(self, requester: Requester, approval: Approval) -> Refusal | None:
         """Say no: the program is told, and its prompt serves nothing any more."""

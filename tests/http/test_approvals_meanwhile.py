@@ -15,7 +15,7 @@ from stepup_middleware.core.approvals import ASKED_PER_PERSON, WAITING_PER_PERSO
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.service.refusal_throttle import LOGGED_EACH
 from tests.http.approving import PURPOSES, Program, program_of
-from tests.support import ELSEWHERE, ORIGIN, ROTATE, TRANSMIT, Browser, House, house_in
+from tests.support import ELSEWHERE, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
 ME = ("axis", "ada")
 
@@ -92,6 +92,19 @@ async def test_a_session_that_ended_after_the_approval_is_given_nothing_that_ser
     if given.status_code == 200:
         assert (await program.run(given.json()["token"])).status_code in {401, 403}
     assert house.total == 0
+
+
+async def test_a_prompt_that_a_dead_process_left_closed_is_not_waited_for(
+    house: House, ada: Browser, program: Program
+) -> None:
+    asked = await program.ask()
+    link = await matched(ada, asked)
+    await house.store.cancel_prompt(asked["prompt"]["id"], event=None, now=house.clock())  # and it died with that
+    assert (await program.wait(asked)).status_code == 202
+    waiting = asyncio.create_task(program.wait(asked, 25))
+    assert (await ada.options({"prompt": {"url": link}})).status_code == 404
+    assert code_of(await waiting) == "STEPUP_PROMPT_NOT_FOUND"
+    assert (await program.ask())["approval"]["code"] != asked["approval"]["code"]
 
 
 # C35

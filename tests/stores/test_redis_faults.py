@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib.resources import files
+from typing import Any
 
 import asyncpg
 import pytest
@@ -18,23 +19,28 @@ from redis.crc import key_slot
 
 from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.events import EventName
+from stepup_middleware.core.grants import GrantRefused
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import prompt_key, session_keys, token_key
+from stepup_middleware.testing.contract.approval_values import NO, approved, approving, ask_approval, match
 from stepup_middleware.testing.contract.values import (
     MACS,
+    NOW,
     TTL,
     Held,
     all_records,
     ask,
     assert_records_hold,
+    enrol,
     event,
     grant_for,
     hold,
     hold_many,
     names_of,
+    shown_for,
 )
 
 from .servers import PATIENCE_SECONDS, ValkeyServer, need
@@ -282,6 +288,58 @@ async def test_a_prompt_whose_proof_could_not_be_logged_is_open_for_another(post
             with pytest.raises(StoreError, match="disk is full"):
                 await store.issue_token(grant)
         assert isinstance(await store.issue_token(grant), TokenReference)
+
+
+# N20
+async def test_who_reads_that_it_was_approved_finds_its_token(
+    postgres_dsn: str, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another node may look in the moment in which the records say so, and the hot store must not be behind them."""
+    behind = PostgresStore(postgres_dsn).use(MACS)
+    async with RedisHotStore(valkey_url, behind=behind) as store:
+        prove, ends = behind.prove_for_hot_store, []
+
+        async def looked_at(*arguments: Any, **more: Any) -> Any:
+            answers = await prove(*arguments, **more)
+            ((grant, _),) = arguments[0]
+            approval = await behind.get_approval(grant.prompt.id)
+            assert approval is not None and approval.token is not None
+            ends.append(await store.collect_token(approval.token, ttl=TTL, now=grant.issued_at))
+            return answers
+
+        monkeypatch.setattr(behind, "prove_for_hot_store", looked_at)
+        approval, grant, token = await approved(store)
+        assert ends == [grant.issued_at + TTL]
+        answer = await store.redeem(shown_for(approval.prompt, token, now=grant.issued_at))
+        assert answer.decision.verdict is Verdict.REDEEMED
+
+
+async def test_the_token_of_an_approval_that_the_records_refuse_serves_nobody(
+    postgres_dsn: str, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = PostgresStore(postgres_dsn).use(MACS)
+    async with RedisHotStore(valkey_url, behind=behind) as store:
+        prove, references = behind.prove_for_hot_store, []
+
+        async def refused(grants: Any, **more: Any) -> Any:
+            references.append(grants[0][1])
+            await behind.end_approval(grants[0][0].prompt.id, NO, event=None)
+            if len(references) > 1:
+                raise StoreError("nobody knows")
+            return await prove(grants, **more)
+
+        monkeypatch.setattr(behind, "prove_for_hot_store", refused)
+        factor = await enrol(store)
+        for fault in (None, StoreError):
+            approval = await ask_approval(store)
+            assert await match(store, approval) is not None
+            if fault is None:
+                assert await store.issue_token(approving(approval, factor)) is GrantRefused.PROMPT_CLOSED
+            else:
+                with pytest.raises(fault):
+                    await store.issue_token(approving(approval, factor))
+        for reference in references:
+            assert await store.collect_token(reference, ttl=TTL, now=NOW) is None
 
 
 async def test_a_server_that_stands_still_is_an_error_in_time_and_what_it_took_late_never_runs(

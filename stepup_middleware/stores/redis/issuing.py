@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+from stepup_middleware.core.approvals import ApprovalState
 from stepup_middleware.core.decisions import TokenState
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.moments import to_micros
@@ -54,7 +55,9 @@ class Issuer:
     async def issue(self, grants: Sequence[TokenGrant]) -> Sequence[TokenReference | GrantRefused]:
         """Consume first: the prompts are closed, then the proof is spent in the records, and the tokens come last.
 
-        A fault in between leaves no token, and prompts that serve no second ceremony.
+        A fault in between leaves no token, and prompts that serve no second ceremony. The token of an approval comes
+        before: it can be collected only once the records name it, and whoever reads there that it was approved finds
+        it.
         """
         references = [TokenReference(int.from_bytes(os.urandom(7), "big"), grant.nonce) for grant in grants]
         epochs = await asyncio.gather(*map(self._close_prompt, grants, references, [len(grants) == 1] * len(grants)))
@@ -63,11 +66,13 @@ class Issuer:
         closed = [place for place, each in enumerate(epochs) if each == epoch]
         if not closed:
             return answers
-        at = to_micros(grants[0].issued_at)
+        at, awaited = to_micros(grants[0].issued_at), grants[0].decider is not None
 
         def reopened(place: int) -> Any:
             return self._server.run_script("move", [prompt_key(grants[place].prompt.id)], epoch, at, _PROVED, _OPEN, "")
 
+        if awaited and isinstance(await self._mint(grants[0], references[0], epoch), GrantRefused):
+            return answers
         try:
             proved = await self._behind.prove_for_hot_store(
                 [(grants[place], references[place]) for place in closed], epoch=epoch
@@ -75,10 +80,16 @@ class Issuer:
         except Exception:
             # the proof serves once at most, whether it was spent or not: the person may try with another
             with suppress(StoreError):
+                if awaited:
+                    await self._take_back(references[0])
                 await asyncio.gather(*map(reopened, closed))
             raise
         refused = dict(zip(closed, proved, strict=True))
+        if awaited and refused[0] is not None:
+            await self._take_back(references[0])
         await asyncio.gather(*(reopened(place) for place in closed if refused[place] is not None))
+        if awaited:
+            return [references[0] if refused[0] is None else refused[0]]
         minted = await asyncio.gather(
             *(self._mint(grants[place], references[place], epoch) for place in closed if refused[place] is None)
         )
@@ -87,8 +98,12 @@ class Issuer:
             answers[place] = next(tokens) if why is None else why
         return answers
 
+    async def _take_back(self, reference: TokenReference) -> None:
+        """Revoke the token of an approval that has not come about, or of which nobody knows whether it has."""
+        await self._server.run_script("revoke", [token_key(reference)], "cancelled", "", "")
+
     async def _mint(self, grant: TokenGrant, reference: TokenReference, epoch: int) -> TokenReference | GrantRefused:
-        """Write the token of a grant whose proof is spent and whose prompt is closed."""
+        """Write the token of a grant whose prompt is closed."""
         prompt, at = grant.prompt, to_micros(grant.issued_at)
         key, token = prompt_key(prompt.id), token_key(reference)
         opened, held, _ = session_keys(prompt.workspace_id, prompt.subject_id, prompt.session)
@@ -104,7 +119,7 @@ class Issuer:
             ("HGET", key, "state"),
         )
         if not put or state != _PROVED.encode():
-            # cancelled or signed out while the proof was spent
+            # cancelled or signed out meanwhile
             await self._server.run_script("revoke", [token], "cancelled", "", "")
             return GrantRefused.PROMPT_CLOSED
         return reference
@@ -148,7 +163,11 @@ class Issuer:
                 return epoch
             if not patient or state != _PROVED.encode() or not other or loop.time() >= end:
                 return None
-            (minted,) = await self._server.ask(("EXISTS", other))
-            if minted:
+            if grant.decider is not None:
+                approval = await self._behind.get_approval(grant.prompt.id)
+                judged = approval is None or approval.state is not ApprovalState.WAITING
+            else:
+                (judged,) = await self._server.ask(("EXISTS", other))
+            if judged:
                 return None
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)

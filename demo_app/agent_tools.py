@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.request_state import RequestStateSecurity
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -34,8 +35,9 @@ Calling = Context[Any, Any]
 class AgentServer:
     """An ASGI app that serves the tools to those who have an access token; each call stands for itself."""
 
-    def __init__(self, origin: str) -> None:
-        self._server = _tools()
+    def __init__(self, origin: str, keys: Sequence[bytes]) -> None:
+        """Take the origin that is called, and the keys by which one process trusts the state of another, new first."""
+        self._server = _tools(keys)
         self._server.streamable_http_app(
             streamable_http_path=PATH,
             stateless_http=True,  # any worker answers any call
@@ -66,8 +68,13 @@ class AgentServer:
         await self._server.session_manager.handle_request(scope, receive, send)
 
 
-def _tools() -> MCPServer:
-    server = MCPServer("AxisSynapse", instructions=_TOOLS, middleware=[answer_step_up])
+def _tools(keys: Sequence[bytes]) -> MCPServer:
+    server = MCPServer(
+        "AxisSynapse",
+        instructions=_TOOLS,
+        middleware=[answer_step_up],
+        request_state_security=RequestStateSecurity(keys=keys),
+    )
     server.tool()(list_payroll_runs)
     server.tool()(rotate_webhook_secret)
     server.tool()(export_audit_log)

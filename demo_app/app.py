@@ -131,7 +131,7 @@ def create_app(
         clock=clock,
     )
     languages = demo_languages(stepup)
-    served_to_agents = AgentServer(settings.origin)
+    served_to_agents = AgentServer(settings.origin, [derived_key(key, "agents") for key in settings.secret_keys])
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

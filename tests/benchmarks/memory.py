@@ -32,11 +32,16 @@ def most_megabytes() -> float:
     return _status("VmHWM:")
 
 
-def _status(name: str) -> float:
-    for line in _STATUS.read_text(encoding="ascii").splitlines():
+def megabytes_of(process: int) -> float:
+    """Return the resident memory of another process."""
+    return _status("VmRSS:", Path(f"/proc/{process}/status"))
+
+
+def _status(name: str, file: Path = _STATUS) -> float:
+    for line in file.read_text(encoding="ascii").splitlines():
         if line.startswith(name):
             return int(line.split()[1]) / 1000
-    raise AssertionError(f"{_STATUS} does not tell {name}")
+    raise AssertionError(f"{file} does not tell {name}")
 
 
 async def _ask(app: StepUpMiddleware, places: Iterator[int]) -> None:

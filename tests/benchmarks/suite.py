@@ -20,6 +20,7 @@ from . import (
     starting,
     tokens,
     verification,
+    waiting,
 )
 from .harness import Benchmark
 
@@ -39,6 +40,7 @@ SUITE: tuple[Benchmark, ...] = (
     *audit_pages.BENCHMARKS,
     *people_pages.BENCHMARKS,
     *memory.BENCHMARKS,
+    *waiting.BENCHMARKS,
     *verification.BENCHMARKS,
     *bundles.BENCHMARKS,
 )

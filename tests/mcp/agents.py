@@ -27,9 +27,9 @@ REVISIONS = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 PHONE = Decider(session="s-phone", ip=ELSEWHERE, user_agent="Phone")
 
 
-def mcp_server(ran: list[tuple[str, Any]]) -> MCPServer:
+def mcp_server(ran: list[tuple[str, Any]], **settings: Any) -> MCPServer:
     """Return a server with a free tool and three that are tagged, which note that they ran."""
-    server = MCPServer("payday", middleware=[answer_step_up])
+    server = MCPServer("payday", middleware=[answer_step_up], **settings)
 
     @server.tool()
     async def list_runs() -> str:
@@ -67,8 +67,10 @@ def mcp_server(ran: list[tuple[str, Any]]) -> MCPServer:
 class Payday:
     """The server as it is reached, the person, and what ran."""
 
-    def __init__(self, house: House, url: str, ran: list[tuple[str, Any]]) -> None:
-        self.house, self.url, self.ran = house, url, ran
+    def __init__(
+        self, house: House, url: str, ran: list[tuple[str, Any]], transport: httpx2.AsyncBaseTransport | None = None
+    ) -> None:
+        self.house, self.url, self.ran, self._transport = house, url, ran, transport
         self.asked: list[ElicitRequestParams] = []
         self.told: list[Any] = []
         self._news = asyncio.Event()
@@ -86,7 +88,8 @@ class Payday:
             self.told.append(message)
             self._news.set()
 
-        async with httpx2.AsyncClient(headers={"cookie": f"session={session}"}, timeout=60) as http:
+        cookie = {"cookie": f"session={session}"}
+        async with httpx2.AsyncClient(headers=cookie, timeout=60, transport=self._transport) as http:
             transport = streamable_http_client(f"{self.url}/mcp", http_client=http)
             callback = elicited if opens else None
             async with Client(transport, mode=mode, elicitation_callback=callback, message_handler=heard) as client:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -142,15 +143,15 @@ async def approve_under_kill(nodes: Nodes, runs: int, seed: int) -> Figures:
     programs = [Program(nodes, number) for number in range(runs)]
     turns, began = asyncio.Semaphore(AT_ONCE), monotonic()
 
-    async def one(program: Program) -> None:
+    async def one(do: Callable[[], Awaitable[None]]) -> None:
         async with turns:
-            await program.go()
+            await do()
 
     try:
-        await asyncio.gather(*(program.enrol() for program in programs))
+        await asyncio.gather(*(one(program.enrol) for program in programs))
         async with nodes.under_fire(seed), asyncio.TaskGroup() as group:
             for program in programs:
-                group.create_task(one(program))
+                group.create_task(one(program.go))
     finally:
         await asyncio.gather(*(program.close() for program in programs))
     figures = Figures(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .approvals import approve_under_kill
+from .batches import confirm_under_kill
 from .nodes import running_nodes
 
 RUNS = 12
@@ -25,3 +26,14 @@ async def test_what_is_asked_approved_and_redeemed_on_nodes_that_are_killed_runs
         figures = await approve_under_kill(nodes, RUNS, seed=1)
     assert figures.faults == []
     assert figures.kills > 0
+
+
+# N43 X01
+@pytest.mark.exhaustive
+async def test_of_several_that_are_confirmed_on_nodes_that_are_killed_exactly_the_right_ones_run(
+    postgres_dsn: str, hot: str
+) -> None:
+    async with running_nodes(postgres_dsn, hot) as nodes:
+        figures = await confirm_under_kill(nodes, batches=2, together=8, seed=1)
+    assert figures.faults == []
+    assert figures.told["taken out"] == 4

@@ -5,13 +5,13 @@
 import "./src/stepup.js";
 import { setBatcher } from "./src/batching.js";
 import { configure } from "./src/configure.js";
-import { bindFactors } from "./src/factors.js";
-import { mountFactors, setBinder } from "./src/mount.js";
+import { mountFactors, setMounter } from "./src/mount.js";
+import { mount } from "./src/mounting.js";
 import { prove } from "./src/prove.js";
 import { StepUpCancelled, stepupFetch, StepUpUnknown } from "./src/send.js";
 import { askTogether } from "./src/together.js";
 
-setBinder(bindFactors);
+setMounter(mount);
 setBatcher(askTogether);
 
 export { configure, mountFactors, prove, StepUpCancelled, stepupFetch as fetch, StepUpUnknown };

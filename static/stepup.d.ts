@@ -11,6 +11,10 @@ export interface Settings {
   api?: string | string[];
   /** Whether up to 50 requests of one purpose that wait at the same time are asked about as one question; false by default. */
   batch?: boolean;
+  /** Where people without a session are led from the library's dialogs, if not to `StepUp(sign_in_url=)`; `next` leads back. */
+  signIn?: string;
+  /** What the scripts say instead, by their English sentences, whatever the language. */
+  texts?: Record<string, string>;
 }
 
 /** The problem of RFC 9457 with which a tagged route refuses; what an app may look at. */

@@ -25,6 +25,7 @@ NAMES = FILES + SCRIPTS
 STABLE = (
     "stepup.js",
     "stepup.css",
+    "factorspage.js",
     "batch.js",
 )  # served also under their plain names, for pages that are not made here
 _MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
@@ -60,6 +61,7 @@ _INDENT_OR_EMPTY = re.compile(r"^\s+", re.MULTILINE)
 _TEXT = re.compile(r"""("(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`)""")
 _AROUND_MARKS = re.compile(r" ?([{}();,=+?:<>&|!\[\]]) ?")
 _AFTER_MARKS = re.compile(r"(?<=[;,{(])\n")
+_BEFORE_END = re.compile(r"[;,]?\n?(?=\})")  # what a block or a literal may end without
 
 
 def joined(entry: str, folder: Traversable) -> bytes:
@@ -67,8 +69,8 @@ def joined(entry: str, folder: Traversable) -> bytes:
 
     There is no build step: the modules keep to a few rules (``tests/static``) under which this is all it takes.
     Imports stand in a line each, by name; what is exported is a declaration; no two modules declare the same name; no
-    comment's mark stands in a string and no text goes over several lines; no regular expression has a blank or a quote.
-    Comments and the blanks that mean nothing are left out.
+    comment's mark stands in a string and no text goes over several lines; no regular expression has a blank or a quote;
+    no statement is empty. Comments, the blanks that mean nothing and the last mark of a block are left out.
     """
     parts: dict[str, str] = {}
 
@@ -84,7 +86,8 @@ def joined(entry: str, folder: Traversable) -> bytes:
     for noise in (_BLOCK_COMMENT, _LINE_COMMENT, _INDENT_OR_EMPTY):
         body = noise.sub("", body)
     pieces = _TEXT.split(body)  # every second one is a text
-    pieces[::2] = [_AFTER_MARKS.sub("", _AROUND_MARKS.sub(r"\1", piece)) for piece in pieces[::2]]
+    for pattern, left in ((_AROUND_MARKS, r"\1"), (_AFTER_MARKS, ""), (_BEFORE_END, "")):
+        pieces[::2] = [pattern.sub(left, piece) for piece in pieces[::2]]
     return f'(()=>{{"use strict";\n{"".join(pieces)}}})();\n'.encode()
 
 

@@ -44,8 +44,11 @@ export function knownAddress(text, base) {
   return found.find((url) => url !== null) ?? null;
 }
 
-const script = globalThis.document?.currentScript?.getAttribute("src"); // an ES module has none
-const loadedFrom = script && /^(.*)\/(?:static\/stepup\.\w+|stepup)\.js$/.exec(new URL(script, document.baseURI).href)?.[1];
+/** The script in hand. An ES module has none, and a server that renders a component has no document. */
+export const script = /** @type {HTMLScriptElement | null | undefined} */ (globalThis.document?.currentScript);
+
+/** Where the library is that this script came from, if it is one that stands at its own address. */
+export const loadedFrom = script && /^(.*)\/(?:static\/stepup\.\w+|stepup|factorspage)\.js$/.exec(script.src)?.[1];
 
 /** Where the library is: at the API that the app has named, else where this script came from. */
 export const libraryBase = () => apis[0] ?? loadedFrom ?? "/stepup";

@@ -17,10 +17,10 @@ export const nativeFetch = globalThis.fetch.bind(globalThis);
 export class Refused extends Error {
   /**
    * @param {number} status
-   * @param {Problem} problem
+   * @param {Problem} [problem]
    * @param {number} [retryAfter] seconds
    */
-  constructor(status, problem, retryAfter = 30) {
+  constructor(status, problem = {}, retryAfter = 30) {
     super(problem.detail ?? problem.title ?? TEXTS.answer);
     this.name = "Refused";
     this.status = status;
@@ -90,7 +90,7 @@ export async function call(url, init, caller) {
     throw new Refused(0, NO_CONNECTION);
   }
   if (response.ok) return response;
-  const problem = located(await response.json().catch(() => ({ detail: TEXTS.answer })), url);
+  const problem = located(await response.json().catch(() => ({})), url);
   throw new Refused(response.status, problem, Number(response.headers.get("Retry-After")) || undefined);
 }
 
@@ -111,7 +111,7 @@ const located = (problem, url) =>
  */
 export async function fetchFragment(url, caller) {
   const source = await call(url, { headers: { "HX-Request": "true", Accept: "text/html" } }, caller);
-  if (promptHeader(source) !== url) throw new Refused(source.status, { detail: TEXTS.answer });
+  if (promptHeader(source) !== url) throw new Refused(source.status);
   return read(url, source, caller);
 }
 
@@ -123,7 +123,7 @@ export async function fetchFragment(url, caller) {
  */
 export async function fragmentOf(refused, caller) {
   const url = promptOf(refused);
-  if (url === null) throw new Refused(refused.status, { detail: TEXTS.answer });
+  if (url === null) throw new Refused(refused.status);
   return isHtml(refused) ? read(url, refused.clone(), caller) : fetchFragment(url, caller);
 }
 
@@ -136,7 +136,7 @@ export async function fragmentOf(refused, caller) {
 async function read(url, source, caller) {
   /** @type {HTMLElement | null} */
   const root = parse(await source.text()).querySelector("[data-stepup-prompt]");
-  if (!root) throw new Refused(source.status, { detail: TEXTS.answer });
+  if (!root) throw new Refused(source.status);
   // The two clocks may differ: count from the server's own time.
   const now = Date.parse(source.headers.get("Date") ?? "") || Date.now();
   return { url, root, caller, lifetime: Date.parse(root.dataset.stepupExpires ?? "") - now };

@@ -112,7 +112,7 @@ export const authorize = (refused, options) =>
 
 /** @type {Asker} */
 export async function ask(refused, { renew, leave, caller, cookie = false, opener, signal, note = "", asked }) {
-  await languageKnown;
+  await languageKnown();
   if (signal?.aborted) return null;
   let open = await openFragment(refused, caller);
   if (open === null) {

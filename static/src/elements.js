@@ -47,6 +47,15 @@ export function withWayBack(address) {
   return url.href;
 }
 
+/** Where the app signs people in, if not where the library says. @type {string | undefined} */
+let signInAt;
+
+/** @param {string} address */
+export function setSignIn(address) {
+  if (!LEADS.test(address)) throw new TypeError("signIn is an address of https, or a path.");
+  signInAt = address;
+}
+
 const LEADS = /^(https?:[/]{2}|[/](?![/]))/; // where the app itself leads people, of any origin
 
 /**
@@ -54,9 +63,9 @@ const LEADS = /^(https?:[/]{2}|[/](?![/]))/; // where the app itself leads peopl
  * @param {import("./texts.js").Problem} problem
  * @param {string} className
  */
-export function waysOn({ enroll_url: enrol, sign_in_url: signIn, help_url: help }, className) {
+export function waysOn({ enroll_url: enrol, sign_in_url: signIn, help_url: help, code }, className) {
   /** @type {[string | undefined, string][]} */
-  const ways = [[enrol, _("Add a factor")], [signIn, _("Sign in")]];
+  const ways = [[enrol, _("Add a factor")], [code === "STEPUP_NOT_SIGNED_IN" ? signInAt ?? signIn : undefined, _("Sign in")]];
   const links = ways.flatMap(([address, label]) => {
     return address && LEADS.test(address) ? [make("a", { href: withWayBack(address), className }, label)] : [];
   });

@@ -5,14 +5,19 @@
  * The server renders the list; after a change the list is taken from the page again.
  */
 import { Refused } from "./answers.js";
-import { codeOf } from "./codes.js";
 import { finder, parse } from "./elements.js";
 import { _ } from "./language.js";
 import { copyText, wireRecovery } from "./recovery.js";
+import { createCredential, signalDetails, signalUnknown } from "./registration.js";
 import { TEXTS } from "./texts.js";
-import { createCredential, signalDetails, signalUnknown } from "./webauthn.js";
 
-/** @type {import("./mount.js").Binder} */
+/**
+ * Make the library's page of factors work.
+ * @param {HTMLElement} page as the library sent it
+ * @param {{ request: (path: string, init: RequestInit) => Promise<Response>,
+ *   StepUpCancelled: typeof import("./send.js").StepUpCancelled,
+ *   StepUpUnknown: typeof import("./send.js").StepUpUnknown }} how to ask the library, below the factors' address
+ */
 export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpUnknown: Unknown }) => {
   /** @param {string} name @param {ParentNode} [root] */
   const one = (name, root = page) => /** @type {HTMLElement} */ (finder(root)(name));
@@ -217,9 +222,7 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
         code.removeAttribute("aria-invalid");
         status.textContent = TEXTS.checking;
         try {
-          const digits = codeOf(code.value);
-          if (digits === null) throw new Refused(400, { detail: TEXTS.noCode });
-          await change(`/totp/${encodeURIComponent(id)}/confirm`, "POST", { code: digits, name });
+          await change(`/totp/${encodeURIComponent(id)}/confirm`, "POST", { code: code.value, name });
           confirmed = true;
           dialog.close();
         } catch (error) {

@@ -5,12 +5,13 @@
  */
 import { ownAddress } from "./addresses.js";
 import { bindFactors } from "./factors.js";
+import { mount } from "./mounting.js";
 
 const page = document.querySelector("[data-stepup-factors-url]");
 if (document.currentScript?.hasAttribute("data-stepup-own") && page instanceof HTMLElement && window.stepup) {
   const base = ownAddress(page.dataset.stepupFactorsUrl);
   const { fetch, StepUpCancelled, StepUpUnknown } = window.stepup;
-  if (base !== null) bindFactors(page, { base, StepUpCancelled, StepUpUnknown, request: (path, init) => fetch(base + path, init) });
+  if (base !== null) bindFactors(page, { StepUpCancelled, StepUpUnknown, request: (path, init) => fetch(base + path, init) });
 } else {
-  document.dispatchEvent(new CustomEvent("stepup:factors", { detail: bindFactors }));
+  document.dispatchEvent(new CustomEvent("stepup:factors", { detail: mount }));
 }

@@ -1,3 +1,5 @@
+import { libraryBase, loadedFrom, script } from "./addresses.js";
+
 /*
  * Every sentence of the scripts, in the person's language. They are written in English where they are said, as _("..."),
  * and the server has the others: one small answer of JSON, asked for once a page. Until it is there English is said.
@@ -6,6 +8,11 @@
 let known = {};
 let language = "en";
 let direction = "ltr";
+/** What the app says instead, by the English. @type {Record<string, string>} */
+let own = {};
+
+/** @param {Record<string, string>} texts */
+export const setTexts = (texts) => void (own = texts);
 
 /**
  * Return a sentence in the person's language, with values in the places of `%(name)s`.
@@ -13,7 +20,7 @@ let direction = "ltr";
  * @param {Record<string, string | number>} [values]
  */
 export const _ = (english, values = {}) =>
-  (known[english] ?? english).replace(/%\((\w+)\)s/g, (place, name) => String(values[name] ?? place));
+  (own[english] ?? known[english] ?? english).replace(/%\((\w+)\)s/g, (place, name) => String(values[name] ?? place));
 
 /** The language of what the scripts say, and its direction, for an element of theirs. */
 export const spoken = () => ({ lang: language, dir: direction });
@@ -37,12 +44,12 @@ export function inTime(seconds) {
   return seconds < 90 ? format.format(seconds, "second") : format.format(Math.ceil(seconds / 60), "minute");
 }
 
-// a server that renders a component has no document
-const tag = /** @type {HTMLScriptElement | null | undefined} */ (globalThis.document?.currentScript);
-const stable = tag && /[/]stepup[.]js$/.test(tag.src) ? new URL("texts", tag.src).href : undefined;
-const place = tag?.dataset.stepupTexts ?? stable;
+const place = script?.dataset.stepupTexts ?? (loadedFrom && `${loadedFrom}/texts`);
+/** @type {Promise<void> | undefined} */
+let asked;
 
-/** Settled once the language is known, or cannot be. */
-export const languageKnown = place
-  ? fetch(place, { headers: { Accept: "application/json" } }).then((answer) => (answer.ok ? answer.json() : {})).then(speak).catch(() => {})
-  : Promise.resolve();
+/** Settles once the language is known, or cannot be. A module asks when it needs it: the app has named its api by then. */
+export const languageKnown = () => (asked ??= fetch(place ?? `${libraryBase()}/texts`, { headers: { Accept: "application/json" } })
+  .then((answer) => (answer.ok ? answer.json() : {})).then(speak).catch(() => {}));
+
+if (place) languageKnown();

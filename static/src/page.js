@@ -46,7 +46,7 @@ async function bindPage(page) {
     const status = inside("status");
     if (status) status.textContent = text;
   };
-  const back = () => (history.length > 1 ? history.back() : say(TEXTS.cancelledPage));
+  const back = () => (history.length > 1 ? history.back() : say(_("Cancelled. Nothing has happened, and you can close this page.")));
   wirePrompt(fragment, {
     cookie: true,
     cancel: () => {

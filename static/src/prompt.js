@@ -1,5 +1,4 @@
 import { call, Refused } from "./answers.js";
-import { codeOf } from "./codes.js";
 import { finder, waysOn } from "./elements.js";
 import { _, inTime } from "./language.js";
 import { TEXTS } from "./texts.js";
@@ -108,10 +107,10 @@ export function wirePrompt({ url, root, lifetime }, on) {
    * @param {Element | null} control
    * @param {string} waiting
    * @param {(signal: AbortSignal) => Promise<{ token?: string, tokens?: { prompt: string, token: string }[] }>} prove
-   * @returns {Promise<unknown>} the error, if it failed
+   * @param {() => void} [wrong] what else to do where the server did not take it
    */
-  async function attempt(bucket, control, waiting, prove) {
-    if (over || judging || paused.has(bucket)) return undefined;
+  async function attempt(bucket, control, waiting, prove, wrong) {
+    if (over || judging || paused.has(bucket)) return;
     current?.abort();
     const mine = new AbortController();
     current = mine;
@@ -120,27 +119,29 @@ export function wirePrompt({ url, root, lifetime }, on) {
     say(waiting);
     enable();
     await ended;
-    if (current !== mine) return undefined;
+    if (current !== mine) return;
     const proof = prove(mine.signal);
     ended = proof.catch(() => {});
     try {
       const { token = "", tokens } = await proof;
-      if (current !== mine || over) return undefined;
+      if (current !== mine || over) return;
       stop();
       say(TEXTS.working);
       on.proved(token, tokens);
     } catch (error) {
-      if (current !== mine || over) return undefined;
+      if (current !== mine || over) return;
       current = null;
       judging = false;
       say("");
-      if (error instanceof Refused && error.status === 404) return void on.gone(TEXTS.renewed);
+      if (error instanceof Refused && error.status === 404) {
+        on.gone(TEXTS.renewed);
+        return;
+      }
       if (error instanceof Refused && error.status === 429) pause(bucket, error.retryAfter);
       complain(sentenceFor(error, several), error instanceof Refused ? error.problem : {}, control);
       enable();
-      return error;
+      if (error instanceof Refused && error.status === 400) wrong?.();
     }
-    return undefined;
   }
 
   /** @param {"webauthn" | "totp"} bucket @param {number} seconds */
@@ -167,19 +168,18 @@ export function wirePrompt({ url, root, lifetime }, on) {
   }
   if (form && code) {
     form.noValidate = true; // its own sentence is said
-    form.addEventListener("submit", async (event) => {
+    form.addEventListener("submit", (event) => {
       event.preventDefault();
       event.stopPropagation();
-      const digits = codeOf(code.value);
-      const error = await attempt("totp", submit, TEXTS.checking, async (signal) => {
-        if (digits === null) throw new Refused(400, { detail: TEXTS.noCode });
+      const typed = code.value; // as people have it: the server reads it, and counts nothing that is no code
+      attempt("totp", submit, TEXTS.checking, (signal) => {
         judge();
-        return post("/totp", { code: digits }, signal);
+        return post("/totp", { code: typed }, signal);
+      }, () => {
+        code.setAttribute("aria-invalid", "true");
+        code.focus({ preventScroll: true });
+        code.select();
       });
-      if (!(error instanceof Refused) || error.status !== 400) return;
-      code.setAttribute("aria-invalid", "true");
-      code.focus({ preventScroll: true });
-      code.select();
     }, { signal: wired.signal });
   }
   other?.addEventListener("click", () => {

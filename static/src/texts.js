@@ -1,7 +1,7 @@
 import { _ } from "./language.js";
 
 /** Every sentence that the scripts say. One that tells what has happened is used only where it is known. */
-export const TEXTS = Object.freeze({
+export const TEXTS = {
   get network() {
     return _("The server could not be reached, so nothing has happened. Check your connection and try again.");
   },
@@ -23,9 +23,6 @@ export const TEXTS = Object.freeze({
   get changed() {
     return _("What you are asked for has changed, and the changes are marked. Please read it again before you confirm.");
   },
-  get noCode() {
-    return _("Type all digits that your authenticator app shows now. This did not count as an attempt.");
-  },
   get notAllowed() {
     return _("Your browser or key did not confirm, and nothing was authorized. Try again, or use another method.");
   },
@@ -37,9 +34,6 @@ export const TEXTS = Object.freeze({
   },
   get cancelled() {
     return _("Cancelled. Nothing has happened.");
-  },
-  get cancelledPage() {
-    return _("Cancelled. Nothing has happened, and you can close this page.");
   },
   get working() {
     return _("Authorized. Working on it…");
@@ -59,60 +53,48 @@ export const TEXTS = Object.freeze({
   get otherWorks() {
     return _("Another method works meanwhile.");
   },
-});
+};
 
-/** @typedef {{ title?: string, detail?: string, enroll_url?: string, sign_in_url?: string, help_url?: string, reload?: boolean }} Problem RFC 9457, and what to offer. */
+/** @typedef {{ code?: string, title?: string, detail?: string, enroll_url?: string, sign_in_url?: string, help_url?: string, reload?: boolean }} Problem RFC 9457, and what to offer. */
 
-/** @type {Readonly<Problem>} No answer came, and no token had left. */
-export const NO_CONNECTION = Object.freeze({
+/**
+ * A problem that reloading the page leads on from.
+ * @param {() => string} title
+ * @param {() => string} detail
+ * @param {boolean} [reload]
+ * @returns {Readonly<Problem>}
+ */
+const problem = (title, detail, reload = true) => ({
   get title() {
-    return _("No connection");
+    return title();
   },
   get detail() {
-    return TEXTS.network;
+    return detail();
   },
+  reload,
 });
 
-/** @type {Readonly<Problem>} A token had left, and what came back does not tell what became of it. */
-export const UNKNOWN = Object.freeze({
-  get title() {
-    return _("The answer got lost");
-  },
-  get detail() {
-    return _("It may have been done. Look before you try again: reload the page and see whether it is.");
-  },
-  reload: true,
-});
+/** No answer came, and no token had left. */
+export const NO_CONNECTION = problem(() => _("No connection"), () => TEXTS.network, false);
 
-/** @type {Readonly<Problem>} */
-export const LOOP = Object.freeze({
-  get title() {
-    return _("This could not be authorized");
-  },
-  get detail() {
-    return _("You confirmed twice and it was still not accepted, so nothing has happened. Reload the page and start again; if it stays so, tell the people who run this site.");
-  },
-  reload: true,
-});
+/** A token had left, and what came back does not tell what became of it. */
+export const UNKNOWN = problem(
+  () => _("The answer got lost"),
+  () => _("It may have been done. Look before you try again: reload the page and see whether it is."),
+);
 
-/** @type {Readonly<Problem>} */
-export const OTHER_ACCOUNT = Object.freeze({
-  get title() {
-    return _("Another account is signed in now");
-  },
-  get detail() {
-    return _("Since this page was opened, somebody signed in to another account in this browser. Nothing has happened. Reload the page to go on with that account, or sign in again.");
-  },
-  reload: true,
-});
+export const LOOP = problem(
+  () => _("This could not be authorized"),
+  () => _("You confirmed twice and it was still not accepted, so nothing has happened. Reload the page and start again; if it stays so, tell the people who run this site."),
+);
 
-/** @type {Readonly<Problem>} The action ran; its answer has no place any more. */
-export const MOVED_ON = Object.freeze({
-  get title() {
-    return _("It was sent");
-  },
-  get detail() {
-    return _("The page changed while you confirmed, so that the answer cannot be shown in its place. Reload the page to see what was done.");
-  },
-  reload: true,
-});
+export const OTHER_ACCOUNT = problem(
+  () => _("Another account is signed in now"),
+  () => _("Since this page was opened, somebody signed in to another account in this browser. Nothing has happened. Reload the page to go on with that account, or sign in again."),
+);
+
+/** The action ran; its answer has no place any more. */
+export const MOVED_ON = problem(
+  () => _("It was sent"),
+  () => _("The page changed while you confirmed, so that the answer cannot be shown in its place. Reload the page to see what was done."),
+);

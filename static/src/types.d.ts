@@ -28,7 +28,7 @@ interface Window {
 }
 
 interface DocumentEventMap {
-  "stepup:factors": CustomEvent<import("./mount.js").Binder>;
+  "stepup:factors": CustomEvent<import("./mount.js").Mounter>;
   "stepup:batch": CustomEvent<import("./batching.js").Batcher>;
   "htmx:config:request": CustomEvent<{ ctx: HtmxContext }>;
   "htmx:before:response": CustomEvent<{ ctx: HtmxContext }>;

@@ -70,8 +70,7 @@ def read_code(text: object, lengths: Collection[int] = (DIGITS,)) -> str | None:
     """Return the ASCII digits that somebody meant, as many as one of ``lengths``, or None.
 
     Digits of every script count. Blanks, dashes, dots and invisible characters are left out, wherever they stand.
-    ``static/src/codes.js`` reads by the same rule. Text with another number of digits is not a code, and so not an
-    attempt.
+    Text with another number of digits is not a code, and so not an attempt.
     """
     if not isinstance(text, str) or len(text) > MAX_TYPED:
         return None

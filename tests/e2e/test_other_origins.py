@@ -108,7 +108,13 @@ async def test_an_api_that_nobody_named_is_left_alone(browser: Browser, tmp_path
 
 
 @pytest.mark.parametrize(
-    "settings", ["{ signIn: '/x', nonsense: 1 }", "{ api: 'ftp://x' }", "{ headers: { 'a b': '1' } }"]
+    "settings",
+    [
+        "{ signIn: '/x', nonsense: 1 }",
+        "{ signIn: 'javascript:x' }",
+        "{ api: 'ftp://x' }",
+        "{ headers: { 'a b': '1' } }",
+    ],
 )
 async def test_a_setting_that_is_none_is_said_at_once(browser: Browser, tmp_path: Path, settings: str) -> None:
     async with origins(tmp_path) as site:
@@ -116,3 +122,32 @@ async def test_a_setting_that_is_none_is_said_at_once(browser: Browser, tmp_path
         with pytest.raises(Exception, match="TypeError"):
             await page.evaluate(f"() => stepup.configure({settings})")
         await page.context.close()
+
+
+async def test_a_page_elsewhere_speaks_the_persons_language_and_leads_to_its_own_sign_in(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with origins(tmp_path) as site:
+        context = await browser.new_context(locale="de-DE")
+        page = await context.new_page()
+        await plug_in_passkey(page)
+        await page.goto(site.pages["sibling"])
+        await mount(page, site, bearer=True)
+        await page.get_by_role("button", name="Passkey hinzufügen").click()
+        await expect(page.get_by_text("ist hinzugefügt")).to_be_visible()  # a sentence of the script that was loaded
+        init = {"method": "POST", "headers": {"Authorization": "Bearer ada"}}
+        asked = asyncio.ensure_future(page.evaluate(FETCH, [site.api, init]))
+        dialog = page.locator("dialog[open]")
+        await expect(dialog).to_be_visible()
+        await page.evaluate("() => stepup.configure({ headers: { Authorization: 'Bearer ' }, signIn: '/in?way=sso' })")
+        use = dialog.get_by_role("button", name="Passkey verwenden")
+        await use.click()
+        link = dialog.get_by_role("alert").get_by_role("link", name="Anmelden")
+        await expect(link).to_have_attribute("href", f"{site.pages['sibling']}/in?way=sso&next=%2F")
+        await page.evaluate("() => stepup.configure({ texts: { 'Sign in': 'Zum Empfang' } })")
+        await use.click()
+        await expect(dialog.get_by_role("alert").get_by_role("link", name="Zum Empfang")).to_be_visible()
+        await page.keyboard.press("Escape")
+        assert (await asked)[0] == 401
+        assert site.ran == []
+        await context.close()

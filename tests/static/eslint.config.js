@@ -26,6 +26,7 @@ export default [
       "no-const-assign": "error",
       "no-constant-binary-expression": "error",
       "no-dupe-keys": "error",
+      "no-empty": "error",
       "no-else-return": "error",
       "no-eval": "error",
       "no-fallthrough": "error",

@@ -284,8 +284,9 @@ async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] 
                 "a tagged endpoint that is handed no request was reached through something that copies the scope, so "
                 "that nobody knows by which path: add a parameter such as request: Request. It does not run"
             )
-    keep_path_parameters(scope, values, named)
-    _through(await admit(guarded, tag, scope=scope, gate=_gate(values, scope)), guarded, scope, values)
+    shown = keep_path_parameters(scope, values, named)
+    gate = _gate(values, scope)._replace(shown=shown)
+    _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, values)
     return guarded
 
 

@@ -200,21 +200,33 @@ def _quiet(module: str, name: str) -> type[StepUpRequired]:
     return type(StepUpRequired.__name__, (StepUpRequired, native), {"__init__": begin, "__module__": __name__})
 
 
-def keep_path_parameters(scope: Scope, values: Iterable[Any], named: Mapping[str, Any]) -> None:
+def keep_path_parameters(scope: Scope, values: Iterable[Any], named: Mapping[str, Any]) -> Scope:
     """Put the path parameters where ``details`` look for them, if the framework hands them to the endpoint alone.
 
     ``named`` are the endpoint's arguments by name: what it is handed counts, before what its request object says, and
-    before the parameters of the mount that its app is in.
+    before the parameters of the mount that its app is in. Returns the scope for ``details``: a copy, where the
+    framework's own has another spelling than what the endpoint is handed (``007`` for 7), which the app may read.
     """
     values = tuple(values)
     of = framework_in_hand(scope, values)
-    if of.keeps_path_parameters or of is ANY:
-        return
+    if of is ANY:
+        return scope
+    if of.keeps_path_parameters:
+        kept = scope.get("path_params") or {}
+        handed = ((name, named.get(argument)) for name, argument in of.arguments(scope, kept).items() if name in kept)
+        other = {name: _alike(value, kept[name]) for name, value in handed if isinstance(value, PLAIN)}
+        return {**scope, "path_params": {**kept, **other}} if other else scope
     found: dict[str, Any] = {}
     for value in (*values, of.request_in_hand()):
         found |= of.path_parameters(value) or {}
     found |= {name: value for name, value in named.items() if isinstance(value, PLAIN)}
     scope["path_params"] = {**(scope.get("path_params") or {}), **found}
+    return scope
+
+
+def _alike(handed: Any, kept: Any) -> Any:
+    """Return what an endpoint is handed as text, where the framework keeps text."""
+    return kept if handed == kept else str(handed) if isinstance(kept, str) else handed
 
 
 def stands_in(scope: Scope) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
@@ -110,6 +110,10 @@ class Framework:
     def path_parameters(self, request: Any) -> Mapping[str, Any]:
         """Return the path parameters that a request object of the framework has, if it has any."""
         return {}
+
+    def arguments(self, scope: Scope, kept: Iterable[str]) -> Mapping[str, str]:
+        """Return by which arguments an endpoint is handed the path parameters of the scope, by their names there."""
+        return {name: name for name in kept}
 
     def parameter(self, text: str) -> str:
         """Return a path parameter as it is handed to an endpoint, of its text in the path by which is routed."""

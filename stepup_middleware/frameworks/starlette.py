@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -55,6 +55,11 @@ class StarletteFramework(Framework):
         """Whether the last route that was found is that of a function; a mount's is its app."""
         endpoint = scope.get("endpoint")
         return inspect.isroutine(endpoint) or isinstance(endpoint, functools.partial) or tag_of(endpoint) is not None
+
+    def arguments(self, scope: Scope, kept: Iterable[str]) -> Mapping[str, str]:
+        """FastAPI's arguments may have another name than the parameter (``Path(alias=)``)."""
+        fields = getattr(getattr(scope.get("route"), "dependant", None), "path_params", ())
+        return {name: name for name in kept} | {field.alias: field.name for field in fields}
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         for route in app.routes:

@@ -33,7 +33,7 @@ class Gate(NamedTuple):
     what else it reads a request by, ``body`` and ``token`` what a handler handed over.
     ``held``: what was approved elsewhere of this very request is redeemed (``ActionRequest.held``).
     ``hands_on``: the gate runs an endpoint or an app with its proof, which a gate inside that asks the same question
-    may take over (``GuardedRequest.handing_on``).
+    may take over (``GuardedRequest.handing_on``). ``shown``: the scope for ``details``, if not that of the request.
     """
 
     framework: tuple[str, str] | None = None
@@ -42,6 +42,7 @@ class Gate(NamedTuple):
     token: bytes | None = None
     hands_on: bool = True
     held: bool = False
+    shown: Scope | None = None
 
 
 async def admit(
@@ -84,7 +85,7 @@ async def _admit(
     requester = await stepup._parts.identification.identify_request(scope)
     if isinstance(requester, Refusal):
         return requester
-    shown = await _details(tag.details, scope)
+    shown = await _details(tag.details, scope if gate.shown is None else gate.shown)
     try:
         body = await _body(guarded, tag, scope, gate)
         request = bound_request(

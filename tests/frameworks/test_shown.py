@@ -6,9 +6,12 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
+from uuid import UUID
 
 import blacksheep
 import falcon.asgi
@@ -16,9 +19,12 @@ import httpx2
 import pytest
 from django.conf import settings
 from fastapi import FastAPI
+from fastapi import Path as FromThePath
 from litestar import Litestar, Response
+from litestar import Request as LitestarRequest
 from litestar import post as litestar_post
 from litestar.params import FromPath
+from pydantic import StringConstraints
 from quart import Quart
 from sanic import Sanic
 from sanic.response import text as sanic_text
@@ -212,3 +218,89 @@ async def test_details_show_of_a_path_what_the_endpoint_acts_on(framework: str, 
             times += len(ran)
             ran.clear()
     assert times >= 40
+
+
+KINDS: dict[str, tuple[Any, list[str]]] = {
+    "a number": (int, ["7", "007", "+7", "-0", "1_000", "%37", "%D9%A7"]),
+    "a float": (float, ["1e3", "0.10", "-0.0", "1_0.5"]),
+    "a decimal": (Decimal, ["1e3", "0.10", "00.1"]),
+    "a UUID": (UUID, ["00000000000040008000000000000ABC", "{00000000-0000-4000-8000-000000000abc}"]),
+    "a date": (date, ["2026-11-28", "1764288000"]),
+    "stripped text": (Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True)], ["%20Ada%20", "a"]),
+    "an answer": (bool, ["yes", "0"]),
+}
+
+
+def shown_as_text(scope: Scope) -> list[tuple[str, str]]:
+    """Return what the modal shows of a path, by the app that takes a parameter for the text that it is."""
+    return [("Id", scope["path_params"]["item"])]
+
+
+def handed_by_fastapi(kind: Any, act: Act, tag: Tag, raw: list[Any], *, alias: bool) -> Any:
+    """Tell what FastAPI hands to an endpoint, and what its request has."""
+    app = FastAPI()
+
+    async def named(request: Request, item: Any) -> str:
+        raw.append(request.path_params["item"])
+        return act(str(item))
+
+    async def aliased(request: Request, given: Any) -> str:
+        raw.append(request.path_params["item"])
+        return act(str(given))
+
+    named.__annotations__ = {"request": Request, "item": kind}
+    aliased.__annotations__ = {"request": Request, "given": Annotated[kind, FromThePath(alias="item")]}
+    app.post("/x/{item}")(tag(aliased if alias else named))
+    return app
+
+
+def handed_by_litestar(kind: Any, act: Act, tag: Tag, raw: list[Any], **_: Any) -> Any:
+    """Tell what Litestar hands to a handler that wants more than its route says; it knows no alias of a parameter."""
+
+    async def endpoint(request: Any, item: Any) -> Response[str]:
+        raw.append(request.path_params["item"])
+        return Response(act(str(item)))
+
+    wanted = FromPath[kind]  # type: ignore[misc] # it is a value here
+    endpoint.__annotations__ = {"request": LitestarRequest, "item": wanted, "return": Response[str]}
+    return Litestar([litestar_post("/x/{item:str}")(tag(endpoint))])
+
+
+# B12
+@pytest.mark.parametrize(
+    ("kind", "make", "alias"),
+    [
+        *((kind, make, False) for make in (handed_by_fastapi, handed_by_litestar) for kind in KINDS),
+        ("a number", handed_by_fastapi, True),
+    ],
+)
+async def test_details_show_the_value_that_an_endpoint_is_handed_in_its_own_type(
+    tmp_path: Path, kind: str, alias: bool, make: Callable[..., Any]
+) -> None:
+    annotation, spellings = KINDS[kind]
+    ran: list[str] = []
+    raw: list[Any] = []
+
+    def act(text: str) -> str:
+        ran.append(text)
+        return "ran"
+
+    site = Site(str(tmp_path / "stepup.db"), frameworks=())
+    tag = requires_step_up(PURPOSE, details=shown_as_text)
+    app = StepUpMiddleware(make(annotation, act, tag, raw, alias=alias), stepup=site.stepup)
+    shown: list[str] = []
+    async with site.stepup, life(app):
+        ada = Person(app, None, ip=HOME)
+        ada.http.cookies.set("session", "ada")
+        await ada.enrol_passkey()
+        for spelling in spellings:
+            asked = await ada.http.post(f"/x/{spelling}")
+            if asked.status_code != 401:  # no value of this kind to the framework
+                continue
+            token = await ada.prove(asked)
+            answer = await ada.http.post(f"/x/{spelling}", headers={"stepup-token": token})
+            assert answer.status_code < 300, answer.text
+            shown.append(asked.json()["details"][0][1])
+            assert raw[-1] == unquote_to_bytes(spelling).decode()  # the app reads its request as ever
+    assert shown == ran
+    assert len(ran) >= 1

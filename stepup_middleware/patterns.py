@@ -185,8 +185,8 @@ def spellings(paths: list[str], root: str) -> list[str]:
             # a request target in absolute form (RFC 9112 §3.2.2) that a server did not take apart
             rest = each.partition(":")[2]
             given |= dict.fromkeys(["/" + each, rest, "/" + rest.lstrip("/").partition("/")[2]])
-        if root and each.startswith(root):
-            given[each[len(root) :] or "/"] = None
+        if root and root in each:  # not only at the beginning: Litestar goes on after it wherever it stands
+            given[each.partition(root)[2] or "/"] = None
     given |= dict.fromkeys(["/" + each.lstrip("/") for each in given])  # where leading slashes alone are one
     decoded = list(given)
     for _ in range(_DECODINGS):

@@ -258,8 +258,8 @@ class Row(NamedTuple):
     refused: str = ""
 
 
-def targets(pattern: str, number: int, seed: str) -> list[str]:
-    """Return raw targets that a router may take for a pattern, from honest ones on."""
+def targets(pattern: str, number: int, seed: str) -> list[tuple[str, str]]:
+    """Return raw targets that a router may take for a pattern, from honest ones on, each with a root path or none."""
     import re
 
     dice = random.Random(seed)  # noqa: S311 - the same ones each time
@@ -268,8 +268,15 @@ def targets(pattern: str, number: int, seed: str) -> list[str]:
         honest = re.sub(r"\{[^}]*\}|<[^>]*>|:\w+|\*", lambda _: dice.choice(VALUES), pattern)
         if place % 3:
             honest = _disguised(honest, dice)
-        found.append(honest)
+        found.append(_below(honest, dice) if place % 2 else (honest, ""))
     return found
+
+
+def _below(path: str, dice: random.Random) -> tuple[str, str]:
+    """Return a target of a server with a root path, and that: before the path, as ASGI says, or anywhere else."""
+    root = dice.choice(["/pre", "/a/b", "/é", "/x"])
+    before = dice.choice(["", root, root, root * 2, f"/q{root}", f"{root}/q", f"{root}/q{root}", f"/q{root}/"])
+    return before + path, root
 
 
 def _disguised(path: str, dice: random.Random) -> str:
@@ -323,20 +330,20 @@ async def measured(framework: str, number: int, folder: Path) -> list[Row]:
 
 async def _row(framework: str, pattern: str, app: ASGIApp, ruled: ASGIApp, runs: list[int], each: int) -> Row:
     routed, narrow = 0, []
-    for target in targets(pattern, each, f"{framework} {pattern}"):
-        await sent(app, target)
+    for target, root in targets(pattern, each, f"{framework} {pattern}"):
+        await sent(app, target, root)
         if not runs:
             continue
         routed += 1
         runs.clear()
-        await sent(ruled, target)
+        await sent(ruled, target, root)
         if runs:
-            narrow.append(target)
+            narrow.append(f"{target} below {root}" if root else target)
             runs.clear()
     return Row(framework, pattern, routed, narrow)
 
 
-async def sent(app: ASGIApp, target: str) -> None:
+async def sent(app: ASGIApp, target: str, root: str = "") -> None:
     """Send a POST as a server hands on its target: the path decoded once, the raw one as it came."""
     raw = target.encode("utf-8", "surrogatepass")
     scope = {
@@ -348,7 +355,7 @@ async def sent(app: ASGIApp, target: str) -> None:
         "path": unquote(target),
         "raw_path": raw,
         "query_string": b"",
-        "root_path": "",
+        "root_path": root,
         "headers": [(b"host", b"localhost:8000"), (b"content-length", b"0")],
         "client": ("192.0.2.1", 5000),
         "server": ("localhost", 8000),

@@ -261,7 +261,7 @@ def handed_by_litestar(kind: Any, act: Act, tag: Tag, raw: list[Any], **_: Any) 
         raw.append(request.path_params["item"])
         return Response(act(str(item)))
 
-    wanted = FromPath[kind]  # type: ignore[misc] # it is a value here
+    wanted = FromPath[kind]
     endpoint.__annotations__ = {"request": LitestarRequest, "item": wanted, "return": Response[str]}
     return Litestar([litestar_post("/x/{item:str}")(tag(endpoint))])
 

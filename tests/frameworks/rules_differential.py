@@ -268,7 +268,7 @@ def targets(pattern: str, number: int, seed: str) -> list[tuple[str, str]]:
         honest = re.sub(r"\{[^}]*\}|<[^>]*>|:\w+|\*", lambda _: dice.choice(VALUES), pattern)
         if place % 3:
             honest = _disguised(honest, dice)
-        found.append(_below(honest, dice) if place % 2 else (honest, ""))
+        found.append(_below(honest, dice) if place % 4 == 1 else (honest, ""))
     return found
 
 

@@ -118,7 +118,7 @@ class ApprovalService:
                 reason=refused.value,
                 flags=(refused.value,),
             )
-            await self._throttle.log(requester.subject, blocked)
+            await self._throttle.log(requester.subject, blocked, of_person=True)
         return refused
 
     def code_of(self, approval: Approval) -> str:

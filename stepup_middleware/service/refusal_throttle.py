@@ -30,9 +30,13 @@ class RefusalThrottle:
         self._store = store
         self._counts: OrderedDict[_Key, tuple[datetime, int]] = OrderedDict()  # oldest window first
 
-    async def log(self, subject: Subject, event: AuditEvent) -> None:
-        """Write a refusal to the log, unless its session has had so many that only the count matters (D02)."""
-        count = self._count(_key(subject, event.reason), event.at)
+    async def log(self, subject: Subject, event: AuditEvent, *, of_person: bool = False) -> None:
+        """Write a refusal to the log, unless its session has had so many that only the count matters (D02).
+
+        ``of_person``: all sessions of the person count as one, for what is bounded for the person.
+        """
+        key = _key(subject, event.reason)
+        count = self._count((*key[:2], "", event.reason) if of_person else key, event.at)
         if count > LOGGED_EACH:
             if not worth_logging(count):
                 return

@@ -14,7 +14,7 @@ from stepup_middleware.core.approvals import (
 )
 from stepup_middleware.core.challenge import NONCE_BYTES, PendingChallenge, commit, describe
 from stepup_middleware.core.events import EventName, Outcome
-from stepup_middleware.core.factors import Factor, FactorKind, WebAuthnFactor
+from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, WebAuthnFactor
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
 from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.refusals import Refusal
@@ -30,6 +30,7 @@ from .ceremony_parts import (
     named_factor,
 )
 from .grants import IssuedToken
+from .redemption import on_hold
 from .requester import Requester
 
 
@@ -43,8 +44,14 @@ class CeremonyService(CeremonyParts):
         approval = await self._records.get_approval(prompt_id)
         if approval is None or not approval.is_of(requester.subject):
             return NOT_FOUND
-        if not may_be_approved(approval, decider, requester.now) or self.purpose_of(approval.prompt) is None:
+        purpose = self.purpose_of(approval.prompt)
+        if not may_be_approved(approval, decider, requester.now) or purpose is None:
             return NOT_FOUND
+        if purpose.minimum is FactorRequirement.PHISHING_RESISTANT:
+            prompt = approval.prompt
+            hold = await self._records.hold_of(prompt.workspace_id, prompt.subject_id, now=requester.now)
+            if hold is not None:  # put between the question and the approval; a redemption looks again
+                return on_hold(purpose, purpose.minimum, hold.until)
         return approval.prompt
 
     async def begin_webauthn(
@@ -59,7 +66,7 @@ class CeremonyService(CeremonyParts):
             return prompt
         credentials = [
             factor
-            for factor in await self.usable(prompt)
+            for factor in await self.usable(prompt, approving=decider is not None)
             if isinstance(factor, WebAuthnFactor) and kind in (None, factor.kind)
         ]
         if not credentials:
@@ -102,7 +109,7 @@ class CeremonyService(CeremonyParts):
                 raise CeremonyError(FailureReason.CHALLENGE_EXPIRED)
             credentials = [
                 factor
-                for factor in await self.usable(prompt)
+                for factor in await self.usable(prompt, approving=decider is not None)
                 if isinstance(factor, WebAuthnFactor) and factor.id in pending.factor_ids
             ]
             if not credentials:
@@ -155,7 +162,8 @@ class CeremonyService(CeremonyParts):
             factor, step = self._match(had, digits, requester.now, floor)
         except CeremonyError as error:
             return await self._failed(requester, prompt, error.reason, FactorKind.TOTP)
-        if not self._floor(prompt).accepts(FactorKind.TOTP) or factor.id not in prompt.factor_ids:
+        needed = await self._floor(prompt, approving=decider is not None)
+        if not needed.accepts(FactorKind.TOTP) or factor.id not in prompt.factor_ids:
             # the code was right and is spent: shown to a page that should not have asked for it
             await self._records.advance_time_step(prompt.workspace_id, prompt.subject_id, step)
             await self._failed(requester, prompt, FailureReason.FACTOR_INSUFFICIENT, FactorKind.TOTP)

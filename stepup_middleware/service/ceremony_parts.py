@@ -17,6 +17,7 @@ from stepup_middleware.core.canonical import base64url
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor, stricter
 from stepup_middleware.core.grants import TokenGrant
+from stepup_middleware.core.policy import effective_requirement
 from stepup_middleware.core.prompts import Prompt, PromptState, prompt_event
 from stepup_middleware.core.purposes import FACTOR_CHANGE, INTERNAL_PURPOSES, Catalogue, Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -102,15 +103,27 @@ class CeremonyParts:
             return NOT_FOUND
         return stored.prompt
 
-    async def usable(self, prompt: Prompt) -> tuple[Factor, ...]:
-        """Return the factors that may serve a prompt: offered when it was issued, and still enrolled."""
+    async def usable(self, prompt: Prompt, *, approving: bool = False) -> tuple[Factor, ...]:
+        """Return the factors that may serve a prompt: offered when it was issued, and still enrolled.
+
+        ``approving``: a person approves what a program asked, and the policy of now counts as well.
+        """
         factors = await self._records.list_factors(prompt.workspace_id, prompt.subject_id)
-        floor = self._floor(prompt)
+        floor = await self._floor(prompt, approving=approving)
         return tuple(factor for factor in factors if factor.id in prompt.factor_ids and floor.accepts(factor.kind))
 
-    def _floor(self, prompt: Prompt) -> FactorRequirement:
+    async def _floor(self, prompt: Prompt, *, approving: bool) -> FactorRequirement:
+        """Return what a proof of a prompt must meet: what it was issued under, never below the platform's minimum.
+
+        Whoever approves was not there when the program asked, so that they meet a policy that became stronger.
+        """
         purpose = self.purpose_of(prompt)
-        return prompt.requirement if purpose is None else stricter(prompt.requirement, purpose.minimum)
+        if purpose is None:
+            return prompt.requirement
+        floor = stricter(prompt.requirement, purpose.minimum)
+        if not approving:
+            return floor
+        return stricter(floor, effective_requirement(purpose, await self._records.get_policy(prompt.workspace_id)))
 
     async def _secrets(self, prompt: Prompt) -> list[tuple[TOTPFactor, totp.TOTPSecret]]:
         """Return the person's authenticator apps with their secrets."""

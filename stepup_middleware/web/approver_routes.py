@@ -193,10 +193,11 @@ async def _shown(call: Call, approval: Approval, *, error: str | None = None) ->
     modal = None
     matched = approval.waits(call.requester.now) and approval.matched == decider_of(call.requester).session
     if matched and purpose is not None:
-        usable = {factor.kind for factor in await parts.ceremonies.usable(prompt)}
+        usable = {factor.kind for factor in await parts.ceremonies.usable(prompt, approving=True)}
         kinds = tuple(kind for kind in prompt.factor_kinds if kind in usable)
         if not kinds:
-            return call.refuse(insufficient_for(purpose, prompt))
+            refusal = insufficient_for(purpose, prompt)
+            return _page(call, view, refusal=refusal) if is_navigation(scope) else call.refuse(refusal)
         modal = {**prompt_view(prompt, purpose, call.base, texts, kinds=kinds, error=error), "url": view["url"]}
     if call.request.headers.get("hx-request") is not None:
         if modal is None:
@@ -209,12 +210,27 @@ async def _shown(call: Call, approval: Approval, *, error: str | None = None) ->
     return call.json_response(view)
 
 
-def _page(call: Call, asked: dict[str, Any], modal: dict[str, Any] | None = None, error: str | None = None) -> Response:
-    can_end = call.stepup._parts.ender.can_end
+def _page(
+    call: Call,
+    asked: dict[str, Any],
+    modal: dict[str, Any] | None = None,
+    error: str | None = None,
+    *,
+    refusal: Refusal | None = None,
+) -> Response:
+    """Return the page; with a ``refusal`` it can only be denied there."""
     page = render(
-        "approve.html", call.stepup, call.base, call.texts, asked=asked, prompt=modal, error=error, can_end=can_end
+        "approve.html",
+        call.stepup,
+        call.base,
+        call.texts,
+        asked=asked,
+        prompt=modal,
+        error=error,
+        refused=None if refusal is None else call.texts(refusal.wording),
+        can_end=call.stepup._parts.ender.can_end,
     )
-    return call.html_response(page, 200 if error is None else 400)
+    return call.html_response(page, refusal.status if refusal is not None else 200 if error is None else 400)
 
 
 async def _one(call: Call, approval: Approval) -> dict[str, Any]:

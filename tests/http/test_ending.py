@@ -72,6 +72,7 @@ async def ended(person: Browser, asked: dict[str, Any]) -> httpx2.Response:
     return await person.navigate("POST", f"{link(asked)}/end", data={})
 
 
+# C40
 async def test_everything_that_the_session_has_open_ends_with_it_whoever_acts_in_it(
     scene: tuple[Scene, House, Browser, Program],
 ) -> None:
@@ -162,6 +163,7 @@ async def test_where_the_app_fails_the_person_is_told_and_nothing_of_the_session
     assert program.subject.session_id not in house.sessions
 
 
+# C40
 async def test_what_the_session_asks_while_the_app_ends_it_ends_with_it(
     scene: tuple[Scene, House, Browser, Program],
 ) -> None:
@@ -177,6 +179,7 @@ async def test_what_the_session_asks_while_the_app_ends_it_ends_with_it(
     assert await house.store.records.waiting_approvals("axis", "ada", now=house.clock()) == ()
 
 
+# C40
 async def test_nobody_else_ends_it_and_no_other_site_does(scene: tuple[Scene, House, Browser, Program]) -> None:
     it, house, ada, program = scene
     asked = await program.ask()

@@ -196,8 +196,10 @@ def every(text: str = "") -> Iterator[tuple[str, Document]]:
     for state in ("waiting", "approved", "denied", "ended"):
         view = asked(state, text)
         for shown, can_end in ((None, True), (prompt(*kinds, text=text), False)):
-            page = {"asked": view, "prompt": shown, "error": text or None, "can_end": can_end}
+            page = {"asked": view, "prompt": shown, "error": text or None, "can_end": can_end, "refused": None}
             yield "approve", render("approve.html", **page, **name)
+        page = {"asked": view, "prompt": None, "error": None, "can_end": True, "refused": text or "Enrol a passkey."}
+        yield "approve refused", render("approve.html", **page, **name)
         yield "approvals", render("approvals.html", approvals=[view], tag='"a"', **name)
     yield "no approvals", render("approvals.html", approvals=[], tag='"a"', **name)
 

@@ -55,6 +55,9 @@ GAUGES = {
     "log.witnesses_missing": Figure("{witness}", "Cosignatures that lack for the quorum.", _missing),
     "sinks.queued": Figure("{event}", "Events that wait for a sink.", lambda health: health.queued, "sum"),
     "followers": Figure("{stream}", "Open streams of events.", lambda health: health.followers, "sum"),
+    "approvals.awaited": Figure(
+        "{caller}", "Programs and pages that wait for an approval.", lambda health: health.approvals_awaited, "sum"
+    ),
     "sinks.failing": Figure(
         "{sink}",
         "Sinks and checkpoint sinks that fail.",

@@ -13,6 +13,7 @@ from stepup_middleware.core.audit import Backlog
 from stepup_middleware.errors import StoreError
 from stepup_middleware.logged import get_logger
 
+from .approval_watch import ApprovalWatch
 from .audit import AuditService
 from .integrating import Integration
 from .signing import INTERVAL_SECONDS, CheckpointSigner, LogStatus
@@ -40,7 +41,8 @@ class Health:
     there that waits for its leaf.
     ``failing_sinks`` are those of ``on_event`` that failed when they were last called. ``queued`` events wait for a
     sink; ``dropped`` ones did not reach one that is too slow (the log has them). ``followers`` are open streams of
-    events. ``spooled`` events wait for the store to be back, ``lost`` ones are in no log.
+    events. ``approvals_awaited`` is how many programs and pages wait for an approval. ``spooled`` events wait for the
+    store to be back, ``lost`` ones are in no log.
     """
 
     at: datetime
@@ -53,6 +55,7 @@ class Health:
     dropped: int
     queued: int
     followers: int
+    approvals_awaited: int
     spooled: int
     lost: int
 
@@ -92,6 +95,7 @@ class HealthService:
         dispatcher: Dispatcher,
         spool: EventSpool,
         audit: AuditService,
+        watch: ApprovalWatch,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -99,6 +103,7 @@ class HealthService:
         self._dispatcher = dispatcher
         self._spool = spool
         self._audit = audit
+        self._watch = watch
         self._signer = signer
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -150,6 +155,7 @@ class HealthService:
             dropped=self._dispatcher.dropped,
             queued=self._dispatcher.waiting,
             followers=self._audit.followers,
+            approvals_awaited=self._watch.waiting,
             spooled=self._spool.waiting,
             lost=self._spool.lost,
         )

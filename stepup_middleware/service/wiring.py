@@ -243,6 +243,7 @@ def wire(
         dispatcher=dispatcher,
         spool=event_spool,
         audit=audit,
+        watch=approvals.watch,
         clock=clock,
     )
     figures = Figures(settings.checked_meters(metrics), partial(health.look, seconds=store_seconds))

@@ -68,6 +68,7 @@ def health_view(health: Health) -> dict[str, Any]:
             "dropped": health.dropped,
             "queued": health.queued,
             "followers": health.followers,
+            "approvals_awaited": health.approvals_awaited,
             "spooled": health.spooled,
             "lost": health.lost,
         },

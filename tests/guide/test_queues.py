@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from demo_app.guide_pages import FOLDER
 from stepup_middleware import TooManyFollowers
+from stepup_middleware.core.approvals import ASKED_PER_PERSON, ASKED_WITHIN, WAITING_PER_PERSON
 from stepup_middleware.core.audit import Backlog
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
@@ -23,11 +24,12 @@ from stepup_middleware.core.retention import DELIVERIES_STAY
 from stepup_middleware.core.topics import Topic
 from stepup_middleware.log.keys import LOG_TYPES, SigningKey
 from stepup_middleware.metrics.prometheus import PrometheusMetrics
-from stepup_middleware.service import following, health, sinks, spool
+from stepup_middleware.service import approval_watch, following, health, sinks, spool
 from stepup_middleware.stores.redis import RedisHotStore, redeeming
 from stepup_middleware.stores.sqlite import SQLiteStore, writer
 from stepup_middleware.testing.contract.tree import integrate
 from stepup_middleware.testing.contract.values import event, hold_many
+from tests.http.approving import PURPOSES, program_of
 from tests.log.signing import sign
 from tests.machine import until
 from tests.stores.servers import ValkeyServer, need
@@ -295,6 +297,53 @@ async def fill_prompts(filled: Filled) -> None:
         assert await filled.figure(house, **labels) == 1
         assert (await ada.post(TRANSMIT, token=token)).status_code == 200
         assert (await ada.post(TRANSMIT)).status_code == 401  # one has ended
+
+
+@fills("programs and pages that wait for an approval")
+async def fill_waiting(filled: Filled) -> None:
+    assert filled.numbers() == [approval_watch.MOST_WAITING, approval_watch.MOST_OF_ONE]
+    async with app(filled) as house, AsyncExitStack() as held:
+        watch = house.stepup._parts.approvals.watch
+
+        async def waits(key: Hashable) -> bool:
+            return await held.enter_async_context(watch.waiting_for(key)) is not None
+
+        one, person = approval_watch.of_prompt("p"), approval_watch.of_person("axis", "ada")
+        for key in (one, person):
+            assert [await waits(key) for _ in range(approval_watch.MOST_OF_ONE + 1)] == [True] * 4 + [False]
+        rest = approval_watch.MOST_WAITING - 2 * approval_watch.MOST_OF_ONE
+        assert all([await waits(approval_watch.of_prompt(f"p-{number}")) for number in range(rest)])
+        assert not await waits(approval_watch.of_prompt("another"))
+        assert await filled.figure(house) == approval_watch.MOST_WAITING
+        await held.aclose()
+        assert await filled.figure(house) == 0
+        assert await waits(one)
+
+
+@fills("approvals that wait for a person")
+async def fill_approvals(filled: Filled) -> None:
+    most, an_hour = filled.numbers()
+    assert (most, an_hour) == (WAITING_PER_PERSON, ASKED_PER_PERSON)
+    async with app(filled, purposes=PURPOSES) as house:
+        ada, bob = (Browser(house, house.sign_in(name)) for name in ("ada", "bob"))
+        for person in (ada, bob):
+            await person.enrol("passkey")
+        assert ada.subject is not None
+        assert bob.subject is not None
+        programs = [program_of(house, ada.subject) for _ in range(an_hour + 2)]
+        asked = [await program.ask() for program in programs[: most + 1]]
+        assert ["approval" in each for each in asked] == [True] * most + [False]
+        assert asked[most]["approval_refused"]["reason"] == "approval_flood"
+        labels = {"event": "ACCOUNT_STEPUP_BLOCKED", "purpose": "webhook_secret_rotation", "reason": "approval_flood"}
+        await until(lambda: filled.sample(**labels) == 1)
+        for number, program in enumerate(programs):  # one after the other, each taken back
+            asked_now = await program.ask() if number > most else asked[number]
+            assert ("approval" in asked_now) is (number <= an_hour and number != most)
+            await program.client.delete(asked_now["prompt"]["url"])
+        await until(lambda: filled.sample(**labels) == 2)
+        assert "approval" in await program_of(house, bob.subject).ask()
+        house.clock.advance(ASKED_WITHIN.total_seconds() + 1)
+        assert "approval" in await program_of(house, ada.subject).ask()
 
 
 def test_each_queue_of_the_table_is_filled_by_a_test() -> None:

@@ -76,6 +76,7 @@ async def test_whoever_has_the_secret_is_told_the_figures(tmp_path: Path) -> Non
         "dropped": 0,
         "failing_sinks": [],
         "followers": 0,
+        "approvals_awaited": 0,
         "queued": 0,
         "lost": 0,
         "spooled": 0,

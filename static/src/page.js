@@ -127,10 +127,10 @@ const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
  * @param {Iterable<HTMLElement>} ages
  */
 function keepAges(ages) {
-  const opened = Date.now() - performance.now();
+  const [opened, began] = [Date.now(), performance.now()];
   const words = new Intl.RelativeTimeFormat(document.documentElement.lang || undefined);
   const say = () => {
-    const since = Math.max(performance.now(), Date.now() - opened) / 1000;
+    const since = Math.max(performance.now() - began, Date.now() - opened) / 1000;
     for (const each of ages) {
       const age = Math.max(1, Math.floor(Number(each.dataset.stepupAge) + since));
       const [unit, seconds] = UNITS.find(([, size]) => age >= size) ?? UNITS[3];

@@ -133,3 +133,23 @@ async def test_the_session_of_a_program_that_the_person_does_not_know_ends_by_on
     await expect(phone.page.locator("main")).to_contain_text("A session of yours at AxisSynapse was ended")
     assert phone.faults == []
     await phone.context.close()
+
+
+async def test_the_page_says_how_long_ago_it_was_asked_and_goes_on_being_right(
+    browser: Browser, demo: Demo, program: Program
+) -> None:
+    phone = await open_person(browser, demo, **SMALL)
+    await phone.page.clock.install()
+    await phone.sign_in()
+    assert await phone.enrol_totp()
+    await phone.context.set_extra_http_headers({"Accept-Language": "de"})
+    asked = await program.ask()
+    for url in (asked["approval"]["url"], "/stepup/approvals"):
+        await phone.page.goto(url if "://" in url else demo.url + url)
+        age = phone.page.locator("[data-stepup-age]")
+        await expect(age).to_have_text(re.compile(r"^vor \d+ Sekunden?$"))
+        await phone.page.clock.fast_forward("02:30")
+        await expect(age).to_have_text("vor 2 Minuten")
+    assert phone.faults == []
+    await phone.context.close()
+    await program.client.delete(asked["prompt"]["url"])

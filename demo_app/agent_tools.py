@@ -21,13 +21,18 @@ from demo_app.areas.audit_exports import export_for_agent
 from demo_app.areas.developers import rotate_secret, webhook_of, webhook_shown
 from demo_app.areas.payroll import runs
 from demo_app.axis import ADMINS_ONLY, Actor, Axis, axis_of
-from demo_app.languages import Texts, money, said_in, texts_of
+from demo_app.languages import Texts, marked, money, said_in, texts_of
 from stepup_middleware.mcp import answer_step_up, require_step_up_tool
 
+# what a model reads before it calls stays in English, as the names of the tools; what it shows a person does not
 _TOOLS = (
     "Works for one person of an AxisSynapse workspace. Where a tool answers that its person has to approve, show them "
     "the link and the digits as they are, and call the tool again with the same arguments."
 )
+
+_NO_TOKEN = marked("Send an access token of AxisSynapse: Authorization: Bearer pat_...")
+_READ_ONLY = marked("This access token is read-only. Its person can raise it to write under Developers.")
+_NO_WEBHOOK = marked("There is no such webhook. The page Developers lists them, as W-1 and W-2.")
 
 Calling = Context[Any, Any]
 
@@ -58,7 +63,7 @@ class AgentServer:
         agent = await axis_of(scope).accounts.agent(token.strip()) if scheme.lower() == "bearer" else None
         if agent is None:
             refused = JSONResponse(
-                {"detail": "Send an access token of AxisSynapse: Authorization: Bearer pat_..."},
+                {"detail": texts_of(scope)(_NO_TOKEN)},
                 status_code=401,
                 headers={"www-authenticate": "Bearer"},
             )
@@ -101,10 +106,10 @@ async def rotate_webhook_secret(webhook: str, ctx: Calling) -> str:
     """Give a webhook, such as W-1, a new HMAC secret, and return it. The person approves each call of it."""
     axis, agent, texts = _called(ctx)
     if not may(agent.scope, "write"):
-        raise ToolError("This access token is read-only. Its person can raise it to write under Developers.")
+        raise ToolError(texts(_READ_ONLY))
     row = await webhook_of(axis.database, webhook)
     if row is None:
-        raise ToolError("There is no such webhook. The page Developers lists them, as W-1 and W-2.")
+        raise ToolError(texts(_NO_WEBHOOK))
     proof = await require_step_up_tool(ctx, "webhook_secret_rotation", details=webhook_shown(row, texts))
     actor = Actor(account_id=agent.subject.id, at=axis.clock(), proof=proof)
     said, secret = await rotate_secret(axis.database, axis.vault, webhook, actor)

@@ -29,7 +29,7 @@ _SHOWN = 5  # exports
 _NOTED_SECONDS = 0.5  # how often a running export says how far it has come
 _FOR_AGENTS = 5_000  # records that may be written before an export is too long for the answer of a tool
 _SILENT = timedelta(seconds=15)  # an export that has not said so for this long has stopped
-
+_TOO_LONG = marked("The audit log is too long for one answer. Its person exports it on the page of the log.")
 
 LABELS = {ExportFormat.CSV: "CSV", ExportFormat.NDJSON: "NDJSON", ExportFormat.OCSF: "OCSF"}
 
@@ -111,7 +111,7 @@ async def export_for_agent(
     """
     newest = await axis.stepup.audit.page(WORKSPACE, limit=1)
     if newest.events and newest.events[0].seq > _FOR_AGENTS:
-        raise OverflowError("The audit log is too long for one answer. Its person exports it on the page of the log.")
+        raise OverflowError(texts(_TOO_LONG))
     kind = ExportFormat(form)
     actor = await proved(_shown(texts, kind, ""))
     job = await _begin(axis, actor, kind, AuditSearch(), "")

@@ -63,9 +63,11 @@ class Asked:
 
 
 @asynccontextmanager
-async def agent(app: ASGIApp, token: str, mode: str = "legacy", asked: Asked | None = None) -> AsyncIterator[Client]:
+async def agent(
+    app: ASGIApp, token: str, mode: str = "legacy", asked: Asked | None = None, language: str = "en"
+) -> AsyncIterator[Client]:
     transport = httpx2.ASGITransport(app=app, client=("192.0.2.77", 40000))
-    headers = {"authorization": f"Bearer {token}"}
+    headers = {"authorization": f"Bearer {token}", "accept-language": language}
     async with httpx2.AsyncClient(transport=transport, headers=headers, timeout=60) as http:
         server = streamable_http_client(f"{ORIGIN}/mcp", http_client=http)
         async with Client(server, mode=mode, elicitation_callback=asked.elicited if asked else None) as client:
@@ -136,6 +138,25 @@ async def test_a_rotation_is_told_in_words_approved_by_the_person_and_done_once(
         assert (await client.call_tool(*ROTATE)).is_error
     assert await version_of(owner) == 2
     assert "Proof" in (await owner.page_with("/", "rotated to version 2"))
+
+
+async def test_what_an_agent_shows_its_person_is_said_in_the_language_that_it_asks_for(
+    app: ASGIApp, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await signed_in("owner", passkey=True)
+    token = await issued(owner)
+    async with agent(app, token, language="de") as client:
+        assert "darf nur lesen" in text_of(await client.call_tool(*ROTATE))
+        await raised(owner, token)
+        unknown = await client.call_tool("rotate_webhook_secret", {"webhook": "W-9"})
+        assert "Diesen Webhook gibt es nicht" in text_of(unknown)
+        assert "Ziffern" in text_of(await client.call_tool(*ROTATE))
+        monkeypatch.setattr(audit_exports, "_FOR_AGENTS", 0)
+        assert "zu lang für eine Antwort" in text_of(await client.call_tool(*EXPORT))
+    transport = httpx2.ASGITransport(app=app, client=("192.0.2.77", 40000))
+    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers={"accept-language": "de"}) as http:
+        refused = await http.post("/mcp", json={})
+    assert (refused.status_code, refused.json()["detail"][:21]) == (401, "Senden Sie ein Zugrif")
 
 
 async def test_its_person_ends_the_session_of_an_agent_and_its_access_token_is_gone_but_no_other(

@@ -84,6 +84,8 @@ class LogVerifier:
             yield finding
 
     async def _run(self, told: Callable[[str, int], None]) -> AsyncIterator[LogFinding]:
+        for what, problem in await self._log.altered_schema():
+            yield LogFinding(where="schema", field=what, problem=problem)
         number = LOWEST_SMALL
         try:
             trees = await self._log.trees()

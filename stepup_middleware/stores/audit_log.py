@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -51,6 +51,13 @@ class AuditLog(ABC):
         self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
     ) -> tuple[AuditRecord, ...]:
         """Return up to ``limit`` records with ``seq`` above ``after``, oldest first; None: every workspace."""
+
+    async def altered_schema(self) -> Sequence[tuple[str, str]]:
+        """Return the tables, indexes and triggers that are not as the library made them, each with what is wrong.
+
+        None of a store of one's own, which made other ones or none.
+        """
+        return ()
 
     @abstractmethod
     async def last_seq(self) -> int:

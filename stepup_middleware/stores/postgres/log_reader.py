@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from stepup_middleware.core.audit import AuditFilter, EventCounts
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.rows import Row, counts_of, record_of
+from stepup_middleware.stores.sql.made import differences
 from stepup_middleware.stores.sql.transaction import Value
+from stepup_middleware.stores.statements import load_migrations
 
 from .database import Database
 from .transaction import storable
@@ -17,6 +21,32 @@ from .transaction import storable
 # in the order of rows.record_of
 RECORD = "r.seq, r.body, r.id, r.entry, r.mac, r.refused, l.log, l.idx"
 _FACETS = ("subject", "purpose", "event", "outcome", "prompt")
+
+
+_TABLE = re.compile(r"^CREATE TABLE stepup\.(\w+)", re.MULTILINE)
+_INDEX = re.compile(r"^CREATE (UNIQUE )?INDEX (\w+) ON stepup\.(\w+) \(([^;]*?)\)(?: WHERE ([^;]*))?;", re.MULTILINE)
+_TRIGGER = re.compile(
+    r"^CREATE TRIGGER (\w+) [^;]*? ON stepup\.(\w+) [^;]*?EXECUTE FUNCTION (stepup\.\w+)", re.MULTILINE
+)
+_FUNCTION = re.compile(r"^CREATE FUNCTION stepup\.(\w+)\(.*?\$\$(.*?)\$\$;", re.MULTILINE | re.DOTALL)
+
+
+def _plain(text: str) -> str:
+    """Return a text of SQL without what the server adds to it when it writes it down."""
+    return re.sub(r"::text|[()\s]", "", text)
+
+
+@lru_cache(maxsize=1)
+def made_by(scripts: tuple[str, ...]) -> Mapping[str, str]:
+    """Return what the scripts of the library make, as ``schema_objects`` tells it."""
+    text = "\n".join(scripts)
+    made = {f"table {name}": "" for name in _TABLE.findall(text)}
+    for unique, name, table, columns, where in _INDEX.findall(text):
+        only = f", unique: {columns}" + (f" where {where}" if where else "")
+        made[f"index {name}"] = f"on {table}" + (only if unique else "")
+    made |= {f"trigger {name} on {table}": function for name, table, function in _TRIGGER.findall(text)}
+    made |= {f"function {name}": body for name, body in _FUNCTION.findall(text)}
+    return {what: _plain(each) for what, each in made.items()}
 
 
 class PostgresLogReader:
@@ -47,6 +77,14 @@ class PostgresLogReader:
         end = await self.settled() + 1
         text, parameters = statement(workspace, wanted, first=after + 1, end=end, newest_first=False, limit=limit)
         return tuple(record_of(row) for row in await self._database.fetch(text, *parameters))
+
+    async def altered_schema(self) -> Sequence[tuple[str, str]]:
+        """Return what of the schema is not as the library made it, each with what is wrong with it."""
+        made = made_by(load_migrations(__package__))
+        found = {what: _plain(text) for what, text in await self._database.fetch_all("schema_objects")}
+        # tables and indexes beside those of the library harm nobody
+        harmful = {what: text for what, text in found.items() if what in made or what.startswith("trigger")}
+        return differences(made, harmful)
 
     async def last_seq(self) -> int:
         """Return the highest sequence number below which no record is still to come."""

@@ -49,6 +49,9 @@ class LogReader(Reader, Protocol):
     async def last_seq(self) -> int:
         """Return the highest sequence number below which no record is still to come."""
 
+    async def altered_schema(self) -> Sequence[tuple[str, str]]:
+        """Return what of the schema is not as the library made it, each with what is wrong with it."""
+
     async def count_events(self, workspace: str, since: datetime, until: datetime | None) -> EventCounts:
         """Count the records of a workspace by hour, event and outcome, ``since`` inclusive, ``until`` not."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.events import AuditRecord
@@ -26,6 +26,9 @@ class SQLLog(AuditLog):
         self, workspace_id: str | None, wanted: AuditFilter, *, after: int, limit: int
     ) -> tuple[AuditRecord, ...]:
         return await self._log.follow(workspace_id, wanted, after=after, limit=limit)
+
+    async def altered_schema(self) -> Sequence[tuple[str, str]]:
+        return await self._log.altered_schema()
 
     async def last_seq(self) -> int:
         return await self._log.last_seq()

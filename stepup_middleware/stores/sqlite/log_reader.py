@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
+from functools import lru_cache
 
 from stepup_middleware.core.audit import AuditFilter, EventCounts
 from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.rows import Row, counts_of, record_of
-from stepup_middleware.stores.statements import joined, load_statements
+from stepup_middleware.stores.sql.made import differences
+from stepup_middleware.stores.statements import joined, load_migrations, load_statements
 
-from .chunks import translated
+from .chunks import split_script, translated
 from .query import statement
 from .reader import SQLiteReader
 
@@ -21,6 +25,20 @@ STRETCH = 50_000  # sequence numbers that one statement counts: about 50 ms, for
 def load_sql() -> Mapping[str, str]:
     """Return all statements of the store."""
     return joined(translated(load_statements("stepup_middleware.stores.sql")), load_statements(__package__))
+
+
+def schema_of(rows: Sequence[Row]) -> dict[str, str]:
+    """Return what there is in a file, by kind and name: on what, and the text that made it."""
+    return {f"{kind} {name}": f"on {table}: {text}" for kind, name, table, text in rows}
+
+
+@lru_cache(maxsize=1)
+def made_by(scripts: tuple[str, ...]) -> Mapping[str, str]:
+    """Return what the scripts of the library make."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement_ in (each for script in scripts for each in split_script(script)):
+            connection.execute(statement_)
+        return schema_of(connection.execute(load_sql()["schema_objects"]).fetchall())
 
 
 class SQLiteLogReader(SQLiteReader):
@@ -52,6 +70,13 @@ class SQLiteLogReader(SQLiteReader):
             return ()
         text, parameters = statement(workspace, wanted, first=first, end=end, newest_first=newest_first, limit=limit)
         return tuple(record_of(row) for row in await self.fetch(text, parameters))
+
+    async def altered_schema(self) -> Sequence[tuple[str, str]]:
+        """Return what of the schema is not as the library made it, each with what is wrong with it."""
+        made = made_by(load_migrations(__package__))
+        found = schema_of(await self.fetch_all("schema_objects"))
+        # what counts or analyses beside the tables harms nobody
+        return differences(made, {what: text for what, text in found.items() if what in made or "trigger" in what})
 
     async def last_seq(self) -> int:
         """Return the highest sequence number of the log, 0 when it is empty."""

@@ -44,6 +44,35 @@ ON t.log = $1 AND t.level = (w.value ->> 0)::integer AND t.number = (w.value ->>
 SELECT l.log, l.idx, l.record_id, l.entry
 FROM json_array_elements_text($1::text::json) AS w (value) JOIN stepup.leaves AS l ON l.record_id = w.value;
 
+-- name: schema_objects
+SELECT 'table ' || c.relname, CASE
+    WHEN c.relkind <> 'r' THEN 'no table'
+    WHEN c.relrowsecurity THEN 'hides rows'
+    WHEN EXISTS (SELECT FROM pg_rewrite AS w WHERE w.ev_class = c.oid) THEN 'has a rule'
+    WHEN EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhparent = c.oid OR h.inhrelid = c.oid) THEN 'has children'
+    WHEN EXISTS (
+        SELECT FROM pg_attribute AS a JOIN pg_collation AS k ON k.oid = a.attcollation
+        WHERE a.attrelid = c.oid AND k.collname NOT IN ('default', 'C')
+    ) THEN 'compares otherwise'
+    ELSE '' END
+FROM pg_class AS c
+WHERE c.relnamespace = 'stepup'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
+UNION ALL
+SELECT 'index ' || i.relname, 'on ' || t.relname
+    || CASE WHEN x.indisvalid AND x.indisready AND x.indislive THEN '' ELSE ', not valid' END
+    || CASE WHEN x.indisunique THEN ', unique: ' || pg_get_indexdef(x.indexrelid, 1, true)
+        || coalesce(' where ' || pg_get_expr(x.indpred, x.indrelid), '') ELSE '' END
+FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_class AS t ON t.oid = x.indrelid
+WHERE t.relnamespace = 'stepup'::regnamespace
+UNION ALL
+SELECT 'trigger ' || g.tgname || ' on ' || t.relname, n.nspname || '.' || p.proname
+    || CASE WHEN g.tgenabled IN ('O', 'A') THEN '' ELSE ', disabled' END
+FROM pg_trigger AS g JOIN pg_class AS t ON t.oid = g.tgrelid JOIN pg_proc AS p ON p.oid = g.tgfoid
+JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE t.relnamespace = 'stepup'::regnamespace AND NOT g.tgisinternal
+UNION ALL
+SELECT 'function ' || p.proname, p.prosrc FROM pg_proc AS p WHERE p.pronamespace = 'stepup'::regnamespace;
+
 -- name: purge_records
 -- The leaf says how long. The database's own clock has a say too, and a trigger holds everybody to it.
 DELETE FROM stepup.audit WHERE seq IN (

@@ -47,6 +47,11 @@ WHERE t.log = ?1 AND t.level = json_extract(w.value, '$[0]') AND t.number = json
 -- name: leaves_of
 SELECT l.log, l.idx, l.record_id, l.entry FROM json_each(?1) AS w CROSS JOIN leaves AS l WHERE l.record_id = w.value;
 
+-- name: schema_objects
+-- Names that begin so are SQLite's own, but for those that only somebody with the file in hand can have given.
+SELECT type, name, tbl_name, sql FROM sqlite_schema
+WHERE name NOT GLOB 'sqlite_*' OR type NOT IN ('table', 'index');
+
 -- name: purge_records
 -- The leaf says how long. The database's own clock has a say too, and a trigger holds everybody to it.
 DELETE FROM audit WHERE seq IN (

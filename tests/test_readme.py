@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 from playwright.async_api import Browser, expect
 
-from stepup_middleware.cli import main
+from stepup_middleware.cli import _parser, main
 from tests.e2e.conftest import browser, listening
 from tests.guide.person import plug_in_passkey
 from tests.machine import free_port, wheel_in
@@ -128,3 +130,20 @@ def test_every_command_that_the_readme_names_is_one() -> None:
         with pytest.raises(SystemExit) as ended:
             main([*words, "--help"])
         assert ended.value.code == 0, command
+
+
+def test_every_command_that_there_is_has_its_row_in_the_readme() -> None:
+    named = {command.partition(" --")[0] for command in re.findall(r"`(stepup [a-z][^`]*)`", section("Operating it"))}
+    commands = list(_commands(_parser(), "stepup"))
+    assert len(commands) > 10
+    for command in commands:
+        assert any(f"{each} ".startswith(f"{command} ") for each in named), command
+
+
+def _commands(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
+    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not inner:
+        yield name
+    for action in inner:
+        for word, further in action.choices.items():
+            yield from _commands(further, f"{name} {word}")

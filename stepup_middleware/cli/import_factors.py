@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import os
-import socket
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,6 +11,7 @@ from pathlib import Path
 from stepup_middleware.core.factors import MAX_LINE
 from stepup_middleware.core.visible import visible
 
+from .factors import operator
 from .output import progress_line
 from .sources import load_middleware
 
@@ -47,15 +45,6 @@ async def import_factors(options: argparse.Namespace) -> int:
     kinds = ", ".join(f"{number} {kind.value}" for kind, number in sorted(report.imported.items()))
     print(f"{'would import' if options.dry_run else 'imported'} {total} factors{f': {kinds}' if kinds else ''}")
     return 0
-
-
-def operator() -> str:
-    """Return who runs this program, as the log names them: the operating system's user, and the host."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
 
 
 def _lines(file: object) -> Iterator[str]:

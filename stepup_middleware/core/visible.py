@@ -34,5 +34,16 @@ def visible_lines(text: str) -> str:
     return "\n".join(visible(line) for line in text.split("\n"))
 
 
+def direction(text: str, page: str) -> str:
+    """Return the direction (HTML's ``dir``) of a value on a page that reads ``ltr`` or ``rtl``.
+
+    It is the page's where any character of the value is written that way, and the value's own (``auto``) elsewhere. So
+    a sentence in the page's language keeps its order where a name of another script begins it, which by its first
+    letter alone would turn it round (Unicode Annex 9, P2).
+    """
+    strong = ("R", "AL") if page == "rtl" else ("L",)
+    return page if any(unicodedata.bidirectional(char) in strong for char in text) else "auto"
+
+
 def _escape(char: str) -> str:
     return f"\u2039U+{ord(char):04X}\u203a"

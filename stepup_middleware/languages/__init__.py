@@ -88,8 +88,9 @@ class Texts:
         when = datetime.fromisoformat(day) if isinstance(day, str) else day
         return format_date(when, "medium", locale=self._locale)
 
-    def moment(self, at: datetime, *, seconds: bool = False) -> str:
-        """Return an aware time in UTC, and say that it is."""
+    def moment(self, at: datetime | str, *, seconds: bool = False) -> str:
+        """Return an aware time (also as ISO 8601 text) in UTC, and say that it is."""
+        at = datetime.fromisoformat(at) if isinstance(at, str) else at
         clock = format_time(at, "medium" if seconds else "short", tzinfo=UTC, locale=self._locale)
         return f"{self.day(at.astimezone(UTC))}, {clock} UTC"
 

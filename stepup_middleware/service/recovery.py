@@ -22,6 +22,7 @@ from stepup_middleware.core.recovery import (
     PASS_BITS,
     RIGHT_LIFETIME,
     EnrolmentRight,
+    Hold,
     Person,
     RecoveryCodes,
     pass_digest,
@@ -124,6 +125,11 @@ class RecoveryService:
         if right is None or not right.serves(subject.session, requester.ip, requester.now):
             return None
         return right
+
+    async def hold_of(self, requester: Requester) -> Hold | None:
+        """Return the hold on a person now, None where there is none."""
+        subject = requester.subject
+        return await self._store.hold_of(subject.workspace_id, subject.id, now=requester.now)
 
     async def take_pass(self, requester: Requester, typed: object) -> Opened | Refusal:
         """Take an enrolment pass. Wrong ones are counted on the person's own pass, which bears five."""

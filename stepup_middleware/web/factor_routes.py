@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from stepup_middleware.core.binding import Details
 from stepup_middleware.core.canonical import base64url
 from stepup_middleware.core.factors import EnrolmentBasis, Factor, FactorKind, WebAuthnFactor
+from stepup_middleware.core.moments import iso
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import FACTOR_CHANGE, Purpose
 from stepup_middleware.core.refusals import Refusal
@@ -29,7 +30,9 @@ async def list_factors(call: Call) -> Response:
     """Show a person's factors: page or JSON."""
     await call.stepup._parts.recovery.meet(call.requester)
     if call.request.headers.get("hx-request") is None and not is_navigation(call.request.scope):
-        return call.json_response({"factors": await _factors(call)})
+        hold = await call.stepup._parts.recovery.hold_of(call.requester)
+        held_until = None if hold is None else iso(hold.until)
+        return call.json_response({"factors": await _factors(call), "held_until": held_until})
     return call.html_response(await factors_page(call))
 
 
@@ -48,6 +51,7 @@ async def factors_page(
     recovery, basis = call.stepup._parts.recovery, await call.stepup._parts.enrolment.basis(call.requester)
     listed, right = await call.stepup.factors.list(call.requester.subject), await recovery.right_of(call.requester)
     factors = [factor_view(factor, call.texts) for factor in listed]
+    hold = await recovery.hold_of(call.requester)
     return render(
         "factors.html",
         call.stepup,
@@ -58,6 +62,7 @@ async def factors_page(
         factors_url=f"{call.base}/factors",
         signals=await _signals(call, listed),
         back_url=own_path(call.request.query_params.get("next")),
+        held_until=None if hold is None else call.texts.moment(hold.until),
         right_until=None if right is None else call.texts.moment(right.expires_at),
         takes_pass=recovery.rules.first_factor.takes_pass and not factors and right is None,
         codes=recovery.rules.recovery_codes,

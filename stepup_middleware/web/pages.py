@@ -17,7 +17,7 @@ from stepup_middleware.core.factors import WebAuthnFactor
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.providers import provider_of
 from stepup_middleware.core.refusals import RefusalCode
-from stepup_middleware.core.visible import visible, visible_lines
+from stepup_middleware.core.visible import direction, visible, visible_lines
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.languages import SOURCE
 from stepup_middleware.roots import quote_path
@@ -69,7 +69,7 @@ def _environment(folder: str | None) -> Environment:
         trim_blocks=True,
         auto_reload=False,  # the templates ship with the package: no request asks the disk for them
     )
-    environment.filters.update(visible=visible, visible_lines=visible_lines)
+    environment.filters.update(visible=visible, visible_lines=visible_lines, direction=direction)
     environment.install_gettext_callables(one, several, newstyle=True)  # type: ignore[attr-defined]
     names = set(bundled.list_templates())
     for name in own[0].list_templates() if own else ():

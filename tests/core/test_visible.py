@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepup_middleware.core.visible import visible, visible_lines
+from stepup_middleware.core.visible import direction, visible, visible_lines
 
 texts = st.text(
     st.one_of(
@@ -63,3 +63,24 @@ def test_a_text_that_can_be_seen_stays_as_it_is(text: str) -> None:
 )
 def test_unseen_characters_stand_as_their_numbers(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+@given(st.text(max_size=30), st.sampled_from(["ltr", "rtl"]))
+def test_a_value_has_the_pages_direction_where_anything_in_it_is_written_that_way(text: str, page: str) -> None:
+    written = {
+        "rtl" if unicodedata.bidirectional(char) in ("R", "AL") else unicodedata.bidirectional(char) for char in text
+    }
+    assert direction(text, page) == (page if ("rtl" if page == "rtl" else "L") in written else "auto")
+
+
+@pytest.mark.parametrize(
+    ("text", "page", "is_laid_out"),
+    [
+        ("First Bank، رقم التوجيه 021000021", "rtl", "rtl"),
+        ("USD 412,908.77", "rtl", "auto"),
+        ("אבי כהן, routing number 021000021", "ltr", "ltr"),
+        ("אבי כהן", "ltr", "auto"),
+    ],
+)
+def test_a_name_of_another_script_turns_no_sentence_round(text: str, page: str, is_laid_out: str) -> None:
+    assert direction(text, page) == is_laid_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
@@ -49,6 +50,16 @@ async def test_what_was_done_in_one_language_is_read_in_another(signed_in: Signe
     await owner.act("POST", TRANSMIT)
     owner.http.headers["accept-language"] = "it"
     assert "Stipendi 2026-06 trasmessi. Accrediti: 214, 412.908,77" in (await owner.page("/")).text
+
+
+async def test_a_sentence_that_begins_with_a_latin_name_is_laid_out_from_right_to_left_in_arabic(
+    signed_in: SignedIn,
+) -> None:
+    owner = await signed_in("owner", passkey=True)
+    owner.http.headers["accept-language"] = "ar"
+    modal = (await owner.http.post(TRANSMIT, headers={"hx-request": "true", "accept": "text/html"})).text
+    assert re.search(r'<dd dir="rtl" translate="no">[A-Z][^<]*التوجيه', modal)
+    assert re.search(r'<dd dir="auto" translate="no">2026-06</dd>', modal)
 
 
 @pytest.mark.parametrize("wanted", ["", "xx", "../de", "d" * 4000])

@@ -96,6 +96,11 @@ async def test_somebody_who_lost_everything_comes_back_by_a_recovery_code(analys
     await analyst.page.locator('[data-stepup-enrol="hardware_key"]').get_by_role("button").click()
     await expect(analyst.page.locator("[data-stepup-factor]")).to_have_count(2)
     await expect(analyst.page.get_by_text("9 recovery codes are left.")).to_be_visible()
+    await expect(analyst.page.locator("[data-stepup-held]")).to_contain_text("are closed to you until")
+    sizes = "each => each.map((heading) => parseFloat(getComputedStyle(heading).fontSize))"
+    larger, *smaller = await analyst.page.locator("#stepup-yours, #stepup-codes-title").evaluate_all(sizes)
+    assert smaller
+    assert larger > max(smaller)
     await is_closed_for_a_day(analyst)
     await told(analyst, "A recovery code of your account at AxisSynapse was used", "New factor for your account")
 
@@ -122,7 +127,7 @@ async def test_a_support_desk_resets_somebody_and_hands_out_a_pass_that_they_typ
     await expect(item).to_contain_text("On hold until")
 
     await analyst.go("/stepup/factors")
-    await expect(analyst.page.get_by_text("You have no factor yet")).to_be_visible()
+    await expect(analyst.page.get_by_text("You have no factor now")).to_be_visible()
     await analyst.page.get_by_label("Your pass").fill(secret.replace("-", " ").lower())
     await analyst.page.get_by_role("button", name="Use it").click()
     await expect(analyst.page.get_by_text("You may add one factor now")).to_be_visible()

@@ -295,6 +295,7 @@ async def test_a_reset_takes_all_tells_why_and_hands_out_a_pass_and_a_hold_follo
     assert done.status_code == 200, done.text
     assert "<svg" in done.json()["pass"]["qr_svg"]
     assert await kinds_of(ada) == []
+    assert "Your factors were reset" in (await ada.navigate("GET", "/stepup/factors")).text
     assert (await ada.options(prompt)).status_code == 404
     assert (await ada.send("POST", ROTATE, token=token)).status_code != 200
     assert (await ada.post(PASS, json={"pass": done.json()["pass"]["secret"]})).status_code == 200
@@ -305,12 +306,19 @@ async def test_a_reset_takes_all_tells_why_and_hands_out_a_pass_and_a_hold_follo
     assert held.json()["until"].startswith(f"{until:%Y-%m-%dT%H:%M}")
     assert f"{until:%H:%M} UTC" in held.json()["detail"].replace("\u202f", " ") or "UTC" in held.json()["detail"]
     assert "enroll_url" not in held.json()
+    own = (await ada.send("GET", "/stepup/factors")).json()
+    assert own["held_until"] == held.json()["until"]
+    told = strict.stepup.languages.texts("en").moment(until)
+    assert f"closed to you until {told}" in (await ada.navigate("GET", "/stepup/factors")).text
+    assert told in (await desk.navigate("GET", PEOPLE)).text
     assert (await ada.step_up("POST", ROTATE, "passkey")).status_code == 200
     purposes = {
         each["id"]: each["satisfied"] for each in (await ada.send("GET", "/stepup/purposes")).json()["purposes"]
     }
     assert (purposes["payroll_ach_transmit"], purposes["webhook_secret_rotation"]) == (False, True)
     strict.clock.advance(timedelta(hours=24))
+    assert (await ada.send("GET", "/stepup/factors")).json()["held_until"] is None
+    assert "Your factors were reset" not in (await ada.navigate("GET", "/stepup/factors")).text
     assert (await ada.step_up("POST", TRANSMIT, "passkey")).status_code == 200
     (reset,) = await strict.events(EventName.FACTORS_RESET)
     assert (reset.subject_id, reset.severity) == ("desk", "warning")

@@ -85,7 +85,7 @@ class Document(HTMLParser):
 def render(name: str, **context: Any) -> Document:
     given: dict[str, Any] = {"rp_name": "AxisSynapse", "home_url": None, "help_url": "/help", "back_url": "/payroll"}
     given |= {"right_until": None, "takes_pass": False, "codes": False, "codes_left": None, "error": "", "failed": ""}
-    given |= {"confirming": None, "may_begin": False}
+    given |= {"confirming": None, "may_begin": False, "held_until": None}
     given |= context
     given |= {"texts": library_languages().texts("en"), "texts_url": "/stepup/texts/en"}
     return Document(environment(None).get_template(name).render(assets=ASSETS, **given))
@@ -178,6 +178,7 @@ def every(text: str = "") -> Iterator[tuple[str, Document]]:
     yield "no factors", render("factors.html", factors=[], **subject, **name)
     error = text or "This pass opens nothing."
     opening = {"takes_pass": True, "failed": "pass", "error": error}
+    yield "a hold", render("factors.html", factors=[], held_until=text or "12:10 UTC", **subject, **name)
     yield "a pass", render("factors.html", factors=[], **opening, **subject, **name)
     recovery: dict[str, Any] = {"codes": True, "codes_left": 7, "failed": "code", "error": error}
     yield "codes", render("factors.html", factors=listed, **recovery, **subject, **name)

@@ -1,4 +1,4 @@
-"""Looks at every state of the modal: ``python -m tests.states [--language de] [--axe]``.
+"""Looks at every state of the modal: ``python -m tests.states [--language de] [--state opened] [--axe]``.
 
 Chromium at seven sizes (the last is 1280 pixels at 400 %), in every language, light, dark and in forced colours, with
 short details and with long ones: in every state the title, what has the focus and its error lie in view. The suite
@@ -10,24 +10,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import json
 import random
-import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, async_playwright, expect
 
-from stepup_middleware.core.refusals import RefusalCode
-from stepup_middleware.languages import Texts, library_languages
+from stepup_middleware import PLATFORM_PURPOSES, approvable
+from stepup_middleware.languages import library_languages
 from tests.e2e.conftest import CHROMIUM_ARGUMENTS, chromium_path, confirm_app
-from tests.e2e.site import Site, requester, small_site
+from tests.e2e.site import requester, small_site
+from tests.modal_states import ADA, OTHER, STATES, Ahead, Studio
 
 SIZES = ((360, 640), (640, 360), (667, 375), (844, 390), (1280, 600), (1280, 800), (320, 200))
 COLOURS: tuple[Literal["light", "dark", "forced"], ...] = ("light", "dark", "forced")
@@ -45,7 +43,15 @@ BODY = (
     '<button id="strict" hx-post="/transmit" hx-target="#card">Go</button>'
     '<a id="download" href="/download">Download</a><div id="card"></div>' + "<p>text</p>" * 60
 )
-WHERE = """document.querySelector("dialog[open]") ?? document.querySelector(".stepup-modal")"""
+SETTINGS: dict[str, Any] = {
+    "open_prompts_per_session": 10_000,
+    "purposes": approvable(PLATFORM_PURPOSES, "webhook_secret_rotation"),
+    "totals": {"webhook_secret_rotation": lambda shown, locale: ("Total", f"USD {len(shown)}12,908.77")},
+    "help_url": "/help",
+}
+WHERE = (
+    """["dialog[open]", ".stepup-modal", ".stepup-card"].map((each) => document.querySelector(each)).find(Boolean)"""
+)
 MEASURE = f"""() => {{
     const dialog = {WHERE};
     const title = dialog.querySelector(".stepup-title");
@@ -53,8 +59,10 @@ MEASURE = f"""() => {{
     const focused = document.activeElement;
     const found = {{ title }};
     if (dialog.matches("dialog")) found.focused = dialog.contains(focused) ? focused : null;
+    else if (dialog.contains(focused)) found.focused = focused;
     if (error?.textContent.trim()) found.error = error;
-    if (focused?.name === "code") found.button = dialog.querySelector("[data-stepup-totp] button");
+    for (const note of dialog.querySelectorAll(".stepup-modal > .stepup-note")) found.note = note;
+    if (["code", "match"].includes(focused?.name)) found.button = focused.form.querySelector("button");
     const outside = {{}};
     const under = title.getBoundingClientRect().bottom;
     for (const [name, element] of Object.entries(found)) {{
@@ -85,134 +93,19 @@ class Case(NamedTuple):
         return f"{self.state} {self.size[0]}x{self.size[1]} {self.language} {self.colours} {self.details}"
 
 
-@dataclass
-class Studio:
-    """A site with one person who has a passkey and an authenticator app, and their browser."""
-
-    site: Site
-    page: Page
-    texts: Texts
-
-    @property
-    def dialog(self) -> Any:
-        return self.page.locator("dialog[open]")
-
-    async def open(self, button: str = "#go") -> None:
-        await self.page.locator(button).click()
-        await expect(self.dialog.locator(".stepup-title")).to_be_focused()
-
-    async def answer(self, path: str, status: int, code: RefusalCode, **more: Any) -> None:
-        """Have calls answered as the library would, without spending attempts."""
-        body = json.dumps({"code": code.value, "detail": self.texts(code.detail), **more})
-        headers = {"content-type": "application/problem+json", "retry-after": "30"}
-
-        async def handle(route: Route) -> None:
-            await route.fulfill(status=status, headers=headers, body=body)
-
-        await self.page.route(path, handle)
-
-    async def type_code(self, code: str) -> None:
-        await self.dialog.locator("#stepup-code").fill(code)
-        await self.page.keyboard.press("Enter")
-
-    async def error(self) -> None:
-        await expect(self.dialog.locator(".stepup-error")).not_to_be_empty()
-
-
-State = Callable[[Studio], Awaitable[None]]
-
-
-async def opened(studio: Studio) -> None:
-    await studio.open()
-
-
-async def strict(studio: Studio) -> None:
-    await studio.open("#strict")
-
-
-async def no_code(studio: Studio) -> None:
-    await studio.open()
-    await studio.type_code("12345")
-    await studio.error()
-
-
-async def wrong_code(studio: Studio) -> None:
-    await studio.answer("**/totp", 400, RefusalCode.VERIFICATION_FAILED)
-    await studio.open()
-    await studio.type_code("000000")
-    await studio.error()
-
-
-async def wrong_key(studio: Studio) -> None:
-    await studio.answer("**/webauthn/options", 400, RefusalCode.VERIFICATION_FAILED)
-    await studio.open()
-    await studio.dialog.locator('[data-stepup-kind="passkey"]').click()
-    await studio.error()
-
-
-async def paused(studio: Studio) -> None:
-    await studio.answer("**/totp", 429, RefusalCode.RATE_LIMITED, retry_after=30)
-    await studio.open()
-    await studio.type_code("000000")
-    await studio.error()
-
-
-async def waiting(studio: Studio) -> None:
-    async def hold(route: Route) -> None:
-        """Keep the browser waiting for the library's answer, as for a person who looks for their key."""
-
-    await studio.page.route("**/webauthn/options", hold)
-    await studio.open()
-    await studio.dialog.locator('[data-stepup-kind="passkey"]').click()
-    await expect(studio.dialog.locator("[data-stepup-status]")).not_to_be_empty()
-
-
-async def expired(studio: Studio) -> None:
-    async def hurry(route: Route) -> None:
-        answer = await route.fetch()
-        body = await answer.text()
-        late = re.sub('data-stepup-expires="[^"]*"', 'data-stepup-expires="2026-01-01T00:00:00Z"', body)
-        await route.fulfill(response=answer, body=late)
-
-    await studio.page.route("**/act", hurry)
-    await studio.page.locator("#go").click()
-    await expect(studio.dialog.locator("[data-stepup-renew]")).to_be_focused()
-
-
-async def lost(studio: Studio) -> None:
-    async def lose(route: Route) -> None:
-        if "stepup-token" in await route.request.all_headers():
-            return await route.abort("connectionreset")
-        await route.continue_()
-
-    await studio.page.route("**/act", lose)
-    await studio.open()
-    await studio.dialog.locator('[data-stepup-kind="passkey"]').click()
-    await expect(studio.dialog.locator("[data-stepup-kind]")).to_have_count(0)
-    await expect(studio.dialog.locator(".stepup-title")).to_be_focused()
-
-
-async def as_page(studio: Studio) -> None:
-    await studio.page.goto(f"{studio.site.url}/download")
-    await expect(studio.page.locator('[data-stepup-kind="passkey"]')).to_be_visible()
-
-
-STATES: dict[str, State] = {
-    state.__name__: state
-    for state in (opened, strict, no_code, wrong_code, wrong_key, paused, waiting, expired, lost, as_page)
-}
-
-
 def every(languages: Sequence[str]) -> list[Case]:
     """Return every case."""
     rows = itertools.product(languages, STATES, SIZES, COLOURS, DETAILS)
     return [Case(state, size, language, colours, details) for language, state, size, colours, details in rows]
 
 
-def pairwise(languages: Sequence[str]) -> list[Case]:
-    """Return few cases in which each two values of different kinds meet (greedy: the best of some by chance)."""
+def pairwise(languages: Sequence[str], *, apart: tuple[int, int] | None = None) -> list[Case]:
+    """Return few cases in which each two values of different kinds meet (greedy: the best of some by chance).
+
+    Of the two kinds ``apart``, by their place in a case, not each value meets each: that makes half of the cases.
+    """
     kinds: tuple[Sequence[Any], ...] = (tuple(STATES), SIZES, languages, COLOURS, tuple(DETAILS))
-    places = list(itertools.combinations(range(len(kinds)), 2))
+    places = [pair for pair in itertools.combinations(range(len(kinds)), 2) if pair != apart]
     wanted = {(a, b, x, y) for a, b in places for x in kinds[a] for y in kinds[b]}
     chance, rows = random.Random(17), []  # noqa: S311 - the same rows in each run
     while wanted:
@@ -228,16 +121,21 @@ def pairwise(languages: Sequence[str]) -> list[Case]:
 
 @asynccontextmanager
 async def studio_of(browser: Browser, folder: Path) -> AsyncIterator[Studio]:
-    """Serve the site, and enrol the person's factors."""
+    """Serve the site, and enrol the factors of the two who sign in on it."""
+    clock = Ahead()
     async with (
-        small_site(folder, BODY, htmx=True, settings={"open_prompts_per_session": 10_000}) as site,
+        small_site(folder, BODY, htmx=True, settings={**SETTINGS, "clock": clock}) as site,
         requester(browser, site, reduced_motion="reduce") as page,
     ):
         await page.goto(f"{site.url}/stepup/factors")
         await page.get_by_role("button", name="Add authenticator app").click()
         await page.locator("dialog[open]").get_by_role("button", name="Use passkey").click()
         await confirm_app(page, factors=2)
-        yield Studio(site=site, page=page, texts=site.stepup.languages.texts("en"))
+        site.person = OTHER
+        await page.goto(f"{site.url}/stepup/factors")
+        await page.get_by_role("button", name="Add passkey").click()
+        await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
+        yield Studio(site=site, page=page, clock=clock, texts=site.stepup.languages.texts("en"))
 
 
 async def reach(studio: Studio, case: Case) -> None:
@@ -245,6 +143,7 @@ async def reach(studio: Studio, case: Case) -> None:
     page = studio.page
     studio.texts = studio.site.stepup.languages.texts(case.language)
     studio.site.details = DETAILS[case.details]
+    studio.site.person, studio.site.actor, studio.site.client = ADA, "", ""
     await page.goto("about:blank")  # first: a request that a state holds back would go on, and its ceremony succeed
     await page.unroute_all(behavior="ignoreErrors")
     await page.context.set_extra_http_headers({"accept-language": case.language})
@@ -280,9 +179,9 @@ async def look(browser: Browser, folder: Path, cases: Iterable[Case], *, axe: bo
     return found
 
 
-async def run(languages: Sequence[str], axe: bool) -> list[str]:
+async def run(languages: Sequence[str], states: Sequence[str], axe: bool) -> list[str]:
     """Look at every case with a browser of its own."""
-    cases = every(languages)
+    cases = [case for case in every(languages) if case.state in states]
     if axe:
         cases = [case for case in cases if case.size in ((1280, 800), (360, 640))]
     with tempfile.TemporaryDirectory() as folder:
@@ -296,9 +195,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.states", description="Every state of the modal.")
     tags = library_languages().tags
     parser.add_argument("--language", choices=tags, action="append", help="only this one; may be given again")
+    parser.add_argument("--state", choices=STATES, action="append", help="only this one; may be given again")
     parser.add_argument("--axe", action="store_true", help="what axe finds, in place of what is out of view")
     chosen = parser.parse_args()
-    found = asyncio.run(run(chosen.language or tags, chosen.axe))
+    found = asyncio.run(run(chosen.language or tags, chosen.state or list(STATES), chosen.axe))
     sys.stdout.write("".join(f"{line}\n" for line in found) or "Everything is in view.\n")
     raise SystemExit(bool(found))
 

@@ -144,7 +144,8 @@ export async function ask(refused, { renew, leave, caller, cookie = false, opene
       dialog.replaceChildren(next.root);
       stop = wirePrompt(next, {
         cookie,
-        note: changed ? TEXTS.changed : words || (next.root.querySelector("[data-stepup-count]")?.textContent ?? ""),
+        note: changed ? TEXTS.changed : words,
+        said: next.root.querySelector("[data-stepup-count]")?.textContent ?? "",
         cancel,
         proved: (token, tokens) => settle({ token, tokens, asked: next.root }),
         gone: replace,

@@ -1,5 +1,6 @@
 import { call, Refused } from "./answers.js";
-import { finder, waysOn } from "./elements.js";
+import { codeOf } from "./codes.js";
+import { finder, make, waysOn } from "./elements.js";
 import { _, inTime } from "./language.js";
 import { TEXTS } from "./texts.js";
 import { getCredential } from "./webauthn.js";
@@ -12,7 +13,8 @@ import { getCredential } from "./webauthn.js";
  * @property {(id: string) => void} [leave] the person leaves one of several requests out
  * @property {(why: string) => void} gone the prompt is no longer there, or the person wants it renewed
  * @property {() => void} cancel
- * @property {string} [note] what to say once it is shown
+ * @property {string} [note] why it is asked again: seen under the title, and said
+ * @property {string} [said] what else to say once it is shown
  */
 
 /**
@@ -210,7 +212,13 @@ export function wirePrompt({ url, root, lifetime }, on) {
     part("renew").hidden = false;
     part("renew").focus();
   });
-  if (on.note) later(100, () => current || say(on.note ?? "")); // a live region speaks only of what changes after it is there
+  // a live region speaks only of what changes after it is there
+  if (on.note) {
+    const note = make("p", { className: "stepup-note" }, on.note);
+    note.setAttribute("role", "status");
+    root.querySelector("#stepup-description")?.before(note);
+    later(100, () => note.replaceChildren(on.note ?? ""));
+  } else if (on.said) later(100, () => current || say(on.said ?? ""));
   enable();
 
   function stop() {

@@ -202,7 +202,7 @@ async def _shown(call: Call, approval: Approval, *, error: str | None = None) ->
     if call.request.headers.get("hx-request") is not None:
         if modal is None:
             return call.refuse(Refusal(code=RefusalCode.PROMPT_NOT_FOUND))
-        response = call.html_response(render("modal.html", call.stepup, call.base, texts, prompt=modal))
+        response = call.html_response(render("modal.html", call.stepup, call.base, texts, prompt=modal, asked=view))
         response.headers["StepUp-Prompt"] = view["url"]
         return response
     if is_navigation(scope):

@@ -43,13 +43,23 @@ class Site:
     head: str = ""  # beside the library's three tags
     details: list[tuple[str, str]] = field(default_factory=list)
     person: str = "Ada Owner"
+    actor: str = ""  # on the person's behalf, and what it calls itself
+    client: str = ""
     ran: list[tuple[str, str, str, bytes]] = field(default_factory=list)
     hold: asyncio.Event = field(default_factory=asyncio.Event)  # /slow answers once it is set
 
 
 def _person(site: Site, signed_in_at: datetime) -> Subject:
     name = site.person
-    return Subject(id=name.lower(), session_id=f"s-{name}", workspace_id="main", name=name, signed_in_at=signed_in_at)
+    return Subject(
+        id=name.lower(),
+        session_id=f"s-{name}",
+        workspace_id="main",
+        name=name,
+        signed_in_at=signed_in_at,
+        actor=site.actor,
+        client=site.client,
+    )
 
 
 def routes_of(site: Site) -> list[Route | Mount]:

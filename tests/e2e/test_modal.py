@@ -192,7 +192,7 @@ async def test_a_changed_detail_is_marked_and_said(browser: Browser, tmp_path: P
         site.details = [("Run", "2026-06"), ("Total", "USD 1,000.00")]
         await page.locator("dialog[open]").get_by_role("button", name="Use passkey").click()
         await expect(page.locator("dialog[open]")).to_contain_text("USD 1,000.00")
-        await expect(page.locator("dialog[open]").get_by_role("status")).to_contain_text("has changed")
+        await expect(page.locator("dialog[open]").locator(".stepup-note")).to_contain_text("has changed")
         marked = page.locator("dialog[open] .stepup-changed")
         await expect(marked).to_have_count(1)
         await expect(marked).to_contain_text("Total")

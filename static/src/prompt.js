@@ -1,5 +1,4 @@
 import { call, Refused } from "./answers.js";
-import { codeOf } from "./codes.js";
 import { finder, make, waysOn } from "./elements.js";
 import { _, inTime } from "./language.js";
 import { TEXTS } from "./texts.js";

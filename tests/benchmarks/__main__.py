@@ -10,7 +10,8 @@ from pathlib import Path
 
 from . import report
 from .harness import Benchmark, Result, Scale, Unavailable, run
-from .suite import SUITE
+from .peers import install
+from .suite import SUITE, TABLE
 
 _CLEAR, _END = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")  # one line that is written over
 
@@ -19,7 +20,7 @@ def _chosen(names: Sequence[str]) -> list[Benchmark]:
     unknown = set(names) - {benchmark.name for benchmark in SUITE}
     if unknown:
         raise SystemExit(f"no such benchmark: {', '.join(sorted(unknown))} (see --list)")
-    return [benchmark for benchmark in SUITE if not names or benchmark.name in names]
+    return [benchmark for benchmark in SUITE if benchmark.name in names] if names else list(TABLE)
 
 
 def _say(text: str = "", *, end: str = "\n") -> None:
@@ -58,7 +59,9 @@ async def _measure(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 1 when a benchmark could not be run."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", help="which benchmarks; all without a name")
+    parser.add_argument(
+        "names", nargs="*", help="which; those of the table without a name; `peers` installs what they need"
+    )
     parser.add_argument("--list", action="store_true", help="tell the names and end")
     parser.add_argument("--rounds", type=int, help="how often each side is measured")
     parser.add_argument("--json", type=Path, help="write everything to this file")
@@ -72,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--readme", action="store_true", help="write the table into the README")
     parser.add_argument("--smoke", action="store_true", help="tiny counts: shows that it runs, measures nothing")
     given = parser.parse_args(arguments)
+    if given.names == ["peers"]:
+        return install()
     if given.list:
         for benchmark in SUITE:
             sys.stdout.write(f"{benchmark.name}: {'; '.join(figure.what for figure in benchmark.figures)}\n")

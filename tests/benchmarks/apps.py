@@ -1,38 +1,31 @@
-"""The apps that a server runs for ``served``: one endpoint, bare, tagged, and redeeming as one writes it first.
+"""The apps that a server runs for the benchmarks: one endpoint, bare and tagged, on Starlette and on FastAPI.
 
-Uvicorn calls the functions below (``--factory``); ``BENCHMARK_DATABASE`` names the database.
+Uvicorn calls the functions below (``--factory``); ``BENCHMARK_DATABASE`` is the path or the DSN of the database. An app
+loads what it needs and nothing else, for what a start takes is measured, too.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
-from stepup_middleware import RelyingParty, Rule, StepUp, StepUpMiddleware, Subject, requires_step_up
+from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
 from stepup_middleware.asgi import ASGIApp, Scope
-from stepup_middleware.core.binding import details_digest
-from stepup_middleware.core.decisions import Presentation
-from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.log.records import RowMacs
+from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.sqlite import SQLiteStore
-from tests.binding import bound_request_of
 
-from .minted import PATIENT
-from .sqlite import commit_each
-
+PATIENT = timedelta(seconds=30)
 SECRET = b"a key of the benchmarks, of no other use"
 DETAILS = (("Run", "2026-06"), ("Employees", "214"), ("Total", "USD 412,908.77"))
+ROUTE = "/payroll/{run}/transmit"
 PATH = "/payroll/2026-06/transmit"
 PURPOSE = "payroll_ach_transmit"
 SESSION = "s-owner"
@@ -72,92 +65,66 @@ async def transmit(request: Request) -> JSONResponse:
     return JSONResponse({"sent": request.path_params["run"]})
 
 
-def bare() -> ASGIApp:
-    """The endpoint alone."""
-    return Starlette(routes=[Route("/payroll/{run}/transmit", transmit, methods=["POST"])])
+async def transmit_on_fastapi(run: str) -> dict[str, str]:
+    """Do nothing, and say so."""
+    return {"sent": run}
+
+
+def _store(database: str) -> Store:
+    if database.startswith("postgresql"):
+        from stepup_middleware.stores.postgres import PostgresStore
+
+        return PostgresStore(database, timeout=PATIENT)
+    return SQLiteStore(database, timeout=PATIENT)
 
 
 def _stepup(origin: str = "http://localhost:8000") -> StepUp:
     return StepUp(
         secret_key=SECRET,
-        store=SQLiteStore(os.environ["BENCHMARK_DATABASE"], timeout=PATIENT),
+        store=_store(os.environ["BENCHMARK_DATABASE"]),
         relying_party=RelyingParty(id="localhost", name="Benchmark", origins=[origin]),
         identify=identify,
         store_timeout=PATIENT,  # a disk that is busy makes it slow, not refused
     )
 
 
-def around() -> StepUpMiddleware:
+def bare() -> ASGIApp:
+    """The endpoint alone."""
+    return Starlette(routes=[Route(ROUTE, transmit, methods=["POST"])])
+
+
+def bare_fastapi() -> ASGIApp:
+    """The same, on FastAPI."""
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    app.post(ROUTE)(transmit_on_fastapi)
+    return app
+
+
+def around() -> ASGIApp:
     """The endpoint, untagged, with the middleware around the app."""
     return StepUpMiddleware(bare(), stepup=_stepup())
+
+
+def around_fastapi() -> ASGIApp:
+    """The same, on FastAPI."""
+    return StepUpMiddleware(bare_fastapi(), stepup=_stepup())
 
 
 def tagged() -> StepUpMiddleware:
     """The endpoint behind a tag."""
     endpoint = requires_step_up(PURPOSE, details=DETAILS)(transmit)
-    app = Starlette(routes=[Route("/payroll/{run}/transmit", endpoint, methods=["POST"])])
+    return StepUpMiddleware(Starlette(routes=[Route(ROUTE, endpoint, methods=["POST"])]), stepup=_stepup())
+
+
+def tagged_fastapi() -> ASGIApp:
+    """The same, on FastAPI."""
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    app.post(ROUTE)(requires_step_up(PURPOSE, details=DETAILS)(transmit_on_fastapi))
     return StepUpMiddleware(app, stepup=_stepup())
-
-
-async def ping(request: Request) -> PlainTextResponse:
-    """Answer at once."""
-    return PlainTextResponse("pong")
-
-
-def bothered() -> StepUpMiddleware:
-    """A tagged endpoint, forty rules, and an endpoint that others ask for meanwhile."""
-    endpoint = requires_step_up(PURPOSE, details=DETAILS)(transmit)
-    routes = [Route("/payroll/{run}/transmit", endpoint, methods=["POST"]), Route("/ping", ping)]
-    rules = [Rule("*", f"/ruled/{number}/{{a}}/{{b:path}}", purpose=PURPOSE, optional=True) for number in range(40)]
-    return StepUpMiddleware(Starlette(routes=routes), stepup=_stepup(), rules=rules)
-
-
-def unbothered() -> ASGIApp:
-    """An app without us, for what a server by itself makes of a request."""
-    return Starlette(routes=[Route("/ping", ping)])
-
-
-def naive() -> ASGIApp:
-    """The same redemption and the same audit row, with one aiosqlite commit for each request."""
-    tokens = codec()
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with commit_each(Path(os.environ["BENCHMARK_DATABASE"]), secrets.token_hex(4)) as app.state.redemption:
-            yield
-
-    async def endpoint(request: Request) -> JSONResponse:
-        who = await identify(request.scope)
-        reference = tokens.read(request.headers.get("stepup-token", "").encode("latin-1"))
-        if who is None or reference is None or request.client is None:
-            return JSONResponse({}, status_code=401)
-        line = bound_request_of(request.scope, await request.body())
-        shown = Presentation(
-            reference=reference,
-            attempt=secrets.token_bytes(16),
-            workspace_id=who.workspace_id,
-            subject_id=who.id,
-            subject_name=who.name,
-            actor=who.actor,
-            client=who.client,
-            session=who.session,
-            ip=request.client.host,
-            user_agent=request.headers.get("user-agent", ""),
-            purpose=PURPOSE,
-            ttl=timedelta(seconds=60),
-            minimum=FactorRequirement.PHISHING_RESISTANT,
-            retention_years=1,
-            request=line,
-            request_digest=line.digest(),
-            details=DETAILS,
-            details_digest=details_digest(DETAILS),
-            now=datetime.now(UTC),
-        )
-        if not await request.app.state.redemption.redeem(shown):
-            return JSONResponse({}, status_code=401)
-        return await transmit(request)
-
-    return Starlette(routes=[Route("/payroll/{run}/transmit", endpoint, methods=["POST"])], lifespan=lifespan)
 
 
 def page() -> ASGIApp:
@@ -173,7 +140,7 @@ def page() -> ASGIApp:
     tag = requires_step_up(PURPOSE, details=DETAILS)
     routes = [
         Route("/", show),
-        Route("/payroll/{run}/transmit", tag(transmit), methods=["POST"]),
+        Route(ROUTE, tag(transmit), methods=["POST"]),
         Route("/bare/{run}", untagged, methods=["POST"]),
     ]
     return StepUpMiddleware(Starlette(routes=routes), stepup=stepup)

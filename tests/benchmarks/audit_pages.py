@@ -171,7 +171,7 @@ async def _paging(scale: Scale) -> AsyncIterator[Sides]:
         yield {name: await opened(count) for name, count in counts.items()}
 
 
-BENCHMARKS = (
+FURTHER = (
     Benchmark(
         name="audit pages",
         sides=_paging,

@@ -84,7 +84,7 @@ async def _bundles(scale: Scale) -> AsyncIterator[Sides]:
     }
 
 
-BENCHMARKS = (
+FURTHER = (
     Benchmark(
         name="bundles",
         sides=_bundles,

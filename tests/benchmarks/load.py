@@ -1,7 +1,7 @@
 """A client in a process of its own: keeps connections busy with requests that were written before.
 
 Reads ``port``, ``connections``, ``seconds`` and the requests from a pickle on standard input; prints how many were
-answered in how many seconds, and how many with each status.
+answered in how many seconds, how many with each status, and the 99th percentile of how long an answer took.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ import uvloop
 class Client(asyncio.Protocol):
     """One connection: sends the next request when the answer to the last one is whole."""
 
-    def __init__(self, requests: Iterator[bytes], counts: Counter[bytes], end: float) -> None:
+    def __init__(self, requests: Iterator[bytes], counts: Counter[bytes], took: list[float], end: float) -> None:
         self._requests = requests
         self._counts = counts
+        self._took = took
+        self._sent = 0.0
         self._end = end
         self._received = b""
         self._wanted = -1  # bytes of the answer that is being read, once its head is there
@@ -40,6 +42,7 @@ class Client(asyncio.Protocol):
         if request is None or perf_counter() >= self._end:
             self._transport.close()
             return
+        self._sent = perf_counter()
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -52,6 +55,7 @@ class Client(asyncio.Protocol):
             self._wanted = head + 4 + int(received[place : received.find(b"\r\n", place)])
         if len(received) >= self._wanted:
             self._counts[received[9:12]] += 1
+            self._took.append(perf_counter() - self._sent)
             self._received = b""
             self._wanted = -1
             self._next()
@@ -70,15 +74,21 @@ async def run(port: int, connections: int, seconds: float, requests: list[bytes]
 
     loop = asyncio.get_running_loop()
     counts: Counter[bytes] = Counter()
+    took: list[float] = []
     source = endless() if repeat else iter(requests)
     began = perf_counter()
     clients = [
-        (await loop.create_connection(lambda: Client(source, counts, began + seconds), "127.0.0.1", port))[1]
+        (await loop.create_connection(lambda: Client(source, counts, took, began + seconds), "127.0.0.1", port))[1]
         for _ in range(connections)
     ]
     await asyncio.gather(*(client.done for client in clients))
     elapsed = perf_counter() - began
-    return {"seconds": elapsed, "statuses": {status.decode(): count for status, count in counts.items()}}
+    took.sort()
+    return {
+        "seconds": elapsed,
+        "statuses": {status.decode(): count for status, count in counts.items()},
+        "p99 ms": took[int(len(took) * 0.99)] * 1e3,
+    }
 
 
 if __name__ == "__main__":

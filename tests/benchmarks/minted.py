@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -99,17 +99,3 @@ async def mint_in(path: Path, subject: Subject = OWNER, *, macs: RowMacs = MACS,
         factor = await enrol(store, subject, passkey(sign_count=0))
         assert isinstance(factor, WebAuthnFactor)
         return Mint(path, await ask(store, subject, TRANSMIT, **fields), factor, macs)
-
-
-@asynccontextmanager
-async def open_store(path: Path) -> AsyncIterator[tuple[SQLiteStore, Mint]]:
-    """Give a new store and the mint of its tokens."""
-    mint = await mint_in(path)
-    async with SQLiteStore(path, timeout=PATIENT).use(MACS) as store:
-        yield store, mint
-
-
-def batches(shown: Sequence[Presentation], size: int) -> Iterator[Sequence[Presentation]]:
-    """Yield presentations in batches."""
-    for start in range(0, len(shown), size):
-        yield shown[start : start + size]

@@ -78,7 +78,7 @@ async def _listing(scale: Scale) -> AsyncIterator[Sides]:
         yield {name: await opened(count) for name, count in counts.items()}
 
 
-BENCHMARKS = (
+FURTHER = (
     Benchmark(
         name="people pages",
         sides=_listing,

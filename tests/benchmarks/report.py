@@ -6,8 +6,9 @@ import json
 import os
 import platform
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,24 @@ def machine() -> str:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return the Markdown table."""
+    """Return the Markdown table: figures of the same words share a row, a semicolon between them."""
     rows = ["| what | against, in the same run | goal | measured |", "|---|---|---|---|"]
-    rows += [
-        f"| {result.figure.what} | {result.figure.baseline} | {goal(result)} "
-        f"| {amount(result, result.median)}{'' if result.met else ' (short)'} |"
-        for result in results
-    ]
+    for what, given in groupby(results, lambda result: result.figure.what.strip()):
+        figures = list(given)
+        baselines = dict.fromkeys(result.figure.baseline for result in figures)
+        rows.append(f"| {what} | {'; '.join(baselines)} | {_each(goal, figures)} | {_each(_measured, figures)} |")
     return "\n".join(rows)
+
+
+def _each(say: Callable[[Result], str], figures: Sequence[Result]) -> str:
+    return "; ".join(map(say, figures))
+
+
+def _measured(result: Result) -> str:
+    """Say the median, between which values the rounds were, and whether it falls short of the goal."""
+    low, high = number(min(result.values)), number(max(result.values))
+    spread = f" ({low} to {high})" if low != high else ""
+    return f"{amount(result, result.median)}{spread}{'' if result.met else ', short'}"
 
 
 def as_json(results: Sequence[Result], missing: dict[str, str]) -> str:

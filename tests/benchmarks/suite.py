@@ -1,46 +1,44 @@
-"""All benchmarks, in the order of the table."""
+"""All benchmarks: those of the README's table, in its order, and further ones that are measured by name alone."""
 
 from __future__ import annotations
 
 from . import (
     audit_pages,
     bundles,
-    bystanders,
     ceremonies,
     growth,
-    memory,
     pages,
-    passthrough,
+    peers,
     people_pages,
-    postgres,
-    processes,
-    redis,
-    served,
-    sqlite,
+    redemption,
     starting,
-    tokens,
+    untagged,
     verification,
     waiting,
 )
 from .harness import Benchmark
 
-SUITE: tuple[Benchmark, ...] = (
-    *passthrough.BENCHMARKS,
-    *served.BENCHMARKS,
-    *bystanders.BENCHMARKS,
-    *sqlite.BENCHMARKS,
-    *processes.BENCHMARKS,
-    *postgres.BENCHMARKS,
-    *redis.BENCHMARKS,
+TABLE: tuple[Benchmark, ...] = (
+    *redemption.BENCHMARKS,
+    *peers.BENCHMARKS,
+    *untagged.BENCHMARKS,
     *growth.BENCHMARKS,
     *ceremonies.BENCHMARKS,
-    *tokens.BENCHMARKS,
-    *starting.BENCHMARKS,
     *pages.BENCHMARKS,
+<<<<<<< HEAD
     *audit_pages.BENCHMARKS,
     *people_pages.BENCHMARKS,
     *memory.BENCHMARKS,
     *waiting.BENCHMARKS,
+=======
+    *starting.BENCHMARKS,
+>>>>>>> 60ee77a (benchmarks: the table is fourteen rows at most, each beside a peer)
     *verification.BENCHMARKS,
-    *bundles.BENCHMARKS,
 )
+FURTHER: tuple[Benchmark, ...] = (
+    *audit_pages.FURTHER,
+    *people_pages.FURTHER,
+    *bundles.FURTHER,
+    *verification.FURTHER,
+)
+SUITE = (*TABLE, *FURTHER)

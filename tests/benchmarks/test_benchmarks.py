@@ -12,7 +12,7 @@ import pytest
 
 from . import report
 from .harness import TIMES, Benchmark, Figure, Result, Sample, Scale, Sides, Unavailable, at_least, at_most, run
-from .suite import SUITE
+from .suite import SUITE, TABLE
 
 
 @pytest.mark.exhaustive
@@ -62,7 +62,19 @@ def test_the_table_goes_between_the_marks_and_again_in_the_same_place(tmp_path: 
     report.write_readme([_result([3.0])], path)
     text = path.read_text(encoding="utf-8")
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text and "1.5" not in text
-    assert f"| an act | a bare act | ≤ 2{TIMES} | 3{TIMES} (short) |" in text and report.machine() in text
+    assert f"| an act | a bare act | ≤ 2{TIMES} | 3{TIMES}, short |" in text and report.machine() in text
+
+
+def test_the_table_has_fourteen_rows_at_most_and_each_measured_beside_something() -> None:
+    rows = {figure.what for benchmark in TABLE for figure in benchmark.figures}
+    assert len(rows) <= 14
+    assert all(figure.baseline for benchmark in TABLE for figure in benchmark.figures)
+
+
+def test_figures_of_the_same_words_share_a_row_with_the_spread_of_each() -> None:
+    other = Result("act", Figure("an act", "another act", at_least(4), "ms", "ours", None, "ms"), [5.0, 4.0, 9.0])
+    row = report.table([_result([1.5, 1.0, 3.0]), other]).splitlines()[-1]
+    assert row == f"| an act | a bare act; another act | ≤ 2{TIMES}; ≥ 4 ms | 1.5{TIMES} (1 to 3); 5 ms (4 to 9) |"
 
 
 def test_the_readme_says_of_how_many_runs_the_table_is(tmp_path: Path) -> None:

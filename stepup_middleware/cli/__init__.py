@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     what = generating.add_mutually_exclusive_group()
     what.add_argument("--log", metavar="NAME", help="the keys of a transparency log, like example.com/stepup")
     what.add_argument("--witness", metavar="NAME", help="the keys of a witness, like witness.example.com")
-    generating.add_argument("--output", type=Path, metavar="FILE", help="where those of a log or a witness go")
+    generating.add_argument("--output", type=Path, metavar="FILE", help="the new file, which its owner alone can read")
     generating.set_defaults(command=keygen)
     return parser
 

@@ -13,7 +13,7 @@ from stepup_middleware.errors import ConfigurationError
 
 from .output import progress_line
 from .sources import load_middleware, opened_store
-from .witness import generate_keys
+from .witness import generate_keys, write_key
 
 
 async def purge(options: argparse.Namespace) -> int:
@@ -79,14 +79,16 @@ def _text_of(text: str) -> str:
 
 
 def keygen(options: argparse.Namespace) -> int:
-    """Print a new secret key, or write the keys of a log or a witness to a file."""
+    """Print a new secret key or write it to a file, or write the keys of a log or a witness to one."""
     name = options.log or options.witness
     if name is not None:
         if options.output is None:
             raise ConfigurationError("name the file of the new keys by --output FILE")
         generate_keys(name, options.output, is_witness=options.witness is not None)
         return 0
-    if options.output is not None:
-        raise ConfigurationError("--output goes with --log or --witness; a secret key is printed")
-    print(secrets.token_urlsafe(48))
+    key = secrets.token_urlsafe(48)
+    if options.output is None:
+        print(key)
+    else:
+        write_key(options.output, key)
     return 0

@@ -76,17 +76,22 @@ def generate_keys(name: str, output: Path, *, is_witness: bool) -> None:
     keys = [SigningKey.generate(name, type_) for type_ in (WITNESS_TYPES if is_witness else LOG_TYPES)]
     whose = "witness" if is_witness else "log"
     lines = [f"# secret: the keys with which the {whose} {name} signs", *(key.secret_text() for key in keys)]
+    write_key(output, "\n".join(lines))
+    print(f"# public: for whoever verifies what the {whose} {name} signs")
+    for key in keys:
+        print(key.verifier)
+
+
+def write_key(output: Path, text: str) -> None:
+    """Write a key to a file that only its owner can read, durably. A file that exists is left as it is."""
     try:
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise ConfigurationError(f"{output} exists: a key is never overwritten") from None
     with os.fdopen(file, "w", encoding="utf-8") as opened:
-        opened.write("\n".join(lines) + "\n")
+        opened.write(text + "\n")
         opened.flush()
         os.fsync(opened.fileno())
-    print(f"# public: for whoever verifies what the {whose} {name} signs")
-    for key in keys:
-        print(key.verifier)
 
 
 def _address(listen: str) -> tuple[str, int]:

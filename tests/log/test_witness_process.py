@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import os
 import random
 import socket
 import threading
@@ -279,9 +280,28 @@ def test_keys_are_written_for_their_owner_alone_and_never_over_others(
     assert main(["keygen", "--witness", "witness.example", "--output", "log.key"]) == 2
     assert "never overwritten" in capsys.readouterr().err
     assert key.read_text() == before
-    for wrong in (["--log", "a name", "--output", "x"], ["--log", "log.example"], ["--output", "x"], ["--witness", ""]):
+    for wrong in (["--log", "a name", "--output", "x"], ["--log", "log.example"], ["--witness", ""]):
         assert main(["keygen", *wrong]) == 2, wrong
     assert [each.name for each in tmp_path.iterdir()] == ["log.key"]
+
+
+def test_a_secret_key_is_written_for_its_owner_alone_and_never_over_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = tmp_path / "secret.key"
+    previous = os.umask(0o000)  # of an operator who has none
+    try:
+        assert main(["keygen", "--output", "secret.key"]) == 0
+    finally:
+        os.umask(previous)
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert capsys.readouterr().out == ""
+    before = key.read_text()
+    assert len(before.strip()) >= 32
+    assert main(["keygen", "--output", "secret.key"]) == 2
+    assert "never overwritten" in capsys.readouterr().err
+    assert key.read_text() == before
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_the_commands_name_what_the_page_has_and_the_units_say(blocks: dict[str,
     unit = dict(settings)
     keys = [value for name, value in settings if name == "LoadCredential"]
     for path in (unit["EnvironmentFile"].removeprefix("-"), *(key.partition(":")[2] for key in keys)):
-        made = f"--output {path} >" if path.endswith("log.key") else f"install -m 600 /dev/null {path}\n"
+        made = f"--output {path}" if path.endswith(".key") else f"install -m 600 /dev/null {path}\n"
         assert made in blocks["install"]
     assert f"useradd --system --home-dir {unit['WorkingDirectory']} " in blocks["install"]
     assert blocks["install"].splitlines()[0].split()[-1] == unit["User"]
@@ -159,6 +159,14 @@ def test_the_commands_name_what_the_page_has_and_the_units_say(blocks: dict[str,
 
 def _copied(commands: str) -> list[str]:
     return [name for line in re.findall(r"^install -m 644 (.*)$", commands, re.MULTILINE) for name in line.split()[:-1]]
+
+
+@pytest.mark.block("collector", "end")
+async def test_the_line_for_the_collector_runs_at_the_end_of_the_app(blocks: dict[str, str], srv: Path) -> None:
+    main = (srv / "main.py").read_text(encoding="utf-8")
+    said = "print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0])\n"
+    (srv / "main.py").write_text(main + "\n" + blocks["collector"] + said, encoding="utf-8")
+    assert (await shell(f"{shlex.quote(sys.executable)} -c 'import main'", srv)).split() == ["True", "20000"]
 
 
 @pytest.mark.block("Containerfile")

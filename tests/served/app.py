@@ -21,6 +21,9 @@ from stepup_middleware import (
     Subject,
     requires_step_up,
 )
+from stepup_middleware.stores.base import HotState
+from stepup_middleware.stores.postgres import PostgresStore
+from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 
 ORIGIN = "http://localhost:8000"
@@ -28,7 +31,10 @@ POLL_SECONDS = 0.02
 
 
 def make() -> StepUpMiddleware:
-    """Build the app: ``SERVED_FOLDER`` has its database and what it writes, ``SERVED_KEYS`` its keys, by commas."""
+    """Build the app: ``SERVED_FOLDER`` has what it writes, ``SERVED_KEYS`` its keys, by commas.
+
+    Its store is SQLite in the folder, or PostgreSQL at ``SERVED_DATABASE`` with Redis at ``SERVED_HOT`` before it.
+    """
     folder = Path(os.environ["SERVED_FOLDER"])
 
     async def identify(scope: Any) -> Subject | None:
@@ -41,6 +47,7 @@ def make() -> StepUpMiddleware:
     @requires_step_up("webhook_secret_rotation")
     async def act(request: Request) -> Response:
         note(folder / "runs", request.scope["stepup"].prompt_id)
+        note(folder / f"runs-{os.getpid()}", request.scope["stepup"].prompt_id)
         return PlainTextResponse("ran")
 
     @requires_step_up("webhook_secret_rotation")
@@ -58,7 +65,7 @@ def make() -> StepUpMiddleware:
 
     stepup = StepUp(
         secret_key=os.environ["SERVED_KEYS"].split(","),
-        store=SQLiteStore(folder / "stepup.db"),
+        store=_store(folder),
         relying_party=RelyingParty(id="localhost", name="Served", origins=[ORIGIN]),
         identify=identify,
         on_event=[on_event],
@@ -70,6 +77,14 @@ def make() -> StepUpMiddleware:
         Route("/open", open_page),
     ]
     return StepUpMiddleware(Starlette(routes=routes), stepup=stepup)
+
+
+def _store(folder: Path) -> HotState:
+    database, hot = os.environ.get("SERVED_DATABASE"), os.environ.get("SERVED_HOT")
+    if database is None:
+        return SQLiteStore(folder / "stepup.db")
+    behind = PostgresStore(database)
+    return behind if hot is None else RedisHotStore(hot, behind=behind)
 
 
 def note(file: Path, line: str) -> None:

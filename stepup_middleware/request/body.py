@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import IO, NamedTuple
 
@@ -166,9 +166,8 @@ class RequestBody:
         if any(len(declared) > 18 or int(declared) > self._limit for declared in self._numbers()):
             raise BodyTooLarge  # unread
         try:
-            async with asyncio.timeout(WHOLE_BODY_SECONDS), self._lock:  # the last piece may be at its digest
-                while not self.whole and self._digest is not None:
-                    await self._read_ahead()
+            async with asyncio.timeout(BODY_SECONDS) as patience, self._lock:  # the last piece may be at its digest
+                await self._read_ahead(patience, lambda: self._digest is not None)
                 if self._digest is not None:
                     await self._digest.finish()  # a reader may have given up in between
         except TimeoutError:
@@ -189,9 +188,8 @@ class RequestBody:
         if any(len(declared) > 18 or int(declared) > REPEATED_FORM_LIMIT for declared in self._numbers()):
             return None
         try:
-            async with asyncio.timeout(WHOLE_BODY_SECONDS), self._lock:
-                while self._form is not None and not self.whole:
-                    await self._read_ahead()
+            async with asyncio.timeout(BODY_SECONDS) as patience, self._lock:
+                await self._read_ahead(patience, lambda: self._form is not None)
         except (TimeoutError, BodyTooSlow):
             return None
         return None if self._form is None else bytes(self._form)
@@ -206,9 +204,17 @@ class RequestBody:
     def _numbers(self) -> list[bytes]:
         return [declared for declared in self._declared if declared.isdigit()]
 
-    async def _read_ahead(self) -> None:
-        async with asyncio.timeout(BODY_SECONDS):
-            message = await self._receive()
+    async def _read_ahead(self, patience: asyncio.Timeout, wanted: Callable[[], bool]) -> None:
+        """Read what has not come yet while it is wanted: each piece has its time, and all together have theirs."""
+        time = asyncio.get_running_loop().time
+        until = time() + WHOLE_BODY_SECONDS
+        while not self.whole and wanted():
+            await self._read_piece()
+            if not self.whole:
+                patience.reschedule(min(until, time() + BODY_SECONDS))
+
+    async def _read_piece(self) -> None:
+        message = await self._receive()
         self._ahead.append(message)  # a gate that gives up while the digest is taken loses nothing
         await self._note(message)
         self._ahead.pop()

@@ -15,7 +15,7 @@ from playwright.async_api import Page, Route, expect
 
 from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.languages import Text, Texts
-from stepup_middleware.service.ceremony import USED_CODE
+from stepup_middleware.service.ceremony_parts import USED_CODE
 from tests.e2e.site import Site
 
 ADA, OTHER, HELD = "Ada Owner", "Bob Other", "Carol Held"

@@ -1,4 +1,4 @@
-"""What the library made in a database, held against what stands there: a trigger or a view may lie, or drop rows."""
+"""The schema that the library made, held against the one that is there: a trigger or a view may lie, or drop rows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 def differences(made: Mapping[str, str], found: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return what is missing, another, or not the library's, each with what is wrong with it.
 
-    Both have, by their kind and name, what tables, indexes, triggers and functions are. What may stand beside those of
-    the library, and harms nobody, is not in ``found``.
+    Both have the definitions of tables, indexes, triggers and functions by their kind and name. ``found`` leaves out
+    what may stand beside those of the library and harms nobody.
     """
     missing = [(what, "is missing") for what in made if what not in found]
     other = [

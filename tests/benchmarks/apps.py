@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
@@ -144,3 +144,23 @@ def page() -> ASGIApp:
         Route("/bare/{run}", untagged, methods=["POST"]),
     ]
     return StepUpMiddleware(Starlette(routes=routes), stepup=stepup)
+
+
+async def ping(request: Request) -> PlainTextResponse:
+    """Answer at once."""
+    return PlainTextResponse("pong")
+
+
+def bothered() -> StepUpMiddleware:
+    """A tagged endpoint, forty rules, and an endpoint that others ask for meanwhile."""
+    from stepup_middleware import Rule
+
+    endpoint = requires_step_up(PURPOSE, details=DETAILS)(transmit)
+    routes = [Route("/payroll/{run}/transmit", endpoint, methods=["POST"]), Route("/ping", ping)]
+    rules = [Rule("*", f"/ruled/{number}/{{a}}/{{b:path}}", purpose=PURPOSE, optional=True) for number in range(40)]
+    return StepUpMiddleware(Starlette(routes=routes), stepup=_stepup(), rules=rules)
+
+
+def unbothered() -> ASGIApp:
+    """An app without us, for what a server by itself makes of a request."""
+    return Starlette(routes=[Route("/ping", ping)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     audit_pages,
     bundles,
+    bystanders,
     ceremonies,
     growth,
     pages,
@@ -25,20 +26,15 @@ TABLE: tuple[Benchmark, ...] = (
     *growth.BENCHMARKS,
     *ceremonies.BENCHMARKS,
     *pages.BENCHMARKS,
-<<<<<<< HEAD
-    *audit_pages.BENCHMARKS,
-    *people_pages.BENCHMARKS,
-    *memory.BENCHMARKS,
-    *waiting.BENCHMARKS,
-=======
     *starting.BENCHMARKS,
->>>>>>> 60ee77a (benchmarks: the table is fourteen rows at most, each beside a peer)
+    *waiting.BENCHMARKS,
     *verification.BENCHMARKS,
 )
 FURTHER: tuple[Benchmark, ...] = (
     *audit_pages.FURTHER,
     *people_pages.FURTHER,
     *bundles.FURTHER,
+    *bystanders.FURTHER,
     *verification.FURTHER,
 )
 SUITE = (*TABLE, *FURTHER)

@@ -94,6 +94,9 @@ class LogVerifier:
             problem = f"has a value that no honest writer gave it: {error}"
             yield LogFinding(where="log", field="trees", problem=problem)
         while (found := await self._log.next_log(number)) is not None:
+            if type(found) is not int:  # SQLite takes any value anywhere, and puts texts after all numbers
+                yield LogFinding(where="log", field="log", problem=f"a row is of a tree without a number: {found!r}")
+                break
             number = found
             state = trees[number - 1] if 0 < number <= len(trees) else None
             walk = TreeWalk(

@@ -57,3 +57,15 @@ async def test_with_no_checkpoint_from_elsewhere_no_log_is_called_whole(tmp_path
         known_then = [kept for kept in base.kept if kept.size <= size]
         assert (await database.found(base.trust(kept=known_then), base.now))[0] is EvidenceVerdict.VERIFIED
         assert (await database.found(base.trust(), base.now))[0] is EvidenceVerdict.FAILED
+
+
+# A20
+@pytest.mark.parametrize("table", ["leaves", "tiles", "trees", "checkpoints"])
+async def test_a_row_of_a_tree_without_a_number_is_told(tmp_path: Path, table: str) -> None:
+    database = AttackedSQLite(tmp_path / "log.db")  # which takes any value in any column
+    base = await honest(database)
+    for value in ("x", b"\x01", 1.5):
+        first, *rest = base.tables[table]
+        await database.write({table: [{**first, "log": value}, *rest]})
+        verdict, _ = await database.found(base.trust(), base.now)
+        assert verdict is EvidenceVerdict.FAILED

@@ -256,6 +256,9 @@ class LogVerifier:
 
         if not self._trust.log_keys:
             untold("log", "vkey", "no trusted vkey of the log was given: nothing tells who signed the checkpoints")
+        elif self.summary.leaves and not self.summary.checkpoints:
+            problem = "the database has no checkpoint: nothing was signed yet, or all were taken away"
+            untold("log", "checkpoints", problem)
         if not self._trust.checkpoints:
             problem = "no checkpoint from outside the database was given: an older copy of it would look like this one"
             untold("log", "checkpoint", problem)

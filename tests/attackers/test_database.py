@@ -60,6 +60,15 @@ async def test_with_no_checkpoint_from_elsewhere_no_log_is_called_whole(tmp_path
 
 
 # A20
+async def test_that_every_checkpoint_is_gone_is_told(tmp_path: Path) -> None:
+    database = AttackedSQLite(tmp_path / "log.db")
+    base = await honest(database)
+    await database.write({"checkpoints": []})
+    verdict, findings = await database.found(base.trust(), base.now)
+    assert (verdict, [finding.field for finding in findings]) == (EvidenceVerdict.NOT_VERIFIABLE, ["checkpoints"])
+
+
+# A20
 @pytest.mark.parametrize("table", ["leaves", "tiles", "trees", "checkpoints"])
 async def test_a_row_of_a_tree_without_a_number_is_told(tmp_path: Path, table: str) -> None:
     database = AttackedSQLite(tmp_path / "log.db")  # which takes any value in any column

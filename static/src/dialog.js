@@ -145,7 +145,6 @@ export async function ask(refused, { renew, leave, caller, cookie = false, opene
       stop = wirePrompt(next, {
         cookie,
         note: changed ? TEXTS.changed : words,
-        said: next.root.querySelector("[data-stepup-count]")?.textContent ?? "",
         cancel,
         proved: (token, tokens) => settle({ token, tokens, asked: next.root }),
         gone: replace,

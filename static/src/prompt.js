@@ -13,7 +13,6 @@ import { getCredential } from "./webauthn.js";
  * @property {(why: string) => void} gone the prompt is no longer there, or the person wants it renewed
  * @property {() => void} cancel
  * @property {string} [note] why it is asked again: seen under the title, and said
- * @property {string} [said] what else to say once it is shown
  */
 
 /**
@@ -65,6 +64,8 @@ export function wirePrompt({ url, root, lifetime }, on) {
   const later = (milliseconds, task) => {
     if (milliseconds < 2 ** 31) timers.add(setTimeout(task, Math.max(0, milliseconds)));
   };
+  /** @param {Element | null} button @param {() => void} act */
+  const onClick = (button, act) => button?.addEventListener("click", act, { signal: wired.signal });
   /** @param {string} text */
   const say = (text) => void (part("status").textContent = text);
   /**
@@ -159,13 +160,13 @@ export function wirePrompt({ url, root, lifetime }, on) {
   for (const key of keys) {
     const kind = key.dataset.stepupKind === "hardware_key" ? "hardware_key" : "passkey";
     key.hidden = false;
-    key.addEventListener("click", () => {
+    onClick(key, () => {
       attempt("webauthn", key, TEXTS.waiting[kind], async (signal) => {
         const credential = await getCredential(await post("/webauthn/options", { kind }, signal), signal);
         judge();
         return post("/webauthn", credential, signal);
       });
-    }, { signal: wired.signal });
+    });
   }
   if (form && code) {
     form.noValidate = true; // its own sentence is said
@@ -183,21 +184,27 @@ export function wirePrompt({ url, root, lifetime }, on) {
       });
     }, { signal: wired.signal });
   }
-  other?.addEventListener("click", () => {
+  onClick(other, () => {
     current?.abort();
     current = null;
     say("");
     enable();
     (code ?? part("factors")).focus();
-  }, { signal: wired.signal });
+  });
   for (const name of ["or", "cancel", "other"]) if (find(name)) part(name).hidden = name === "other" && !several;
-  part("cancel").addEventListener("click", on.cancel, { signal: wired.signal });
-  part("renew").addEventListener("click", () => on.gone(""), { signal: wired.signal });
-  unfold(root, wired.signal);
+  onClick(part("cancel"), on.cancel);
+  onClick(part("renew"), () => on.gone(""));
   for (const button of on.leave ? root.querySelectorAll("[data-stepup-leave]") : []) {
     if (!(button instanceof HTMLElement)) continue;
     button.hidden = false;
-    button.addEventListener("click", () => judging || on.leave?.(button.dataset.stepupLeave ?? ""), { signal: wired.signal });
+    onClick(button, () => judging || on.leave?.(button.dataset.stepupLeave ?? ""));
+  }
+  // long values of the details are opened and closed; closed, they scroll in a box of their own
+  for (const button of root.querySelectorAll("[data-stepup-unfold]")) {
+    const value = button.parentElement?.previousElementSibling;
+    if (!(button instanceof HTMLElement) || !value) continue;
+    button.hidden = false;
+    onClick(button, () => button.setAttribute("aria-expanded", String(value.classList.toggle("stepup-unfolded"))));
   }
 
   // WCAG 2.2.1: the end is announced, and the question can be renewed. Nothing renews itself unattended.
@@ -213,11 +220,10 @@ export function wirePrompt({ url, root, lifetime }, on) {
   });
   // a live region speaks only of what changes after it is there
   if (on.note) {
-    const note = make("p", { className: "stepup-note" }, on.note);
-    note.setAttribute("role", "status");
+    const note = make("p", { className: "stepup-note", role: "status" }, on.note);
     root.querySelector("#stepup-description")?.before(note);
     later(100, () => note.replaceChildren(on.note ?? ""));
-  } else if (on.said) later(100, () => current || say(on.said ?? ""));
+  } else later(100, () => current || say(find("count")?.textContent ?? ""));
   enable();
 
   function stop() {
@@ -227,23 +233,6 @@ export function wirePrompt({ url, root, lifetime }, on) {
     wired.abort();
   }
   return stop;
-}
-
-/**
- * Let long values of the details be opened and closed; closed, they scroll in a box of their own.
- * @param {HTMLElement} root
- * @param {AbortSignal} signal
- */
-function unfold(root, signal) {
-  for (const button of root.querySelectorAll("[data-stepup-unfold]")) {
-    const value = button.parentElement?.previousElementSibling;
-    if (!(button instanceof HTMLElement) || !value) continue;
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      const open = value.classList.toggle("stepup-unfolded");
-      button.setAttribute("aria-expanded", String(open));
-    }, { signal });
-  }
 }
 
 /**

@@ -115,7 +115,7 @@ class CeremonyParts:
     async def _floor(self, prompt: Prompt, *, approving: bool) -> FactorRequirement:
         """Return what a proof of a prompt must meet: what it was issued under, never below the platform's minimum.
 
-        Whoever approves was not there when the program asked, so that they meet a policy that became stronger.
+        A person who approves was not there when the program asked: they meet also what became stronger since.
         """
         purpose = self.purpose_of(prompt)
         if purpose is None:

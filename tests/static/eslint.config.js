@@ -4,7 +4,7 @@ const BROWSER = [
   "AbortController", "AbortSignal", "ArrayBuffer", "Blob", "CustomEvent", "DOMException", "DOMParser", "Event", "FormData",
   "HTMLAnchorElement", "HTMLElement", "HTMLFormElement", "HTMLScriptElement", "Headers", "Node", "PerformanceNavigationTiming", "ProgressEvent", "PublicKeyCredential", "Request", "Response",
   "SubmitEvent", "TextDecoder", "URL", "URLSearchParams", "Element", "atob", "btoa", "clearTimeout", "document", "fetch", "history",
-  "location", "navigator", "performance", "queueMicrotask", "sessionStorage", "setTimeout", "window", "XMLHttpRequest",
+  "location", "navigator", "performance", "queueMicrotask", "sessionStorage", "setInterval", "setTimeout", "window", "XMLHttpRequest",
 ];
 
 export default [

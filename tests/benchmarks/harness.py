@@ -65,7 +65,8 @@ class Figure:
     """One line of the table.
 
     ``of`` is the side that is judged, ``over`` the baseline: their ``quantity`` is divided, or subtracted where
-    the goal is an amount above the baseline. Without ``over`` the quantity itself is judged.
+    the goal is an amount above the baseline. Without ``over`` the quantity itself is judged, and that of ``beside`` is
+    said with it.
     """
 
     what: str
@@ -75,6 +76,7 @@ class Figure:
     of: str
     over: str | None = None
     unit: str = TIMES  # anything else: an amount, and ``over`` is subtracted
+    beside: str | None = None
 
     def value(self, samples: Mapping[str, Sample]) -> float:
         """Return the figure of one round."""
@@ -138,7 +140,7 @@ async def run(
                 result.values.append(result.figure.value(samples))
     for result in results:
         figure = result.figure
-        for name in filter(None, (figure.of, figure.over)):
+        for name in filter(None, (figure.of, figure.over, figure.beside)):
             result.samples[name] = statistics.median(samples[name][figure.quantity] for samples in kept)
         assert all(map(math.isfinite, result.values)), f"{figure.what}: {result.values}"
     return results

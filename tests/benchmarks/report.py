@@ -67,7 +67,9 @@ def _measured(result: Result) -> str:
     """Say the median, between which values the rounds were, and whether it falls short of the goal."""
     low, high = number(min(result.values)), number(max(result.values))
     spread = f" ({low} to {high})" if low != high else ""
-    return f"{amount(result, result.median)}{spread}{'' if result.met else ', short'}"
+    beside = result.samples.get(result.figure.beside or "")
+    said = "" if beside is None else f", beside {amount(result, beside)}"
+    return f"{amount(result, result.median)}{spread}{said}{'' if result.met else ', short'}"
 
 
 def as_json(results: Sequence[Result], missing: dict[str, str]) -> str:
@@ -77,6 +79,7 @@ def as_json(results: Sequence[Result], missing: dict[str, str]) -> str:
             "benchmark": result.benchmark,
             "what": result.figure.what,
             "baseline": result.figure.baseline,
+            "of": result.figure.of,
             "quantity": result.figure.quantity,
             "unit": result.figure.unit,
             "goal": {("at_least" if result.figure.goal.upwards else "at_most"): result.figure.goal.limit},
@@ -98,7 +101,7 @@ def medians_of(written: Sequence[str], suite: Sequence[Benchmark]) -> list[Resul
     """
     runs = [
         {
-            (entry["benchmark"], entry["what"], entry["baseline"]): entry["median"]
+            (entry["benchmark"], entry["what"], entry["baseline"], entry["of"]): entry
             for entry in json.loads(text)["figures"]
         }
         for text in written
@@ -106,10 +109,11 @@ def medians_of(written: Sequence[str], suite: Sequence[Benchmark]) -> list[Resul
     results = []
     for benchmark in suite:
         for figure in benchmark.figures:
-            name = (benchmark.name, figure.what, figure.baseline)
+            name = (benchmark.name, figure.what, figure.baseline, figure.of)
             if not all(name in run for run in runs):
                 raise ValueError(f"not every run has the figure {figure.what!r} of {benchmark.name}")
-            results.append(Result(benchmark.name, figure, [run[name] for run in runs]))
+            medians = [run[name]["median"] for run in runs]
+            results.append(Result(benchmark.name, figure, medians, runs[-1][name]["medians_of_sides"]))
     return results
 
 

@@ -83,6 +83,12 @@ async def _after_many(scale: Scale) -> Sample:
         return {"MB": resident_megabytes(process.pid)}
 
 
+async def _bare() -> Sample:
+    port = free_port()
+    async with running(port, uvicorn("apps:bare", port)) as process:
+        return {"MB": resident_megabytes(process.pid)}
+
+
 async def _ask(app: StepUpMiddleware, places: Iterator[int]) -> None:
     for place in places:
         session = f"{SESSION}-{place // _PER_SESSION}"
@@ -117,7 +123,7 @@ async def _with_prompts(scale: Scale) -> Sample:
 @asynccontextmanager
 async def _weights(scale: Scale) -> AsyncIterator[Sides]:
     _need_proc()
-    yield {"redemptions": lambda: _after_many(scale), "prompts": lambda: _with_prompts(scale)}
+    yield {"redemptions": lambda: _after_many(scale), "prompts": lambda: _with_prompts(scale), "bare": _bare}
 
 
 def _need_proc() -> None:
@@ -126,20 +132,20 @@ def _need_proc() -> None:
 
 
 _WHAT = "start: CPU from exec to the first answer; memory after 10,000 redemptions; of 100,000 open prompts"
-_BASE = "a bare Starlette (below); nothing; the idle process"
+_BASE = "a bare Starlette; the same; the idle process"
 
 BENCHMARKS = (
     Benchmark(
         name="start",
         sides=_starts,
-        figures=(Figure(_WHAT, _BASE, at_most(320), "ms", "ours", None, "ms"),),
+        figures=(Figure(_WHAT, _BASE, at_most(320), "ms", "ours", None, "ms", beside="bare"),),
         rounds=11,
     ),
     Benchmark(
         name="memory",
         sides=_weights,
         figures=(
-            Figure(_WHAT, _BASE, at_most(60), "MB", "redemptions", None, "MB"),
+            Figure(_WHAT, _BASE, at_most(60), "MB", "redemptions", None, "MB", beside="bare"),
             Figure(_WHAT, _BASE, at_most(20), "MB", "prompts", None, "MB"),
         ),
         rounds=1,

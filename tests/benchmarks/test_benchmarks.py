@@ -106,6 +106,11 @@ def test_several_runs_count_by_the_median_of_their_medians() -> None:
         report.medians_of([*runs, report.as_json([], {})], [act])
 
 
+def test_what_is_said_beside_a_figure_stands_with_it() -> None:
+    figure = Figure("a start", "bare", at_most(4), "ms", "ours", None, "ms", beside="bare")
+    assert "| 3 ms, beside 1 ms |" in report.table([Result("start", figure, [3.0], {"ours": 3.0, "bare": 1.0})])
+
+
 async def test_sides_are_measured_in_turning_order() -> None:
     order: list[str] = []
 

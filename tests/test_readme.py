@@ -94,7 +94,7 @@ async def test_a_stranger_types_the_one_line_of_the_demo_in_a_fresh_clone(tmp_pa
     async with typed(f"{line.strip()} --port {port}", folder, PYTHONUNBUFFERED="1") as demo, asyncio.timeout(300):
         await said(demo, rb"AxisSynapse is at http://localhost:" + port.encode())
         await listening(int(port))
-        async with httpx2.AsyncClient(base_url=f"http://localhost:{port}", follow_redirects=True) as http:
+        async with httpx2.AsyncClient(base_url=f"http://localhost:{port}", follow_redirects=True, timeout=60) as http:
             form = {"email": "owner@axis.example", "password": "axis-demo"}
             signed_in = await http.post("/sign-in", data=form, headers={"sec-fetch-site": "same-origin"})
             guide = await http.get("/guide")

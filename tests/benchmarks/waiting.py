@@ -33,9 +33,9 @@ from tests.machine import free_port
 
 from .apps import SECRET, macs
 from .harness import Benchmark, Figure, Sample, Scale, Sides, Unavailable, at_most, scratch
-from .memory import megabytes_of
 from .minted import PATIENT, prompts_like
 from .served import ROOT, ended
+from .starting import resident_megabytes
 
 _AT_ONCE = 100  # connections that are opened together
 _WOKEN = 30  # decisions, one after another
@@ -144,7 +144,7 @@ async def _weighed(app: str, database: Path, approvals: list[Approval], store: S
     async with _serving(app, database) as (port, process):
         warm = [await _wait(port, number, approvals[number].prompt.id) for number in range(min(8, len(approvals)))]
         await asyncio.sleep(1)
-        idle = megabytes_of(process)
+        idle = resident_megabytes(process)
         readers = warm
         for start in range(len(warm), len(approvals), _AT_ONCE):
             numbers = range(start, min(start + _AT_ONCE, len(approvals)))
@@ -166,10 +166,10 @@ async def _weighed(app: str, database: Path, approvals: list[Approval], store: S
 
 async def _settled(process: int) -> float:
     """Return the memory of a process once it grows no more."""
-    before, now = 0.0, megabytes_of(process)
+    before, now = 0.0, resident_megabytes(process)
     while now > before + 0.1:
         await asyncio.sleep(2)
-        before, now = now, megabytes_of(process)
+        before, now = now, resident_megabytes(process)
     return now
 
 
@@ -191,15 +191,16 @@ async def _sides(scale: Scale) -> AsyncIterator[Sides]:
             yield {"ours": ours, "bare": bare}
 
 
-_WHAT = "10,000 programs that wait for an approval"
+_WHAT = "10,000 programs that wait for an approval: memory; until one hears of its decision"
+_BASE = "the bare app, holding them; nothing"
 
 BENCHMARKS = (
     Benchmark(
         name="waiting",
         sides=_sides,
         figures=(
-            Figure(f"{_WHAT}: memory", "the bare app, holding them", at_most(60), "MB", "ours", "bare", "MB"),
-            Figure(f"{_WHAT}: until one hears of its decision", "nothing", at_most(250), "ms", "ours", None, "ms"),
+            Figure(_WHAT, _BASE, at_most(60), "MB", "ours", "bare", "MB"),
+            Figure(_WHAT, _BASE, at_most(250), "ms", "ours", None, "ms"),
         ),
         rounds=1,
     ),

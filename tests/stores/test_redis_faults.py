@@ -17,7 +17,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
-from stepup_middleware.core.decisions import Flag, Verdict
+from stepup_middleware.core.decisions import Flag, Redemption, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.grants import GrantRefused
 from stepup_middleware.core.tokens import TokenReference
@@ -263,20 +263,48 @@ async def refusing_events(dsn: str) -> AsyncIterator[None]:
         await connection.close()
 
 
-async def test_a_token_that_was_consumed_and_not_logged_is_spent_and_never_runs(
+# A03 S02
+async def test_a_token_that_was_consumed_and_not_logged_has_not_run_and_runs_once_when_it_is_shown_again(
     postgres_dsn: str, valkey_url: str
 ) -> None:
-    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn).use(MACS)) as store:
-        held = await hold(store)  # A03
+    """Its process died, or could not write, before the log had it: the next that shows it is authorized, one of all."""
+
+    def node() -> RedisHotStore:
+        return RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn).use(MACS))
+
+    async with node() as store, node() as other:
+        held = await hold(store)
         shown = held.shown()
         async with refusing_events(postgres_dsn):
             with pytest.raises(StoreError, match="disk is full"):
                 await store.redeem(shown)
         with pytest.raises(StoreError):
             await store.redeem(shown)
-        assert (await store.redeem(held.shown())).decision.verdict is Verdict.REUSED
         assert EventName.ACTION_AUTHORIZED not in await names_of(store)
+        answers = await asyncio.gather(
+            *(node.redeem(held.shown()) for node in (store, other) * 4), return_exceptions=True
+        )
+        ran = [one for one in answers if isinstance(one, Redemption) and one.decision.verdict is Verdict.REDEEMED]
+        assert len(ran) == 1
+        assert (await other.redeem(held.shown())).decision.verdict is Verdict.REUSED
+        assert (await names_of(store)).count(EventName.ACTION_AUTHORIZED) == 1
         assert await works(store)
+
+
+async def test_a_token_that_was_consumed_and_not_logged_serves_nothing_that_it_is_not_for(
+    postgres_dsn: str, valkey_url: str
+) -> None:
+    async with RedisHotStore(valkey_url, behind=PostgresStore(postgres_dsn).use(MACS)) as store:
+        held, old = await hold_many(store, 2)
+        async with refusing_events(postgres_dsn):
+            for each in (held, old):
+                with pytest.raises(StoreError, match="disk is full"):
+                    await store.redeem(each.shown())
+        elsewhere = await store.redeem(held.shown(ip="203.0.113.99"))
+        assert elsewhere.decision.verdict is Verdict.IP_MISMATCH
+        await store.revoke_all(event=None, now=NOW)
+        assert (await store.redeem(old.shown())).decision.verdict not in {Verdict.REDEEMED, Verdict.REUSED}
+        assert EventName.ACTION_AUTHORIZED not in await names_of(store)
 
 
 async def test_a_prompt_whose_proof_could_not_be_logged_is_open_for_another(postgres_dsn: str, valkey_url: str) -> None:

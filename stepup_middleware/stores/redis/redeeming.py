@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from stepup_middleware.core import replays
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.decisions import (
     Decision,
     Presentation,
@@ -18,6 +19,7 @@ from stepup_middleware.core.decisions import (
     Verdict,
     decide,
 )
+from stepup_middleware.core.events import EventName
 from stepup_middleware.core.presentations import presentation_events
 from stepup_middleware.core.replays import NONE, Replay, Replays, presenter_digest
 from stepup_middleware.errors import StoreError
@@ -32,6 +34,7 @@ from .node import Elsewhere, as_store_error
 from .server import RedisServer
 
 MOST_TOGETHER = 512  # presentations in one pipeline
+_LOOK_AGAIN_SECONDS = 0.02  # whether a token that was consumed is in the log by now
 LEAST_APART = 32  # fewer presentations are not divided
 MOST_WAITING = 10_000  # presentations that nobody has begun
 MOST_REMEMBERED = 2_000  # successes of this process that a repeated presentation is recognised by
@@ -193,7 +196,7 @@ class Redeemer:
             if refused:
                 await self._revoke_consumed(refused)
         except BaseException as error:
-            # S02: consumed and not known to be logged: spent, and the action does not run
+            # S02: consumed and not known to be logged: the action does not run, and the records decide the next time
             for one, _ in consumed:
                 self._answer(one, error if isinstance(error, Exception) else StoreError("the store is closed"))
             if not isinstance(error, Exception):
@@ -233,10 +236,16 @@ class Redeemer:
                 )
             # S04: the answer of this very presentation was lost on its way; its event is written
             return known
+        forsaken = token is not None and token.state is TokenState.REDEEMED and not await self._was_authorized(token)
+        if token is not None and forsaken:
+            lasts = int(reply[2]) == epoch
+            token = replace(token, state=TokenState.ISSUED if lasts else TokenState.REVOKED, attempt=None)
         held = token is not None and await self._is_held(token, shown)
         decision = decide(token, shown, factor_live=token is None or await self._factor_lives(token), held=held)
         if decision.verdict is Verdict.REDEEMED:
-            raise StoreError("the script and the decision table disagree on a token")
+            if token is None or not forsaken:
+                raise StoreError("the script and the decision table disagree on a token")
+            return await self._take_over(shown, token, epoch)
         key = token_key(shown.reference)
         if decision.revoke:
             await self._server.run([self._server.script("revoke", [key], decision.revoke, "", "")])
@@ -251,6 +260,28 @@ class Redeemer:
                 await self._forget_presenter(key, shown)
                 raise
         return Redemption(decision=decision, row=token)
+
+    async def _was_authorized(self, token: TokenRow) -> bool:
+        """Whether the log has the action of a consumed token, or has it soon, for who consumed it may yet write it."""
+        wanted = AuditFilter(event=EventName.ACTION_AUTHORIZED, prompt=token.prompt_id)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._seconds / 2
+        while not (await self._behind.audit_page(token.workspace_id, wanted, before=None, limit=1)).events:
+            if loop.time() >= end:
+                return False
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        return True
+
+    async def _take_over(self, shown: Presentation, token: TokenRow, epoch: int) -> Redemption:
+        """Authorize a token whose process died, or could not write, between its script and the log.
+
+        The records decide, as for each token: they have one ``ACTION_AUTHORIZED`` of it, whoever comes first.
+        """
+        (decision,) = await self._behind.authorize_for_hot_store([(shown, token)], epoch=epoch)
+        answer = Redemption(decision=decision, row=token)
+        if decision.verdict is Verdict.REDEEMED:
+            self._authorized[shown.attempt] = answer
+        return answer
 
     async def _note_replay(self, key: str, shown: Presentation) -> Replay:
         """Count a replay in the row; the script decides by the row of its moment, as ``Replays.and_of`` does."""

@@ -64,7 +64,8 @@ class RedisHotStore(HotState):
     A token is consumed in Redis by one script and counts once ``behind`` has its ``ACTION_AUTHORIZED`` in an
     epoch that lasts. A restart, failover, ``FLUSHALL`` or restored copy of a server, or a change of a cluster's hash
     slots, ends the epoch: it costs one more prompt, whatever the servers' persistence, and never a second run. If
-    ``behind`` fails after Redis has consumed a token, that token is spent and its action has not run.
+    ``behind`` fails after Redis has consumed a token, or the process dies in between, its action has not run: the token
+    is decided by ``behind`` alone when it is shown again, and authorized once.
 
     The attempts of people are counted in ``behind``: a server that forgets must not grant new ones.
 

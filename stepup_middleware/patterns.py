@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from itertools import product
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from stepup_middleware.errors import ConfigurationError
 
@@ -180,13 +180,19 @@ def _takes(one: Segment, other: Segment) -> bool:
 def spellings(paths: list[str], root: str) -> list[str]:
     """Return every path that some router or proxy may take one of these for, below ``root`` or not."""
     given = dict.fromkeys(paths)
+    below = {
+        root,
+        root.encode("utf-8", "replace").decode("latin-1"),
+        quote(root, errors="replace"),
+    }  # a raw path may be bytes
     for each in paths:
         if not each.startswith("/") or "://" in each:
             # a request target in absolute form (RFC 9112 §3.2.2) that a server did not take apart
             rest = each.partition(":")[2]
             given |= dict.fromkeys(["/" + each, rest, "/" + rest.lstrip("/").partition("/")[2]])
-        if root and root in each:  # not only at the beginning: Litestar goes on after it wherever it stands
-            given[each.partition(root)[2] or "/"] = None
+        for before in below:
+            if root and before in each:  # not only at the beginning: Litestar goes on after it wherever it stands
+                given[each.partition(before)[2] or "/"] = None
     given |= dict.fromkeys(["/" + each.lstrip("/") for each in given])  # where leading slashes alone are one
     decoded = list(given)
     for _ in range(_DECODINGS):

@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import httpx2
 from playwright.async_api import Browser, Route, expect
 
-from .conftest import ANALYST, COSIGNER, OWNER, Demo, Person, open_person, totp_now
+from .conftest import ANALYST, COSIGNER, OWNER, PASSWORD, Demo, Person, open_person, totp_now
 
 Look = Callable[[Person, str, bool], Awaitable[None]]  # at a person's browser: the state's name, and whether it is long
 View = dict[str, Any]
@@ -139,6 +140,42 @@ async def pages(person: Person, look: Look) -> None:
     await look(person, "modal-page", True)
 
 
+async def approvals(person: Person, look: Look) -> None:
+    """Take what a person sees of a program's request: in the list, before the digits, after wrong and right ones, over.
+
+    In Arabic, too, for both directions of writing.
+    """
+    headers = {"user-agent": "deploy/1.2", "accept": "application/json"}
+    async with httpx2.AsyncClient(base_url=person.demo.url, headers=headers, timeout=40) as program:
+        assert (await program.post("/sign-in", data={"email": OWNER, "password": PASSWORD})).status_code == 303
+        await person.go("/stepup/approvals")
+        await look(person, "approvals-empty", True)
+        asked = (await program.post("/developers/webhooks/W-1/rotate")).json()["approval"]
+        link = asked["url"].removeprefix(person.demo.url)
+        await expect(person.page.locator("[data-stepup-asks]")).to_have_count(1)  # the list has loaded itself anew
+        for suffix, language in (("-rtl", "ar"), ("", "en")):
+            await person.context.set_extra_http_headers({"Accept-Language": language})
+            await person.go("/stepup/approvals")
+            await expect(person.page.locator("[data-stepup-asks]")).to_have_count(1)
+            await look(person, f"approvals{suffix}", True)
+            await person.go(link)
+            await look(person, f"approval{suffix}", True)
+        await person.page.locator("[name=match]").fill(f"{(int(asked['match']) + 1) % 100:02}")
+        await person.page.get_by_role("button", name="Continue").click()
+        await expect(person.page.get_by_role("alert")).not_to_be_empty()
+        await look(person, "approval-wrong-digits", True)
+        await person.page.locator("[name=match]").fill(asked["match"])
+        await person.page.get_by_role("button", name="Continue").click()
+        await expect(person.page.locator('[data-stepup-kind="passkey"]')).to_be_visible()
+        await look(person, "approval-to-prove", True)
+        await person.page.locator('[data-stepup-kind="passkey"]').click()
+        await expect(person.page.get_by_role("button", name="End that session", exact=True)).to_be_visible()
+        await look(person, "approval-approved", True)
+        await person.page.get_by_role("button", name="End that session", exact=True).click()
+        await expect(person.page.get_by_role("status")).to_contain_text("That session has ended")
+        await look(person, "approval-session-ended", True)
+
+
 async def strangers(browser: Browser, demo: Demo, view: View, look: Look) -> None:
     """Take the sign-in page, its refusal, and what somebody without a factor meets."""
     person = await open_person(browser, demo, **view)
@@ -188,6 +225,7 @@ async def album(browser: Browser, demo: Demo, views: Mapping[str, View], look_as
         await first.page.set_viewport_size(view["viewport"])
         await first.page.emulate_media(color_scheme=view["color_scheme"])
         await pages(first, look)
+        await approvals(first, look)
         await modal_states(first, look)
         await too_late(browser, demo, view, look)
         await strangers(browser, demo, view, look)

@@ -165,7 +165,7 @@ async def test_how_long_ago_it_was_asked_is_said_as_of_the_opening_of_the_page_b
     house.clock.advance(seconds)
     for path in (link(asked), "/stepup/approvals"):
         page = (await ada.navigate("GET", path)).text
-        assert f'<time datetime="{iso(at)}">' in page
+        assert f'<time datetime="{iso(at)}"><bdi>' in page
         assert f'data-stepup-age="{seconds}">when this page was opened: {words}<' in page
     german = await ada.navigate("GET", link(asked), headers={**HTML, "accept-language": "de"})
     assert "beim Öffnen dieser Seite: vor " in german.text

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stepup_middleware import EventName, FactorRequirement
-from stepup_middleware.core.approvals import ASKED_PER_PERSON, WAITING_PER_PERSON, ApprovalRefused
+from stepup_middleware.core.approvals import ASKED_PER_PERSON, MATCH_TRIES, WAITING_PER_PERSON, ApprovalRefused
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.service.refusal_throttle import LOGGED_EACH
 from tests.http.approving import PURPOSES, Program, program_of
@@ -223,6 +223,60 @@ async def test_a_removed_factor_takes_with_it_what_it_approved(house: House, ada
     assert await house.store.records.remove_factor(*ME, ada.factors["totp"].id, event=event, now=house.clock())
     assert (await program.run(token)).status_code in {401, 403}
     assert house.total == 0
+
+
+# C32
+async def test_digits_guessed_in_many_tabs_at_once_are_as_few_tries_as_in_one(
+    house: House, ada: Browser, program: Program
+) -> None:
+    asked = await program.ask()
+    link = str(asked["approval"]["url"]).removeprefix(ORIGIN)
+    tabs = [ada.signed_in_again() for _ in range(5)]
+    wrong = [f"{number:02}" for number in range(40) if f"{number:02}" != asked["approval"]["match"]][:30]
+    answers = await asyncio.gather(
+        *(tabs[number % 5].post(link, json={"match": digits}) for number, digits in enumerate(wrong))
+    )
+    codes = Counter(code_of(answer) for answer in answers)
+    assert (codes["STEPUP_VERIFICATION_FAILED"], codes["STEPUP_DENIED"]) == (MATCH_TRIES - 1, 1)
+    assert codes["STEPUP_PROMPT_NOT_FOUND"] == len(wrong) - MATCH_TRIES
+    assert code_of(await ada.post(link, json={"match": asked["approval"]["match"]})) == "STEPUP_PROMPT_NOT_FOUND"
+    assert code_of(await program.wait(asked)) == "STEPUP_DENIED"
+
+
+# C34 C35
+async def test_what_is_taken_back_while_it_is_collected_runs_only_where_taking_back_failed(
+    house: House, ada: Browser, program: Program
+) -> None:
+    for _ in range(8):
+        asked = await program.ask()
+        link = await matched(ada, asked)
+        assert (await ada.answer({"prompt": {"url": link}}, ada.factors["passkey"])).status_code == 200
+        given, taken_back = await asyncio.gather(program.wait(asked), program.client.delete(asked["prompt"]["url"]))
+        before = house.total
+        if given.status_code == 200:
+            await program.run(given.json()["token"])
+        if taken_back.status_code == 204:
+            assert house.total == before
+            assert (await program.wait(asked)).status_code == 404
+
+
+# C31
+async def test_nothing_is_decided_by_a_link_alone_by_a_frame_or_by_another_site(
+    house: House, ada: Browser, program: Program
+) -> None:
+    asked = await program.ask()
+    link = str(asked["approval"]["url"]).removeprefix(ORIGIN)
+    page = await ada.navigate("GET", f"{link}?match={asked['approval']['match']}")
+    assert page.headers["x-frame-options"] == "DENY"
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    assert 'name="match"' in page.text
+    for path in ("/deny", "/end", "/totp", "/webauthn"):
+        assert (await ada.navigate("GET", link + path)).status_code == 405
+    other = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+    for path in ("", "/deny", "/end", "/totp"):
+        sent = await ada.client.post(link + path, headers=other, data={"match": asked["approval"]["match"]})
+        assert (sent.status_code, code_of(sent)) == (403, "STEPUP_CROSS_ORIGIN")
+    assert (await program.wait(asked)).status_code == 202
 
 
 # Z07

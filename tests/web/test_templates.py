@@ -519,8 +519,8 @@ def test_a_stylesheet_is_served_as_it_is_written_but_for_comments_and_blanks(nam
     assert "/*" not in served and "  " not in served
 
 
-def stylesheet() -> str:
-    texts = [(STATIC / name).read_text() for name in ("stepup.css", "pages.css")]
+def stylesheet(*names: str) -> str:
+    texts = [(STATIC / name).read_text() for name in names or ("stepup.css", "pages.css")]
     return re.sub(r"/\*.*?\*/", "", "".join(texts), flags=re.S)
 
 
@@ -564,8 +564,10 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_meet_the_contrast_of_wcag_aa_in_both_schemes(scheme: str) -> None:  # WCAG 2.2 1.4.3, 1.4.11
-    light, dark = stylesheet().split("@media (prefers-color-scheme: dark)", 1)
-    colours = dict(re.findall(r"--stepup-([a-z-]+):\s*(#[0-9a-f]{6})", light if scheme == "light" else dark))
+    colours: dict[str, str] = {}
+    for name in ("stepup.css", "pages.css"):
+        light, dark = stylesheet(name).split("@media (prefers-color-scheme: dark)", 1)
+        colours |= re.findall(r"--stepup-([a-z-]+):\s*(#[0-9a-f]{6})", light if scheme == "light" else dark)
     assert len(colours) == 14
     grounds = ["surface", "sunken", "ground", "danger-ground", "note-ground"]
     text = [("text", ground) for ground in grounds]

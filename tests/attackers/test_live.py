@@ -19,6 +19,7 @@ from stepup_middleware.log.checkpoints import Checkpoint
 from stepup_middleware.log.integrator import SeenTree
 from stepup_middleware.log.keys import sign_checkpoint
 from stepup_middleware.log.records import TREE_STATE, entry_of
+from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.testing.contract.values import MACS, NOW, ORIGIN, event
 
 from .alterations import Alteration, Row, Tables, other_values, rewritten
@@ -64,8 +65,10 @@ class Live:
         return len(step.refused)
 
     async def verdict(self) -> EvidenceVerdict:
-        """Verify with a checkpoint of the tree as the app has it now."""
+        """Verify with a checkpoint of the tree as the app has it now, of which the database has its copy."""
         checkpoint = Checkpoint(ORIGIN, self.seen.size, self.seen.root)
+        note = str(sign_checkpoint(checkpoint, LOG_KEYS, int(NOW.timestamp())))
+        await self.store.add_checkpoint(StoredCheckpoint(log=1, size=self.seen.size, note=note))
         trust = Trust(log_keys=[key.verifier for key in LOG_KEYS], checkpoints=[checkpoint], rp_id="example.com")
         verdict, _ = await same(self.raw).found(trust, LATER)
         return verdict

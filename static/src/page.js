@@ -38,6 +38,8 @@ async function bindPage(page) {
   heading?.replaceWith(make("h1", { id: "stepup-title", className: "stepup-title" }, heading.textContent ?? ""));
   const typed = codeIn(shown);
   const typing = typed !== null && typed === document.activeElement;
+  const why = find("why"); // it must be sent again by hand: only this page was told
+  if (why) root.querySelector("#stepup-description")?.prepend(why);
   shown.replaceWith(root);
   const code = codeIn(root);
   if (code && typed) code.value = typed.value; // it could be typed into before the prompt was here

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 
-from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.events import AuditRecord, EventName, Outcome
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.sequence import read_event
 from stepup_middleware.log.records import Entry, last_day, read_body, read_entry
@@ -49,6 +49,13 @@ def _disagreeing(where: str, entry: Entry, event: AuditRecord) -> Iterator[Findi
         yield _wrong(Check.EVENTS, f"{where}.entry", "its at is not what the body says")
     if entry.keep_until.isoformat() != _keep_until(event):
         yield _wrong(Check.EVENTS, f"{where}.entry", "its keep_until is not what the body says")
+    if event.outcome not in _outcomes(event.event):
+        yield _wrong(Check.EVENTS, f"{where}.body.outcome", f"is not how {event.event} goes")
+
+
+def _outcomes(name: EventName) -> tuple[Outcome, ...]:
+    """Return how an event of a name may have gone: a failed ceremony is also one that the person cancelled."""
+    return (name.outcome, Outcome.CANCELLED) if name is EventName.FAILED else (name.outcome,)
 
 
 def _keep_until(event: AuditRecord) -> str | None:

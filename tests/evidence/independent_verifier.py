@@ -24,13 +24,13 @@ ASKED, PROVED, RAN = "ACCOUNT_STEPUP_CHALLENGE_REQUESTED", "ACCOUNT_STEPUP_VERIF
 ENDED, REUSED, FAILED, BLOCKED = "ACTION_COMPLETED", *(f"ACCOUNT_STEPUP_{n}" for n in ("REUSED", "FAILED", "BLOCKED"))
 SENT, DENIED, ENROLLED, POLICY = "APPROVAL_REQUESTED", "APPROVAL_DENIED", "FACTOR_ENROLLED", "POLICY_CHANGED"
 RESETS = ("FACTORS_RESET", "FACTORS_RESET_REQUESTED", "ENROLMENT_PASS_ISSUED")
-SEVERITY = dict.fromkeys((ASKED, PROVED, RAN, ENDED, SENT, ENROLLED, POLICY), "info")
-SEVERITY |= dict.fromkeys((FAILED, BLOCKED, DENIED, *RESETS), "warning") | {REUSED: "critical"}
+GOES = dict.fromkeys((PROVED, RAN, ENDED, ENROLLED, POLICY), "info success") | dict.fromkeys(RESETS, "warning success")
+GOES |= dict.fromkeys((ASKED, SENT), "info pending") | dict.fromkeys((BLOCKED, DENIED), "warning denied")
+GOES |= {RESETS[1]: "warning pending", FAILED: "warning failure", REUSED: "critical denied"}
 AFTER = {RAN: PROVED, ENDED: RAN, REUSED: PROVED, DENIED: SENT, **dict.fromkeys((*RESETS, POLICY), RAN)}
 STRONG = ("passkey", "hardware_key")
 AMR = {"passkey": ["swk", "user", "mfa"], "hardware_key": ["hwk", "user", "mfa"], "totp": ["otp", "mfa"]}
-WORDS = {"outcome": ("pending", "success", "failure", "denied", "cancelled"), "factor": (None, *AMR),
-         "requirement": (None, "any", "phishing_resistant")}  # fmt: skip
+WORDS = {"factor": (None, *AMR), "requirement": (None, "any", "phishing_resistant")}
 SIGNED = ("workspace", "subject", "actor", "client", "purpose", "prompt", "requirement", "policy_version", "details")
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 at = datetime.fromisoformat
@@ -116,8 +116,8 @@ def read_record(record: Any, hashes: list[bytes], size: int, root: bytes, earlie
     path = [hashes[place] for place in record["path"]]
     need(root_by(record["index"], size, sha(b"\0", record["entry"].encode()), path) == root, "inclusion")
     need(canonical(event) == record["body"] and re.fullmatch("[0-9a-f]{32}", event.pop("salt")) is not None, "salt")
-    cancelled = event["event"] == FAILED and event["outcome"] == "cancelled"
-    need(event["v"] == 1 and event["severity"] == ("info" if cancelled else SEVERITY[event["event"]]), "event")
+    goes = {GOES[event["event"]], "info cancelled" if event["event"] == FAILED else None}
+    need(event["v"] == 1 and f"{event['severity']} {event['outcome']}" in goes, "event")
     need(all(event[name] in words for name, words in WORDS.items()), "known words")
     day = at(event["at"]).date()
     until = day.replace(year=day.year + event["retention_years"], day=1) + timedelta(days=day.day - 1)

@@ -60,7 +60,7 @@ async def test_a_prompt_and_a_token_of_one_caller_serve_no_other_in_the_same_ses
 async def test_the_modal_says_who_asks_on_whose_behalf(ada: Browser) -> None:
     for actor, client, said in (
         ("Booker 3", "", "asked for by <strong>Booker 3</strong> on your behalf</p>"),
-        ("Booker 3", "Payday CLI", "asked for by <strong>Booker 3</strong> on your behalf (Payday CLI)</p>"),
+        ("Booker 3", "Payday CLI", "asked for by <strong>Booker 3</strong> on your behalf (<bdi>Payday CLI</bdi>)</p>"),
         ("", "Payday <CLI>", "through <strong>Payday &lt;CLI&gt;</strong></p>"),
     ):
         acting(ada, actor, client)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stepup_middleware.core.decisions import TokenState, Verdict
+from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.tokens import TokenReference
@@ -33,6 +34,8 @@ from .test_sqlite_guard import (
     presentation,
 )
 
+PROMPT = "the-one-prompt"
+
 
 def fields_of(row: dict[str, Any], epoch: int) -> dict[str, Any]:
     """Return a token's hash in a state that the contract alone could not bring about."""
@@ -41,7 +44,7 @@ def fields_of(row: dict[str, Any], epoch: int) -> dict[str, Any]:
     issued_at, expires_at = to_micros(ISSUED_AT), to_micros(ISSUED_AT + TTL)
     request, details = (b"r" * 32).hex(), (b"d" * 32).hex()
     minted_in = epoch + row["epoch"]
-    bound = ("", "w", "u", "s", IP, "p", FactorRequirement.ANY.value, 0, b"r" * 32, b"d" * 32)
+    bound = (PROMPT, "w", "u", "s", IP, "p", FactorRequirement.ANY.value, 0, b"r" * 32, b"d" * 32)
     _, _, *body = sealed_token(MACS, minted_in, (row["nonce"], *bound, factor, kind.value, issued_at, expires_at))
     return {
         "state": row["state"],
@@ -60,6 +63,8 @@ async def run_cases(postgres: PostgresServer, valkey: ValkeyServer, batch: list[
     async with RedisHotStore(valkey.url(), behind=PostgresStore(dsn).use(MACS)) as store:
         await store.records.add_webauthn_factor("w", "u", passkey(id="live"), event=event())
         await begin_hold(store, hold)
+        # a token that was redeemed is one whose action the log has
+        await store.records.append([event(EventName.ACTION_AUTHORIZED, workspace_id="w", prompt_id=PROMPT)])
         rows = [dict(row) for row, _ in batch]
         shown = [
             presentation(fields, index, index.to_bytes(16, "big")) for index, (_, fields) in enumerate(batch, start=1)

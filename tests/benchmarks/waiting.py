@@ -126,7 +126,7 @@ async def _asked(store: SQLiteStore, count: int) -> list[Approval]:
     return approvals
 
 
-async def _wait(port: int, number: int, prompt_id: str) -> asyncio.StreamReader:
+async def _wait(port: int, number: int, prompt_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a connection that waits for an approval."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
     writer.write(
@@ -135,33 +135,38 @@ async def _wait(port: int, number: int, prompt_id: str) -> asyncio.StreamReader:
         "content-type: application/json\r\ncontent-length: 2\r\n\r\n{}".encode()
     )
     await writer.drain()
-    reader._writer = writer  # type: ignore[attr-defined]  # as long as the one lives
-    return reader
+    return reader, writer
 
 
 async def _weighed(app: str, database: Path, approvals: list[Approval], store: SQLiteStore) -> Sample:
     """Hold a connection for each approval; return the megabytes that they took, and how soon one was woken."""
+    waiting: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
     async with _serving(app, database) as (port, process):
-        warm = [await _wait(port, number, approvals[number].prompt.id) for number in range(min(8, len(approvals)))]
-        await asyncio.sleep(1)
-        idle = resident_megabytes(process)
-        readers = warm
-        for start in range(len(warm), len(approvals), _AT_ONCE):
-            numbers = range(start, min(start + _AT_ONCE, len(approvals)))
-            readers += await asyncio.gather(*(_wait(port, each, approvals[each].prompt.id) for each in numbers))
-        grown = await _settled(process) - idle
-        if app == "held":
-            return {"MB": grown}
-        took = []
-        for number in range(0, len(approvals), max(1, len(approvals) // _WOKEN)):
-            end = ApprovalEnd(state=ApprovalState.DENIED, reason=EndReason.DENIED, at=datetime.now(UTC))
-            assert await store.end_approval(approvals[number].prompt.id, end, event=None)
-            began = perf_counter()
-            answer = await readers[number].readuntil(b"\r\n")
-            took.append((perf_counter() - began) * 1e3)
-            assert b" 403 " in answer, answer
-        sys.stderr.write(f"woken after {statistics.median(took):.0f} ms, at most {max(took):.0f} ms\n")
-        return {"MB": grown, "ms": statistics.median(took)}
+        try:
+            for number in range(min(8, len(approvals))):
+                waiting += [await _wait(port, number, approvals[number].prompt.id)]
+            await asyncio.sleep(1)
+            idle = resident_megabytes(process)
+            for start in range(len(waiting), len(approvals), _AT_ONCE):
+                numbers = range(start, min(start + _AT_ONCE, len(approvals)))
+                waiting += await asyncio.gather(*(_wait(port, each, approvals[each].prompt.id) for each in numbers))
+            grown = await _settled(process) - idle
+            if app == "held":
+                return {"MB": grown}
+            took = []
+            for number in range(0, len(approvals), max(1, len(approvals) // _WOKEN)):
+                end = ApprovalEnd(state=ApprovalState.DENIED, reason=EndReason.DENIED, at=datetime.now(UTC))
+                assert await store.end_approval(approvals[number].prompt.id, end, event=None)
+                began = perf_counter()
+                answer = await waiting[number][0].readuntil(b"\r\n")
+                took.append((perf_counter() - began) * 1e3)
+                assert b" 403 " in answer, answer
+            sys.stderr.write(f"woken after {statistics.median(took):.0f} ms, at most {max(took):.0f} ms\n")
+            return {"MB": grown, "ms": statistics.median(took)}
+        finally:
+            for _, writer in waiting:
+                writer.close()
+            await asyncio.gather(*(writer.wait_closed() for _, writer in waiting), return_exceptions=True)
 
 
 async def _settled(process: int) -> float:

@@ -16,6 +16,6 @@ async def test_a_purge_goes_in_bounded_steps_beside_redemptions_and_the_file_shr
     assert figures.purging.purged == 3 * LIMIT
     assert len(figures.purging.steps) >= 3
     assert figures.redemptions
-    assert figures.after < figures.before / 2
     beside = 20_000 * len(figures.redemptions)  # bytes that what is redeemed meanwhile may take
+    assert figures.after < figures.before / 2 + beside
     assert figures.refilled < figures.before * 1.3 + beside

@@ -95,25 +95,22 @@ def as_json(results: Sequence[Result], missing: dict[str, str]) -> str:
 
 
 def medians_of(written: Sequence[str], suite: Sequence[Benchmark]) -> list[Result]:
-    """Return the figures of a suite over several runs, each given by its ``as_json``: the median of each run.
+    """Return the figures of a suite over several runs, each given by its ``as_json``: the median of each
+    run, or of one run its rounds.
 
     Raises ``ValueError`` for a figure that one of them lacks.
     """
-    runs = [
-        {
-            (entry["benchmark"], entry["what"], entry["baseline"], entry["of"]): entry
-            for entry in json.loads(text)["figures"]
-        }
-        for text in written
-    ]
+    runs = [json.loads(text)["figures"] for text in written]
     results = []
     for benchmark in suite:
-        for figure in benchmark.figures:
-            name = (benchmark.name, figure.what, figure.baseline, figure.of)
-            if not all(name in run for run in runs):
+        measured = [[entry for entry in run if entry["benchmark"] == benchmark.name] for run in runs]
+        for place, figure in enumerate(benchmark.figures):  # figures that share a row have one text: their place tells
+            named = (figure.what, figure.baseline, figure.of)
+            entries = [run[place] for run in measured if place < len(run)]
+            if len(entries) < len(runs) or any(named != (e["what"], e["baseline"], e["of"]) for e in entries):
                 raise ValueError(f"not every run has the figure {figure.what!r} of {benchmark.name}")
-            medians = [run[name]["median"] for run in runs]
-            results.append(Result(benchmark.name, figure, medians, runs[-1][name]["medians_of_sides"]))
+            medians = entries[0]["rounds"] if len(entries) == 1 else [entry["median"] for entry in entries]
+            results.append(Result(benchmark.name, figure, medians, entries[-1]["medians_of_sides"]))
     return results
 
 

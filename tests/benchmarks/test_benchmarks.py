@@ -55,6 +55,14 @@ def test_a_figure_is_the_ratio_or_the_difference_of_its_sides() -> None:
     assert Figure("act", "nothing", at_least(4), "ms", "ours", None, "ms").value(samples) == 30.0
 
 
+def test_of_figures_that_share_a_row_a_run_that_was_written_gives_each_its_own_value() -> None:
+    one, other = (Figure("act; other", "bare; own", at_most(9), "ms", "ours", over) for over in ("bare", "own"))
+    act = Benchmark(name="act", sides=_nothing, figures=(one, other))
+    told = [Result("act", one, [1.0, 2.0, 4.0], {"ours": 2.0}), Result("act", other, [7.0], {"ours": 7.0})]
+    read = report.medians_of([report.as_json(told, {})], [act])
+    assert [result.values for result in read] == [[1.0, 2.0, 4.0], [7.0]]
+
+
 def test_the_table_goes_between_the_marks_and_again_in_the_same_place(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import secrets
@@ -72,6 +73,7 @@ async def told(person: Person, *titles: str) -> None:
             await person.go("/mailbox")
             if await person.page.get_by_text(title).count():
                 break
+            await asyncio.sleep(0.5)
 
 
 async def test_somebody_who_lost_everything_comes_back_by_a_recovery_code(analyst: Person) -> None:
@@ -190,6 +192,7 @@ async def test_the_last_admin_is_let_in_by_a_command_on_the_host(owner: Person, 
     await owner.go("/stepup/factors")
     await owner.page.get_by_label("Your pass").fill(secret)
     await owner.page.get_by_role("button", name="Use it").click()
+    await expect(owner.page.get_by_text("You may add one factor now")).to_be_visible()
     await owner.page.locator('[data-stepup-enrol="passkey"]').get_by_role("button").click()
     await expect(owner.page.locator("[data-stepup-factor]")).to_have_count(1)
     await is_closed_for_a_day(owner)

@@ -57,6 +57,7 @@ class SQLiteReader:
         self._mode = mode
         self._seconds = seconds
         self._connection: aiosqlite.Connection | None = None
+        self._opening: asyncio.Task[aiosqlite.Connection] | None = None
         self._raw: WatchedConnection | None = None
         self._doubtful = False
         self._closed = False
@@ -82,7 +83,7 @@ class SQLiteReader:
         """Return all rows of a text of SQL that only reads. Raises ``StoreError``."""
         try:
             async with asyncio.timeout(self._seconds):
-                connection = self._connection or await self._connect()
+                connection = self._connection or await self._opened()
                 return list(await connection.execute_fetchall(text, parameters))
         except TimeoutError:
             raise StoreTimeoutError("the database did not answer in time") from None
@@ -90,8 +91,14 @@ class SQLiteReader:
             await self._drop()
             raise StoreError(f"the database cannot be read: {type(error).__name__}: {error}") from error
 
-    async def _connect(self) -> aiosqlite.Connection:
+    async def _opened(self) -> aiosqlite.Connection:
+        """Open the connection, once for all who ask meanwhile, and to its end though none of them waits any more."""
         self._check_open()
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._connect(), name="stepup-sqlite-reader")
+        return await asyncio.shield(self._opening)
+
+    async def _connect(self) -> aiosqlite.Connection:
         identity = await self._prove(self._doubtful)
         raw: list[WatchedConnection] = []
 
@@ -113,22 +120,23 @@ class SQLiteReader:
         try:
             await connection.execute_fetchall("PRAGMA query_only = ON")
             await connection.execute_fetchall("PRAGMA trusted_schema = OFF")
-            self._check_open()  # nobody would ever close it, and its thread would keep the process from ending
         except BaseException:
-            connection.stop()
+            await _end(connection)
             raise
-        if self._connection is not None:  # another call was faster
-            connection.stop()
-            return self._connection
         self._connection, self._raw, self._doubtful = connection, raw[0], False
         return connection
 
     def suspend(self, seconds: float) -> bool:
         """Close the connection before a fork; False when that took too long. The next read opens it again."""
+        if self._opening is not None and not self._opening.done():
+            return False
         connection, raw, self._connection, self._raw = self._connection, self._raw, None, None
         if connection is None or raw is None:
             return True
-        connection.stop()
+        # asked by a thread without a loop, so that the connection's own thread has none to answer, which may be closed
+        asking = threading.Thread(target=connection.stop)
+        asking.start()
+        asking.join()
         return raw.closed.wait(seconds)
 
     async def _drop(self) -> None:
@@ -141,9 +149,17 @@ class SQLiteReader:
         await self._disconnect()
 
     async def _disconnect(self) -> None:
+        if self._opening is not None and not self._opening.done():
+            await asyncio.wait((self._opening,))
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
                 await connection.close()
             except (sqlite3.Error, ValueError):
-                connection.stop()
+                await _end(connection)
+
+
+async def _end(connection: aiosqlite.Connection) -> None:
+    """Close a connection and let its thread end, which speaks to this loop once more before it does."""
+    if (ended := connection.stop()) is not None:
+        await ended

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from hashlib import sha256
+from ssl import RAND_bytes
 from typing import TYPE_CHECKING, NamedTuple
 
 from stepup_middleware.core.canonical import canonical_json, canonical_string, strict_json
@@ -76,6 +77,14 @@ def entry_of(body: str, *, at: datetime, retention_years: int) -> Entry:
     """Return the entry of a body that was written at this time."""
     until = later_by_years(at.astimezone(UTC), retention_years).date()
     return Entry(at, sha256(body.encode()).digest(), until)
+
+
+def fresh_chance() -> bytes:
+    """Return the ``CHANCE_BYTES`` random bytes of a new record.
+
+    OpenSSL makes them without asking the kernel: a system call lets another thread in, in the middle of a redemption.
+    """
+    return RAND_bytes(CHANCE_BYTES)
 
 
 def read_entry(text: str) -> Entry:

@@ -7,7 +7,6 @@ and what the row knows is added in it.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from stepup_middleware.core.decisions import Decision, Presentation, TokenRow, V
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.presentations import presentation_event
-from stepup_middleware.log.records import CHANCE_BYTES, SALT_BYTES
+from stepup_middleware.log.records import SALT_BYTES, fresh_chance
 
 from .rows import Row, redeemed_token
 
@@ -41,7 +40,7 @@ class PreparedRedemption(NamedTuple):
 
 def prepare_redemption(shown: Presentation, row: Row | None = None) -> PreparedRedemption:
     """Prepare a presentation before its batch begins."""
-    chance = os.urandom(CHANCE_BYTES)
+    chance = fresh_chance()
     return PreparedRedemption(
         shown,
         row,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -98,7 +97,7 @@ from stepup_middleware.log.integrator import (
     state_of,
     take_step,
 )
-from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs, read_entry
+from stepup_middleware.log.records import RecordSealer, RowMacs, fresh_chance, read_entry
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.base import Store
@@ -187,7 +186,7 @@ class MemoryStore(Store):
         seq = data.seq
         for event in events:
             try:
-                sealed = sealer.seal(event, os.urandom(CHANCE_BYTES))
+                sealed = sealer.seal(event, fresh_chance())
                 sealed.body.encode()
             except ValueError as error:
                 raise StoreError(f"an event cannot be written: {error}") from error

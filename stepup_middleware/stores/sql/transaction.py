@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,7 +11,7 @@ from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.standing import held_until, person_concerned
 from stepup_middleware.errors import StoreError
-from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer, RowMacs, SealedRecord
+from stepup_middleware.log.records import RecordSealer, RowMacs, SealedRecord, fresh_chance
 from stepup_middleware.stores.authorized import NAME, OUTCOME, PreparedRedemption, authorized_body, authorized_event
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sealing import Tampered
@@ -45,7 +44,7 @@ class NewRecord(NamedTuple):
 def new_record(event: AuditEvent, sealer: RecordSealer) -> NewRecord:
     """Return the record of an event."""
     return NewRecord(
-        sealer.seal(event, os.urandom(CHANCE_BYTES)),
+        sealer.seal(event, fresh_chance()),
         to_micros(event.at),
         event.workspace_id,
         event.subject_id,

@@ -28,14 +28,15 @@ def within(root: Any, wanted: Callable[[Any], bool]) -> Iterator[tuple[Any, tupl
     kept = []  # so that no id is given twice
     while waiting and len(seen) < _OBJECTS:
         value, way = waiting.popleft()
-        if isinstance(value, _PLAIN) or id(value) in seen:
+        if id(value) in seen:
             continue
         seen.add(id(value))
         kept.append(value)
         if wanted(value):
             yield value, way
             continue
-        waiting.extend((part, (*way, value)) for part in _parts(value))
+        further = (*way, value)
+        waiting.extend((part, further) for part in _parts(value) if not isinstance(part, _PLAIN))
 
 
 def _parts(value: Any) -> Iterable[Any]:

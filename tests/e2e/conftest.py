@@ -31,7 +31,7 @@ CHROMIUM_ARGUMENTS = [
 PASSWORD = "axis-demo"
 OWNER, COSIGNER, ANALYST = "owner@axis.example", "cosigner@axis.example", "analyst@axis.example"
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=30_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

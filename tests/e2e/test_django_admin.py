@@ -124,6 +124,7 @@ async def test_djangos_admin_asks_at_the_deletion_of_a_selection_and_not_before(
         await page.get_by_label("Username").fill("ada")
         await page.get_by_label("Password").fill("axis-demo")
         await page.get_by_role("button", name="Log in").click()
+        await expect(page.get_by_text("Site administration").first).to_be_visible()
         await page.goto(f"{origin}/stepup/factors")
         secret = await add_factor(page, kind)
         assert await groups(page, origin) == 5

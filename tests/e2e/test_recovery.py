@@ -159,6 +159,7 @@ async def test_without_javascript_a_pass_leads_to_an_authenticator_app(
     await page.get_by_label("Email").fill("cosigner@axis.example")
     await page.get_by_label("Password").fill("axis-demo")
     await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("button", name="Sign out")).to_be_attached()
     await page.goto(f"{demo.url}/stepup/factors")
     await page.get_by_label("Your pass").fill(secret)
     await page.get_by_role("button", name="Use it").click()

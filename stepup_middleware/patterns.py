@@ -38,6 +38,9 @@ class Segment(NamedTuple):
     rest: bool = False
 
 
+_REST_OF_PATH = Segment("", "rest", rest=True)
+
+
 def parse(path: str) -> tuple[Segment, ...]:
     """Return the segments of a pattern. Raises ``ConfigurationError`` for one that is not understood."""
     if not path.startswith("/"):
@@ -127,9 +130,20 @@ def meet(one: tuple[Segment, ...], other: tuple[Segment, ...]) -> bool:
     """Whether some path falls under both patterns."""
     if not one or not other:
         return all(each.rest and not each.before for each in (*one, *other))
-    if one[0].rest or other[0].rest:
-        return _may_be(one[0], other[0]) or one[0].before == other[0].before == ""
-    return _may_be(one[0], other[0]) and meet(one[1:], other[1:])
+    if other[0].rest and not one[0].rest:
+        one, other = other, one
+    if not one[0].rest:
+        return _may_be(one[0], other[0]) and meet(one[1:], other[1:])
+    more = (_REST_OF_PATH, *one[1:])  # what is left of a rest that has taken a segment
+    if one[0].before and other[0].rest and other[0].before:
+        return _may_be(one[0], other[0]) and meet(more, (_REST_OF_PATH, *other[1:]))
+    if one[0].before and other[0].rest:
+        return meet(one, other[1:]) or meet(more, other)
+    if one[0].before:
+        return _may_be(one[0], other[0]) and meet(more, other[1:])
+    if other[0].rest and other[0].before:
+        return meet(one[1:], other) or meet(one, (_REST_OF_PATH, *other[1:]))
+    return meet(one[1:], other) or meet(one, other[1:])
 
 
 def _may_be(one: Segment, other: Segment) -> bool:

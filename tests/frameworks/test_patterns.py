@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -14,6 +17,7 @@ from starlette.routing import Route
 from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware
 from stepup_middleware.asgi import Scope
 from stepup_middleware.cli import main
+from stepup_middleware.patterns import compiled, meet, parse
 from stepup_middleware.rules import RuleTable
 from tests.support import scope_of
 
@@ -115,6 +119,9 @@ def _app(*paths: str, methods: tuple[str, ...] = ("POST",)) -> Starlette:
         ("/users/{id}/delete", ["/users/{id}"], False),
         ("/users", ["/users/{id}"], False),
         ("/v{n}/x", ["/w{n}/x"], False),
+        ("/files/{x:path}/delete", ["/files/{name}"], True),
+        ("/files/{x:path}/delete", ["/files/{name}/undo"], False),
+        ("/files/{x:path}/delete", ["/files/{y:path}/undo"], False),
     ],
 )
 def test_a_rule_that_meets_no_route_stops_the_start(rule: str, routes: list[str], meets: bool, tmp_path: Path) -> None:
@@ -125,6 +132,43 @@ def test_a_rule_that_meets_no_route_stops_the_start(rule: str, routes: list[str]
     with pytest.raises(ConfigurationError, match="meets no route"):
         StepUpMiddleware(_app(*routes), stepup=stepup, rules=[Rule("POST", rule, purpose=PURPOSE)])
     StepUpMiddleware(_app(*routes), stepup=stepup, rules=[Rule("POST", rule, purpose=PURPOSE, optional=True)])
+
+
+middles = st.lists(st.sampled_from(["a", "b", "ab", "{x}", "a{x}", "{x}b"]), max_size=2)
+rests = st.sampled_from([[], ["{r:path}"], ["{r:path}"]])
+ends = st.sampled_from(["", "", "/*", "*"])
+
+
+@st.composite
+def patterns(draw: st.DrawFn) -> str:
+    """Return a pattern of at most four segments, with a rest in front, in the middle, at the end or nowhere."""
+    parts, rest = draw(middles), draw(rests)
+    place = draw(st.integers(0, len(parts)))
+    plain = not rest and (not parts or "{" not in parts[-1])
+    return "/" + "/".join([*parts[:place], *rest, *parts[place:]]) + (draw(ends) if plain else "")
+
+
+PATHS = ["/" + "/".join(parts) for length in range(6) for parts in product(["a", "b", "ab", "c"], repeat=length)]
+
+
+def takes(pattern: str, path: str) -> bool:
+    """Tell whether a path falls under a pattern, whose parameters may be nothing beside a text (Falcon)."""
+    return compiled(parse(pattern), empty=path != "/").fullmatch(path) is not None
+
+
+@given(patterns(), patterns())
+def test_two_patterns_meet_where_some_path_falls_under_both_and_nowhere_else(one: str, other: str) -> None:
+    both = [path for path in PATHS if takes(one, path) and takes(other, path)]
+    assert meet(parse(one), parse(other)) == meet(parse(other), parse(one)) == bool(both), both[:3]
+
+
+def test_rules_with_different_ends_behind_any_path_may_ask_for_different_proofs(tmp_path: Path) -> None:
+    stepup = Site(str(tmp_path / "stepup.db"), frameworks=()).stepup
+    rules = [
+        Rule("POST", "/x/{id:path}/erase", purpose=PURPOSE),
+        Rule("POST", "/x/{id:path}/hold", purpose="holds_override"),
+    ]
+    StepUpMiddleware(_app("/x/{id:path}/erase", "/x/{id:path}/hold"), stepup=stepup, rules=rules)
 
 
 def test_a_rule_whose_method_no_route_has_stops_the_start_and_head_is_get(tmp_path: Path) -> None:

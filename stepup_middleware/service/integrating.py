@@ -15,7 +15,7 @@ from .tampering import TamperAlarm
 
 logger = get_logger("stepup_middleware")
 
-GATHER_SECONDS = 0.1  # how long records are gathered for one step
+GATHER_SECONDS = 0.1  # how long records are gathered for one step; the time that the step before took is of it
 LOOK_SECONDS = 30.0  # how often it looks without having been told of a record
 PAUSE_SECONDS = 1.0  # after a store that is down, or a tree that is not as it was
 _MOST_NAMED = 20  # records in one alarm
@@ -144,11 +144,13 @@ class Integration:
         down = False
         if first is not None:
             await first()
+        loop = asyncio.get_running_loop()
         while True:
+            took, began = 0.0, loop.time()
             try:
                 settled = await self._store.last_seq()
                 faulty = await self.catch_up() is not None
-                down = False
+                took, down = loop.time() - began, False
                 if not faulty:
                     await self._store.wait_for_audit(settled, seconds=LOOK_SECONDS)
             except StoreError as error:
@@ -159,4 +161,5 @@ class Integration:
             except Exception:
                 faulty = True
                 logger.exception("records did not get their leaves")
-            await asyncio.sleep(PAUSE_SECONDS if faulty else GATHER_SECONDS)
+            # what was written while a step was taken has waited for so long: the next one comes the sooner
+            await asyncio.sleep(PAUSE_SECONDS if faulty else max(0.0, GATHER_SECONDS - took))

@@ -8,6 +8,7 @@ from . import (
     bystanders,
     ceremonies,
     growth,
+    leaves,
     pages,
     peers,
     people_pages,
@@ -35,6 +36,7 @@ FURTHER: tuple[Benchmark, ...] = (
     *people_pages.FURTHER,
     *bundles.FURTHER,
     *bystanders.FURTHER,
+    *leaves.FURTHER,
     *verification.FURTHER,
 )
 SUITE = (*TABLE, *FURTHER)

@@ -148,6 +148,14 @@ class Hold:
         """Whether a purpose is closed now."""
         return purpose.minimum is FactorRequirement.PHISHING_RESISTANT and now < self.until
 
+    @staticmethod
+    def shields(made_at: datetime, proved_with: datetime) -> bool:
+        """Whether a factor or set of codes of ``made_at`` is kept from a proof by a factor of ``proved_with``.
+
+        What came after it takes nothing away meanwhile: whoever came in by a recovery code locks nobody out.
+        """
+        return proved_with > made_at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetRequest:

@@ -48,7 +48,7 @@ _PASS_OR_SIGN_IN = marked(
     "Your first factor needs an enrolment pass, or a sign-in from the last ten minutes. Type your pass below, or sign "
     "out, sign in again, and enrol it then."
 )
-_BY_ACTOR = Refusal(
+BY_ACTOR = Refusal(
     code=RefusalCode.NOT_PERMITTED,
     detail=marked(
         "Only the person may enrol a factor, never somebody or something on their behalf. Nothing was changed."
@@ -113,7 +113,7 @@ class EnrolmentService:
         """
         subject = requester.subject
         if subject.actor:
-            return _BY_ACTOR
+            return BY_ACTOR
         enrolled = bool(await self._enrolled(subject))
         right = await self._store.enrolment_right(subject.workspace_id, subject.id)
         if (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
+from typing import TypeVar
 
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.logged import get_logger
@@ -13,6 +14,7 @@ from stepup_middleware.logged import get_logger
 from . import settings
 from .wiring import Parts
 
+T = TypeVar("T")
 logger = get_logger("stepup_middleware")
 
 
@@ -95,6 +97,17 @@ class Life:
         A call that the store has taken may still take effect; a redemption that does is logged as aborted.
         """
         return asyncio.timeout(self.store_seconds)
+
+
+async def beside(bound: asyncio.Timeout, work: Awaitable[T]) -> T:
+    """Await work with a bound at rest: what was left of it before is left of it afterwards."""
+    clock, ends = asyncio.get_running_loop().time, bound.when()
+    left = None if ends is None else ends - clock()
+    bound.reschedule(None)
+    try:
+        return await work
+    finally:
+        bound.reschedule(None if left is None else clock() + left)
 
 
 def _seen(starting: asyncio.Task[None]) -> None:

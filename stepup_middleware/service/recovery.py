@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from stepup_middleware.core.attempts import AttemptLimit
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import EnrolmentBasis
 from stepup_middleware.core.moments import iso
-from stepup_middleware.core.purposes import Catalogue
+from stepup_middleware.core.proof import Proof
+from stepup_middleware.core.purposes import FACTOR_CHANGE, Catalogue
 from stepup_middleware.core.recovery import (
     CODE_BITS,
     CODES,
@@ -30,15 +32,17 @@ from stepup_middleware.core.recovery import (
     written_secret,
 )
 from stepup_middleware.core.refusals import Refusal, RefusalCode
-from stepup_middleware.core.texts import marked
+from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.stores.records import Records
 
+from .enrolment import BY_ACTOR
 from .notices import person_language
 from .recovery_rules import RecoveryRules
 from .redemption import whole_seconds
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester
 
+Beside = Callable[[Awaitable[list[bytes]]], Awaitable[list[bytes]]]
 BUCKET = "recovery_code"
 # Nobody guesses 70 random bits: this bounds what false codes cost. It never closes for good, or anybody who holds the
 # session could take the way back from its owner.
@@ -77,6 +81,10 @@ _CODE_REFUSED = Refusal(
 _NO_CODES_HERE = Refusal(
     code=RefusalCode.FACTOR_NOT_FOUND,
     detail=marked("There are no recovery codes here. Ask an admin of your workspace for help."),
+)
+_YOUNGER = marked(
+    "Your factors were reset, or a recovery code was used. So that nobody can lock you out, a factor that was added "
+    "since takes nothing older away until %(moment)s. Confirm with an older factor, or come back then."
 )
 _NO_FACTOR = Refusal(
     code=RefusalCode.FACTOR_CONFLICT,
@@ -133,6 +141,8 @@ class RecoveryService:
 
     async def take_pass(self, requester: Requester, typed: object) -> Opened | Refusal:
         """Take an enrolment pass. Wrong ones are counted on the person's own pass, which bears five."""
+        if requester.subject.actor:
+            return BY_ACTOR
         if not self.rules.first_factor.takes_pass:
             return _PASS_REFUSED
         secret = read_secret(typed, PASS_BITS)
@@ -148,8 +158,13 @@ class RecoveryService:
         await self._failed(requester, refused.value)
         return _PASS_REFUSED
 
-    async def use_code(self, requester: Requester, typed: object) -> Opened | Refusal:
-        """Use a recovery code: strong purposes are closed to the person for a while from then on."""
+    async def use_code(self, requester: Requester, typed: object, beside: Beside) -> Opened | Refusal:
+        """Use a recovery code: strong purposes are closed to the person for a while from then on.
+
+        ``beside`` awaits the hashing, which takes nothing of the time that the store has.
+        """
+        if requester.subject.actor:
+            return BY_ACTOR
         if not self.rules.recovery_codes:
             return _NO_CODES_HERE
         secret = read_secret(typed, CODE_BITS)
@@ -162,7 +177,7 @@ class RecoveryService:
             await self._failed(requester, "rate_limited")
             return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed.retry_after))
         codes = await self._store.recovery_codes(*person)
-        number = None if codes is None else codes.number_of(await self._hash(secret, codes.salt))
+        number = None if codes is None else codes.number_of((await beside(self._hashes([secret], codes.salt)))[0])
         if codes is None or number is None or number in codes.used:
             await self._failed(requester, "recovery_code_unknown" if number is None else "recovery_code_used")
             return _CODE_REFUSED
@@ -192,13 +207,40 @@ class RecoveryService:
         subject = requester.subject
         return None if await self._store.list_factors(subject.workspace_id, subject.id) else _NO_FACTOR
 
-    async def renew_codes(self, requester: Requester) -> NewCodes | Refusal:
-        """Make a new set of codes in the place of the one before. It takes a step-up, for which the caller asks."""
+    async def shielded(self, requester: Requester, made_at: datetime, proof: Proof) -> Refusal | None:
+        """Refuse to take away, during a hold, what is older than the factor that proved it (``Hold.shields``)."""
+        hold = await self.hold_of(requester)
+        if hold is None:
+            return None
+        factors = await self._store.list_factors(requester.subject.workspace_id, requester.subject.id)
+        proved_with = next((factor.created_at for factor in factors if factor.id == proof.factor_id), None)
+        if proved_with is not None and not hold.shields(made_at, proved_with):
+            return None
+        data = {"until": iso(hold.until)}
+        blocked = requester.event(EventName.BLOCKED, purpose=proof.purpose, reason="on_hold", data=data)
+        await self._throttle.log(requester.subject, blocked)
+        return Refusal(
+            code=RefusalCode.FACTOR_INSUFFICIENT,
+            title=marked("Closed for a while"),
+            detail=Text(_YOUNGER, {"moment": hold.until}),
+            purpose=FACTOR_CHANGE,
+            requirement=proof.requirement,
+            until=hold.until,
+        )
+
+    async def renew_codes(self, requester: Requester, proof: Proof, beside: Beside) -> NewCodes | Refusal:
+        """Make a new set of codes in the place of the one before, by a step-up, for which the caller asked.
+
+        ``beside`` as for ``use_code``.
+        """
         if refusal := await self.may_renew(requester):
+            return refusal
+        before = await self._store.recovery_codes(requester.subject.workspace_id, requester.subject.id)
+        if before is not None and (refusal := await self.shielded(requester, before.made_at, proof)):
             return refusal
         shown = tuple(written_secret(secrets.randbits(CODE_BITS), CODE_BITS) for _ in range(CODES))
         salt = secrets.token_bytes(16)
-        hashes = await asyncio.gather(*(self._hash(code.replace("-", ""), salt) for code in shown))
+        hashes = await beside(self._hashes([code.replace("-", "") for code in shown], salt))
         subject = requester.subject
         codes = RecoveryCodes(
             id=secrets.token_urlsafe(12),
@@ -213,10 +255,14 @@ class RecoveryService:
         )
         return NewCodes(codes=shown) if await self._store.put_recovery_codes(codes, event=event) else _NO_FACTOR
 
-    async def _hash(self, secret: str, salt: bytes) -> bytes:
-        """Hash a code beside the loop (NIST SP 800-63B-4 §3.1.2.2: salted and slow below 112 bits)."""
-        async with self._hashing:
-            return await asyncio.to_thread(_scrypt, secret, salt)
+    async def _hashes(self, secrets: Sequence[str], salt: bytes) -> list[bytes]:
+        """Hash codes beside the loop (NIST SP 800-63B-4 §3.1.2.2: salted and slow below 112 bits)."""
+
+        async def hashed(secret: str) -> bytes:
+            async with self._hashing:
+                return await asyncio.to_thread(_scrypt, secret, salt)
+
+        return await asyncio.gather(*map(hashed, secrets))
 
     @property
     def _retention(self) -> int:

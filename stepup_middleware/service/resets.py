@@ -167,10 +167,7 @@ class FactorResets(PeopleListing):
         """Take back a reset that waits: any admin may, the one who asked too."""
         who = self._guard.at(by, scope)
         await self._guard.check(who, "reset_factors")
-        request = await self._waiting(by.workspace_id, request_id)
-        person = Person(subject_id=request.subject_id, name=request.subject_name)
-        event = self._event(by, scope, EventName.FACTORS_RESET_REQUESTED, by.workspace_id, person, request.reason, None)
-        if not await self._records.drop_reset_request(request, event=_with(event, {"withdrawn": True})):
+        if not await self._drop(await self._waiting(by.workspace_id, request_id), by, scope):
             raise NotPermitted(_GONE)
 
     async def reset_requests(self, by: Subject, *, scope: Scope | None = None) -> tuple[ResetRequest, ...]:
@@ -192,7 +189,7 @@ class FactorResets(PeopleListing):
             if by.id == subject_id:
                 await self._guard.refuse(who, wanted, "oneself")
                 raise NotPermitted(_NOT_ONESELF)
-        if not subject_id or len(subject_id) > 512:
+        if not subject_id or storable(subject_id, 512) != subject_id:
             raise NotPermitted(_NO_REASON)
         text = " ".join(storable(reason, LONGEST_REASON + 1).split()) if isinstance(reason, str) else ""
         if not text or len(text) > LONGEST_REASON or not text.isprintable():
@@ -314,9 +311,18 @@ class FactorResets(PeopleListing):
         wanted = FactorsReset(
             workspace_id=workspace_id, subject_id=subject_id, hold=hold, new_pass=new, request=request
         )
+        for waiting in await self._records.reset_requests(workspace_id, now=now):
+            if waiting.requested_by == subject_id:  # whoever held this admin's factors may have asked for it
+                await self._drop(waiting, by, scope)
         if not await self._hot.reset_factors(wanted, events, now=now):
             raise NotPermitted(_GONE)
         return ResetOutcome(issued=issued)
+
+    async def _drop(self, request: ResetRequest, by: Subject | str, scope: Scope | None) -> bool:
+        person = Person(subject_id=request.subject_id, name=request.subject_name)
+        name = EventName.FACTORS_RESET_REQUESTED
+        event = self._event(by, scope, name, request.workspace_id, person, request.reason, None)
+        return await self._records.drop_reset_request(request, event=_with(event, {"withdrawn": True}))
 
     def _event(
         self,

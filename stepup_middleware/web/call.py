@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
@@ -17,6 +17,7 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import StoreError
 from stepup_middleware.request.body import BODY_SECONDS
 from stepup_middleware.request.context import guarded_request, logger
+from stepup_middleware.service.life import beside
 from stepup_middleware.service.requester import Requester
 from stepup_middleware.service.stepup import StepUp
 
@@ -26,6 +27,7 @@ from .pages import base_of
 ID_LENGTH = 64  # characters; ours have 22
 BODY_LIMIT = 64 * 1024  # bytes; a registration is about 1 kB
 
+T = TypeVar("T")
 Handler = Callable[["Call"], Awaitable[Response]]
 
 
@@ -48,7 +50,7 @@ def wanted_kind(body: Mapping[str, Any]) -> FactorKind | None:
 class Call:
     """One request to the library's own routes, by a signed-in person."""
 
-    __slots__ = ("_body", "base", "guarded", "request", "requester", "stepup", "texts")
+    __slots__ = ("_body", "base", "bound", "guarded", "request", "requester", "stepup", "texts")
 
     def __init__(self, request: Request, requester: Requester) -> None:
         self.request = request
@@ -58,6 +60,7 @@ class Call:
         self.base = base_of(request.scope, self.stepup)
         self.texts = self.stepup.languages.texts(requester.locale)
         self._body: bytes | None = None
+        self.bound: asyncio.Timeout | None = None  # of what it waits for the store
 
     @property
     def prompt_id(self) -> str:
@@ -74,6 +77,10 @@ class Call:
             return found
         self.requester = found
         return None
+
+    async def beside_the_store(self, work: Awaitable[T]) -> T:
+        """Await what is not the store's, such as a slow hash: it takes nothing of the time that the store has."""
+        return await work if self.bound is None else await beside(self.bound, work)
 
     async def body(self) -> bytes:
         """Return the body, at most 64 KiB. Raises ``BadRequest``."""
@@ -156,7 +163,7 @@ def endpoint(handler: Handler, *, changes: bool, waits: bool = False) -> Callabl
             if waits:
                 return await handler(call)
             began = perf_counter()
-            async with stepup._life.in_time():
+            async with stepup._life.in_time() as call.bound:
                 response = await handler(call)
             outcome = response.headers.get("stepup-error", "ok")
             figures.step(handler.__name__, perf_counter() - began, outcome=outcome)

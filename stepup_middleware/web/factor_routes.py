@@ -197,5 +197,6 @@ async def remove_factor(call: Call) -> Response:
     proved = await step_up(call, FACTOR_CHANGE, _removal(call.texts, factor))
     if isinstance(proved, Refusal):
         return call.refuse(proved)
-    refusal = await call.stepup.factors.remove(call.requester, factor_id)
+    refusal = await call.stepup._parts.recovery.shielded(call.requester, factor.created_at, proved)
+    refusal = refusal or await call.stepup.factors.remove(call.requester, factor_id)
     return Response(status_code=204, headers=SAFE_HEADERS) if refusal is None else call.refuse(refusal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.responses import RedirectResponse, Response
 
@@ -25,7 +26,8 @@ async def take_pass(call: Call) -> Response:
 
 async def use_recovery_code(call: Call) -> Response:
     """Use a recovery code, by JSON or by the form of the page of factors."""
-    return await _open(call, call.stepup._parts.recovery.use_code, "code")
+    use_code = call.stepup._parts.recovery.use_code
+    return await _open(call, partial(use_code, beside=call.beside_the_store), "code")
 
 
 async def _open(call: Call, taken: Callable[[Requester, object], Awaitable[Opened | Refusal]], member: str) -> Response:
@@ -54,5 +56,5 @@ async def renew_recovery_codes(call: Call) -> Response:
     proved = await step_up(call, FACTOR_CHANGE, details)
     if isinstance(proved, Refusal):
         return call.refuse(proved)
-    made = await recovery.renew_codes(call.requester)
+    made = await recovery.renew_codes(call.requester, proved, call.beside_the_store)
     return call.json_response({"codes": list(made.codes)}, 201) if isinstance(made, NewCodes) else call.refuse(made)

@@ -15,6 +15,7 @@ import pytest
 
 from stepup_middleware import EventName
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.service.life import beside
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.patience import USUAL
 from tests.support import ROTATE, TRANSMIT, Browser, House, code_of, house_in
@@ -142,3 +143,17 @@ def test_a_request_waits_less_than_two_seconds_unless_somebody_says_otherwise() 
 def test_a_timeout_that_lets_no_store_answer_stops_the_start(tmp_path: Path, seconds: int) -> None:
     with pytest.raises(ConfigurationError, match="store_timeout"):
         House(tmp_path, store_timeout=timedelta(seconds=seconds))
+
+
+async def test_what_is_hashed_meanwhile_takes_nothing_of_the_time_that_the_store_has() -> None:
+    async def hashes() -> float | None:
+        await asyncio.sleep(0)
+        return bound.when()
+
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(60) as bound:
+        left = (bound.when() or 0) - loop.time()
+        assert await beside(bound, hashes()) is None  # nothing ends it
+        ends = bound.when()
+        assert ends is not None
+        assert left / 2 < ends - loop.time() <= left

@@ -11,6 +11,7 @@ import random
 import re
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -519,6 +520,25 @@ async def test_an_admin_does_not_confirm_a_reset_of_themselves_and_any_admin_tak
 
 
 # E19
+async def test_what_an_admin_asked_for_who_is_reset_themselves_waits_no_more(paired: House) -> None:
+    one, two = [await with_factor(paired, name, is_admin=True) for name in ("one", "two")]
+    ada, bob = [await with_factor(paired, name) for name in ("ada", "bob")]
+    requests = {}
+    for admin, person in ((one, "ada"), (two, "bob")):
+        asked = await admin.step_up("POST", RESET, "passkey", json={"person": person, "reason": WHY})
+        requests[person] = asked.json()["waits"]["id"]
+    await paired.stepup.factors.reset("axis", "one", by="ops@web-1", reason="their laptop was stolen, unlocked")
+    answer = await two.post(f"{RESET}/confirm", json={"request": requests["ada"]})
+    assert "does not wait" in answer.json()["detail"]
+    waiting = (await two.send("GET", PEOPLE)).json()["requests"]
+    assert [each["person"] for each in waiting] == ["bob"]
+    assert await kinds_of(ada) == await kinds_of(bob) == ["passkey"]
+    (*_, withdrawn) = await paired.events(EventName.FACTORS_RESET_REQUESTED)
+    assert (withdrawn.data["person"], withdrawn.data["withdrawn"]) == ("ada", True)
+    assert withdrawn.data["operator"] == "ops@web-1"
+
+
+# E19
 async def test_two_admins_who_confirm_at_once_reset_once_and_a_reset_is_over_after_a_day(paired: House) -> None:
     one, two, three = [await with_factor(paired, name, is_admin=True) for name in ("one", "two", "three")]
     await with_factor(paired, "ada")
@@ -590,6 +610,48 @@ async def test_a_code_enrols_a_factor_and_nothing_else_and_a_hold_follows(ada: B
 
 
 # E14
+# E26
+async def test_during_a_hold_nothing_goes_by_a_factor_that_came_after_it(ada: Browser, strict: House) -> None:
+    codes, second = await codes_of(ada), await ada.enrol("totp", by="passkey")
+    own = ada.factors["passkey"]
+    thief = Browser(strict, ada.subject, ip=ELSEWHERE)
+    strict.clock.advance(timedelta(minutes=1))
+    assert (await thief.post(CODE, json={"code": codes[0]})).status_code == 200
+    new = await thief.enrol("passkey")
+    kept = [("DELETE", f"/stepup/factors/{own.id}"), ("DELETE", f"/stepup/factors/{second.id}"), ("POST", CODES)]
+    for method, url in kept:
+        answer = await thief.step_up(method, url, "passkey", **({} if method == "DELETE" else {"json": {}}))
+        assert (answer.status_code, code_of(answer)) == (403, "STEPUP_FACTOR_INSUFFICIENT"), url
+        assert answer.json()["until"] == "2026-11-25T12:01:30Z"
+        assert "a factor that was added since takes nothing older away until Nov 25, 2026" in answer.json()["detail"]
+    assert await kinds_of(ada) == ["passkey", "totp", "passkey"]
+    blocked = await strict.events(EventName.BLOCKED)
+    assert [(event.reason, event.purpose) for event in blocked] == [("on_hold", "factor_change")] * 3
+    # who has been there longer takes the stranger's factor and makes the list anew
+    assert (await ada.step_up("DELETE", f"/stepup/factors/{new.id}", "passkey")).status_code == 204
+    assert len(await codes_of(ada)) == 10
+    strict.clock.advance(timedelta(days=1))
+    third = await ada.enrol("hardware_key", by="passkey")
+    ada.factors = {"hardware_key": third}
+    assert (await ada.step_up("DELETE", f"/stepup/factors/{own.id}", "hardware_key")).status_code == 204
+
+
+# E27
+@pytest.mark.parametrize("of", ["pass", "code"])
+async def test_nobody_takes_a_pass_or_a_code_on_behalf_of_the_person(ada: Browser, strict: House, of: str) -> None:
+    (secret, *_) = await codes_of(ada) if of == "code" else [""]
+    name, url = ("ada", CODE) if of == "code" else ("new", PASS)
+    if of == "pass":
+        secret = (await strict.stepup.factors.issue_pass("axis", name, by="test", reason=WHY)).secret
+    person = strict.sign_in(name)
+    strict.sessions[person.session_id] = replace(person, actor="agent-7")
+    refused = await Browser(strict, person).post(url, json={of: secret})
+    assert (refused.status_code, code_of(refused)) == (403, "STEPUP_NOT_PERMITTED")
+    assert await strict.events(EventName.RECOVERY_CODE_USED) == []
+    strict.sessions[person.session_id] = person  # the person themselves have it still
+    assert (await Browser(strict, person).post(url, json={of: secret})).status_code == 200
+
+
 async def test_a_code_works_once_whoever_is_faster_on_two_nodes(ada: Browser, strict: House, tmp_path: Path) -> None:
     codes = await codes_of(ada)
     async with house_in(

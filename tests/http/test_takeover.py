@@ -423,6 +423,20 @@ async def found_list(scene: Scene) -> Browser:
     return thief
 
 
+@path(GITHUB, "whoever came in by a code of the list takes away what its owner has", Outcome.HELD,
+      reasons=("on_hold",), notices=(NoticeKind.RECOVERY_CODE_USED, NoticeKind.FACTOR_ADDED))  # fmt: skip
+async def locks_out(scene: Scene) -> Browser:
+    thief, (own,) = scene.thief, await scene.ids("ada")
+    await thief.post(CODE, json={"code": scene.codes[6]})
+    scene.house.clock.advance(1)
+    await thief.enrol("passkey")
+    for method, url in (("DELETE", f"/stepup/factors/{own}"), ("POST", CODES)):
+        answer = await thief.step_up(method, url, "passkey", json={})
+        assert (code_of(answer), "until" in answer.json()) == ("STEPUP_FACTOR_INSUFFICIENT", True)
+    assert own in await scene.ids("ada")
+    return thief
+
+
 async def reset(scene: Scene, person: str, *, with_pass: bool = False) -> str:
     """Let the desk reset somebody, by its own proof; return the pass."""
     body = {"person": person, "reason": WHY, "pass": with_pass}

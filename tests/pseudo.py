@@ -12,10 +12,11 @@ import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from babel.messages.catalog import Catalog
 from playwright.async_api import Browser, Page, async_playwright, expect
 
@@ -37,7 +38,7 @@ _KEEP = re.compile(r"(%\(\w+\)s|%%|<[^>]*>)")
 SIZES = ((1280, 800), (360, 640))
 FOUND = """() => {
     const lang = document.documentElement.lang;
-    const other = (element) => element.closest("code, pre, kbd, time, script, style, [translate=no]")
+    const other = (element) => element.closest("code, pre, kbd, time, script, style, [translate=no], [data-stepup-age]")
         || (element.closest("[lang]")?.lang ?? lang) !== lang;
     const said = [];
     const cut = [];
@@ -160,6 +161,15 @@ class Visitor:
     def dialog(self) -> Any:
         return self.page.locator("dialog[open]")
 
+    async def prove(self) -> None:
+        """Answer the question with the passkey; on a busy machine, as a person does: try again."""
+        button = self.page.locator('[data-stepup-kind="passkey"]')
+        for seconds in (5, 10, 20):
+            await button.click()
+            with suppress(AssertionError):
+                return await expect(button).to_have_count(0, timeout=seconds * 1000)
+        raise AssertionError(f"the question stays: {await self.page.locator('body').inner_text()}")
+
 
 PAGES = (
     *OWN_PAGES,
@@ -197,7 +207,7 @@ async def factors(visitor: Visitor) -> None:
     await expect(page.locator("[data-stepup-factor]")).to_have_count(1)
     await page.locator('[data-stepup-enrol="totp"] button').first.click()
     await visitor.look("modal for a further factor")
-    await dialog.locator('[data-stepup-kind="passkey"]').click()
+    await visitor.prove()
     shown = page.locator("[data-stepup-secret]")
     await expect(shown).not_to_be_empty()
     await visitor.look("authenticator app")
@@ -248,9 +258,97 @@ async def actions(visitor: Visitor) -> None:
         await visitor.go(path)
         await page.locator(f'[data-stepup-purpose="{purpose}"]').first.click()
         await expect(dialog.locator(".stepup-title")).to_be_focused()
-        await dialog.locator('[data-stepup-kind="passkey"]').click()
+        await visitor.prove()
         await expect(page.locator(".notice.success").first).to_be_visible()
         await visitor.look(f"{purpose} done")
+
+
+async def together(visitor: Visitor) -> None:
+    """Meet several requests as one question."""
+    await visitor.go("/payroll")
+    await visitor.page.locator("[data-together] button").first.click()
+    await expect(visitor.dialog.locator("[data-stepup-item]").nth(1)).to_be_visible()
+    await visitor.look("several at once")
+    await visitor.page.keyboard.press("Escape")
+
+
+async def approvals(visitor: Visitor) -> None:
+    """See what a program asks, with wrong digits and right ones, approved and denied."""
+    page = visitor.page
+    await visitor.visit("/stepup/approvals")
+    agent = {"user-agent": "deploy/1.2", "accept": "application/json", "accept-language": TAG}
+    async with httpx2.AsyncClient(base_url=visitor.url, headers=agent) as program:
+        await program.post("/sign-in", data={"email": OWNER, "password": PASSWORD})
+        for says_yes in (False, True):
+            await visitor.go("/stepup/approvals")
+            asked = (await program.post("/developers/webhooks/W-1/rotate")).json()["approval"]
+            await expect(page.locator('a[href*="/stepup/approve/"]')).to_be_visible()  # it came by itself
+            await visitor.look("approvals, with one that waits")
+            await page.goto(asked["url"])
+            await visitor.look("approval")
+            digits = page.locator("#stepup-match")
+            if says_yes:
+                await digits.fill(f"{(int(asked['match']) + 1) % 100:02}")
+                await page.keyboard.press("Enter")
+                await expect(page.locator("#stepup-error")).not_to_be_empty()
+                await visitor.look("approval with wrong digits")
+                await digits.fill(asked["match"])
+                await page.keyboard.press("Enter")
+                await expect(page.locator('[data-stepup-kind="passkey"]')).to_be_visible()
+                await visitor.look("approval with the right digits")
+                await visitor.prove()
+                await expect(page.locator("p[role=status].stepup-note")).to_be_visible()
+                await visitor.look("approval given")
+            else:
+                await page.locator('form[action$="/deny"] button').first.click()
+                await expect(page.locator('form[action$="/deny"]')).to_have_count(0)
+                await visitor.look("approval denied")
+
+
+async def recovery(visitor: Visitor) -> None:
+    """Make recovery codes, reset somebody and hand out a pass, and look at the pages of both."""
+    page, dialog = visitor.page, visitor.dialog
+    await visitor.go("/stepup/factors")
+    await page.locator("[data-stepup-codes] [data-stepup-renew]").click()
+    await visitor.prove()
+    codes = dialog.locator("[data-stepup-codes-list] li")
+    await expect(codes).to_have_count(10)
+    code = await codes.first.inner_text()
+    await visitor.look("recovery codes")
+    await dialog.locator("[data-stepup-close]").click()
+    await visitor.visit("/stepup/people?q=zzz")
+    await visitor.visit("/stepup/people")
+    for act in ("pass", "reset"):
+        await page.locator(f'[data-stepup-person="cosigner"] [data-stepup-{act}]').click()
+        await visitor.look(f"{act}: reason")
+        await dialog.locator("#stepup-reason").fill("?")
+        await dialog.locator("button[type=submit]").click()
+        await expect(dialog.locator(".stepup-modal")).to_be_visible()
+        await visitor.look(f"{act}: modal")
+        await visitor.prove()
+        await expect(dialog.locator("[data-stepup-secret]")).not_to_be_empty()
+        await visitor.look(f"{act}: done")
+        async with page.expect_navigation():  # it loads anew by itself
+            await dialog.locator("[data-stepup-close]").click()
+    await visitor.visit("/stepup/people")
+    await visitor.go("/stepup/factors")
+    await page.locator("details.stepup-opening summary").click()
+    field = page.locator("#stepup-recovery")
+    await field.fill("1")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#stepup-code-error")).not_to_be_empty()
+    await visitor.look("recovery code refused")
+    await field.fill(code)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("[data-stepup-right]")).to_be_visible()
+    await visitor.look("recovery code used")
+    await visitor.go("/payroll")
+    await page.locator('[data-stepup-purpose="payroll_ach_transmit"]').first.click()
+    await expect(dialog.locator("[data-stepup-problem]")).to_be_visible()
+    await visitor.look("on hold")
+    await visitor.visit("/mailbox")
+    await visitor.visit("/audit")
+    await visitor.visit("/security")
 
 
 async def pages(visitor: Visitor) -> None:
@@ -287,7 +385,7 @@ async def run(browser: Browser, folder: Path) -> list[str]:
     """Return what is left in English, and what is cut off, on every page and state."""
     found: set[str] = set()
     async with demo(folder) as url:
-        for email, steps in ((None, (stranger,)), (OWNER, (factors, actions, pages))):
+        for email, steps in ((None, (stranger,)), (OWNER, (factors, together, actions, pages, approvals, recovery))):
             context = await browser.new_context(locale=TAG, reduced_motion="reduce")
             visitor = Visitor(await context.new_page(), url)
             await plug_in_passkey(visitor.page)

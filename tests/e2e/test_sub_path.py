@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from tests.guide.harness import blocks_of
 from tests.guide.person import plug_in_passkey
 from tests.machine import free_port
 from tests.served.nginx import nginx
@@ -61,11 +62,7 @@ http {{
     uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
     server {{
         listen 127.0.0.1:{port};
-        location /pay/ {{
-            proxy_pass http://127.0.0.1:{behind}{target};
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-        }}
+        {location}
     }}
 }}
 """
@@ -95,7 +92,9 @@ async def under_pay(folder: Path, server: str, target: str) -> AsyncIterator[str
     port, behind = free_port(), free_port()
     origin = f"http://localhost:{port}"
     (folder / "main.py").write_text(APP.replace("ORIGIN", origin), encoding="utf-8")
-    (folder / "nginx.conf").write_text(SITE.format(folder=folder, port=port, behind=behind, target=target))
+    (located,) = [block.text for block in blocks_of("proxies") if block.name == "sub_path.conf"]
+    location = located.replace("http://127.0.0.1:8001/", f"http://127.0.0.1:{behind}{target}")
+    (folder / "nginx.conf").write_text(SITE.format(folder=folder, port=port, location=location))
     name, *arguments = [part.replace("PORT", str(behind)) for part in SERVERS[server]]
     program = str(Path(sys.executable).parent / name)
     async with asyncio.timeout(SECONDS * 4):

@@ -17,8 +17,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from demo_app.guide_pages import FOLDER
 from stepup_middleware import ConfigurationError, StepUp, StepUpMiddleware
 from stepup_middleware.service.requester import Requester
+from tests.e2e.test_sub_path import CASES, SERVERS
 from tests.machine import free_port
 
 from .harness import Ran, serving
@@ -198,3 +200,14 @@ async def test_behind_nginx_the_library_sees_the_client_and_not_what_it_claims(
         assert (await http.get("/")).text == "127.0.0.2"
         claimed = await http.get("/", headers={"x-forwarded-for": "203.0.113.5, 127.0.0.1"})
         assert claimed.text == "127.0.0.2"
+
+
+@pytest.mark.block("sub_path.conf")  # nginx runs with it in tests/e2e/test_sub_path.py
+def test_each_server_is_told_its_root_path_as_the_browser_tests_tell_it(blocks: dict[str, str]) -> None:
+    assert "http://127.0.0.1:8001/;" in blocks["sub_path.conf"]  # which they point elsewhere, and strip or not
+    lines = (FOLDER / "proxies.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip().strip("`") for cell in line.split("|")] for line in lines if "/pay` |" in line]
+    written = [(server, option, left == "yes") for _, server, option, left, _ in rows]
+    unstripped = {server for server, way, _ in CASES if way == "not stripped"}
+    told = {server: " ".join(command[command.index("/pay") - 1 :][:2]) for server, command in SERVERS.items()}
+    assert sorted(written) == sorted((server, option, server in unstripped) for server, option in told.items())

@@ -6,7 +6,8 @@ The order is part of the contract:
     ====  ==============================================  ======================  ==================
     rank  predicate                                       verdict                 what becomes of it
     ====  ==============================================  ======================  ==================
-    1     redeemed before, whoever and wherever           REUSED                  stays redeemed
+    1     redeemed before, whoever and wherever           REUSED, or SPENT where  stays redeemed
+                                                          nobody presented it
     2     other subject, session or workspace             REQUIRED                revoked (wrong_holder)
     3     other IP                                        IP_MISMATCH             revoked (ip)
     4     no such row, or revoked                         REQUIRED                stays
@@ -82,7 +83,8 @@ class Presentation:
     """A token presented with a request.
 
     ``attempt`` is 16 random bytes that name this presentation, so that a repeated statement recognises
-    its own success. ``ttl`` and ``minimum`` are the purpose's of this moment.
+    its own success. ``ttl`` and ``minimum`` are the purpose's of this moment. ``held``: nobody presented it, the library
+    took it from what the person approved; so if it was redeemed meanwhile, that is nobody's replay.
     """
 
     reference: TokenReference
@@ -104,11 +106,13 @@ class Presentation:
     details: Details
     details_digest: bytes
     now: datetime
+    held: bool = False
 
 
 class Verdict(StrEnum):
     REDEEMED = "redeemed"
     REUSED = "reused"
+    SPENT = "spent"  # what was approved has run, by another call of the program: nothing to tell, it is asked anew
     REQUIRED = "required"
     IP_MISMATCH = "ip_mismatch"
     EXPIRED = "expired"
@@ -194,6 +198,8 @@ def decide(row: TokenRow | None, shown: Presentation, *, factor_live: bool, held
     flags = flags_of(row, shown, factor_live=factor_live, held=held)
     for group, verdict, revoke in _TABLE:
         if not group.isdisjoint(flags):
+            if verdict is Verdict.REUSED and shown.held:
+                verdict = Verdict.SPENT
             return Decision(verdict=verdict, flags=flags, revoke=revoke)
     return Decision(verdict=Verdict.REDEEMED)
 
@@ -212,7 +218,7 @@ def epoch_refusal(
         return None
     state = TokenState.ISSUED if lasts else TokenState.REVOKED
     decision = decide(replace(row, state=state), shown, factor_live=factor_live, held=held)
-    if decision.verdict in (Verdict.REDEEMED, Verdict.REUSED):
+    if decision.verdict in (Verdict.REDEEMED, Verdict.REUSED, Verdict.SPENT):
         raise StoreError("the records and the decision table disagree on a token")
     return decision
 

@@ -24,8 +24,11 @@ def presentation_events(
 ) -> tuple[AuditEvent, ...]:
     """Return the events of a presentation: one, or two where it did something to a token of another workspace.
 
-    ``row`` is the token's as it was found, ``replay`` given where it was redeemed before.
+    ``row`` is the token's as it was found, ``replay`` given where it was redeemed before. None where nobody presented
+    anything, and what was approved has run.
     """
+    if decision.verdict is Verdict.SPENT:
+        return ()
     if row is None or Flag.WRONG_WORKSPACE not in decision.flags:
         return (presentation_event(shown, decision, row, replay=replay),)
     presenters = _presenters_event(shown, decision)

@@ -33,6 +33,7 @@ from .approvals import ApprovalService
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester, logger
 
+_UNCOUNTED = (Verdict.REDEEMED, Verdict.SPENT, Verdict.REUSED)  # a replay is counted by its token
 LINKED_SHARE = 4  # links of other sites ask only up to this part of the session's limit of open prompts
 
 
@@ -65,11 +66,11 @@ class RedemptionService:
                 if isinstance(held, Refusal):
                     return held
                 if held is not None:
-                    wanted = replace(wanted, tokens=[held.encode()])
+                    return await self._admit(requester, replace(wanted, tokens=[held.encode()]), held=True)
                 return await self._admit(requester, wanted)
         return await self._admit(requester, wanted)
 
-    async def _admit(self, requester: Requester, wanted: ActionRequest) -> Proof | Refusal:
+    async def _admit(self, requester: Requester, wanted: ActionRequest, *, held: bool = False) -> Proof | Refusal:
         if not wanted.tokens:
             return await self._ask(requester, wanted)
         reference, fault = self._read(wanted.tokens)
@@ -78,9 +79,9 @@ class RedemptionService:
         if (closed := self._throttle.closed(requester.subject, requester.now)) is not None:
             await self._throttle.log(requester.subject, self._blocked(requester, wanted, "rate_limited"))
             return Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=whole_seconds(closed))
-        shown = self._presentation(requester, wanted, reference)
+        shown = self._presentation(requester, wanted, reference, held)
         redemption = await self._store.redeem(shown)
-        if redemption.decision.verdict not in (Verdict.REDEEMED, Verdict.REUSED):  # a replay is counted by its token
+        if redemption.decision.verdict not in _UNCOUNTED:
             self._throttle.refused(requester.subject, requester.now)
         match redemption.decision.verdict:
             case Verdict.REDEEMED if redemption.row is not None:
@@ -124,7 +125,9 @@ class RedemptionService:
         return reference, "" if reference else "malformed_token"
 
     @staticmethod
-    def _presentation(requester: Requester, wanted: ActionRequest, reference: TokenReference) -> Presentation:
+    def _presentation(
+        requester: Requester, wanted: ActionRequest, reference: TokenReference, held: bool
+    ) -> Presentation:
         subject, purpose = requester.subject, wanted.purpose
         return Presentation(
             reference=reference,
@@ -146,6 +149,7 @@ class RedemptionService:
             details=wanted.details,
             details_digest=details_digest(wanted.details),
             now=requester.now,
+            held=held,
         )
 
     async def _ask(

@@ -24,7 +24,7 @@ from stepup_middleware.core.decisions import (
 )
 from stepup_middleware.core.events import EventName, Severity
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
-from stepup_middleware.core.presentations import presentation_event
+from stepup_middleware.core.presentations import presentation_event, presentation_events
 from stepup_middleware.core.replays import Replay, Replays
 from stepup_middleware.core.tokens import TokenReference
 from tests.core.support import NOW, ROW, SHOWN, TTL, redeemed
@@ -118,6 +118,18 @@ def test_the_first_match_of_the_table_wins_and_every_predicate_is_told(drawn: tu
     assert set(decision.flags) == flags
     assert len(decision.flags) == len(flags)
     assert (decision.verdict, decision.revoke) == expected(flags)
+
+
+@given(departed())
+def test_what_the_library_takes_itself_is_decided_alike_and_no_replay_once_it_has_run(
+    drawn: tuple[set[Flag], Case],
+) -> None:
+    _, case = drawn
+    shown, taken = case.decide(), replace(case, shown=replace(case.shown, held=True)).decide()
+    assert (taken.flags, taken.revoke) == (shown.flags, shown.revoke)
+    assert taken.verdict is (Verdict.SPENT if shown.verdict is Verdict.REUSED else shown.verdict)
+    told = presentation_events(case.shown, taken, case.row)
+    assert (told == ()) == (taken.verdict is Verdict.SPENT)
 
 
 @given(departed())

@@ -140,6 +140,7 @@ async def test_a_hundred_calls_at_once_on_three_nodes_run_what_was_approved_once
     assert sum(not each.is_error for each in results) == 1
     assert site.ran == [("rotate", (7, ""))]
     assert len(await site.houses[0].events(EventName.ACTION_AUTHORIZED)) == 1
+    assert await site.houses[0].events(EventName.REUSED) == []  # nobody presented anything twice
 
 
 # N21

@@ -53,6 +53,27 @@ class CollectingContract:
         assert await store.collect_token(token, ttl=TTL, now=last) is None
         assert (await names_of(store)).count(EventName.ACTION_AUTHORIZED) == 1
 
+    async def test_what_nobody_presented_is_no_replay_once_it_has_run_and_what_somebody_presents_is(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        approval, grant, token = await approved(store)
+        now = grant.expires_at - SECOND
+        async with open_node() as other:
+            nodes = (store, other) * 10
+            await asyncio.gather(*(node.collect_token(token, ttl=TTL, now=now) for node in nodes))
+            answers = await asyncio.gather(
+                *(node.redeem(shown_for(approval.prompt, token, now=now, held=True)) for node in nodes)
+            )
+            verdicts = [answer.decision.verdict for answer in answers]
+            assert (verdicts.count(Verdict.REDEEMED), verdicts.count(Verdict.SPENT)) == (1, len(nodes) - 1)
+            names = await names_of(store)
+            assert names.count(EventName.ACTION_AUTHORIZED) == 1
+            assert not {EventName.REUSED, EventName.BLOCKED} & set(names)
+            replay = await other.redeem(shown_for(approval.prompt, token, now=now))
+        assert replay.decision.verdict is Verdict.REUSED
+        assert row_of(replay).replays.count == 1
+        assert (await names_of(store)).count(EventName.REUSED) == 1
+
     @pytest.mark.parametrize("end", ["too late", "cancelled", "signed out", "all ended", "its life over", "unknown"])
     async def test_a_token_that_is_over_is_not_collected(self, store: HotState, end: str) -> None:
         approval, grant, token = await approved(store)

@@ -83,8 +83,8 @@ class Presentation:
     """A token presented with a request.
 
     ``attempt`` is 16 random bytes that name this presentation, so that a repeated statement recognises
-    its own success. ``ttl`` and ``minimum`` are the purpose's of this moment. ``held``: nobody presented it, the library
-    took it from what the person approved; so if it was redeemed meanwhile, that is nobody's replay.
+    its own success. ``ttl`` and ``minimum`` are the purpose's of this moment. ``held``: nobody presented it,
+    the library took it from what the person approved; so if it was redeemed meanwhile, that is nobody's replay.
     """
 
     reference: TokenReference

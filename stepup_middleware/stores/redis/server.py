@@ -240,8 +240,8 @@ class RedisServer:
         """Run commands in their order, one server after another.
 
         Where the epoch is over or a connection was lost, enters the current epoch and repeats those of that server.
-        A command that took effect before it is repeated then refuses: every script here changes a state only from
-        another.
+        A command that took effect before it is repeated finds what it wrote, or refuses: every script here changes a
+        state only from another.
         """
         answers = []
         for share in [list(part) for _, part in groupby(commands, key=self._shard_of)]:

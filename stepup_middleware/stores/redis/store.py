@@ -146,7 +146,8 @@ class RedisHotStore(HotState):
     async def ask(self, asked: PromptRequest, *, open_limit: int) -> Prompt | NoFactor | TooMany:
         key = prompt_key(asked.prompt_id)
         stay = milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
-        if not await self._script("put", [key], stay, "state", _ASKING):
+        # by its mark it knows the key as its own where it has to be sent twice, as after a restart of the server
+        if not await self._script("put", [key], stay, "state", _ASKING, "mark", os.urandom(16)):
             raise StoreError("a prompt of this id exists")
         answer: Prompt | NoFactor | TooMany | None = None
         try:

@@ -1,14 +1,20 @@
-"""A program that holds a person's credentials, and what it does to be approved."""
+"""A program that holds a person's credentials, and what it does to be approved.
+
+A file of tests that takes ``house`` and ``program`` from here has them as fixtures; ``ada`` is that of ``conftest``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from stepup_middleware import PLATFORM_PURPOSES, Subject, approvable
-from tests.support import ORIGIN, ROTATE, House
+from tests.support import ORIGIN, ROTATE, Browser, House, house_in
 
 PURPOSES = approvable(PLATFORM_PURPOSES, "webhook_secret_rotation", "payroll_ach_transmit")
 AT = "203.0.113.77"  # where programs run
@@ -50,3 +56,17 @@ class Program:
 def program_of(house: House, subject: Subject, ip: str = AT) -> Program:
     """Return a program of a person, in a session of its own."""
     return Program(house, house.sign_in(subject.id, workspace=subject.workspace_id), ip)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """The app, with two purposes that may be approved elsewhere."""
+    async with house_in(tmp_path, purposes=PURPOSES) as made:
+        yield made
+
+
+@pytest.fixture
+def program(house: House, ada: Browser) -> Program:
+    """A program of ada, in a session of its own."""
+    assert ada.subject is not None
+    return program_of(house, ada.subject)

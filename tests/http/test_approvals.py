@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -22,28 +21,17 @@ from stepup_middleware.core.approvals import (
     EndReason,
 )
 from stepup_middleware.core.moments import iso
-from tests.http.approving import AT, PURPOSES, Program, program_of
-from tests.support import ELSEWHERE, HTML, ROTATE, TRANSMIT, Browser, House, code_of, house_in
+from tests.http.approving import AT, Program, house, program, program_of
+from tests.support import ELSEWHERE, HTML, ROTATE, TRANSMIT, Browser, House, code_of
+
+__all__ = ["house", "program"]
 
 
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with house_in(tmp_path, purposes=PURPOSES) as house:
-        with blockbuster_ctx("stepup_middleware"):
-            yield house
-
-
-@pytest.fixture
-async def ada(house: House) -> Browser:
-    ada = Browser(house, house.sign_in("ada"))
-    await ada.enrol("passkey")
-    return ada
-
-
-@pytest.fixture
-def program(house: House, ada: Browser) -> Program:
-    assert ada.subject is not None
-    return program_of(house, ada.subject)
+@pytest.fixture(autouse=True)
+def never_blocked(house: House) -> Iterator[None]:
+    """Let nothing of the library block the event loop once the app has started."""
+    with blockbuster_ctx("stepup_middleware"):
+        yield
 
 
 # asking

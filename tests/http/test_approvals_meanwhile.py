@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,31 +14,13 @@ from stepup_middleware import EventName, FactorRequirement
 from stepup_middleware.core.approvals import ASKED_PER_PERSON, MATCH_TRIES, WAITING_PER_PERSON, ApprovalRefused
 from stepup_middleware.core.prompts import OPEN_PROMPTS_PER_SESSION
 from stepup_middleware.service.refusal_throttle import LOGGED_EACH
-from tests.http.approving import PURPOSES, Program, program_of
+from tests.http.approving import PURPOSES, Program, house, program, program_of
 from tests.http.test_recovery import CODE, codes_of
 from tests.support import ELSEWHERE, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
+__all__ = ["house", "program"]
+
 ME = ("axis", "ada")
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with house_in(tmp_path, purposes=PURPOSES) as house:
-        yield house
-
-
-@pytest.fixture
-async def ada(house: House) -> Browser:
-    ada = Browser(house, house.sign_in("ada"))
-    await ada.enrol("passkey")
-    await ada.enrol("totp", by="passkey")
-    return ada
-
-
-@pytest.fixture
-def program(house: House, ada: Browser) -> Program:
-    assert ada.subject is not None
-    return program_of(house, ada.subject)
 
 
 async def matched(person: Browser, asked: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,28 +13,10 @@ import pytest
 from stepup_middleware import EventName
 from stepup_middleware.core.approvals import MATCH_TRIES
 from stepup_middleware.core.moments import iso
-from tests.http.approving import AT, PURPOSES, Program, program_of
+from tests.http.approving import AT, PURPOSES, Program, house, program
 from tests.support import ELSEWHERE, HOME, HTML, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with house_in(tmp_path, purposes=PURPOSES) as house:
-        yield house
-
-
-@pytest.fixture
-async def ada(house: House) -> Browser:
-    ada = Browser(house, house.sign_in("ada"))
-    await ada.enrol("passkey")
-    await ada.enrol("totp", by="passkey")
-    return ada
-
-
-@pytest.fixture
-def program(house: House, ada: Browser) -> Program:
-    assert ada.subject is not None
-    return program_of(house, ada.subject)
+__all__ = ["house", "program"]
 
 
 def link(asked: dict[str, Any]) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -12,28 +10,11 @@ import pytest
 
 from stepup_middleware.core.approvals import APPROVAL_LIFETIME
 from stepup_middleware.service.approval_watch import MOST_OF_ONE, PAGES_EVERY, ApprovalWatch, of_person, of_prompt
-from tests.http.approving import PURPOSES, Program, program_of
+from tests.http.approving import Program, house, program
 from tests.machine import until
-from tests.support import ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of, house_in
+from tests.support import ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of
 
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with house_in(tmp_path, purposes=PURPOSES) as house:
-        yield house
-
-
-@pytest.fixture
-async def ada(house: House) -> Browser:
-    ada = Browser(house, house.sign_in("ada"))
-    await ada.enrol("passkey")
-    return ada
-
-
-@pytest.fixture
-def program(house: House, ada: Browser) -> Program:
-    assert ada.subject is not None
-    return program_of(house, ada.subject)
+__all__ = ["house", "program"]
 
 
 async def listed(person: Browser, tag: str = "", seconds: int = 0) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""Every page and state in a language that nobody speaks: ``python -m tests.pseudo``.
+"""Every page and state in a language that nobody speaks: ``python -m tests.pseudo``; ``--axe ja`` looks for barriers.
 
 Each text of the catalogues stands in brackets, with accents and 40 % longer. Whatever a page of the library or the demo
 shows outside brackets was written past the catalogues, unless the page says that it is data (``translate="no"``), code,
@@ -7,6 +7,7 @@ or of another language (``lang``); and no bracket may be cut off.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from axe_playwright_python.async_playwright import Axe
 from babel.messages.catalog import Catalog
 from playwright.async_api import Browser, Page, async_playwright, expect
 
@@ -25,12 +27,14 @@ import stepup_middleware.languages
 from demo_app.app import create_app
 from demo_app.settings import Settings
 from stepup_middleware import new_log_key
+from stepup_middleware.languages import library_languages
 from tests import languages
 from tests.demo.support import PAGES as OWN_PAGES
 from tests.e2e.conftest import CHROMIUM_ARGUMENTS, COSIGNER, OWNER, PASSWORD, chromium_path, totp_now
 from tests.guide.harness import serving
 from tests.guide.person import plug_in_passkey
 from tests.machine import free_port
+from tests.states import SETTLED
 
 TAG = "sv"  # a language of the browser that has no catalogue of ours
 ACCENTS = str.maketrans("AEIOUYaeiouyncs", "ÅÉÎÖÛÝåéîöûýñçš")
@@ -126,16 +130,24 @@ def left(said: list[str]) -> list[str]:
 class Visitor:
     """Somebody who looks at each page, and the findings."""
 
-    def __init__(self, page: Page, url: str) -> None:
-        self.page, self.url = page, url
+    def __init__(self, page: Page, url: str, *, axe: bool = False) -> None:
+        self.page, self.url, self.axe = page, url, axe
         self.found: list[str] = []
         self.seen = 0
 
     async def look(self, where: str) -> None:
-        """Note what is left in English, and what is cut off, at both sizes."""
+        """Note what is left in English, and what is cut off, at both sizes; or what axe finds, light and dark."""
         for width, height in SIZES:
             await self.page.set_viewport_size({"width": width, "height": height})
             await self.page.wait_for_timeout(50)
+            if self.axe:
+                await self.page.emulate_media(color_scheme="light" if width == SIZES[0][0] else "dark")
+                await self.page.evaluate(SETTLED)
+                violations = (await Axe().run(self.page)).response["violations"]
+                nodes = [(each["id"], node["html"][:120]) for each in violations for node in each["nodes"]]
+                self.found += [f"{where} at {width}: {name}: {html}" for name, html in nodes]
+                self.seen += 1
+                continue
             told: dict[str, Any] = await self.page.evaluate(FOUND)
             self.seen += len(told["said"])
             found = [f"left in English: {text!r}" for text in left(told["said"])] if width == SIZES[0][0] else []
@@ -364,11 +376,12 @@ async def pages(visitor: Visitor) -> None:
 
 
 @asynccontextmanager
-async def demo(folder: Path) -> AsyncIterator[str]:
-    """Serve the demo with the catalogues of the language that nobody speaks in the place of its own."""
+async def demo(folder: Path, language: str) -> AsyncIterator[str]:
+    """Serve the demo; ``TAG``: with the catalogues of the language that nobody speaks in the place of its own."""
     kept = stepup_middleware.languages.FOLDER, demo_app.languages.FOLDER
-    stepup_middleware.languages.FOLDER = write_catalogues("stepup", folder / "stepup")
-    demo_app.languages.FOLDER = write_catalogues("demo", folder / "demo")
+    if language == TAG:
+        stepup_middleware.languages.FOLDER = write_catalogues("stepup", folder / "stepup")
+        demo_app.languages.FOLDER = write_catalogues("demo", folder / "demo")
     port = free_port()
     url = f"http://localhost:{port}"
     settings = Settings(
@@ -381,36 +394,41 @@ async def demo(folder: Path) -> AsyncIterator[str]:
         stepup_middleware.languages.FOLDER, demo_app.languages.FOLDER = kept
 
 
-async def run(browser: Browser, folder: Path) -> list[str]:
-    """Return what is left in English, and what is cut off, on every page and state."""
+async def run(browser: Browser, folder: Path, language: str = TAG) -> list[str]:
+    """Return what is left in English, and what is cut off, on every page and state.
+
+    In another language: what axe finds (WCAG 2.2 AA), light on a desk and dark on a phone.
+    """
     found: set[str] = set()
-    async with demo(folder) as url:
+    async with demo(folder, language) as url:
         for email, steps in ((None, (stranger,)), (OWNER, (factors, together, actions, pages, approvals, recovery))):
-            context = await browser.new_context(locale=TAG, reduced_motion="reduce")
-            visitor = Visitor(await context.new_page(), url)
+            context = await browser.new_context(locale=language, reduced_motion="reduce")
+            visitor = Visitor(await context.new_page(), url, axe=language != TAG)
             await plug_in_passkey(visitor.page)
             if email is not None:
                 await visitor.sign_in(email)
             for step in steps:
                 await step(visitor)
-            assert visitor.seen > 100
+            assert visitor.seen > (10 if visitor.axe else 100)
             found.update(visitor.found)
             await context.close()
     return sorted(found)
 
 
-async def everywhere() -> list[str]:
+async def everywhere(language: str) -> list[str]:
     """Run with a browser and a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
-            return await run(browser, Path(folder))
+            return await run(browser, Path(folder), language)
 
 
 def main() -> None:
-    """Print what is left in English or cut off; exit with 1 if there is anything."""
-    found = asyncio.run(everywhere())
-    sys.stdout.write("".join(f"{line}\n" for line in found) or "Nothing is left in English, and nothing is cut off.\n")
+    """Print what is left in English or cut off, or what axe finds; exit with 1 if there is anything."""
+    parser = argparse.ArgumentParser(prog="python -m tests.pseudo", description="Every page and state.")
+    parser.add_argument("--axe", choices=library_languages().tags, default=TAG, help="what axe finds in this language")
+    found = asyncio.run(everywhere(parser.parse_args().axe))
+    sys.stdout.write("".join(f"{line}\n" for line in found) or "Nothing is found.\n")
     raise SystemExit(bool(found))
 
 

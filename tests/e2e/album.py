@@ -13,6 +13,7 @@ import httpx2
 from playwright.async_api import Browser, Route, expect
 
 from .conftest import ANALYST, COSIGNER, OWNER, PASSWORD, Demo, Person, open_person, totp_now
+from .site import use_passkey
 
 Look = Callable[[Person, str, bool], Awaitable[None]]  # at a person's browser: the state's name, and whether it is long
 View = dict[str, Any]
@@ -176,6 +177,55 @@ async def approvals(person: Person, look: Look) -> None:
         await look(person, "approval-session-ended", True)
 
 
+async def recovery(admin: Person, person: Person, look: Look) -> None:
+    """Take people and their factors, a reset with its pass, who comes back by it, what is closed then, and codes."""
+    await admin.go("/stepup/people?q=zzz")
+    await look(admin, "people-nobody", True)
+    await admin.go("/stepup/people")
+    await look(admin, "people", True)
+    item = admin.page.locator('[data-stepup-person="cosigner"]')
+    await item.get_by_role("button", name="Reset factors").click()
+    await look(admin, "people-reason", False)
+    await admin.dialog.get_by_label("Reason").fill("called back at the number of the HR system")
+    await admin.dialog.get_by_role("button", name="Continue").click()
+    await expect(admin.dialog).to_contain_text("Authorize a reset of factors")
+    await look(admin, "modal-reset", False)
+    await use_passkey(admin.page)
+    shown = admin.page.locator("[data-stepup-issued] [data-stepup-secret]")
+    await expect(shown).not_to_be_empty()
+    secret = await shown.inner_text()
+    await look(admin, "people-pass", False)
+    await admin.dialog.get_by_role("button", name="Close").click()
+    await expect(item).to_contain_text("On hold until")
+    await look(admin, "people-held", True)
+    await admin.go("/stepup/factors")
+    await admin.page.get_by_role("button", name="Make new codes").click()
+    await use_passkey(admin.page)
+    await expect(admin.dialog.locator("[data-stepup-codes-list] li")).to_have_count(10)
+    await look(admin, "factors-codes", False)
+    await admin.dialog.get_by_role("button", name="I have them").click()
+
+    await person.go("/stepup/factors")
+    await look(person, "factors-pass", True)
+    await person.page.get_by_label("Your pass").fill("abcd")
+    await person.page.get_by_role("button", name="Use it").click()
+    await expect(person.page.locator("#stepup-pass-error")).not_to_be_empty()
+    await look(person, "factors-pass-refused", True)
+    await person.page.get_by_label("Your pass").fill(secret)
+    await person.page.get_by_role("button", name="Use it").click()
+    await expect(person.page.locator("[data-stepup-right]")).to_be_visible()
+    await look(person, "factors-right", True)
+    await person.page.locator('[data-stepup-enrol="passkey"]').get_by_role("button").click()
+    await expect(person.page.locator("[data-stepup-factor]")).to_have_count(1)
+    await look(person, "factors-held", True)
+    await person.go("/payroll")
+    await person.page.locator(TRANSMIT).first.click()
+    await expect(person.dialog).to_contain_text("Closed for a while")
+    await look(person, "modal-held", False)
+    await person.go("/mailbox")
+    await look(person, "mailbox", True)
+
+
 async def strangers(browser: Browser, demo: Demo, view: View, look: Look) -> None:
     """Take the sign-in page, its refusal, and what somebody without a factor meets."""
     person = await open_person(browser, demo, **view)
@@ -219,15 +269,18 @@ async def album(browser: Browser, demo: Demo, views: Mapping[str, View], look_as
     await second.sign_in(COSIGNER)
     await second.enrol_totp()
     await history(first, second)
-    await second.context.close()
+    await second.plug_in("internal")
     for name, view in views.items():
         look = look_as(name)
-        await first.page.set_viewport_size(view["viewport"])
-        await first.page.emulate_media(color_scheme=view["color_scheme"])
+        for person in (first, second):
+            await person.page.set_viewport_size(view["viewport"])
+            await person.page.emulate_media(color_scheme=view["color_scheme"])
         await pages(first, look)
         await approvals(first, look)
         await modal_states(first, look)
+        await recovery(first, second, look)
         await too_late(browser, demo, view, look)
         await strangers(browser, demo, view, look)
-    await first.context.close()
-    assert first.faults == []
+    for person in (first, second):
+        await person.context.close()
+        assert person.faults == []

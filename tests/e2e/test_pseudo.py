@@ -22,3 +22,11 @@ async def test_a_text_keeps_its_values_and_markup_and_grows(text: str) -> None:
 
 async def test_no_text_is_left_in_english_and_none_is_cut_off(browser: Browser, tmp_path: Path) -> None:
     assert await run(browser, tmp_path) == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("language", ["en", "ja", "ar"])
+async def test_axe_finds_nothing_on_any_page_and_state_of_the_demo(
+    browser: Browser, tmp_path: Path, language: str
+) -> None:
+    assert await run(browser, tmp_path, language) == []

@@ -1,5 +1,6 @@
 import { knownAddress } from "./addresses.js";
 import { isUnknown, madeAnswer, problemFrom, promptOf } from "./answers.js";
+import { copyOf } from "./bodies.js";
 import { authorize, sending, showProblem, underway } from "./dialog.js";
 import { announce, working } from "./elements.js";
 import { MAX_PROMPTS, noteFor } from "./send.js";
@@ -43,22 +44,6 @@ export function answerOf(xhr) {
   return madeAnswer(xhr.responseURL, xhr.status, headers, text);
 }
 
-/**
- * Copy a body that the app may change while the person is asked.
- * @param {any} body
- */
-function copyOf(body) {
-  if (body instanceof FormData) {
-    const copy = new FormData();
-    for (const [name, value] of body) copy.append(name, value);
-    return copy;
-  }
-  if (body instanceof URLSearchParams) return new URLSearchParams(body);
-  if (body instanceof ArrayBuffer) return body.slice(0);
-  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice();
-  return body;
-}
-
 /** Put a subclass that steps up in the place of `XMLHttpRequest`. */
 export function installXHR() {
   const Native = window.XMLHttpRequest;
@@ -96,18 +81,26 @@ export function installXHR() {
      * @param {...(string | null | undefined)} rest
      */
     open(method, url, async = true, ...rest) {
-      this.#life.abort();
-      this.#life = new AbortController();
-      this.#phase = "first";
-      this.#prompts = 0;
-      this.#asGet = false;
-      this.#asked = undefined;
-      sentToken.delete(this);
+      const [life, phase, sent] = [this.#life, this.#phase, this.#sent];
       const own = async ? knownAddress(url) : null;
       this.#sent = own === null ? null : { method, url: own, rest, headers: [], body: null };
-      // The user and the password are left out where they are: undefined is not the same as absent.
-      if (rest.length) super.open(method, url, async, ...rest);
-      else super.open(method, url, async);
+      this.#phase = "first";
+      this.#life = new AbortController();
+      try {
+        // The user and the password are left out where they are: undefined is not the same as absent.
+        if (rest.length) super.open(method, url, async, ...rest);
+        else super.open(method, url, async);
+      } catch (error) {
+        [this.#life, this.#phase, this.#sent] = [life, phase, sent]; // no request of that kind: the one before goes on
+        throw error;
+      }
+      this.#prompts = 0;
+      this.#asGet = false;
+      this.#redirected = "";
+      this.#renewed = this.#failed = null;
+      this.#asked = undefined;
+      sentToken.delete(this);
+      life.abort();
     }
 
     /** Its listeners come after the gate. Before the app wants any there is none: they make other origins be asked first. */
@@ -126,12 +119,16 @@ export function installXHR() {
 
     /** @param {any} [body] */
     send(body = null) {
-      if (this.#sent) {
-        this.#sent.body = copyOf(body);
-        sending(this);
-        this.#opener = openerOf.get(this) ?? document.activeElement;
-      }
+      const sent = this.#sent;
+      if (!sent) return super.send(body);
+      const copy = copyOf(body); // before its listeners hear of the start, and kept once the browser has taken it
+      const opener = openerOf.get(this) ?? document.activeElement;
       super.send(body);
+      sent.body = copy;
+      if (sent !== this.#sent) return undefined; // a listener has opened it anew
+      this.#opener = opener;
+      sending(this);
+      return undefined;
     }
 
     abort() {

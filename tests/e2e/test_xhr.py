@@ -202,6 +202,52 @@ async def test_synchronous_requests_other_401s_and_lost_connections_are_as_they_
     assert site.ran == []
 
 
+USES = {
+    "a second send, which throws": ("""xhr.open("POST", "/act"); xhr.send("a=1");
+        try { xhr.send("a=2"); } catch (error) { window.threw.push(error.name); }""", ["InvalidStateError"]),
+    "a second send while the person is asked": ("""xhr.open("POST", "/act"); xhr.send("a=1"); window.later = () => {
+        try { xhr.send("a=2"); } catch (error) { window.threw.push(error.name); } };""", ["InvalidStateError"]),
+    "an open that throws while the person is asked": ("""xhr.open("POST", "/act"); xhr.send("a=1");
+        window.later = () => {
+        try { xhr.open("TRACE", "/x"); } catch (error) { window.threw.push(error.name); }
+        try { xhr.open("POST", "http://[/"); } catch (error) { window.threw.push(error.name); } };""",
+        ["SecurityError", "SyntaxError"]),
+    "a body that a listener changes": ("""const body = new Uint8Array([97, 61, 49]);
+        xhr.onloadstart = () => (body[2] = 50);
+        xhr.open("POST", "/act"); xhr.send(body);""", []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_an_object_that_is_used_otherwise_repeats_what_the_browser_sent(
+    browser: Browser, tmp_path: Path, use: str
+) -> None:
+    script, threw = USES[use]
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, requester(browser, site) as page:
+        await page.evaluate(f"() => {{ window.threw = []; const xhr = (window.xhr = new XMLHttpRequest()); {script} }}")
+        await expect(page.locator("dialog[open]")).to_be_visible()
+        await page.evaluate("window.later?.()")
+        assert await page.evaluate("xhr.readyState") == 1  # on its way, as far as anybody hears
+        await use_passkey(page)
+        await until(page, "xhr.readyState === 4")
+        assert await page.evaluate("[xhr.status, window.threw]") == [200, threw]
+    assert [(method, path, body) for method, path, _, body in site.ran] == [("POST", "/act", b"a=1")]
+
+
+async def test_an_object_that_was_led_elsewhere_repeats_its_next_request_where_that_was_sent(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, requester(browser, site) as page:
+        await page.route("**/lead", lambda route: route.fulfill(status=307, headers={"location": "/stepped"}))
+        await page.evaluate("() => { window.xhr = new XMLHttpRequest(); }")
+        for path in ("/lead", "/act"):
+            await page.evaluate(f"() => {{ xhr.open('POST', '{path}'); xhr.send('to={path}'); }}")
+            await use_passkey(page)
+            await until(page, "xhr.readyState === 4")
+            assert await page.evaluate("xhr.status") == 200
+    assert [(path, body) for _, path, _, body in site.ran] == [("/stepped", b"to=/lead"), ("/act", b"to=/act")]
+
+
 SENDS = """async (count) => { for (let at = 0; at < count; at += 1) await new Promise((resolve) => {
     const xhr = new XMLHttpRequest();
     xhr.addEventListener("loadend", resolve);

@@ -1,3 +1,4 @@
+import { ofDocument } from "./addresses.js";
 import { fragmentOf, problemFrom, promptOf, Refused } from "./answers.js";
 import { announce, focusKeeper, make, waysOn, withWayBack } from "./elements.js";
 import { _, languageKnown, spoken } from "./language.js";
@@ -38,10 +39,10 @@ export function inTurn(task) {
 function openDialog(content, opener, closed) {
   const dialog = make("dialog", { className: "stepup-dialog" }, content);
   const giveFocusBack = focusKeeper(opener);
-  const page = document.documentElement;
+  const page = ofDocument("documentElement");
   dialog.setAttribute("aria-labelledby", "stepup-title");
   dialog.setAttribute("aria-describedby", "stepup-description");
-  document.body.append(dialog);
+  ofDocument("body").append(dialog);
   // The page behind stands still, and keeps the room of its scroll bar.
   page.classList.toggle("stepup-gutter", window.innerWidth > page.clientWidth);
   page.classList.add("stepup-behind");

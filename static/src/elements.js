@@ -1,3 +1,4 @@
+import { ofDocument } from "./addresses.js";
 import { _, spoken } from "./language.js";
 
 /**
@@ -22,7 +23,7 @@ export function make(tag, properties, ...children) {
  */
 export const load = (src, event) => new Promise((/** @type {(given: DocumentEventMap[Name]["detail"]) => void} */ resolve, reject) => {
   document.addEventListener(event, ({ detail }) => resolve(detail), { once: true });
-  document.head.append(make("script", { src, onerror: () => reject(new TypeError(src)) }));
+  ofDocument("head").append(make("script", { src, onerror: () => reject(new TypeError(src)) }));
 });
 
 /**
@@ -87,7 +88,7 @@ export function announce(text) {
   announcer ??= make("div", { className: "stepup-announcer" });
   const region = Object.assign(announcer, spoken());
   region.setAttribute("role", "status");
-  if (!region.isConnected) document.body.append(region);
+  if (!region.isConnected) ofDocument("body").append(region);
   region.textContent = "";
   setTimeout(() => (region.textContent = text), 100); // a live region speaks only of what changes while it is there
 }

@@ -3,12 +3,12 @@
  *
  * Only the library's own page names the markup to work on; mounted, it is handed over.
  */
-import { ownAddress } from "./addresses.js";
+import { ownAddress, script } from "./addresses.js";
 import { bindFactors } from "./factors.js";
 import { mount } from "./mounting.js";
 
 const page = document.querySelector("[data-stepup-factors-url]");
-if (document.currentScript?.hasAttribute("data-stepup-own") && page instanceof HTMLElement && window.stepup) {
+if (script?.hasAttribute("data-stepup-own") && page instanceof HTMLElement && window.stepup) {
   const base = ownAddress(page.dataset.stepupFactorsUrl);
   const { fetch, StepUpCancelled, StepUpUnknown } = window.stepup;
   if (base !== null) bindFactors(page, { StepUpCancelled, StepUpUnknown, request: (path, init) => fetch(base + path, init) });

@@ -1,4 +1,4 @@
-import { libraryBase, loadedFrom, script } from "./addresses.js";
+import { libraryBase, loadedFrom, pageBase, script } from "./addresses.js";
 
 /*
  * Every sentence of the scripts, in the person's language. They are written in English where they are said, as _("..."),
@@ -44,12 +44,13 @@ export function inTime(seconds) {
   return seconds < 90 ? format.format(seconds, "second") : format.format(Math.ceil(seconds / 60), "minute");
 }
 
-const place = script?.dataset.stepupTexts ?? (loadedFrom && `${loadedFrom}/texts`);
+const said = script?.dataset.stepupTexts;
+const place = said ? new URL(said, pageBase()).href : loadedFrom && `${loadedFrom}/texts`;
 /** @type {Promise<void> | undefined} */
 let asked;
 
 /** Settles once the language is known, or cannot be. A module asks when it needs it: the app has named its api by then. */
-export const languageKnown = () => (asked ??= fetch(place ?? `${libraryBase()}/texts`, { headers: { Accept: "application/json" } })
+export const languageKnown = () => (asked ??= fetch(place || `${libraryBase()}/texts`, { headers: { Accept: "application/json" } })
   .then((answer) => (answer.ok ? answer.json() : {})).then(speak).catch(() => {}));
 
 if (place) languageKnown();

@@ -2,6 +2,7 @@
  * The person's factors in an element of the app's page. What it works with is handed over by stepup.js, which knows
  * where the library is and as whom it is asked.
  */
+import { ofDocument } from "./addresses.js";
 import { make, parse } from "./elements.js";
 import { bindFactors } from "./factors.js";
 
@@ -29,7 +30,7 @@ export async function mount(element, url, { knownAddress, call, asCaller, stepup
     throw new TypeError("There are no factors at this address.");
   }
   const style = known(page.dataset.stepupFactorsStyle);
-  if (style !== null) document.head.append(make("link", { rel: "stylesheet", href: style }));
+  if (style !== null) ofDocument("head").append(make("link", { rel: "stylesheet", href: style }));
   page.classList.add("stepup-mounted");
   element.replaceChildren(page);
   bindFactors(page, {

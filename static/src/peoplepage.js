@@ -1,7 +1,7 @@
 /*
  * peoplepage.js: what admins do on the library's page of people. It comes after stepup.js, and works on that page alone.
  */
-import { ownAddress } from "./addresses.js";
+import { ownAddress, script } from "./addresses.js";
 import { Refused } from "./answers.js";
 import { finder, parse } from "./elements.js";
 import { _ } from "./language.js";
@@ -9,7 +9,7 @@ import { copyText } from "./recovery.js";
 import { TEXTS } from "./texts.js";
 
 const people = document.querySelector("[data-stepup-people-url]");
-if (document.currentScript?.hasAttribute("data-stepup-own") && people instanceof HTMLElement && window.stepup) {
+if (script?.hasAttribute("data-stepup-own") && people instanceof HTMLElement && window.stepup) {
   const base = ownAddress(people.dataset.stepupPeopleUrl);
   if (base !== null) bindPeople(people, base, window.stepup);
 }

@@ -1,4 +1,4 @@
-import { knownAddress, libraryBase } from "./addresses.js";
+import { knownAddress, libraryBase, pageBase } from "./addresses.js";
 import { madeAnswer, problemFrom } from "./answers.js";
 import { authorize, showProblem } from "./dialog.js";
 import { _ } from "./language.js";
@@ -14,7 +14,7 @@ import { TEXTS } from "./texts.js";
  * @returns {Promise<string>}
  */
 export async function prove(problem, { from = libraryBase() } = {}) {
-  const base = new URL(from.replace(/^ws/, "http"), document.baseURI).href;
+  const base = new URL(from.replace(/^ws/, "http"), pageBase()).href;
   const url = problem?.prompt?.url ? knownAddress(problem.prompt.url, base) : null;
   if (!url) throw new TypeError("A problem to prove has a prompt of this origin, or of an api that is configured.");
   const opener = document.activeElement;

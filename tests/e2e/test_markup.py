@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
-from .site import Site, requester, small_site
+from .site import Site, requester, small_site, use_passkey
 
 EVIL = "http://evil.example"
 SPY = """
@@ -182,6 +182,46 @@ async def test_a_prompt_that_a_foreign_answer_names_is_not_opened(browser: Brows
 
 XHR = """new Promise((resolve) => { const xhr = new XMLHttpRequest(); xhr.open('GET', 'URL');
     xhr.onloadend = () => resolve(xhr.status); xhr.send(); })"""
+
+
+IN_ITS_PLACE = {
+    "the script in hand": (
+        f'<img name="currentScript" src="{EVIL}/stepup.js" data-stepup-texts="{EVIL}/texts" data-stepup-own>'
+    ),
+    "the page's base": f'<base href="{EVIL}/">',
+    "the head": '<form name="head"></form>',
+    "the body": '<form name="body" hidden></form>',
+    "the root": '<form name="documentElement"></form>',
+    "the address": '<img name="baseURI"><img name="URL">',
+    "the focus": '<form name="activeElement"></form>',
+}
+
+
+# M05
+@pytest.mark.parametrize("place", IN_ITS_PLACE)
+async def test_an_element_in_the_place_of_a_property_of_the_document_leads_nowhere(
+    browser: Browser, tmp_path: Path, place: str
+) -> None:
+    """What the scripts load, whom they ask and where the modal stands is the document's own word."""
+    strict = "<img" not in IN_ITS_PLACE[place]  # whose picture the page's policy refuses
+    async with attacked(browser, tmp_path, strict=strict) as (site, page, left):
+        site.pages[""] = PAGE.format(
+            method="GET", target="/", fragment="", action="/", factors=f"{EVIL}/stepup/factors"
+        )
+        site.pages[""] += IN_ITS_PLACE[place] + "<div id=place></div>"
+        site.head = script_tags(site)
+        await page.goto(site.url)
+        await press_everything(page)
+        await page.evaluate("() => stepup.configure({ batch: true })")
+        await page.evaluate("() => void stepup.mountFactors(window.place)")
+        await expect(page.locator("#place").get_by_role("button", name="Add passkey")).to_be_visible()
+        await page.evaluate(f"() => {{ window.answer = fetch('{site.url}/act', {{ method: 'POST' }}); }}")
+        dialog = page.locator("dialog[open]")
+        await expect(dialog).to_be_visible()
+        assert await dialog.evaluate("(dialog) => dialog.parentElement.localName") == "body"
+        await use_passkey(page)
+        assert await page.evaluate("window.answer.then((answer) => answer.text())") == "Done."
+        assert (left, await page.evaluate("[window.pwned, window.asked]")) == ([], [None, 1])
 
 
 # M04

@@ -86,6 +86,9 @@ class LogVerifier:
     async def _run(self, told: Callable[[str, int], None]) -> AsyncIterator[LogFinding]:
         for what, problem in await self._log.altered_schema():
             yield LogFinding(where="schema", field=what, problem=problem)
+        if self._check_assertions is not None:  # like those, it takes longer than all the rest
+            for problem in await self._log.damage():
+                yield LogFinding(where="database", field="pages", problem=f"the file contradicts itself: {problem}")
         number = LOWEST_SMALL
         try:
             trees = await self._log.trees()

@@ -59,6 +59,13 @@ class AuditLog(ABC):
         """
         return ()
 
+    async def damage(self) -> Sequence[str]:
+        """Return where the database contradicts itself: an index that lacks a row hides it.
+
+        None where the database has means of its own to tell (PostgreSQL: ``pg_amcheck``), or cannot.
+        """
+        return ()
+
     @abstractmethod
     async def last_seq(self) -> int:
         """Return the highest sequence number of the log, 0 when it is empty."""

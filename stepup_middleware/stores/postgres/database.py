@@ -45,6 +45,8 @@ _CLASSES = frozenset({"08", "25", "53", "57", "58", "XX", "SU"})
 # what one host answers that another may not: it is away, starting, stopping or a replica
 _NEXT_HOST = (OSError, TimeoutError, asyncpg.TargetServerAttributeNotMatched, asyncpg.CannotConnectNowError)
 
+# A29: functions and operators are the server's own, whatever path a database or a role was given
+_OWN_NAMES = {"search_path": "pg_catalog"}
 _SEVERAL_HOSTS = re.compile(r"(postgres(?:ql)?://(?:[^@/?]*@)?)([^/?]*,[^/?]*)(.*)", re.DOTALL)
 
 
@@ -114,6 +116,7 @@ class Database:
             "target_session_attrs": "read-write",
             **options,
         }
+        self._arguments["server_settings"] = options.get("server_settings", {}) | ({} if self._pooled else _OWN_NAMES)
         self._readers: asyncpg.Pool[Any] | None = None
         self.place = ""
         self.seen_seq = 0
@@ -132,6 +135,8 @@ class Database:
                 self._hosts.append(dsn)
                 if not tried or isinstance(fault, asyncpg.TargetServerAttributeNotMatched):
                     fault = error  # that a standby is none to be written is the less of a reason
+            except asyncpg.ProtocolViolationError as error:
+                raise ConfigurationError(f"{_POOLER} ({error})") from error
             else:
                 return connection
         raise fault
@@ -183,10 +188,7 @@ class Database:
 
     async def _check_session(self) -> None:
         """Refuse a pooler between that does not hand over what a session is opened with."""
-        try:
-            await close(await self.connect_writer())
-        except asyncpg.ProtocolViolationError as error:
-            raise ConfigurationError(f"{_POOLER} ({error})") from error
+        await close(await self.connect_writer())
 
     async def _migrate(self, connection: Connection) -> None:
         """Run the scripts that are missing, in one transaction.
@@ -248,8 +250,7 @@ class Database:
         """Return a new connection whose session has the settings that writing needs."""
         if self._pooled:
             return await self.connect()
-        settings = {**(self._arguments.get("server_settings") or {}), **_writing(self._seconds)}
-        return await self.connect(server_settings=settings)
+        return await self.connect(server_settings={**self._arguments["server_settings"], **_writing(self._seconds)})
 
     def begin_text(self) -> str:
         """Return the message that begins a transaction which writes."""
@@ -296,8 +297,11 @@ class Database:
             if not self._pooled:
                 found: Sequence[Row] = await connection.fetch(text, *parameters)
                 return found
-            async with connection.transaction(readonly=True):
+            await connection.execute(self.sql["begin_reading"])
+            try:
                 return await connection.fetch(text, *parameters)
+            finally:
+                await connection.execute("ROLLBACK")
 
     async def _drop_readers(self) -> None:
         pool, self._readers = self._readers, None
@@ -325,6 +329,7 @@ def _writing(seconds: float) -> dict[str, str]:
         "statement_timeout": str(milliseconds),
         "lock_timeout": str(max(1, milliseconds // 2)),
         "idle_in_transaction_session_timeout": str(2 * milliseconds),
+        **_OWN_NAMES,
         "enable_seqscan": "off",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",

@@ -135,6 +135,7 @@ class PostgresEngine:
                 connection = await self.database.connect()
             try:
                 async with connection.transaction():
+                    await connection.execute("SET LOCAL search_path = pg_catalog")
                     return await run(PostgresTransaction(connection, self.database.sql, self.macs))
             finally:
                 await close(connection)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from importlib.resources import files
 
 from stepup_middleware.core.audit import AuditFilter, EventCounts
 from stepup_middleware.core.events import AuditRecord
@@ -13,7 +14,6 @@ from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.rows import Row, counts_of, record_of
 from stepup_middleware.stores.sql.made import differences
 from stepup_middleware.stores.sql.transaction import Value
-from stepup_middleware.stores.statements import load_migrations
 
 from .database import Database
 from .transaction import storable
@@ -23,30 +23,19 @@ RECORD = "r.seq, r.body, r.id, r.entry, r.mac, r.refused, l.log, l.idx"
 _FACETS = ("subject", "purpose", "event", "outcome", "prompt")
 
 
-_TABLE = re.compile(r"^CREATE TABLE stepup\.(\w+)", re.MULTILINE)
-_INDEX = re.compile(r"^CREATE (UNIQUE )?INDEX (\w+) ON stepup\.(\w+) \(([^;]*?)\)(?: WHERE ([^;]*))?;", re.MULTILINE)
-_TRIGGER = re.compile(
-    r"^CREATE TRIGGER (\w+) [^;]*? ON stepup\.(\w+) [^;]*?EXECUTE FUNCTION (stepup\.\w+)", re.MULTILINE
-)
-_FUNCTION = re.compile(r"^CREATE FUNCTION stepup\.(\w+)\(.*?\$\$(.*?)\$\$;", re.MULTILINE | re.DOTALL)
-
-
-def _plain(text: str) -> str:
-    """Return a text of SQL without what the server adds to it when it writes it down."""
-    return re.sub(r"::text|[()\s]", "", text)
+def plain(text: str) -> str:
+    """Return a definition with its spaces as one."""
+    return " ".join(text.split())
 
 
 @lru_cache(maxsize=1)
-def made_by(scripts: tuple[str, ...]) -> Mapping[str, str]:
-    """Return what the scripts of the library make, as ``schema_objects`` tells it."""
-    text = "\n".join(scripts)
-    made = {f"table {name}": "" for name in _TABLE.findall(text)}
-    for unique, name, table, columns, where in _INDEX.findall(text):
-        only = f", unique: {columns}" + (f" where {where}" if where else "")
-        made[f"index {name}"] = f"on {table}" + (only if unique else "")
-    made |= {f"trigger {name} on {table}": function for name, table, function in _TRIGGER.findall(text)}
-    made |= {f"function {name}": body for name, body in _FUNCTION.findall(text)}
-    return {what: _plain(each) for what, each in made.items()}
+def made_by_scripts() -> Mapping[str, str]:
+    """Return what the scripts of the library make, as ``schema_objects`` tells it: ``schema/made.json``.
+
+    ``python -m tests.stores.made`` writes that file anew, from a server on which the scripts ran.
+    """
+    made: dict[str, str] = json.loads(files(__package__).joinpath("schema", "made.json").read_text(encoding="utf-8"))
+    return made
 
 
 class PostgresLogReader:
@@ -80,11 +69,19 @@ class PostgresLogReader:
 
     async def altered_schema(self) -> Sequence[tuple[str, str]]:
         """Return what of the schema is not as the library made it, each with what is wrong with it."""
-        made = made_by(load_migrations(__package__))
-        found = {what: _plain(text) for what, text in await self._database.fetch_all("schema_objects")}
-        # tables and indexes beside those of the library harm nobody
-        harmful = {what: text for what, text in found.items() if what in made or what.startswith("trigger")}
-        return differences(made, harmful)
+        made = made_by_scripts()
+        objects = await self._database.fetch_all("schema_objects")
+        # what stands on other tables harms nobody, and neither do views and plain indexes
+        found = {
+            what: plain(text)
+            for table, what, text, beside in objects
+            if what in made or not (beside or (table and f"table {table}" not in made))
+        }
+        return differences(made, found)
+
+    async def damage(self) -> Sequence[str]:
+        """Return nothing: ``pg_amcheck``, which needs a superuser, tells of it."""
+        return ()
 
     async def last_seq(self) -> int:
         """Return the highest sequence number below which no record is still to come."""

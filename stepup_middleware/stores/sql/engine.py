@@ -52,6 +52,9 @@ class LogReader(Reader, Protocol):
     async def altered_schema(self) -> Sequence[tuple[str, str]]:
         """Return what of the schema is not as the library made it, each with what is wrong with it."""
 
+    async def damage(self) -> Sequence[str]:
+        """Return where the database contradicts itself, as far as it can tell."""
+
     async def count_events(self, workspace: str, since: datetime, until: datetime | None) -> EventCounts:
         """Count the records of a workspace by hour, event and outcome, ``since`` inclusive, ``until`` not."""
 

@@ -30,6 +30,9 @@ class SQLLog(AuditLog):
     async def altered_schema(self) -> Sequence[tuple[str, str]]:
         return await self._log.altered_schema()
 
+    async def damage(self) -> Sequence[str]:
+        return await self._log.damage()
+
     async def last_seq(self) -> int:
         return await self._log.last_seq()
 

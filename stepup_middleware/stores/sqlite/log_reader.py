@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -19,6 +20,11 @@ from .chunks import split_script, translated
 from .query import statement
 from .reader import SQLiteReader
 
+_MOST_DAMAGES = 20  # places that are told
+# one that refuses no row and calls nothing
+_PLAIN_INDEX = re.compile(
+    r"CREATE INDEX \w+ ON \w+ ?\(\w+( (ASC|DESC))?(, ?\w+( (ASC|DESC))?)*\)", re.ASCII | re.IGNORECASE
+)
 STRETCH = 50_000  # sequence numbers that one statement counts: about 50 ms, for which other reads wait
 
 
@@ -74,9 +80,25 @@ class SQLiteLogReader(SQLiteReader):
     async def altered_schema(self) -> Sequence[tuple[str, str]]:
         """Return what of the schema is not as the library made it, each with what is wrong with it."""
         made = made_by(load_migrations(__package__))
-        found = schema_of(await self.fetch_all("schema_objects"))
-        # what counts or analyses beside the tables harms nobody
-        return differences(made, {what: text for what, text in found.items() if what in made or "trigger" in what})
+        rows = await self.fetch_all("schema_objects")
+        # what stands on other tables harms nobody, and neither do views and plain indexes
+        beside = {
+            f"{kind} {name}"
+            for kind, name, table, text in rows
+            if kind != "trigger" and (f"table {table}" not in made or _PLAIN_INDEX.fullmatch(text))
+        }
+        return differences(
+            made, {what: text for what, text in schema_of(rows).items() if what in made or what not in beside}
+        )
+
+    async def damage(self) -> Sequence[str]:
+        """Return where the pages of the file contradict each other, as SQLite says it.
+
+        An index that lacks a row hides it from whoever looks by that index. As long as a check of the whole file takes:
+        about 20 us a record.
+        """
+        rows = await self.fetch(f"PRAGMA integrity_check({_MOST_DAMAGES})", bounded=False)
+        return [str(line) for (line,) in rows if line != "ok"]
 
     async def last_seq(self) -> int:
         """Return the highest sequence number of the log, 0 when it is empty."""

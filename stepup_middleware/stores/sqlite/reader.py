@@ -79,10 +79,15 @@ class SQLiteReader:
         rows = await self.fetch(self.sql[name], parameters)
         return rows[0] if rows else None
 
-    async def fetch(self, text: str, parameters: Sequence[Value] | Mapping[str, Value] = ()) -> Sequence[Row]:
-        """Return all rows of a text of SQL that only reads. Raises ``StoreError``."""
+    async def fetch(
+        self, text: str, parameters: Sequence[Value] | Mapping[str, Value] = (), *, bounded: bool = True
+    ) -> Sequence[Row]:
+        """Return all rows of a text of SQL that only reads, within the time if it is ``bounded``.
+
+        Raises ``StoreError``.
+        """
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._seconds if bounded else None):
                 connection = self._connection or await self._opened()
                 return list(await connection.execute_fetchall(text, parameters))
         except TimeoutError:

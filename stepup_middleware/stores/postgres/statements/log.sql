@@ -45,33 +45,60 @@ SELECT l.log, l.idx, l.record_id, l.entry
 FROM json_array_elements_text($1::text::json) AS w (value) JOIN stepup.leaves AS l ON l.record_id = w.value;
 
 -- name: schema_objects
-SELECT 'table ' || c.relname, CASE
-    WHEN c.relkind <> 'r' THEN 'no table'
-    WHEN c.relrowsecurity THEN 'hides rows'
-    WHEN EXISTS (SELECT FROM pg_rewrite AS w WHERE w.ev_class = c.oid) THEN 'has a rule'
-    WHEN EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhparent = c.oid OR h.inhrelid = c.oid) THEN 'has children'
-    WHEN EXISTS (
-        SELECT FROM pg_attribute AS a JOIN pg_collation AS k ON k.oid = a.attcollation
-        WHERE a.attrelid = c.oid AND k.collname NOT IN ('default', 'C')
-    ) THEN 'compares otherwise'
-    ELSE '' END
+-- What decides how rows are kept and read: of which table, how it is made, and whether it harms nobody where the
+-- library did not make it.
+SELECT c.relname, 'table ' || c.relname, concat_ws(
+    ' ', c.relkind::text, c.relpersistence::text,
+    CASE WHEN c.relrowsecurity THEN 'hides rows' END,
+    CASE WHEN EXISTS (SELECT FROM pg_rewrite AS w WHERE w.ev_class = c.oid) THEN 'has a rule' END,
+    CASE WHEN EXISTS (SELECT FROM pg_inherits AS h WHERE c.oid IN (h.inhparent, h.inhrelid)) THEN 'has children' END,
+    CASE WHEN EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = c.oid) > c.relhasindex THEN 'passes indexes over' END,
+    CASE WHEN EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = c.oid) > c.relhastriggers
+        THEN 'passes triggers over' END,
+    (
+        SELECT string_agg(concat_ws(
+            ' ', a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'always' END,
+            nullif(a.attidentity::text, ''), nullif(a.attgenerated::text, ''), nullif(k.collname, 'default'),
+            pg_get_expr(d.adbin, d.adrelid)
+        ), '; ' ORDER BY a.attname)
+        FROM pg_attribute AS a LEFT JOIN pg_collation AS k ON k.oid = a.attcollation
+        LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    )
+), true
 FROM pg_class AS c
 WHERE c.relnamespace = 'stepup'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
 UNION ALL
-SELECT 'index ' || i.relname, 'on ' || t.relname
-    || CASE WHEN x.indisvalid AND x.indisready AND x.indislive THEN '' ELSE ', not valid' END
-    || CASE WHEN x.indisunique THEN ', unique: ' || pg_get_indexdef(x.indexrelid, 1, true)
-        || coalesce(' where ' || pg_get_expr(x.indpred, x.indrelid), '') ELSE '' END
+SELECT t.relname, 'index ' || i.relname, pg_get_indexdef(x.indexrelid)
+    || CASE WHEN x.indisvalid AND x.indisready AND x.indislive AND x.indimmediate THEN '' ELSE ', not valid' END,
+    NOT x.indisunique AND x.indpred IS NULL AND x.indexprs IS NULL
 FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_class AS t ON t.oid = x.indrelid
 WHERE t.relnamespace = 'stepup'::regnamespace
 UNION ALL
-SELECT 'trigger ' || g.tgname || ' on ' || t.relname, n.nspname || '.' || p.proname
-    || CASE WHEN g.tgenabled IN ('O', 'A') THEN '' ELSE ', disabled' END
-FROM pg_trigger AS g JOIN pg_class AS t ON t.oid = g.tgrelid JOIN pg_proc AS p ON p.oid = g.tgfoid
-JOIN pg_namespace AS n ON n.oid = p.pronamespace
+SELECT t.relname, 'constraint ' || o.conname || ' on ' || t.relname, pg_get_constraintdef(o.oid), false
+FROM pg_constraint AS o JOIN pg_class AS t ON t.oid = o.conrelid
+WHERE t.relnamespace = 'stepup'::regnamespace AND o.contype <> 'n'
+UNION ALL
+SELECT t.relname, 'trigger ' || g.tgname || ' on ' || t.relname, pg_get_triggerdef(g.oid)
+    || CASE WHEN g.tgenabled IN ('O', 'A') THEN '' ELSE ', disabled' END, false
+FROM pg_trigger AS g JOIN pg_class AS t ON t.oid = g.tgrelid
 WHERE t.relnamespace = 'stepup'::regnamespace AND NOT g.tgisinternal
 UNION ALL
-SELECT 'function ' || p.proname, p.prosrc FROM pg_proc AS p WHERE p.pronamespace = 'stepup'::regnamespace;
+SELECT NULL, 'function ' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', concat_ws(
+    ' ', l.lanname, p.provolatile::text, format_type(p.prorettype, NULL), CASE WHEN p.prosecdef THEN 'as its owner' END,
+    array_to_string(p.proconfig, ', '), p.prosrc
+), false
+FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang WHERE p.pronamespace = 'stepup'::regnamespace
+UNION ALL
+SELECT NULL, 'sequence ' || c.relname, concat_ws(' ', q.seqincrement, q.seqmin, q.seqmax, q.seqcache, q.seqcycle), true
+FROM pg_sequence AS q JOIN pg_class AS c ON c.oid = q.seqrelid WHERE c.relnamespace = 'stepup'::regnamespace
+UNION ALL
+SELECT NULL, 'setting session_replication_role', set.value, false FROM (
+    SELECT unnest(r.setconfig) FROM pg_db_role_setting AS r
+    WHERE r.setdatabase IN (0, (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database()))
+    UNION SELECT 'session_replication_role=' || current_setting('session_replication_role')
+) AS set (value)
+WHERE set.value LIKE 'session_replication_role=%' AND set.value NOT LIKE '%=origin';
 
 -- name: purge_records
 -- The leaf says how long. The database's own clock has a say too, and a trigger holds everybody to it.

@@ -8,6 +8,11 @@ BEGIN;
 {settings};
 SELECT stepup.check_writer('{place}', {seq}, {schema});
 
+-- name: begin_reading
+-- Where a pooler hands each transaction to another session.
+BEGIN READ ONLY;
+SET LOCAL search_path = pg_catalog;
+
 -- name: version_exists
 -- From the tables: to_regclass answers from a cache that is stale after waiting for the lock to migrate.
 SELECT EXISTS (

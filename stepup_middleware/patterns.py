@@ -8,6 +8,7 @@ differently, the wider reading is taken.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -191,21 +192,17 @@ def _takes(one: Segment, other: Segment) -> bool:
     return fits and len(text) > len(one.before) + len(one.after)
 
 
-def spellings(paths: list[str], root: str) -> list[str]:
-    """Return every path that some router or proxy may take one of these for, below ``root`` or not."""
+def spellings(paths: list[str], roots: Iterable[str]) -> list[str]:
+    """Return every path that some router or proxy may take one of these for, below one of the ``roots`` or not."""
     given = dict.fromkeys(paths)
-    below = {
-        root,
-        root.encode("utf-8", "replace").decode("latin-1"),
-        quote(root, errors="replace"),
-    }  # a raw path may be bytes
+    below = [as_raw for root in roots if root for as_raw in as_written(root)]
     for each in paths:
         if not each.startswith("/") or "://" in each:
             # a request target in absolute form (RFC 9112 §3.2.2) that a server did not take apart
             rest = each.partition(":")[2]
             given |= dict.fromkeys(["/" + each, rest, "/" + rest.lstrip("/").partition("/")[2]])
         for before in below:
-            if root and before in each:  # not only at the beginning: Litestar goes on after it wherever it stands
+            if before in each:  # not only at the beginning: Litestar goes on after it wherever it stands
                 given[each.partition(before)[2] or "/"] = None
     given |= dict.fromkeys(["/" + each.lstrip("/") for each in given])  # where leading slashes alone are one
     decoded = list(given)
@@ -217,6 +214,11 @@ def spellings(paths: list[str], root: str) -> list[str]:
         for slashes, marks, dots in _READINGS:
             found[_read(each, slashes=slashes, marks=marks, dots=dots)] = None
     return list(found)
+
+
+def as_written(path: str) -> tuple[str, ...]:
+    """Return a decoded path, and as it may stand in a raw one: as bytes, or percent-encoded."""
+    return path, path.encode("utf-8", "replace").decode("latin-1"), quote(path, errors="replace")
 
 
 def _read(path: str, *, slashes: bool, marks: bool, dots: bool) -> str:

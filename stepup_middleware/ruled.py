@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -11,6 +12,7 @@ from stepup_middleware.asgi import ASGIApp, Message, Receive, Scope, Send, heade
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.frameworks import ANY, apps_within
 from stepup_middleware.gate import run_guarded
+from stepup_middleware.mounts import places_of
 from stepup_middleware.request.context import guarded_request, logger
 from stepup_middleware.request.when import Undecided
 from stepup_middleware.rules import AmbiguousPath, PathTooLong, Rule, RuleTable
@@ -27,11 +29,20 @@ class Ruled:
     __stepup_inner__ = "_app"
 
     def __init__(self, app: ASGIApp, rules: Iterable[Rule]) -> None:
-        self._app = app
-        frameworks = [framework for _, framework, _ in apps_within(app)]
-        empty = not frameworks or any(each.empty_parameters for each in frameworks)
-        outer = frameworks[0] if frameworks else ANY
-        self._table = RuleTable(rules, empty=empty, by_raw_path=outer.routes_by_raw_path, parameter=outer.parameter)
+        self._app, self._rules = app, tuple(rules)
+
+    @functools.cached_property
+    def _table(self) -> RuleTable:
+        """The rules, with what is mounted in the app when its first request comes."""
+        outer = next((framework for _, framework, _ in apps_within(self._app)), None)
+        places = places_of(self._app)
+        return RuleTable(
+            self._rules,
+            empty=outer is None or places.empty_parameters,
+            by_raw_path=(outer or ANY).routes_by_raw_path,
+            parameter=(outer or ANY).parameter,
+            places=places,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from stepup_middleware.asgi import Receive, Scope
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.mounts import NOWHERE, MountReader, Places, is_outside, roots_of
 from stepup_middleware.patterns import compiled, covers, meet, parse, spellings
 from stepup_middleware.request.bound import METHOD_OVERRIDES, hyphened
 from stepup_middleware.request.context import DetailsSource, Tag
@@ -181,9 +182,12 @@ class RuleTable:
         empty: bool = False,
         by_raw_path: bool = False,
         parameter: Callable[[str], str] = str,
+        places: Places = NOWHERE,
     ) -> None:
-        self._by_raw_path, self._parameter = by_raw_path, parameter
-        self._rules = [(rule, compiled(parse(rule.path), empty=empty)) for rule in rules]
+        self._by_raw_path, self._parameter, self._places = by_raw_path, parameter, places
+        parsed = [(rule, parse(rule.path)) for rule in rules]
+        self._rules = [(rule, compiled(path, empty=empty)) for rule, path in parsed]
+        self._mounts = [MountReader(mount, parsed, empty=empty) for mount in places.mounts]
         self._conditions = {id(rule): found for rule, _ in self._rules if (found := rule.condition) is not None}
 
     async def not_holding(self, scope: Scope, receive: Receive, *, any_method: bool) -> list[Rule]:
@@ -195,8 +199,12 @@ class RuleTable:
             return []
         _check_length(scope)
         methods = None if any_method or scope["type"] == "websocket" else _methods(scope)
-        rules = [each for each in self._rules if id(each[0]) in self._conditions and _taken(each[0], methods)]
-        meant = {id(rule): rule for rule, pattern in rules if any(map(pattern.fullmatch, _spellings(scope)))}
+        meant = {
+            id(rule): rule
+            for path, rules in self._readings(scope)
+            for rule, pattern in rules
+            if id(rule) in self._conditions and _taken(rule, methods) and pattern.fullmatch(path)
+        }
         return [rule for rule in meant.values() if not await self._conditions[id(rule)].asks(scope, receive)]
 
     def match(
@@ -210,14 +218,39 @@ class RuleTable:
         compared with every rule.
         """
         _check_length(scope)
-        rules = [each for each in self._rules if all(each[0] is not no for no in without)]
         if any_method:
-            meant = _meant(scope, rules, None)
+            meant = self._meant(scope, without, None)
         elif scope["type"] == "websocket":  # whose handshake is a GET, and which any rule covers
-            meant = _meant(scope, rules, {"GET"}) or _meant(scope, rules, None)
+            meant = self._meant(scope, without, {"GET"}) or self._meant(scope, without, None)
         else:
-            meant = _meant(scope, rules, _methods(scope))
+            meant = self._meant(scope, without, _methods(scope))
         return None if meant is None else (meant[0], self._parameters(scope, *meant))
+
+    def _readings(self, scope: Mapping[str, Any]) -> Iterator[tuple[str, list[_Compiled]]]:
+        """Yield every path by which some app may route a request, with the rules as they are written for it there."""
+        roots = roots_of(scope, self._places)
+        whole = _spellings(scope, roots)
+        for path in whole:
+            yield path, self._rules
+        is_whole = is_outside(scope, roots)
+        for mount in self._mounts:
+            for path in mount.readings(whole, roots, is_whole=is_whole):
+                yield path, mount.rules
+
+    def _meant(
+        self, scope: Mapping[str, Any], without: Collection[Rule], methods: set[str] | None
+    ) -> tuple[Rule, dict[str, str]] | None:
+        meant: tuple[Rule, dict[str, str]] | None = None
+        if not any(_taken(rule, methods) for rule, _ in self._rules):
+            return None
+        for path, rules in self._readings(scope):
+            for rule, found in _firsts(path, rules, methods, without):
+                if meant is None:
+                    names = parse(rule.path)
+                    meant = rule, {each.name: "" for each in names if each.name} | found.groupdict(default="")
+                elif meant[0].tag != rule.tag:
+                    raise AmbiguousPath
+        return meant
 
     def _parameters(self, scope: Mapping[str, Any], rule: Rule, otherwise: dict[str, str]) -> dict[str, str]:
         """Return the path parameters as the framework has them, if it comes to this rule by its own path at all."""
@@ -225,7 +258,7 @@ class RuleTable:
             return otherwise
         pattern = next(compiled for each, compiled in self._rules if each is rule)
         path = _raw_path(scope) if self._by_raw_path else str(scope["path"])
-        for spelling in spellings([path or str(scope["path"])], str(scope.get("root_path", ""))):
+        for spelling in spellings([path or str(scope["path"])], roots_of(scope, self._places)):
             if found := pattern.fullmatch(spelling):
                 return {name: self._parameter(text) for name, text in found.groupdict(default="").items()}
         return otherwise
@@ -241,26 +274,14 @@ def _check_length(scope: Mapping[str, Any]) -> None:
         raise PathTooLong
 
 
-def _meant(
-    scope: Mapping[str, Any], rules: list[_Compiled], methods: set[str] | None
-) -> tuple[Rule, dict[str, str]] | None:
-    rules = [each for each in rules if _taken(each[0], methods)]
-    meant: tuple[Rule, dict[str, str]] | None = None
-    for spelling in _spellings(scope) if rules else ():
-        for rule, found in _firsts(spelling, rules, methods):
-            if meant is None:
-                meant = rule, found.groupdict(default="")
-            elif meant[0].tag != rule.tag:
-                raise AmbiguousPath
-    return meant
-
-
-def _firsts(spelling: str, rules: list[_Compiled], methods: set[str] | None) -> Iterator[tuple[Rule, re.Match[str]]]:
+def _firsts(
+    spelling: str, rules: list[_Compiled], methods: set[str] | None, without: Collection[Rule]
+) -> Iterator[tuple[Rule, re.Match[str]]]:
     """Yield the first rule for each method that a request may end up as (None: any)."""
     taken: set[str] = set()
     for rule, pattern in rules:
         new = _taken(rule, methods)
-        if new <= taken or not (found := pattern.fullmatch(spelling)):
+        if new <= taken or any(rule is no for no in without) or not (found := pattern.fullmatch(spelling)):
             continue
         yield rule, found
         taken |= new
@@ -296,11 +317,13 @@ def _raw_path(scope: Mapping[str, Any]) -> str:
     return bytes(scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
 
 
-def _spellings(scope: Mapping[str, Any]) -> list[str]:
+def _spellings(scope: Mapping[str, Any], roots: Collection[str]) -> list[str]:
     """Return every path that some router or proxy may take the path of a request for."""
-    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    path = str(scope["path"])
     raw = _raw_path(scope)
     elsewhere = [value.decode("latin-1") for name, value in scope["headers"] if hyphened(name) in _TARGETS]
-    if not root and not elsewhere and raw in ("", path) and _SIMPLE.fullmatch(path):
+    if not roots and not elsewhere and raw in ("", path) and _SIMPLE.fullmatch(path):
         return [path]
-    return spellings([path, raw, *elsewhere], root)
+    if not raw.isascii():  # bytes that a server lets pass, which some routers read as UTF-8
+        elsewhere.append(raw.encode("latin-1").decode("utf-8", "replace"))
+    return spellings([path, raw, *elsewhere], roots)

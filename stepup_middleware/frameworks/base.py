@@ -68,6 +68,8 @@ class Framework:
     keeps_path_parameters: ClassVar[bool] = False  # in the scope, as Starlette does
     keeps_error_handlers: ClassVar[str] = ""  # the attribute of an app that has them, through dots
     routes_by_raw_path: ClassVar[bool] = False  # so that its requests have the path as it came, percent-encoded
+    routes_by_whole_path: ClassVar[bool] = False  # also where it is mounted: it takes no root path away
+    mounts_are_text: ClassVar[bool] = False  # so that what is mounted at /x is reached by /xy too
 
     def is_app(self, value: Any) -> bool:
         """Whether an object is an app of the framework, whose routes can be read."""
@@ -79,6 +81,10 @@ class Framework:
     def is_part(self, app: Any) -> bool:
         """Whether an app is what the framework puts its middleware around, when its first event comes."""
         return False
+
+    def own_root(self, app: Any) -> str:
+        """Return the root path that an app gives itself, whatever the server says; empty for none."""
+        return ""
 
     def build(self, app: Any) -> None:
         """Build what an app puts around itself with its first event."""

@@ -29,6 +29,7 @@ class BlackSheepFramework(Framework):
     name = "blacksheep"
     routes_by_raw_path = True
     app_class = "Application"
+    mounts_are_text = True
     quiet = ("blacksheep.exceptions", "Unauthorized")
     keeps_error_handlers = "exceptions_handlers"
 

@@ -33,6 +33,10 @@ class DjangoFramework(Framework):
     app_class = "ASGIHandler"
     quiet = ("django.core.exceptions", "PermissionDenied")
 
+    def own_root(self, app: Any) -> str:
+        """Return ``FORCE_SCRIPT_NAME``, which takes the place of the server's root path."""
+        return str(settings.FORCE_SCRIPT_NAME or "") if settings.configured else ""
+
     def reached(self, request: Any, scope: Scope) -> RequestLine | None:
         if not hasattr(request, "path_info"):
             return None

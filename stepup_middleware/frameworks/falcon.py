@@ -15,6 +15,7 @@ class FalconFramework(Framework):
 
     name = "falcon"
     app_class = "App"
+    routes_by_whole_path = True
     quiet = ("falcon", "HTTPUnauthorized")
     empty_parameters = True
     keeps_error_handlers = "_error_handlers"

@@ -21,6 +21,7 @@ class LitestarFramework(Framework):
 
     name = "litestar"
     app_class = "Litestar"
+    mounts_are_text = True
     quiet = ("litestar.exceptions", "NotAuthorizedException")
     keeps_path_parameters = True
     keeps_error_handlers = "exception_handlers"

@@ -17,6 +17,7 @@ class SanicFramework(Framework):
     name = "sanic"
     routes_by_raw_path = True
     app_class = "Sanic"
+    routes_by_whole_path = True
     quiet = ("sanic.exceptions", "Unauthorized")
     keeps_error_handlers = "error_handler.cached_handlers"
 

@@ -44,6 +44,10 @@ class StarletteFramework(Framework):
     def is_part(self, app: Any) -> bool:
         return not isinstance(app, Starlette)
 
+    def own_root(self, app: Any) -> str:
+        """Return what ``FastAPI(root_path=)`` puts in the place of the server's."""
+        return str(getattr(app, "root_path", "") or "")
+
     def build(self, app: Any) -> None:
         if isinstance(app, Starlette) and app.middleware_stack is None:
             app.middleware_stack = app.build_middleware_stack()

@@ -1,8 +1,9 @@
 """``python -m tests.frameworks.rules_differential [--targets N] [FRAMEWORK...]``: rules against routers.
 
 For every pattern that a framework takes there is an app with that route alone, and a rule with the very same spelling
-in front of it. Generated targets are sent signed out, in process, through the framework's own router: whenever its
-endpoint runs, the rule was narrower than the router. A spelling that is refused when the rule is built is listed so.
+in front of it, and the same app mounted in others or below a root path of its own. Generated targets are sent signed
+out, in process, through the framework's own router: whenever its endpoint runs, the rule was narrower than the router.
+A spelling that is refused when the rule is built is listed so.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import random
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,7 @@ from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware
 from stepup_middleware.asgi import ASGIApp, Message
 
 from .apps import PURPOSE
+from .mounting import PLACEMENTS, ROOTED, Placement, own_root
 from .site import Site, life
 
 Ran = Callable[[], None]
@@ -308,29 +310,65 @@ async def measured(framework: str, number: int, folder: Path) -> list[Row]:
     each = max(number // len(PATTERNS[framework]), 1)
     site = Site(str(folder / f"{framework}.db"), frameworks=())
     async with site.stepup:
-        for pattern in PATTERNS[framework]:
+        for place, pattern in enumerate(PATTERNS[framework]):
             runs: list[int] = []
 
             def ran(runs: list[int] = runs) -> None:
                 runs.append(1)
 
-            app = BUILD[framework](pattern, ran)
             try:
                 rule = Rule(["POST", "GET"], pattern, purpose=PURPOSE)
             except ConfigurationError as error:
                 rows.append(Row(framework, pattern, 0, [], str(error)))
                 continue
+            seed = f"{framework} {pattern}"
+            app = BUILD[framework](pattern, ran)
             ruled = StepUpMiddleware(app, stepup=site.stepup, rules=[rule])
+            alone = targets(pattern, each - each // 4, seed)
             async with AsyncExitStack() as stack:
                 if framework != "django":
                     await stack.enter_async_context(life(app))
-                rows.append(await _row(framework, pattern, app, ruled, runs, each))
+                row = await _row(framework, pattern, app, ruled, runs, alone)
+            for placement, number in _places(framework, each // 4, place):
+                there = await _mounted(framework, pattern, placement, site, runs, number)
+                row = row._replace(routed=row.routed + there.routed, ran=row.ran + there.ran)
+            rows.append(row)
     return rows
 
 
-async def _row(framework: str, pattern: str, app: ASGIApp, ruled: ASGIApp, runs: list[int], each: int) -> Row:
+def _places(framework: str, number: int, first: int) -> list[tuple[Placement, int]]:
+    """Return where else an app is put, one place after the other, and how many targets it gets there."""
+    known = [ROOTED, *PLACEMENTS] if framework in ("fastapi", "django") else [*PLACEMENTS]
+    count = max(min(len(known), number // 6), 1)
+    return [(known[(first + place) % len(known)], number // count) for place in range(count)]
+
+
+async def _mounted(framework: str, pattern: str, placement: Placement, site: Site, runs: list[int], number: int) -> Row:
+    """Send targets to an app of a framework that is mounted somewhere, behind a rule for it there."""
+    app = BUILD[framework](pattern, lambda: runs.append(1))
+    outer = placement.put(app)
+    rule = Rule(["POST", "GET"], placement.pattern + pattern, purpose=PURPOSE, optional=True)
+    ruled = StepUpMiddleware(outer, stepup=site.stepup, rules=[rule])
+    seed = f"{framework} {pattern} {placement.name}"
+    dice = random.Random(seed)  # noqa: S311 - the same ones each time
+    there = [placement.below(each, dice) for each in targets(pattern, number, seed)]
+    there = [(_disguised(path, dice), root) if dice.random() < 0.3 else (path, root) for path, root in there]
+    async with AsyncExitStack() as stack:
+        if placement is ROOTED:
+            stack.enter_context(own_root(app))
+        if framework != "django":
+            await stack.enter_async_context(life(app))
+        if outer is not app:
+            await stack.enter_async_context(life(outer))
+        row = await _row(framework, pattern, outer, ruled, runs, there)
+    return row._replace(ran=[f"{each}, {placement.name}" for each in row.ran])
+
+
+async def _row(
+    framework: str, pattern: str, app: ASGIApp, ruled: ASGIApp, runs: list[int], sent_to: Sequence[tuple[str, str]]
+) -> Row:
     routed, narrow = 0, []
-    for target, root in targets(pattern, each, f"{framework} {pattern}"):
+    for target, root in sent_to:
         await sent(app, target, root)
         if not runs:
             continue

@@ -31,5 +31,6 @@ export async function asCaller(url, init, caller) {
   if (caller?.authorization) headers.set("Authorization", caller.authorization);
   new Headers(typeof configured === "function" ? await configured() : configured).forEach((value, name) => headers.set(name, value));
   const elsewhere = originOf(url) !== location.origin && !headers.has("Authorization");
-  return { cache: "no-store", credentials: caller?.credentials ?? (elsewhere ? "include" : "same-origin"), ...init, headers };
+  // a redirect would take the headers along, to wherever it leads
+  return { cache: "no-store", redirect: "manual", credentials: caller?.credentials ?? (elsewhere ? "include" : "same-origin"), ...init, headers };
 }

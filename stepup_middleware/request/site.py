@@ -31,20 +31,22 @@ class Standing(Enum):
 def standing_of(scope: Mapping[str, Any], method: str, origins: Collection[str]) -> Standing:
     """Return whether a request may ask for a proof, by what the browser says of where it comes from.
 
-    ``method`` is the one that came, ``origins`` are those of the relying party. A request of another origin, same-site
-    siblings included, is foreign; a link on another page, or in a mail, may lead here. A request that does not say
-    where it comes from is not a browser's, and is open (Fetch Metadata; RFC 6454 §7; RFC 9110 §10.1.3).
+    ``method`` is the one that came, ``origins`` are those of the relying party. A request of another origin is foreign:
+    same-site siblings included, and a page of this very server under a name that nobody listed. A link on another page,
+    or in a mail, may lead here. A request that does not say where it comes from is not a browser's, and is open (Fetch
+    Metadata; RFC 6454 §7; RFC 9110 §10.1.3).
     """
     site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
     safe = method in _SAFE and scope.get("method", "WEBSOCKET") in _SAFE and not _overrides(scope)
-    if site in (b"cross-site", b"same-site"):
-        if origin is None or not _listed(origin, origins):
-            return _link(scope) if safe and origin is None else Standing.FOREIGN
+    if origin is not None:
+        # a page of ours with Referrer-Policy: no-referrer is told by the other header alone (Fetch §3.2)
+        if not _listed(origin, origins) and (origin != b"null" or site not in (b"same-origin", b"none")):
+            return Standing.FOREIGN
+    elif site in (b"cross-site", b"same-site"):
+        return _link(scope) if safe else Standing.FOREIGN
     elif site is None:
-        if origin is not None:
-            if not _listed(origin, origins):
-                return Standing.FOREIGN
-        elif (referer := header(scope, b"referer")) is not None and not _listed(_origin_of(referer), origins):
+        referer = header(scope, b"referer")
+        if referer is not None and not _listed(_origin_of(referer), origins):
             return _link(scope) if safe else Standing.FOREIGN
     return Standing.PREFETCH if method in ("GET", "HEAD") and _nobody_clicked(scope) else Standing.OPEN
 

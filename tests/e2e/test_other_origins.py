@@ -107,6 +107,33 @@ async def test_an_api_that_nobody_named_is_left_alone(browser: Browser, tmp_path
         await page.context.close()
 
 
+UNREADABLE = "The server gave an answer that this page does not understand. Reload the page and try again."
+
+
+# Q08
+async def test_what_the_librarys_calls_carry_follows_no_redirect(browser: Browser, tmp_path: Path) -> None:
+    heard: list[bytes] = []
+
+    async def thief(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append((await reader.readuntil(b"\r\n\r\n")).lower())
+        allow = b"".join(b"access-control-allow-%s: *\r\n" % name for name in (b"origin", b"headers", b"methods"))
+        writer.write(b"HTTP/1.1 200 OK\r\n" + allow + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with origins(tmp_path) as site, await asyncio.start_server(thief, "127.0.0.1", 0) as server:
+        elsewhere = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        page = await open_page(browser, site, "own", bearer=True)
+        await page.route("**/stepup/factors", lambda route: route.fulfill(status=307, headers={"location": elsewhere}))
+        mounting = "([to]) => stepup.mountFactors(document.body).then(String, (error) => error.message)"
+        await page.evaluate("() => stepup.configure({ headers: { 'X-Key': 'secret' } })")
+        assert await page.evaluate(mounting, [site.api]) == UNREADABLE
+        assert heard == []
+        await page.evaluate("([to]) => fetch(to, { headers: { 'X-Key': 'secret' } })", [elsewhere])
+        assert any(b"x-key: secret" in each for each in heard)  # who would have heard it
+        await page.context.close()
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -25,7 +25,7 @@ async def asked(house: House) -> int:
     return len(await house.events(EventName.CHALLENGE_REQUESTED))
 
 
-# Q01 Q04
+# Q01 Q04 Q09
 @pytest.mark.parametrize(
     "headers",
     [
@@ -44,6 +44,8 @@ async def asked(house: House) -> int:
         {"accept": "text/html", "referer": SIBLING + "/"},
         {"accept": "text/html", "referer": "about:blank"},
         {"origin": "http://example.com"},
+        {**HTML, "sec-fetch-site": "same-origin", "origin": EVIL},  # a name of theirs that leads to our server
+        {**HTML, "sec-fetch-site": "none", "origin": EVIL},
         {"origin": ORIGIN + ":444"},
     ],
     ids=str,

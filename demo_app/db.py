@@ -96,17 +96,25 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
-        """Run a transaction: committed when the block ends, rolled back when it raises."""
-        if self._writer is None:
+        """Run a transaction: committed when the block ends, rolled back when it raises.
+
+        Where the demo does not run, as in a command of the library's, the file is opened for this alone.
+        """
+        if self._writer is None and not await asyncio.to_thread(self._path.exists):
             raise RuntimeError("the database is not open")
         async with self._lock:
-            await self._writer.execute_fetchall("BEGIN IMMEDIATE")
+            writer = self._writer or await _connect(self._path)
             try:
-                yield Transaction(self._writer)
-                await self._writer.commit()
-            except BaseException:
-                await self._writer.rollback()
-                raise
+                await writer.execute_fetchall("BEGIN IMMEDIATE")
+                try:
+                    yield Transaction(writer)
+                    await writer.commit()
+                except BaseException:
+                    await writer.rollback()
+                    raise
+            finally:
+                if writer is not self._writer:
+                    await writer.close()
 
 
 def _make(path: Path) -> None:

@@ -174,11 +174,17 @@ async def _streaming(
     except TooManyFollowers:
         raise HTTPException(429, _TOO_MANY, headers={"retry-after": "60"}) from None
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return EventStream(_stream(request, records, told, first), media_type="text/event-stream", headers=headers)
+    return EventStream(
+        _stream(request, records, records.aclose, told, first), media_type="text/event-stream", headers=headers
+    )
 
 
 async def _stream(
-    request: Request, records: AsyncIterator[AuditRecord], told: Callable[[AuditRecord], Awaitable[str]], first: str
+    request: Request,
+    records: AsyncIterator[AuditRecord],
+    leave: Callable[[], Awaitable[None]],
+    told: Callable[[AuditRecord], Awaitable[str]],
+    first: str,
 ) -> AsyncIterator[str]:
     axis = axis_of(request.scope)
     loop = asyncio.get_running_loop()
@@ -206,8 +212,11 @@ async def _stream(
     finally:
         stopping.cancel()
         following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        try:
+            with suppress(asyncio.CancelledError):
+                await following
+        finally:
+            await leave()  # at once, not when somebody collects what is left of it: the next page takes this place
 
 
 def _message(texts: Texts, record: AuditRecord) -> str:

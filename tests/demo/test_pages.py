@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from demo_app.guide_pages import guide
 from demo_app.protection import CONTENT_SECURITY_POLICY
 from demo_app.settings import Settings
 from stepup_middleware import PLATFORM_PURPOSES, AuditEvent, EventName
+from stepup_middleware.service.following import Follower
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing import FixedClock
 from stepup_middleware.testing.contract.values import MACS
@@ -394,6 +396,17 @@ async def test_one_person_has_the_console_open_in_a_bounded_number_of_places(sig
         assert "Close one of them" in refused.json()["detail"]
     async with event_stream(owner, app, "/security/events") as parts:
         await until(parts, ": open")
+
+
+async def test_who_clicks_from_page_to_page_leaves_no_place_taken(signed_in: SignedIn, app: ASGIApp) -> None:
+    owner, kept = await signed_in("owner"), []
+    for _ in range(12):  # more pages than one person may have open at once, one after another
+        async with event_stream(owner, app, "/security/waiting") as parts:
+            await until(parts, ": open")
+            kept += [
+                each for each in gc.get_objects() if isinstance(each, Follower)
+            ]  # as the traceback of its end does
+    assert len({id(each) for each in kept}) == 12
 
 
 async def test_a_client_that_takes_no_events_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

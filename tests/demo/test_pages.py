@@ -405,7 +405,7 @@ async def test_who_clicks_from_page_to_page_leaves_no_place_taken(signed_in: Sig
             await until(parts, ": open")
             kept += [
                 each for each in gc.get_objects() if isinstance(each, Follower)
-            ]  # as the traceback of its end does
+            ]  # as a traceback does
     assert len({id(each) for each in kept}) == 12
 
 

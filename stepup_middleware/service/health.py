@@ -36,8 +36,8 @@ class Health:
     """How an installation is, as one of its processes sees it ``at`` a moment (UTC).
 
     ``fault`` is why no action can be authorized now, empty where one can: something was just written, durably.
-    ``log`` tells of the audit log; ``unsigned_for`` how long ago its last checkpoint was signed, None where that covers
-    all, or this process signed none. ``backlog`` is what waits in the store, ``behind`` the age of the oldest record
+    ``log`` tells of the audit log; ``unsigned_for`` how long ago this process last found all of it under a checkpoint
+    (or began to look), None where it is. ``backlog`` is what waits in the store, ``behind`` the age of the oldest record
     there that waits for its leaf.
     ``failing_sinks`` are those of ``on_event`` that failed when they were last called. ``queued`` events wait for a
     sink; ``dropped`` ones did not reach one that is too slow (the log has them). ``followers`` are open streams of
@@ -71,7 +71,7 @@ class Health:
         told = (
             (bool(log.fault), f"the audit log: {log.fault}"),
             (self.behind > BEHIND, f"the oldest record without a leaf is {_seconds(self.behind)} old"),
-            (unsigned > CHECKPOINT_LATE, f"the last checkpoint is {_seconds(unsigned)} old, and there is more to sign"),
+            (unsigned > CHECKPOINT_LATE, f"for {_seconds(unsigned)} no checkpoint has covered the whole log"),
             (not log.has_quorum, f"{log.cosigned} of {log.quorum} witnesses cosigned the last checkpoint"),
             (log.untaken > 0, f"{log.untaken} of on_checkpoint did not take the last checkpoint"),
             (bool(self.failing_sinks), "sinks that fail: " + ", ".join(self.failing_sinks)),
@@ -143,14 +143,14 @@ class HealthService:
         operations = backlog.operations + self._store.waiting
         backlog = replace(backlog, undelivered=undelivered, operations=operations)  # others wait for nobody
         is_signed = log.signed_leaves >= log.leaves and not backlog.leafless
-        age = None if log.signed_at is None or is_signed else now - log.signed_at
+        since = log.signed_at or log.watched_from
         return Health(
             at=now,
             fault=fault,
             log=log,
             backlog=backlog,
             behind=timedelta(0) if backlog.since is None else max(timedelta(0), now - backlog.since),
-            unsigned_for=age,
+            unsigned_for=None if since is None or is_signed else max(timedelta(0), now - since),
             failing_sinks=self._dispatcher.failing,
             dropped=self._dispatcher.dropped,
             queued=self._dispatcher.waiting,

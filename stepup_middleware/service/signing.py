@@ -21,7 +21,7 @@ from stepup_middleware.log.merkle import is_consistent
 from stepup_middleware.log.notes import Note, NoteError, read_note
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.log.tiles import TileError, prove_consistency
-from stepup_middleware.log.witness.client import Outcome, Witnessed, WitnessGroup
+from stepup_middleware.log.witness.client import Outcome, WitnessGroup
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
 
@@ -40,21 +40,24 @@ class LogStatus:
     """How the audit log is, for a health page and metrics.
 
     ``leaves``: how many records have their leaf. ``fault``: why nothing is signed, empty where all is well.
-    ``signed_leaves`` and ``signed_at``: the last checkpoint of this process. ``cosigned``: how many of its witnesses
-    cosigned that, and ``quorum``, how many should have. ``untaken``: how many of ``on_checkpoint`` have not taken it.
+    ``signed_leaves``: those of the last checkpoint that this process knows, its own or another's. ``signed_at``: when
+    it last found the whole log under one, None where it never did; ``watched_from``: since when it looks. ``cosigned``:
+    how many witnesses cosigned that checkpoint, and ``quorum``, how many should have. ``untaken``: how many of
+    ``on_checkpoint`` have not taken it.
     """
 
     leaves: int
     fault: str
     signed_leaves: int = 0
     signed_at: datetime | None = None
+    watched_from: datetime | None = None
     cosigned: int = 0
     quorum: int = 0
     untaken: int = 0
 
     @property
     def has_quorum(self) -> bool:
-        """Whether as many witnesses cosigned the last checkpoint as should; True where none was signed yet."""
+        """Whether as many witnesses cosigned the last checkpoint as should; True where none is known yet."""
         return self.signed_at is None or self.cosigned >= self.quorum
 
 
@@ -85,7 +88,8 @@ class CheckpointSigner:
         self._last: Checkpoint | None = None  # signed here, or seen where it is kept
         self._has_compared = False
         self._signed_at: datetime | None = None
-        self._witnessed: Witnessed | None = None
+        self._watched_from: datetime | None = None
+        self._cosigned = 0
 
     @property
     def keys(self) -> tuple[VerifierKey, ...]:
@@ -95,13 +99,13 @@ class CheckpointSigner:
     @property
     def status(self) -> LogStatus:
         """How it goes."""
-        answers = () if self._witnessed is None else self._witnessed.answers
         return LogStatus(
             leaves=self._integration.seen.size,
             fault=str(self._integration.fault or ""),
             signed_leaves=0 if self._newest is None else self._newest.size,
             signed_at=self._signed_at,
-            cosigned=sum(answer.outcome is Outcome.COSIGNED for answer in answers),
+            watched_from=self._watched_from,
+            cosigned=self._cosigned,
             quorum=self._witnesses.quorum,
             untaken=self._handover.untaken,
         )
@@ -110,6 +114,7 @@ class CheckpointSigner:
         """Start on the running loop."""
         self._lock = asyncio.Lock()
         self._handover.start()
+        self._watched_from = self._clock()
         self._task = asyncio.create_task(self._serve(), name="stepup-checkpoints")
 
     async def close(self) -> None:
@@ -135,7 +140,9 @@ class CheckpointSigner:
         return newest if newest is not None and newest.size >= size else None
 
     async def sign(self) -> StoredCheckpoint | None:
-        """Sign the tree as it is now, unless that was done. Returns the checkpoint of it.
+        """Sign the tree as it is now, unless that was done and as many witnesses cosigned as should.
+
+        Returns the checkpoint of it.
 
         None where there is nothing to sign, and where nothing may be signed. Raises ``StoreError``.
         """
@@ -149,9 +156,11 @@ class CheckpointSigner:
             checkpoint = Checkpoint(self._integration.origin, tree.size, tree.root)
             if kept is not None and kept[1] == checkpoint:
                 self._take_over(*kept)
-            elif checkpoint.size:
-                return await self._sign(number, checkpoint)
-            return self._newest
+                if self._cosigned >= self._witnesses.quorum:
+                    return self._newest
+            if not checkpoint.size:
+                return self._newest
+            return await self._sign(number, checkpoint)  # or once more: a witness that was away may be back
 
     def sign_statement(self, statement: Checkpoint) -> Note:
         """Return a statement that is no checkpoint of a log, such as the claim of an export, signed by the log's keys.
@@ -209,7 +218,7 @@ class CheckpointSigner:
         stored = StoredCheckpoint(log=number, size=checkpoint.size, note=str(witnessed.note))
         await self._store.add_checkpoint(stored)  # where another process was faster, its signatures are as good
         self._newest, self._last = stored, checkpoint
-        self._signed_at, self._witnessed = now, witnessed
+        self._signed_at, self._cosigned = now, self._witnesses.cosigned(witnessed.note)
         self._handover.give(stored.note)
         return stored
 
@@ -233,8 +242,9 @@ class CheckpointSigner:
         """Remember what another process signed of this very tree, or this one before it was started again."""
         if self._newest is None or self._newest.size < stored.size:
             self._newest = stored
+            self._cosigned = self._witnesses.cosigned(read_note(stored.note))
             self._handover.give(stored.note)  # who signed it may have died before it was taken
-        self._last = checkpoint
+        self._last, self._signed_at = checkpoint, self._clock()
 
     async def kept_notes(self) -> list[str]:
         """Return the checkpoints that the sinks have, those that can be asked. Raises ``OSError``."""

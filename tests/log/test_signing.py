@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,85 @@ async def test_a_witness_that_is_down_is_a_warning_and_one_that_is_back_cosigns(
             assert has_quorum(stepup)
         finally:
             witness.stop()
+
+
+async def test_a_witness_that_is_back_cosigns_though_nothing_was_written_since(tmp_path: Path) -> None:
+    witness = WitnessProcess(tmp_path)
+    settings = {
+        "log_key": LOG_KEY,
+        "witnesses": [witness.witness],
+        "on_checkpoint": [CheckpointFile(tmp_path / "file")],
+    }
+    async with app(tmp_path / "db", **settings) as stepup:
+        await write(stepup, 3)
+        alone = await sign(stepup)
+        assert alone is not None
+        assert not has_quorum(stepup)
+        await asyncio.to_thread(witness.start)
+        try:
+            cosigned = await sign(stepup)
+        finally:
+            witness.stop()
+        assert cosigned is not None
+        assert has_quorum(stepup)
+        assert cosigned.size == alone.size
+        assert signed_by(cosigned.note, [*LOG_VERIFIERS, *witness.verifiers]) == 4
+
+
+async def test_each_process_tells_the_same_of_a_checkpoint_whichever_signed_it(tmp_path: Path) -> None:
+    witness = WitnessProcess(tmp_path)
+    settings = {
+        "log_key": LOG_KEY,
+        "witnesses": [witness.witness],
+        "on_checkpoint": [CheckpointFile(tmp_path / "file")],
+    }
+    async with app(tmp_path / "db", **settings) as first, app(tmp_path / "db", **settings) as second:
+        await write(first, 3)
+        assert await sign(first) is not None
+        await sign(second)  # took over what the first one signed, and asked the witness once more
+        assert not has_quorum(first)
+        assert not has_quorum(second)
+        await asyncio.to_thread(witness.start)
+        try:
+            await write(second, 1)
+            assert await sign(second) is not None
+        finally:
+            witness.stop()
+        taken_over = await sign(first)
+        assert taken_over is not None
+        for each in (first, second):
+            assert has_quorum(each)
+            assert each.log_status.signed_leaves == taken_over.size
+            assert (await each.health()).unsigned_for is None
+
+
+async def test_a_process_that_never_signed_tells_how_long_nothing_is_signed(tmp_path: Path) -> None:
+    now = [datetime.now(UTC)]
+    settings = {"log_key": LOG_KEY, "clock": lambda: now[0]}
+    async with app(tmp_path / "db", **settings, witnesses=[Witness("http://127.0.0.1:9", WITNESS)]) as stepup:
+        await write(stepup, 3)
+        assert await sign(stepup) is None  # none of the places that keep checkpoints answers
+        now[0] += timedelta(minutes=20)
+        health = await stepup.health()
+        assert health.unsigned_for is not None
+        assert health.unsigned_for >= timedelta(minutes=20)
+        assert any("no checkpoint has covered the whole log" in warning for warning in health.warnings)
+
+
+async def test_a_process_that_signed_long_ago_is_not_late_while_others_sign(tmp_path: Path) -> None:
+    now = [datetime.now(UTC)]
+    settings = {"log_key": LOG_KEY, "clock": lambda: now[0]}
+    async with app(tmp_path / "db", **settings) as first, app(tmp_path / "db", **settings) as second:
+        await write(first, 3)
+        assert await sign(first) is not None
+        now[0] += timedelta(hours=2)
+        await write(second, 1)
+        assert await sign(second) is not None
+        assert await sign(first) is not None  # its minute is over: it finds what the second one signed
+        await write(second, 1)
+        now[0] += timedelta(seconds=30)
+        health = await first.health()
+        assert health.unsigned_for is None or health.unsigned_for <= timedelta(minutes=1)
 
 
 async def test_the_first_checkpoint_of_a_process_waits_until_one_place_says_what_was_signed_last(

@@ -71,6 +71,13 @@ class Witness:
         """The name that the witness signs with."""
         return self.keys[0].name
 
+    def cosigned(self, note: Note) -> bool:
+        """Whether a note has a cosignature of this witness, with its time, that holds."""
+        try:
+            return any(signature.at_seconds for signature in verify_note(note, self.keys))
+        except NoteError:
+            return False
+
 
 class Outcome(StrEnum):
     """What came of asking one witness."""
@@ -228,6 +235,10 @@ class WitnessGroup:
         answers = await asyncio.gather(*(client.cosign(note, prove) for client in self.clients))
         cosigned = note.signed_also(line for answer in answers for line in answer.signatures)
         return Witnessed(note=cosigned, answers=tuple(answers), quorum=self.quorum)
+
+    def cosigned(self, note: Note) -> int:
+        """Return how many of the witnesses have cosigned a note."""
+        return sum(client.witness.cosigned(note) for client in self.clients)
 
 
 def _exchange(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:

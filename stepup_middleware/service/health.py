@@ -36,9 +36,9 @@ class Health:
     """How an installation is, as one of its processes sees it ``at`` a moment (UTC).
 
     ``fault`` is why no action can be authorized now, empty where one can: something was just written, durably.
-    ``log`` tells of the audit log; ``unsigned_for`` how long ago this process last found all of it under a checkpoint
-    (or began to look), None where it is. ``backlog`` is what waits in the store, ``behind`` the age of the oldest record
-    there that waits for its leaf.
+    ``log`` tells of the audit log; ``unsigned_for`` how long ago this process last found all of it under a
+    checkpoint (or began to look), None where it is. ``backlog`` is what waits in the store, ``behind`` the age of the
+    oldest record there that waits for its leaf.
     ``failing_sinks`` are those of ``on_event`` that failed when they were last called. ``queued`` events wait for a
     sink; ``dropped`` ones did not reach one that is too slow (the log has them). ``followers`` are open streams of
     events. ``approvals_awaited`` is how many programs and pages wait for an approval. ``spooled`` events wait for the

@@ -403,9 +403,7 @@ async def test_who_clicks_from_page_to_page_leaves_no_place_taken(signed_in: Sig
     for _ in range(12):  # more pages than one person may have open at once, one after another
         async with event_stream(owner, app, "/security/waiting") as parts:
             await until(parts, ": open")
-            kept += [
-                each for each in gc.get_objects() if isinstance(each, Follower)
-            ]  # as a traceback does
+            kept += [each for each in gc.get_objects() if isinstance(each, Follower)]  # as a traceback does
     assert len({id(each) for each in kept}) == 12
 
 

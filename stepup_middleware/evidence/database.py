@@ -49,8 +49,8 @@ class LogVerifier:
     """One verification of a log. ``summary`` tells how far it came.
 
     ``now`` is the time of it, aware. ``macs`` are those of the installation, where the auditor has its secret key.
-    ``check_assertions`` None leaves the events and proofs out: hashes, tree, columns and checkpoints alone. ``settle``
-    waits as long as the app may take to give a record its leaf.
+    ``check_assertions`` None leaves events, proofs and the pages of the file out: schema, hashes, tree, columns and
+    checkpoints alone. ``settle`` waits as long as the app may take to give a record its leaf.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from demo_app.accounts import WORKSPACE
 from demo_app.axis import NOT_THERE, Axis, actor_of, admin_of, axis_of
@@ -125,7 +125,22 @@ async def revoke_all(request: Request) -> Response:
 
 
 class EventStream(StreamingResponse):
-    """A stream of events; a client that takes none of them for too long is let go, and its place is free."""
+    """A stream of events; who goes, or takes none of them for too long, gives the place back at once.
+
+    A page that is opened again and again would else find no place: an abandoned follower keeps its own until it is
+    collected.
+    """
+
+    def __init__(self, texts: AsyncIterator[str], leave: Callable[[], Awaitable[None]]) -> None:
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(texts, media_type="text/event-stream", headers=headers)
+        self._leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._leave()
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
@@ -173,18 +188,11 @@ async def _streaming(
         records = axis.stepup.audit.follow(None, after=after, by=admin.id)
     except TooManyFollowers:
         raise HTTPException(429, _TOO_MANY, headers={"retry-after": "60"}) from None
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return EventStream(
-        _stream(request, records, records.aclose, told, first), media_type="text/event-stream", headers=headers
-    )
+    return EventStream(_stream(request, records, told, first), records.aclose)
 
 
 async def _stream(
-    request: Request,
-    records: AsyncIterator[AuditRecord],
-    leave: Callable[[], Awaitable[None]],
-    told: Callable[[AuditRecord], Awaitable[str]],
-    first: str,
+    request: Request, records: AsyncIterator[AuditRecord], told: Callable[[AuditRecord], Awaitable[str]], first: str
 ) -> AsyncIterator[str]:
     axis = axis_of(request.scope)
     loop = asyncio.get_running_loop()
@@ -212,11 +220,8 @@ async def _stream(
     finally:
         stopping.cancel()
         following.cancel()
-        try:
-            with suppress(asyncio.CancelledError):
-                await following
-        finally:
-            await leave()  # at once, not when somebody collects what is left of it: the next page takes this place
+        with suppress(asyncio.CancelledError):
+            await following
 
 
 def _message(texts: Texts, record: AuditRecord) -> str:

@@ -140,6 +140,7 @@ if (live) {
     stream.close();
     state.textContent = _("Not live");
     state.classList.remove("done");
+    live.querySelector("[data-while-live]").hidden = true;
     const ended = document.getElementById("ended");
     const link = Object.assign(document.createElement("a"), { href: "/sign-in?next=%2Fsecurity", textContent: _("Sign in") });
     const reload = Object.assign(document.createElement("a"), { href: "/security", textContent: _("Reload the page") });

@@ -421,9 +421,37 @@ async def test_a_client_that_takes_no_events_is_let_go(monkeypatch: pytest.Monke
         if message["type"] == "http.response.body":
             await asyncio.Event().wait()  # the buffers are full, and nobody empties them
 
+    async def receive() -> Message:
+        await asyncio.Event().wait()  # and it stays
+        raise AssertionError
+
+    left = asyncio.Event()
+
+    async def leave() -> None:
+        left.set()
+
     async with asyncio.timeout(10):
-        await console.EventStream(parts()).stream_response(send)
-    assert ended.is_set()
+        await console.EventStream(parts(), leave)({"type": "http"}, receive, send)
+    assert ended.is_set() and left.is_set()
+
+
+async def test_who_has_gone_before_the_first_event_leaves_the_place_free() -> None:
+    left = asyncio.Event()
+
+    async def parts() -> AsyncIterator[str]:
+        yield "data: x\n\n"
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        await asyncio.sleep(0)
+
+    async def leave() -> None:
+        left.set()
+
+    await console.EventStream(parts(), leave)({"type": "http"}, receive, send)
+    assert left.is_set()
 
 
 async def test_only_an_alert_that_exists_is_acknowledged(signed_in: SignedIn) -> None:

@@ -62,6 +62,13 @@ async def live(page: Page, url: str) -> None:
     await expect(page.locator("[data-live]")).to_have_text("Live")
 
 
+async def test_a_console_that_is_opened_again_and_again_stays_live(person: Person) -> None:
+    await person.sign_in()
+    for _ in range(12):  # more often than one person has places
+        await live(person.page, person.demo.url)
+        await person.go("/audit")
+
+
 async def test_a_replay_appears_without_a_reload_and_stays_until_a_person_acknowledges_it(
     browser: Browser, tmp_path: Path
 ) -> None:

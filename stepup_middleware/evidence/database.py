@@ -187,7 +187,9 @@ class LogVerifier:
         if row.leaf.index == 0:
             self._firsts[row.leaf.log] = row
         place = (row.leaf.log, row.leaf.index)
-        if place > self._last[0]:
+        if row.leaf.index == 0 and row.event == EventName.LOG_BEGUN.value:
+            pass  # it comes before the records that waited for their leaf when the log before was stopped
+        elif place > self._last[0]:
             self._last = (place, row.at)
         elif row.refused is None and abs(row.at - self._last[1]) > _COMMIT:
             wrong("seq", "the order of serial numbers is not that of the leaves: a record was moved")

@@ -211,6 +211,37 @@ async def test_over_a_restored_copy_nothing_is_signed_redemption_goes_on_and_a_n
         witness.stop()
 
 
+async def test_records_that_waited_for_their_leaf_when_a_new_log_began_are_no_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [datetime.now(UTC)]
+    file = CheckpointFile(tmp_path / "file")
+    kept: dict[str, Any] = {"log_key": LOG_KEY, "on_checkpoint": [file], "clock": lambda: now[0]}
+    async with app(tmp_path / "db", **kept) as stepup:
+        await write(stepup, 2)
+    await asyncio.to_thread(copy, tmp_path / "db", tmp_path / "copy")
+    async with app(tmp_path / "db", **kept) as stepup:
+        await write(stepup, 3)
+    put_back(tmp_path / "copy", tmp_path / "db")
+    async with app(tmp_path / "db", **kept) as stepup:
+        assert await sign(stepup) is None
+        await write(stepup, 4, "beyond what was signed")
+    now[0] += timedelta(minutes=5)  # somebody reads the guide
+    kept["log_key"] = key_text(NEW_KEYS)
+    heir = app(tmp_path / "db", **kept)
+    await heir.begin_log()
+    await heir.close()
+    async with app(tmp_path / "db", **kept) as stepup:
+        assert await sign(stepup) is not None
+    vkeys = tmp_path / "vkeys"
+    vkeys.write_text("".join(f"{key.verifier}\n" for key in (*LOG_KEYS, *NEW_KEYS)))
+    command = ["audit", "verify", "--database", str(tmp_path / "db"), "--vkey", str(vkeys)]
+    assert await asyncio.to_thread(main, command) == 3, capsys.readouterr().out  # what was lost cannot be told
+    out = capsys.readouterr().out
+    assert "0 faults" in out
+    assert "WRONG" not in out
+
+
 async def test_a_copy_that_grew_where_nobody_looked_is_larger_and_still_another_history(tmp_path: Path) -> None:
     kept: dict[str, Any] = {"log_key": LOG_KEY, "on_checkpoint": [CheckpointFile(tmp_path / "file")]}
     async with app(tmp_path / "db", **kept) as stepup:

@@ -152,7 +152,7 @@ class Hold:
     def shields(made_at: datetime, proved_with: datetime) -> bool:
         """Whether a factor or set of codes of ``made_at`` is kept from a proof by a factor of ``proved_with``.
 
-        What came after it takes nothing away meanwhile: whoever came in by a recovery code locks nobody out.
+        Nothing goes meanwhile by a factor that came after it: whoever came in by a recovery code locks nobody out.
         """
         return proved_with > made_at
 

@@ -113,8 +113,21 @@ class ApprovalWatch:
 
     def _wake(self, key: Hashable) -> None:
         for news in self._waiting.get(key, ()):
-            if not news.done():
-                news.set_result(None)
+            _told(news)
+
+
+async def within(news: asyncio.Future[None], seconds: float) -> None:
+    """Return once there is news, or the time is over. It weighs less than ``asyncio.wait``."""
+    end = asyncio.get_running_loop().call_later(max(0.0, seconds), _told, news)
+    try:
+        await news
+    finally:
+        end.cancel()
+
+
+def _told(news: asyncio.Future[None]) -> None:
+    if not news.done():
+        news.set_result(None)
 
 
 def of_prompt(prompt_id: str) -> Hashable:

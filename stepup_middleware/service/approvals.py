@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from asyncio import Lock, wait
+from asyncio import Lock
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import FailureReason
 from stepup_middleware.stores.base import HotState
 
-from .approval_watch import ApprovalWatch, of_prompt
+from .approval_watch import ApprovalWatch, of_prompt, within
 from .grants import IssuedToken
 from .notices import person_language
 from .refusal_throttle import RefusalThrottle
@@ -198,7 +198,7 @@ class ApprovalService:
                 if not approval.prompt.belongs_to(subject):
                     return
                 left = (approval.prompt.expires_at - now()).total_seconds()
-                await wait((news,), timeout=max(0.1, left))
+                await within(news, max(0.1, left))
 
     async def _refused(self, requester: Requester, prompt: Prompt, reason: str) -> None:
         purpose = self._catalogue.get(prompt.purpose)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from time import monotonic
 
@@ -11,7 +10,7 @@ from starlette.responses import Response
 
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal
-from stepup_middleware.service.approval_watch import of_prompt
+from stepup_middleware.service.approval_watch import of_prompt, within
 from stepup_middleware.service.approvals import Pending
 from stepup_middleware.service.grants import IssuedToken
 
@@ -50,7 +49,7 @@ async def _decided(
             left = until - monotonic()
             if not isinstance(found, Pending) or left <= 0:
                 break
-            await asyncio.wait((news,), timeout=left)
+            await within(news, left)
     return found, seconds
 
 

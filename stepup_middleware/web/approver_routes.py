@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from time import monotonic
@@ -16,7 +15,7 @@ from stepup_middleware.core.notices import browser_of
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.request.site import is_navigation
-from stepup_middleware.service.approval_watch import of_person
+from stepup_middleware.service.approval_watch import of_person, within
 from stepup_middleware.service.approving import decider_of
 from stepup_middleware.service.ceremony_parts import insufficient_for
 from stepup_middleware.service.grants import IssuedToken
@@ -78,7 +77,7 @@ async def list_approvals(call: Call) -> Response:
             if news is None or left <= 0:
                 applied = {} if news is None else {"Preference-Applied": f"wait={seconds}"}
                 return Response(status_code=304, headers={**SAFE_HEADERS, **applied, "ETag": _tag(waiting)})
-            await asyncio.wait((news,), timeout=left)
+            await within(news, left)
 
 
 async def _listed(call: Call, waiting: Sequence[Approval]) -> Response:

@@ -34,6 +34,14 @@ def resident_megabytes(pid: int | str = "self") -> float:
     raise AssertionError("no VmRSS")
 
 
+def own_megabytes(pid: int | str = "self") -> float:
+    """Return the memory that a process has to itself: no file that is mapped, and nothing that it shares."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1000
+    raise AssertionError("no RssAnon")
+
+
 def cpu_milliseconds(pid: int) -> float:
     """Return what a process has used of the processor since it began."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()

@@ -1,6 +1,8 @@
 """What ten thousand programs that wait for an approval weigh, and how soon one of them hears of its decision.
 
-The bare app holds the same connections, each in a request that waits. Who decides is another process.
+The bare app holds the same connections, each in a request that waits. What is weighed is the memory that a process of
+the server has to itself, once it says that all of them wait: their sockets are the kernel's, and who asks and who
+decides are other processes. The server's own objects for a connection are in both.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
+import httpx2
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,7 +38,7 @@ from .apps import SECRET, macs
 from .harness import Benchmark, Figure, Sample, Scale, Sides, Unavailable, at_most, scratch
 from .minted import PATIENT, prompts_like
 from .served import ROOT, ended
-from .starting import resident_megabytes
+from .starting import own_megabytes
 
 _AT_ONCE = 100  # connections that are opened together
 _WOKEN = 30  # decisions, one after another
@@ -66,7 +69,11 @@ def waited_for() -> StepUpMiddleware:
         purposes=approvable(PLATFORM_PURPOSES, "payroll_ach_transmit"),
         store_timeout=PATIENT,
     )
-    return StepUpMiddleware(Starlette(), stepup=stepup)
+
+    async def count(request: Request) -> Response:
+        return Response(str(stepup._parts.approvals.watch.waiting))
+
+    return StepUpMiddleware(Starlette(routes=[Route("/waiting", count)]), stepup=stepup)
 
 
 def held() -> ASGIApp:
@@ -79,7 +86,10 @@ def held() -> ASGIApp:
         await future
         return Response()
 
-    return Starlette(routes=[Route("/{path:path}", wait, methods=["POST"])])
+    async def count(request: Request) -> Response:
+        return Response(str(len(waiting)))
+
+    return Starlette(routes=[Route("/waiting", count), Route("/{path:path}", wait, methods=["POST"])])
 
 
 @asynccontextmanager
@@ -145,11 +155,12 @@ async def _weighed(app: str, database: Path, approvals: list[Approval], store: S
         try:
             for number in range(min(8, len(approvals))):
                 waiting += [await _wait(port, number, approvals[number].prompt.id)]
-            await asyncio.sleep(1)
-            idle = resident_megabytes(process)
+            await _all_wait(port, len(waiting))
+            idle = await _settled(process)
             for start in range(len(waiting), len(approvals), _AT_ONCE):
                 numbers = range(start, min(start + _AT_ONCE, len(approvals)))
                 waiting += await asyncio.gather(*(_wait(port, each, approvals[each].prompt.id) for each in numbers))
+            await _all_wait(port, len(waiting))
             grown = await _settled(process) - idle
             if app == "held":
                 return {"MB": grown}
@@ -171,11 +182,18 @@ async def _weighed(app: str, database: Path, approvals: list[Approval], store: S
 
 async def _settled(process: int) -> float:
     """Return the memory of a process once it grows no more."""
-    before, now = 0.0, resident_megabytes(process)
+    before, now = 0.0, own_megabytes(process)
     while now > before + 0.1:
         await asyncio.sleep(2)
-        before, now = now, resident_megabytes(process)
+        before, now = now, own_megabytes(process)
     return now
+
+
+async def _all_wait(port: int, count: int) -> None:
+    """Return once the server says that so many wait."""
+    async with asyncio.timeout(_SECONDS), httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+        while int((await http.get("/waiting")).text) < count:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.2)
 
 
 @asynccontextmanager

@@ -10,10 +10,11 @@ from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreTimeoutError
 from stepup_middleware.logged import get_logger
 
-from .health import Health
+from .health import Health, Requests
 
 logger = get_logger("stepup_middleware")
 
+_WRITTEN = ("ok", "STEPUP_REQUIRED")  # an action was authorized, or asked for: both are durable before the answer
 LOOK_SECONDS = 10.0  # how often the gauges are read
 
 
@@ -42,11 +43,15 @@ class Meter(Protocol):
 
 
 class Figures:
-    """Hands each figure to every meter. A meter that fails disturbs nothing but itself."""
+    """Hands each figure to every meter. A meter that fails disturbs nothing but itself.
 
-    def __init__(self, meters: Sequence[Meter], look: Callable[[], Awaitable[Health]]) -> None:
+    ``requests`` is told which requests the store refused, and that it served one.
+    """
+
+    def __init__(self, meters: Sequence[Meter], look: Callable[[], Awaitable[Health]], requests: Requests) -> None:
         self._meters = tuple(meters)
         self._look = look
+        self._requests = requests
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -72,10 +77,13 @@ class Figures:
 
     def step(self, name: str, seconds: float, *, purpose: str = "", outcome: str = "ok") -> None:
         """Note the duration of a step. Never raises."""
+        if outcome in _WRITTEN and name in ("ask", "redeem"):
+            self._requests.served()
         self._each(lambda meter: meter.step(name, seconds, purpose, outcome))
 
     def store_error(self, error: Exception) -> None:
         """Count a refusal for want of the store. Never raises."""
+        self._requests.refused(error)
         kind = "late" if isinstance(error, TimeoutError | StoreTimeoutError) else "unusable"
         self._each(lambda meter: meter.store_error(kind))
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 logger = get_logger("stepup_middleware")
 
+REFUSED_SECONDS = 20.0  # longer than the gauges wait, so that they meet it
 AT_MOST_EVERY = 1.0  # seconds between two writes
 COUNTED = 10_000  # records without a leaf, alerts
 BEHIND = timedelta(seconds=10)  # a leaf that is later than that is late
@@ -35,10 +36,11 @@ CHECKPOINT_LATE = timedelta(seconds=3 * INTERVAL_SECONDS)
 class Health:
     """How an installation is, as one of its processes sees it ``at`` a moment (UTC).
 
-    ``fault`` is why no action can be authorized now, empty where one can: something was just written, durably.
-    ``log`` tells of the audit log; ``unsigned_for`` how long ago this process last found all of it under a
-    checkpoint (or began to look), None where it is. ``backlog`` is what waits in the store, ``behind`` the age of the
-    oldest record there that waits for its leaf.
+    ``fault`` is why no action can be authorized now, empty where one can: something was just written, durably,
+    and no request has been refused for want of the store since one was served.
+    ``log`` tells of the audit log; ``unsigned_for`` how long ago this process last found all of it under a checkpoint
+    (or began to look), None where it is. ``backlog`` is what waits in the store, ``behind`` the age of the oldest
+    record there that waits for its leaf.
     ``failing_sinks`` are those of ``on_event`` that failed when they were last called. ``queued`` events wait for a
     sink; ``dropped`` ones did not reach one that is too slow (the log has them). ``followers`` are open streams of
     events. ``approvals_awaited`` is how many programs and pages wait for an approval. ``spooled`` events wait for the
@@ -83,6 +85,30 @@ class Health:
         return tuple(words for is_so, words in told if is_so)
 
 
+class Requests:
+    """What became of the requests that had something to write: the probe may fit where they do not, as on a full disk.
+
+    A refusal for want of the store counts until a request is served, and for at most ``REFUSED_SECONDS``.
+    """
+
+    def __init__(self) -> None:
+        self._why = ""
+        self._at = 0.0
+
+    def refused(self, error: Exception) -> None:
+        """Note that one was refused for want of the store."""
+        self._why, self._at = str(error) or "the store does not answer in time", monotonic()
+
+    def served(self) -> None:
+        """Note that one was written, durably."""
+        self._why = ""
+
+    @property
+    def fault(self) -> str:
+        """Why the last one was refused, empty where none was."""
+        return self._why if monotonic() - self._at < REFUSED_SECONDS else ""
+
+
 class HealthService:
     """Looks how the parts are. Writes at most once a second, whoever asks: others get what was found then."""
 
@@ -96,6 +122,7 @@ class HealthService:
         spool: EventSpool,
         audit: AuditService,
         watch: ApprovalWatch,
+        requests: Requests,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -104,6 +131,7 @@ class HealthService:
         self._spool = spool
         self._audit = audit
         self._watch = watch
+        self._requests = requests
         self._signer = signer
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -146,7 +174,7 @@ class HealthService:
         since = log.signed_at or log.watched_from
         return Health(
             at=now,
-            fault=fault,
+            fault=fault or self._requests.fault,
             log=log,
             backlog=backlog,
             behind=timedelta(0) if backlog.since is None else max(timedelta(0), now - backlog.since),

@@ -38,7 +38,7 @@ from .evidence import EvidenceService
 from .factors import FactorService
 from .figures import Figures, Meter
 from .handover import CheckpointSink
-from .health import HealthService
+from .health import HealthService, Requests
 from .importing import ImportService
 from .integrating import Integration
 from .log_settings import checked_witnesses, read_log_keys
@@ -236,7 +236,9 @@ def wire(
             alarm=alarm,
         )
     audit = AuditService(store=records, clock=clock, signer=signer, rule=failure_cluster)
+    requests = Requests()
     health = HealthService(
+        requests=requests,
         store=store,
         integration=integration,
         signer=signer,
@@ -246,7 +248,7 @@ def wire(
         watch=approvals.watch,
         clock=clock,
     )
-    figures = Figures(settings.checked_meters(metrics), partial(health.look, seconds=store_seconds))
+    figures = Figures(settings.checked_meters(metrics), partial(health.look, seconds=store_seconds), requests)
     if metrics:
         records.subscribe(figures.written)
     ceremonies = BatchService(

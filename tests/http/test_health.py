@@ -98,6 +98,38 @@ async def test_no_action_can_be_authorized_and_the_page_says_so_while_the_proces
         assert (await http.get("/stepup/health")).status_code == 200
 
 
+async def test_a_store_that_takes_the_probe_and_no_request_is_not_ready_until_it_serves_one(tmp_path: Path) -> None:
+    async with house_in(tmp_path, health=True) as house, caller(house) as http:
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+
+        def alter(statement: str) -> None:
+            with closing(sqlite3.connect(house.path, isolation_level=None)) as other:
+                other.execute(statement)
+
+        # as on a disk with room for the one page of the probe, and not for those of a record
+        alter("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+        assert (await http.get("/stepup/health")).status_code == 200  # nobody was refused yet
+        assert (await ada.post(TRANSMIT)).status_code == 503
+        await house.store.probe()
+        answer = await http.get("/stepup/health")
+        assert (answer.status_code, answer.json()) == (503, {"ready": False})
+        assert "the disk is full" in (await house.stepup.health()).fault
+        alter("DROP TRIGGER full")
+        assert (await ada.post(TRANSMIT)).status_code == 401
+        assert (await http.get("/stepup/health")).status_code == 200
+
+
+async def test_a_refusal_does_not_count_for_ever_where_nobody_asks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house_in(tmp_path) as house:
+        house.stepup._parts.figures.store_error(TimeoutError())
+        assert (await house.stepup.health()).fault == "the store does not answer in time"
+        monkeypatch.setattr(service, "REFUSED_SECONDS", 0.0)
+        assert (await house.stepup.health()).is_ready
+
+
 async def test_a_store_that_was_never_opened_is_not_ready(tmp_path: Path) -> None:
     house = House(tmp_path / "nowhere", health=True)
     async with caller(house) as http:

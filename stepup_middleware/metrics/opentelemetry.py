@@ -14,7 +14,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, g
 from opentelemetry.metrics import Meter as ApiMeter
 from opentelemetry.trace import Status, StatusCode, TracerProvider, get_tracer
 
-from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.events import ALERTS, AuditEvent
 from stepup_middleware.core.topics import Topic
 
 from . import COUNTERS, GAUGES, STEP_BUCKETS, Counted, Health, reason_of
@@ -39,6 +39,11 @@ class OpenTelemetryMetrics:
         self._tracer = get_tracer("stepup_middleware", tracer_provider=tracer_provider)
         meter = get_meter("stepup_middleware", meter_provider=meter_provider)
         self._events = meter.create_counter("stepup.events", unit="{event}", description="Audit events of step-up.")
+        self._alerts = meter.create_counter(
+            "stepup.alerts", unit="{alert}", description="Events that somebody must hear of at once."
+        )
+        for alert in ALERTS:
+            self._alerts.add(0, {"stepup.event": alert.value})  # a series that begins at 1 shows no increase
         self._refusals = meter.create_counter(
             "stepup.refusals", unit="{refusal}", description="Answers that let nothing run."
         )
@@ -76,6 +81,8 @@ class OpenTelemetryMetrics:
             "stepup.reason": reason_of(event),
         }
         self._events.add(1, told)
+        if event.is_alert:
+            self._alerts.add(1, {"stepup.event": event.name.value})
 
     def refusal(self, code: str, purpose: str) -> None:
         """Count a refusal."""

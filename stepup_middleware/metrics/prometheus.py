@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.events import ALERTS, AuditEvent
 from stepup_middleware.core.topics import Topic
 
 from . import COUNTERS, GAUGES, STEP_BUCKETS, Counted, Health, reason_of
@@ -32,6 +32,9 @@ class _Instruments:
             return Gauge(name, words, labels, registry=registry, multiprocess_mode=mode)
 
         self.events = counter("stepup_events", "Audit events of step-up.", "event", "purpose", "reason")
+        self.alerts = counter("stepup_alerts", "Events that somebody must hear of at once.", "event")
+        for name in ALERTS:
+            self.alerts.labels(name.value)  # at 0 from the start: `increase` does not see a series begin at 1
         self.refusals = counter("stepup_refusals", "Answers that let nothing run.", "code", "purpose")
         self.store_errors = counter("stepup_store_errors", "Requests refused because of the store.", "kind")
         self.steps = Histogram(
@@ -73,6 +76,8 @@ class PrometheusMetrics:
     def event(self, event: AuditEvent) -> None:
         """Count an event."""
         self._to.events.labels(event.name.value, event.purpose, reason_of(event)).inc()
+        if event.is_alert:
+            self._to.alerts.labels(event.name.value).inc()
 
     def refusal(self, code: str, purpose: str) -> None:
         """Count a refusal."""

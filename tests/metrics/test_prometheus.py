@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from stepup_middleware import ConfigurationError, EventName
-from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.events import ALERTS, AuditEvent
 from stepup_middleware.metrics.prometheus import PrometheusMetrics
 from stepup_middleware.service import health
 from stepup_middleware.testing.contract.values import event
@@ -47,6 +47,21 @@ async def test_each_event_is_counted_by_name_purpose_and_reason(tmp_path: Path) 
     assert count(EventName.REUSED, "payroll_ach_transmit", "redeemed_before") == 1  # the log has one, too
     assert count(EventName.BLOCKED, "webhook_secret_rotation", "malformed_token") == 1
     assert count(EventName.FACTOR_ENROLLED, "") == 1
+
+
+async def test_each_alert_is_there_at_nought_before_the_first_so_that_an_increase_shows_it(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    async with house_in(tmp_path, metrics=[PrometheusMetrics(registry)]) as house:
+        for name in ALERTS:
+            assert registry.get_sample_value("stepup_alerts_total", {"event": name.value}) == 0
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        token = await ada.token("POST", TRANSMIT, "passkey")
+        for _ in range(3):
+            await ada.post(TRANSMIT, token=token)
+        await house.soon(EventName.ACTION_COMPLETED)
+        # the third was by the same presenter: no further alert
+        assert registry.get_sample_value("stepup_alerts_total", {"event": "ACCOUNT_STEPUP_REUSED"}) == 1
 
 
 async def test_no_label_tells_of_a_person_a_request_or_a_secret(tmp_path: Path) -> None:

@@ -231,19 +231,28 @@ async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blo
     assert [line.split()[-1] for line in said.splitlines() if "restart" in line] == [f"payday@{port}" for port in ports]
 
 
-@pytest.mark.block("end", "payday@.service")
+@pytest.mark.block("end", "payday@.service", "rounds", "round-2", "round-3")
 async def test_three_rounds_of_a_rotation_sign_nobody_out(blocks: dict[str, str], srv: Path) -> None:
-    old, new = KEY.strip(), KEY.strip()[::-1]
+    here = {"/etc/payday": str(srv), "/srv/payday/.venv/bin/stepup": "stepup"}
+    (srv / "secret.key").chmod(0o600)
     port = free_port()
     command = command_of(blocks["payday@.service"]).replace("%i", str(port))
     async with httpx2.AsyncClient(timeout=60) as http:
-        for keys in ([old], [old, new], [new, old], [new]):
-            (srv / "secret.key").write_text("\n".join(keys), encoding="utf-8")
+        for typed, count in (("", 1), ("rounds", 2), ("round-2", 2), ("round-3", 1)):
+            commands = blocks[typed] if typed else ""
+            for written, actual in here.items():
+                commands = commands.replace(written, actual)
+            await shell(commands, srv)
+            keys = (srv / "secret.key").read_text().split()
+            assert (len(keys), KEY.strip() in keys) == (count, typed != "round-3")
+            assert not typed or (keys[0] == KEY.strip()) == (typed == "rounds")
+            readable = await shell("find . -name '*.key' ! -name log.key ! -name session.key -perm /077", srv)
+            assert readable == "", "others may read a key"
             async with served(srv, command, port) as server:
-                if keys == [old]:
+                if not typed:
                     assert (await step_up(server.url, http, "http://localhost:8000")).status_code == 200
                 assert (await http.post(server.url + ROTATE)).headers.get("stepup-prompt"), "signed out"
-                if keys == [new, old]:
+                if typed == "round-2":
                     await shell("stepup reencrypt main:app", srv)
                 server.terminate()
                 await server.stopped()

@@ -23,7 +23,7 @@ export function make(tag, properties, ...children) {
  */
 export const load = (src, event) => new Promise((/** @type {(given: DocumentEventMap[Name]["detail"]) => void} */ resolve, reject) => {
   document.addEventListener(event, ({ detail }) => resolve(detail), { once: true });
-  ofDocument("head").append(make("script", { src, onerror: () => reject(new TypeError(src)) }));
+  ofDocument("body").append(make("script", { src, onerror: () => reject(new TypeError(src)) }));
 });
 
 /**

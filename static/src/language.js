@@ -44,8 +44,8 @@ export function inTime(seconds) {
   return seconds < 90 ? format.format(seconds, "second") : format.format(Math.ceil(seconds / 60), "minute");
 }
 
-const said = script?.dataset.stepupTexts;
-const place = said ? new URL(said, pageBase()).href : loadedFrom && `${loadedFrom}/texts`;
+const told = script?.dataset.stepupTexts;
+const place = told ? new URL(told, pageBase()) : loadedFrom && `${loadedFrom}/texts`;
 /** @type {Promise<void> | undefined} */
 let asked;
 

@@ -19,10 +19,10 @@ import { LOOP, TEXTS, UNKNOWN } from "./texts.js";
 
 /** @typedef {"first" | "held" | "asking" | "renew" | "again" | "ending"} Phase */
 /** @typedef {import("./answers.js").Answer} Answer */
-/** @typedef {{ method: string, url: string, rest: (string | null | undefined)[], headers: [string, string][], body: any }} Sent */
+/** @typedef {[user?: string | null, password?: string | null]} Credentials */
+/** @typedef {{ method: string, url: string, rest: Credentials, headers: [string, string][], body: any }} Sent */
 
 const EVENTS = ["readystatechange", "loadstart", "progress", "load", "error", "abort", "timeout", "loadend"];
-const UNSEEN = new Set(["held", "asking", "renew", "ending"]);
 
 /** Who started a request, where that is not the element with the focus. @type {WeakMap<XMLHttpRequest, Element>} */
 export const openerOf = new WeakMap();
@@ -48,7 +48,7 @@ export function answerOf(xhr) {
 export function installXHR() {
   const Native = window.XMLHttpRequest;
 
-  class SteppingXMLHttpRequest extends Native {
+  window.XMLHttpRequest = class XMLHttpRequest extends Native {
     /** @type {Sent | null} null: not ours to step up */
     #sent = null;
     /** @type {Phase} */
@@ -78,18 +78,16 @@ export function installXHR() {
      * @param {string} method
      * @param {string | URL} url
      * @param {boolean} [async]
-     * @param {...(string | null | undefined)} rest
+     * @param {Credentials} rest absent where they are: undefined is not the same
      */
     open(method, url, async = true, ...rest) {
       const [life, phase, sent] = [this.#life, this.#phase, this.#sent];
-      const own = async ? knownAddress(url) : null;
-      this.#sent = own === null ? null : { method, url: own, rest, headers: [], body: null };
+      const own = async && knownAddress(url);
+      this.#sent = own ? { method, url: own, rest, headers: [], body: null } : null;
       this.#phase = "first";
       this.#life = new AbortController();
       try {
-        // The user and the password are left out where they are: undefined is not the same as absent.
-        if (rest.length) super.open(method, url, async, ...rest);
-        else super.open(method, url, async);
+        super.open(method, url, async, ...rest);
       } catch (error) {
         [this.#life, this.#phase, this.#sent] = [life, phase, sent]; // no request of that kind: the one before goes on
         throw error;
@@ -120,15 +118,12 @@ export function installXHR() {
     /** @param {any} [body] */
     send(body = null) {
       const sent = this.#sent;
-      if (!sent) return super.send(body);
-      const copy = copyOf(body); // before its listeners hear of the start, and kept once the browser has taken it
-      const opener = openerOf.get(this) ?? document.activeElement;
+      const copy = sent && copyOf(body); // before its listeners hear of the start, and kept once the browser has taken it
+      this.#opener = openerOf.get(this) ?? document.activeElement;
       super.send(body);
+      if (!sent) return;
       sent.body = copy;
-      if (sent !== this.#sent) return undefined; // a listener has opened it anew
-      this.#opener = opener;
       sending(this);
-      return undefined;
     }
 
     abort() {
@@ -137,7 +132,7 @@ export function installXHR() {
     }
 
     get #unseen() {
-      return UNSEEN.has(this.#phase);
+      return !/first|again/.test(this.#phase);
     }
 
     get readyState() {
@@ -200,44 +195,29 @@ export function installXHR() {
       if (type === "loadend") underway.delete(this);
       const headers = type === "readystatechange" && super.readyState === 2;
       if (headers && this.#phase !== "held") this.#judge();
-      switch (this.#phase) {
-        case "held":
-          if (type === "loadend") queueMicrotask(() => this.#arrived());
-          return false;
-        case "renew":
-          if (/^(error|timeout)$/.test(type)) {
-            this.#phase = "asking";
-            this.#failed?.(new TypeError(type));
-          }
-          return false;
-        case "asking":
-        case "ending":
-          return false;
-        case "again":
-          if (event.currentTarget === super.upload || type === "loadstart") return false;
-          if (type === "readystatechange" && super.readyState === 1) return false;
-          if (/^(error|timeout|abort|load)$/.test(type)) this.#finish(type);
-          return true;
-        default:
-          return true;
+      if (this.#phase === "held" && type === "loadend") queueMicrotask(() => this.#arrived());
+      if (this.#phase === "renew" && /^(error|timeout)$/.test(type)) {
+        this.#phase = "asking";
+        this.#failed?.(new TypeError(type));
       }
+      if (this.#phase !== "again") return !this.#unseen;
+      if (event.currentTarget === super.upload || type === "loadstart") return false;
+      if (type === "readystatechange" && super.readyState === 1) return false;
+      if (/^(error|timeout|abort|load)$/.test(type)) this.#finish(type);
+      return true;
     }
 
     /** The headers of an answer are here: hold it back, or let it through. */
     #judge() {
       const answer = this.#answer();
-      const redirected = this.#sent !== null && answer.url !== "" && answer.url !== this.#sent.url.replace(/#.*/, "");
+      const redirected = answer.url && answer.url !== this.#sent?.url.replace(/#.*/, "");
       if (answer.status === 405 && this.#phase === "again" && !this.#asGet && this.#redirected) {
         this.#asGet = true; // after a 303 the guarded request was a GET; its router said so before a token was spent
-        this.#phase = "held";
-        return;
+        return void (this.#phase = "held");
       }
       if (promptOf(answer)) {
         if (redirected) this.#redirected = answer.url; // the token is for where the redirect led
-        if (this.#prompts < MAX_PROMPTS || this.#phase === "renew") {
-          this.#phase = "held";
-          return;
-        }
+        if (this.#prompts < MAX_PROMPTS || this.#phase === "renew") return void (this.#phase = "held");
         showProblem(LOOP, this.#opener);
       }
       if (this.#phase !== "renew") return;
@@ -254,11 +234,7 @@ export function installXHR() {
       if (!promptOf(answer)) return this.#sendAgain(this.#token);
       this.#phase = "asking";
       this.#done?.();
-      if (this.#renewed) {
-        const renewed = this.#renewed;
-        this.#renewed = null;
-        return renewed(answer);
-      }
+      if (this.#renewed) return this.#renewed(answer);
       return void this.#ask(answer);
     }
 
@@ -289,10 +265,7 @@ export function installXHR() {
       this.#renewed = this.#failed = null;
       if (signal.aborted || outcome?.response) return;
       if (outcome?.problem) showProblem(outcome.problem, this.#opener);
-      if (!outcome || outcome.problem) {
-        this.#cancel();
-        return;
-      }
+      if (!outcome || outcome.problem) return this.#cancel();
       this.#asked = outcome.asked;
       this.#prompts += 1;
       announce(TEXTS.working);
@@ -311,9 +284,7 @@ export function installXHR() {
     /** @param {string} [token] */
     #resend(token) {
       const { method, url, rest, headers, body } = /** @type {Sent} */ (this.#sent);
-      const target = /** @type {[string, string, boolean]} */ ([this.#asGet ? "GET" : method, this.#redirected || url, true]);
-      if (rest.length) super.open(...target, ...rest);
-      else super.open(...target);
+      super.open(this.#asGet ? "GET" : method, this.#redirected || url, true, ...rest);
       for (const [name, value] of headers) super.setRequestHeader(name, value);
       if (token) super.setRequestHeader("StepUp-Token", token);
       super.send(this.#asGet ? null : copyOf(body));
@@ -339,8 +310,5 @@ export function installXHR() {
       for (const type of ["abort", "loadend"]) this.dispatchEvent(new ProgressEvent(type));
       if (this.#phase === "ending") this.#phase = "first"; // unless a listener has opened it anew
     }
-  }
-
-  Object.defineProperty(SteppingXMLHttpRequest, "name", { value: "XMLHttpRequest" });
-  window.XMLHttpRequest = SteppingXMLHttpRequest;
+  };
 }

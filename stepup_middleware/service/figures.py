@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 from typing import Protocol, runtime_checkable
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreTimeoutError
 from stepup_middleware.logged import get_logger
 
-from .health import Health, Requests
+from .health import Health
 
 logger = get_logger("stepup_middleware")
 
 _WRITTEN = ("ok", "STEPUP_REQUIRED")  # an action was authorized, or asked for: both are durable before the answer
+REFUSED_SECONDS = 20.0  # longer than the gauges wait, so that they meet it
 LOOK_SECONDS = 10.0  # how often the gauges are read
 
 
@@ -40,6 +42,30 @@ class Meter(Protocol):
 
     def health(self, health: Health) -> None:
         """Take over how the installation is, every ten seconds."""
+
+
+class Requests:
+    """What became of the requests that had something to write: the probe may fit where they do not, as on a full disk.
+
+    A refusal for want of the store counts until a request is served, and for at most ``REFUSED_SECONDS``.
+    """
+
+    def __init__(self) -> None:
+        self._why = ""
+        self._at = 0.0
+
+    def refused(self, error: Exception) -> None:
+        """Note that one was refused for want of the store."""
+        self._why, self._at = str(error) or "the store does not answer in time", monotonic()
+
+    def served(self) -> None:
+        """Note that one was written, durably."""
+        self._why = ""
+
+    @property
+    def fault(self) -> str:
+        """Why the last one was refused, empty where none was."""
+        return self._why if monotonic() - self._at < REFUSED_SECONDS else ""
 
 
 class Figures:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 logger = get_logger("stepup_middleware")
 
-REFUSED_SECONDS = 20.0  # longer than the gauges wait, so that they meet it
 AT_MOST_EVERY = 1.0  # seconds between two writes
 COUNTED = 10_000  # records without a leaf, alerts
 BEHIND = timedelta(seconds=10)  # a leaf that is later than that is late
@@ -85,30 +84,6 @@ class Health:
         return tuple(words for is_so, words in told if is_so)
 
 
-class Requests:
-    """What became of the requests that had something to write: the probe may fit where they do not, as on a full disk.
-
-    A refusal for want of the store counts until a request is served, and for at most ``REFUSED_SECONDS``.
-    """
-
-    def __init__(self) -> None:
-        self._why = ""
-        self._at = 0.0
-
-    def refused(self, error: Exception) -> None:
-        """Note that one was refused for want of the store."""
-        self._why, self._at = str(error) or "the store does not answer in time", monotonic()
-
-    def served(self) -> None:
-        """Note that one was written, durably."""
-        self._why = ""
-
-    @property
-    def fault(self) -> str:
-        """Why the last one was refused, empty where none was."""
-        return self._why if monotonic() - self._at < REFUSED_SECONDS else ""
-
-
 class HealthService:
     """Looks how the parts are. Writes at most once a second, whoever asks: others get what was found then."""
 
@@ -122,7 +97,7 @@ class HealthService:
         spool: EventSpool,
         audit: AuditService,
         watch: ApprovalWatch,
-        requests: Requests,
+        refused: Callable[[], str],
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -131,7 +106,7 @@ class HealthService:
         self._spool = spool
         self._audit = audit
         self._watch = watch
-        self._requests = requests
+        self._refused = refused
         self._signer = signer
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -174,7 +149,7 @@ class HealthService:
         since = log.signed_at or log.watched_from
         return Health(
             at=now,
-            fault=fault or self._requests.fault,
+            fault=fault or self._refused(),
             log=log,
             backlog=backlog,
             behind=timedelta(0) if backlog.since is None else max(timedelta(0), now - backlog.since),

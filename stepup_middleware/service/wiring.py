@@ -36,9 +36,9 @@ from .cluster_flagger import FailureClusterFlagger
 from .enrolment import EnrolmentService
 from .evidence import EvidenceService
 from .factors import FactorService
-from .figures import Figures, Meter
+from .figures import Figures, Meter, Requests
 from .handover import CheckpointSink
-from .health import HealthService, Requests
+from .health import HealthService
 from .importing import ImportService
 from .integrating import Integration
 from .log_settings import checked_witnesses, read_log_keys
@@ -238,7 +238,7 @@ def wire(
     audit = AuditService(store=records, clock=clock, signer=signer, rule=failure_cluster)
     requests = Requests()
     health = HealthService(
-        requests=requests,
+        refused=lambda: requests.fault,
         store=store,
         integration=integration,
         signer=signer,

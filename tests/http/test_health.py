@@ -16,6 +16,7 @@ import pytest
 from stepup_middleware import ConfigurationError
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.retention import DELIVERIES_LATE
+from stepup_middleware.service import figures
 from stepup_middleware.service import health as service
 from tests.support import TRANSMIT, Browser, House, house_in
 
@@ -126,7 +127,7 @@ async def test_a_refusal_does_not_count_for_ever_where_nobody_asks_again(
     async with house_in(tmp_path) as house:
         house.stepup._parts.figures.store_error(TimeoutError())
         assert (await house.stepup.health()).fault == "the store does not answer in time"
-        monkeypatch.setattr(service, "REFUSED_SECONDS", 0.0)
+        monkeypatch.setattr(figures, "REFUSED_SECONDS", 0.0)
         assert (await house.stepup.health()).is_ready
 
 

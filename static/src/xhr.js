@@ -210,14 +210,18 @@ export function installXHR() {
     /** The headers of an answer are here: hold it back, or let it through. */
     #judge() {
       const answer = this.#answer();
-      const redirected = answer.url && answer.url !== this.#sent?.url.replace(/#.*/, "");
       if (answer.status === 405 && this.#phase === "again" && !this.#asGet && this.#redirected) {
         this.#asGet = true; // after a 303 the guarded request was a GET; its router said so before a token was spent
-        return void (this.#phase = "held");
+        this.#phase = "held";
+        return;
       }
       if (promptOf(answer)) {
-        if (redirected) this.#redirected = answer.url; // the token is for where the redirect led
-        if (this.#prompts < MAX_PROMPTS || this.#phase === "renew") return void (this.#phase = "held");
+        // the token is for where the redirect led
+        if (answer.url && answer.url !== this.#sent?.url.replace(/#.*/, "")) this.#redirected = answer.url;
+        if (this.#prompts < MAX_PROMPTS || this.#phase === "renew") {
+          this.#phase = "held";
+          return;
+        }
         showProblem(LOOP, this.#opener);
       }
       if (this.#phase !== "renew") return;
@@ -264,8 +268,11 @@ export function installXHR() {
       }
       this.#renewed = this.#failed = null;
       if (signal.aborted || outcome?.response) return;
-      if (outcome?.problem) showProblem(outcome.problem, this.#opener);
-      if (!outcome || outcome.problem) return this.#cancel();
+      if (!outcome || outcome.problem) {
+        if (outcome?.problem) showProblem(outcome.problem, this.#opener);
+        this.#cancel();
+        return;
+      }
       this.#asked = outcome.asked;
       this.#prompts += 1;
       announce(TEXTS.working);

@@ -1,7 +1,7 @@
 // ESLint for static/src, without a plugin: node_modules stay out of the repository.
 //   eslint --config tests/static/eslint.config.js static/src
 const BROWSER = [
-  "AbortController", "AbortSignal", "ArrayBuffer", "Blob", "CustomEvent", "DOMException", "DOMParser", "Event", "FormData",
+  "AbortController", "AbortSignal", "ArrayBuffer", "Blob", "CustomEvent", "DOMException", "DOMParser", "Document", "Event", "FormData",
   "HTMLAnchorElement", "HTMLElement", "HTMLFormElement", "HTMLScriptElement", "Headers", "Node", "PerformanceNavigationTiming", "ProgressEvent", "PublicKeyCredential", "Request", "Response",
   "SubmitEvent", "TextDecoder", "URL", "URLSearchParams", "Element", "atob", "btoa", "clearTimeout", "document", "fetch", "history",
   "location", "navigator", "performance", "queueMicrotask", "sessionStorage", "setInterval", "setTimeout", "window", "XMLHttpRequest",

@@ -262,6 +262,11 @@ async def test_a_copy_that_grew_where_nobody_looked_is_larger_and_still_another_
     assert (tmp_path / "file").read_text() == before
 
 
+def witnessed_by(witness: WitnessProcess, file: Path) -> dict[str, Any]:
+    """Return the settings of an app whose checkpoints a witness cosigns, and a file takes."""
+    return {"log_key": LOG_KEY, "witnesses": [witness.witness], "on_checkpoint": [CheckpointFile(file)]}
+
+
 @pytest.mark.parametrize("forged", ["altered", "of another size"])
 async def test_a_checkpoint_that_somebody_wrote_into_the_database_does_not_count_and_is_told(
     tmp_path: Path, forged: str
@@ -284,11 +289,7 @@ async def test_a_checkpoint_that_somebody_wrote_into_the_database_does_not_count
 
 async def test_a_witness_that_is_down_is_a_warning_and_one_that_is_back_cosigns(tmp_path: Path) -> None:
     witness = WitnessProcess(tmp_path)
-    settings = {
-        "log_key": LOG_KEY,
-        "witnesses": [witness.witness],
-        "on_checkpoint": [CheckpointFile(tmp_path / "file")],
-    }
+    settings = witnessed_by(witness, tmp_path / "file")
     async with app(tmp_path / "db", **settings) as stepup:
         await write(stepup, 3)
         stored = await sign(stepup)
@@ -315,11 +316,7 @@ async def test_a_witness_that_is_down_is_a_warning_and_one_that_is_back_cosigns(
 
 async def test_a_witness_that_is_back_cosigns_though_nothing_was_written_since(tmp_path: Path) -> None:
     witness = WitnessProcess(tmp_path)
-    settings = {
-        "log_key": LOG_KEY,
-        "witnesses": [witness.witness],
-        "on_checkpoint": [CheckpointFile(tmp_path / "file")],
-    }
+    settings = witnessed_by(witness, tmp_path / "file")
     async with app(tmp_path / "db", **settings) as stepup:
         await write(stepup, 3)
         alone = await sign(stepup)
@@ -338,11 +335,7 @@ async def test_a_witness_that_is_back_cosigns_though_nothing_was_written_since(t
 
 async def test_each_process_tells_the_same_of_a_checkpoint_whichever_signed_it(tmp_path: Path) -> None:
     witness = WitnessProcess(tmp_path)
-    settings = {
-        "log_key": LOG_KEY,
-        "witnesses": [witness.witness],
-        "on_checkpoint": [CheckpointFile(tmp_path / "file")],
-    }
+    settings = witnessed_by(witness, tmp_path / "file")
     async with app(tmp_path / "db", **settings) as first, app(tmp_path / "db", **settings) as second:
         await write(first, 3)
         assert await sign(first) is not None

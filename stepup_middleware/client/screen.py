@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack, contextmanager
 from io import StringIO
+from select import select
 from shutil import get_terminal_size
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from .questions import Question
 
+_LOOK_SECONDS = 0.25  # between two looks at the keys, at most: an interruption is noticed at each
 _QUIET_ZONE = 2  # modules around the code; four are asked for, phones do with two (ISO/IEC 18004 §5.3.8)
 
 
@@ -47,7 +50,7 @@ class TerminalScreen:
             link = " (or nothing, for a link)" if question.approval else ""
             out.write(f"{_words(question)}Code from your authenticator app{link}: ")
             out.flush()
-            return keys.readline().strip() or None
+            return _line(keys).strip() or None
 
     def show_link(self, question: Question) -> None:
         """Show what will happen, the link, its QR code where the terminal is wide enough, and the digits."""
@@ -67,6 +70,18 @@ class TerminalScreen:
         """Write a sentence on a line of its own."""
         with _terminal() as (_, out):
             out.write(visible_lines(sentence) + "\n")
+
+
+def _line(keys: IO[str]) -> str:
+    """Return the next line that is typed.
+
+    A signal that arrives in the moment before a read begins does not interrupt it, and the read is for ever: so the
+    line is waited for a while at a time, and read once it is there.
+    """
+    if os.name == "posix":
+        while not select([keys], [], [], _LOOK_SECONDS)[0]:
+            pass
+    return keys.readline()
 
 
 def _words(question: Question) -> str:

@@ -68,6 +68,30 @@ async def test_an_interruption_leaves_nothing_open(house: House, ada: Browser, u
     assert house.total == 0
 
 
+ELSEWHERE = """
+from signal import SIG_BLOCK, SIGINT, pthread_sigmask
+from threading import Event, Thread
+
+from stepup_middleware.client import Question, TerminalScreen
+
+Thread(target=Event().wait, daemon=True).start()
+pthread_sigmask(SIG_BLOCK, [SIGINT])
+words = {"title": "Pay", "consequence": "Money leaves.", "note": "", "address": ""}
+try:
+    TerminalScreen().ask_code(Question(**words, details=(), takes_code=True, approval=None, problem={}))
+except KeyboardInterrupt:
+    print("taken back")
+"""
+
+
+async def test_an_interruption_is_noticed_also_where_it_interrupts_no_read() -> None:
+    """As one that comes in the moment before the read begins: here the signal goes to another thread."""
+    async with terminal("-c", ELSEWHERE) as program:
+        await program.shows("Code from your authenticator app")
+        program.types("\x03")
+        assert await program.ended() == (0, b"taken back\n")
+
+
 async def test_an_interruption_once_the_token_has_left_says_that_it_may_have_been_done(
     house: House, ada: Browser, url: str
 ) -> None:

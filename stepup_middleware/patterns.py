@@ -51,13 +51,23 @@ def parse(path: str) -> tuple[Segment, ...]:
     if open_end:
         normal = normal[:-1].rstrip("/")
     texts = re.split(r"/+", normal) if normal or open_end else []
-    last = [Segment(_literal(texts.pop(), path), "rest", rest=True)] if open_end else []
+    last = _open_end(texts.pop(), path) if open_end else []
     segments = [_segment(each, path) for each in texts] + last
     if any(each.rest for each in segments[:-1]):
         before_end = [place for place, each in enumerate(segments) if each.rest]
         if len(before_end) > 1:
             raise ConfigurationError(f"a path pattern has at most one parameter of the kind {{x:path}}: {path!r}")
     return tuple(segments)
+
+
+def _open_end(text: str, path: str) -> list[Segment]:
+    """Return the last segment of a pattern with ``*`` at its end, and the rest that it is followed by."""
+    end = _segment(text, path)
+    if not end.name:
+        return [Segment(end.before, "rest", rest=True)]
+    if end.after:
+        raise ConfigurationError(f"a * stands behind a slash or a plain part of a path: {path!r}")
+    return [end] if end.rest else [end, _REST_OF_PATH]
 
 
 def _segment(text: str, path: str) -> Segment:

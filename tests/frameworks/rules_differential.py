@@ -225,6 +225,8 @@ PATTERNS: dict[str, list[str]] = {
         "/x/*",
         "/x/:id/act",
         "/x*",
+        "/x/:id/*",
+        "/x/{id}/*",
     ],
     "sanic": [
         "/x",

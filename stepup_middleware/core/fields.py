@@ -18,9 +18,12 @@ _ESCAPES = re.compile(rb"(?:[^%]|%[0-9A-Fa-f]{2})*")
 _URLENCODED = re.compile(rb"application/x-www-form-urlencoded(?:; ?charset=utf-8)?", re.IGNORECASE)
 _PART = re.compile(
     rb'\r\nContent-Disposition: form-data; name="([A-Za-z0-9_.:@$/\[\]()*+ -]+)"'
-    rb'(?:(; filename="[^"\r\n\0\\;=]*")(?:\r\nContent-Type: [^\r\n\0]+)?)?\r\n\r\n(.*)',
+    rb'(?:; filename="[^"\r\n\0\\;=]*"(?:\r\nContent-Type: ([^\r\n\0]+))?)?\r\n\r\n(.*)',
     re.DOTALL,
 )
+# what a browser says of a file that is text, or of which it knows nothing. A type that names another character set, or
+# that some framework reads as data (Falcon: JSON), makes other values of the same bytes
+_TEXT = re.compile(rb"(?:text/(?:plain|csv)(?:; ?charset=utf-8)?|application/octet-stream)", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MOST = 1000  # pairs: Django and Starlette take no more
 
@@ -57,8 +60,8 @@ def strict_fields(query: bytes, content_types: Sequence[bytes], body: bytes) -> 
     """Return the fields of a query and a body, or None where somebody may read them in another way.
 
     A body is read that is a form as browsers write it, in UTF-8 and under one ``Content-Type``: urlencoded, or in
-    parts without an ampersand (of a file the content is its value, which is readable where it is text). An empty one
-    has no fields.
+    parts without an ampersand. Of a file the content is its value, which is readable where it is text, and said to be
+    nothing else. An empty body has no fields.
     """
     pairs = _pairs(query)
     if body:
@@ -101,7 +104,7 @@ def _parts(boundary: bytes, body: bytes) -> list[tuple[str, str]] | None:
     found = []
     for part in (b"\r\n" + body).split(b"\r\n--" + boundary)[1:-1]:
         read = _PART.fullmatch(part)
-        if read is None:
+        if read is None or (read[2] is not None and _TEXT.fullmatch(read[2]) is None):
             return None
         try:
             found.append((read[1].decode(), read[3].decode()))

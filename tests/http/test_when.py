@@ -182,6 +182,46 @@ async def test_a_form_in_parts_is_read_as_browsers_write_it_and_asked_about_othe
     assert await sent(ada, body, "multipart/form-data; boundary=XB") == status
 
 
+# J14
+@pytest.mark.parametrize("file", ["", "a.txt"])
+@pytest.mark.parametrize(
+    ("kind", "content", "read"),
+    [
+        ("text/plain; charset=utf-7", b"+AGQ-elete", False),  # Litestar and Falcon read `delete`
+        ("text/plain;charset=utf-16", "delete".encode("utf-16"), False),
+        ("text/plain; charset=UTF-8; charset=utf-7", b"+AGQ-elete", False),
+        ('text/plain; charset="utf-7"', b"+AGQ-elete", False),
+        ("text/plain; charset=iso-8859-1", b"select", False),
+        ("text/html; charset=utf-7", b"+AGQ-elete", False),
+        ("application/json", b'"d\\u0065lete"', False),  # Falcon reads `delete`
+        (URLENCODED, b"action=delete", False),
+        ("text/plain", b"select", True),
+        ("text/plain;charset=UTF-8", b"select", True),
+        ("text/csv", b"a;b", True),
+        ("application/octet-stream", b"", True),
+    ],
+)
+def test_a_part_that_names_another_coding_is_not_read(file: str, kind: str, content: bytes, read: bool) -> None:
+    body = parts((f'name="action"; filename="{file}"\r\nContent-Type: {kind}', content))
+    fields = strict_fields(b"", [b"multipart/form-data; boundary=XB"], body)
+    assert (fields is not None) == read
+
+
+# J14
+@pytest.mark.parametrize(
+    "body",
+    [
+        parts(('name="action"; filename=""\r\nContent-Type: text/plain; charset=utf-7', b"+AGQ-elete")),
+        parts(('name="_charset_"', b"utf-7"), ('name="action"', b"+AGQ-elete")),
+        parts(('name="action"\r\nContent-Transfer-Encoding: base64', b"ZGVsZXRl")),
+        parts(('name="action"\r\ncontent-transfer-encoding: quoted-printable', b"d=65lete")),
+        parts(("name*=utf-7''+AGE-ction", b"delete")),
+    ],
+)
+async def test_a_form_in_parts_that_says_how_it_is_coded_is_asked_about(ada: Browser, body: bytes) -> None:
+    assert await sent(ada, body, "multipart/form-data; boundary=XB") == 401
+
+
 # J07
 async def test_the_query_counts_as_the_form_does(ada: Browser) -> None:
     assert await sent(ada, b"action=select", url=BULK + "?action=list&x=1") == 200

@@ -188,12 +188,20 @@ def of_falcon() -> ASGIApp:
             media = await req.get_media()
             if isinstance(media, dict):
                 return media.items()
-            return [(part.name, await part.stream.read()) async for part in media]
+            return [(part.name, await self.content(req, part)) async for part in media]
+
+        async def content(self, req: Any, part: Any) -> Any:
+            if req.path.endswith("/media"):
+                return await part.get_media()
+            if req.path.endswith("/text"):
+                return await part.text
+            return await part.stream.read()
 
     app = falcon.asgi.App()
     app.req_options.keep_blank_qs_values = True
     app.req_options.auto_parse_qs_csv = True  # an option of apps, with the most readings
-    app.add_route(PATH, Reader())
+    for read_by in PATHS["falcon"]:
+        app.add_route(read_by, Reader())
     return cast(ASGIApp, app)
 
 
@@ -255,4 +263,7 @@ READERS: dict[str, Callable[[], ASGIApp]] = {
         of_starlette,
     )
 }
-PATHS = {"litestar": (PATH, f"{PATH}/multipart", f"{PATH}/urlencoded", f"{PATH}/typed")}
+PATHS = {
+    "falcon": (PATH, f"{PATH}/media", f"{PATH}/text"),
+    "litestar": (PATH, f"{PATH}/multipart", f"{PATH}/urlencoded", f"{PATH}/typed"),
+}

@@ -35,6 +35,17 @@ TOKENS = (
     b"*", b"~", b"%ED%A0%80", b"%F0%9F%98%80", b"%c3%a9", b"%1", b"%zz", b"select", b".", b"/",
 )  # fmt: skip
 URLENCODED = b"application/x-www-form-urlencoded"
+KINDS_OF_A_PART = (
+    b"text/plain",
+    b"application/octet-stream",
+    b"text/plain; charset=utf-8",
+    b"text/plain; charset=utf-16",
+    b"text/plain;charset=utf-7",
+    b"text/plain; charset=iso-8859-1",
+    b"application/json",
+    URLENCODED,
+)
+CODED = (b"+AGQ-elete", b'"delete"', rb'"d\u0065lete"', "delete".encode("utf-16-le"), b"action=delete")
 TYPES = (URLENCODED, URLENCODED, URLENCODED + b"; charset=UTF-8", URLENCODED + b";charset=utf-8", URLENCODED.upper())
 CHANGES = [
     kind for kind in KINDS.values() if kind.change.__module__ in {m.__name__ for m in (bodies, forms, headers)}
@@ -91,11 +102,12 @@ def _part(rng: Random) -> Part:
     name = quoted(rng.choice(NAMES)) if rng.random() < 0.9 else _soup(rng).translate(None, b'\r\n\0"')
     line = b'Content-Disposition: form-data; name="' + name + b'"'
     content = rng.choice((rng.choice(VALUES).encode(), rng.choice(VALUES).encode(), _soup(rng)))
-    if rng.random() < 0.8:
+    if rng.random() < 0.6:
         return Part([line], content)
-    file = quoted(rng.choice((*FILES, "x; name=action", "a.txt")))
-    kinds = (b"text/plain", b"application/octet-stream", b"text/plain; charset=utf-16", b"application/json")
-    lines = [line + b'; filename="' + file + b'"', b"Content-Type: " + rng.choice(kinds)]
+    file = quoted(rng.choice((*FILES, "x; name=action", "a.txt", "", "", "")))
+    if rng.random() < 0.7:
+        content = rng.choice(CODED)
+    lines = [line + b'; filename="' + file + b'"', b"Content-Type: " + rng.choice(KINDS_OF_A_PART)]
     return Part(lines[: rng.choice((1, 2, 2, 2))], rng.choice((content, b"", rng.randbytes(20))))
 
 

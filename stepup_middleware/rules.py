@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPMethod
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
 
 from stepup_middleware.asgi import Receive, Scope
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.mounts import NOWHERE, MountReader, Places, is_outside, roots_of
 from stepup_middleware.patterns import compiled, covers, meet, parse, spellings
-from stepup_middleware.request.bound import METHOD_OVERRIDES, hyphened
+from stepup_middleware.request.bound_headers import hyphened
 from stepup_middleware.request.context import DetailsSource, Tag
+from stepup_middleware.request.overrides import asked_methods
 from stepup_middleware.request.when import Condition, When
 from stepup_middleware.tags import always, tagged_with
 
@@ -198,7 +198,7 @@ class RuleTable:
         if not self._conditions:
             return []
         _check_length(scope)
-        methods = None if any_method or scope["type"] == "websocket" else _methods(scope)
+        methods = None if any_method or scope["type"] == "websocket" else asked_methods(scope)
         meant = {
             id(rule): rule
             for path, rules in self._readings(scope)
@@ -208,22 +208,22 @@ class RuleTable:
         return [rule for rule in meant.values() if not await self._conditions[id(rule)].asks(scope, receive)]
 
     def match(
-        self, scope: Mapping[str, Any], *, any_method: bool = False, without: Collection[Rule] = ()
+        self, scope: Mapping[str, Any], *, overrides: Collection[str] | None = (), without: Collection[Rule] = ()
     ) -> tuple[Rule, dict[str, str]] | None:
         """Return the rule that a request is meant by, with its path parameters: for a path and a method, the first.
 
-        ``any_method``: it may end up as any; ``without``: rules that do not hold for it. Raises ``AmbiguousPath`` when
-        one spelling of the path, or one method that the request may end up as, falls under one rule and another under a
-        rule that asks for something else: which of them the app takes is not known here; and for a path too long to be
-        compared with every rule.
+        ``overrides``: further methods that it may end up as (None: any); ``without``: rules that do not hold for it.
+        Raises ``AmbiguousPath`` when one spelling of the path, or one method that the request may end up as, falls
+        under one rule and another under a rule that asks for something else: which of them the app takes is not known
+        here; and for a path too long to be compared with every rule.
         """
         _check_length(scope)
-        if any_method:
+        if overrides is None:
             meant = self._meant(scope, without, None)
         elif scope["type"] == "websocket":  # whose handshake is a GET, and which any rule covers
             meant = self._meant(scope, without, {"GET"}) or self._meant(scope, without, None)
         else:
-            meant = self._meant(scope, without, _methods(scope))
+            meant = self._meant(scope, without, asked_methods(scope).union(overrides))
         return None if meant is None else (meant[0], self._parameters(scope, *meant))
 
     def _readings(self, scope: Mapping[str, Any]) -> Iterator[tuple[str, list[_Compiled]]]:
@@ -294,23 +294,6 @@ def _taken(rule: Rule, methods: set[str] | None) -> set[str]:
     if methods is None:
         return set(rule.methods)
     return methods if "*" in rule.methods else methods & set(rule.methods)
-
-
-def _methods(scope: Mapping[str, Any]) -> set[str]:
-    """Return every method that a request may end up as."""
-    methods = {str(scope["method"]).upper()}
-    for name, value in scope["headers"]:
-        if b"method" in name and hyphened(name) in METHOD_OVERRIDES:
-            methods.add(value.decode("latin-1").strip().upper())
-    query = bytes(scope.get("query_string", b""))
-    if b"method" in unquote_to_bytes(query).lower():
-        # also where a semicolon is taken for an ampersand
-        for name, value in parse_qsl(query.decode("latin-1").replace(";", "&")):
-            if name.lower().endswith(("method", "method-override")):
-                methods.add(value.strip().upper())
-    if "HEAD" in methods:
-        methods.add("GET")
-    return methods
 
 
 def _raw_path(scope: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ read which all take alike, and everything else counts as not readable: a rule th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import unquote_to_bytes
 
 from .multipart import StrictForm, boundary_of
@@ -24,6 +24,8 @@ _PART = re.compile(
 # what a browser says of a file that is text, or of which it knows nothing. A type that names another character set, or
 # that some framework reads as data (Falcon: JSON), makes other values of the same bytes
 _TEXT = re.compile(rb"(?:text/(?:plain|csv)(?:; ?charset=utf-8)?|application/octet-stream)", re.IGNORECASE)
+_NAMED = re.compile(rb'\r\nContent-Disposition: form-data; name="([^"]*)"')
+_KIND = re.compile(rb"\r\nContent-Type: ([^\r\n]+)")
 _UNPRINTABLE = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MOST = 1000  # pairs: Django and Starlette take no more
 
@@ -78,6 +80,39 @@ def strict_fields(query: bytes, content_types: Sequence[bytes], body: bytes) -> 
     return Fields(pairs)
 
 
+def form_values(content_types: Sequence[bytes], body: bytes) -> list[tuple[bytes, bytes | None]] | None:
+    """Return every name in a form, with its value, as they stand; None where somebody may find other names in it.
+
+    A value is None where it is coded in another way than the form. Unlike ``strict_fields`` it takes any value.
+    """
+    if not body:
+        return []
+    if len(content_types) != 1:
+        return None
+    if _URLENCODED.fullmatch(content_types[0]):
+        return list(split_pairs(body))
+    boundary = boundary_of(content_types[0])
+    parts = None if boundary is None else _split(boundary, body)
+    if parts is None:
+        return None
+    found: list[tuple[bytes, bytes | None]] = []
+    for part in parts:
+        head, _, content = part.partition(b"\r\n\r\n")
+        name, kind = _NAMED.match(head), _KIND.search(head)
+        if name is None or (kind is not None and b"multipart" in kind[1].lower()):
+            return None
+        found.append((name[1], content if kind is None or _TEXT.fullmatch(kind[1]) else None))
+    return found
+
+
+def split_pairs(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield names and values as they stand, split wherever somebody splits them: at a semicolon or not."""
+    for each in text.split(b"&"):
+        for pair in dict.fromkeys((each, *each.split(b";"))):
+            name, _, value = pair.partition(b"=")
+            yield name, value
+
+
 def _pairs(text: bytes) -> list[tuple[str, str]] | None:
     """Return the pairs of urlencoded text (WHATWG URL §5.1), None where it has another form than browsers give it."""
     if not text:
@@ -97,12 +132,11 @@ def _decoded(text: bytes) -> str:
 
 def _parts(boundary: bytes, body: bytes) -> list[tuple[str, str]] | None:
     """Return the fields of a form in parts (RFC 7578), None where it has another form than browsers give it."""
-    form = StrictForm(boundary)
-    form.feed(body)
-    if form.digest() is None or b"&" in body:
+    parts = _split(boundary, body)
+    if parts is None or b"&" in body:
         return None  # Litestar reads pairs out of any body where an endpoint says that it is urlencoded
     found = []
-    for part in (b"\r\n" + body).split(b"\r\n--" + boundary)[1:-1]:
+    for part in parts:
         read = _PART.fullmatch(part)
         if read is None or (read[2] is not None and _TEXT.fullmatch(read[2]) is None):
             return None
@@ -111,6 +145,13 @@ def _parts(boundary: bytes, body: bytes) -> list[tuple[str, str]] | None:
         except UnicodeDecodeError:
             return None
     return found
+
+
+def _split(boundary: bytes, body: bytes) -> list[bytes] | None:
+    """Return the parts of a form, heads included, None where somebody may split it in another way."""
+    form = StrictForm(boundary)
+    form.feed(body)
+    return None if form.digest() is None else (b"\r\n" + body).split(b"\r\n--" + boundary)[1:-1]
 
 
 def _is_plain(name: str, value: str) -> bool:

@@ -19,45 +19,10 @@ from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.roots import quote_path
 
 from .body import BodyDigest
+from .bound_headers import BEGINNINGS, BOUND, FORWARDED, FRAMING, UNTOLD, hyphened, overrides_method
 
 LONGEST_PATH = 8192  # characters of a path, and of a query
 LONGEST_FIELDS = 16_384  # characters of all bound header lines together
-METHOD_OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
-# by which an app, a server or a middleware takes another method, host, root path or path for that of the request
-ROUTED_BY = (
-    *METHOD_OVERRIDES,
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-forwarded-prefix",
-    b"x-forwarded-path",
-    b"x-forwarded-uri",
-    b"x-forwarded-method",
-    b"x-original-host",
-    b"x-original-method",
-    b"x-original-uri",
-    b"x-original-url",
-    b"x-rewrite-url",
-    b"x-host",
-    b"x-script-name",
-    b"script-name",
-    b"daphne-root-path",
-    b"x-envoy-original-path",
-)
-# by which values are read, or what a person wrote: a number by its language, the answer to hx-prompt
-VALUES_BY = (
-    b"accept-language",
-    b"sec-websocket-protocol",
-    b"hx-prompt",
-    b"hx-source",
-    b"hx-target",
-    b"hx-trigger",
-    b"hx-trigger-name",
-)
-READ_BY = frozenset((*ROUTED_BY, *VALUES_BY))
-UNTOLD = frozenset({b"hx-prompt", b"sec-websocket-protocol"})  # the log has their digest: they may hold a secret
-ABOUT_THE_BODY = b"content-"  # RFC 9110 §8: what stands in such a header is said of the body
-FORWARDED = b"forwarded"  # RFC 7239: bound where it names a host; without one it says who sent, and from which port
-FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # bound with a multipart body: Django reads none
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 COUNTED = b"the length of the body"  # without a length. Its number is checked, and depends on the boundary
 
@@ -100,11 +65,6 @@ def wire_of(scope: Scope) -> Wire:
     )
 
 
-def hyphened(name: bytes) -> bytes:
-    """Return the name of a header as WSGI and CGI have it, where ``_`` and ``-`` are one."""
-    return name.replace(b"_", b"-") if b"_" in name else name
-
-
 def header_names(names: Iterable[str]) -> tuple[bytes, ...]:
     """Return names of headers as they are looked for. Raises ``ConfigurationError`` for others (RFC 9110 §5.1)."""
     if isinstance(names, str | bytes):
@@ -120,7 +80,7 @@ class _Reader:
     """Picks the lines of headers that are bound: which do is decided once for a request."""
 
     def __init__(self, bind_headers: Collection[bytes], cookies: Collection[bytes], *, framing: bool) -> None:
-        self._names = READ_BY.union(bind_headers) if bind_headers else READ_BY
+        self._names = BOUND.union(bind_headers) if bind_headers else BOUND
         self._cookies = cookies
         self._framing = framing
         self._length = 0
@@ -154,7 +114,10 @@ class _Reader:
         if name in FRAMING:
             return self._framing or name in self._names
         return (
-            name in self._names or name.startswith(ABOUT_THE_BODY) or (name == FORWARDED and b"host" in value.lower())
+            name in self._names
+            or name.startswith(BEGINNINGS)
+            or overrides_method(name)
+            or (name == FORWARDED and b"host" in value.lower())
         )
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from stepup_middleware.asgi import header
 
-from .bound import METHOD_OVERRIDES, hyphened
+from .bound_headers import hyphened, overrides_method
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
 
@@ -99,7 +99,7 @@ def _nobody_clicked(scope: Mapping[str, Any]) -> bool:
 
 
 def _overrides(scope: Mapping[str, Any]) -> bool:
-    return any(hyphened(name) in METHOD_OVERRIDES for name, _ in scope["headers"])
+    return any(overrides_method(hyphened(name)) for name, _ in scope["headers"])
 
 
 def _listed(origin: bytes, origins: Collection[str]) -> bool:

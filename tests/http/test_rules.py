@@ -316,8 +316,15 @@ async def test_a_path_that_falls_under_different_rules_by_its_spellings_runs_und
         assert app.reached == []
 
 
+PARTS = "multipart/form-data; boundary=XB"
+
+
+def part(head: bytes, content: bytes) -> bytes:
+    return b"--XB\r\nContent-Disposition: form-data; " + head + b"\r\n\r\n" + content + b"\r\n--XB--\r\n"
+
+
 # H12
-# J05
+# J05 J15
 @pytest.mark.parametrize(
     ("content_type", "body", "asked"),
     [
@@ -325,7 +332,24 @@ async def test_a_path_that_falls_under_different_rules_by_its_spellings_runs_und
         ("application/x-www-form-urlencoded", b"%5f%4Dethod=delete", True),
         ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="_method"\r\n\r\nPUT', True),
         ("Application/X-WWW-Form-Urlencoded; charset=x", b"a=" + b"x" * 70_000, True),
-        ("application/x-www-form-urlencoded", b"a=1&method=DELETE", False),
+        ("application/x-www-form-urlencoded", b"a=1&method=DELETE", True),
+        ("application/x-www-form-urlencoded", b"a=1;__METHOD_OVERRIDE__=+delete%20", True),
+        ("application/x-www-form-urlencoded", b"_method=PUT&_method=DELETE", True),
+        ("application/x-www-form-urlencoded", b"_method=DELETE&_method=PUT", True),
+        ("application/x-www-form-urlencoded", b"X-HTTP-Method-Override=DELETE,PUT", True),
+        ("application/x-www-form-urlencoded", b"_method=PUT&payment_method=card", False),
+        ("application/x-www-form-urlencoded", b"note=the+_method+DELETE", False),
+        ("application/x-www-form-urlencoded; charset=utf-7", b"+AF8-method=DELETE", True),
+        (PARTS, part(b'name="_method"', b"DELETE"), True),
+        (PARTS, part(b'name="%5Fm\\ethod"', b"delete"), True),
+        (PARTS, part(b'name="_method"', b"PUT"), False),
+        (PARTS, part(b'name="_method"; filename=""\r\nContent-Type: text/plain;charset=utf-7', b"+AEQ-ELETE"), True),
+        (PARTS, part(b'name="_method"\r\nContent-Type: application/json', rb'"\u0044ELETE"'), True),
+        (PARTS, part(b'name="x"\r\nContent-Type: multipart/mixed; boundary=y', b"--y"), True),
+        (PARTS, part(b'name="x"\r\nContent-Transfer-Encoding: base64', b"eA=="), True),
+        (PARTS + "; charset=utf-7", part(b'name="+AF8-+AG0-ethod"', b"DELETE"), True),
+        (PARTS, part(b'name="file"; filename="a.png"\r\nContent-Type: image/png', b"\xff&;_method"), False),
+        (PARTS, b"", False),
         ("application/json", b'{"_method": "DELETE"}', False),
     ],
 )
@@ -367,10 +391,18 @@ async def test_a_path_too_long_to_be_compared_with_rules_runs_nothing_and_says_s
         {"query_string": b"a=1;_method=delete"},
         {"query_string": b"_method=+DELETE"},
         {"query_string": b"X-HTTP-Method-Override=DELETE"},
+        {"query_string": b"__METHOD_OVERRIDE__=DELETE"},
+        {"query_string": b"_method%5B%5D=DELETE"},
+        {"query_string": b"_%6d%65thod=GET&_method=%44ELETE"},
+        {"headers": [("x-http-method-override", "DELETE, PUT")]},
+        {"headers": [("x-forwarded-method", "DELETE")]},
+        {"headers": [("x-original-method", "DELETE")]},
+        {"headers": [("x_rest_method", "DELETE")]},
         {"headers": [("content-type", "application/x-www-form-urlencoded"), ("content-encoding", "gzip")]},
     ],
     ids=str,
 )
+# J15
 async def test_whatever_an_app_may_take_for_another_method_falls_under_the_rule_of_it(
     legacy: Legacies, more: dict[str, Any]
 ) -> None:

@@ -57,12 +57,32 @@ def _(rng: Random, wire: Wire) -> bool:
 
 @never("method override")
 def _(rng: Random, wire: Wire) -> bool:
-    name = rng.choice((b"x-http-method-override", b"x-http-method", b"x-method-override"))
+    name = rng.choice((b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-forwarded-method"))
     value = rng.choice((b"DELETE", b"PUT", b"PATCH", b"POST", b"delete", b" DELETE", b"", b"PUT,DELETE"))
     if rng.random() < 0.3 or value == wire.header(name):
         double(wire, name, value, before=rng.random() < 0.5)
     else:
         wire.put(name, value)
+    return True
+
+
+@never("where to, how much or over what")
+def _(rng: Random, wire: Wire) -> bool:
+    name, values = rng.choice(
+        (
+            (b"destination", (b"/x/2", b"https://other.example/x/2", b"")),
+            (b"overwrite", (b"T", b"F")),
+            (b"depth", (b"0", b"1", b"infinity")),
+            (b"slug", (b"a", b"%C3%A9")),
+            (b"if-match", (b'"1"', b"*")),
+            (b"lock_token", (b"<urn:uuid:1>", b"")),
+            (b"prefer", (b"handling=strict", b"return=minimal")),
+            (b"soapaction", (b'"urn:pay"', b'"urn:show"')),
+            (b"x-api-version", (b"1", b"2")),
+            (b"upload-offset", (b"0", b"10")),
+        )
+    )
+    double(wire, name, rng.choice(values), before=rng.random() < 0.5)
     return True
 
 

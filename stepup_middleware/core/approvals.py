@@ -145,6 +145,22 @@ class ApprovalChange:
     subject_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalMark:
+    """Up to where somebody knows what became of approvals: the epoch of the records, and the number of a change."""
+
+    epoch: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalNews:
+    """What became of approvals after a mark, and the mark after it. In another epoch all of the one before are over."""
+
+    mark: ApprovalMark
+    changes: tuple[ApprovalChange, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """What a program is told to show: the code of the link, the two digits, and until when it can be decided."""

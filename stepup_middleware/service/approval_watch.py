@@ -1,5 +1,7 @@
 """Wakes who waits for an approval: at once where it was decided in this process, else within a moment.
 
+So does the end of all that is outstanding, which is one of everything that somebody waits for.
+
 One task of a process asks the store what has changed, for all that wait, and only while somebody does.
 """
 
@@ -9,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, suppress
 
-from stepup_middleware.core.approvals import Approval
+from stepup_middleware.core.approvals import Approval, ApprovalMark
 from stepup_middleware.errors import StoreError
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
@@ -34,7 +36,7 @@ class ApprovalWatch:
         self._waiting: dict[Hashable, set[asyncio.Future[None]]] = {}
         self._number = 0
         self._programs = 0  # of them, those that wait for the approval of one prompt
-        self._seen = 0  # the last change that was told
+        self._told: ApprovalMark | None = None  # up to where it was told what has changed
         self._task: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()
         self._closed = False
@@ -78,8 +80,7 @@ class ApprovalWatch:
     async def close(self) -> None:
         """Let everybody go on who waits, and end the task."""
         self._closed = True
-        for key in tuple(self._waiting):
-            self._wake(key)
+        self._wake_all()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -88,7 +89,7 @@ class ApprovalWatch:
     async def _begin(self) -> None:
         async with self._beginning:
             if self._task is None or self._task.done():
-                self._seen = await self._store.last_approval_change()
+                self._told = (await self._store.approval_news(after=None, limit=0)).mark
                 self._task = asyncio.create_task(self._watch(), name="stepup-approvals")
 
     async def _watch(self) -> None:
@@ -98,18 +99,24 @@ class ApprovalWatch:
                 if self._programs or not self._waiting:
                     break
             try:
-                changes = await self._store.approval_changes(after=self._seen, limit=_BATCH)
+                news = await self._store.approval_news(after=self._told, limit=_BATCH)
             except StoreError as error:
                 logger.warning("the store cannot be asked about approvals, who waits goes on waiting: %s", error)
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
-            for change in changes:
-                self._seen = change.number
+            if self._told is None or news.mark.epoch != self._told.epoch:
+                self._wake_all()  # what they wait for is over
+            self._told = news.mark
+            for change in news.changes:
                 self._tell(change.prompt_id, change.workspace_id, change.subject_id)
 
     def _tell(self, prompt_id: str, workspace_id: str, subject_id: str) -> None:
         self._wake(of_prompt(prompt_id))
         self._wake(of_person(workspace_id, subject_id))
+
+    def _wake_all(self) -> None:
+        for key in tuple(self._waiting):
+            self._wake(key)
 
     def _wake(self, key: Hashable) -> None:
         for news in self._waiting.get(key, ()):

@@ -2,7 +2,7 @@
 
 ``base`` says what holds for every method. Rows that were written by somebody else do not count, and none of an epoch
 that is over. Each change of an approval, its asking included, has a number that grows from one to the next over all
-processes: who waits asks for what changed after the last one that they know.
+processes: who waits asks for what changed after the last one that they know. The end of an epoch is news as well.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from datetime import datetime
 
 from stepup_middleware.core.approvals import (
     Approval,
-    ApprovalChange,
     ApprovalEnd,
+    ApprovalMark,
+    ApprovalNews,
     ApprovalRefused,
     Decider,
 )
@@ -67,9 +68,9 @@ class ApprovalRecords(ABC):
         """Cancel what a session asked for, and everybody who acts in it, and nobody has decided."""
 
     @abstractmethod
-    async def last_approval_change(self) -> int:
-        """Return the number of the last change of an approval, 0 when there was none."""
+    async def approval_news(self, *, after: ApprovalMark | None, limit: int) -> ApprovalNews:
+        """Return up to ``limit`` changes after a mark, by their numbers, of each approval its last one alone.
 
-    @abstractmethod
-    async def approval_changes(self, *, after: int, limit: int) -> tuple[ApprovalChange, ...]:
-        """Return up to ``limit`` changes above a number, by their numbers: of each approval its last one alone."""
+        The mark in the answer is where the next question begins. None: nothing but where that is now. The same where
+        the epoch of ``after`` is over: every approval of it is, and its numbers mean nothing any more.
+        """

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,40 @@ async def test_a_denial_and_a_withdrawal_on_another_node_wake_who_waits(nodes: N
     assert nodes.runs == 0
 
 
+async def test_the_end_of_all_on_another_node_wakes_programs_and_pages_at_once(
+    nodes: Nodes, ada: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits is told by the news of the next round, not by the end of their own wait."""
+    assert ada.subject is not None
+    program = program_of(nodes.houses[0], ada.subject)
+    asked = await program.ask()
+    tag = (await ada.send("GET", "/stepup/approvals")).headers["etag"]
+    page = asyncio.create_task(
+        ada.send("GET", "/stepup/approvals", headers={"prefer": "wait=30", "if-none-match": tag})
+    )
+    waiting = asyncio.create_task(program.wait(asked, 30))
+    watch, rounds = nodes.houses[0].stepup._parts.approvals.watch, 0
+    async with asyncio.timeout(PATIENT.total_seconds()):
+        while watch.waiting < 2:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.01)
+    records = nodes.houses[0].store.records
+    real = records.approval_news
+
+    async def counted(**arguments: Any) -> object:
+        nonlocal rounds
+        rounds += 1
+        return await real(**arguments)
+
+    monkeypatch.setattr(records, "approval_news", counted)
+    await nodes.houses[2].stepup.revoke_all()
+    answer = await waiting
+    assert (answer.status_code, code_of(answer)) == (404, "STEPUP_PROMPT_NOT_FOUND")
+    assert (await page).json() == {"approvals": []}
+    assert rounds <= 3  # one that was under way, and the one that told; a wait of its own would have had 150
+    again = await program.ask()
+    assert again["approval"]["code"] != asked["approval"]["code"]
+
+
 # C36
 async def test_approve_and_deny_on_two_nodes_at_once_are_decided_once(nodes: Nodes, ada: Browser) -> None:
     assert ada.subject is not None
@@ -167,30 +202,21 @@ async def test_what_ten_thousand_wait_for_is_asked_of_the_database_by_one_task(
     """However many wait, one statement asks for all of them, and none is begun before the last has been answered."""
     house = nodes.houses[0]
     watch, records = house.stepup._parts.approvals.watch, house.store.records
-    asked = running = 0
+    asked = running = begun = 0
     rounds = asyncio.Event()
-    real = records.approval_changes
+    real = records.approval_news
 
-    async def counted(*, after: int, limit: int) -> object:
-        nonlocal asked, running
-        asked, running = asked + 1, running + 1
+    async def counted(*, after: object, limit: int) -> object:
+        nonlocal asked, running, begun
+        asked, running, begun = asked + 1, running + 1, begun + (after is None)
         assert running == 1
-        changes = await real(after=after, limit=limit)
+        news = await real(after=after, limit=limit)
         running -= 1
-        if asked >= 3:
+        if asked >= 4:
             rounds.set()
-        return changes
+        return news
 
-    monkeypatch.setattr(records, "approval_changes", counted)
-    statements = 0
-    begin = records.last_approval_change
-
-    async def begun() -> int:
-        nonlocal statements
-        statements += 1
-        return await begin()
-
-    monkeypatch.setattr(records, "last_approval_change", begun)
+    monkeypatch.setattr(records, "approval_news", counted)
 
     async def wait(number: int) -> None:
         async with watch.waiting_for(approval_watch.of_prompt(f"p-{number}")) as news:
@@ -201,7 +227,7 @@ async def test_what_ten_thousand_wait_for_is_asked_of_the_database_by_one_task(
     async with asyncio.timeout(PATIENT.total_seconds()):
         await rounds.wait()
         seen = asked
-        assert statements == 1
+        assert begun == 1
         for number in range(10_000):
             watch._wake(approval_watch.of_prompt(f"p-{number}"))
         await asyncio.gather(*tasks)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from stepup_middleware.core.approvals import APPROVAL_LIFETIME
+from stepup_middleware.core.approvals import APPROVAL_LIFETIME, ApprovalMark, ApprovalNews
 from stepup_middleware.service.approval_watch import MOST_OF_ONE, PAGES_EVERY, ApprovalWatch, of_person, of_prompt
 from tests.http.approving import Program, house, program
 from tests.machine import until
@@ -116,12 +116,9 @@ class Counted:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def last_approval_change(self) -> int:
-        return 0
-
-    async def approval_changes(self, *, after: int, limit: int) -> tuple[()]:
-        self.asked += 1
-        return ()
+    async def approval_news(self, *, after: ApprovalMark | None, limit: int) -> ApprovalNews:
+        self.asked += after is not None
+        return ApprovalNews(ApprovalMark(1, 0))
 
 
 async def test_pages_ask_the_database_less_often_than_programs_however_many_wait(
@@ -137,7 +134,7 @@ async def test_pages_ask_the_database_less_often_than_programs_however_many_wait
     monkeypatch.setattr(asyncio, "sleep", sleep)
     for key, each in ((of_person("axis", "ada"), PAGES_EVERY), (of_prompt("p"), 1)):
         store = Counted()
-        watch = ApprovalWatch(store)  # type: ignore[arg-type]  # what it asks a store is these two
+        watch = ApprovalWatch(store)  # type: ignore[arg-type]  # what it asks a store is this
         async with watch.waiting_for(key):
             slept.clear()
             while store.asked < 4:

@@ -19,6 +19,8 @@ from stepup_middleware.core.approvals import (
     Approval,
     ApprovalChange,
     ApprovalEnd,
+    ApprovalMark,
+    ApprovalNews,
     ApprovalRefused,
     ApprovalState,
     Decider,
@@ -146,6 +148,7 @@ class Data:
     holds: dict[Person, Hold] = field(default_factory=dict)
     requests: dict[Person, ResetRequest] = field(default_factory=dict)
     approvals: dict[str, tuple[int, Approval]] = field(default_factory=dict)  # by prompt, with the last change
+    epoch: int = 1  # in which all that is outstanding was made
     changes: int = 0
     people: dict[Person, KnownPerson] = field(default_factory=dict)
     deliveries: dict[tuple[int, Topic], tuple[datetime, tuple[str, ...]]] = field(
@@ -676,15 +679,15 @@ class MemoryStore(Store):
             if in_session(approval.prompt.session, session):
                 self._change(ended(approval, end))
 
-    async def last_approval_change(self) -> int:
-        return self._data.changes
-
-    async def approval_changes(self, *, after: int, limit: int) -> tuple[ApprovalChange, ...]:
-        changes = sorted((number, kept.prompt) for number, kept in self._data.approvals.values() if number > after)
-        return tuple(
-            ApprovalChange(number, prompt.id, prompt.workspace_id, prompt.subject_id)
-            for number, prompt in changes[:limit]
+    async def approval_news(self, *, after: ApprovalMark | None, limit: int) -> ApprovalNews:
+        now = ApprovalMark(self._data.epoch, self._data.changes)
+        if after is None or after.epoch != now.epoch:
+            return ApprovalNews(now)
+        kept = sorted((number, kept.prompt) for number, kept in self._data.approvals.values() if number > after.number)
+        changes = tuple(
+            ApprovalChange(number, prompt.id, prompt.workspace_id, prompt.subject_id) for number, prompt in kept[:limit]
         )
+        return ApprovalNews(ApprovalMark(now.epoch, changes[-1].number) if len(changes) == limit else now, changes)
 
     async def redeem(self, shown: Presentation) -> Redemption:
         row = self._data.tokens.get(shown.reference.id)
@@ -743,6 +746,7 @@ class MemoryStore(Store):
         self._data.prompts.clear()
         self._data.approvals.clear()
         self._data.challenges.clear()
+        self._data.epoch += 1
 
     # attempts, time-steps, policy
 

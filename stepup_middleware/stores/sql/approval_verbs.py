@@ -9,11 +9,14 @@ from stepup_middleware.core.approvals import (
     Approval,
     ApprovalChange,
     ApprovalEnd,
+    ApprovalMark,
+    ApprovalNews,
     ApprovalRefused,
     Decider,
 )
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.approval_rows import APPROVALS, approval_of
 from stepup_middleware.stores.approvals import ApprovalRecords
 from stepup_middleware.stores.rows import Row
@@ -75,10 +78,13 @@ class SQLApprovals(ApprovalRecords):
             lambda transaction: approvals.end_all(transaction, workspace_id, subject_id, session, end)
         )
 
-    async def last_approval_change(self) -> int:
-        row = await self._engine.state.fetch_one("last_approval_change")
-        return 0 if row is None else int(row[0])
-
-    async def approval_changes(self, *, after: int, limit: int) -> tuple[ApprovalChange, ...]:
-        rows = await self._engine.state.fetch_all("approval_changes", after, limit)
-        return tuple(ApprovalChange(*row) for row in rows)
+    async def approval_news(self, *, after: ApprovalMark | None, limit: int) -> ApprovalNews:
+        known, most = (0, 0) if after is None else (after.number, limit)
+        rows = await self._engine.state.fetch_all("approval_news", known, most)
+        if not rows:
+            raise StoreError("the schema of the store is incomplete")
+        epoch, last = rows[0][:2]
+        if after is None or epoch != after.epoch:
+            return ApprovalNews(ApprovalMark(epoch, last))
+        changes = tuple(ApprovalChange(*row[2:]) for row in rows if row[2] is not None)
+        return ApprovalNews(ApprovalMark(epoch, changes[-1].number if len(changes) == limit else last), changes)

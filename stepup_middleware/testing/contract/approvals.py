@@ -14,6 +14,7 @@ from stepup_middleware.core.approvals import (
     ASKED_WITHIN,
     MATCH_TRIES,
     WAITING_PER_PERSON,
+    ApprovalNews,
     ApprovalRefused,
     ApprovalState,
     EndReason,
@@ -271,31 +272,54 @@ class ApprovalContract:
 
     # being told
 
-    async def test_each_change_has_a_number_above_those_before_on_every_node(
+    async def test_each_change_is_told_once_after_those_before_on_every_node(
         self, store: HotState, open_node: Opener
     ) -> None:
         factor = await enrol(store)
         async with open_node() as other:
             records = other.records
-            assert await records.last_approval_change() == 0
+            first = (await records.approval_news(after=None, limit=0)).mark
+            assert await records.approval_news(after=first, limit=9) == ApprovalNews(first)
             approval = await ask_approval(store)
-            numbers = [await records.last_approval_change()]
+            told = [await records.approval_news(after=first, limit=9)]
             for step in ("match", "approve"):
                 if step == "match":
                     await match(store, approval)
                 else:
                     assert isinstance(await store.issue_token(approving(approval, factor)), TokenReference)
-                (change,) = await records.approval_changes(after=numbers[-1], limit=9)
+                told.append(await records.approval_news(after=told[-1].mark, limit=9))
+            for news in told:
+                (change,) = news.changes
                 assert (change.prompt_id, change.workspace_id, change.subject_id) == (approval.prompt.id, *ME)
-                numbers.append(change.number)
             denied = await ask_approval(store)
             assert await store.records.end_approval(denied.prompt.id, NO, event=None)
-            changes = await records.approval_changes(after=0, limit=9)
-            assert [change.prompt_id for change in changes] == [approval.prompt.id, denied.prompt.id]
+            all_ = await records.approval_news(after=first, limit=9)
+            assert [change.prompt_id for change in all_.changes] == [approval.prompt.id, denied.prompt.id]
+            numbers = [*(news.changes[0].number for news in told), all_.changes[1].number]
             assert numbers == sorted({*numbers})
-            assert changes[0].number == numbers[-1] < changes[1].number == await records.last_approval_change()
-            assert await records.approval_changes(after=0, limit=1) == changes[:1]
-            assert await records.approval_changes(after=changes[1].number, limit=9) == ()
+            assert {all_.mark.epoch, *(news.mark.epoch for news in told)} == {first.epoch}
+            one = await records.approval_news(after=first, limit=1)
+            rest = await records.approval_news(after=one.mark, limit=1)
+            assert one.changes + rest.changes == all_.changes
+            for mark in (all_.mark, rest.mark):
+                assert not (await records.approval_news(after=mark, limit=9)).changes
+            assert await records.approval_news(after=None, limit=9) == ApprovalNews(all_.mark)
+
+    async def test_the_end_of_all_is_news_on_every_node_and_what_comes_after_it_too(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        await enrol(store)
+        async with open_node() as other:
+            await ask_approval(store)
+            before = (await other.records.approval_news(after=None, limit=0)).mark
+            await store.revoke_all(event=None, now=NOW)
+            after = await other.records.approval_news(after=before, limit=9)
+            assert after.mark.epoch != before.epoch
+            assert after.changes == ()
+            assert await other.records.approval_news(after=after.mark, limit=9) == after
+            later = await ask_approval(store)
+            (change,) = (await other.records.approval_news(after=after.mark, limit=9)).changes
+            assert change.prompt_id == later.prompt.id
 
     async def test_a_purge_takes_approvals_with_their_prompts(self, store: HotState) -> None:
         await enrol(store)
@@ -303,7 +327,7 @@ class ApprovalContract:
         over = approval.prompt.expires_at + PROMPTS_STAY
         await store.records.purge(now=over - MICROSECOND, limit=100)
         assert await store.records.get_approval(approval.prompt.id) == approval
-        number = await store.records.last_approval_change()
+        before = await store.records.approval_news(after=None, limit=0)
         await store.records.purge(now=over, limit=100)
         assert await store.records.get_approval(approval.prompt.id) is None
-        assert await store.records.last_approval_change() == number
+        assert await store.records.approval_news(after=None, limit=0) == before

@@ -2,9 +2,6 @@
 -- Run first: until the commit nobody else changes an approval, so that the numbers grow with the commits.
 UPDATE stepup.meta SET approvals = approvals + 1;
 
--- name: last_approval_change
-SELECT approvals FROM stepup.meta;
-
 -- name: insert_approval
 INSERT INTO stepup.approvals (
     prompt, workspace, subject, session, purpose, code, digits, asked_at, expires_at, body, state, tries, matched,
@@ -55,8 +52,15 @@ ORDER BY decided_at DESC, prompt;
 -- name: count_approvals
 SELECT count(*) FROM stepup.approvals WHERE workspace = $1 AND subject = $2 AND asked_at > $3;
 
--- name: approval_changes
-SELECT changed, prompt, workspace, subject FROM stepup.approvals WHERE changed > $1 ORDER BY changed, prompt LIMIT $2;
+-- name: approval_news
+-- At least one row: the epoch, the last number, and the first $2 of the changes after number $1.
+SELECT m.epoch, m.approvals, c.changed, c.prompt, c.workspace, c.subject
+FROM stepup.meta AS m
+LEFT JOIN (
+    SELECT a.changed, a.prompt, a.workspace, a.subject FROM stepup.approvals AS a
+    WHERE a.changed > $1 ORDER BY a.changed, a.prompt LIMIT $2
+) AS c ON TRUE
+ORDER BY c.changed, c.prompt;
 
 -- name: purge_approvals
 DELETE FROM stepup.approvals WHERE prompt IN (

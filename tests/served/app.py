@@ -26,6 +26,8 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 
+from .standing import tell_when_asked
+
 ORIGIN = "http://localhost:8000"
 POLL_SECONDS = 0.02
 
@@ -34,8 +36,11 @@ def make() -> StepUpMiddleware:
     """Build the app: ``SERVED_FOLDER`` has what it writes, ``SERVED_KEYS`` its keys, by commas.
 
     Its store is SQLite in the folder, or PostgreSQL at ``SERVED_DATABASE`` with Redis at ``SERVED_HOT`` before it.
+    Who has the secret ``SERVED_HEALTH`` is told its health, and a signal where its tasks stand.
     """
     folder = Path(os.environ["SERVED_FOLDER"])
+    if "SERVED_HEALTH" in os.environ:
+        tell_when_asked(folder)
 
     async def identify(scope: Any) -> Subject | None:
         name = dict(scope["headers"]).get(b"x-user", b"").decode()
@@ -70,6 +75,7 @@ def make() -> StepUpMiddleware:
         identify=identify,
         on_event=[on_event],
         spool=os.environ.get("SERVED_SPOOL"),
+        health=os.environ.get("SERVED_HEALTH", False),
     )
     routes = [
         Route("/act", act, methods=["POST"]),

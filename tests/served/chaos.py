@@ -2,7 +2,8 @@
 
 ``python -m tests.served.chaos --runs 10000`` prints the figures, and fails if an action ran twice or without
 ACTION_AUTHORIZED, if the log does not verify, if an answer was a 5xx other than 503, or if an ACTION_COMPLETED is
-missing of a process that lived.
+missing of a process that lived. Meanwhile it tells on standard error, each minute, what went on, and where everybody
+stands when for a minute no action ran.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
@@ -31,12 +33,14 @@ from tests.machine import free_port
 from tests.stores.servers import PostgresServer, ValkeyServer
 
 from .app import ORIGIN, lines_of
-from .processes import ROOT, Person, Server, serving
+from .processes import PLAIN, ROOT, Person, Server, serving
+from .standing import stacks, standing_of
 
 NODES = 3
 PEOPLE = 12
 _BETWEEN = (20, 80)  # runs from one kill to the next
 _AWAY = (0.0, 1.5)  # seconds that a server is gone
+_TELL_SECONDS = 60.0  # from one line to the next; without a run for so long, everybody is asked where they stand
 _SETTLED_SECONDS = 60  # within which what was spooled is written, and the last record has its leaf
 
 
@@ -89,6 +93,8 @@ class Chaos:
         self._dsn = dsn
         self._chance = random.Random(seed)  # noqa: S311 - when and what is killed
         self._key = secrets.token_urlsafe(48)
+        self._health = secrets.token_urlsafe(24)
+        self._doing = "starting nodes"  # what is killed or comes back
         self._nodes: list[Server] = []
         self._killed: set[int] = set()
         self._over = asyncio.Event()
@@ -102,9 +108,10 @@ class Chaos:
             self._nodes = [await self._node() for _ in range(NODES)]
             async with asyncio.TaskGroup() as group:
                 for number in range(PEOPLE):
-                    group.create_task(self._live(number))
-                group.create_task(self._kill())
-                group.create_task(self._stop(runs, minutes))
+                    group.create_task(self._live(number), name=f"person-{number}")
+                group.create_task(self._kill(), name="kill")
+                group.create_task(self._tell(), name="tell")
+                group.create_task(self._stop(runs, minutes), name="stop")
             self.figures.seconds = monotonic() - began
             await self._judge()
         return self.figures
@@ -115,7 +122,7 @@ class Chaos:
             "uvicorn", "--factory", "tests.served.app:make", "--port", str(port),
             "--log-level", "critical", "--ws", "none",
             port=port, SERVED_FOLDER=str(self._folder), SERVED_KEYS=self._key, SERVED_DATABASE=self._dsn,
-            SERVED_HOT=self._redis.url(), SERVED_SPOOL=str(self._folder / "spool"),
+            SERVED_HOT=self._redis.url(), SERVED_SPOOL=str(self._folder / "spool"), SERVED_HEALTH=self._health,
         )  # fmt: skip
         return await self._stack.enter_async_context(server)
 
@@ -182,9 +189,11 @@ class Chaos:
 
     async def _kill(self) -> None:
         while not self._over.is_set():
+            self._doing = "nothing is killed"
             await self._until(self._ran() + self._chance.randint(*_BETWEEN))
             what = self._chance.choice(("node", "node", "Redis", "PostgreSQL"))
             self.figures.kills[what] += 1
+            self._doing = f"{what} is killed and comes back"
             if what == "node":
                 place = self._chance.randrange(NODES)
                 gone = self._nodes[place]
@@ -196,14 +205,59 @@ class Chaos:
                 server = self._redis if what == "Redis" else self._postgres
                 await asyncio.to_thread(server.kill)
                 await asyncio.sleep(self._chance.uniform(*_AWAY))
-                await server.start()
+                server.launch()
+                await self._ready_at_last(server)
+
+    async def _ready_at_last(self, server: PostgresServer | ValkeyServer) -> None:
+        while not self._over.is_set():
+            with suppress(TimeoutError):  # the machine may be busy: `_tell` says what it waits for
+                await server.until_ready()
+                return
 
     async def _node_at_last(self) -> Server:
         while True:
             try:
                 return await self._node()
-            except RuntimeError:  # the database was not there yet
+            except (RuntimeError, TimeoutError):  # the database was not there yet, or the machine is busy
                 await asyncio.sleep(0.2)
+
+    # what goes on
+
+    async def _tell(self) -> None:
+        """Say each minute what was done in it; where no action ran, what each node says, and where all tasks stand."""
+        before, ran = Counter(self._counts()), self._ran()
+        while not await self._over_within(_TELL_SECONDS):
+            now, runs = Counter(self._counts()), self._ran()
+            done = ", ".join(f"{what} +{count}" for what, count in sorted((now - before).items()))
+            _say(f"{runs} runs (+{runs - ran}); {done or 'nothing'}; {self._doing}")
+            if runs == ran:
+                for line in stacks():
+                    _say(f"  here: {line}")
+                await asyncio.gather(*map(self._ask_where, self._nodes))
+            before, ran = now, runs
+
+    def _counts(self) -> dict[str, int]:
+        figures = self.figures
+        answers = {f"answers {status}": count for status, count in figures.answers.items()}
+        kills = {f"kills of {what}": count for what, count in figures.kills.items()}
+        return {**answers, **kills, "unanswered": figures.unanswered}
+
+    async def _over_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        return self._over.is_set()
+
+    async def _ask_where(self, node: Server) -> None:
+        pid = node.process.pid
+        headers = {"authorization": f"Bearer {self._health}"}
+        async with httpx2.AsyncClient(verify=PLAIN, timeout=10.0, headers=headers) as http:
+            try:
+                said = (await http.get(f"{node.url}/stepup/health")).text
+            except httpx2.TransportError as error:
+                said = repr(error)
+        stands = "it has ended" if node.process.returncode is not None else await standing_of(self._folder, pid)
+        _say(f"  node {pid} at {node.port}: {said}\n{stands}")
 
     # what came of it
 
@@ -236,6 +290,10 @@ class Chaos:
             sys.executable, "-m", *command, cwd=ROOT, stdout=sys.stderr, env=os.environ
         )
         self.figures.log_exit = await process.wait()
+
+
+def _say(line: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {line}", file=sys.stderr, flush=True)  # noqa: T201 - a command tells
 
 
 async def measure(runs: int, minutes: float, seed: int) -> Figures:

@@ -54,13 +54,20 @@ class Backlog:
     """What waits in a store: ``leafless`` records for their leaf, the first of them since ``since`` (UTC; None: none).
 
     ``undelivered``: events of each topic that some sink has not taken after a minute. All are counted up to a limit.
-    ``operations`` wait in this process for the database; it did ``done`` in ``transactions`` since it started.
     """
 
     leafless: int = 0
     since: datetime | None = None
     undelivered: Mapping[Topic, int] = field(default_factory=dict)
-    operations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What this process has for a store: operations that wait now, and since its start those done, in how many
+    transactions. For metrics: an operation more or less does not matter.
+    """
+
+    waiting: int = 0
     done: int = 0
     transactions: int = 0
 

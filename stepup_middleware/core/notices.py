@@ -70,21 +70,6 @@ class Notice:
         return self if self._in_language is None else self._in_language(tag)
 
 
-@dataclass(slots=True)
-class NoticeCounts:
-    """How often this process handed a notice to a sink that took it, and to one that did not."""
-
-    delivered: int = 0
-    failed: int = 0
-
-    def count(self, *, taken: bool) -> None:
-        """Count one."""
-        if taken:
-            self.delivered += 1
-        else:
-            self.failed += 1
-
-
 # the first that is found counts: the engine's own name is in the header of every browser that is built on it
 _BROWSERS = (
     ("Edg/", "Edge"), ("EdgA/", "Edge"), ("EdgiOS/", "Edge"), ("OPR/", "Opera"),

@@ -41,7 +41,7 @@ def _missing(health: Health) -> float:
 GAUGES = {
     "ready": Figure("1", "1 while an action can be authorized.", lambda health: health.is_ready, "min"),
     "store.waiting": Figure(
-        "{operation}", "Operations that wait for the store.", lambda health: health.backlog.operations, "sum"
+        "{operation}", "Operations that wait for the store.", lambda health: health.load.waiting, "sum"
     ),
     "events.spooled": Figure(
         "{event}", "Events that wait for the store to be back.", lambda health: health.spooled, "sum"
@@ -66,9 +66,9 @@ GAUGES = {
     ),
 }
 COUNTERS = {
-    "store.operations": Figure("{operation}", "Operations that the store did.", lambda health: health.backlog.done),
+    "store.operations": Figure("{operation}", "Operations that the store did.", lambda health: health.load.done),
     "store.transactions": Figure(
-        "{transaction}", "Transactions in which the store did them.", lambda health: health.backlog.transactions
+        "{transaction}", "Transactions in which the store did them.", lambda health: health.load.transactions
     ),
     "events.dropped": Figure(
         "{event}", "Events that did not reach a sink that is too slow.", lambda health: health.dropped

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from stepup_middleware.core.audit import Backlog
+from stepup_middleware.core.audit import Backlog, Load
 from stepup_middleware.errors import StoreError
 from stepup_middleware.logged import get_logger
 
@@ -38,10 +39,10 @@ class Health:
     ``fault`` is why no action can be authorized now, empty where one can: something was just written, durably,
     and no request has been refused for want of the store since one was served.
     ``log`` tells of the audit log; ``unsigned_for`` how long ago this process last found all of it under a checkpoint
-    (or began to look), None where it is. ``backlog`` is what waits in the store, ``behind`` the age of the oldest
-    record there that waits for its leaf.
-    ``failing_sinks`` are those of ``on_event`` that failed when they were last called. ``queued`` events wait for a
-    sink; ``dropped`` ones did not reach one that is too slow (the log has them). ``followers`` are open streams of
+    (or began to look), None where it is. ``backlog`` is what waits in the store, as it last told, ``behind`` the age of
+    the oldest record there that waits for its leaf. ``load`` is what waits in this process for the store.
+    ``failing_sinks`` are those of ``on_event`` and ``notify`` that failed when last called. ``queued`` events wait for
+    a sink; ``dropped`` ones did not reach one that is too slow (the log has them). ``followers`` are open streams of
     events. ``approvals_awaited`` is how many programs and pages wait for an approval. ``spooled`` events wait for the
     store to be back, ``lost`` ones are in no log.
     """
@@ -50,6 +51,7 @@ class Health:
     fault: str
     log: LogStatus
     backlog: Backlog
+    load: Load
     behind: timedelta
     unsigned_for: timedelta | None
     failing_sinks: tuple[str, ...]
@@ -110,8 +112,9 @@ class HealthService:
         self._signer = signer
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._found: Health | None = None
-        self._found_at = 0.0
+        self._fault = ""
+        self._backlog = Backlog()
+        self._probed_at = -inf
 
     @property
     def log(self) -> LogStatus:
@@ -121,14 +124,17 @@ class HealthService:
         return LogStatus(leaves=self._integration.seen.size, fault=str(self._integration.fault or ""))
 
     async def look(self, *, seconds: float) -> Health:
-        """Return how it is, at most a second ago. ``seconds`` bounds what it waits for the store. Never raises."""
+        """Return how it is, the store as it was at most a second ago. Never raises.
+
+        ``seconds`` bounds what it waits for the store.
+        """
         async with self._lock:
-            if self._found is None or monotonic() - self._found_at >= AT_MOST_EVERY:
-                fault, backlog = "", Backlog()
+            if monotonic() - self._probed_at >= AT_MOST_EVERY:
+                fault = ""
                 try:
                     async with asyncio.timeout(seconds):
                         await self._store.probe()
-                        backlog = await self._store.records.backlog(now=self._clock(), limit=COUNTED)
+                        self._backlog = await self._store.records.backlog(now=self._clock(), limit=COUNTED)
                 except TimeoutError:
                     fault = "the store does not answer in time"
                 except StoreError as error:
@@ -136,15 +142,14 @@ class HealthService:
                 except Exception:
                     logger.exception("the store could not be probed")
                     fault = "the store could not be probed, the log of the process says why"
-                self._found, self._found_at = self.told(fault, backlog), monotonic()
-            return self._found
+                self._fault, self._probed_at = fault, monotonic()
+            return self.told(self._fault)
 
-    def told(self, fault: str, backlog: Backlog | None = None) -> Health:
-        """Return how it is, with what is known of the store."""
-        now, log, backlog = self._clock(), self.log, backlog or Backlog()
+    def told(self, fault: str) -> Health:
+        """Return how it is, with a fault of the store."""
+        now, log, backlog, load = self._clock(), self.log, self._backlog, self._store.records.load
         undelivered = {of: n for of, n in backlog.undelivered.items() if self._dispatcher.has_sinks(of)}
-        operations = backlog.operations + self._store.waiting
-        backlog = replace(backlog, undelivered=undelivered, operations=operations)  # others wait for nobody
+        backlog = replace(backlog, undelivered=undelivered)  # others wait for nobody
         is_signed = log.signed_leaves >= log.leaves and not backlog.leafless
         since = log.signed_at or log.watched_from
         return Health(
@@ -152,6 +157,7 @@ class HealthService:
             fault=fault or self._refused(),
             log=log,
             backlog=backlog,
+            load=replace(load, waiting=load.waiting + self._store.waiting),
             behind=timedelta(0) if backlog.since is None else max(timedelta(0), now - backlog.since),
             unsigned_for=None if since is None or is_signed else max(timedelta(0), now - since),
             failing_sinks=self._dispatcher.failing,

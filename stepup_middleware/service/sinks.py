@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.core.notices import Notice, NoticeCounts
+from stepup_middleware.core.notices import Notice
 from stepup_middleware.core.topics import Topic
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.records import Records
@@ -60,7 +60,6 @@ class Dispatcher:
         names = {topic: tuple(name for of, name in self._sinks if of is topic) for topic in Topic}
         self.outbox = Outbox(store=store, clock=clock, sinks=names, hand=self._put)
         self.dropped = 0
-        self.notices = NoticeCounts()
         self._failing: set[_Place] = set()
 
     def has_sinks(self, topic: Topic) -> bool:
@@ -159,8 +158,6 @@ class Dispatcher:
                 logger.exception(what, event.name)
             finally:
                 self.outbox.ended(seq, topic, name, taken=taken)
-                if topic is Topic.NOTICE:
-                    self.notices.count(taken=taken)
                 queue.task_done()
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stepup_middleware import assets, roots
 from stepup_middleware.core.events import AuditEvent, EventName, event_by
-from stepup_middleware.core.notices import NoticeCounts
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Catalogue, Purpose
 
 from . import settings
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from .policy import PolicyService
     from .requester import ClientAddress, Identify, Scope
     from .session_ending import EndSession
-    from .signing import LogStatus
     from .sinks import NoticeSink, Sink
 
 _SECRETS_AT_ONCE = 200  # rows a transaction
@@ -79,7 +77,7 @@ class StepUp:
     asked for: the ``Path`` of a key file of ``stepup keygen --log``, or its text. Without it nothing is signed, and
     evidence says so. ``on_checkpoint``: async callables that are handed each checkpoint, a signed note, to be kept
     where the database's owner cannot write, such as a ``CheckpointFile``. ``witnesses`` cosign each checkpoint, and
-    ``quorum`` of them should (None: more than half); where fewer do, ``log_status`` says so.
+    ``quorum`` of them should (None: more than half); where fewer do, ``health`` says so.
 
     ``store_timeout`` bounds what one request waits for the store, over all its calls; later than that it is
     refused with 503.
@@ -268,11 +266,6 @@ class StepUp:
         """The public keys of the audit log as vkeys, for whoever verifies it; none without a ``log_key``."""
         return () if self._parts.signer is None else tuple(map(str, self._parts.signer.keys))
 
-    @property
-    def log_status(self) -> LogStatus:
-        """How the audit log is: what is signed, whether witnesses cosign, and why nothing is, for a health page."""
-        return self._parts.health.log
-
     async def begin_log(self, checkpoints: Sequence[str] = ()) -> str:
         """Begin a new log under the name of ``log_key``, where the one before must not be signed any more.
 
@@ -304,16 +297,6 @@ class StepUp:
             after = await self._parts.store.records.reencrypt_secrets(
                 _SECRETS_AT_ONCE, after, self._parts.secret_box.rotate
             )
-
-    @property
-    def notices(self) -> NoticeCounts:
-        """How many notices this process has handed to ``notify``, and how many were not taken: for a health page."""
-        return self._parts.dispatcher.notices
-
-    @property
-    def unwritten(self) -> tuple[int, int]:
-        """How many events wait for the store to be back, and how many were lost: for a health page or a metric."""
-        return self._parts.spool.waiting, self._parts.spool.lost
 
     async def revoke_all(self, subject: Subject | None = None, *, scope: Scope | None = None) -> None:
         """Make every outstanding prompt and token of the installation worthless, on all nodes; log it: ``ALL_REVOKED``.

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple, Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
-from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delivery, EventCounts
+from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delivery, EventCounts, Load
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import Enrolment, Factor, FactorKind, TOTPFactor, WebAuthnFactor
 from stepup_middleware.core.policy import StoredPolicy
@@ -86,6 +86,11 @@ class Records(Opened, AuditLog, RecoveryRecords, ApprovalRecords):
 
         Undelivered is what was written before ``now`` less ``core.retention.DELIVERIES_LATE``.
         """
+
+    @property
+    def load(self) -> Load:
+        """What this process has for the database, and what that did for it: known while it is away, too."""
+        return Load()
 
     @abstractmethod
     def append_soon(self, event: AuditEvent) -> None:

@@ -40,7 +40,7 @@ def _may_see_all(request: Request, setting: bool | str) -> bool:
 
 def health_view(health: Health) -> dict[str, Any]:
     """Return what a health page shows: spans in seconds, moments in UTC."""
-    log, backlog = health.log, health.backlog
+    log, backlog, load = health.log, health.backlog, health.load
     return {
         "ready": health.is_ready,
         "fault": health.fault,
@@ -58,9 +58,9 @@ def health_view(health: Health) -> dict[str, Any]:
             "checkpoint_sinks_behind": log.untaken,
         },
         "store": {
-            "operations_waiting": backlog.operations,
-            "operations_done": backlog.done,
-            "transactions": backlog.transactions,
+            "operations_waiting": load.waiting,
+            "operations_done": load.done,
+            "transactions": load.transactions,
         },
         "events": {
             "undelivered": {topic.value: backlog.undelivered.get(topic, 0) for topic in Topic},

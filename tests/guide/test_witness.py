@@ -137,7 +137,7 @@ async def test_a_log_of_the_page_is_signed_and_after_a_restored_copy_another_beg
     shutil.copy(tmp_path / "older.db", tmp_path / "stepup.db")
     async with app(tmp_path / "stepup.db", **settings) as stepup:
         assert await sign(stepup) is None
-        assert "smaller than it was" in stepup.log_status.fault
+        assert "smaller than it was" in (await stepup.health()).log.fault
     (tmp_path / "log.key").write_text(key_text(keys["two.example"]))
     environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
     shown = await shell(placed(blocks["heir"]), tmp_path, **environment)
@@ -146,7 +146,7 @@ async def test_a_log_of_the_page_is_signed_and_after_a_restored_copy_another_beg
         stored = await sign(stepup)
         assert stored is not None
         assert stored.log == 2
-        assert not stepup.log_status.fault
+        assert not (await stepup.health()).log.fault
 
 
 def test_the_answers_of_the_page_are_those_of_the_witness() -> None:

@@ -12,12 +12,15 @@ from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client import CollectorRegistry
 
 from stepup_middleware import ConfigurationError
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.retention import DELIVERIES_LATE
+from stepup_middleware.metrics.prometheus import PrometheusMetrics
 from stepup_middleware.service import figures
 from stepup_middleware.service import health as service
+from stepup_middleware.testing.contract.values import event as audit_event
 from tests.support import TRANSMIT, Browser, House, house_in
 
 SECRET = "0123456789abcdef"
@@ -141,11 +144,48 @@ async def test_a_store_that_was_never_opened_is_not_ready(tmp_path: Path) -> Non
 
 async def test_whoever_asks_how_often_a_row_is_written_once_a_second(tmp_path: Path) -> None:
     async with house_in(tmp_path, health=True) as house, caller(house) as http:
-        before = (await house.stepup.health()).backlog.transactions
+        before = (await house.stepup.health()).load.transactions
         answers = await asyncio.gather(*(http.get("/stepup/health") for _ in range(100)))
         assert {answer.status_code for answer in answers} == {200}
-        written = (await house.store.records.backlog(now=house.clock(), limit=1)).transactions
-        assert written - before <= 3
+        assert house.store.records.load.transactions - before <= 3
+
+
+async def test_an_outage_hides_nothing_that_the_process_knows_and_counts_nothing_twice(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    meter = PrometheusMetrics(registry)
+
+    def figure(name: str) -> float:
+        return registry.get_sample_value(f"stepup_{name}") or 0
+
+    async with house_in(tmp_path, metrics=[meter], store_timeout=timedelta(seconds=0.3)) as house:
+        ada = Browser(house, house.sign_in("ada"))
+        await ada.enrol("passkey")
+        await house.stepup._parts.integration.close()  # the task of the leaves has died
+        await ada.post(TRANSMIT)
+        meter.health(await house.stepup.health())
+        done, leafless = figure("store_operations_total"), figure("log_records_without_leaf")
+        with closing(sqlite3.connect(house.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert not (await house.stepup.health()).is_ready  # the writer tries to write that
+            late = asyncio.ensure_future(house.store.records.append([audit_event()] * 3))
+            meter.health(await house.stepup.health())
+            assert figure("ready") == 0
+            assert figure("store_waiting") >= 1
+            assert figure("store_operations_total") == done
+            assert figure("log_records_without_leaf") == leafless > 0
+            other.execute("ROLLBACK")
+        await late
+        meter.health(await soon(house, lambda found: found.is_ready))
+        assert done < figure("store_operations_total") < 2 * done
+
+
+async def test_what_the_process_knows_by_itself_is_told_as_it_is_now(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(service, "AT_MOST_EVERY", 3600.0)
+    async with house_in(tmp_path) as house:
+        assert (await house.stepup.health()).followers == 0
+        stream = house.stepup.audit.follow("axis")
+        assert (await house.stepup.health()).followers == 1
+        del stream
 
 
 async def test_a_sink_that_fails_and_an_alert_that_it_did_not_take_are_warnings(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from stepup_middleware import AuditEvent, ConfigurationError, EventName
+from stepup_middleware.service.health import Health
 from stepup_middleware.service.spool import MOST_SPOOLED
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.machine import until
@@ -46,7 +47,12 @@ def ended(house: House, number: int, *, workspace: str = "axis", reason: str = "
 
 async def empty(house: House) -> None:
     """Return when nothing waits in the spool."""
-    await until(lambda: not house.stepup.unwritten[0])
+    await until(lambda: not house.stepup._parts.spool.waiting)
+
+
+def unwritten(health: Health) -> tuple[int, int]:
+    """Return how many events wait in the spool, and how many were lost."""
+    return health.spooled, health.lost
 
 
 def impatient(folder: Path) -> SQLiteStore:
@@ -61,7 +67,7 @@ async def test_a_full_spool_counts_what_it_loses_and_the_log_says_how_much(
         with outage(house):
             spool.take([ended(house, number) for number in range(MOST_SPOOLED + 7)])
             spool.take([ended(house, -1, workspace="elsewhere")])
-            assert house.stepup.unwritten == (MOST_SPOOLED, 8)
+            assert unwritten(await house.stepup.health()) == (MOST_SPOOLED, 8)
         spool.take([ended(house, -2, workspace="elsewhere")])
         await empty(house)
         spool.take([ended(house, -3, workspace="elsewhere"), ended(house, -4, workspace="elsewhere")])
@@ -84,7 +90,7 @@ async def test_actions_that_end_in_an_outage_have_their_end_in_the_log_afterward
         with outage(house):
             house.gate.set()
             assert [answer.status_code for answer in await asyncio.gather(*running)] == [200]
-            await until(lambda: house.stepup.unwritten[0])
+            await until(lambda: house.stepup._parts.spool.waiting)
         await empty(house)
         (authorized,) = [each for each in await house.events(EventName.ACTION_AUTHORIZED) if each.purpose[0] == "w"]
         completed = [each.prompt_id for each in await house.events(EventName.ACTION_COMPLETED)]
@@ -104,7 +110,7 @@ async def test_an_event_that_is_no_text_is_lost_and_takes_no_other_with_it(house
     house.stepup._parts.spool.take([ended(house, 1), ended(house, 2, reason="\ud800"), ended(house, 3)])
     await empty(house)
     assert [record.prompt_id for record in await house.events(EventName.ACTION_COMPLETED)] == ["p1", "p3"]
-    assert house.stepup.unwritten == (0, 1)
+    assert unwritten(await house.stepup.health()) == (0, 1)
 
 
 async def test_what_a_process_leaves_in_its_file_the_next_one_writes_and_nothing_else(
@@ -139,7 +145,7 @@ async def test_a_file_of_a_process_that_lives_is_left_to_it(tmp_path: Path) -> N
             other = tmp_path / "other"
             other.mkdir()
             async with house_in(other, spool=spool) as neighbour:
-                assert neighbour.stepup.unwritten == (0, 0)
+                assert unwritten(await neighbour.stepup.health()) == (0, 0)
         await empty(house)
         assert [record.prompt_id for record in await house.events(EventName.ACTION_COMPLETED)] == ["p1"]
 

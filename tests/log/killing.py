@@ -178,7 +178,7 @@ async def _judge(
         verifier = LogVerifier(records, trust, now=datetime.now(UTC), macs=macs, check_assertions=check)
         figures.findings = len([finding async for finding in verifier.run()])
         figures.findings += verifier.summary.verdict is not EvidenceVerdict.VERIFIED
-        figures.leaves = stepup.log_status.leaves
+        figures.leaves = (await stepup.health()).log.leaves
         figures.purged = figures.leaves - len([record async for record in stepup.audit.stream(None)])
 
 

@@ -21,7 +21,7 @@ from stepup_middleware.log.integrator import Fault
 from stepup_middleware.log.keys import SigningKey, VerifierKey, verify_note
 from stepup_middleware.log.notes import read_note
 from stepup_middleware.log.stored import StoredCheckpoint
-from stepup_middleware.service.signing import CheckpointSigner
+from stepup_middleware.service.signing import CheckpointSigner, LogStatus
 from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.support import PATIENT, RP
 
@@ -48,6 +48,11 @@ def app(path: Path, **settings: Any) -> StepUp:
             **settings,
         }
     )
+
+
+def log_of(stepup: StepUp) -> LogStatus:
+    """Return how the audit log is, as ``health`` tells it."""
+    return stepup._parts.health.log
 
 
 def signer_of(stepup: StepUp) -> CheckpointSigner:

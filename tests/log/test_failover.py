@@ -23,7 +23,7 @@ from stepup_middleware.log.witness.client import WitnessClient
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.testing.contract.values import enrol, hold, passkey
 from tests.log.histories import LOG_KEYS, LOG_VERIFIERS
-from tests.log.signing import alarms, app, fault_of, key_text, sign, write
+from tests.log.signing import alarms, app, fault_of, key_text, log_of, sign, write
 from tests.log.witness_process import WitnessProcess
 from tests.stores.servers import PostgresServer, need
 
@@ -106,7 +106,7 @@ async def test_over_a_standby_that_lost_what_was_signed_nothing_is_signed_and_re
                 newest = await sign(stepup)
                 assert newest is not None
                 async with asyncio.timeout(30):
-                    while stepup.log_status.untaken:  # noqa: ASYNC110 - nor has the app
+                    while log_of(stepup).untaken:  # noqa: ASYNC110 - nor has the app
                         await asyncio.sleep(0.05)
                 primary.kill()
                 await standby.start()
@@ -134,7 +134,7 @@ async def test_over_a_standby_that_lost_what_was_signed_nothing_is_signed_and_re
                 assert stored is not None
                 assert stored.log == 2
                 assert fault_of(healed) is None
-                assert healed.log_status.has_quorum
+                assert (await healed.health()).log.has_quorum
         assert "ERROR" not in (tmp_path / "errors").read_text(), "the witness was shown a fork"
     finally:
         witness.stop()
@@ -145,7 +145,7 @@ async def assert_nothing_is_signed(stepup: StepUp) -> None:
     assert await runs(stepup)
     assert await sign(stepup) is None
     assert fault_of(stepup) is Fault.TREE_SHRANK
-    assert stepup.log_status.fault
+    assert (await stepup.health()).log.fault
     await write(stepup, 60, "beyond what was signed")
     assert await sign(stepup) is None
     assert await runs(stepup)

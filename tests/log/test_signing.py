@@ -34,6 +34,7 @@ from tests.log.signing import (
     app,
     fault_of,
     key_text,
+    log_of,
     sign,
     signed_by,
     signer_of,
@@ -60,7 +61,7 @@ async def waiting(stepup: StepUp, last: int) -> int:
 
 
 def has_quorum(stepup: StepUp) -> bool:
-    return stepup.log_status.has_quorum
+    return log_of(stepup).has_quorum
 
 
 def put_back(copied: Path, path: Path) -> None:
@@ -82,7 +83,7 @@ async def test_what_is_written_is_signed_with_both_keys_kept_and_handed_to_every
         assert await signer_of(stepup).checkpoint_for(300) == stored
         assert await signer_of(stepup).checkpoint_for(301) is None
         assert stepup.log_vkeys == tuple(map(str, LOG_VERIFIERS))
-        status = stepup.log_status
+        status = (await stepup.health()).log
         assert (status.leaves, status.signed_leaves, status.fault, status.has_quorum) == (300, 300, "", True)
         await write(stepup, 1)
     # closing signs the rest, and waits for who has to take it
@@ -173,7 +174,7 @@ async def test_over_a_restored_copy_nothing_is_signed_redemption_goes_on_and_a_n
         async with house_in(tmp_path, log_key=LOG_KEY, **settings) as house:
             assert await sign(house.stepup) is None
             assert fault_of(house.stepup) is Fault.TREE_SHRANK
-            assert "smaller" in house.stepup.log_status.fault
+            assert "smaller" in (await house.stepup.health()).log.fault
             ada = Browser(house, house.sign_in("ada"), factors=ada.factors)
             answer = await ada.post(TRANSMIT, token=await ada.token("POST", TRANSMIT, "passkey"))
             assert answer.status_code == 200
@@ -182,7 +183,7 @@ async def test_over_a_restored_copy_nothing_is_signed_redemption_goes_on_and_a_n
             assert await alarms(house.stepup) == ["tree_shrank"]
         async with house_in(tmp_path, log_key=LOG_KEY, **settings) as house:
             assert await sign(house.stepup) is None
-            assert house.stepup.log_status.fault
+            assert (await house.stepup.health()).log.fault
             last = await house.store.records.last_checkpoint()
             assert last is None or last.size < newest.size
 
@@ -352,7 +353,7 @@ async def test_each_process_tells_the_same_of_a_checkpoint_whichever_signed_it(t
         assert taken_over is not None
         for each in (first, second):
             assert has_quorum(each)
-            assert each.log_status.signed_leaves == taken_over.size
+            assert (await each.health()).log.signed_leaves == taken_over.size
             assert (await each.health()).unsigned_for is None
 
 
@@ -415,7 +416,7 @@ async def test_a_tree_that_is_cut_back_under_a_running_app_is_never_signed(tmp_p
         with closing(sqlite3.connect(path, isolation_level=None)) as owner:
             owner.execute("UPDATE trees SET size = 10")
         assert await sign(stepup) is not None  # it was put right
-        assert not stepup.log_status.fault
+        assert not (await stepup.health()).log.fault
 
 
 async def test_two_nodes_sign_one_history(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from stepup_middleware.core.audit import Load
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
@@ -15,7 +16,6 @@ from stepup_middleware.log.records import RowMacs
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.rows import Row, presentation_row
 from stepup_middleware.stores.sealing import Tampered, TamperTaker
-from stepup_middleware.stores.sql.engine import Load
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.statements import joined, load_migrations, load_statements

@@ -8,12 +8,12 @@ from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from stepup_middleware.core.audit import Load
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.deadlines import Deadlines
-from stepup_middleware.stores.sql.engine import Load
 from stepup_middleware.stores.sql.operations import RUN, Operation
 from stepup_middleware.stores.subscribers import Subscribers
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from stepup_middleware.core.audit import AuditFilter, EventCounts
+from stepup_middleware.core.audit import AuditFilter, EventCounts, Load
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent, AuditRecord
 from stepup_middleware.log.records import RowMacs
@@ -57,18 +56,6 @@ class LogReader(Reader, Protocol):
 
     async def count_events(self, workspace: str, since: datetime, until: datetime | None) -> EventCounts:
         """Count the records of a workspace by hour, event and outcome, ``since`` inclusive, ``until`` not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How much work a writer has: operations that wait now, and since its start those done, in how many transactions.
-
-    For metrics: an operation more or less does not matter.
-    """
-
-    waiting: int = 0
-    done: int = 0
-    transactions: int = 0
 
 
 class Engine(Protocol):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
-from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delivery, EventCounts
+from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delivery, EventCounts, Load
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent
@@ -197,10 +197,11 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
             leafless=leafless,
             since=None if since is None else from_micros(since),
             undelivered={Topic(topic): count for topic, count in late},
-            operations=self._engine.load.waiting,
-            done=self._engine.load.done,
-            transactions=self._engine.load.transactions,
         )
+
+    @property
+    def load(self) -> Load:
+        return self._engine.load
 
     def append_soon(self, event: AuditEvent) -> None:
         self._engine.append_soon(event)

@@ -11,13 +11,13 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
+from stepup_middleware.core.audit import Load
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.deadlines import Deadlines, expire
 from stepup_middleware.stores.sealing import Tampered
-from stepup_middleware.stores.sql.engine import Load
 from stepup_middleware.stores.sql.operations import Operation, by_verb
 from stepup_middleware.stores.subscribers import Subscribers, Written
 

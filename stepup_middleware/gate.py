@@ -30,13 +30,12 @@ from stepup_middleware.frameworks import (
     keep_path_parameters,
     plain_page,
     reached,
-    reading,
     refusing,
     scope_among,
     scope_in_hand,
     stands_in,
 )
-from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE
+from stepup_middleware.frameworks.base import DECORATOR_ATTRIBUTE, Framework
 from stepup_middleware.frameworks.classes import guard_class
 from stepup_middleware.frameworks.entries import TAG_ATTRIBUTE, is_async, mark_async
 from stepup_middleware.frameworks.fence import fence, is_guard, let_through
@@ -94,9 +93,10 @@ def require_step_up(
         )
     tag = tagged_with(purpose, details, bind_body, bind_headers)
     given = token.encode("latin-1", "replace") if isinstance(token, str) else token
-    gate = _gate([request], scope)._replace(body=body, token=given, hands_on=False)
+    of = framework_in_hand(scope, [request])
+    gate = _gate(of, [request], scope)._replace(body=body, token=given, hands_on=False)
     guarded = guarded_request(scope)
-    framework_in_hand(scope, [request]).keep_nothing(request, scope)
+    of.keep_nothing(request, scope)
     asked = Asked()
     asked.coroutine = _answer(asked, guarded, tag, scope, gate, request)
     guarded.questions.note(asked)
@@ -119,7 +119,7 @@ async def hold_to(request: Any, tag: Tag, body: bytes) -> Proof:
     Raises ``StepUpRequired`` as ``require_step_up`` does.
     """
     scope, guarded = request.scope, guarded_request(request.scope)
-    gate = _gate([request], scope)._replace(body=body, hands_on=False, held=True)
+    gate = _gate(framework_in_hand(scope, [request]), [request], scope)._replace(body=body, hands_on=False, held=True)
     return _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, [request])
 
 
@@ -130,7 +130,7 @@ async def prove(scope: Scope, purpose: Purpose, details: Words, token: str | byt
     """
     guarded = guarded_request(scope)
     given = token.encode("latin-1", "replace") if isinstance(token, str) else token
-    gate = _gate([scope], scope)._replace(token=given, hands_on=False)
+    gate = _gate(framework_in_hand(scope), [scope], scope)._replace(token=given, hands_on=False)
     tag = Tag(purpose.id, lambda asked: details(texts_of(asked, guarded.stepup)))
     return _through(await admit(guarded, tag, scope=scope, purpose=purpose, gate=gate), guarded, scope, [scope])
 
@@ -284,8 +284,9 @@ async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] 
                 "a tagged endpoint that is handed no request was reached through something that copies the scope, so "
                 "that nobody knows by which path: add a parameter such as request: Request. It does not run"
             )
-    shown = keep_path_parameters(scope, values, named)
-    gate = _gate(values, scope)._replace(shown=shown)
+    of = framework_in_hand(scope, values)
+    shown = keep_path_parameters(of, scope, values, named)
+    gate = _gate(of, values, scope)._replace(shown=shown)
     _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, values)
     return guarded
 
@@ -328,9 +329,8 @@ class _ClassGuard:
         await run_guarded(app, self.tag, scope, receive, send)
 
 
-def _gate(values: Iterable[Any], scope: Scope) -> Gate:
-    line = reached(values, scope) if scope["type"] == "http" else None
-    return Gate(framework=line, reading=reading(scope, values))
+def _gate(of: Framework, values: Iterable[Any], scope: Scope) -> Gate:
+    return Gate(reached(of, values, scope) if scope["type"] == "http" else None, of.reading())
 
 
 def _through(verdict: Proof | Refusal, guarded: GuardedRequest, scope: Scope, values: Iterable[Any]) -> Proof:
@@ -345,5 +345,5 @@ def _through(verdict: Proof | Refusal, guarded: GuardedRequest, scope: Scope, va
     if handlers is not None:
         handlers[0].setdefault(StepUpRequired, starlette_handler)
     error = refusing(verdict, scope, values)
-    error.problem = problem_body(verdict, guarded.stepup, scope)
+    error._make_problem = functools.partial(problem_body, verdict, guarded.stepup, dict(scope))  # as it is now
     raise error

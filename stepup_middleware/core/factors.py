@@ -70,7 +70,12 @@ class FactorRequirement(StrEnum):
 
     def kinds(self) -> tuple[FactorKind, ...]:
         """The kinds that meet the requirement, strongest preference first."""
-        return tuple(kind for kind in FactorKind if self.accepts(kind))
+        return _KINDS[self]
+
+
+_KINDS = {
+    requirement: tuple(kind for kind in FactorKind if requirement.accepts(kind)) for requirement in FactorRequirement
+}
 
 
 def stricter(one: FactorRequirement, other: FactorRequirement) -> FactorRequirement:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.errors import StepUpError
@@ -223,8 +224,13 @@ class StepUpRequired(StepUpError):
     ``problem`` to the client by what way you have (a WebSocket, GraphQL, JSON-RPC): it carries the prompt.
     """
 
-    problem: Mapping[str, Any]
+    _make_problem: Callable[[], Mapping[str, Any]]  # set by the gate that raises it
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.code)
         self.refusal = refusal
+
+    @cached_property
+    def problem(self) -> Mapping[str, Any]:
+        """The answer as RFC 9457 has it, a JSON value; made when somebody looks at it."""
+        return self._make_problem()

@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from stepup_middleware.asgi import KEY, Scope
-from stepup_middleware.core.binding import Lines, joined
+from stepup_middleware.core.binding import joined
 from stepup_middleware.core.refusals import Refusal, StepUpRequired
 from stepup_middleware.request.context import RequestContext, current
 
@@ -154,19 +154,19 @@ def _with_line(scope: Scope) -> tuple[Any, ...]:
     return (scope, *(scope.get(name) for name in ("method", "path", "raw_path", "query_string")))
 
 
-def reached(values: Iterable[Any], scope: Scope) -> RequestLine | None:
+def reached(of: Framework, values: Iterable[Any], scope: Scope) -> RequestLine | None:
     """Return by which method and path an endpoint was reached, as the framework's own request object has them.
+
+    ``of`` is the framework in hand: its request object counts where none is among the values.
 
     None where that is what the scope says. The path begins with the ``root_path``; it is in the framework's own
     spelling: Sanic and BlackSheep keep it as it came on the wire, percent-encoded, the others decoded.
     """
-    values = tuple(values)
     for value in values:
         found = framework_of(type(value))
         there = None if found is None else found.reached(value, scope)
         if found is not None and there is not None:
             return _unlike(there, found, scope)
-    of = framework_in_hand(scope, values)
     request = of.request_in_hand()
     there = None if request is None else of.reached(request, scope)
     return None if there is None else _unlike(there, of, scope)
@@ -176,11 +176,6 @@ def _unlike(there: RequestLine, of: Framework, scope: Scope) -> RequestLine | No
     path = (scope.get("raw_path") or b"").decode("latin-1") if of.routes_by_raw_path else scope["path"]
     said = RequestLine(scope["method"], joined(scope.get("root_path", ""), path))
     return None if there == said else there
-
-
-def reading(scope: Scope, values: Iterable[Any]) -> Lines:
-    """Return by what else the framework in hand reads the request."""
-    return framework_in_hand(scope, values).reading()
 
 
 def refusing(refusal: Refusal, scope: Scope, values: Iterable[Any] = ()) -> StepUpRequired:
@@ -200,15 +195,13 @@ def _quiet(module: str, name: str) -> type[StepUpRequired]:
     return type(StepUpRequired.__name__, (StepUpRequired, native), {"__init__": begin, "__module__": __name__})
 
 
-def keep_path_parameters(scope: Scope, values: Iterable[Any], named: Mapping[str, Any]) -> Scope:
+def keep_path_parameters(of: Framework, scope: Scope, values: Iterable[Any], named: Mapping[str, Any]) -> Scope:
     """Put the path parameters where ``details`` look for them, if the framework hands them to the endpoint alone.
 
     ``named`` are the endpoint's arguments by name: what it is handed counts, before what its request object says, and
     before the parameters of the mount that its app is in. Returns the scope for ``details``: a copy, where the
     framework's own has another spelling than what the endpoint is handed (``007`` for 7), which the app may read.
     """
-    values = tuple(values)
-    of = framework_in_hand(scope, values)
     if of is ANY:
         return scope
     if of.keeps_path_parameters:

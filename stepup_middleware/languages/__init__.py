@@ -58,9 +58,8 @@ class Texts:
         """
         if not isinstance(text, str):
             return self(text.message, **text.values)
-        values = {name: self._said(value) for name, value in values.items()}
         found = self._catalogue.gettext(text) if text else ""  # the empty text has the catalogue's own header
-        return found % values if values else found
+        return found % {name: self._said(value) for name, value in values.items()} if values else found
 
     def _said(self, value: object) -> object:
         if isinstance(value, Text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepup_middleware.asgi import KEY, Message, Receive, Scope, Send
@@ -64,16 +65,23 @@ class Installation(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a gate asks: two gates ask the same question only if all of it is the same.
-
-    ``request`` is the request as it came, ``place`` where it ended up. A gate before a mount and one in the app that is
-    mounted ask the same; to a token, which is bound to all that either of them finds, the two are different.
-    """
+    """What a gate asks. ``request`` is the request as the gate finds it."""
 
     purpose: str
     details: Details
     request: BoundRequest
-    place: tuple[Any, ...]
+
+    def is_asked_by(self, other: Question) -> bool:
+        """Whether two gates ask the same: of the same request as it came, which has ended up at the same place.
+
+        A gate before a mount and one in the app that is mounted ask the same; to a token, which is bound to all that
+        either of them finds, the two are different.
+        """
+        return (
+            (self.purpose, self.details) == (other.purpose, other.details)
+            and replace(self.request, reached=None) == replace(other.request, reached=None)
+            and self.request.place() == other.request.place()
+        )
 
 
 # The question of the gate that runs what is going on now. A gate that stands beside it, not inside (another part of a
@@ -268,7 +276,8 @@ class GuardedRequest:
 
     def takes_over(self, question: Question) -> bool:
         """Whether a gate is the first inside of the one whose proof is handed on that asks the same question."""
-        return self.handed_on is not None and self.handed_on is _handing_on.get() and self.handed_on == question
+        given = self.handed_on
+        return given is not None and given is _handing_on.get() and given.is_asked_by(question)
 
     def completed(self, outcome: dict[str, object]) -> None:
         """Log how the last authorized action ended, if there was one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,7 +96,7 @@ async def _admit(
             framework=gate.framework,
             reading=gate.reading,
         )
-        question = Question(purpose.id, shown, replace(request, reached=None), request.place())
+        question = Question(purpose.id, shown, request)
         if guarded.takes_over(question) and gate.token is None and guarded.proof is not None:
             guarded.handed_on = None
             return guarded.proof

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,24 @@ async def test_an_answer_with_errors_goes_out_as_the_app_wrote_it(tmp_path: Path
             assert (answer.status_code, answer.json()) == (200, written.pop(0))
             assert not {"stepup-prompt", "stepup-error", "www-authenticate"} & set(answer.headers)
             assert answer.headers.get("cache-control") == kept
+
+
+async def test_the_problem_of_a_refusal_can_be_looked_at_when_its_request_is_over(tmp_path: Path) -> None:
+    refused: list[StepUpRequired] = []
+
+    async def act(request: Request) -> Response:
+        try:
+            await require_step_up(request, PURPOSE)
+        except StepUpRequired as required:
+            refused.append(required)
+            raise
+        raise AssertionError("nobody confirmed")
+
+    async with ada_at(tmp_path, Route("/act", act, methods=["POST"])) as ada:
+        below = replace(ada, root_path="/pay")
+        answer = await below.post("/act")
+        assert answer.json()["prompt"]["url"].startswith("/pay/stepup/prompts/")
+        assert refused[0].problem == answer.json()
 
 
 # N01

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from stepup_middleware.core.approvals import ApprovalMark
 from stepup_middleware.service import approval_watch
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
@@ -206,7 +207,7 @@ async def test_what_ten_thousand_wait_for_is_asked_of_the_database_by_one_task(
     rounds = asyncio.Event()
     real = records.approval_news
 
-    async def counted(*, after: object, limit: int) -> object:
+    async def counted(*, after: ApprovalMark | None, limit: int) -> object:
         nonlocal asked, running, begun
         asked, running, begun = asked + 1, running + 1, begun + (after is None)
         assert running == 1

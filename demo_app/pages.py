@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from demo_app.accounts import WORKSPACE
 from demo_app.axis import Axis, Conflict, axis_of
-from demo_app.languages import Text, Texts, day, marked, money, said_in, texts_of, unpacked
+from demo_app.languages import Text, Texts, marked, money, said_in, texts_of, unpacked
 from stepup_middleware import PLATFORM_PURPOSES, StoreError, visible
 
 _HERE = Path(__file__).parent
@@ -94,7 +94,7 @@ def _environment() -> Environment:
     )
     environment.install_gettext_callables(_one, _several, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(
-        day=pass_context(lambda context, when: day(_texts(context), when)),
+        day=pass_context(lambda context, when: _texts(context).day(when)),
         money=pass_context(lambda context, cents: money(_texts(context), cents)),
         moment=pass_context(lambda context, at: moment(_texts(context), at)),
         number=pass_context(lambda context, number: _texts(context).number(number)),

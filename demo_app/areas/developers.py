@@ -16,7 +16,7 @@ from starlette.types import Scope
 from demo_app.accounts import SCOPES
 from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
-from demo_app.languages import Text, Texts, day, said_in, saying, texts_of
+from demo_app.languages import Text, Texts, said_in, saying, texts_of
 from demo_app.pages import fragment, page, say_and_show, wants_fragment
 from demo_app.secrets_at_rest import Vault, new_token, token_hash
 from stepup_middleware import requires_step_up
@@ -158,7 +158,7 @@ async def scim_details(scope: Scope) -> list[tuple[str, str]]:
     """Return what the modal shows for a SCIM token."""
     row = await _one(scope, _SCIM, scope["path_params"]["token"])
     _ = texts = texts_of(scope)
-    return [(_("Token"), f"{row['id']}, {row['prefix']}…"), (_("Issued"), day(texts, row["created_at"]))]
+    return [(_("Token"), f"{row['id']}, {row['prefix']}…"), (_("Issued"), texts.day(row["created_at"]))]
 
 
 async def token_details(scope: Scope) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from demo_app.axis import NOT_THERE, Actor, actor_of, axis_of, current
 from demo_app.db import Database, Row
-from demo_app.languages import day, saying, texts_of
+from demo_app.languages import saying, texts_of
 from demo_app.pages import download, page
 from demo_app.tables import csv_table
 from stepup_middleware import requires_step_up
@@ -81,7 +81,7 @@ async def export_details(scope: Scope) -> list[tuple[str, str]]:
     row = await _export(axis_of(scope).database, scope["path_params"]["export"])
     files = ", ".join(name for name, _, _ in _TABLES[row["content"]])
     _ = texts = texts_of(scope)
-    return [(_("Export"), row["title"]), (_("Files"), files), (_("Prepared"), day(texts, row["prepared_at"]))]
+    return [(_("Export"), row["title"]), (_("Files"), files), (_("Prepared"), texts.day(row["prepared_at"]))]
 
 
 async def overview(request: Request) -> Response:

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row
-from demo_app.languages import Cents, Languages, Text, day, marked, money, saying, texts_of
+from demo_app.languages import Cents, Languages, Text, marked, money, saying, texts_of
 from demo_app.nacha import Credit, Originator, check_digit, nacha_file, next_banking_day
 from demo_app.pages import done, download, page
 from stepup_middleware import requires_step_up
@@ -103,7 +103,7 @@ async def run_details(scope: Scope) -> list[tuple[str, str]]:
         (_("Run"), run["id"]),
         (_("Employees"), texts.number(run["employees"])),
         (_("Total"), money(texts, run["cents"])),
-        (_("Pay date"), day(texts, run["pay_date"])),
+        (_("Pay date"), texts.day(run["pay_date"])),
         (_("From"), bank),
     ]
 

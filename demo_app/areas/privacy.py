@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from demo_app.axis import NOT_THERE, Actor, Conflict, actor_of, axis_of, current
 from demo_app.db import Database, Row, Transaction
-from demo_app.languages import Text, day, marked, saying, texts_of
+from demo_app.languages import Text, marked, saying, texts_of
 from demo_app.pages import done, page
 from stepup_middleware import requires_step_up
 
@@ -158,7 +158,7 @@ async def hold_details(scope: Scope) -> list[tuple[str, str]]:
     return [
         (_("Hold"), hold["id"]),
         (_("Rule"), hold["rule"]),
-        (_("Runs until"), day(texts, hold["ends_on"])),
+        (_("Runs until"), texts.day(hold["ends_on"])),
         (_("Erasure"), f"{erasure['id']}, {erasure['label']}"),
         (_("Reason"), _(OVERRIDE_REASONS[reason])),
     ]

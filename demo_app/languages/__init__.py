@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, MutableMapping
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepup_middleware import StepUp
-from stepup_middleware.languages import Languages, Text, Texts, marked
+from stepup_middleware.languages import Languages, Text, Texts, marked, seen
 
 FOLDER = Path(__file__).parent  # the demo's catalogues
 KEY = "language"  # in the session: the language that the person chose
@@ -49,17 +48,7 @@ def money(texts: Texts, cents: int) -> str:
     locale = Locale.parse(texts.tag, sep="-")
     # the currency by its three letters, with a space between them and the digits (UTS 35, currency spacing)
     pattern = locale.currency_formats["standard"].pattern.replace("¤", "¤¤").replace("¤#", "¤ #").replace("0¤", "0 ¤")
-    return unmarked(format_currency(Decimal(cents) / 100, "USD", pattern, locale=locale))
-
-
-def day(texts: Texts, when: date | str) -> str:
-    """Return a day as the language writes it: ``Nov 24, 2026``, say."""
-    return unmarked(texts.day(when))
-
-
-def unmarked(text: str) -> str:
-    """Return a text without marks of direction: where details are shown, what cannot be seen is written out."""
-    return text.replace("\u200e", "").replace("\u200f", "")
+    return seen(format_currency(Decimal(cents) / 100, "USD", pattern, locale=locale))
 
 
 def kept(sentence: Text) -> str:

@@ -67,7 +67,6 @@ function focusTitle(dialog) {
   if (title) title.tabIndex = -1;
   title?.focus({ preventScroll: true });
   dialog.scrollTop = 0;
-  dialog.style.scrollPaddingBlock = `${title?.offsetHeight ?? 0}px 0.375rem`; // it stays at the top: nothing goes under it
 }
 
 /** @param {string} name @param {unknown} detail */

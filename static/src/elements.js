@@ -1,4 +1,4 @@
-import { ofDocument } from "./addresses.js";
+import { ofDocument, ownAddress } from "./addresses.js";
 import { _, spoken } from "./language.js";
 
 /**
@@ -15,6 +15,24 @@ export function make(tag, properties, ...children) {
   return element;
 }
 
+/** @type {any} */
+let policy;
+
+/**
+ * Vouch for what the library itself has sent, where a page takes no bare strings for markup or scripts (Trusted Types). A
+ * page that does not know our policy either judges the string as it judges any.
+ * @param {"createHTML" | "createScriptURL"} how
+ * @param {string} text
+ */
+function trusted(how, text) {
+  try {
+    policy ??= /** @type {any} */ (window).trustedTypes?.createPolicy("stepup", { createHTML: String, createScriptURL: String });
+  } catch {
+    // it says so on the console
+  }
+  return policy?.[how](text) ?? text;
+}
+
 /**
  * Load a script that hands over what it has by an event. Rejects where it cannot be loaded.
  * @template {"stepup:factors" | "stepup:batch"} Name
@@ -23,20 +41,15 @@ export function make(tag, properties, ...children) {
  */
 export const load = (src, event) => new Promise((/** @type {(given: DocumentEventMap[Name]["detail"]) => void} */ resolve, reject) => {
   document.addEventListener(event, ({ detail }) => resolve(detail), { once: true });
-  ofDocument("body").append(make("script", { src, onerror: () => reject(new TypeError(src)) }));
+  const url = /** @type {string} */ (trusted("createScriptURL", src));
+  ofDocument("body").append(make("script", { src: url, onerror: () => reject(new TypeError(src)) }));
 });
 
 /**
  * Return a finder of the elements that the library's templates mark with `data-stepup-NAME`.
  * @param {ParentNode} root
  */
-export const finder = (root) => {
-  /**
-   * @param {string} name
-   * @returns {HTMLElement | null}
-   */
-  return (name) => root.querySelector(`[data-stepup-${name}]`);
-};
+export const finder = (root) => (/** @type {string} */ name) => /** @type {HTMLElement | null} */ (root.querySelector(`[data-stepup-${name}]`));
 
 /**
  * An address that leads back to the page in hand, by the parameter `next`.
@@ -44,7 +57,9 @@ export const finder = (root) => {
  */
 export function withWayBack(address) {
   const url = new URL(address, location.href);
-  url.searchParams.set("next", location.pathname + location.search);
+  // a page that answers a form is not there again: it leads to the page of the form
+  const here = (document.querySelector("[data-stepup-method=POST]") && ownAddress(document.referrer)) || location.href;
+  url.searchParams.set("next", here.slice(location.origin.length));
   return url.href;
 }
 
@@ -75,7 +90,25 @@ export function waysOn({ enroll_url: enrol, sign_in_url: signIn, help_url: help,
 }
 
 /** @param {string} html */
-export const parse = (html) => new DOMParser().parseFromString(html, "text/html");
+export const parse = (html) => new DOMParser().parseFromString(/** @type {string} */ (trusted("createHTML", html)), "text/html");
+
+/**
+ * Keep in view what has the focus and what is wrong about it, below the title that stays at the top, when the window is
+ * turned or enlarged, too. Returns what shows elements so.
+ * @param {HTMLElement} root
+ * @param {AbortSignal} [signal]
+ */
+export function keeperInView(root, signal) {
+  const show = (/** @type {(Element | null)[]} */ ...elements) => {
+    const title = /** @type {HTMLElement | null} */ (root.querySelector(".stepup-title"));
+    (root.closest("dialog") ?? ofDocument("documentElement")).style.scrollPaddingBlock = `${title?.offsetHeight}px 0.375rem`;
+    for (const element of elements) element?.scrollIntoView({ block: "nearest" });
+  };
+  const again = () => show(...root.querySelectorAll("[role=alert], :focus"));
+  window.addEventListener("resize", again, { signal });
+  again();
+  return show;
+}
 
 /** @type {HTMLElement | undefined} */
 let announcer;

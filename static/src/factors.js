@@ -5,20 +5,20 @@
  * The server renders the list; after a change the list is taken from the page again.
  */
 import { Refused } from "./answers.js";
-import { finder, parse } from "./elements.js";
+import { finder } from "./elements.js";
 import { _ } from "./language.js";
-import { copyText, wireRecovery } from "./recovery.js";
+import { changed, copyText, tell, wireRecovery } from "./recovery.js";
 import { createCredential, signalDetails, signalUnknown } from "./registration.js";
-import { TEXTS } from "./texts.js";
+import { TEXTS, UNKNOWN } from "./texts.js";
 
 /**
  * Make the library's page of factors work.
  * @param {HTMLElement} page as the library sent it
- * @param {{ request: (path: string, init: RequestInit) => Promise<Response>,
+ * @param {{ request: (path: string, init: RequestInit) => Promise<Response>, parse: typeof import("./elements.js").parse,
  *   StepUpCancelled: typeof import("./send.js").StepUpCancelled,
- *   StepUpUnknown: typeof import("./send.js").StepUpUnknown }} how to ask the library, below the factors' address
+ *   StepUpUnknown: typeof import("./send.js").StepUpUnknown }} how to ask the library, below the factors' address, and to read its markup
  */
-export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpUnknown: Unknown }) => {
+export const bindFactors = (page, { request, parse, StepUpCancelled: Cancelled, StepUpUnknown: Unknown }) => {
   /** @param {string} name @param {ParentNode} [root] */
   const one = (name, root = page) => /** @type {HTMLElement} */ (finder(root)(name));
   /** @param {string} name @param {ParentNode} [root] */
@@ -35,9 +35,8 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
    */
   async function change(path, method, body) {
     const headers = { Accept: "application/json", "Content-Type": "application/json" };
-    const response = await request(path, { method, headers, body: body ? JSON.stringify(body) : undefined });
-    if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
-    return response.status === 204 ? null : response.json().catch(() => null);
+    const send = () => request(path, { method, headers, body: body ? JSON.stringify(body) : undefined });
+    return changed(send, Unknown, path === "/webauthn/options" || path === "/totp");
   }
 
   /**
@@ -68,8 +67,8 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
 
   /** @param {string} text */
   const say = (text) => void (one("page-status").textContent = text);
-  /** @param {string} text */
-  const complain = (text) => void (one("page-error").textContent = text);
+  /** @param {string} text @param {unknown} [error] */
+  const complain = (text, error) => tell(one("page-error"), text, error);
 
   let busy = false;
 
@@ -89,7 +88,7 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
       say((await work()) ?? "");
     } catch (error) {
       say("");
-      complain(sentenceFor(error));
+      complain(sentenceFor(error), error);
     } finally {
       busy = false;
       button.removeAttribute("aria-disabled");
@@ -97,7 +96,12 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
   }
 
   async function refresh() {
-    const response = await request("", { headers: { Accept: "text/html", "HX-Request": "true" } });
+    let response;
+    try {
+      response = await request("", { headers: { Accept: "text/html", "HX-Request": "true" } });
+    } catch {
+      throw new Refused(0, UNKNOWN); // what was changed before is done
+    }
     const next = parse(await response.text()).querySelector("[data-stepup-list]");
     if (!response.ok || !next) return location.reload();
     one("list").replaceWith(document.adoptNode(next));
@@ -227,7 +231,7 @@ export const bindFactors = (page, { request, StepUpCancelled: Cancelled, StepUpU
           dialog.close();
         } catch (error) {
           status.textContent = "";
-          failure.textContent = sentenceFor(error);
+          tell(failure, sentenceFor(error), error);
           code.setAttribute("aria-invalid", "true");
           code.focus();
           code.select();

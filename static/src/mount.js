@@ -1,7 +1,7 @@
 import { knownAddress, libraryBase } from "./addresses.js";
 import { call } from "./answers.js";
 import { asCaller } from "./caller.js";
-import { load } from "./elements.js";
+import { load, parse } from "./elements.js";
 import { StepUpCancelled, stepupFetch, StepUpUnknown } from "./send.js";
 
 /** @typedef {typeof import("./mounting.js").mount} Mounter */
@@ -20,5 +20,5 @@ export const setMounter = (given) => void (mounter = given);
  */
 export async function mountFactors(element, { url = `${libraryBase()}/factors` } = {}) {
   mounter ??= load(`${libraryBase()}/factorspage.js`, "stepup:factors");
-  return (await mounter)(element, url, { knownAddress, call, asCaller, stepupFetch, StepUpCancelled, StepUpUnknown });
+  return (await mounter)(element, url, { knownAddress, call, asCaller, parse, stepupFetch, StepUpCancelled, StepUpUnknown });
 }

@@ -3,12 +3,12 @@
  * where the library is and as whom it is asked.
  */
 import { ofDocument } from "./addresses.js";
-import { make, parse } from "./elements.js";
+import { make } from "./elements.js";
 import { bindFactors } from "./factors.js";
 
 /**
  * @typedef {{ knownAddress: typeof import("./addresses.js").knownAddress, call: typeof import("./answers.js").call,
- *   asCaller: typeof import("./caller.js").asCaller, stepupFetch: typeof import("./send.js").stepupFetch,
+ *   asCaller: typeof import("./caller.js").asCaller, parse: typeof import("./elements.js").parse, stepupFetch: typeof import("./send.js").stepupFetch,
  *   StepUpCancelled: typeof import("./send.js").StepUpCancelled, StepUpUnknown: typeof import("./send.js").StepUpUnknown }} Tools
  */
 
@@ -18,7 +18,7 @@ import { bindFactors } from "./factors.js";
  * @param {string} url
  * @param {Tools} tools
  */
-export async function mount(element, url, { knownAddress, call, asCaller, stepupFetch, StepUpCancelled, StepUpUnknown }) {
+export async function mount(element, url, { knownAddress, call, asCaller, parse, stepupFetch, StepUpCancelled, StepUpUnknown }) {
   const address = knownAddress(url);
   if (address === null) throw new TypeError("Factors are shown of this origin, or of an api that is configured.");
   const answer = await call(address, { headers: { "HX-Request": "true", Accept: "text/html" } });
@@ -34,6 +34,7 @@ export async function mount(element, url, { knownAddress, call, asCaller, stepup
   page.classList.add("stepup-mounted");
   element.replaceChildren(page);
   bindFactors(page, {
+    parse,
     StepUpCancelled,
     StepUpUnknown,
     request: async (path, init) => stepupFetch(base + path, await asCaller(base, init)),

@@ -6,7 +6,7 @@
  */
 import { ownAddress } from "./addresses.js";
 import { fetchFragment, problemFrom } from "./answers.js";
-import { finder, make } from "./elements.js";
+import { finder, keeperInView, make } from "./elements.js";
 import { _ } from "./language.js";
 import { wirePrompt, withdraw } from "./prompt.js";
 import { markSent } from "./sent.js";
@@ -151,7 +151,9 @@ function onReady() {
   const waiting = document.querySelector("[data-stepup-waiting]");
   if (waiting instanceof HTMLElement) keepWaiting(waiting);
   const page = document.querySelector("[data-stepup-page]");
+  const card = document.querySelector(".stepup-card");
   if (page instanceof HTMLElement) bindPage(page);
+  else if (card instanceof HTMLElement) keeperInView(card);
   for (const button of document.querySelectorAll("[data-stepup-back]")) {
     if (button instanceof HTMLElement) button.hidden = history.length < 2;
     button.addEventListener("click", () => history.back());

@@ -5,7 +5,7 @@ import { ownAddress, script } from "./addresses.js";
 import { Refused } from "./answers.js";
 import { finder, parse } from "./elements.js";
 import { _ } from "./language.js";
-import { copyText } from "./recovery.js";
+import { changed, copyText, tell } from "./recovery.js";
 import { TEXTS } from "./texts.js";
 
 const people = document.querySelector("[data-stepup-people-url]");
@@ -31,9 +31,7 @@ function bindPeople(page, base, { fetch: send, StepUpCancelled: Cancelled, StepU
   /** @param {string} path @param {unknown} body */
   async function post(path, body) {
     const headers = { Accept: "application/json", "Content-Type": "application/json" };
-    const response = await send(base + path, { method: "POST", headers, body: JSON.stringify(body) });
-    if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
-    return response.json();
+    return changed(() => send(base + path, { method: "POST", headers, body: JSON.stringify(body) }), Unknown);
   }
 
   /** @param {unknown} error */
@@ -53,7 +51,7 @@ function bindPeople(page, base, { fetch: send, StepUpCancelled: Cancelled, StepU
     try {
       await work();
     } catch (error) {
-      one("page-error").textContent = sentenceFor(error);
+      tell(one("page-error"), sentenceFor(error), error);
       button.focus();
     } finally {
       busy = false;

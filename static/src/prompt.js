@@ -1,5 +1,5 @@
 import { call, Refused } from "./answers.js";
-import { finder, make, waysOn } from "./elements.js";
+import { finder, keeperInView, make, waysOn } from "./elements.js";
 import { _, inTime } from "./language.js";
 import { TEXTS } from "./texts.js";
 import { getCredential } from "./webauthn.js";
@@ -51,6 +51,7 @@ export function wirePrompt({ url, root, lifetime }, on) {
   const other = find("other");
   const several = keys.length + (form ? 1 : 0) > 1;
   const wired = new AbortController(); // of every listener
+  const show = keeperInView(root, wired.signal);
   const timers = new Set();
   const paused = new Set(); // what takes no attempt for a while: "webauthn", "totp"
   /** @type {AbortController | null} */
@@ -79,7 +80,7 @@ export function wirePrompt({ url, root, lifetime }, on) {
     if (near && near === submit) form?.before(error);
     else if (near) near.after(error);
     error.replaceChildren(text, " ", ...waysOn(problem, "stepup-link"));
-    for (const element of [error, near]) element?.scrollIntoView({ block: "nearest" });
+    show(error, near);
   };
   /** @param {string} path @param {unknown} body @param {AbortSignal} signal */
   const post = async (path, body, signal) => {
@@ -268,8 +269,8 @@ export const isWithdrawn = (url) => url !== null && withdrawn.has(url);
  */
 export function withdraw({ url, root, caller }) {
   const prompts = listed(root);
-  if (prompts.length === 0) withdrawn.add(url);
-  const several = { method: "POST", body: JSON.stringify({ prompts }) };
-  const how = { ...(prompts.length ? several : { method: "DELETE" }), keepalive: true, headers: { "Content-Type": "application/json" } };
-  call(prompts.length ? `${url}/cancel` : url, how, caller).catch(() => {});
+  const headers = { "Content-Type": "application/json" };
+  if (!prompts.length) withdrawn.add(url);
+  const [method, path, body] = prompts.length ? ["POST", "/cancel", JSON.stringify({ prompts })] : ["DELETE", ""];
+  call(url + path, { method, body, keepalive: true, headers }, caller).catch(() => {});
 }

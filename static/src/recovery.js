@@ -1,8 +1,42 @@
 /*
  * The parts of the page of factors for people who lost theirs: a pass, a recovery code, and a new list of codes.
  */
-import { finder, make } from "./elements.js";
+import { Refused } from "./answers.js";
+import { finder, make, waysOn } from "./elements.js";
 import { _ } from "./language.js";
+import { NO_CONNECTION, UNKNOWN } from "./texts.js";
+
+/**
+ * Send a change of the library's own. Rejects with what is known of it: where no answer of the library came, it may have
+ * been done.
+ * @param {() => Promise<Response>} send
+ * @param {Function} Unknown the error of a change that a token had left with, of which the person has been told
+ * @param {boolean} [begins] nothing is done yet by it
+ * @returns {Promise<any>} the answer's JSON, or null
+ */
+export async function changed(send, Unknown, begins = false) {
+  let response;
+  try {
+    response = await send();
+  } catch (error) {
+    if (!(error instanceof TypeError) || error instanceof Unknown) throw error;
+    throw new Refused(0, begins || !navigator.onLine ? NO_CONNECTION : UNKNOWN);
+  }
+  const said = await response.json().catch(() => null);
+  if (response.ok) return said;
+  throw new Refused(response.status, said?.code ? said : response.status >= 500 && !begins ? UNKNOWN : {});
+}
+
+/**
+ * Say what went wrong, with the ways on from it: to the sign-in, and back to this place.
+ * @param {HTMLElement} place
+ * @param {string} sentence
+ * @param {unknown} [error]
+ */
+export function tell(place, sentence, error) {
+  const ways = error instanceof Refused ? waysOn(error.problem, "stepup-link") : [];
+  place.replaceChildren(...(sentence ? [sentence] : []), ...ways.flatMap((way) => [" ", way]));
+}
 
 /**
  * Copy a text, or select it where that is not allowed. Resolves with what to say.
@@ -62,7 +96,7 @@ function open(event, form, doing) {
     try {
       await doing.change(isPass ? "/pass" : "/recovery", "POST", isPass ? { pass: field.value } : { code: field.value });
     } catch (error) {
-      failure.textContent = doing.sentenceFor(error);
+      tell(failure, doing.sentenceFor(error), error);
       field.setAttribute("aria-invalid", "true");
       field.focus();
       return "";

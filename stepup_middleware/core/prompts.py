@@ -143,11 +143,13 @@ class StoredPrompt:
 class NoFactor:
     """Nothing the person has enrolled meets the requirement: there is nobody to ask.
 
-    ``held_until``: whatever they have enrolled, the purpose is closed to them until then (``core.recovery.Hold``).
+    ``has_weaker``: they have factors, none of which is enough. ``held_until``: whatever they have enrolled, the purpose
+    is closed to them until then (``core.recovery.Hold``).
     """
 
     requirement: FactorRequirement
     policy_version: int
+    has_weaker: bool = False
     held_until: datetime | None = None
 
 
@@ -171,7 +173,7 @@ def ask(
         return NoFactor(requirement=requirement, policy_version=policy.version, held_until=hold.until)
     serving = [factor for factor in factors if requirement.accepts(factor.kind)]
     if not serving:
-        return NoFactor(requirement=requirement, policy_version=policy.version)
+        return NoFactor(requirement=requirement, policy_version=policy.version, has_weaker=bool(factors))
     subject = asked.subject
     kinds = {factor.kind for factor in serving}
     return Prompt(

@@ -65,7 +65,7 @@ _ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
     RefusalCode.REQUIRED: (
         401,
         "Step-up authentication required",
-        "Confirm that it is you to go on: use your passkey, hardware key or authenticator app.",
+        "Confirm that it is you to go on, by a factor of yours that this action accepts.",
     ),
     RefusalCode.TOKEN_EXPIRED: (
         401,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gettext
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from difflib import get_close_matches
@@ -35,6 +36,16 @@ _UNITS = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta
 _TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|%%|%")
 _MARKUP = re.compile(r"</?[a-z][^>]*>")
+
+
+def seen(text: str) -> str:
+    """Return what Babel wrote without the signs that nobody sees: no marks of direction, and each blank a space.
+
+    Such a date or number is signed, compared, searched for and copied, and details write out what cannot be seen.
+    """
+    return "".join(
+        " " if category == "Zs" else char for char in text if (category := unicodedata.category(char)) != "Cf"
+    )
 
 
 class Texts:
@@ -80,24 +91,24 @@ class Texts:
 
     def number(self, value: float) -> str:
         """Return a number with the language's separators."""
-        return format_decimal(value, locale=self._locale)
+        return seen(format_decimal(value, locale=self._locale))
 
     def day(self, day: date | str) -> str:
         """Return a day (of a time: that of UTC; also as ISO 8601 text) of medium length: ``24 Nov 2026``, say."""
         when = datetime.fromisoformat(day) if isinstance(day, str) else day
-        return format_date(when, "medium", locale=self._locale)
+        return seen(format_date(when, "medium", locale=self._locale))
 
     def moment(self, at: datetime | str, *, seconds: bool = False) -> str:
         """Return an aware time (also as ISO 8601 text) in UTC, and say that it is."""
         at = datetime.fromisoformat(at) if isinstance(at, str) else at
         clock = format_time(at, "medium" if seconds else "short", tzinfo=UTC, locale=self._locale)
-        return f"{self.day(at.astimezone(UTC))}, {clock} UTC"
+        return f"{self.day(at.astimezone(UTC))}, {seen(clock)} UTC"
 
     def ago(self, span: timedelta) -> str:
         """Return how long ago something was, in the largest unit that it fills: ``2 minutes ago``, say."""
         whole = max(timedelta(seconds=1), span)
         unit = next((size for size in _UNITS if whole >= size), _UNITS[-1])
-        return format_timedelta(-(whole // unit) * unit, threshold=1, add_direction=True, locale=self._locale)
+        return seen(format_timedelta(-(whole // unit) * unit, threshold=1, add_direction=True, locale=self._locale))
 
 
 class Languages:

@@ -79,9 +79,9 @@ async def _admit(
     standing = standing_of(scope, guarded.context.wire.method, stepup.relying_party.origins)
     if standing is Standing.FOREIGN:
         return Refusal(code=RefusalCode.CROSS_ORIGIN)
-    if not await stepup._life.usable():
-        return Refusal(code=RefusalCode.UNAVAILABLE)
     requester = await stepup._parts.identification.identify_request(scope)
+    if not await stepup._life.usable():
+        return Refusal(code=RefusalCode.UNAVAILABLE)  # in the person's language
     if isinstance(requester, Refusal):
         return requester
     shown = await _details(tag.details, scope if gate.shown is None else gate.shown)

@@ -28,7 +28,7 @@ from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.base import HotState
 
 from .grants import proof_data, token_grant
-from .redemption import insufficient, whole_seconds
+from .redemption import wanting_for, whole_seconds
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester
 from .secret_box import SecretBox
@@ -261,4 +261,4 @@ def named_factor(credentials: Sequence[WebAuthnFactor], response: object) -> Web
 
 def insufficient_for(purpose: Purpose | None, prompt: Prompt) -> Refusal:
     """Return the refusal of a prompt that the person's factors cannot serve."""
-    return insufficient(purpose or FACTOR_CHANGE, prompt.requirement)
+    return wanting_for(purpose or FACTOR_CHANGE, prompt)

@@ -24,8 +24,10 @@ from stepup_middleware.core.prompts import (
 from stepup_middleware.core.proof import ActionRequest, Proof, proof_of
 from stepup_middleware.core.purposes import Purpose
 from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.core.tokens import TokenCodec, TokenReference
+from stepup_middleware.core.visible import visible
 from stepup_middleware.languages import Languages
 from stepup_middleware.stores.base import HotState
 
@@ -99,7 +101,8 @@ class RedemptionService:
                     hold = await self._store.records.hold_of(subject.workspace_id, subject.id, now=requester.now)
                 if hold is not None:
                     return on_hold(wanted.purpose, wanted.purpose.minimum, hold.until)
-                return insufficient(wanted.purpose, wanted.purpose.minimum)
+                title, name = marked("Another factor is needed"), subject.name or subject.id
+                return _wanting(title, _NO_MORE, name, wanted.purpose, wanted.purpose.minimum)
             case _:
                 return await self._ask(requester, wanted)
 
@@ -189,7 +192,7 @@ class RedemptionService:
         if isinstance(answer, NoFactor) and answer.held_until is not None:
             return on_hold(wanted.purpose, answer.requirement, answer.held_until)
         if isinstance(answer, NoFactor):
-            return insufficient(wanted.purpose, answer.requirement)
+            return _insufficient(wanted.purpose, answer, requester.subject)
         approval = await self._approvals.ask(requester, answer, wanted.purpose) if wanted.elsewhere else None
         return _asking(code, wanted, answer, approval)
 
@@ -212,23 +215,54 @@ def _asking(
     return Refusal(code=code, prompt=prompt, purpose=wanted.purpose, requirement=prompt.requirement, approval=approval)
 
 
-def insufficient(purpose: Purpose, requirement: FactorRequirement) -> Refusal:
-    """Return the refusal for want of a factor: what the policy accepts, and the way to enrol one."""
-    detail = (
-        ""
-        if requirement is FactorRequirement.PHISHING_RESISTANT
-        else marked(
-            "You have no factor yet. Enrol a passkey, a hardware key or an authenticator app, then click the action "
-            "again."
-        )
-    )
+_NO_FACTOR = {
+    FactorRequirement.ANY: marked(
+        "%(name)s, you have no factor yet. Enrol a passkey, a hardware key or an authenticator app on the page of your "
+        "factors, then click the action again."
+    ),
+    FactorRequirement.PHISHING_RESISTANT: marked(
+        "%(name)s, you have no factor yet. Enrol a passkey or hardware key on the page of your factors, then click the "
+        "action again."
+    ),
+}
+_WEAKER = marked(
+    "%(name)s, your authenticator app is not enough for this action. Enrol a passkey or hardware key on the page of "
+    "your factors, then click the action again."
+)
+_NOT_THAT_WAY = marked(
+    "%(name)s, none of your factors can confirm this in that way. See which you have on the page of your factors, then "
+    "click the action again."
+)
+_NO_MORE = marked(
+    "%(name)s, the factor that you confirmed with is not enough for this action any more. See which you have on the "
+    "page of your factors, then click the action again."
+)
+
+
+def _wanting(title: str, detail: str, name: str, purpose: Purpose, requirement: FactorRequirement) -> Refusal:
+    """Return a refusal for want of a factor: whose it is, and the way to enrol one."""
     return Refusal(
         code=RefusalCode.FACTOR_INSUFFICIENT,
-        detail=detail,
+        title=title,
+        detail=Text(detail, {"name": visible(name)}),
         purpose=purpose,
         requirement=requirement,
         enroll=True,
     )
+
+
+def _insufficient(purpose: Purpose, answer: NoFactor, subject: Subject) -> Refusal:
+    """Return the refusal of a person none of whose factors meets what is asked for."""
+    name = subject.name or subject.id
+    if answer.has_weaker:
+        return _wanting("", _WEAKER, name, purpose, answer.requirement)
+    return _wanting(marked("A factor is needed"), _NO_FACTOR[answer.requirement], name, purpose, answer.requirement)
+
+
+def wanting_for(purpose: Purpose, prompt: Prompt) -> Refusal:
+    """Return the refusal of a prompt that the person's factors cannot serve, or not in the way that was tried."""
+    title, name = marked("Another factor is needed"), prompt.subject_name or prompt.subject_id
+    return _wanting(title, _NOT_THAT_WAY, name, purpose, prompt.requirement)
 
 
 def on_hold(purpose: Purpose, requirement: FactorRequirement, until: datetime) -> Refusal:

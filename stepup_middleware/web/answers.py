@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types stepup 'allow-duplicates'"  # a page may load two scripts of ours
 )
 SAFE_HEADERS = {
     "Cache-Control": "no-store",
@@ -155,9 +156,16 @@ def _page(
     """Render a page: the modal, from which the original request is repeated, or what is wrong."""
     base, texts = base_of(scope, stepup), _texts(refusal, stepup, scope)
     if refusal.prompt is None or refusal.purpose is None:
-        back = page_before(scope, stepup)
+        back, asks_for_page = page_before(scope, stepup), scope.get("method") in ("GET", "HEAD")
+        passing = refusal.code in (RefusalCode.UNAVAILABLE, RefusalCode.RATE_LIMITED)
         return render(
-            "problem_page.html", stepup, base, texts, problem=problem_view(refusal, stepup, base, texts, back)
+            "problem_page.html",
+            stepup,
+            base,
+            texts,
+            problem=problem_view(refusal, stepup, base, texts, back),
+            again_url=back if asks_for_page and passing else None,
+            back_url=None if asks_for_page else back,
         )
     return render(
         "page.html",

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from stepup_middleware.core.canonical import storable, strict_json
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.texts import marked
 from stepup_middleware.errors import StoreError
 from stepup_middleware.request.body import BODY_SECONDS
 from stepup_middleware.request.context import guarded_request, logger
@@ -135,11 +136,39 @@ class Call:
         return HTMLResponse(text, status_code=status, headers=SAFE_HEADERS)
 
 
-def endpoint(handler: Handler, *, changes: bool, waits: bool = False) -> Callable[[Request], Awaitable[Response]]:
+_NOT_SHOWN = Refusal(
+    code=RefusalCode.UNAVAILABLE,
+    title=marked("This page cannot be shown right now"),
+    detail=marked(
+        "What it shows cannot be read at the moment, and nothing was changed. Try again in a moment; if it stays like "
+        "this, tell your administrator."
+    ),
+)
+_NOT_DONE = Refusal(
+    code=RefusalCode.UNAVAILABLE,
+    title=marked("This cannot be done right now"),
+    detail=marked("Nothing was changed. Try again in a moment; if it stays like this, tell your administrator."),
+)
+_NOT_KNOWN = Refusal(
+    code=RefusalCode.UNAVAILABLE,
+    title=marked("It is not known whether this was done"),
+    detail=marked(
+        "Something failed on the way, and it may have been done. Open the page anew and look before you try again; if "
+        "it stays like this, tell your administrator."
+    ),
+)
+
+
+def endpoint(
+    handler: Handler, *, changes: bool, waits: bool = False, proves: bool = False
+) -> Callable[[Request], Awaitable[Response]]:
     """Return a Starlette endpoint that lets only the signed-in person's own pages in, and fails closed.
 
-    ``waits``: the handler waits for somebody, and bounds by itself what it waits for the store.
+    ``waits``: the handler waits for somebody, and bounds by itself what it waits for the store. ``proves``: it is about
+    the proof of an action, which has not run whatever becomes of the call.
     """
+    closed = Refusal(code=RefusalCode.UNAVAILABLE) if proves else _NOT_DONE if changes else _NOT_SHOWN
+    failed = _NOT_KNOWN if changes and not proves else closed
 
     async def serve(request: Request) -> Response:
         stepup = guarded_request(request.scope).stepup
@@ -152,11 +181,11 @@ def endpoint(handler: Handler, *, changes: bool, waits: bool = False) -> Callabl
         try:
             if changes and not _is_from_listed_page(request, stepup):
                 return refuse(Refusal(code=RefusalCode.CROSS_ORIGIN))
-            if not await stepup._life.usable():
-                return refuse(Refusal(code=RefusalCode.UNAVAILABLE))
             requester = await stepup._parts.identification.identify_request(request.scope)
+            if not await stepup._life.usable():
+                return refuse(closed)  # in the person's language
             if isinstance(requester, Refusal):
-                return refuse(requester)
+                return refuse(closed if requester.code is RefusalCode.UNAVAILABLE else requester)
             call = Call(request, requester)
             if changes:
                 await call.body()  # the client's time, not the store's
@@ -173,14 +202,14 @@ def endpoint(handler: Handler, *, changes: bool, waits: bool = False) -> Callabl
         except StoreError as error:
             logger.error("the store cannot be used: %s", error)
             figures.store_error(error)
-            return refuse(Refusal(code=RefusalCode.UNAVAILABLE))
+            return refuse(failed)
         except TimeoutError as error:
             logger.error("the store did not answer in time; nothing was authorized")
             figures.store_error(error)
-            return refuse(Refusal(code=RefusalCode.UNAVAILABLE))
+            return refuse(failed)
         except Exception:
             logger.exception("a route of the library failed; nothing was authorized")
-            return refuse(Refusal(code=RefusalCode.UNAVAILABLE))
+            return refuse(failed)
 
     return serve
 

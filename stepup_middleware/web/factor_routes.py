@@ -23,7 +23,7 @@ from stepup_middleware.service.factors import factor_name
 
 from .answers import SAFE_HEADERS
 from .call import BadRequest, Call, wanted_kind
-from .pages import factor_view, own_path, qr_svg, render
+from .pages import factor_view, own_path, page_before, qr_svg, render, sign_in_url
 
 
 async def list_factors(call: Call) -> Response:
@@ -48,7 +48,9 @@ async def factors_page(
     ``confirming`` is an authenticator app whose code is asked for without JavaScript: its ``id`` and ``name``, and
     with ``secret`` and ``qr_svg`` where it has just begun.
     """
-    recovery, basis = call.stepup._parts.recovery, await call.stepup._parts.enrolment.basis(call.requester)
+    recovery, scope = call.stepup._parts.recovery, call.request.scope
+    basis = await call.stepup._parts.enrolment.basis(call.requester)
+    closed = basis if isinstance(basis, Refusal) else None
     listed, right = await call.stepup.factors.list(call.requester.subject), await recovery.right_of(call.requester)
     factors = [factor_view(factor, call.texts) for factor in listed]
     hold = await recovery.hold_of(call.requester)
@@ -70,6 +72,8 @@ async def factors_page(
         error=error,
         failed=failed,
         confirming=confirming,
+        closed=None if closed is None else call.texts(closed.wording),
+        sign_in=None if closed is None else sign_in_url(closed, call.stepup, page_before(scope, call.stepup)),
         may_begin=not isinstance(basis, Refusal) and basis is not EnrolmentBasis.STEP_UP,
     )
 

@@ -12,10 +12,13 @@ from starlette.routing import Route, Router
 
 from stepup_middleware import assets
 from stepup_middleware.asgi import Receive, Scope, Send
+from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.core.texts import marked
 from stepup_middleware.errors import EvidenceError
 from stepup_middleware.request.context import guarded_request
+from stepup_middleware.request.site import is_navigation
 
-from .answers import SAFE_HEADERS
+from .answers import SAFE_HEADERS, answer
 from .approval_routes import collect_token
 from .approver_routes import (
     approve_by_code,
@@ -148,19 +151,42 @@ async def script_texts(request: Request) -> Response:
     return JSONResponse(said, headers=SAFE_HEADERS)
 
 
+_NO_PAGE = Refusal(
+    code=RefusalCode.PROMPT_NOT_FOUND,
+    title=marked("There is no page at this address"),
+    detail=marked(
+        "The address is incomplete, or leads to a part of a page that is not opened by itself. Nothing was done."
+    ),
+)
+
+
+async def _no_page(scope: Scope, status: int, headers: dict[str, str]) -> Response:
+    """Return what a person reads who opens an address without a page; a program is told by the status alone."""
+    if not is_navigation(scope):
+        return Response(status_code=status, headers={**SAFE_HEADERS, **headers})
+    stepup = guarded_request(scope).stepup
+    await stepup._parts.identification.identify_request(scope)  # in the person's language
+    response = answer(_NO_PAGE, stepup, scope)
+    response.status_code = status
+    response.headers.update(headers)
+    return response
+
+
 class WrongMethod:
     """Answers an address of ours that was met with a method it does not have."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
-        self._headers = {**SAFE_HEADERS, "Allow": ", ".join(sorted(allowed))}
+        self._allowed = ", ".join(sorted(allowed))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await Response(status_code=405, headers=self._headers)(scope, receive, send)
+        response = await _no_page(scope, 405, {"Allow": self._allowed})
+        await response(scope, receive, send)
 
 
 async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer an address under the prefix that is none of ours."""
-    await Response(status_code=404, headers=SAFE_HEADERS)(scope, receive, send)
+    response = await _no_page(scope, 404, {})
+    await response(scope, receive, send)
 
 
 def _health_routes(path: str | None) -> list[Route]:
@@ -173,7 +199,9 @@ def library_router(prefix: str, *, health: bool = False) -> Router:
     """Return the router of everything under the prefix."""
 
     def route(path: str, handler: Handler, method: str, *, waits: bool = False) -> Route:
-        return Route(prefix + path, endpoint(handler, changes=method != "GET", waits=waits), methods=[method])
+        proves = path.startswith(("/prompts/", "/batches"))  # whatever becomes of it, the action has not run
+        met = endpoint(handler, changes=method != "GET", waits=waits, proves=proves)
+        return Route(prefix + path, met, methods=[method])
 
     prompt = "/prompts/{prompt_id}"
     factor = "/factors/{factor_id}"

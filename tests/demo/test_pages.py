@@ -319,7 +319,7 @@ async def test_both_presentations_of_a_replayed_token_stand_side_by_side_and_a_p
     seq = re.search(r"hx-post=\"/security/alerts/(\d+)/acknowledge", html)
     assert seq
     answer = await owner.http.post(f"/security/alerts/{seq.group(1)}/acknowledge", headers={"hx-request": "true"})
-    assert "Acknowledged Nov 24, 2026, 12:00\u202fPM UTC by Owner" in answer.text
+    assert "Acknowledged Nov 24, 2026, 12:00 PM UTC by Owner" in answer.text
     assert "by Owner" in (await owner.page("/security")).text
 
 

@@ -47,7 +47,7 @@ async def test_five_wrong_passwords_close_the_sign_in_for_fifteen_minutes(strang
         assert (await stranger.sign_in("owner", "guess")).status_code in (403, 429)
     closed = await stranger.sign_in("owner")
     assert closed.status_code == 429
-    assert "closed until Nov 24, 2026, 12:15\u202fPM UTC" in closed.text
+    assert "closed until Nov 24, 2026, 12:15 PM UTC" in closed.text
     assert (await stranger.sign_in("analyst")).status_code == 303, "another account is not touched"
     clock.advance(LOCKOUT)
     assert (await stranger.sign_in("owner")).status_code == 303

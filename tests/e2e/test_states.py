@@ -10,7 +10,7 @@ from playwright.async_api import Browser
 
 from stepup_middleware.languages import library_languages
 from tests.modal_states import STATES
-from tests.states import Case, every, look, pairwise
+from tests.states import SIZES, Case, alone, every, look, pairwise, together
 
 LANGUAGES = library_languages().tags
 STATE_AND_LANGUAGE = (0, 2)  # of a case: each with each of these is for CI, which looks at all pairs
@@ -28,17 +28,26 @@ async def test_the_rows_have_each_pair(apart: tuple[int, int] | None) -> None:
     assert len(rows) < len(every(LANGUAGES)) / (30 if apart is None else 60)
 
 
+async def test_the_whole_has_each_case_and_reaches_each_state_at_each_size() -> None:
+    cases = every(LANGUAGES)
+    groups = together(cases)
+    assert sorted(case for group in groups for case in group) == sorted(cases)
+    assert {(group[0].state, group[0].size) for group in groups} == set(itertools.product(STATES, SIZES))
+    assert all(len({(case.state, case.language, case.details) for case in group}) == 1 for group in groups)
+    assert len(groups) * 20 < len(cases)
+
+
 async def test_title_focus_and_error_are_in_view_in_each_state_language_size_and_appearance(
     browser: Browser, tmp_path: Path
 ) -> None:
-    assert await look(browser, tmp_path, pairwise(LANGUAGES, apart=STATE_AND_LANGUAGE)) == []
+    assert await look(browser, tmp_path, alone(pairwise(LANGUAGES, apart=STATE_AND_LANGUAGE))) == []
 
 
 @pytest.mark.exhaustive
 async def test_title_focus_and_error_are_in_view_wherever_two_of_state_language_size_and_appearance_meet(
     browser: Browser, tmp_path: Path
 ) -> None:
-    assert await look(browser, tmp_path, pairwise(LANGUAGES)) == []
+    assert await look(browser, tmp_path, alone(pairwise(LANGUAGES))) == []
 
 
 def axe_cases(*, some: bool = False) -> list[Case]:
@@ -57,9 +66,9 @@ async def test_axe_finds_nothing_in_any_state_in_one_of_three_languages_one_from
     cases = axe_cases(some=True)
     assert {case.state for case in cases} == set(STATES)
     assert {case.language for case in cases} == {"en", "ja", "ar"}
-    assert await look(browser, tmp_path, cases, axe=True) == []
+    assert await look(browser, tmp_path, alone(cases), axe=True) == []
 
 
 @pytest.mark.exhaustive
 async def test_axe_finds_nothing_in_any_state_in_three_languages(browser: Browser, tmp_path: Path) -> None:
-    assert await look(browser, tmp_path, axe_cases(), axe=True) == []
+    assert await look(browser, tmp_path, alone(axe_cases()), axe=True) == []

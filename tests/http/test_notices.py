@@ -253,7 +253,7 @@ def test_what_an_admin_did_is_told_to_the_person_with_who_and_why_and_without_th
     assert HOME not in notice.text
     assert "By: Root Admin" in notice.text
     assert "Reason: lost phone, seen in person" in notice.text
-    assert "Until Nov 25, 2026, 12:00\u202fPM UTC" in notice.text
+    assert "Until Nov 25, 2026, 12:00 PM UTC" in notice.text
 
 
 def test_what_the_command_line_did_is_told_as_done_by_another() -> None:
@@ -266,7 +266,7 @@ def test_what_the_command_line_did_is_told_as_done_by_another() -> None:
         data={"person": "ada", "expires_at": "2026-11-24T13:00:00Z"},
     )
     assert (notice.subject_id, notice.by_other) == ("ada", True)
-    assert "The pass is valid until Nov 24, 2026, 1:00\u202fPM UTC." in notice.text
+    assert "The pass is valid until Nov 24, 2026, 1:00 PM UTC." in notice.text
 
 
 def test_a_recovery_code_that_was_used_is_told_with_how_many_are_left() -> None:

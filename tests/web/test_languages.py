@@ -6,6 +6,7 @@ import string
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES
 from stepup_middleware.core.texts import Text
+from stepup_middleware.core.visible import visible
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.languages import Languages, check_added, library_languages, library_texts, mismatch
 from tests import languages as catalogues
@@ -75,6 +77,16 @@ def test_a_text_with_values_is_put_into_a_language_and_a_number_as_the_language_
     assert LANGUAGES.texts("en").day("2026-11-24T08:00:00+00:00") == "Nov 24, 2026"
 
 
+@pytest.mark.parametrize("tag", LANGUAGES.tags)
+def test_dates_and_numbers_have_nothing_that_cannot_be_seen_and_no_blank_but_the_space(tag: str) -> None:
+    texts, noon = LANGUAGES.texts(tag), datetime(2026, 11, 24, 12, 4, 5, tzinfo=UTC)
+    written = [texts.day(noon), texts.moment(noon), texts.moment(noon, seconds=True), texts.number(-1_234_567.5)]
+    written += [texts.ago(timedelta(hours=3)), texts.plural("%(number)s file", "%(number)s files", 12_345)]
+    for text in written:
+        assert visible(text) == text
+        assert not {char for char in text if char.isspace()} - {" "}
+
+
 def test_the_scripts_are_told_what_they_say_and_nothing_else() -> None:
     told = LANGUAGES.said_by_scripts(LANGUAGES.texts("fr"))
     assert told["Cancelled. Nothing has happened."].startswith("Annulé.")
@@ -94,6 +106,7 @@ def test_a_start_reads_no_catalogue() -> None:
     start = """
 import sys
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)

@@ -76,7 +76,10 @@ class PromptContract:
     ) -> None:
         await enrol(store, factor=totp())
         answer = await store.ask(asked(), open_limit=5)
-        assert answer == NoFactor(requirement=FactorRequirement.PHISHING_RESISTANT, policy_version=0)
+        needed = FactorRequirement.PHISHING_RESISTANT
+        assert answer == NoFactor(requirement=needed, policy_version=0, has_weaker=True)
+        nobody = await store.ask(asked(COSIGNER), open_limit=5)
+        assert nobody == NoFactor(requirement=needed, policy_version=0)
         record = await last_record(store)
         assert (record.event, record.reason) == (EventName.BLOCKED, "no_factor")
 

@@ -75,6 +75,7 @@ class EndReason(StrEnum):
     WRONG_DIGITS = "wrong_digits"  # as often as they may be
     CANCELLED = "cancelled"  # the program took its request back
     SIGNED_OUT = "signed_out"  # the program's session has ended
+    PROVED = "proved"  # the session that asks has proved it already, and nothing is left to decide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,8 +211,21 @@ def may_be_approved(approval: Approval | None, decider: Decider, now: datetime) 
     return approval is not None and approval.waits(now) and approval.matched == decider.session
 
 
-def approved(approval: Approval, decider: Decider, token: TokenReference, now: datetime) -> Approval:
-    """Return an approval that a passed ceremony has approved."""
+def may_be_proved(approval: Approval | None, decider: Decider | None, now: datetime) -> bool:
+    """Whether a passed ceremony may prove a prompt with this approval, or none. A store asks inside its transaction.
+
+    ``decider`` is where a person approves it. Without one the session that asks proves it itself: what was denied
+    serves it no more.
+    """
+    if decider is not None:
+        return may_be_approved(approval, decider, now)
+    return approval is None or approval.waits(now)
+
+
+def proved(approval: Approval, decider: Decider | None, token: TokenReference, now: datetime) -> Approval:
+    """Return the approval of a prompt that a passed ceremony has proved: approved, or with nothing left to decide."""
+    if decider is None:
+        return ended(approval, ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.PROVED, at=now))
     return replace(approval, state=ApprovalState.APPROVED, decided_at=now, decider=decider, token=token)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from stepup_middleware.core.approvals import (
     Approval,
@@ -31,6 +32,8 @@ from .grants import IssuedToken
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester
 
+Done = TypeVar("Done")
+
 _LOOKED_AT = 200  # of the newest authorized actions of a person, for the addresses from which they came
 _NO_DIGITS = Refusal(
     code=RefusalCode.VERIFICATION_FAILED,
@@ -44,6 +47,12 @@ _WRONG_DIGITS = Refusal(
     ),
 )
 _DENIED = Refusal(code=RefusalCode.DENIED)
+_OVER = marked("This is over, and nothing was done.")
+_DECIDED = {
+    ApprovalState.APPROVED: marked("This was approved already, and cannot be denied any more."),
+    ApprovalState.DENIED: marked("This was denied already, and nothing was done."),
+}
+_PROVED = marked("This was confirmed already where it was asked, and cannot be decided here any more.")
 BY_ACTOR = Refusal(
     code=RefusalCode.NOT_PERMITTED,
     detail=marked(
@@ -113,7 +122,7 @@ class ApprovingService:
             now=requester.now,
         )
         if after is None:
-            return NOT_FOUND
+            return await self._became(approval)
         self._watch.changed(after)
         if after.state is ApprovalState.DENIED:
             await self._store.cancel_prompt(approval.prompt.id, event=None, now=requester.now)
@@ -127,8 +136,7 @@ class ApprovingService:
         begun = await self._ceremonies.begin_webauthn(
             requester, approval.prompt.id, kind, decider=decider_of(requester)
         )
-        await self._tell(requester, approval, begun)
-        return begun
+        return await self._told(requester, approval, begun)
 
     async def finish_webauthn(
         self, requester: Requester, approval: Approval, response: object
@@ -137,30 +145,40 @@ class ApprovingService:
         done = await self._ceremonies.finish_webauthn(
             requester, approval.prompt.id, response, decider=decider_of(requester)
         )
-        await self._tell(requester, approval, done)
-        return done
+        return await self._told(requester, approval, done)
 
     async def finish_totp(self, requester: Requester, approval: Approval, code: object) -> IssuedToken | Refusal:
         """Approve by a one-time password, as ``finish_webauthn``."""
         done = await self._ceremonies.finish_totp(requester, approval.prompt.id, code, decider=decider_of(requester))
-        await self._tell(requester, approval, done)
-        return done
+        return await self._told(requester, approval, done)
 
-    async def _tell(self, requester: Requester, approval: Approval, done: object) -> None:
+    async def _told(self, requester: Requester, approval: Approval, done: Done) -> Done | Refusal:
         """Wake the program where it was approved, and where it cannot be any more: then it need not wait.
 
-        That is so when a process has died with the prompt closed, before it was decided.
+        That is so when a process has died with the prompt closed, before it was decided. Returns what the person is
+        told: where it was decided meanwhile, how.
         """
+        if not isinstance(done, Refusal):
+            if isinstance(done, IssuedToken):
+                self._watch.changed(approval)
+            return done
         prompt_id, now = approval.prompt.id, requester.now
         if done is NOT_FOUND:
             stored = await self._store.get_prompt(prompt_id, now=now)
-            if stored is not None and stored.state is PromptState.OPEN:
-                return
-            end = ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.CANCELLED, at=now)
-            if not await self._records.end_approval(prompt_id, end, event=None):
-                return
-        if done is NOT_FOUND or isinstance(done, IssuedToken):
-            self._watch.changed(approval)
+            if stored is None or stored.state is not PromptState.OPEN:
+                end = ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.CANCELLED, at=now)
+                if await self._records.end_approval(prompt_id, end, event=None):
+                    self._watch.changed(approval)
+        became = await self._became(approval)
+        return done if became is NOT_FOUND else became
+
+    async def _became(self, approval: Approval) -> Refusal:
+        """Return what a person is told who comes too late, or to what they may not decide."""
+        now = await self._records.get_approval(approval.prompt.id)
+        if now is None or now.state is ApprovalState.WAITING:
+            return NOT_FOUND
+        words = _PROVED if now.reason is EndReason.PROVED else _DECIDED.get(now.state, _OVER)
+        return replace(NOT_FOUND, detail=words)
 
     async def deny(self, requester: Requester, approval: Approval) -> Refusal | None:
         """Say no: the program is told, and its prompt serves nothing any more."""
@@ -168,7 +186,7 @@ class ApprovingService:
         end = ApprovalEnd(state=ApprovalState.DENIED, reason=EndReason.DENIED, at=requester.now, decider=decider)
         event = self._denied(requester, approval, EndReason.DENIED)
         if not await self._records.end_approval(approval.prompt.id, end, event=event):
-            return NOT_FOUND
+            return await self._became(approval)
         self._watch.changed(approval)
         await self._store.cancel_prompt(approval.prompt.id, event=None, now=requester.now)
         return None

@@ -98,7 +98,9 @@ class HotState(Opened):
 
         With ``grant.decider``, which stands alone, the approval of the prompt must wait, and be matched in that session
         (``core.approvals.may_be_approved``): it is approved in the same transaction of the records, and the token is
-        stored as ``uncollected``. Else the prompt is closed.
+        stored as ``uncollected``. Else the prompt is closed. Without a decider the approval of a prompt that has one
+        must wait as well, and ends as proved in that transaction (``core.approvals.proved``): what was denied cannot be
+        proved after it, and what was proved cannot be denied.
         """
 
     @abstractmethod

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import RedirectResponse, Response
 
-from stepup_middleware.core.approvals import Approval, ApprovalState
+from stepup_middleware.core.approvals import Approval, ApprovalState, EndReason
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.notices import browser_of
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -241,9 +241,10 @@ def _view(call: Call, approval: Approval, known_addresses: frozenset[str]) -> di
     purpose = call.stepup._parts.ceremonies.purpose_of(prompt)
     age = call.requester.now - prompt.created_at
     over = approval.state is ApprovalState.WAITING and not approval.waits(call.requester.now)
+    proved = approval.reason is EndReason.PROVED  # by the session that asks
     return {
         "url": _url(call, approval),
-        "state": "expired" if over else approval.state.value,
+        "state": "expired" if over else "proved" if proved else approval.state.value,
         "purpose": prompt.purpose,
         "authorize_title": prompt.purpose if purpose is None else call.texts(purpose.authorize_title),
         "consequence": "" if purpose is None else call.texts(purpose.consequence),

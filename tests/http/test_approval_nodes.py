@@ -16,6 +16,7 @@ from stepup_middleware.service import approval_watch
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
+from stepup_middleware.testing import FixedClock, totp_code
 from tests.http.approving import PURPOSES, Program, program_of
 from tests.patience import PATIENT
 from tests.stores.conftest import valkey_server, valkey_url
@@ -55,9 +56,10 @@ def opened(request: pytest.FixtureRequest, postgres_dsn: str) -> Callable[[], Ho
 @pytest.fixture
 async def nodes(opened: Callable[[], HotState], tmp_path: Path) -> AsyncIterator[Nodes]:
     async with AsyncExitStack() as stack:
-        houses = [House(tmp_path, store=opened(), purposes=PURPOSES) for _ in range(3)]
+        clock = FixedClock()
+        houses = [House(tmp_path, store=opened(), purposes=PURPOSES, clock=clock) for _ in range(3)]
         for house in houses:
-            house.sessions, house.clock = houses[0].sessions, houses[0].clock
+            house.sessions, house.clock = houses[0].sessions, clock
             await stack.enter_async_context(house.stepup)
         yield Nodes(houses)
 
@@ -192,8 +194,53 @@ async def test_approve_and_deny_on_two_nodes_at_once_are_decided_once(nodes: Nod
             phone.post(f"{link}/webauthn", json=signed), laptop.post(f"{link}/deny", json={})
         )
         assert (proved.status_code == 200) + (denied.status_code < 300) == 1
+        late, word = (denied, "approved") if proved.status_code == 200 else (proved, "denied")
+        assert (late.status_code, code_of(late)) == (404, "STEPUP_PROMPT_NOT_FOUND")
+        assert f"This was {word} already" in late.json()["detail"]
         answer = await program.wait(asked)
         assert answer.status_code == (200 if proved.status_code == 200 else 403)
+
+
+async def test_proved_where_it_was_asked_and_denied_on_another_node_at_once_are_decided_once(
+    nodes: Nodes, ada: Browser
+) -> None:
+    """What was denied runs nothing, and who denies what was proved already is told that it was."""
+    assert ada.subject is not None
+    await ada.enrol("totp", by="passkey")
+    for number in range(4):
+        nodes.houses[0].clock.advance(60)
+        program = program_of(nodes.houses[0], ada.subject)
+        asked = await program.ask()
+        link = asked["approval"]["url"].removeprefix(ORIGIN)
+        laptop = nodes.person(2, ada)
+        code = totp_code(ada.factors["totp"].secret, nodes.houses[0].clock())
+        ways = (
+            nodes.program(1, program).client.post(f"{asked['prompt']['url']}/totp", json={"code": code}),
+            laptop.post(f"{link}/deny", json={}),
+        )
+        if number < 2:
+            proved, denied = await asyncio.gather(*ways)
+        elif number == 2:
+            proved, denied = await ways[0], await ways[1]
+        else:
+            denied = await ways[1]
+            proved = await ways[0]
+        assert (proved.status_code == 200) + (denied.status_code < 300) == 1
+        ran = nodes.runs
+        page = await laptop.navigate("GET", link)
+        if proved.status_code == 200:
+            assert "This was confirmed already where it was asked" in denied.json()["detail"]
+            assert "This was confirmed already where it was asked" in page.text
+            assert (await laptop.send("GET", link)).json()["state"] == "proved"
+            assert (await program.run(proved.json()["token"])).status_code == 200
+            assert nodes.runs == ran + 1
+            assert code_of(await program.wait(asked)) == "STEPUP_PROMPT_NOT_FOUND"
+        else:
+            assert (proved.status_code, code_of(proved)) == (404, "STEPUP_PROMPT_NOT_FOUND")
+            assert "nothing was done" in page.text
+            assert code_of(await program.wait(asked)) == "STEPUP_DENIED"
+        assert (await laptop.send("GET", "/stepup/approvals")).json() == {"approvals": []}
+    await nodes.houses[2].assert_log_holds()
 
 
 # Z08

@@ -25,9 +25,9 @@ from stepup_middleware.core.approvals import (
     ApprovalState,
     Decider,
     EndReason,
-    approved,
     ended,
-    may_be_approved,
+    may_be_proved,
+    proved,
     refuse_approval,
     with_digits,
 )
@@ -542,7 +542,7 @@ class MemoryStore(Store):
         if self._open(prompt.id, grant.issued_at) is None:
             return GrantRefused.PROMPT_CLOSED
         _, approval = self._data.approvals.get(prompt.id, (0, None))
-        if grant.decider is not None and not may_be_approved(approval, grant.decider, grant.issued_at):
+        if not may_be_proved(approval, grant.decider, grant.issued_at):
             return GrantRefused.PROMPT_CLOSED
         person = (prompt.workspace_id, prompt.subject_id)
         factor = data.factors.get(person, {}).get(grant.factor_id)
@@ -590,8 +590,8 @@ class MemoryStore(Store):
             expires_at=grant.expires_at,
         )
         data.brought[prompt.id] = reference.id
-        if grant.decider is not None:
-            self._change(approved(data.approvals[prompt.id][1], grant.decider, reference, grant.issued_at))
+        if prompt.id in data.approvals:
+            self._change(proved(data.approvals[prompt.id][1], grant.decider, reference, grant.issued_at))
         self._close(prompt.id, PromptState.PROVED)
         return reference
 

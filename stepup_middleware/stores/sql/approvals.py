@@ -16,9 +16,8 @@ from stepup_middleware.core.approvals import (
     ApprovalRefused,
     ApprovalState,
     Decider,
-    approved,
     ended,
-    may_be_approved,
+    proved,
     refuse_approval,
     with_digits,
 )
@@ -123,23 +122,21 @@ async def end_all(
             await end(transaction, approval.prompt.id, ending, None)
 
 
-async def begin_all(transaction: Transaction, grants: Sequence[TokenGrant]) -> dict[str, Approval]:
-    """Return by prompt the approvals that these grants approve, held until the commit; not those that they must not."""
-    approving = {}
-    for grant in sorted(grants, key=lambda grant: grant.prompt.id):
-        if grant.decider is None:
-            continue
+async def hold_all(transaction: Transaction, grants: Sequence[TokenGrant]) -> dict[str, Approval]:
+    """Return the approvals of the prompts of these grants, by prompt, held until the commit."""
+    ids = sorted((grant.prompt.id,) for grant in grants)
+    asked = sorted(row[0] for row in await transaction.fetch_many("prompts_with_approvals", ids))
+    if asked:
         await transaction.execute("note_approval_change")
-        approval = await _read(transaction, grant.prompt.id)
-        if approval is not None and may_be_approved(approval, grant.decider, grant.issued_at):
-            approving[grant.prompt.id] = approval
-    return approving
+    read = [(prompt_id, await _read(transaction, prompt_id)) for prompt_id in asked]
+    return {prompt_id: approval for prompt_id, approval in read if approval is not None}
 
 
-async def approve_all(
-    transaction: Transaction, approving: Mapping[str, Approval], granted: Sequence[tuple[TokenGrant, TokenReference]]
+async def prove_all(
+    transaction: Transaction, held: Mapping[str, Approval], granted: Sequence[tuple[TokenGrant, TokenReference]]
 ) -> None:
-    """Keep which of these approvals were approved, and the token that each brought."""
+    """Keep what becomes of these approvals by the proof of their prompts, and the token that each brought."""
     for grant, token in sorted(granted, key=lambda pair: pair[0].prompt.id):
-        if grant.decider is not None:
-            await _write(transaction, approved(approving[grant.prompt.id], grant.decider, token, grant.issued_at))
+        if (approval := held.get(grant.prompt.id)) is not None:
+            await transaction.execute("note_approval_change")
+            await _write(transaction, proved(approval, grant.decider, token, grant.issued_at))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stepup_middleware.core.approvals import may_be_proved
 from stepup_middleware.core.decisions import Decision, TokenRow, Verdict, epoch_refusal
 from stepup_middleware.core.factors import FactorRequirement
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
@@ -51,13 +52,11 @@ async def prove(
     if current != epoch:
         return [GrantRefused.PROMPT_CLOSED] * len(granted)
     grants = tuple(grant for grant, _ in granted)
-    approving = await approvals.begin_all(transaction, grants)
+    held = await approvals.hold_all(transaction, grants)
     refused: dict[str, GrantRefused | None] = {grant.prompt.id: GrantRefused.PROMPT_CLOSED for grant in grants}
-    open_ = tuple(grant for grant in grants if grant.decider is None or grant.prompt.id in approving)
+    open_ = tuple(grant for grant in grants if may_be_proved(held.get(grant.prompt.id), grant.decider, grant.issued_at))
     refused |= await spend_proofs(transaction, [open_])
-    await approvals.approve_all(
-        transaction, approving, [pair for pair in granted if refused[pair[0].prompt.id] is None]
-    )
+    await approvals.prove_all(transaction, held, [pair for pair in granted if refused[pair[0].prompt.id] is None])
     return [refused[grant.prompt.id] for grant in grants]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from stepup_middleware.core.approvals import ApprovalEnd, ApprovalState, EndReason
+from stepup_middleware.core.approvals import ApprovalEnd, ApprovalState, EndReason, may_be_proved
 from stepup_middleware.core.decisions import (
     Presentation,
     Redemption,
@@ -135,17 +135,17 @@ async def _judge_all(transaction: Transaction, batch: Sequence[Presentation]) ->
 async def issue_all(transaction: Transaction, batch: Sequence[OneProof]) -> list[list[TokenReference | GrantRefused]]:
     """Mint tokens where prompt, factor and proof still allow it. No person comes twice in a batch.
 
-    All rows that are judged are locked first: prompts, then factors, then people, each in the order of their keys.
+    All rows that are judged are locked first: approvals, prompts, factors, people, each in the order of their keys.
     """
     grants = [grant for proof in batch for grant in proof]
-    approving = await approvals.begin_all(transaction, grants)
+    held = await approvals.hold_all(transaction, grants)
     locked = await transaction.fetch_many("lock_prompts", sorted((grant.prompt.id,) for grant in grants))
     prompts: dict[str, int] = {row[0]: row[1] for row in locked}
     epochs: dict[str, int] = {row[0]: row[2] for row in locked}
     refused = {
         grant.prompt.id: None
         if prompts.get(grant.prompt.id, 0) > to_micros(grant.issued_at)
-        and (grant.decider is None or grant.prompt.id in approving)
+        and may_be_proved(held.get(grant.prompt.id), grant.decider, grant.issued_at)
         else GrantRefused.PROMPT_CLOSED
         for grant in grants
     }
@@ -163,7 +163,7 @@ async def issue_all(transaction: Transaction, batch: Sequence[OneProof]) -> list
         raise StoreError("the database did not mint what was granted")
     await transaction.execute_many("prove_prompts", sorted(minted.items()))
     references = {grant.prompt.id: TokenReference(minted[grant.prompt.id], grant.nonce) for grant in granted}
-    await approvals.approve_all(transaction, approving, [(grant, references[grant.prompt.id]) for grant in granted])
+    await approvals.prove_all(transaction, held, [(grant, references[grant.prompt.id]) for grant in granted])
     return [[refused[grant.prompt.id] or references[grant.prompt.id] for grant in proof] for proof in batch]
 
 

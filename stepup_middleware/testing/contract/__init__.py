@@ -17,6 +17,7 @@ from .audit import LogContract
 from .batches import BatchContract
 from .collecting import CollectingContract
 from .counts import CountContract
+from .deciding import DecidingContract
 from .deliveries import DeliveryContract
 from .grants import GrantContract
 from .prompts import PromptContract
@@ -43,6 +44,7 @@ class StoreContract(
     RecoveryContract,
     ResetContract,
     ApprovalContract,
+    DecidingContract,
     CollectingContract,
     LogContract,
     CountContract,

@@ -94,6 +94,9 @@ FROM unnest(
 )
 RETURNING prompt, id;
 
+-- name: prompts_with_approvals
+SELECT prompt FROM stepup.approvals WHERE prompt = ANY ($1::text[]);
+
 -- name: lock_prompts
 SELECT id, expires_at, epoch FROM stepup.prompts
 WHERE id = ANY ($1::text[]) AND state = 'open' AND epoch = (SELECT m.epoch FROM stepup.meta AS m)

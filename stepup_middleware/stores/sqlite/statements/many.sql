@@ -88,6 +88,9 @@ INSERT INTO tokens (
 VALUES (?1, ?18, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
 RETURNING prompt, id;
 
+-- name: prompts_with_approvals
+SELECT prompt FROM approvals WHERE prompt = ?1;
+
 -- name: lock_prompts
 SELECT id, expires_at, epoch FROM prompts
 WHERE id = ?1 AND state = 'open' AND epoch = (SELECT m.epoch FROM meta AS m);

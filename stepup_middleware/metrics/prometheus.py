@@ -7,17 +7,25 @@ stepup = StepUp(..., metrics=[PrometheusMetrics()])
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.core.events import ALERTS, AuditEvent
 from stepup_middleware.core.topics import Topic
 
 from . import COUNTERS, GAUGES, STEP_BUCKETS, Counted, Health, reason_of
 
-__all__ = ["PrometheusMetrics"]
+__all__ = ["PrometheusMetrics", "PrometheusPage"]
 
 
 class _Instruments:
@@ -63,8 +71,8 @@ class PrometheusMetrics:
     """Counts and times what this process does, in ``stepup_*``; the guide's page on deployment lists them.
 
     The labels are names of events, ids of purposes, codes of refusals and words of the log: a few hundred series at
-    most, and nothing of a person in any. With several workers behind one port use the multiprocess mode of
-    ``prometheus_client``: counters and histograms are added up, of gauges the worst is told.
+    most, and nothing of a person in any. ``PrometheusPage`` shows them, of several workers behind one port together:
+    counters and histograms are added up, of gauges the sum or the worst is told.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -99,3 +107,49 @@ class PrometheusMetrics:
             self._to.gauges[name].set(figure.read(health))
         for topic in Topic:
             self._to.undelivered.labels(topic.value).set(health.backlog.undelivered.get(topic, 0))
+
+
+class PrometheusPage:
+    """An ASGI app that answers a scrape with all figures of a registry, those of the app itself included.
+
+    Where ``PROMETHEUS_MULTIPROC_DIR`` names a folder, the figures of all workers that share it, whichever of them
+    answers: what a worker counted stays when it dies, its gauges go. ``registry`` does not matter then.
+    Raises ``ValueError`` when it is built and the variable names no folder.
+    """
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        self._figures: Collector = registry if folder is None else _Workers(folder)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
+        encode, kind = choose_encoder(accepted.decode("latin-1"))
+        page = await asyncio.to_thread(encode, self._figures)
+        headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(page))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": page})
+
+
+class _Workers(Collector):
+    """The figures of all workers that write to a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._files = MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterable[Metric]:
+        for gauges in Path(self._folder).glob("gauge_live*_*.db"):
+            if not _lives(int(gauges.stem.rpartition("_")[2])):
+                gauges.unlink(missing_ok=True)
+        found: Iterable[Metric] = self._files.collect()  # type: ignore[no-untyped-call]
+        return found
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True

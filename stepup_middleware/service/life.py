@@ -38,6 +38,12 @@ class Life:
         await asyncio.shield(self._starting)  # a caller that gives up does not end it for the others
 
     async def _open(self) -> None:
+        try:
+            await self._open_all()
+        finally:
+            self._parts.figures.start()  # where the store cannot be opened, they tell that it is not ready
+
+    async def _open_all(self) -> None:
         settings.check_moment(self._clock())
         await self._parts.store.start()
         try:
@@ -47,7 +53,6 @@ class Life:
             await self._parts.store.close()
             raise
         self._parts.dispatcher.start()
-        self._parts.figures.start()
         signer = self._parts.signer
         self._parts.integration.start(None if signer is None else signer.compare)
         if signer is not None:
@@ -59,13 +64,13 @@ class Life:
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
+        await self._parts.figures.close()
         if self._started:
             self._started = False
             await self._parts.approvals.watch.close()
             await self._parts.audit.close()
             with suppress(StoreError):
                 await self._parts.store.records.append([])  # when this is written, the sinks have all before it
-            await self._parts.figures.close()
             await self._parts.spool.close()
             if self._parts.signer is not None:
                 await self._parts.signer.close()

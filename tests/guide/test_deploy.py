@@ -72,8 +72,10 @@ async def step_up(url: str, http: httpx2.AsyncClient, origin: str) -> httpx2.Res
     return await http.post(url + ROTATE, headers={"stepup-token": proved.json()["token"]})
 
 
-@pytest.mark.block("payday@.service", "payday-purge.service", "payday-purge.timer")
+@pytest.mark.block("payday@.service", "payday-purge.service", "payday-purge.timer", "workers")
 async def test_systemd_accepts_the_units(blocks: dict[str, str], tmp_path: Path) -> None:
+    workers = blocks.pop("workers")
+    blocks["payday@.service"] = blocks["payday@.service"].replace("[Service]\n", f"[Service]\n{workers}")
     for name in ("uvicorn", "stepup"):  # the folder of the unit's programs, wherever those of the tests are
         (tmp_path / name).symlink_to(sys.executable)
     names = [name.replace("@", "@8001") for name in blocks]
@@ -116,6 +118,23 @@ async def test_the_commands_of_the_units_serve_and_purge(blocks: dict[str, str],
         (where / name).rename(state / name)
     out = await shell(blocks["nightly"], state)  # the stop signed it
     assert "0 faults: the log is whole" in out
+
+
+@pytest.mark.block("end", "payday@.service", "workers")
+async def test_two_workers_with_the_folder_of_the_page_are_one_scrape(blocks: dict[str, str], srv: Path) -> None:
+    unit = dict(line.split("=", 1) for line in blocks["workers"].splitlines())
+    name, _, folder = unit["Environment"].partition("=")
+    assert folder == f"/run/{unit['RuntimeDirectory']}"
+    port, here = free_port(), srv / "run"
+    here.mkdir()
+    command = command_of(blocks["payday@.service"]).replace("%i", str(port)) + " --workers 2"
+    async with served(srv, command, port, **{name: str(here)}) as server, httpx2.AsyncClient(timeout=60) as http:
+        assert (await step_up(server.url, http, "http://localhost:8000")).status_code == 200
+        page = (await http.get(f"{server.url}/metrics")).text
+        assert 'stepup_events_total{event="ACTION_AUTHORIZED",purpose="webhook_secret_rotation",reason=""} 1.0' in page
+        assert len({file.stem.rpartition("_")[2] for file in here.glob("gauge_livemin_*.db")}) == 2
+        server.terminate()
+        await server.stopped()
 
 
 @pytest.mark.block(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,9 +16,10 @@ import httpx2
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from stepup_middleware import ConfigurationError, EventName
+from stepup_middleware import ConfigurationError, EventName, StoreError
 from stepup_middleware.core.events import ALERTS, AuditEvent
-from stepup_middleware.metrics.prometheus import PrometheusMetrics
+from stepup_middleware.metrics import Health
+from stepup_middleware.metrics.prometheus import PrometheusMetrics, PrometheusPage
 from stepup_middleware.service import health
 from stepup_middleware.testing.contract.values import event
 from tests.machine import free_port
@@ -190,16 +193,16 @@ def test_what_is_no_meter_stops_the_start(tmp_path: Path, metrics: object, words
 
 
 APP = """
-import secrets
-from prometheus_client import CollectorRegistry, CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+import os
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 from stepup_middleware import RelyingParty, StepUp, StepUpMiddleware, Subject, requires_step_up
-from stepup_middleware.metrics.prometheus import PrometheusMetrics
+from stepup_middleware.metrics.prometheus import PrometheusMetrics, PrometheusPage
+from stepup_middleware.service import figures
 from stepup_middleware.stores.sqlite import SQLiteStore
-import os
+
+figures.LOOK_SECONDS = 0.1  # nobody waits ten seconds for a gauge
 
 async def identify(scope):
     return Subject(id="ada", session_id="s", workspace_id="axis", name="Ada")
@@ -207,25 +210,39 @@ async def identify(scope):
 @requires_step_up("webhook_secret_rotation")
 async def act(request): ...
 
-async def worker(request):
-    return JSONResponse(os.getpid())
+streams = []
 
-async def metrics(request):
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+async def follow(request):
+    if not streams:
+        streams.append(stepup.audit.follow("axis"))
+    return JSONResponse(os.getpid())
 
 stepup = StepUp(
     secret_key="the key of the test of two workers, 32 bytes", store=SQLiteStore("stepup.db"), identify=identify,
     relying_party=RelyingParty(id="localhost", name="Test", origins=["http://localhost"]),
     metrics=[PrometheusMetrics()],
 )
-routes = [Route("/act", act, methods=["POST"]), Route("/worker", worker), Route("/metrics", metrics)]
+routes = [Route("/act", act, methods=["POST"]), Route("/follow", follow), Route("/metrics", PrometheusPage())]
 app = StepUpMiddleware(Starlette(routes=routes), stepup=stepup)
 """
 
 
-async def test_two_workers_behind_one_port_are_one_scrape(tmp_path: Path) -> None:
+REFUSED = 'stepup_refusals_total{code="STEPUP_FACTOR_INSUFFICIENT",purpose="webhook_secret_rotation"}'
+
+
+async def scrape(url: str) -> str:
+    async with httpx2.AsyncClient(base_url=url, timeout=60) as http:  # a connection each, so either worker answers
+        return (await http.get("/metrics")).text
+
+
+async def until_scraped(url: str, wanted: str) -> None:
+    """Return once each of six scrapes has a line: whichever worker answers."""
+    async with asyncio.timeout(120):
+        while not all([f"{wanted}\n" in await scrape(url) for _ in range(6)]):  # noqa: ASYNC110 - of other processes
+            await asyncio.sleep(0.05)
+
+
+async def test_two_workers_behind_one_port_are_one_scrape_also_when_one_has_died(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(APP, encoding="utf-8")
     (tmp_path / "figures").mkdir()
     port = free_port()
@@ -236,14 +253,53 @@ async def test_two_workers_behind_one_port_are_one_scrape(tmp_path: Path) -> Non
         async with asyncio.timeout(120):
             while len(workers) < 2 or asked < 20:
                 async with httpx2.AsyncClient(base_url=server.url, timeout=60) as http:  # a connection each
-                    workers.add((await http.get("/worker")).json())
+                    workers.add((await http.get("/follow")).json())
                     assert (await http.post("/act")).status_code == 403  # nobody has a factor
                     asked += 1
-        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
-            pages = [(await http.get("/metrics")).text for _ in range(5)]
+        await until_scraped(server.url, f"{REFUSED} {float(asked)}")
+        await until_scraped(server.url, "stepup_followers 2.0")
+        await until_scraped(server.url, "stepup_ready 1.0")
+        os.kill(workers.pop(), signal.SIGKILL)
+        await until_scraped(server.url, "stepup_followers 1.0")  # the dead one has none, and another has come
+        await until_scraped(server.url, "stepup_ready 1.0")
+        await until_scraped(server.url, f"{REFUSED} {float(asked)}")
         server.terminate()
         await server.stopped()
-    line = 'stepup_refusals_total{code="STEPUP_FACTOR_INSUFFICIENT",purpose="webhook_secret_rotation"} '
-    for page in pages:  # whichever worker answers
-        assert line + f"{float(asked)}\n" in page
-        assert "stepup_ready 1.0\n" in page
+
+
+async def test_one_process_shows_its_own_figures_in_the_format_that_the_scrape_asks_for() -> None:
+    registry = CollectorRegistry()
+    PrometheusMetrics(registry).refusal("STEPUP_REQUIRED", "payroll_ach_transmit")
+    transport = httpx2.ASGITransport(app=PrometheusPage(registry))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        plain = await http.get("/metrics")
+        assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert 'stepup_refusals_total{code="STEPUP_REQUIRED",purpose="payroll_ach_transmit"} 1.0\n' in plain.text
+        openmetrics = await http.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+        assert openmetrics.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+        assert openmetrics.text.endswith("# EOF\n")
+
+
+def test_a_folder_for_several_workers_that_is_missing_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere/at/all")
+    with pytest.raises(ValueError, match="PROMETHEUS_MULTIPROC_DIR is not set or not a directory"):
+        PrometheusPage()
+
+
+async def test_a_store_that_cannot_be_opened_at_the_start_is_told_as_not_ready(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    looked = asyncio.Event()
+
+    class Told(PrometheusMetrics):
+        def health(self, health: Health) -> None:
+            super().health(health)
+            looked.set()
+
+    house = House(tmp_path / "nowhere", metrics=[Told(registry)])
+    try:
+        with pytest.raises(StoreError):
+            await house.stepup.start()
+        await asyncio.wait_for(looked.wait(), 60)
+        assert registry.get_sample_value("stepup_ready") == 0
+    finally:
+        await house.stepup.close()

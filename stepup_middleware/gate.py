@@ -48,7 +48,7 @@ from stepup_middleware.request.context import (
     logger,
     note_unused_tag,
 )
-from stepup_middleware.request.decision import Gate, admit
+from stepup_middleware.request.decision import Gate, admit, given_token
 from stepup_middleware.tags import NOTHING, always, check_inside, name_of, parameters_of, tagged_with
 from stepup_middleware.uncached import kept_nowhere, uncached
 from stepup_middleware.web.answers import problem_body, send_refusal, starlette_handler
@@ -92,9 +92,8 @@ def require_step_up(
             'write require_step_up(request, "the_purpose"). Nothing is let through'
         )
     tag = tagged_with(purpose, details, bind_body, bind_headers)
-    given = token.encode("latin-1", "replace") if isinstance(token, str) else token
     of = framework_in_hand(scope, [request])
-    gate = _gate(of, [request], scope)._replace(body=body, token=given, hands_on=False)
+    gate = _gate(of, [request], scope)._replace(body=body, token=given_token(token), hands_on=False)
     guarded = guarded_request(scope)
     of.keep_nothing(request, scope)
     asked = Asked()
@@ -129,8 +128,7 @@ async def prove(scope: Scope, purpose: Purpose, details: Words, token: str | byt
     ``details`` are worded in the language of the person. Raises ``StepUpRequired`` as ``require_step_up`` does.
     """
     guarded = guarded_request(scope)
-    given = token.encode("latin-1", "replace") if isinstance(token, str) else token
-    gate = _gate(framework_in_hand(scope), [scope], scope)._replace(token=given, hands_on=False)
+    gate = _gate(framework_in_hand(scope), [scope], scope)._replace(token=given_token(token), hands_on=False)
     tag = Tag(purpose.id, lambda asked: details(texts_of(asked, guarded.stepup)))
     return _through(await admit(guarded, tag, scope=scope, purpose=purpose, gate=gate), guarded, scope, [scope])
 

@@ -101,13 +101,18 @@ class BoundRequest:
         return sha256(b"stepup-request-v3\0" + self.text().encode()).digest()
 
     def place(self) -> tuple[Any, ...]:
-        """Return where the request ended up: all of it but at which split of its path an app is mounted."""
+        """Return where the request ended up: all of it but at which split of its path an app is mounted.
+
+        The raw path is part of it, for some frameworks route by that one; they take the path where there is none.
+        """
         there = self.reached or NOWHERE_ELSE
         root = self.root_path if there.root_path is None else there.root_path
         path = unquote(self.path) if there.path is None else there.path
         method = self.method if there.method is None else there.method
-        line = (method, joined(root, path)) if there.framework is None else there.framework
-        return (*line, self.query if there.query is None else there.query, there.authority, there.fields)
+        whole = joined(root, path)
+        line = (method, whole) if there.framework is None else there.framework
+        raw = self.path if there.raw_path is None else there.raw_path or whole
+        return (*line, raw, self.query if there.query is None else there.query, there.authority, there.fields)
 
 
 def bound_request_from(components: Mapping[str, Any]) -> BoundRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -161,7 +162,8 @@ class GuardedRequest:
 
     ``proof`` is the last one redeemed, ``refusal`` set once refused and not answered by the app itself; ``answered``
     when our own answer goes out; ``status`` is that of the answer that went out. ``render`` sends our answer in place
-    of a page that a framework made of the refusal, ``onward`` is the server's own ``send``.
+    of a page that a framework made of the refusal, ``onward`` is the server's own ``send``. ``presenting`` is held
+    while a question is decided: of several at once, the later ones see what the first has got.
     """
 
     __slots__ = (
@@ -171,6 +173,7 @@ class GuardedRequest:
         "firm",
         "handed_on",
         "onward",
+        "presenting",
         "proof",
         "purpose",
         "questions",
@@ -191,6 +194,7 @@ class GuardedRequest:
         self.stepup = installation.stepup
         self.scope = scope
         self.render = installation.render
+        self.presenting = asyncio.Lock()
         self.proof: Proof | None = None
         self.purpose: Purpose | None = None
         self.refusal: Refusal | None = None

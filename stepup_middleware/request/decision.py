@@ -21,6 +21,7 @@ from .site import Standing, is_navigation, is_of_browser, is_same_origin, standi
 
 if TYPE_CHECKING:
     from stepup_middleware.core.purposes import Purpose
+    from stepup_middleware.service.requester import Requester
 
 TOKEN_HEADER = b"stepup-token"
 
@@ -44,6 +45,15 @@ class Gate(NamedTuple):
     shown: Scope | None = None
 
 
+def given_token(token: object) -> bytes | None:
+    """Return a token that a handler hands over as bytes. What is no text (of a message, say) is a malformed one."""
+    if token is None:
+        return None
+    if isinstance(token, str):
+        return token.encode("latin-1", "replace")
+    return bytes(token) if isinstance(token, bytes | bytearray | memoryview) else b""
+
+
 async def admit(
     guarded: GuardedRequest, tag: Tag, *, scope: Scope, purpose: Purpose | None = None, gate: Gate | None = None
 ) -> Proof | Refusal:
@@ -57,7 +67,7 @@ async def admit(
     if isinstance(verdict, Refusal):
         guarded.stepup._parts.figures.refusal(verdict.code.value, tag.purpose)
     if isinstance(verdict, Proof):
-        guarded.proof, guarded.refusal = verdict, None
+        guarded.refusal = None
         scope["stepup"] = verdict
         return verdict
     if guarded.proof is not None and verdict.code is RefusalCode.UNAVAILABLE:
@@ -101,25 +111,23 @@ async def _admit(
             guarded.handed_on = None
             return guarded.proof
         prefetch = standing is Standing.PREFETCH
-        application = ActionRequest(
-            purpose=purpose,
-            request=request,
-            details=shown,
-            tokens=[] if prefetch else _tokens(guarded, scope, request, gate),
-            prefetch=prefetch,
-            linked=standing is Standing.LINKED,
-            elsewhere=purpose.approvable and not is_of_browser(scope),
-            held=gate.held and not is_of_browser(scope),
-        )
-        began = perf_counter()
-        async with stepup._life.in_time():
-            verdict = await stepup._parts.redemption.admit(requester, application)
-        stepup._parts.figures.step(
-            "redeem" if application.tokens else "ask",
-            perf_counter() - began,
-            purpose=purpose.id,
-            outcome=verdict.code.value if isinstance(verdict, Refusal) else "ok",
-        )
+        async with guarded.presenting:  # what came with the request is presented once, also where tasks ask at once
+            application = ActionRequest(
+                purpose=purpose,
+                request=request,
+                details=shown,
+                tokens=[] if prefetch else _tokens(guarded, scope, request, gate),
+                prefetch=prefetch,
+                linked=standing is Standing.LINKED,
+                elsewhere=purpose.approvable and not is_of_browser(scope),
+                held=gate.held and not is_of_browser(scope),
+            )
+            verdict = await _decided(guarded, requester, application)
+            if isinstance(verdict, Proof):
+                guarded.completed({"status": None, "outcome": "went_on"})  # the action before this one
+                guarded.proof, guarded.requester, guarded.purpose = verdict, requester, purpose
+                guarded.handed_on = question if gate.hands_on else None
+            return verdict
     except (BodyTooLarge, BodyTooSlow, BodyMismatch, Unbindable) as error:
         return _unbound(error)
     except StoreError as error:
@@ -133,10 +141,19 @@ async def _admit(
     except Exception:
         logger.exception("the decision failed; the request is refused")
         return Refusal(code=RefusalCode.UNAVAILABLE)
-    if isinstance(verdict, Proof):
-        guarded.completed({"status": None, "outcome": "went_on"})  # the action before this one
-        guarded.requester, guarded.purpose = requester, purpose
-        guarded.handed_on = question if gate.hands_on else None
+
+
+async def _decided(guarded: GuardedRequest, requester: Requester, wanted: ActionRequest) -> Proof | Refusal:
+    """Return what the service decides, in time; the figures tell how long it took."""
+    stepup, began = guarded.stepup, perf_counter()
+    async with stepup._life.in_time():
+        verdict = await stepup._parts.redemption.admit(requester, wanted)
+    stepup._parts.figures.step(
+        "redeem" if wanted.tokens else "ask",
+        perf_counter() - began,
+        purpose=wanted.purpose.id,
+        outcome=verdict.code.value if isinstance(verdict, Refusal) else "ok",
+    )
     return verdict
 
 

@@ -133,6 +133,37 @@ async def test_a_spent_token_answers_no_second_question_of_the_same_words(tmp_pa
         assert await ada.house.events(EventName.REUSED) == []  # nobody has presented it again: no alarm
 
 
+async def _one_after_another(*questions: Awaitable[Any]) -> list[Any]:
+    return [await each for each in questions]
+
+
+# N11
+@pytest.mark.parametrize("ask", [asyncio.gather, _one_after_another], ids=["at once", "one after another"])
+async def test_of_several_questions_at_once_one_presents_the_token_and_nobody_raises_an_alert(
+    tmp_path: Path, ask: Callable[..., Awaitable[Any]]
+) -> None:
+    runs = Counter[str]()
+
+    async def one(request: Request) -> Any:
+        try:
+            await require_step_up(request, PURPOSE)
+        except StepUpRequired as required:
+            return required.problem
+        runs["x"] += 1
+
+    async def several(request: Request) -> Response:
+        found = await ask(*(one(request) for _ in range(4)))
+        return JSONResponse({"problems": [problem for problem in found if problem is not None]})
+
+    async with ada_at(tmp_path, Route("/x", several, methods=["POST"])) as ada:
+        first = (await ada.post("/x")).json()["problems"][0]
+        token = await ada.prove(first, "passkey")
+        problems = (await ada.post("/x", token=token)).json()["problems"]
+        assert ([problem["code"] for problem in problems], runs) == (["STEPUP_REQUIRED"] * 3, {"x": 1})
+        assert len(await ada.house.events(EventName.ACTION_AUTHORIZED)) == 1
+        assert await ada.house.events(EventName.REUSED) == []
+
+
 def _forgetting(kind: str, runs: Counter[str]) -> Endpoint | Callable[[Request], Response]:
     """Return an endpoint that calls ``require_step_up`` and does not await it, then acts and answers."""
 
@@ -427,6 +458,40 @@ async def test_another_question_inside_is_not_answered_by_the_proof_outside(
         assert not any(hasattr(inner.state, "runs") for inner in made)
 
 
+# N10
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("raw_path", b"/in/y"), ("path", "/in/x%2F"), ("query_string", b"a=1"), ("method", "PATCH"), ("headers", ())],
+)
+async def test_a_proof_is_not_handed_on_to_another_request(tmp_path: Path, part: str, value: Any) -> None:
+    inner = Starlette(routes=[Route("/{x}", requires_step_up(PURPOSE)(counted), methods=["POST", "PATCH"])])
+
+    async def rewriting(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner({**scope, part: value}, receive, send)
+
+    async with ada_at(tmp_path, Mount("/in", app=RequireStepUp(rewriting, PURPOSE))) as ada:
+        answer = await ada.step_up("POST", "/in/x", "passkey")
+        assert (answer.status_code, code_of(answer)) == (409, "STEPUP_PARTLY_DONE")
+        assert not hasattr(inner.state, "runs")
+
+
+# N10
+@pytest.mark.parametrize("raw", [b"", b"/in/x"])
+async def test_a_raw_path_that_a_framework_adds_makes_no_other_request(tmp_path: Path, raw: bytes) -> None:
+    inner = Starlette(routes=[Route("/x", requires_step_up(PURPOSE)(counted), methods=["POST"])])
+
+    async def adding(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner({**scope, "raw_path": scope["raw_path"] or scope["path"].encode()}, receive, send)
+
+    gate = RequireStepUp(adding, PURPOSE)
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate({**scope, "raw_path": raw}, receive, send)
+
+    async with ada_at(tmp_path, Mount("/in", app=outer)) as ada:
+        assert (await ada.step_up("POST", "/in/x", "passkey")).status_code == 200
+
+
 # N04 B05
 async def test_a_batch_that_calls_the_app_runs_one_of_its_parts(tmp_path: Path) -> None:
     runs = Counter[str]()
@@ -619,6 +684,29 @@ async def talking(ada: Browser, path: str, *headers: tuple[str, str]) -> AsyncIt
     finally:
         await talk.incoming.put({"type": "websocket.disconnect", "code": 1000})
         await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 10)
+
+
+# N12
+@pytest.mark.parametrize(
+    "given", [7, 0, True, 1.5, [], ["x"], {}, {"token": "x"}, "", "\ud800", "x" * 9000, b"x"], ids=repr
+)
+async def test_what_is_no_token_in_a_message_is_refused_as_one_that_is_malformed(tmp_path: Path, given: Any) -> None:
+    runs = Counter[str]()
+
+    async def act(socket: WebSocket) -> None:
+        await socket.accept()
+        try:
+            await require_step_up(socket, PURPOSE, token=given)
+        except StepUpRequired as required:
+            await socket.send_json(required.problem)
+        else:
+            runs["x"] += 1
+
+    async with ada_at(tmp_path, WebSocketRoute("/ws", act)) as ada, talking(ada, "/ws") as talk:
+        assert await talk.heard() == {"type": "websocket.accept"}
+        assert (await talk.heard())["code"] == "STEPUP_REQUIRED"
+        assert [record.reason for record in await ada.house.events(EventName.BLOCKED)] == ["malformed_token"]
+        assert runs == {}
 
 
 def acting(runs: Counter[str], *, catches: bool) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.evidence.trust import Trust
 from stepup_middleware.log.checkpoints import Checkpoint, read_checkpoint
-from stepup_middleware.log.keys import SignatureType, VerifierKey, read_verifier_keys, verify_note
+from stepup_middleware.log.keys import VerifierKey, read_verifier_keys, verify_note
 from stepup_middleware.log.notes import NoteError, read_note
 
 _MARK = "\N{EM DASH} "
@@ -29,9 +30,7 @@ def add_trust(command: argparse.ArgumentParser) -> None:
         metavar="KEY_OR_FILE",
         help="a trusted public key of the log or of a witness, or a file of them; can be repeated",
     )
-    command.add_argument(
-        "--quorum", type=int, default=1, help="how many of the trusted witnesses must have cosigned (default: 1)"
-    )
+    command.add_argument("--quorum", type=int, help="how many of the trusted witnesses must have cosigned (default: 1)")
     command.add_argument(
         "--checkpoint",
         action="append",
@@ -42,26 +41,29 @@ def add_trust(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rp-id", help="the relying-party id that the proofs must be for")
 
 
-def read_trust(options: argparse.Namespace, origins: Collection[str] = ()) -> Trust:
-    """Return whom the auditor trusts. Of the keys, those named like a log (``origins``) or of its type are a log's.
+def read_trust(options: argparse.Namespace) -> Trust:
+    """Return whom the auditor trusts.
 
-    Raises ``ConfigurationError`` for what cannot be read, or is signed by none of the keys; ``TwoHistories``.
+    Raises ``ConfigurationError`` for what cannot be read, is signed by none of the keys, or cannot be had of them;
+    ``TwoHistories``.
     """
-    keys = [key for text in options.vkey for key in _keys(text)]
-    logs = {key.name for key in keys if key.type is SignatureType.ED25519} | set(origins)
-    log_keys = [key for key in keys if key.name in logs]
-    kept = [checkpoint for text in options.checkpoint for checkpoint in _kept(text, log_keys)]
+    trust = Trust.among([key for text in options.vkey for key in _keys(text)], rp_id=options.rp_id)
+    kept = [checkpoint for text in options.checkpoint for checkpoint in _kept(text, trust)]
     known: dict[tuple[str, int], bytes] = {}
     for checkpoint in kept:
         if known.setdefault((checkpoint.origin, checkpoint.size), checkpoint.root) != checkpoint.root:
             raise TwoHistories(f"two checkpoints of {checkpoint.size} leaves were kept, with different roots")
-    return Trust(
-        log_keys=log_keys,
-        witness_keys=[key for key in keys if key.name not in logs],
-        quorum=options.quorum,
-        checkpoints=kept,
-        rp_id=options.rp_id,
-    )
+    return replace(trust, quorum=_quorum(options.quorum, trust), checkpoints=kept)
+
+
+def _quorum(asked: int | None, trust: Trust) -> int:
+    if asked is None:
+        return 1
+    if asked < 1:
+        raise ConfigurationError(f"--quorum {asked}: at least 1; to ask for no witness, give no vkey of one")
+    if asked > (there := len({key.name for key in trust.witness_keys})):
+        raise ConfigurationError(f"--quorum {asked}: --vkey names {there} witnesses: give those of all")
+    return asked
 
 
 def _keys(text: str) -> Sequence[VerifierKey]:
@@ -71,7 +73,7 @@ def _keys(text: str) -> Sequence[VerifierKey]:
         raise ConfigurationError(f"--vkey {text[:80]}: {error}") from None
 
 
-def _kept(text: str, keys: Sequence[VerifierKey]) -> Iterator[Checkpoint]:
+def _kept(text: str, trust: Trust) -> Iterator[Checkpoint]:
     """Yield the checkpoints of a file, or of a text: notes one after another, or three lines without a signature.
 
     Where the auditor has keys of a log, its checkpoints must be signed by one.
@@ -85,7 +87,7 @@ def _kept(text: str, keys: Sequence[VerifierKey]) -> Iterator[Checkpoint]:
     for body, lines in _notes(text):
         try:
             checkpoint = read_checkpoint(body)
-            trusted = [key for key in keys if key.name == checkpoint.origin]
+            trusted = trust.of_log(checkpoint.origin)
             if lines and trusted and not verify_note(read_note(f"{body}\n{lines}"), trusted):
                 raise NoteError("is signed by no key that you trust for this log")
         except NoteError as error:

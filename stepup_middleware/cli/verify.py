@@ -16,13 +16,11 @@ from stepup_middleware.core.events import EventName
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.visible import visible
 from stepup_middleware.errors import ConfigurationError
-from stepup_middleware.evidence.bundle import FORMAT
 from stepup_middleware.evidence.database import LogVerifier
 from stepup_middleware.evidence.findings import LogSummary
 from stepup_middleware.evidence.report import Check, EvidenceVerdict, Report
 from stepup_middleware.evidence.trust import Trust
 from stepup_middleware.evidence.verification import verify_bundle
-from stepup_middleware.log.notes import NoteError, read_note
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.service.assertions import assertions_checked, signature_holds
 from stepup_middleware.stores.audit_log import AuditLog
@@ -69,7 +67,7 @@ async def verify(options: argparse.Namespace) -> int:
 
 def _verify_bundle(options: argparse.Namespace) -> int:
     bundle = _read_bundle(options.bundle)
-    report = verify_bundle(bundle, read_trust(options, _origins(bundle)), signature_holds=signature_holds)
+    report = verify_bundle(bundle, read_trust(options), signature_holds=signature_holds)
     (_bundle_json if options.json else _bundle_table)(report)
     return report.verdict.exit_code
 
@@ -88,16 +86,6 @@ def _read_bundle(path: Path) -> object:
         return strict_json(raw.decode("utf-8"))
     except ValueError:
         return "not JSON"
-
-
-def _origins(bundle: object) -> list[str]:
-    """Return the name of the log that a bundle is of, as it says itself."""
-    if not isinstance(bundle, dict) or bundle.get("format") != FORMAT:
-        return []
-    try:
-        return [read_note(str(bundle.get("checkpoint"))).text.split("\n")[0]]
-    except NoteError:
-        return []
 
 
 def _bundle_table(report: Report) -> None:
@@ -149,7 +137,7 @@ def _facts(report: Report) -> dict[str, str]:
 
 
 async def _verify_log(log: AuditLog, options: argparse.Namespace) -> int:
-    trust = read_trust(options, [state.origin for state in await log.trees()])
+    trust = read_trust(options)
     macs = None
     if options.secret_key is not None:
         macs = RowMacs(KeyRing(options.secret_key.read_text(encoding="utf-8").split()))
@@ -175,7 +163,8 @@ async def _verify_log(log: AuditLog, options: argparse.Namespace) -> int:
 
 
 def _summary_table(summary: LogSummary, trust: Trust, with_macs: bool, *, proofs: bool) -> None:
-    signed = "signatures checked" if trust.log_keys else "signatures not checked: no --vkey"
+    is_known = any(trust.of_log(origin) for origin in summary.origins)
+    signed = "signatures checked" if is_known else "signatures not checked: no --vkey"
     macs = "MACs checked" if with_macs else "MACs not checked: no --secret-key"
     rows = [
         ("records", summary.records, macs),

@@ -44,7 +44,7 @@ async def verify_export(options: argparse.Namespace, path: Path) -> int:
     except ManifestError as error:
         return _misshapen(options, error)
     claim = manifest.claim
-    trust = read_trust(options, [claim.origin, *(tree.checkpoint.origin for tree in claim.trees)])
+    trust = read_trust(options)
     with NDJSONFile(options.bundle) as file:
         async with assertions_checked() as check:
             verifier = ExportVerifier(file, manifest, trust, check_assertions=None if options.without_proofs else check)

@@ -46,11 +46,19 @@ def storable(text: str, limit: int = 2048) -> str:
 
 
 def strict_json(text: str) -> Any:
-    """Parse JSON that has one reading: no duplicate members, no NaN. Raises ``ValueError`` for all else."""
+    """Parse JSON that has one reading: no duplicate members, no NaN, no text that UTF-8 cannot carry (RFC 7493 §2.1).
+
+    Raises ``ValueError`` for all else.
+    """
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        if "\\u" in text:  # an escape may be half of a character
+            canonical_json(value).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    if not text.isascii():
+        text.encode()
+    return value
 
 
 def base64url(raw: bytes) -> str:

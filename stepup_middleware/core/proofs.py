@@ -270,7 +270,7 @@ def _check_enrolment(
         if enrolled != used:
             problem = f"is not that of {verified.where}"
             yield Finding(check=Check.ENROLMENT, field=enrolment.field(name), problem=problem)
-    if record.at > challenge.record.at + CLOCK_SKEW:
+    if record.at - challenge.record.at > CLOCK_SKEW:
         problem = "is later than the prompt: such a factor serves no prompt"
         yield Finding(check=Check.ENROLMENT, field=enrolment.field("at"), problem=problem)
     eligible = len(kept.authenticator_data) >= _SHORTEST and bool(kept.authenticator_data[_FLAGS_AT] & _BE)

@@ -27,7 +27,8 @@ from .tree_walk import LOWEST, LOWEST_SMALL, TreeWalk, Walked
 from .trust import Trust
 
 _RECORDS = 1000  # read at a time
-_TAIL = timedelta(minutes=1, seconds=30)  # how old a leaf under no checkpoint yet may be: one is signed each minute
+# how old what is under no checkpoint yet may be: one is signed each minute; and how far ahead the clock that dated it
+_TAIL = timedelta(minutes=1, seconds=30)
 _MOST_WAITING = 10_000  # records without a leaf that are looked for again at the end
 _COMMIT = 10_000_000  # microseconds within which transactions may commit in another order than they took their numbers
 _LATE = frozenset({EventName.ACTION_COMPLETED.value})  # may be written long after it happened: the store was away
@@ -246,9 +247,9 @@ class LogVerifier:
             for id_ in await self._log.leaves_of(ids[first : first + _RECORDS]):
                 self._waiting.pop(id_, None)
         self.summary.waiting = len(self._waiting)
-        oldest = to_micros(self._now - _TAIL)
+        earliest, latest = (to_micros(self._now + late) for late in (-_TAIL, _TAIL))
         for row in self._waiting.values():
-            if self._macs is None or not isinstance(row.at, int) or row.at < oldest:
+            if self._macs is None or type(row.at) is not int or not earliest <= row.at <= latest:
                 problem = "the record has no leaf: the app does not run, or somebody else wrote it"
                 yield LogFinding(
                     where=f"seq {row.seq}", field="leaf", problem=problem, unverifiable=True, record_id=row.id
@@ -261,7 +262,8 @@ class LogVerifier:
         def untold(where: str, field: str, problem: str) -> None:
             found.append(LogFinding(where=where, field=field, problem=problem, unverifiable=True))
 
-        if not self._trust.log_keys:
+        origins = {walked.origin for walked in self._walks.values()}
+        if not self._trust.log_keys and not any(map(self._trust.of_log, origins)):
             untold("log", "vkey", "no trusted vkey of the log was given: nothing tells who signed the checkpoints")
         elif self.summary.leaves and not self.summary.checkpoints:
             problem = "the database has no checkpoint: nothing was signed yet, or all were taken away"
@@ -269,14 +271,16 @@ class LogVerifier:
         if not self._trust.checkpoints:
             problem = "no checkpoint from outside the database was given: an older copy of it would look like this one"
             untold("log", "checkpoint", problem)
-        origins = {walked.origin for walked in self._walks.values()}
         for kept in self._trust.checkpoints:
             if kept.origin not in origins:
                 problem = f"is of the log {kept.origin}, which this database does not have"
                 found.append(LogFinding(where=f"kept checkpoint {kept.size}", field="origin", problem=problem))
-        tail = iso(self._now - _TAIL)[:19]
+        earliest, latest = (iso(self._now + late)[:19] for late in (-_TAIL, _TAIL))
         for walked in self._walks.values():
-            if walked.tail_at is not None and walked.tail_at[:19] < tail:
-                problem = f"{walked.size - walked.covered} leaves, from {walked.covered} on, are under no checkpoint"
-                untold(f"leaf {walked.covered}", "checkpoint", f"{problem} that a trusted key signed")
+            where = f"leaf {walked.covered}" if walked.number == 1 else f"log {walked.number} leaf {walked.covered}"
+            problem = f"{walked.size - walked.covered} leaves, from {walked.covered} on, are under no checkpoint"
+            if walked.tail_from and walked.tail_from < earliest:
+                untold(where, "checkpoint", f"{problem} that a trusted key signed")
+            if walked.tail_until > latest:
+                untold(where, "entry", f"{problem}, and one of them says that it was written at {walked.tail_until}")
         return found

@@ -128,7 +128,7 @@ class ExportVerifier:
             return LogFinding(where="manifest", field=field, problem=problem, unverifiable=unverifiable)
 
         signature = self._manifest.signature
-        keys = [key for key in self._trust.log_keys if key.name == claim.origin]
+        keys = self._trust.of_log(claim.origin)
         if signature is None:
             yield told("signature", "nobody signed that this is all: the records can be proved, a missing one not")
         elif not keys:

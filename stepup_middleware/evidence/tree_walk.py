@@ -50,7 +50,8 @@ class Walked:
     over: Bits = field(default_factory=Bits)
     seen: Bits = field(default_factory=Bits)
     early: dict[int, str] = field(default_factory=dict)
-    tail_at: str | None = None  # of the first leaf under no trusted checkpoint
+    tail_from: str = ""  # of the leaves under no trusted checkpoint the earliest time, up to its second; or empty
+    tail_until: str = ""  # and the latest
     root: bytes = b""
     beyond: list[tuple[int, str]] = field(default_factory=list)  # checkpoints of more leaves than there are
 
@@ -187,8 +188,10 @@ class TreeWalk:
         self._latest = max(self._latest, second)
         if second < self._not_before and len(walked.early) < 10_000:
             walked.early[index] = self._not_before_by
-        if walked.tail_at is None:
-            walked.tail_at = at
+        if not walked.tail_from or second < walked.tail_from:
+            walked.tail_from = second
+        if second > walked.tail_until:
+            walked.tail_until = second
         self._hashes.append(sha256(b"\0" + entry.encode()).digest())
 
     async def _flush(self) -> None:
@@ -279,7 +282,7 @@ class TreeWalk:
             self._summary.outside += 1
         if stop.trusted and not self._bad_roots:
             self.walked.covered = stop.size
-            self.walked.tail_at = None
+            self.walked.tail_from = self.walked.tail_until = ""
         if stop.witnessed is not None:
             if self._latest > iso(stop.witnessed + CLOCKS_DIFFER)[_SECOND]:
                 problem = f"a leaf says that it was written after this was witnessed: {self._latest}"

@@ -89,7 +89,7 @@ class _Verification:
     def report(self) -> Report:
         tree = judge_checkpoint(self.note, self.checkpoint, self.trust)
         self.findings += tree.findings
-        self.made |= {Check.WITNESSES} if self.trust.witness_keys else set()
+        self.made |= {Check.WITNESSES} if self.trust.of_witnesses(self.checkpoint.origin) else set()
         located = [each for where, record in self.records.items() if (each := self._record(where, record, tree.times))]
         events = [each for each in located if each.where != "enrolment"]
         self._order()
@@ -126,7 +126,7 @@ class _Verification:
         ):
             problem = "the path does not lead from this entry and index to the root of the checkpoint"
             self._note(Check.INCLUSION, f"{where}.path", problem)
-        if any(read.entry.at > time + CLOCKS_DIFFER for time in times):
+        if any(read.entry.at - time > CLOCKS_DIFFER for time in times):
             self._note(Check.INCLUSION, f"{where}.entry", "says that it was written after the checkpoint was signed")
         return None if read.event is None else LocatedRecord(where=where, record=read.event)
 

@@ -66,7 +66,7 @@ class Entry:
 
     def is_of(self, body: str) -> bool:
         """Tell whether this is the entry of a body."""
-        return sha256(body.encode()).digest() == self.body_sha256
+        return sha256(body.encode("utf-8", "surrogatepass")).digest() == self.body_sha256
 
     def body_may_go(self, today: date) -> bool:
         """Tell whether the time of the body is over on this day (UTC)."""

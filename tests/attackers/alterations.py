@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from stepup_middleware.core.canonical import canonical_json
-from stepup_middleware.core.moments import iso, to_micros
+from stepup_middleware.core.moments import iso, time_ordered_id, to_micros
 from stepup_middleware.log.merkle import hash_leaf
 from stepup_middleware.log.records import entry_of, read_entry
 from stepup_middleware.log.tiles import TiledTree
@@ -222,6 +222,27 @@ def forged(tables: Tables, chance: random.Random) -> Iterator[Alteration]:
             "a record forged, with all hashes",
             f"like {number}, at the end",
         )
+
+
+def at_the_end(tables: Tables, moments: Sequence[datetime], chance: random.Random, *, leaves: bool = True) -> Tables:
+    """Return the tables with records at the end that the app did not write, of these moments in this order."""
+    (like,) = [row for row in tables["audit"] if json.loads(row["body"])["event"] == "FACTOR_ENROLLED"][:1]
+    audit, tree = list(tables["audit"]), list(tables["leaves"])
+    for at in moments:
+        body = json.loads(like["body"])
+        body |= {"at": iso(at), "subject": "mallory", "factor_id": chance.randbytes(4).hex()}
+        body["salt"] = chance.randbytes(16).hex()
+        text = canonical_json(body)
+        entry = entry_of(text, at=at, retention_years=body["retention_years"]).text
+        id_ = time_ordered_id(at, chance.randbytes(10))
+        audit.append(
+            {**like, "seq": audit[-1]["seq"] + 1, "id": id_, "at": to_micros(at), "body": text, "entry": entry,
+             "subject": "mallory", "person": "mallory", "factor": body["factor_id"]}
+        )  # fmt: skip
+        tree.append({"log": 1, "idx": len(tree), "record_id": id_, "entry": entry})
+    if not leaves:
+        return {**tables, "audit": audit}
+    return {**tables, **rebuilt({**tables, "audit": audit, "leaves": tree}, "", "").tables}
 
 
 def every(tables: Tables, earlier: Mapping[int, Tables], seed: int = 1) -> Iterator[Alteration]:

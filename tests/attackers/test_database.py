@@ -7,15 +7,18 @@ table.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from stepup_middleware.evidence.report import EvidenceVerdict
+from stepup_middleware.testing.contract.values import MACS
 from tests.stores.servers import DATABASE, running_postgres
 
-from .alterations import every
+from .alterations import at_the_end, every
 from .attacked import Attacked, AttackedPostgres, AttackedSQLite, attack, honest
 
 WHOLE = pytest.param(1, id="all", marks=pytest.mark.exhaustive)
@@ -78,3 +81,39 @@ async def test_a_row_of_a_tree_without_a_number_is_told(tmp_path: Path, table: s
         await database.write({table: [{**first, "log": value}, *rest]})
         verdict, _ = await database.found(base.trust(), base.now)
         assert verdict is EvidenceVerdict.FAILED
+
+
+# A20
+async def test_only_what_is_of_this_minute_is_too_young_for_a_checkpoint(tmp_path: Path) -> None:
+    database = AttackedSQLite(tmp_path / "log.db")
+    base = await honest(database)
+    now, chance = base.now, random.Random(20)  # noqa: S311 - numbers of forged records, no secret
+    tomorrow, long_ago = now + timedelta(days=1), now - timedelta(days=10)
+    for moments, fields in (
+        ([now], []),
+        ([tomorrow], ["entry"]),
+        ([now, long_ago], ["checkpoint"]),  # behind a younger one
+        ([tomorrow, long_ago, now], ["checkpoint", "entry"]),
+    ):
+        await database.write(at_the_end(base.tables, moments, chance))
+        _, findings = await database.found(base.trust(), now, with_key=False)
+        assert [finding.field for finding in findings if finding.unverifiable] == fields
+        assert {finding.field for finding in findings if not finding.unverifiable} <= {"seq"}  # not in their order
+        assert (await database.found(base.trust(), now))[0] is EvidenceVerdict.FAILED  # no MAC
+
+
+# A20
+async def test_a_record_that_waits_for_its_leaf_is_granted_a_minute_and_no_future(tmp_path: Path) -> None:
+    database = AttackedSQLite(tmp_path / "log.db")
+    base = await honest(database)
+    chance = random.Random(20)  # noqa: S311 - numbers of records, no secret
+    for late, verdict in (
+        (timedelta(0), EvidenceVerdict.VERIFIED),
+        (timedelta(minutes=-3), EvidenceVerdict.NOT_VERIFIABLE),
+        (timedelta(days=1), EvidenceVerdict.NOT_VERIFIABLE),
+    ):
+        tables = at_the_end(base.tables, [base.now + late], chance, leaves=False)
+        row = tables["audit"][-1]
+        row["mac"] = MACS.make_for_record(row["id"], row["entry"])  # the app itself wrote it
+        await database.write(tables)
+        assert (await database.found(base.trust(), base.now))[0] is verdict

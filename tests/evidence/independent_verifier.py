@@ -28,12 +28,11 @@ GOES = dict.fromkeys((PROVED, RAN, ENDED, ENROLLED, POLICY), "info success") | d
 GOES |= dict.fromkeys((ASKED, SENT), "info pending") | dict.fromkeys((BLOCKED, DENIED), "warning denied")
 GOES |= {RESETS[1]: "warning pending", FAILED: "warning failure", REUSED: "critical denied"}
 AFTER = {RAN: PROVED, ENDED: RAN, REUSED: PROVED, DENIED: SENT, **dict.fromkeys((*RESETS, POLICY), RAN)}
-STRONG = ("passkey", "hardware_key")
+STRONG, ONCE, at = ("passkey", "hardware_key"), (ASKED, PROVED, RAN, ENDED, SENT, DENIED), datetime.fromisoformat
 AMR = {"passkey": ["swk", "user", "mfa"], "hardware_key": ["hwk", "user", "mfa"], "totp": ["otp", "mfa"]}
 WORDS = {"factor": (None, *AMR), "requirement": (None, "any", "phishing_resistant")}
 SIGNED = ("workspace", "subject", "actor", "client", "purpose", "prompt", "requirement", "policy_version", "details")
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
-at = datetime.fromisoformat
 
 
 class Untold(Exception): ...  # nothing is wrong, but the bundle cannot tell everything
@@ -80,7 +79,7 @@ def read_vkey(vkey: str) -> tuple[tuple[str, bytes], tuple[int, bytes]]:
     return (name, bytes.fromhex(key_id)), (raw[0], raw[1:])
 
 
-def read_checkpoint(note: str, vkeys: Object) -> tuple[str, int, bytes, Object]:
+def read_checkpoint(note: str, vkeys: Object) -> tuple[int, bytes, Object]:
     text, _, lines = note.rpartition("\n\n")
     origin, size, encoded, *_ = text.split("\n")
     need(lines.endswith("\n") and re.fullmatch("0|[1-9][0-9]{,18}", size) is not None, "checkpoint")
@@ -103,7 +102,7 @@ def read_checkpoint(note: str, vkeys: Object) -> tuple[str, int, bytes, Object]:
             message = b"subtree/v1\n\0" + who + stamp + log + bytes(8) + int(size).to_bytes(8, "big") + root
             mldsa.MLDSA44PublicKey.from_public_bytes(key).verify(signature, message)
         times[name, type_] = time
-    return origin, int(size), root, times
+    return int(size), root, times
 
 
 def read_record(record: Any, hashes: list[bytes], size: int, root: bytes, earliest: float) -> Object:
@@ -180,12 +179,14 @@ def check_proof(proof: Object, asked: Object, action: Object, enrolled: Object |
 def judge(bundle: Object, vkeys: list[str]) -> None:
     exactly(bundle, "format prompt_id workspace_id records enrolment hashes checkpoint")
     need(bundle["format"] == "stepup-evidence-2", "format")
-    origin, size, root, times = read_checkpoint(bundle["checkpoint"], keys := dict(map(read_vkey, vkeys)))
-    wanted = {(name, type_) for (name, _), (type_, _) in keys.items()}
-    ours = {each for each in wanted if each[0] == origin}
-    signed, witnessed = ours & times.keys(), {name for name, _ in times.keys() - ours if times[name, _]}
-    need(not ours or bool(signed), "signed by the log")
-    untold = "not all have signed" if not ours or ours - signed or (wanted - ours and not witnessed) else ""
+    origin, keys = (note := bundle["checkpoint"]).split("\n")[0], dict(map(read_vkey, vkeys))
+    logs, witnesses = ({name for (name, _), (type_, _) in keys.items() if type_ == kind} for kind in (1, 4))
+    whose = logs & {origin} if logs else {name for name, _ in keys if name == origin} - witnesses
+    size, root, times = read_checkpoint(note, {n: k for n, k in keys.items() if n[0] in whose or n[0] not in logs})
+    ours, more = {(n, type_) for (n, _), (type_, _) in keys.items() if n in whose}, {n for n, _ in keys} - logs - whose
+    signed, witnessed = ours & times.keys(), {name for (name, _), time in times.items() if time} & more
+    need(bool(signed) or not (logs or ours), "signed by the log")
+    untold = "not all have signed" if not ours or ours - signed or (more and not witnessed) else ""
     earliest = min([time for time in times.values() if time], default=float("inf"))
     hashes = [plain64(hash_) for hash_ in bundle["hashes"]]
     records = [*([] if bundle["enrolment"] is None else [bundle["enrolment"]]), *bundle["records"]]
@@ -195,11 +196,10 @@ def judge(bundle: Object, vkeys: list[str]) -> None:
     need(used == set(range(len(set(hashes)))) == set(range(len(hashes))) and {*map(len, hashes)} <= {32}, "hashes")
     enrolled = events.pop(0) if len(events) > len(bundle["records"]) else None
     need(enrolled is None or enrolled["event"] == ENROLLED, "an enrolment apart")
-    whose = {(event["prompt"], event["workspace"]) for event in events}
-    need(whose == {(bundle["prompt_id"], bundle["workspace_id"])}, "one step-up")
+    about = {(event["prompt"], event["workspace"]) for event in events}
+    need(about == {(bundle["prompt_id"], bundle["workspace_id"])}, "one step-up")
     names, first = [event["event"] for event in events], {event["event"]: event for event in reversed(events)}
-    need(names[0] == ASKED and ENROLLED not in names, "asked first")
-    need(all(names.count(name) <= 1 for name in (ASKED, PROVED, RAN, ENDED, SENT, DENIED)), "once")
+    need(names[0] == ASKED and ENROLLED not in names and max(map(names.count, ONCE)) == 1, "asked first, and once")
     need(all(AFTER.get(name, ASKED) in names[:place] for place, name in enumerate(names) if place), "order of events")
     asked, proved, action, ended = (first.get(name) for name in (ASKED, PROVED, RAN, ENDED))
     if asked is None or proved is None:

@@ -17,12 +17,16 @@ from typing import Any
 import pytest
 
 from stepup_middleware.core.canonical import strict_json
+from stepup_middleware.evidence.trust import Trust
+from stepup_middleware.log.keys import LOG_TYPES, SigningKey
 from tests.evidence.generator import Generator, Key
 from tests.evidence.independent_verifier import verdict
 from tests.evidence.tampering import altered_members, restructured
 from tests.evidence.trees import TRUST, Logged, logged, verified
 
 BUNDLES = int(os.environ.get("STEPUP_AGREEMENT_BUNDLES", "200"))
+ANOTHER_LOG = [SigningKey.generate("log.example.com/another", type_).verifier for type_ in LOG_TYPES]
+KEYS_OF_ANYBODY = [*TRUST.log_keys, *TRUST.witness_keys, *ANOTHER_LOG]
 LOG_VKEYS, WITNESS_VKEYS = ([str(key) for key in keys] for keys in (TRUST.log_keys, TRUST.witness_keys))
 
 
@@ -67,6 +71,9 @@ def bundles(keys: list[Key]) -> Iterator[tuple[dict[str, Any], list[str], Any]]:
             yield bundle, WITNESS_VKEYS, replace(TRUST, log_keys=(), rp_id=None)
         elif roll < 0.2:
             yield bundle, LOG_VKEYS, replace(TRUST, witness_keys=(), rp_id=None)
+        elif roll < 0.5:
+            given = chance.sample(KEYS_OF_ANYBODY, chance.randrange(len(KEYS_OF_ANYBODY)))
+            yield bundle, list(map(str, given)), Trust.among(given)
         else:
             yield bundle, [*LOG_VKEYS, *WITNESS_VKEYS], replace(TRUST, rp_id=None)
 

@@ -30,6 +30,7 @@ class Fault(StrEnum):
     TREE_SHRANK = "the tree is smaller than it was: an older copy of the database, or leaves were removed"
     TREE_DIFFERS = "the tree is another than it was"
     TREE_OF_ANOTHER_LOG = "the tree is that of a log with another origin"
+    LEAVES_AHEAD = "there are leaves that no tree has: somebody else wrote them"
     TREE_MISSING = "the tree that this installation had is gone"
 
 
@@ -78,7 +79,15 @@ class Step:
         return self.state is None and not self.refused
 
 
-class IntegrationStore(TileReader, Protocol):
+class TreeReader(TileReader, Protocol):
+    """Where the tree and its leaves are kept."""
+
+    async def leaf_ahead(self) -> tuple[int, int] | None:
+        """Return tree and index of a leaf that no tree has, by the sizes that are kept; None where there is none."""
+        ...
+
+
+class IntegrationStore(TreeReader, Protocol):
     """The part of a store that a step needs, all within one transaction that only one process has at a time."""
 
     async def read_tree_state(self) -> TreeState | None:
@@ -132,11 +141,23 @@ def _fault_of(record: PendingRecord, macs: RowMacs) -> Fault | None:
 
 
 async def check_tree(
-    store: TileReader, state: TreeState | None, *, origin: str, seen: SeenTree, macs: RowMacs
+    store: TreeReader, state: TreeState | None, *, origin: str, seen: SeenTree, macs: RowMacs
 ) -> TiledTree | Fault:
-    """Return the tree that the database has, or why it is not the one that was seen, grown."""
+    """Return the tree that the database has, or why it is not the one that was seen, grown.
+
+    A leaf that no tree has is in the way of the one that belongs there, and keeps a record that it names from its own.
+    """
+    tree: TiledTree | Fault
     if state is None:
-        return Fault.TREE_MISSING if seen.size else TiledTree()
+        tree = Fault.TREE_MISSING if seen.size else TiledTree()
+    else:
+        tree = await _check_state(store, state, origin=origin, seen=seen, macs=macs)
+    return tree if isinstance(tree, Fault) or await store.leaf_ahead() is None else Fault.LEAVES_AHEAD
+
+
+async def _check_state(
+    store: TileReader, state: TreeState, *, origin: str, seen: SeenTree, macs: RowMacs
+) -> TiledTree | Fault:
     if not macs.holds(TREE_STATE, {"origin": state.origin, "size": state.size, "root": state.root}, state.mac):
         return Fault.STATE_MAC
     if state.origin != origin:

@@ -20,6 +20,10 @@ LOOK_SECONDS = 30.0  # how often it looks without having been told of a record
 PAUSE_SECONDS = 1.0  # after a store that is down, or a tree that is not as it was
 _MOST_NAMED = 20  # records in one alarm
 
+_TAKE_AWAY = (
+    "no record gets its leaf, and nothing more is signed. Find out who did it; stepup audit verify names those leaves: "
+    "have the owner of the schema take them away"
+)
 _WHAT_TO_DO = (
     "nothing more is signed. Find out who did it; put the database right, or begin a new log from here: "
     "stepup audit new-log"
@@ -111,7 +115,8 @@ class Integration:
 
     def _found(self, fault: Fault) -> None:
         self._fault = fault
-        self._alarm.raise_for(("tree", fault.name), f"{fault}; {_WHAT_TO_DO}", reason=fault.name.lower())
+        what_to_do = _TAKE_AWAY if fault is Fault.LEAVES_AHEAD else _WHAT_TO_DO
+        self._alarm.raise_for(("tree", fault.name), f"{fault}; {what_to_do}", reason=fault.name.lower())
 
     def compared(self, fault: Fault | None, where: str = "") -> None:
         """Take note of how the tree compares with what is known of it outside the database.

@@ -91,6 +91,13 @@ class AuditLog(ABC):
         """Return up to ``limit`` leaves from index ``first`` on, in their order."""
 
     @abstractmethod
+    async def leaf_ahead(self) -> tuple[int, int] | None:
+        """Return tree and index of a leaf that no tree has, None for none; trees and leaves as of one moment.
+
+        Its index is below 0, or not below the size of its tree, or it is of no tree.
+        """
+
+    @abstractmethod
     async def leaves_of(self, record_ids: Collection[str]) -> Mapping[str, Leaf]:
         """Return the leaves of records by their ids, of those that have one. The records may be purged."""
 

@@ -59,6 +59,11 @@ class Database:
         row = self.sql.execute("SELECT origin, size, root, mac FROM tree").fetchone()
         return None if row is None else TreeState(origin=row[0], size=row[1], root=row[2], mac=row[3])
 
+    async def leaf_ahead(self) -> tuple[int, int] | None:
+        size = "SELECT coalesce((SELECT size FROM tree), 0)"
+        row = self.sql.execute(f"SELECT leaf FROM records WHERE leaf >= ({size}) OR leaf < 0 LIMIT 1").fetchone()  # noqa: S608
+        return None if row is None else (1, row[0])
+
     async def pending_records(self, limit: int) -> Sequence[PendingRecord]:
         rows = self.sql.execute(
             "SELECT seq, id, body, entry, mac FROM records WHERE leaf IS NULL AND refused IS NULL ORDER BY seq LIMIT ?",

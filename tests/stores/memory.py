@@ -303,6 +303,12 @@ class MemoryStore(Store):
         found = self._tree(log)
         return () if found is None else tuple(found.leaves[first:][:limit])
 
+    async def leaf_ahead(self) -> tuple[int, int] | None:
+        for log, tree in enumerate(self._data.trees, 1):
+            if len(tree.leaves) > tree.state.size:
+                return log, tree.leaves[tree.state.size].index
+        return None
+
     async def leaves_of(self, record_ids: Collection[str]) -> Mapping[str, Leaf]:
         leaves = [leaf for tree in self._data.trees for leaf in tree.leaves]
         return {leaf.record_id: leaf for leaf in leaves if leaf.record_id in record_ids}

@@ -119,6 +119,9 @@ class _OneStep:
     async def read_tiles(self, tiles: Collection[TileId]) -> Mapping[TileId, bytes]:
         return tiles_of(await self._transaction.fetch_all("tiles", self._log, json.dumps(sorted(tiles))))
 
+    async def leaf_ahead(self) -> tuple[int, int] | None:
+        return ahead_of(await self._transaction.fetch_all("leaf_ahead"))
+
     async def pending_records(self, limit: int) -> Sequence[PendingRecord]:
         rows = list(await self._transaction.fetch_all("pending", self._after, limit))
         self.was_full = len(rows) == limit
@@ -154,6 +157,11 @@ def tree_of(row: Row) -> TreeState:
 def tiles_of(rows: Iterable[Row]) -> dict[TileId, bytes]:
     """Return the tiles of rows of ``tiles``."""
     return {TileId(level, number): bytes(hashes) for level, number, hashes in rows}
+
+
+def ahead_of(rows: Sequence[Row]) -> tuple[int, int] | None:
+    """Return the leaf of ``leaf_ahead``."""
+    return (rows[0][0], rows[0][1]) if rows else None
 
 
 def _pending_of(row: Row) -> PendingRecord:

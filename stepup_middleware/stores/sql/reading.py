@@ -14,7 +14,7 @@ from stepup_middleware.stores.audit_log import AuditLog
 from stepup_middleware.stores.rows import Row
 
 from .engine import LogReader
-from .integration import tiles_of, tree_of
+from .integration import ahead_of, tiles_of, tree_of
 
 
 class SQLLog(AuditLog):
@@ -57,6 +57,9 @@ class SQLLog(AuditLog):
     async def leaves(self, *, first: int, limit: int, log: int | None = None) -> tuple[Leaf, ...]:
         rows = await self._log.fetch_all("leaves", await self._number(log), first, limit)
         return tuple(leaf_of(row) for row in rows)
+
+    async def leaf_ahead(self) -> tuple[int, int] | None:
+        return ahead_of(await self._log.fetch_all("leaf_ahead"))
 
     async def leaves_of(self, record_ids: Collection[str]) -> Mapping[str, Leaf]:
         rows = await self._log.fetch_all("leaves_of", json.dumps(sorted(record_ids)))

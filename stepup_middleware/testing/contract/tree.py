@@ -39,6 +39,7 @@ async def assert_tree_holds(store: HotState, seen: SeenTree | None = None) -> No
     ``seen`` is the tree that is expected; None: whatever is kept.
     """
     (state,) = await store.records.trees()
+    assert await store.records.leaf_ahead() is None
     seen = seen or SeenTree(state.size, state.root)
     assert (state.origin, state.size, state.root) == (ORIGIN, seen.size, seen.root)
     leaves = await store.records.leaves(first=0, limit=seen.size + 1)

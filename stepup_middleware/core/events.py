@@ -12,8 +12,8 @@ from typing import Any
 from .binding import BoundRequest, Details
 from .canonical import canonical_json, canonical_string
 from .factors import FactorKind, FactorRequirement
-from .initiators import Initiator
 from .moments import iso
+from .subject import Initiator
 from .topics import Topic
 
 

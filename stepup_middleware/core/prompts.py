@@ -11,12 +11,11 @@ from typing import Any
 from .binding import BoundRequest, Details
 from .events import AuditEvent, EventName, event_by
 from .factors import EnrolledFactor, FactorKind, FactorRequirement
-from .initiators import SubjectAt
 from .moments import iso, time_ordered_id
 from .policy import StoredPolicy, effective_requirement
 from .purposes import FACTOR_CHANGE, Purpose
 from .recovery import Hold
-from .subject import Subject
+from .subject import Subject, SubjectAt
 
 PROMPT_LIFETIME = timedelta(minutes=5)
 OPEN_PROMPTS_PER_SESSION = 64  # one batch (core.batches) and a few; who asks for more at once is a flood, not a person
@@ -45,14 +44,13 @@ class PromptState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptRequest:
+class PromptRequest(SubjectAt):
     """A request for a prompt: everything known before policy and factors are read.
 
     ``title`` and ``consequence`` are the purpose's in the language of ``locale``: what the person will be shown.
     """
 
     prompt_id: str
-    subject: Subject
     ip: str
     user_agent: str
     purpose: Purpose
@@ -68,7 +66,7 @@ class PromptRequest:
     @property
     def asker(self) -> tuple[str, str, str]:
         """Who asks: workspace, subject and session. Open prompts are counted by it."""
-        return self.subject.workspace_id, self.subject.id, self.subject.session
+        return self.workspace_id, self.subject_id, self.session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +188,7 @@ def ask(
         requirement=requirement,
         policy_version=policy.version,
         factor_ids=tuple(factor.id for factor in serving),
-        factor_kinds=tuple(kind for kind in FactorKind if kind in kinds),
+        factor_kinds=tuple(kind for kind in requirement.kinds() if kind in kinds),
         request=asked.request,
         details=asked.details,
         locale=asked.locale,
@@ -228,7 +226,7 @@ def flood_event(asked: PromptRequest, *, also_refused_before: int) -> AuditEvent
 
 def _event_of_asking(asked: PromptRequest, name: EventName, **fields: Any) -> AuditEvent:
     return event_by(
-        SubjectAt(subject=asked.subject, ip=asked.ip, user_agent=asked.user_agent),
+        asked,
         name,
         at=asked.now,
         purpose=asked.purpose.id,

@@ -1,4 +1,4 @@
-"""The signed-in person, as the host app knows them."""
+"""The signed-in person, as the host app knows them, and who an event is about."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
+from typing import Protocol
 
 from .canonical import digest
 
@@ -30,6 +31,10 @@ class Subject:
     a supporter), and ``client`` what the caller calls itself. Both are shown to the person and logged, and a prompt or
     token of one actor or client serves no other.
 
+    ``session`` is the session as the log and the store keep it: a hash, never the id that opens it (ASVS 16.2.5). Where
+    an actor or a client is named, their hash follows after a dot. So everything that belongs to a session belongs to
+    one actor and client in it: prompts, tokens, limits, enrolments.
+
     Raises ``TypeError`` or ``ValueError`` for anything that could match another person by accident.
     """
 
@@ -43,6 +48,7 @@ class Subject:
     locale: str = ""
     actor: str = ""
     client: str = ""
+    session: str = field(init=False, repr=False, compare=False)  # follows from the rest
 
     def __post_init__(self) -> None:
         for name in ("id", "session_id", "workspace_id", *_MAY_BE_EMPTY):
@@ -58,20 +64,66 @@ class Subject:
             raise TypeError("Subject.signed_in_at must be an aware datetime, such as datetime.fromtimestamp(..., UTC)")
         if self.signed_in_at is not None and self.signed_in_at.utcoffset() is None:
             raise ValueError("Subject.signed_in_at must be aware: write datetime.fromtimestamp(..., UTC)")
+        object.__setattr__(self, "session", session_hash(self.session_id, self.actor, self.client))
 
     @property
     def account(self) -> str:
         """The account's name among others of the person: the login, else the name, else the id."""
         return self.login or self.name or self.id
 
+
+class Initiator(Protocol):
+    """Who an event is about (CADF, "initiator"): a person of a workspace, who acts for them, from which address."""
+
+    @property
+    def workspace_id(self) -> str: ...
+    @property
+    def subject_id(self) -> str: ...
+    @property
+    def subject_name(self) -> str: ...
+    @property
+    def actor(self) -> str: ...
+    @property
+    def client(self) -> str: ...
+    @property
+    def session(self) -> str: ...
+    @property
+    def ip(self) -> str: ...
+    @property
+    def user_agent(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectAt:
+    """A signed-in person at an address and a browser; both are empty where no request is known."""
+
+    subject: Subject
+    ip: str = ""
+    user_agent: str = ""
+
+    @property
+    def workspace_id(self) -> str:
+        return self.subject.workspace_id
+
+    @property
+    def subject_id(self) -> str:
+        return self.subject.id
+
+    @property
+    def subject_name(self) -> str:
+        return self.subject.name
+
+    @property
+    def actor(self) -> str:
+        return self.subject.actor
+
+    @property
+    def client(self) -> str:
+        return self.subject.client
+
     @property
     def session(self) -> str:
-        """The session as the log and the store keep it: a hash, never the id that opens it (ASVS 16.2.5).
-
-        Where an actor or a client is named, their hash follows after a dot. So everything that belongs to a session
-        belongs to one actor and client in it: prompts, tokens, limits, enrolments.
-        """
-        return session_hash(self.session_id, self.actor, self.client)
+        return self.subject.session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +157,7 @@ def in_session(session: str, whole: str) -> bool:
     return session == whole or session.startswith(whole + ".")
 
 
-@lru_cache(maxsize=1024)  # several values of one request have it
+@lru_cache(maxsize=1024)  # a person sends many requests in a session
 def session_hash(session_id: str, actor: str = "", client: str = "") -> str:
     """Hash a session id for storage: 32 hexadecimal characters; with an actor or client, a dot and 32 of both."""
     own = sha256(b"stepup-session\0" + session_id.encode()).hexdigest()[:32]

@@ -14,10 +14,9 @@ from stepup_middleware.asgi import KEY, header
 from stepup_middleware.core.binding import Details
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.events import EventName, event_by
-from stepup_middleware.core.initiators import SubjectAt
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import Purpose
-from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.subject import Subject, SubjectAt
 from stepup_middleware.errors import NotPermitted
 
 from .refusal_throttle import RefusalThrottle

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from stepup_middleware.core.binding import MAX_DETAILS, Details
 from stepup_middleware.core.events import AuditEvent, EventName, event_by
 from stepup_middleware.core.factors import FactorRequirement
-from stepup_middleware.core.initiators import SubjectAt
 from stepup_middleware.core.policy import (
     PurposePolicy,
     StoredPolicy,
@@ -17,7 +16,7 @@ from stepup_middleware.core.policy import (
 )
 from stepup_middleware.core.purposes import POLICY_LOOSEN, Catalogue, Purpose
 from stepup_middleware.core.recovery import PeopleFilter, Person
-from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.subject import Subject, SubjectAt
 from stepup_middleware.core.texts import marked
 from stepup_middleware.errors import PolicyError
 from stepup_middleware.stores.records import Records

@@ -18,10 +18,9 @@ from stepup_middleware.core.client_ip import (
     within_prefix,
 )
 from stepup_middleware.core.events import AuditEvent, EventName, event_by
-from stepup_middleware.core.initiators import SubjectAt
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
-from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.subject import Subject, SubjectAt
 from stepup_middleware.languages import SOURCE, Languages
 from stepup_middleware.logged import get_logger
 
@@ -36,14 +35,13 @@ PROXY_HEADERS = {"x-forwarded-for": hops_from_the_right, "forwarded": forwarded_
 LOCALE_KEY = "stepup_middleware.locale"  # in a scope: the language of its signed-in person
 
 
-@dataclass(slots=True, kw_only=True)  # one a request
-class Requester:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requester(SubjectAt):
     """A signed-in person at one request. ``now`` is read once and serves the whole request.
 
     ``locale`` is the language in which they read, as a tag that a catalogue has.
     """
 
-    subject: Subject
     ip: str
     user_agent: str
     now: datetime
@@ -51,14 +49,14 @@ class Requester:
 
     def event(self, name: EventName, **fields: Any) -> AuditEvent:
         """Return an audit event of this requester at this moment. ``fields`` are further ones, or replace these."""
-        who = SubjectAt(subject=self.subject, ip=self.ip, user_agent=self.user_agent)
-        return event_by(who, name, **({"at": self.now} | fields))
+        return event_by(self, name, **{"at": self.now, **fields})
 
     def completed(
         self, proof: Proof, *, at: datetime, retention_years: int, outcome: Mapping[str, object]
     ) -> AuditEvent:
         """Return the audit event of how the action that ``proof`` authorized has ended."""
-        return self.event(
+        return event_by(
+            self,
             EventName.ACTION_COMPLETED,
             at=at,
             purpose=proof.purpose,

@@ -16,7 +16,6 @@ from typing import Any
 from stepup_middleware.core.binding import Details
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.events import AuditEvent, EventName, event_by
-from stepup_middleware.core.initiators import SubjectAt
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.purposes import ENROLMENT_PASS, FACTORS_RESET, Catalogue, Purpose
@@ -33,7 +32,7 @@ from stepup_middleware.core.recovery import (
     pass_digest,
     written_secret,
 )
-from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.subject import Subject, SubjectAt
 from stepup_middleware.core.texts import marked
 from stepup_middleware.errors import NotPermitted
 from stepup_middleware.stores.base import HotState

@@ -1,7 +1,7 @@
-"""``ACTION_AUTHORIZED`` at speed: the one event that is written for every redemption.
+"""A redemption at speed: what its statement compares, and ``ACTION_AUTHORIZED``, which is written for every one.
 
-The text is that of ``presentation_event(...).body(salt)``, byte for byte (a test compares them over generated
-values), put together from its parts: what the presentation knows is prepared before the transaction begins,
+The text of the event is that of ``presentation_event(...).body(salt)``, byte for byte (a test compares them over
+generated values), put together from its parts: what the presentation knows is prepared before the transaction begins,
 and what the row knows is added in it.
 """
 
@@ -12,18 +12,19 @@ from typing import NamedTuple
 
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.canonical import canonical_string as quote
-from stepup_middleware.core.decisions import Decision, Presentation, TokenRow, Verdict
+from stepup_middleware.core.decisions import CLOCK_SKEW, Decision, Presentation, TokenRow, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
-from stepup_middleware.core.moments import iso
+from stepup_middleware.core.moments import iso, span_micros, to_micros
 from stepup_middleware.core.presentations import presentation_event
 from stepup_middleware.log.records import SALT_BYTES, fresh_chance
 
-from .rows import Row, redeemed_token
+from .rows import MAX_ID, Row, redeemed_token
 
 REDEEMED = Decision(verdict=Verdict.REDEEMED)
 NAME = EventName.ACTION_AUTHORIZED.value
 OUTCOME = EventName.ACTION_AUTHORIZED.outcome.value
 _SEVERITY = EventName.ACTION_AUTHORIZED.severity.value
+_SKEW = span_micros(CLOCK_SKEW)
 
 
 class PreparedRedemption(NamedTuple):
@@ -36,6 +37,33 @@ class PreparedRedemption(NamedTuple):
     before_requirement: str
     before_end: str
     chance: bytes  # of the record: its salt, and the random part of its id
+
+
+def presentation_row(shown: Presentation, user_agent: str) -> Row | None:
+    """Return a presentation as redeeming statements read it, None when no row can have its id.
+
+    ``user_agent`` is the presentation's, as the database can hold it.
+    """
+    if shown.reference.id > MAX_ID:
+        return None
+    now = to_micros(shown.now)
+    return (
+        shown.reference.id,
+        shown.reference.nonce,
+        shown.attempt,
+        shown.workspace_id,
+        shown.subject_id,
+        shown.session,
+        shown.ip,
+        user_agent,
+        shown.purpose,
+        span_micros(shown.ttl),
+        shown.minimum.strength,
+        shown.request_digest,
+        shown.details_digest,
+        now,
+        now + _SKEW,
+    )
 
 
 def prepare_redemption(shown: Presentation, row: Row | None = None) -> PreparedRedemption:

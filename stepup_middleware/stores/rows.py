@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from stepup_middleware.core.audit import EventCounts, read_record
 from stepup_middleware.core.binding import bound_request_from, details_digest
 from stepup_middleware.core.canonical import canonical_json
-from stepup_middleware.core.decisions import CLOCK_SKEW, Presentation, TokenRow, TokenState
+from stepup_middleware.core.decisions import Presentation, TokenRow, TokenState
 from stepup_middleware.core.events import AuditRecord, EventName, Outcome
 from stepup_middleware.core.factors import (
     Enrolment,
@@ -37,7 +37,6 @@ _STATES = {state.value: state for state in TokenState}
 _REQUIREMENTS = {requirement.value: requirement for requirement in FactorRequirement}
 _KINDS = {kind.value: kind for kind in FactorKind}
 _HOUR = span_micros(timedelta(hours=1))
-_SKEW = span_micros(CLOCK_SKEW)
 MAX_ID = 2**63 - 1  # of a row
 
 
@@ -120,33 +119,6 @@ def facts_of(token: TokenRow) -> Facts:
         token.policy_version,
         to_micros(token.issued_at),
         to_micros(token.expires_at),
-    )
-
-
-def presentation_row(shown: Presentation, user_agent: str) -> Row | None:
-    """Return a presentation as redeeming statements read it, None when no row can have its id.
-
-    ``user_agent`` is the presentation's, as the database can hold it.
-    """
-    if shown.reference.id > MAX_ID:
-        return None
-    now = to_micros(shown.now)
-    return (
-        shown.reference.id,
-        shown.reference.nonce,
-        shown.attempt,
-        shown.workspace_id,
-        shown.subject_id,
-        shown.session,
-        shown.ip,
-        user_agent,
-        shown.purpose,
-        span_micros(shown.ttl),
-        shown.minimum.strength,
-        shown.request_digest,
-        shown.details_digest,
-        now,
-        now + _SKEW,
     )
 
 

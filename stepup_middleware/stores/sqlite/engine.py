@@ -17,7 +17,8 @@ from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.logged import get_logger
-from stepup_middleware.stores.rows import Row, presentation_row
+from stepup_middleware.stores.authorized import presentation_row
+from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sealing import Tampered, TamperTaker
 from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.sql.transaction import Transaction

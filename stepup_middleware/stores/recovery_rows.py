@@ -37,7 +37,6 @@ REQUESTS = sealed_table(
     "expires_at", "with_pass",
 )  # fmt: skip
 PEOPLE = sealed_table("known_people", "known_person", "workspace", "subject", "name", "login", "sort", "search")
-TABLES = (PASSES, RIGHTS, CODES, REQUESTS, PEOPLE)
 
 
 def pass_row(new: EnrolmentPass) -> tuple[Any, ...]:

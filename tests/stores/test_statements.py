@@ -13,7 +13,7 @@ import pytest
 
 import stepup_middleware.stores
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.stores.sqlite.chunks import translated
+from stepup_middleware.stores.sqlite.dialect import translated
 from stepup_middleware.stores.sqlite.log_reader import load_sql
 from stepup_middleware.stores.statements import joined, load_statements
 from stepup_middleware.testing.contract.values import MACS

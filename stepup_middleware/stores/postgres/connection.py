@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -38,7 +38,6 @@ class WriterConnection:
         self,
         database: Database,
         subscribers: Subscribers,
-        lost: Callable[[Sequence[AuditEvent], object], None],
         *,
         macs: RowMacs | None,
         seconds: float,
@@ -46,7 +45,6 @@ class WriterConnection:
         self._macs = macs
         self._database = database
         self._subscribers = subscribers
-        self._lost = lost
         self._seconds = seconds
         self._connection: Connection | None = None
 
@@ -75,7 +73,7 @@ class WriterConnection:
         for operation in operations:
             operation.fail(error)
         if events:
-            self._lost(events, error)
+            self._subscribers.gave_up(events, error)
 
     async def _retried(self, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> bool:
         left = _TRIES

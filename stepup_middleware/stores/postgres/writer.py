@@ -50,10 +50,9 @@ class Writer:
         self._grown = asyncio.Event()
         self._closing = False
         self._subscribers = subscribers
-        self.lost = 0
         self._done = self._transactions = 0
         self._first, self._second = (
-            WriterConnection(database, subscribers, self._lose, macs=macs, seconds=seconds) for _ in range(2)
+            WriterConnection(database, subscribers, macs=macs, seconds=seconds) for _ in range(2)
         )
         self._writing: dict[WriterConnection, asyncio.Task[None]] = {}
         self._task = self._loop.create_task(self._serve(), name="stepup-postgres-writer")
@@ -84,7 +83,7 @@ class Writer:
 
     async def perform_apart(self, operation: Operation, seconds: float) -> Any:
         """Do an operation that takes long on a connection of its own, while others go on. Raises ``StoreError``."""
-        connection = WriterConnection(self._database, self._subscribers, self._lose, macs=self._macs, seconds=seconds)
+        connection = WriterConnection(self._database, self._subscribers, macs=self._macs, seconds=seconds)
         try:
             if await connection.write([operation], []):
                 self._grown.set()
@@ -95,16 +94,12 @@ class Writer:
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event for the next batch, or one of its own a moment later."""
         if self._task.done() or len(self._soon) >= MOST_SOON:
-            self._lose([event], "nobody can take it")
+            self._subscribers.gave_up([event], "nobody can take it")
             return
         if not self._soon:
             self._soon_since = self._loop.time()
         self._soon.append(event)
         self._news.set()
-
-    def _lose(self, events: Sequence[AuditEvent], reason: object) -> None:
-        self.lost += len(events)
-        self._subscribers.gave_up(events, reason)
 
     # the task
 
@@ -216,7 +211,7 @@ class Writer:
         await asyncio.gather(self._task, self._notifier, return_exceptions=True)
         self._deadlines.close()
         if self._soon:
-            self._lose([*self._soon], "the store was closed")
+            self._subscribers.gave_up([*self._soon], "the store was closed")
             self._soon.clear()
         for operation in (*self._queue, *self._ordered):
             operation.fail(StoreError("the store is closed"))

@@ -97,7 +97,9 @@ class Operation:
 
 def by_verb(operations: Sequence[Operation]) -> Iterator[tuple[BatchVerb[Any, Any], Sequence[Operation]]]:
     """Yield the operations of each verb, in the order in which verbs are run."""
+    shares: dict[BatchVerb[Any, Any], list[Operation]] = {}
+    for operation in operations:
+        shares.setdefault(operation.verb, []).append(operation)
     for verb in IN_ORDER:
-        share = [operation for operation in operations if operation.verb is verb]
-        if share:
-            yield verb, share
+        if verb in shares:
+            yield verb, shares[verb]

@@ -69,11 +69,13 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
     rows = [(place, *asked.asker, to_micros(asked.now)) for place, (asked, _) in enumerate(batch)]
     answers: list[Prompt | NoFactor | TooMany] = []
     written: list[Row] = []
+    macs = transaction.macs
     taken: dict[tuple[str, str, str], list[int]] = {}  # in this batch, by session: until when, each
     found = sorted(await transaction.fetch_many("read_for_asking", rows), key=itemgetter(0))
     for place, prompts, blocked, row, last_change, factors, held in found:
         asked, limit = batch[place]
-        ends = taken.setdefault(asked.asker, [])
+        asker = asked.asker
+        ends = taken.setdefault(asker, [])
         places, soonest = prompts
         if blocked is not None:
             places, soonest = places + blocked[0], min(soonest or blocked[1], blocked[1])
@@ -84,17 +86,17 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
             pause = ONE_FLOOD_EVENT_PER if first is None else from_micros(first) - asked.now
             answers.append(TooMany(retry_after=pause))
             continue
-        policy, tampered = policy_of(transaction.macs, asked.asker[0], asked_policy_row(row), last_change)
+        policy, tampered = policy_of(macs, asker[0], asked_policy_row(row), last_change)
         transaction.tampered += tampered
-        hold = hold_of(*asked.asker[:2], held, asked.now)
+        hold = hold_of(*asker[:2], held, asked.now)
         enrolled_now = [EnrolledFactor(id_, FactorKind(kind)) for id_, kind in factors]
         result = _decide(transaction, asked, policy, enrolled_now, hold)
         until = to_micros(asked.now + PROMPT_LIFETIME)
         ends.append(until)
         if isinstance(result, Prompt):
-            written.append(PROMPTS.sealed(transaction.macs, prompt_row(result)))
+            written.append(PROMPTS.sealed(macs, prompt_row(result)))
         else:
-            await transaction.execute("count_blocked_request", *asked.asker, to_micros(asked.now), until)
+            await transaction.execute("count_blocked_request", *asker, to_micros(asked.now), until)
         answers.append(result)
     await transaction.execute_many("insert_prompts", written)
     return answers

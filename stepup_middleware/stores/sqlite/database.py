@@ -14,7 +14,7 @@ from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.statements import foundation_of
 
-from .chunks import split_script
+from .dialect import split_script
 from .fencing import LOCKS, FencingToken, WriteLock, beside
 from .log import Log
 

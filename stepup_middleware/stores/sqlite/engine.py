@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakSet
 
 from stepup_middleware.core.audit import Load
@@ -137,23 +137,27 @@ class SQLiteEngine:
 
     async def write(self, run: Callable[[Transaction], Awaitable[T]], *, seconds: float | None = None) -> T:
         """Run something in a transaction and return its result once that is durable, in so many ``seconds``."""
-        answer: T = await self._perform(Operation(RUN, run), seconds)
+        answer: T = await self.perform(RUN, run, seconds=seconds)
         return answer
 
     async def apart(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run something that may take long in a transaction: all other writes wait for it."""
         return await self.write(run)
 
-    async def perform(self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None) -> A:
+    async def perform(
+        self,
+        verb: BatchVerb[E, A],
+        entry: E,
+        late: Callable[[A], None] | None = None,
+        *,
+        seconds: float | None = None,
+    ) -> A:
         """Hand over an entry of a verb and return its answer once that is durable. Raises ``StoreError``."""
-        answer: A = await self._perform(Operation(verb, entry, late))
-        return answer
-
-    async def _perform(self, operation: Operation, seconds: float | None = None) -> Any:
         try:
-            return await self._running().perform(operation, seconds=seconds)
+            answer: A = await self._running().perform(Operation(verb, entry, late), seconds=seconds)
         except ConfigurationError as error:
             raise StoreError(str(error)) from error
+        return answer
 
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event that nobody waits for."""

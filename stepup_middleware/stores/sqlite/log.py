@@ -11,7 +11,7 @@ from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sql.transaction import NewRecord
 from stepup_middleware.stores.subscribers import Written
 
-from .chunks import chunked
+from .transaction import chunked
 
 _LEASE = span_micros(DELIVERY_LEASE)
 

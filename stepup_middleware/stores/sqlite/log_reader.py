@@ -16,7 +16,7 @@ from stepup_middleware.stores.rows import Row, counts_of, record_of
 from stepup_middleware.stores.sql.made import differences
 from stepup_middleware.stores.statements import joined, load_migrations, load_statements
 
-from .chunks import split_script, translated
+from .dialect import split_script, translated
 from .query import statement
 from .reader import SQLiteReader
 

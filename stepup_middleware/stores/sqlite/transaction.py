@@ -1,38 +1,55 @@
-"""The open transaction of a batch, in the writer's thread."""
+"""The open transaction of a batch, in the writer's thread; statements over many rows of VALUES."""
 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any
 
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sql.transaction import Transaction, Value
 
-from .chunks import chunked, takes_rows
-
-T = TypeVar("T")
-
-
-def run_to_end(verb: Coroutine[Any, Any, T]) -> T:
-    """Run a verb whose every wait is a method of ``SQLiteTransaction``, and so is over at once."""
-    try:
-        verb.send(None)
-    except StopIteration as ended:
-        result: T = ended.value
-        return result
-    verb.close()
-    raise StoreError("a verb of the store waited for something else than the database")
-
-
+_ONE_ROW = re.compile(r"VALUES (\([?, ]+\))")
+MOST_ROWS = 512  # of one statement; 16 columns of them are well below SQLite's 32,766 parameters
 _PAGES = 2000  # that a step gives back
 
 
+@lru_cache(maxsize=256)
+def takes_rows(text: str) -> bool:
+    """Whether a statement is one over VALUES, for many rows at once."""
+    return _ONE_ROW.search(text) is not None
+
+
+@lru_cache(maxsize=64)
+def _for_rows(text: str, count: int) -> str:
+    """Return a statement over one row of VALUES as one over so many."""
+    return _ONE_ROW.sub(lambda found: "VALUES " + ", ".join([found[1]] * count), text)
+
+
+def chunked(text: str, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield statements and flat parameters that together treat all rows, in as few steps as may be.
+
+    Each step, ``executemany`` for every row, lets the interpreter's lock go and takes it back, and beside a busy
+    event loop each time can cost as much as the whole statement. So there is one step for a whole batch, of a
+    length that is a power of two: few different texts, so that their preparation is kept. The rest is filled with rows
+    of NULL, which the statements pass over.
+    """
+    for start in range(0, len(rows), MOST_ROWS):
+        some = rows[start : start + MOST_ROWS]
+        size = 1 << (len(some) - 1).bit_length()
+        parameters = list(chain.from_iterable(some))
+        parameters += [None] * ((size - len(some)) * len(some[0]))
+        yield _for_rows(text, size), parameters
+
+
 class SQLiteTransaction(Transaction):
-    """Statements on the writer's connection. No method waits; see ``run_to_end``."""
+    """Statements on the writer's connection. No method waits: the writer runs a verb to its end by itself."""
 
     __slots__ = ("_batch", "_connection", "_sql")
 

@@ -6,14 +6,14 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from stepup_middleware.core.audit import Load
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.errors import StoreError
+from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.deadlines import Deadlines, expire
@@ -22,10 +22,12 @@ from stepup_middleware.stores.sql.operations import Operation, by_verb
 from stepup_middleware.stores.subscribers import Subscribers, Written
 
 from .database import Database, DatabaseFingerprint, Identity
-from .delivery import Answer, resolve
-from .transaction import SQLiteTransaction, run_to_end
+from .transaction import SQLiteTransaction
 
 logger = get_logger("stepup_middleware.stores.sqlite")
+
+T = TypeVar("T")
+Answer = tuple[Operation, Any, BaseException | None]
 
 MOST_TOGETHER = 512  # operations in one transaction
 MOST_WAITING = 10_000  # operations that nobody has begun
@@ -78,7 +80,6 @@ class Writer:
         self._database: Database | None = None
         self.known = known
         self._deadlines: dict[asyncio.AbstractEventLoop, Deadlines] = {}
-        self.lost = 0
         self._done = self._transactions = 0
         self._gate = threading.Lock()  # held while the connection is in use; a fork waits for it
         self._thread = threading.Thread(target=self._serve, name="stepup-sqlite-writer", daemon=True)
@@ -123,7 +124,7 @@ class Writer:
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event for the next batch, or one of its own a moment later."""
         if self._ended.is_set() or len(self._soon) >= MOST_SOON:
-            self._lose([event], "nobody can take it")
+            self._subscribers.gave_up([event], "nobody can take it")
             return
         self._soon.append(event)
         if not self._woken:
@@ -151,10 +152,6 @@ class Writer:
     def resume(self) -> None:
         """Let the thread go on; it opens the database again when it is next needed."""
         self._gate.release()
-
-    def _lose(self, events: Sequence[AuditEvent], reason: object) -> None:
-        self.lost += len(events)
-        self._subscribers.gave_up(events, reason)
 
     def _serve(self) -> None:
         try:
@@ -199,8 +196,8 @@ class Writer:
         except Exception as error:
             answers = [(operation, None, error) for operation in operations]
             if events:
-                self._lose(events, error)
-        resolve(answers)
+                self._subscribers.gave_up(events, error)
+        _resolve(answers)
 
     def _attempt(self, operations: list[Operation], events: list[AuditEvent]) -> list[Answer]:
         """Run everything in one transaction; if something in it fails, each in one of its own."""
@@ -209,7 +206,7 @@ class Writer:
         except _OneFailed as failure:
             if len(operations) + len(events) == 1:
                 if events:
-                    self._lose(events, failure.error)
+                    self._subscribers.gave_up(events, failure.error)
                 return [(operation, None, failure.error) for operation in operations]
         answers: list[Answer] = []
         for operation in operations:
@@ -223,7 +220,7 @@ class Writer:
             return self._attempt(operations, events)
         except Exception as error:
             if events:
-                self._lose(events, error)
+                self._subscribers.gave_up(events, error)
             return [(operation, None, error) for operation in operations]
 
     def _transact(self, operations: list[Operation], events: list[AuditEvent]) -> list[Answer]:
@@ -280,7 +277,7 @@ class Writer:
         answers: list[Answer] = []
         for verb, share in by_verb(operations):
             for group in [share] if verb.alone is None else [[operation] for operation in share]:
-                results: Sequence[Any] = run_to_end(verb.run(transaction, [operation.entry for operation in group]))
+                results: Sequence[Any] = _run_to_end(verb.run(transaction, [operation.entry for operation in group]))
                 answers += [(operation, result, None) for operation, result in zip(group, results, strict=True)]
         return answers
 
@@ -288,6 +285,17 @@ class Writer:
         database, self._database = self._database, None
         if database is not None:
             database.close()
+
+
+def _run_to_end(verb: Coroutine[Any, Any, T]) -> T:
+    """Run a verb whose every wait is a method of ``SQLiteTransaction``, and so is over at once."""
+    try:
+        verb.send(None)
+    except StopIteration as ended:
+        result: T = ended.value
+        return result
+    verb.close()
+    raise StoreError("a verb of the store waited for something else than the database")
 
 
 class _OneFailed(Exception):
@@ -306,3 +314,37 @@ def _spares_connection(error: BaseException) -> bool:
 def _code(error: BaseException) -> int:
     """Return SQLite's primary result code, 0 for an error that has none."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _resolve(answers: Sequence[Answer]) -> None:
+    """Hand answers to their event loops, one call a loop. Called in the writer's thread."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = {}
+    for answer in answers:
+        by_loop.setdefault(answer[0].loop, []).append(answer)
+    for loop, share in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_deliver, share)
+        except RuntimeError:  # the loop is closed: nobody waits there any more
+            for operation, result, error in share:
+                if error is None and operation.late is not None:
+                    operation.late(result)
+
+
+def _deliver(answers: Sequence[Answer]) -> None:
+    for operation, result, error in answers:
+        if error is None:
+            operation.succeed(result)
+        else:
+            operation.fail(_as_store_error(error))
+
+
+def _as_store_error(error: BaseException) -> Exception:
+    """Return the error that leaves the store for one that was met inside it."""
+    if isinstance(error, ConfigurationError):
+        return error
+    text = str(error)
+    if not isinstance(error, StoreError):
+        text = f"the database cannot be used: {type(error).__name__}: {text}"
+    wrapped = StoreError(text)
+    wrapped.__cause__ = error
+    return wrapped

@@ -15,12 +15,11 @@ from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal, RefusalCode, StepUpRequired
 from stepup_middleware.request.context import GuardedRequest, guarded_request, nothing_more
 from stepup_middleware.request.site import is_navigation
-from stepup_middleware.roots import root_of
+from stepup_middleware.roots import base_of, root_of
 
 from .approval_views import approval_members
 from .cors import cors_headers
 from .pages import (
-    base_of,
     enroll_url,
     page_before,
     problem_view,
@@ -73,7 +72,7 @@ def problem_type(code: RefusalCode) -> str:
 
 def problem_body(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, Any]) -> dict[str, Any]:
     """Return the problem details of a refusal, with its prompt where it carries one."""
-    base, texts = base_of(scope, stepup), _texts(refusal, stepup, scope)
+    base, texts = base_of(scope, stepup.prefix), _texts(refusal, stepup, scope)
     body: dict[str, Any] = {
         "type": problem_type(refusal.code),
         "title": texts(refusal.heading),
@@ -123,7 +122,7 @@ def answer(
     ``repetition`` is what a page repeats after the proof. ``error`` is a sentence that the modal shows above its
     factors.
     """
-    base = base_of(scope, stepup)
+    base = base_of(scope, stepup.prefix)
     response: Response
     if header(scope, b"hx-request") is not None:
         response = HTMLResponse(_fragment(refusal, stepup, scope, error), status_code=refusal.status)
@@ -143,7 +142,7 @@ def _texts(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, Any]) ->
 
 
 def _fragment(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, Any], error: str | None) -> str:
-    base, texts = base_of(scope, stepup), _texts(refusal, stepup, scope)
+    base, texts = base_of(scope, stepup.prefix), _texts(refusal, stepup, scope)
     if refusal.prompt is None or refusal.purpose is None:
         return render("problem.html", stepup, base, texts, problem=problem_view(refusal, stepup, base, texts))
     view = prompt_view(refusal.prompt, refusal.purpose, base, texts, error=error)
@@ -154,7 +153,7 @@ def _page(
     refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, Any], repetition: Repetition, error: str | None
 ) -> str:
     """Render a page: the modal, from which the original request is repeated, or what is wrong."""
-    base, texts = base_of(scope, stepup), _texts(refusal, stepup, scope)
+    base, texts = base_of(scope, stepup.prefix), _texts(refusal, stepup, scope)
     if refusal.prompt is None or refusal.purpose is None:
         back, asks_for_page = page_before(scope, stepup), scope.get("method") in ("GET", "HEAD")
         passing = refusal.code in (RefusalCode.UNAVAILABLE, RefusalCode.RATE_LIMITED)
@@ -243,7 +242,7 @@ async def _deny_websocket(
     """Refuse a WebSocket before it is accepted: with the whole answer where the server can carry it."""
     stepup, refusal = guarded.stepup, outward(guarded, refusal)
     if "websocket.http.response" in (scope.get("extensions") or {}) and not guarded.accepted:
-        base = base_of(scope, stepup)
+        base = base_of(scope, stepup.prefix)
         response = ProblemResponse(problem_body(refusal, stepup, scope), status_code=refusal.status)
         response.raw_headers += _headers(refusal, base)
         await response(scope, receive, send)

@@ -9,8 +9,7 @@ from stepup_middleware.asgi import header
 from stepup_middleware.core.approvals import ApprovalRefused, Offer
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.texts import marked
-
-from .pages import base_of
+from stepup_middleware.roots import base_of
 
 if TYPE_CHECKING:
     from stepup_middleware.languages import Texts
@@ -52,4 +51,4 @@ def address_of(scope: Mapping[str, Any], stepup: StepUp) -> str:
     origins = stepup.relying_party.origins
     host = (header(scope, b"host") or b"").decode("latin-1").lower()
     origin = next((each for each in origins if each.partition("://")[2] == host), origins[0])
-    return origin + base_of(scope, stepup)
+    return origin + base_of(scope, stepup.prefix)

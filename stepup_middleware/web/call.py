@@ -18,12 +18,12 @@ from stepup_middleware.core.texts import marked
 from stepup_middleware.errors import StoreError
 from stepup_middleware.request.body import BODY_SECONDS
 from stepup_middleware.request.context import guarded_request, logger
+from stepup_middleware.roots import base_of
 from stepup_middleware.service.life import beside
 from stepup_middleware.service.requester import Requester
 from stepup_middleware.service.stepup import StepUp
 
 from .answers import SAFE_HEADERS, answer
-from .pages import base_of
 
 ID_LENGTH = 64  # characters; ours have 22
 BODY_LIMIT = 64 * 1024  # bytes; a registration is about 1 kB
@@ -58,7 +58,7 @@ class Call:
         self.guarded = guarded_request(request.scope)
         self.stepup: StepUp = self.guarded.stepup
         self.requester = requester
-        self.base = base_of(request.scope, self.stepup)
+        self.base = base_of(request.scope, self.stepup.prefix)
         self.texts = self.stepup.languages.texts(requester.locale)
         self._body: bytes | None = None
         self.bound: asyncio.Timeout | None = None  # of what it waits for the store

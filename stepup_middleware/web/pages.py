@@ -10,7 +10,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from stepup_middleware import roots
 from stepup_middleware.asgi import header
 from stepup_middleware.assets import asset_urls, by_hashed_name
 from stepup_middleware.core.factors import WebAuthnFactor
@@ -248,11 +247,6 @@ def _webauthn_view(factor: Factor) -> dict[str, Any]:
     if not isinstance(factor, WebAuthnFactor):
         return {}
     return {"provider": provider_of(factor.aaguid) or None, "synced": factor.backup_eligible}
-
-
-def base_of(scope: Mapping[str, Any], stepup: StepUp) -> str:
-    """Return the library's prefix as a browser must write it: after the app's root path."""
-    return roots.base_of(scope, stepup.prefix)
 
 
 def qr_svg(text: str, *, scale: int = 4) -> str:

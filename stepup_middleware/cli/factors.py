@@ -6,46 +6,35 @@ import argparse
 import getpass
 import os
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from stepup_middleware.errors import ConfigurationError, NotPermitted
 from stepup_middleware.service.resets import IssuedPass
 
 from .sources import load_middleware
 
+if TYPE_CHECKING:
+    from stepup_middleware.service.stepup import StepUp
+
 
 async def issue_pass(options: argparse.Namespace) -> int:
     """Issue an enrolment pass for a person without a factor, and print it once."""
-    async with load_middleware(options.app).stepup as stepup:
-        try:
-            issued = await stepup.factors.issue_pass(
-                options.workspace,
-                options.person,
-                by=operator(),
-                reason=options.reason,
-                lifetime=timedelta(minutes=options.minutes),
-            )
-        except (NotPermitted, ValueError) as error:
-            raise ConfigurationError(str(error)) from None
+    async with _stepup(options) as stepup:
+        issued = await stepup.factors.issue_pass(options.workspace, options.person, **_given(options))
     _tell(issued)
     return 0
 
 
 async def reset_factors(options: argparse.Namespace) -> int:
     """Take all factors of a person away, and print the pass where one is handed out."""
-    async with load_middleware(options.app).stepup as stepup:
+    async with _stepup(options) as stepup:
         found = await stepup._parts.store.records.list_factors(options.workspace, options.person)
-        try:
-            done = await stepup.factors.reset(
-                options.workspace,
-                options.person,
-                by=operator(),
-                reason=options.reason,
-                with_pass=options.with_pass,
-                lifetime=timedelta(minutes=options.minutes),
-            )
-        except (NotPermitted, ValueError) as error:
-            raise ConfigurationError(str(error)) from None
+        done = await stepup.factors.reset(
+            options.workspace, options.person, with_pass=options.with_pass, **_given(options)
+        )
     whose = f"{options.person} in workspace {options.workspace}"
     print(f"all factors of {whose}, {len(found)} in number, and recovery codes are gone; the log names {operator()}")
     if not found:
@@ -53,6 +42,20 @@ async def reset_factors(options: argparse.Namespace) -> int:
     if done.issued is not None:
         _tell(done.issued)
     return 0
+
+
+@asynccontextmanager
+async def _stepup(options: argparse.Namespace) -> AsyncIterator[StepUp]:
+    """Start what the app has. Raises ``ConfigurationError`` for what is not permitted, and for a life out of bounds."""
+    async with load_middleware(options.app).stepup as stepup:
+        try:
+            yield stepup
+        except (NotPermitted, ValueError) as error:
+            raise ConfigurationError(str(error)) from None
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    return {"by": operator(), "reason": options.reason, "lifetime": timedelta(minutes=options.minutes)}
 
 
 def operator() -> str:

@@ -148,13 +148,13 @@ class Hold:
         """Whether a purpose is closed now."""
         return purpose.minimum is FactorRequirement.PHISHING_RESISTANT and now < self.until
 
-    @staticmethod
-    def shields(made_at: datetime, proved_with: datetime) -> bool:
-        """Whether a factor or set of codes of ``made_at`` is kept from a proof by a factor of ``proved_with``.
 
-        Nothing goes meanwhile by a factor that came after it: whoever came in by a recovery code locks nobody out.
-        """
-        return proved_with > made_at
+def is_shielded(made_at: datetime, proved_with: datetime) -> bool:
+    """Whether a hold keeps a factor or set of codes of ``made_at`` from a proof by a factor of ``proved_with``.
+
+    Nothing goes meanwhile by a factor that came after it: whoever came in by a recovery code locks nobody out.
+    """
+    return proved_with > made_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from stepup_middleware.core.recovery import (
     Hold,
     Person,
     RecoveryCodes,
+    is_shielded,
     pass_digest,
     read_secret,
     written_secret,
@@ -208,13 +209,13 @@ class RecoveryService:
         return None if await self._store.list_factors(subject.workspace_id, subject.id) else _NO_FACTOR
 
     async def shielded(self, requester: Requester, made_at: datetime, proof: Proof) -> Refusal | None:
-        """Refuse to take away, during a hold, what is older than the factor that proved it (``Hold.shields``)."""
+        """Refuse to take away, during a hold, what is older than the factor that proved it (``is_shielded``)."""
         hold = await self.hold_of(requester)
         if hold is None:
             return None
         factors = await self._store.list_factors(requester.subject.workspace_id, requester.subject.id)
         proved_with = next((factor.created_at for factor in factors if factor.id == proof.factor_id), None)
-        if proved_with is not None and not hold.shields(made_at, proved_with):
+        if proved_with is not None and not is_shielded(made_at, proved_with):
             return None
         data = {"until": iso(hold.until)}
         blocked = requester.event(EventName.BLOCKED, purpose=proof.purpose, reason="on_hold", data=data)

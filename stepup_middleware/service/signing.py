@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.checkpoints import Checkpoint, checkpoint_of, read_checkpoint
@@ -59,6 +60,14 @@ class LogStatus:
     def has_quorum(self) -> bool:
         """Whether as many witnesses cosigned the last checkpoint as should; True where none is known yet."""
         return self.signed_at is None or self.cosigned >= self.quorum
+
+
+class _Kept(NamedTuple):
+    """The last checkpoint that the database has, read: its row, its note, and what the note says."""
+
+    stored: StoredCheckpoint
+    note: Note
+    checkpoint: Checkpoint
 
 
 class CheckpointSigner:
@@ -154,8 +163,8 @@ class CheckpointSigner:
                 return None
             tree, number = self._integration.seen, len(await self._store.trees())
             checkpoint = Checkpoint(self._integration.origin, tree.size, tree.root)
-            if kept is not None and kept[1] == checkpoint:
-                self._take_over(*kept)
+            if kept is not None and kept.checkpoint == checkpoint:
+                self._take_over(kept)
                 if self._cosigned >= self._witnesses.quorum:
                     return self._newest
             if not checkpoint.size:
@@ -187,7 +196,7 @@ class CheckpointSigner:
             return False
         tree = self._integration.seen
         checkpoint = Checkpoint(self._integration.origin, tree.size, tree.root)
-        signed = [] if kept is None else [("the database itself", kept[1])]
+        signed = [] if kept is None else [("the database itself", kept.checkpoint)]
         for where, known in (*outside, *signed):
             if (fault := await self._grew(known, checkpoint)) is not None:
                 of = f"{where} has a checkpoint of {known.size} leaves, and this tree has {tree.size}"
@@ -222,13 +231,13 @@ class CheckpointSigner:
         self._handover.give(stored.note)
         return stored
 
-    async def _kept(self) -> tuple[StoredCheckpoint, Checkpoint] | None:
+    async def _kept(self) -> _Kept | None:
         """Return the last checkpoint that the database has, if this log signed it."""
         kept = await self._store.last_checkpoint()
         if kept is None:
             return None
-        checkpoint = self._own(kept.note)
-        if checkpoint is None or checkpoint.size != kept.size:
+        own = self._own(kept.note)
+        if own is None or own[1].size != kept.size:
             self._alarm.raise_for(
                 ("checkpoint", str(kept.log), str(kept.size)),
                 f"the checkpoint of {kept.size} leaves that it has was not signed with the keys of this log; it does "
@@ -236,25 +245,25 @@ class CheckpointSigner:
                 reason="checkpoint",
             )
             return None
-        return kept, checkpoint
+        return _Kept(kept, *own)
 
-    def _take_over(self, stored: StoredCheckpoint, checkpoint: Checkpoint) -> None:
+    def _take_over(self, kept: _Kept) -> None:
         """Remember what another process signed of this very tree, or this one before it was started again."""
-        if self._newest is None or self._newest.size < stored.size:
-            self._newest = stored
-            self._cosigned = self._witnesses.cosigned(read_note(stored.note))
-            self._handover.give(stored.note)  # who signed it may have died before it was taken
-        self._last, self._signed_at = checkpoint, self._clock()
+        if self._newest is None or self._newest.size < kept.stored.size:
+            self._newest = kept.stored
+            self._cosigned = self._witnesses.cosigned(kept.note)
+            self._handover.give(kept.stored.note)  # who signed it may have died before it was taken
+        self._last, self._signed_at = kept.checkpoint, self._clock()
 
     async def kept_notes(self) -> list[str]:
         """Return the checkpoints that the sinks have, those that can be asked. Raises ``OSError``."""
         return [note for memory in self._handover.memories if (note := await memory.latest()) is not None]
 
-    def _own(self, note: str) -> Checkpoint | None:
-        """Return the checkpoint of a note that this log's keys signed, None for any other."""
+    def _own(self, note: str) -> tuple[Note, Checkpoint] | None:
+        """Return a note that this log's keys signed, and its checkpoint; None for any other."""
         try:
             read = read_note(note)
-            return read_checkpoint(read.text) if verify_note(read, self.keys) else None
+            return (read, read_checkpoint(read.text)) if verify_note(read, self.keys) else None
         except NoteError:
             return None
 
@@ -316,7 +325,10 @@ class CheckpointSigner:
             checkpoint = checkpoint_of(note)
         except NoteError:
             return None
-        return checkpoint if checkpoint.origin != self.keys[0].name else self._own(note)
+        if checkpoint.origin != self.keys[0].name:
+            return checkpoint
+        own = self._own(note)
+        return None if own is None else own[1]
 
     async def _try_to_sign(self) -> None:
         try:

@@ -283,8 +283,7 @@ async def _admitted(tag: Tag, values: tuple[Any, ...], named: Mapping[str, Any] 
                 "that nobody knows by which path: add a parameter such as request: Request. It does not run"
             )
     of = framework_in_hand(scope, values)
-    shown = keep_path_parameters(of, scope, values, named)
-    gate = _gate(of, values, scope)._replace(shown=shown)
+    gate = _gate(of, values, scope, keep_path_parameters(of, scope, values, named))
     _through(await admit(guarded, tag, scope=scope, gate=gate), guarded, scope, values)
     return guarded
 
@@ -327,8 +326,9 @@ class _ClassGuard:
         await run_guarded(app, self.tag, scope, receive, send)
 
 
-def _gate(of: Framework, values: Iterable[Any], scope: Scope) -> Gate:
-    return Gate(reached(of, values, scope) if scope["type"] == "http" else None, of.reading())
+def _gate(of: Framework, values: Iterable[Any], scope: Scope, shown: Scope | None = None) -> Gate:
+    line = reached(of, values, scope) if scope["type"] == "http" else None
+    return Gate(framework=line, reading=of.reading(), shown=shown)
 
 
 def _through(verdict: Proof | Refusal, guarded: GuardedRequest, scope: Scope, values: Iterable[Any]) -> Proof:

@@ -236,8 +236,11 @@ def plain_page(refusal: Refusal, values: Iterable[Any]) -> Any:
 
     None: raise.
     """
-    found = (framework_of(type(value)) for value in values)
-    return next((page for each in found if each is not None and (page := each.page(refusal)) is not None), None)
+    for value in values:
+        found = framework_of(type(value))
+        if found is not None and (page := found.page(refusal)) is not None:
+            return page
+    return None
 
 
 async def in_a_thread(endpoint: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

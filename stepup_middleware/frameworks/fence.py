@@ -43,7 +43,7 @@ class Place:
     def is_open(self) -> bool:
         """Whether a gate has let this place through, or one around the app that asks the same as its tag."""
         found = _open.get()
-        return any(each is self or each in self.tags for each in found)
+        return self in found or any(each in self.tags for each in found)
 
 
 class Fence:
@@ -60,8 +60,9 @@ class Fence:
         function.__code__ = _code_with(function, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not all(place.is_open() for place in self.places(args)):
-            raise self._refuse(self._body, (*args, *kwargs.values()))
+        for place in self.places(args):
+            if not place.is_open():
+                raise self._refuse(self._body, (*args, *kwargs.values()))
         return self._body(*args, **kwargs)
 
     def places(self, args: tuple[Any, ...]) -> Iterator[Place]:

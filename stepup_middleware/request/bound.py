@@ -178,11 +178,11 @@ def bound_request(
     here, lines = (authority, fields), scope["headers"]
     if len(lines) != len(wire.headers) or any(map(ne, lines, wire.headers)):
         here = reader.read(lines, replaced=replaced)
-    reached = _reached(request, scope, here)._replace(framework=framework, reading=reading or None)
+    reached = _reached(request, scope, here, framework, reading)
     texts = (request.path, request.query, request.root_path, *_texts(reached))
-    if any(len(text) > LONGEST_PATH for text in texts):
+    if max(map(len, texts)) > LONGEST_PATH:
         raise Unbindable(RefusalCode.TARGET_TOO_LONG)
-    if any(storable(text, LONGEST_PATH) != text for text in texts):
+    if not all(text.isascii() or storable(text, LONGEST_PATH) == text for text in texts):
         raise Unbindable(RefusalCode.BAD_REQUEST)  # what UTF-8 cannot carry would not be bound
     return request if reached == NOWHERE_ELSE else replace(request, reached=reached)
 
@@ -195,7 +195,13 @@ def _named(lines: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     return [value for found, value in lines if found == name]
 
 
-def _reached(request: BoundRequest, scope: Scope, here: tuple[tuple[str, ...], Lines]) -> Reached:
+def _reached(
+    request: BoundRequest,
+    scope: Scope,
+    here: tuple[tuple[str, ...], Lines],
+    framework: tuple[str, str] | None,
+    reading: Lines,
+) -> Reached:
     """Return what of the gate's scope does not follow from the request as it came."""
     method, path, root = scope.get("method", "WEBSOCKET"), scope["path"], scope.get("root_path", "")
     raw, query = _raw(scope.get("raw_path")), scope.get("query_string", b"").decode("latin-1")
@@ -208,6 +214,8 @@ def _reached(request: BoundRequest, scope: Scope, here: tuple[tuple[str, ...], L
         query=None if query == request.query else query,
         authority=None if authority == request.authority else authority,
         fields=None if fields == request.fields else fields,
+        framework=framework,
+        reading=reading or None,
     )
 
 

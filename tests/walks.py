@@ -1,9 +1,10 @@
 """Two walks through the code, with file and line: ``python -m tests.walks``.
 
-What runs is traced, so the walks are those of the code as it is: a tagged request on its way to its 401, and a request
-with a proof on its way to ``ACTION_AUTHORIZED`` in SQLite. A file is listed where it is first entered. It is a step of
-the walk when it leads on, into another file of the library; a helper that is called and returns is none, and no file
-becomes a step by calling one of the three small ``TOOLS``.
+What runs is traced, so the walks are those of the code as it is: a tagged request on its way to its 401, and a
+request with a proof on its way to ``ACTION_AUTHORIZED`` in SQLite, which stands in the log before the endpoint
+begins. A file is listed where it is first entered. It is a step of the walk when it leads on, into another file of
+the library; a helper that is called and returns is none, and no file becomes a step by calling one of the three small
+``TOOLS``.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def traced(walk: Walk) -> Any:
 
 
 @requires_step_up("webhook_secret_rotation", details=[("Hook", "W-1")])
-async def rotate(_: Request) -> Response:
+async def rotate(request: Request) -> Response:
+    request.app.state.arrived()
     return PlainTextResponse("rotated")
 
 
@@ -109,7 +111,14 @@ async def walks() -> list[Walk]:
             identify=identify,
             client_address=lambda _: "192.0.2.1",
         )
-        app = StepUpMiddleware(Starlette(routes=[Route("/rotate", rotate, methods=["POST"])]), stepup=stepup)
+        inner = Starlette(routes=[Route("/rotate", rotate, methods=["POST"])])
+        app = StepUpMiddleware(inner, stepup=stepup)
+
+        def arrived() -> None:
+            current[0] = idle
+            sys.setprofile(None)
+
+        inner.state.arrived = arrived
         try:
             async with stepup, httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=ORIGIN) as http:
                 await stepup._parts.integration.close()  # gives records their leaves, beside every request
@@ -121,8 +130,8 @@ async def walks() -> list[Walk]:
                 current[0] = refused
                 with traced(refused):
                     await _go(lambda: http.post("/rotate"), 401)
+                current[0] = idle
                 for walk in (idle, authorized):
-                    current[0] = idle
                     prompt = (await _go(lambda: http.post("/rotate"), 401)).headers["stepup-prompt"]
                     options = (await http.post(f"{prompt}/webauthn/options", json={})).json()
                     proved = await http.post(f"{prompt}/webauthn", json=key.get(options, origin=ORIGIN))

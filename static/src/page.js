@@ -153,7 +153,7 @@ function onReady() {
   const page = document.querySelector("[data-stepup-page]");
   const card = document.querySelector(".stepup-card");
   if (page instanceof HTMLElement) bindPage(page);
-  else if (card instanceof HTMLElement) keeperInView(card);
+  else if (card instanceof HTMLElement) requestAnimationFrame(() => keeperInView(card)); // the focus is set by then
   for (const button of document.querySelectorAll("[data-stepup-back]")) {
     if (button instanceof HTMLElement) button.hidden = history.length < 2;
     button.addEventListener("click", () => history.back());

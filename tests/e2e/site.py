@@ -42,7 +42,7 @@ class Site:
     policy: str = POLICY
     head: str = ""  # beside the library's three tags
     details: list[tuple[str, str]] = field(default_factory=list)
-    person: str = "Ada Owner"
+    person: str = "Ada Owner"  # "": nobody is signed in
     actor: str = ""  # on the person's behalf, and what it calls itself
     client: str = ""
     ran: list[tuple[str, str, str, bytes]] = field(default_factory=list)
@@ -178,8 +178,8 @@ async def small_site(
     url = f"http://localhost:{port}"
     signed_in_at = datetime.now(UTC)
 
-    async def identify(scope: Any) -> Subject:
-        return _person(site, signed_in_at)
+    async def identify(scope: Any) -> Subject | None:
+        return _person(site, signed_in_at) if site.person else None
 
     stepup = StepUp(
         secret_key=[secrets.token_urlsafe(48)],

@@ -43,6 +43,16 @@ async def test_title_focus_and_error_are_in_view_in_each_state_language_size_and
     assert await look(browser, tmp_path, alone(pairwise(LANGUAGES, apart=STATE_AND_LANGUAGE))) == []
 
 
+async def test_what_is_in_view_stays_in_view_when_the_window_is_turned_or_enlarged(
+    browser: Browser, tmp_path: Path
+) -> None:
+    states = ("opened", "wrong_code", "wrong_key", "expired", "wrong_digits", "approving_by_a_wrong_code")
+    cases = [
+        case for case in every(["en"]) if case.state in states and (case.colours, case.details) == ("light", "long")
+    ]
+    assert await look(browser, tmp_path, together(cases)) == []
+
+
 @pytest.mark.exhaustive
 async def test_title_focus_and_error_are_in_view_wherever_two_of_state_language_size_and_appearance_meet(
     browser: Browser, tmp_path: Path

@@ -61,8 +61,8 @@ async def test_two_callers_that_ask_under_one_id_at_once_are_told_apart(store: R
 @pytest.mark.parametrize(
     ("script", "arguments", "other"),
     [
-        ("put", (60_000, "state", "asking", "mark", "a"), (60_000, "state", "asking", "mark", "b")),
-        ("fill", ("state", "open", "body", "a"), ("state", "open", "body", "b")),
+        ("write", ("", 60_000, "state", "asking", "mark", "a"), ("", 60_000, "state", "asking", "mark", "b")),
+        ("write", ("asking", "", "state", "open", "body", "a"), ("asking", "", "state", "open", "body", "b")),
         ("admit", ("p-1", 20, 10, 1, 60_000, 1_000, 0), ("p-2", 20, 10, 1, 60_000, 1_000, 0)),
     ],
 )
@@ -70,7 +70,7 @@ async def test_a_script_that_opens_a_prompt_answers_the_same_when_it_is_sent_aga
     store: RedisHotStore, client: Redis, script: str, arguments: Sequence[Any], other: Sequence[Any]
 ) -> None:
     keys = ["stepup:prompt:{x}"] if script != "admit" else ["stepup:open:{x}", "stepup:refused:{x}"]
-    if script == "fill":
+    if arguments[0] == "asking":
         await client.hset(keys[0], "state", "asking")
     first = await store._server.run_script(script, keys, *arguments)
     assert first in (1, [1])

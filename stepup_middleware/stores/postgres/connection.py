@@ -31,7 +31,8 @@ class BeforeBegin(StoreError):
 class WriterConnection:
     """A connection that writes, opened when it is first needed and again after it broke.
 
-    ``lost`` is called with the events that nobody waited for and that could not be written, and why.
+    ``lost`` is called with the events that nobody waited for and that could not be written, and why. An epoch lasts as
+    long as a batch that decides by it. Without ``batches`` no transaction does, and however long, it delays no end.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class WriterConnection:
         *,
         macs: RowMacs | None,
         seconds: float,
+        batches: bool = True,
     ) -> None:
         self._macs = macs
         self._database = database
         self._subscribers = subscribers
         self._seconds = seconds
+        self._batches = batches
         self._connection: Connection | None = None
 
     async def write(self, operations: Sequence[Operation], events: Sequence[AuditEvent]) -> bool:
@@ -134,7 +137,7 @@ class WriterConnection:
             if connection is None:
                 connection = self._connection = await database.connect_writer()
                 await database.locate(connection)
-            await connection.execute(database.begin_text())
+            await connection.execute(database.begin_text(batch=self._batches))
         except BaseException as error:
             self._drop()
             if not fresh and isinstance(error, _DIED):

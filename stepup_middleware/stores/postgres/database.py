@@ -252,13 +252,11 @@ class Database:
             return await self.connect()
         return await self.connect(server_settings={**self._arguments["server_settings"], **_writing(self._seconds)})
 
-    def begin_text(self) -> str:
-        """Return the message that begins a transaction which writes."""
-        known = {
-            "place": self.place.replace("'", "''"),
-            "seq": int(self.seen_seq),
-            "schema": len(self._migrations),
-        }
+    def begin_text(self, *, batch: bool) -> str:
+        """Return the message that begins a transaction which writes; the epoch of a ``batch`` lasts as long."""
+        place, seq, schema = self.place.replace("'", "''"), int(self.seen_seq), len(self._migrations)
+        share = f";\n{self.sql['share']}" if batch else ""
+        known = {"place": place, "seq": seq, "schema": schema, "share": share}
         if not self._pooled:
             return self.sql["begin"].format(**known)
         settings = ";\n".join(f"SET LOCAL {name} = '{value}'" for name, value in _writing(self._seconds).items())

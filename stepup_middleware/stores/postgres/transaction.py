@@ -65,6 +65,9 @@ class PostgresTransaction(Transaction):
         # in the order of the keys: two nodes never wait for each other crosswise
         return await self.fetch_many("redeem", sorted(rows, key=itemgetter(0)))
 
+    async def lock_epoch(self) -> None:
+        await self._connection.execute(self._sql["lock_epoch"])
+
     async def give_back_space(self) -> None:
         """Nothing to do: PostgreSQL gives back by itself what can be given back."""
 

@@ -83,7 +83,9 @@ class Writer:
 
     async def perform_apart(self, operation: Operation, seconds: float) -> Any:
         """Do an operation that takes long on a connection of its own, while others go on. Raises ``StoreError``."""
-        connection = WriterConnection(self._database, self._subscribers, macs=self._macs, seconds=seconds)
+        connection = WriterConnection(
+            self._database, self._subscribers, macs=self._macs, seconds=seconds, batches=False
+        )
         try:
             if await connection.write([operation], []):
                 self._grown.set()

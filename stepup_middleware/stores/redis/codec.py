@@ -20,6 +20,7 @@ from stepup_middleware.stores import rows, sealing
 from stepup_middleware.stores.rows import Facts, grant_row, prompt_body, stored_prompt
 from stepup_middleware.stores.sealing import sealed_token
 
+EPOCH = object()  # in a command, the epoch that the servers serve when it is sent
 _SKEW = span_micros(CLOCK_SKEW)
 
 

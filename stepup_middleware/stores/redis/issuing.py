@@ -26,6 +26,7 @@ from stepup_middleware.stores.epoch_store import EpochStore
 from stepup_middleware.stores.sealing import Tampered
 
 from .codec import (
+    EPOCH,
     collected_body,
     flat,
     milliseconds,
@@ -69,7 +70,7 @@ class Issuer:
         at, awaited = to_micros(grants[0].issued_at), grants[0].decider is not None
 
         def reopened(place: int) -> Any:
-            return self._server.run_script("move", [prompt_key(grants[place].prompt.id)], epoch, at, _PROVED, _OPEN, "")
+            return self._server.run_script("move", [prompt_key(grants[place].prompt.id)], EPOCH, at, _PROVED, _OPEN, "")
 
         if awaited and isinstance(await self._mint(grants[0], references[0], epoch), GrantRefused):
             return answers
@@ -110,7 +111,7 @@ class Issuer:
         life = milliseconds(grant.expires_at - grant.issued_at + self._tokens_stay)
         member = json.dumps([token, key])
         put, *_, state = await self._server.ask(
-            self._server.script("put", [token], life, *flat(token_fields(grant, epoch, self._behind.row_macs))),
+            self._server.script("write", [token], "", life, *flat(token_fields(grant, epoch, self._behind.row_macs))),
             ("ZREMRANGEBYSCORE", held, "-inf", at),
             ("ZADD", held, to_micros(grant.expires_at), member),
             ("PEXPIRE", held, milliseconds(PROMPTS_STAY)),
@@ -127,9 +128,8 @@ class Issuer:
     async def collect(self, reference: TokenReference, *, ttl: timedelta, now: datetime) -> datetime | None:
         key, at, macs = token_key(reference), to_micros(now), self._behind.row_macs
         for _ in range(_TIMES):  # somebody else may collect it meanwhile
-            epoch = self._server.epoch
             ((state, of, text),) = await self._server.ask(("HMGET", key, "state", "epoch", "body"))
-            if text is None or int(of) != epoch:
+            if text is None or (epoch := int(of)) != self._server.epoch:
                 return None
             if not token_holds(macs, reference, epoch, text):
                 self._behind.met([Tampered("tokens", str(reference.id), "", "")])
@@ -139,7 +139,7 @@ class Issuer:
                 return token.expires_at if token.state is TokenState.ISSUED and now < token.expires_at else None
             end = now + ttl
             body = collected_body(macs, reference, epoch, text, (at, to_micros(end)))
-            if await self._server.run_script("collect", [key], epoch, at, text, at, to_micros(end), body):
+            if await self._server.run_script("collect", [key], EPOCH, at, text, at, to_micros(end), body):
                 opened, held, _ = session_keys(token.workspace_id, token.subject_id, token.session)
                 prompt = prompt_key(token.prompt_id)
                 places = ((opened, prompt), (held, json.dumps([key, prompt])))
@@ -157,10 +157,9 @@ class Issuer:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._seconds
         while True:
-            epoch = self._server.epoch
-            moved, state, other = await self._server.run_script("move", [key], epoch, at, _OPEN, _PROVED, token)
+            moved, state, other, epoch = await self._server.run_script("move", [key], EPOCH, at, _OPEN, _PROVED, token)
             if moved:
-                return epoch
+                return int(epoch)
             if not patient or state != _PROVED.encode() or not other or loop.time() >= end:
                 return None
             if grant.decider is not None:

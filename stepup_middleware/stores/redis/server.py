@@ -21,6 +21,7 @@ from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.epoch_store import EpochStore
 
+from .codec import EPOCH
 from .directory import Slots, directory_of
 from .node import SERVER_ERRORS, Command, Elsewhere, Endpoint, Node, Unfit, as_store_error
 
@@ -239,7 +240,8 @@ class RedisServer:
     async def ask(self, *commands: Command) -> list[Any]:
         """Run commands in their order, one server after another.
 
-        Where the epoch is over or a connection was lost, enters the current epoch and repeats those of that server.
+        Where the epoch is over or a connection was lost, enters the current epoch and repeats those of that server,
+        with that epoch in the place of ``EPOCH``: what was of the one before is refused.
         A command that took effect before it is repeated finds what it wrote, or refuses: every script here changes a
         state only from another.
         """
@@ -247,11 +249,14 @@ class RedisServer:
         for share in [list(part) for _, part in groupby(commands, key=self._shard_of)]:
             visit = self.visit
             try:
-                answers += await self.run(share)
+                answers += await self.run(self._in_epoch(share))
             except Elsewhere:
                 await self.locate(visit)
-                answers += await self.run(share)
+                answers += await self.run(self._in_epoch(share))
         return answers
+
+    def _in_epoch(self, commands: Sequence[Command]) -> list[Command]:
+        return [tuple(self.epoch if part is EPOCH else part for part in command) for command in commands]
 
     async def probe(self) -> None:
         """Write something that means nothing to each of the servers."""

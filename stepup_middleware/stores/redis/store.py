@@ -36,6 +36,7 @@ from stepup_middleware.stores.epoch_store import EpochStore
 from stepup_middleware.stores.sealing import Tampered
 
 from .codec import (
+    EPOCH,
     challenge_of,
     challenge_text,
     flat,
@@ -147,7 +148,7 @@ class RedisHotStore(HotState):
         key = prompt_key(asked.prompt_id)
         stay = milliseconds(PROMPT_LIFETIME + PROMPTS_STAY)
         # by its mark it knows the key as its own where it has to be sent twice, as after a restart of the server
-        if not await self._script("put", [key], stay, "state", _ASKING, "mark", os.urandom(16)):
+        if not await self._script("write", [key], "", stay, "state", _ASKING, "mark", os.urandom(16)):
             raise StoreError("a prompt of this id exists")
         answer: Prompt | NoFactor | TooMany | None = None
         try:
@@ -192,7 +193,7 @@ class RedisHotStore(HotState):
         if result is None:
             raise StoreError("new epochs began while the prompt was asked")
         if isinstance(result, Prompt) and not await self._script(
-            "fill", [key], *flat(prompt_fields(result, epoch, self._behind.row_macs))
+            "write", [key], _ASKING, "", *flat(prompt_fields(result, epoch, self._behind.row_macs))
         ):
             raise StoreError("the prompt was lost while it was asked")
         return result
@@ -228,10 +229,10 @@ class RedisHotStore(HotState):
 
     async def set_challenge(self, prompt_id: str, challenge: PendingChallenge, *, now: datetime) -> bool:
         key, text = prompt_key(prompt_id), challenge_text(challenge)
-        return bool(await self._script("set_challenge", [key], self._server.epoch, to_micros(now), text))
+        return bool(await self._script("set_challenge", [key], EPOCH, to_micros(now), text))
 
     async def pop_challenge(self, prompt_id: str, *, now: datetime) -> PendingChallenge | None:
-        text = await self._script("pop_challenge", [prompt_key(prompt_id)], self._server.epoch, to_micros(now))
+        text = await self._script("pop_challenge", [prompt_key(prompt_id)], EPOCH, to_micros(now))
         return None if text is None else challenge_of(text)
 
     async def issue_tokens(self, grants: Sequence[TokenGrant]) -> Sequence[TokenReference | GrantRefused]:
@@ -243,14 +244,14 @@ class RedisHotStore(HotState):
         return await self._issuer.collect(reference, ttl=ttl, now=now)
 
     async def cancel_prompt(self, prompt_id: str, *, event: AuditEvent | None, now: datetime) -> bool:
-        key, at, epoch = prompt_key(prompt_id), to_micros(now), self._server.epoch
-        moved, state, token = await self._script("move", [key], epoch, at, _OPEN, _CANCELLED, "")
+        key, at = prompt_key(prompt_id), to_micros(now)
+        moved, state, token, _ = await self._script("move", [key], EPOCH, at, _OPEN, _CANCELLED, "")
         if not moved:
             if state != _PROVED.encode() or not token:
                 return False
             if not await self._script("revoke", [token.decode()], "cancelled", "", at):
                 return False
-            await self._script("move", [key], epoch, at, _PROVED, _CANCELLED, "")
+            await self._script("move", [key], EPOCH, at, _PROVED, _CANCELLED, "")
             await self._take_place(key)
         if event is not None:
             await self._behind.append([event])
@@ -297,13 +298,13 @@ class RedisHotStore(HotState):
     async def _revoke_session(self, workspace_id: str, subject_id: str, session: str, now: datetime) -> None:
         opened, held, _ = session_keys(workspace_id, subject_id, session)
         prompts, tokens = await self._server.ask(("ZRANGE", opened, 0, -1), ("ZRANGE", held, 0, -1))
-        epoch, at = self._server.epoch, to_micros(now)
+        at = to_micros(now)
         pairs = [json.loads(member) for member in tokens]
         keys = [key.decode() for key in prompts] + [key for _, key in pairs]
         script = self._server.script
         commands = [script("revoke", [token], "session", "", "") for token, _ in pairs]
         for key in keys:
-            commands += [script("move", [key], epoch, at, state, _CANCELLED, "") for state in (_OPEN, _PROVED)]
+            commands += [script("move", [key], EPOCH, at, state, _CANCELLED, "") for state in (_OPEN, _PROVED)]
         await self._server.ask(*commands, ("DEL", held))
 
     async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:

@@ -47,6 +47,8 @@ from .reading import SQLLog
 from .recovery_verbs import SQLRecovery
 from .transaction import Transaction
 
+_END_SECONDS = 10.0  # for the end of all: it waits for what has begun, and goes before what has not
+
 
 class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore):
     """A store over the engine of one database. See the contract for what each verb does."""
@@ -132,7 +134,7 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
         )
 
     async def revoke_all(self, *, event: AuditEvent | None, now: datetime) -> None:
-        await self._write(lambda transaction: tokens.revoke_all(transaction, event))
+        await self.end_epoch_for_hot_store(event=event)
 
     # for a hot store before this one
 
@@ -143,7 +145,7 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
         return await self._write(lambda transaction: epochs.begin(transaction, place, after))
 
     async def end_epoch_for_hot_store(self, *, event: AuditEvent | None) -> None:
-        await self._write(lambda transaction: tokens.revoke_all(transaction, event))
+        await self._engine.write(lambda transaction: tokens.revoke_all(transaction, event), seconds=_END_SECONDS)
 
     async def ask_for_hot_store(self, asked: PromptRequest, *, epoch: int) -> Prompt | NoFactor | None:
         return await self._write(lambda transaction: epochs.ask(transaction, asked, epoch))

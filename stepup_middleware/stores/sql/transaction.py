@@ -143,6 +143,10 @@ class Transaction(ABC):
         """
 
     @abstractmethod
+    async def lock_epoch(self) -> None:
+        """Wait until no other transaction decides by the epoch, and let none do so until the end of this one."""
+
+    @abstractmethod
     async def give_back_space(self) -> None:
         """Let the database's file shrink by what was deleted, a bounded part of it."""
 

@@ -1,12 +1,20 @@
 -- name: begin
 BEGIN;
-SELECT stepup.check_writer('{place}', {seq}, {schema});
+SELECT stepup.check_writer('{place}', {seq}, {schema}){share};
 
 -- name: begin_pooled
 -- One message. No setting outlives the transaction, so that a pooler may hand the session to others.
 BEGIN;
 {settings};
-SELECT stepup.check_writer('{place}', {seq}, {schema});
+SELECT stepup.check_writer('{place}', {seq}, {schema}){share};
+
+-- name: share
+-- A message that begins a batch goes on with it: until the end of the batch nobody ends the epoch that it reads.
+SELECT pg_advisory_xact_lock_shared(1398030679, 0);
+
+-- name: lock_epoch
+-- Waits for the batches that have begun. None begins before this transaction has ended.
+SELECT pg_advisory_xact_lock(1398030679, 0);
 
 -- name: begin_reading
 -- Where a pooler hands each transaction to another session.

@@ -46,7 +46,7 @@ class Gate(NamedTuple):
 
 
 def given_token(token: object) -> bytes | None:
-    """Return a token that a handler hands over as bytes. What is no text (of a message, say) is a malformed one."""
+    """Return a token that a handler hands over, as bytes. One that is no text (of a message, say) is malformed."""
     if token is None:
         return None
     if isinstance(token, str):

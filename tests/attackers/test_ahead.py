@@ -60,7 +60,7 @@ async def test_a_foreign_leaf_is_an_alarm_until_it_is_taken_away(raw: Raw) -> No
         await write(stepup, 1)
         assert await sign(stepup) is None
         assert await alarms(stepup) == ["leaves_ahead"]
-        assert "no tree has" in stepup.log_status.fault
+        assert "no tree has" in (await stepup.health()).log.fault
         health = await stepup.health()
         assert health.is_ready  # actions go on
         assert any("leaves that no tree has" in warning for warning in health.warnings)
@@ -68,6 +68,6 @@ async def test_a_foreign_leaf_is_an_alarm_until_it_is_taken_away(raw: Raw) -> No
         healed = await sign(stepup)
         assert healed is not None
         assert healed.size > stored.size
-        assert not stepup.log_status.fault
+        assert not (await stepup.health()).log.fault
         told = [each async for each in stepup.audit.stream(None) if each.event is EventName.DATABASE_ALTERED]
         assert "audit verify" in json.loads(told[0].body)["data"]["what"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from asyncio import Task, create_task, timeout
+from asyncio import Task, create_task
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
@@ -24,6 +24,7 @@ from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.gate import hold_to
 from stepup_middleware.languages import Texts
 from stepup_middleware.request.context import guarded_request
+from stepup_middleware.service.approvals import APPROVAL_SECONDS
 from stepup_middleware.tags import tagged_with
 from stepup_middleware.web.pages import texts_of
 
@@ -133,17 +134,15 @@ def words_of(problem: Mapping[str, Any], texts: Texts) -> str:
 
 async def _until_decided(context: ServerRequestContext[Any, Any], prompt_id: str) -> None:
     """Wait for the person, whose client has just opened the link and calls again at once (MCP 2026-07-28)."""
-    with suppress(TimeoutError):
-        async with timeout(WAIT_SECONDS):
-            await _decided(context, prompt_id)
+    await _decided(context, prompt_id, WAIT_SECONDS)
 
 
-async def _decided(context: ServerRequestContext[Any, Any], prompt_id: str) -> None:
+async def _decided(context: ServerRequestContext[Any, Any], prompt_id: str, seconds: float = APPROVAL_SECONDS) -> None:
     scope = cast(Any, context.request).scope
     stepup = guarded_request(scope).stepup
     requester = await stepup._parts.identification.identify_request(scope)
     if not isinstance(requester, Refusal):
-        await stepup._parts.approvals.decided(requester.subject, prompt_id, now=stepup._clock)
+        await stepup._parts.approvals.decided(requester.subject, prompt_id, now=stepup._clock, seconds=seconds)
 
 
 def _tell_when_decided(context: ServerRequestContext[Any, Any], prompt_id: str) -> None:

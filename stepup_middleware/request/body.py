@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import IO, NamedTuple
@@ -139,7 +138,7 @@ class RequestBody:
         self._fault: type[Exception] = BodyTooLarge  # why there is no digest
         self._form = bytearray() if keeps_form else None
         self._lock = asyncio.Lock()
-        self._ahead: deque[Message | _Spooled] = deque()
+        self._ahead: list[Message | _Spooled] = []  # few, and none most of the time
         self._in_memory = 0
         self._handed_out = 0
         self._file: IO[bytes] | None = None
@@ -271,7 +270,7 @@ class RequestBody:
             view = view[self._file.write(view) :]
 
     async def _next_kept(self) -> Message:
-        kept = self._ahead.popleft()
+        kept = self._ahead.pop(0)
         if not isinstance(kept, _Spooled):
             return kept
         chunk = await asyncio.to_thread(self._unspool, kept.length)

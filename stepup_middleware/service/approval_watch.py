@@ -8,8 +8,11 @@ One task of a process asks the store what has changed, for all that wait, and on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
+from heapq import heappop, heappush
+from math import ceil
+from typing import TypeVar
 
 from stepup_middleware.core.approvals import Approval, ApprovalMark
 from stepup_middleware.errors import StoreError
@@ -23,49 +26,72 @@ PAGES_EVERY = 5  # … and so many times that, while nobody but pages waits
 _AGAIN_SECONDS = 1.0  # after the store could not be asked
 MOST_WAITING = 20_000  # in this process; others are answered at once
 MOST_OF_ONE = 4  # who wait for the same, programs for a prompt or pages of a person
+EXACT_SECONDS = 0.25  # by which a wait may be longer than it was to be
 _BATCH = 500  # changes
 
-News = "asyncio.Future[None]"
+T = TypeVar("T")
+Look = Callable[[], Awaitable[tuple[T, float]]]  # what was found, and for how many seconds it may be waited for on
 
 
 class ApprovalWatch:
-    """Those who wait, by what for: the approval of a prompt, or any change of the approvals of a person."""
+    """Those who wait, by what for: the approval of a prompt, or any change of the approvals of a person.
+
+    Each is one future in one coroutine: thousands wait at once, most of them for the whole of their time.
+    """
 
     def __init__(self, store: Records) -> None:
         self._store = store
-        self._waiting: dict[Hashable, set[asyncio.Future[None]]] = {}
+        self._waiting: dict[Hashable, tuple[asyncio.Future[None], ...]] = {}
         self._number = 0
         self._programs = 0  # of them, those that wait for the approval of one prompt
         self._told: ApprovalMark | None = None  # up to where it was told what has changed
         self._task: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()
+        self._ends = Ends()
         self._closed = False
 
-    @asynccontextmanager
-    async def waiting_for(self, key: Hashable) -> AsyncIterator[asyncio.Future[None] | None]:
-        """Yield a future that is done when what ``key`` names has changed since; None: too many wait already.
+    async def until(self, key: Hashable, look: Look[T], seconds: float) -> tuple[T, bool]:
+        """Look again with each change of what ``key`` names until something came of it, so many seconds at most.
 
-        ``of_prompt`` and ``of_person`` make keys. Look at the approval after it was yielded, then wait. Raises
-        ``StoreError``.
+        ``of_prompt`` and ``of_person`` make keys. Returns what was found last, and whether it was waited for: it is not
+        where too many wait already. Raises ``StoreError``, and what ``look`` raises.
         """
+        clock = asyncio.get_running_loop().time
+        seconds += clock()
+        while True:
+            news = self._enter(key)
+            try:
+                if news is not None:
+                    await self._begin()
+                found, left = await look()
+                left = min(left, seconds - clock())
+                if news is None or left <= 0:
+                    return found, news is not None
+                self._ends.wake(news, clock() + left)
+                await news
+            finally:
+                if news is not None:
+                    self._leave(key, news)
+
+    def _enter(self, key: Hashable) -> asyncio.Future[None] | None:
         mine = self._waiting.get(key, ())
         if self._closed or self._number >= MOST_WAITING or len(mine) >= MOST_OF_ONE:
-            yield None
-            return
+            return None
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, set()).add(news)
+        self._waiting[key] = (*mine, news)
         self._number += 1
         self._programs += isinstance(key, str)
-        try:
-            await self._begin()
-            yield news
-        finally:
-            self._number -= 1
-            self._programs -= isinstance(key, str)
-            kept = self._waiting[key]
-            kept.discard(news)
-            if not kept:
-                del self._waiting[key]
+        return news
+
+    def _leave(self, key: Hashable, news: asyncio.Future[None]) -> None:
+        news.cancel()  # what is to end it later finds it done
+        self._number -= 1
+        self._programs -= isinstance(key, str)
+        kept = tuple(each for each in self._waiting[key] if each is not news)
+        if kept:
+            self._waiting[key] = kept
+        else:
+            del self._waiting[key]
 
     @property
     def waiting(self) -> int:
@@ -81,6 +107,7 @@ class ApprovalWatch:
         """Let everybody go on who waits, and end the task."""
         self._closed = True
         self._wake_all()
+        self._ends.close()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -123,13 +150,38 @@ class ApprovalWatch:
             _told(news)
 
 
-async def within(news: asyncio.Future[None], seconds: float) -> None:
-    """Return once there is news, or the time is over. It weighs less than ``asyncio.wait``."""
-    end = asyncio.get_running_loop().call_later(max(0.0, seconds), _told, news)
-    try:
-        await news
-    finally:
-        end.cancel()
+class Ends:
+    """Wakes futures at the end of their time, up to ``EXACT_SECONDS`` late: one timer for all of them."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, list[asyncio.Future[None]]] = {}  # by the moment, in steps of EXACT_SECONDS
+        self._moments: list[int] = []  # a heap
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wake(self, news: asyncio.Future[None], when: float) -> None:
+        """Wake a future at a time of the clock of the loop, if it is not done by then."""
+        moment = ceil(when / EXACT_SECONDS)
+        if moment not in self._ends:
+            self._ends[moment] = []
+            heappush(self._moments, moment)
+            if self._moments[0] == moment:
+                self._set_timer()
+        self._ends[moment].append(news)
+
+    def close(self) -> None:
+        """Wake nobody any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set_timer(self) -> None:
+        self.close()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(self._moments[0] * EXACT_SECONDS, self._end) if self._moments else None
+
+    def _end(self) -> None:
+        for news in self._ends.pop(heappop(self._moments)):
+            _told(news)
+        self._set_timer()
 
 
 def _told(news: asyncio.Future[None]) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from weakref import WeakValueDictionary
 
 from stepup_middleware.core.approvals import (
+    APPROVAL_LIFETIME,
     COLLECT_WITHIN,
     Approval,
     ApprovalEnd,
@@ -33,12 +34,13 @@ from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import FailureReason
 from stepup_middleware.stores.base import HotState
 
-from .approval_watch import ApprovalWatch, of_prompt, within
+from .approval_watch import ApprovalWatch, of_prompt
 from .grants import IssuedToken
 from .notices import person_language
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester
 
+APPROVAL_SECONDS = APPROVAL_LIFETIME.total_seconds()
 _NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
 
 
@@ -188,17 +190,21 @@ class ApprovalService:
                 break  # what came before the newest is over
             yield answer
 
-    async def decided(self, subject: Subject, prompt_id: str, *, now: Callable[[], datetime]) -> None:
-        """Return once an approval waits no more, at once if it is none of this session, or too many are waited for."""
-        while True:
-            async with self.watch.waiting_for(of_prompt(prompt_id)) as news:
-                approval = await self._records.get_approval(prompt_id)
-                if news is None or approval is None or not approval.waits(now()):
-                    return
-                if not approval.prompt.belongs_to(subject):
-                    return
-                left = (approval.prompt.expires_at - now()).total_seconds()
-                await within(news, max(0.1, left))
+    async def decided(
+        self, subject: Subject, prompt_id: str, *, now: Callable[[], datetime], seconds: float = APPROVAL_SECONDS
+    ) -> None:
+        """Return once an approval waits no more, at once if it is none of this session, or too many are waited for.
+
+        After so many seconds it returns all the same.
+        """
+
+        async def look() -> tuple[None, float]:
+            approval = await self._records.get_approval(prompt_id)
+            if approval is None or not approval.waits(now()) or not approval.prompt.belongs_to(subject):
+                return None, 0
+            return None, max(0.1, (approval.prompt.expires_at - now()).total_seconds())
+
+        await self.watch.until(of_prompt(prompt_id), look, seconds)
 
     async def _refused(self, requester: Requester, prompt: Prompt, reason: str) -> None:
         purpose = self._catalogue.get(prompt.purpose)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from time import monotonic
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.refusals import Refusal
-from stepup_middleware.service.approval_watch import of_prompt, within
+from stepup_middleware.service.approval_watch import of_prompt
 from stepup_middleware.service.approvals import Pending
 from stepup_middleware.service.grants import IssuedToken
 
@@ -25,7 +25,9 @@ async def collect_token(call: Call) -> Response:
     seconds = wait_of(call.request)
     found = await _look(call)
     if isinstance(found, Pending) and seconds:
-        found, seconds = await _decided(call, found, seconds)
+        watch = call.stepup._parts.approvals.watch
+        found, waited = await watch.until(of_prompt(call.prompt_id), partial(_look_again, call), seconds)
+        seconds *= waited
     if isinstance(found, Refusal):
         return call.refuse(found)
     if isinstance(found, IssuedToken):
@@ -36,32 +38,17 @@ async def collect_token(call: Call) -> Response:
     return response
 
 
-async def _decided(
-    call: Call, found: IssuedToken | Pending | Refusal, seconds: int
-) -> tuple[IssuedToken | Pending | Refusal, int]:
-    """Wait until somebody has decided, so many seconds at most; 0 of them where too many wait already."""
-    watch, until = call.stepup._parts.approvals.watch, monotonic() + seconds
-    while isinstance(found, Pending):
-        async with watch.waiting_for(of_prompt(call.prompt_id)) as news:
-            if news is None:
-                return found, 0
-            found = await _look_again(call)
-            left = until - monotonic()
-            if not isinstance(found, Pending) or left <= 0:
-                break
-            await within(news, left)
-    return found, seconds
-
-
 async def _look(call: Call) -> IssuedToken | Pending | Refusal:
     async with call.stepup._life.in_time():
         return await call.stepup._parts.approvals.collect(call.requester, call.prompt_id)
 
 
-async def _look_again(call: Call) -> IssuedToken | Pending | Refusal:
-    """Look after a wait: the session may have ended meanwhile, and the time is another one."""
+async def _look_again(call: Call) -> tuple[IssuedToken | Pending | Refusal, float]:
+    """Look after a wait, and say how long it may go on: the session may have ended meanwhile, and it is later."""
     refusal = await call.identify_again()
-    return await _look(call) if refusal is None else refusal
+    found = await _look(call) if refusal is None else refusal
+    left = (found.expires_at - call.requester.now).total_seconds() if isinstance(found, Pending) else 0
+    return found, left
 
 
 def wait_of(request: Request) -> int:

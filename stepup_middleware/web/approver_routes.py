@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from hashlib import sha256
-from time import monotonic
+from math import inf
 from typing import Any
 
 from starlette.responses import RedirectResponse, Response
@@ -15,7 +16,7 @@ from stepup_middleware.core.notices import browser_of
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.request.site import is_navigation
-from stepup_middleware.service.approval_watch import of_person, within
+from stepup_middleware.service.approval_watch import of_person
 from stepup_middleware.service.approving import decider_of
 from stepup_middleware.service.ceremony_parts import insufficient_for
 from stepup_middleware.service.grants import IssuedToken
@@ -61,23 +62,27 @@ async def list_approvals(call: Call) -> Response:
         async with call.stepup._life.in_time():
             waiting = await call.stepup._parts.approving.waiting(call.requester)
             return call.refuse(waiting) if isinstance(waiting, Refusal) else await _listed(call, waiting)
-    until, subject = monotonic() + seconds, call.requester.subject
+    subject, watch = call.requester.subject, call.stepup._parts.approvals.watch
     person = of_person(subject.workspace_id, subject.id)
-    while True:
-        async with call.stepup._parts.approvals.watch.waiting_for(person) as news:
-            async with call.stepup._life.in_time():
-                refusal = await call.identify_again()
-                waiting = await call.stepup._parts.approving.waiting(call.requester) if refusal is None else refusal
-                if isinstance(waiting, Refusal):
-                    return call.refuse(waiting)
-                if _tag(waiting) not in known:
-                    return await _listed(call, waiting)
-            ends = [(each.prompt.expires_at - call.requester.now).total_seconds() for each in waiting]
-            left = min([until - monotonic(), *ends])
-            if news is None or left <= 0:
-                applied = {} if news is None else {"Preference-Applied": f"wait={seconds}"}
-                return Response(status_code=304, headers={**SAFE_HEADERS, **applied, "ETag": _tag(waiting)})
-            await within(news, left)
+    waiting, waited = await watch.until(person, partial(_look_at_list, call, known), seconds)
+    if isinstance(waiting, Refusal):
+        return call.refuse(waiting)
+    if _tag(waiting) not in known:
+        async with call.stepup._life.in_time():
+            return await _listed(call, waiting)
+    applied = {"Preference-Applied": f"wait={seconds}"} if waited else {}
+    return Response(status_code=304, headers={**SAFE_HEADERS, **applied, "ETag": _tag(waiting)})
+
+
+async def _look_at_list(call: Call, known: str) -> tuple[tuple[Approval, ...] | Refusal, float]:
+    """Look what waits, and say how long it may stay like that: no time where it is another list than the known."""
+    async with call.stepup._life.in_time():
+        refusal = await call.identify_again()
+        waiting = await call.stepup._parts.approving.waiting(call.requester) if refusal is None else refusal
+    if isinstance(waiting, Refusal) or _tag(waiting) not in known:
+        return waiting, 0
+    ends = (each.prompt.expires_at - call.requester.now for each in waiting)
+    return waiting, min((left.total_seconds() for left in ends), default=inf)
 
 
 async def _listed(call: Call, waiting: Sequence[Approval]) -> Response:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.core.canonical import storable, strict_json
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -32,12 +33,19 @@ T = TypeVar("T")
 Handler = Callable[["Call"], Awaitable[Response]]
 
 
-class BadRequest(Exception):
+class _Refused(Exception):
+    """The request is not let in."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+
+
+class BadRequest(_Refused):
     """The request cannot be read; ``refusal`` says so."""
 
     def __init__(self, code: RefusalCode = RefusalCode.BAD_REQUEST) -> None:
-        super().__init__(code)
-        self.refusal = Refusal(code=code)
+        super().__init__(Refusal(code=code))
 
 
 def wanted_kind(body: Mapping[str, Any]) -> FactorKind | None:
@@ -126,8 +134,7 @@ class Call:
         return _media_type(self.request) == "application/x-www-form-urlencoded"
 
     def refuse(self, refusal: Refusal, **context: Any) -> Response:
-        self.stepup._parts.figures.refusal(refusal.code.value)
-        return answer(refusal, self.stepup, self.request.scope, **context)
+        return _refuse(refusal, self.stepup, self.request.scope, **context)
 
     def json_response(self, value: Any, status: int = 200) -> Response:
         return JSONResponse(value, status_code=status, headers=SAFE_HEADERS)
@@ -159,59 +166,68 @@ _NOT_KNOWN = Refusal(
 )
 
 
-def endpoint(
-    handler: Handler, *, changes: bool, waits: bool = False, proves: bool = False
-) -> Callable[[Request], Awaitable[Response]]:
-    """Return a Starlette endpoint that lets only the signed-in person's own pages in, and fails closed.
+class Endpoint:
+    """An ASGI endpoint that lets only the signed-in person's own pages in, and fails closed.
 
-    ``waits``: the handler waits for somebody, and bounds by itself what it waits for the store. ``proves``: it is about
-    the proof of an action, which has not run whatever becomes of the call.
+    ``waits``: the handler waits for somebody, and bounds by itself what it waits for the store. Thousands may, so that
+    a call is one coroutine: Starlette would put three more around a function. ``proves``: it is about the proof of an
+    action, which has not run whatever becomes of the call.
     """
-    closed = Refusal(code=RefusalCode.UNAVAILABLE) if proves else _NOT_DONE if changes else _NOT_SHOWN
-    failed = _NOT_KNOWN if changes and not proves else closed
 
-    async def serve(request: Request) -> Response:
-        stepup = guarded_request(request.scope).stepup
-        figures = stepup._parts.figures
+    def __init__(self, handler: Handler, *, changes: bool, waits: bool = False, proves: bool = False) -> None:
+        self._handler = handler
+        self._changes = changes
+        self._waits = waits
+        self._closed = Refusal(code=RefusalCode.UNAVAILABLE) if proves else _NOT_DONE if changes else _NOT_SHOWN
+        self._failed = _NOT_KNOWN if changes and not proves else self._closed
 
-        def refuse(refusal: Refusal) -> Response:
-            figures.refusal(refusal.code.value)
-            return answer(refusal, stepup, request.scope)
-
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        stepup = guarded_request(scope).stepup
         try:
-            if changes and not _is_from_listed_page(request, stepup):
-                return refuse(Refusal(code=RefusalCode.CROSS_ORIGIN))
-            requester = await stepup._parts.identification.identify_request(request.scope)
-            if not await stepup._life.usable():
-                return refuse(closed)  # in the person's language
-            if isinstance(requester, Refusal):
-                return refuse(closed if requester.code is RefusalCode.UNAVAILABLE else requester)
-            call = Call(request, requester)
-            if changes:
-                await call.body()  # the client's time, not the store's
-            if waits:
-                return await handler(call)
-            began = perf_counter()
-            async with stepup._life.in_time() as call.bound:
-                response = await handler(call)
-            outcome = response.headers.get("stepup-error", "ok")
-            figures.step(handler.__name__, perf_counter() - began, outcome=outcome)
-            return response
-        except BadRequest as error:
-            return refuse(error.refusal)
+            call = await self._let_in(Request(scope, receive, send), stepup)
+            response = await (self._handler(call) if self._waits else self._in_time(call))
+        except _Refused as error:
+            response = _refuse(error.refusal, stepup, scope)
         except StoreError as error:
             logger.error("the store cannot be used: %s", error)
-            figures.store_error(error)
-            return refuse(failed)
+            stepup._parts.figures.store_error(error)
+            response = _refuse(self._failed, stepup, scope)
         except TimeoutError as error:
             logger.error("the store did not answer in time; nothing was authorized")
-            figures.store_error(error)
-            return refuse(failed)
+            stepup._parts.figures.store_error(error)
+            response = _refuse(self._failed, stepup, scope)
         except Exception:
             logger.exception("a route of the library failed; nothing was authorized")
-            return refuse(failed)
+            response = _refuse(self._failed, stepup, scope)
+        await response(scope, receive, send)
 
-    return serve
+    async def _let_in(self, request: Request, stepup: StepUp) -> Call:
+        """Return the call of a request that may come in. Raises ``_Refused``."""
+        if self._changes and not _is_from_listed_page(request, stepup):
+            raise _Refused(Refusal(code=RefusalCode.CROSS_ORIGIN))
+        requester = await stepup._parts.identification.identify_request(request.scope)
+        if not await stepup._life.usable():
+            raise _Refused(self._closed)  # in the person's language
+        if isinstance(requester, Refusal):
+            raise _Refused(self._closed if requester.code is RefusalCode.UNAVAILABLE else requester)
+        call = Call(request, requester)
+        if self._changes:
+            await call.body()  # the client's time, not the store's
+        return call
+
+    async def _in_time(self, call: Call) -> Response:
+        began = perf_counter()
+        async with call.stepup._life.in_time() as call.bound:
+            response = await self._handler(call)
+        outcome = response.headers.get("stepup-error", "ok")
+        call.stepup._parts.figures.step(self._handler.__name__, perf_counter() - began, outcome=outcome)
+        return response
+
+
+def _refuse(refusal: Refusal, stepup: StepUp, scope: Scope, **context: Any) -> Response:
+    stepup._parts.figures.refusal(refusal.code.value)
+    return answer(refusal, stepup, scope, **context)
 
 
 def _is_from_listed_page(request: Request, stepup: StepUp) -> bool:

@@ -31,7 +31,7 @@ from .approver_routes import (
     show_approval,
 )
 from .batch_routes import ask_together, cancel_together, code_together, key_options_together, key_together
-from .call import Call, Handler, endpoint
+from .call import Call, Endpoint, Handler
 from .factor_routes import (
     factor_finish,
     factor_options,
@@ -200,7 +200,7 @@ def library_router(prefix: str, *, health: bool = False) -> Router:
 
     def route(path: str, handler: Handler, method: str, *, waits: bool = False) -> Route:
         proves = path.startswith(("/prompts/", "/batches"))  # whatever becomes of it, the action has not run
-        met = endpoint(handler, changes=method != "GET", waits=waits, proves=proves)
+        met = Endpoint(handler, changes=method != "GET", waits=waits, proves=proves)
         return Route(prefix + path, met, methods=[method])
 
     prompt = "/prompts/{prompt_id}"

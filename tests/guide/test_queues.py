@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from datetime import timedelta
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -304,8 +305,14 @@ async def fill_waiting(filled: Filled) -> None:
     async with app(filled) as house, AsyncExitStack() as held:
         watch = house.stepup._parts.approvals.watch
 
+        async def look() -> tuple[None, float]:
+            return None, inf
+
         async def waits(key: Hashable) -> bool:
-            return await held.enter_async_context(watch.waiting_for(key)) is not None
+            before, task = watch.waiting, asyncio.create_task(watch.until(key, look, 60))
+            held.callback(task.cancel)
+            await asyncio.sleep(0)  # it is counted before it looks
+            return watch.waiting > before
 
         one, person = approval_watch.of_prompt("p"), approval_watch.of_person("axis", "ada")
         for key in (one, person):
@@ -315,6 +322,7 @@ async def fill_waiting(filled: Filled) -> None:
         assert not await waits(approval_watch.of_prompt("another"))
         assert await filled.figure(house) == approval_watch.MOST_WAITING
         await held.aclose()
+        await until(lambda: not watch.waiting)
         assert await filled.figure(house) == 0
         assert await waits(one)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -266,16 +267,20 @@ async def test_what_ten_thousand_wait_for_is_asked_of_the_database_by_one_task(
 
     monkeypatch.setattr(records, "approval_news", counted)
 
-    async def wait(number: int) -> None:
-        async with watch.waiting_for(approval_watch.of_prompt(f"p-{number}")) as news:
-            assert news is not None
-            await news
+    woken = False
+
+    async def look() -> tuple[None, float]:
+        return None, 0 if woken else inf
+
+    def wait(number: int) -> Coroutine[Any, Any, tuple[None, bool]]:
+        return watch.until(approval_watch.of_prompt(f"p-{number}"), look, PATIENT.total_seconds())
 
     tasks = [asyncio.create_task(wait(number)) for number in range(10_000)]
     async with asyncio.timeout(PATIENT.total_seconds()):
         await rounds.wait()
         seen = asked
         assert begun == 1
+        woken = True
         for number in range(10_000):
             watch._wake(approval_watch.of_prompt(f"p-{number}"))
         await asyncio.gather(*tasks)

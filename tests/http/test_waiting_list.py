@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Any
 
 import httpx2
 import pytest
 
 from stepup_middleware.core.approvals import APPROVAL_LIFETIME, ApprovalMark, ApprovalNews
+from stepup_middleware.core.keys import KeyRing
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.service.approval_watch import MOST_OF_ONE, PAGES_EVERY, ApprovalWatch, of_person, of_prompt
+from stepup_middleware.stores.sqlite import SQLiteStore
 from tests.http.approving import Program, house, program
 from tests.machine import until
-from tests.support import ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of
+from tests.support import KEY, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of
 
 __all__ = ["house", "program"]
 
@@ -110,6 +114,29 @@ async def test_further_pages_of_a_person_are_answered_without_a_wait_and_other_p
     assert (await theirs).status_code == 304
 
 
+async def test_the_end_of_all_by_another_process_is_told_to_programs_and_pages_at_once(
+    house: House, ada: Browser, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await program.ask()
+    page = asyncio.create_task(listed(ada, (await listed(ada)).headers["etag"], 30))
+    waiting = asyncio.create_task(program.wait(asked, 30))
+    await until(lambda: waits(house) == 2)
+    rounds, records = 0, house.store.records
+    real = records.approval_news
+
+    async def counted(**arguments: Any) -> ApprovalNews:
+        nonlocal rounds
+        rounds += 1
+        return await real(**arguments)
+
+    monkeypatch.setattr(records, "approval_news", counted)
+    async with SQLiteStore(house.path).use(RowMacs(KeyRing(KEY))) as another:
+        await another.revoke_all(event=None, now=house.clock())
+    assert code_of(await waiting) == "STEPUP_PROMPT_NOT_FOUND"
+    assert (await page).json() == {"approvals": []}
+    assert rounds <= 3  # one that was under way, and the one that told; a wait of its own would have had 150
+
+
 class Counted:
     """A store that counts how often it is asked what has changed."""
 
@@ -124,6 +151,9 @@ class Counted:
 async def test_pages_ask_the_database_less_often_than_programs_however_many_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    async def undecided() -> tuple[None, float]:
+        return None, inf
+
     slept: list[float] = []
     real = asyncio.sleep
 
@@ -135,9 +165,12 @@ async def test_pages_ask_the_database_less_often_than_programs_however_many_wait
     for key, each in ((of_person("axis", "ada"), PAGES_EVERY), (of_prompt("p"), 1)):
         store = Counted()
         watch = ApprovalWatch(store)  # type: ignore[arg-type]  # what it asks a store is this
-        async with watch.waiting_for(key):
-            slept.clear()
-            while store.asked < 4:
-                await real(0)
-            assert each * 3 <= len(slept) / (store.asked / 4) <= each * 5
+        waiting = asyncio.create_task(watch.until(key, undecided, 30))
+        while not watch.waiting:
+            await real(0)
+        slept.clear()
+        while store.asked < 4:
+            await real(0)
+        assert each * 3 <= len(slept) / (store.asked / 4) <= each * 5
+        waiting.cancel()
         await watch.close()

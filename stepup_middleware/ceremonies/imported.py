@@ -164,7 +164,10 @@ def _allauth(row: Mapping[str, Any], rp_id: str) -> ImportedCredential | TOTPSec
         members = parse_cbor(attestation)
     except Exception:
         raise ValueError("attestationObject is no CBOR") from None
-    signed = parse_authenticator_data(bytes(members["authData"]))
+    auth_data = members["authData"]
+    if not isinstance(auth_data, bytes):  # bytes() of a number are as many zeros
+        raise ValueError("attestationObject has no authData")
+    signed = parse_authenticator_data(auth_data)
     if signed.attested is None:
         raise ValueError("attestationObject has no credential")
     if signed.rp_id_hash != sha256(rp_id.encode()).digest():
@@ -261,6 +264,8 @@ def _secret(secret: object, algorithm: object, digits: object, period: object) -
     raw = base64.b32decode(plain + "=" * (-len(plain) % 8))
     if base64.b32encode(raw).decode("ascii").rstrip("=") != plain:
         raise ValueError("the secret is not base32 of one spelling")
+    if not any(raw):
+        raise ValueError("the secret is nothing but zeros, which everybody knows")
     return made
 
 

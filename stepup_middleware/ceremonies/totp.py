@@ -56,6 +56,14 @@ class TOTPSecret:
         """Return the one text that is encrypted and kept."""
         return f"{self.algorithm}.{self.digits}.{self.period}.{self.secret}"
 
+    def hmac_key(self) -> bytes:
+        """Return the key as HMAC uses it (RFC 2104 §2), without its padding: equal where all codes are.
+
+        A secret that ends in zeros, or is longer than a block of the hash, gives the codes of another one.
+        """
+        key, new = base64.b32decode(self.secret + "=" * (-len(self.secret) % 8)), ALGORITHMS[self.algorithm]
+        return (new(key).digest() if len(key) > new().block_size else key).rstrip(b"\0")
+
     def __repr__(self) -> str:
         return f"<TOTPSecret {self.algorithm} {self.digits} {self.period}>"
 

@@ -96,10 +96,11 @@ class ImportService:
         faults: list[ImportFault] = []
         reading = partial(self._read, lines, faults, by=by, now=now, notify=notify, progress=progress)
         read = await asyncio.to_thread(lambda: list(reading()))
-        faults += await self._doubles(read)
+        had: dict[tuple[str, str], frozenset[str]] = {}
+        faults += await self._doubles(read, had)
         if not faults:
             new = [NewFactor(*each.person, each.factor, each.event) for each in read]
-            taken = await self._store.import_factors(new, dry_run=dry_run)
+            taken = await self._store.import_factors(new, had=had, dry_run=dry_run)
             faults += [
                 ImportFault(read[index].line, "this credential is registered here already, by this person or another")
                 for index in taken
@@ -197,8 +198,11 @@ class ImportService:
         secret = None if isinstance(found.factor, ImportedCredential) else found.factor
         return _Read(line, person, factor, event, secret)
 
-    async def _doubles(self, read: list[_Read]) -> list[ImportFault]:
-        """Say which lines bring what another line or the person has already, or too many factors for a person."""
+    async def _doubles(self, read: list[_Read], seen_of: dict[tuple[str, str], frozenset[str]]) -> list[ImportFault]:
+        """Say which lines bring what another line or the person has already, or too many factors for a person.
+
+        ``seen_of`` gets the ids of the factors that each person has.
+        """
         faults = []
         seen: dict[bytes, int] = {}
         by_person: dict[tuple[str, str], list[_Read]] = {}
@@ -210,6 +214,7 @@ class ImportService:
             seen.setdefault(key, each.line)
         for person, theirs in by_person.items():
             had = await self._store.list_factors(*person)
+            seen_of[person] = frozenset(factor.id for factor in had)
             if len(had) + len(theirs) > MAX_FACTORS:
                 faults.append(ImportFault(theirs[-1].line, f"the person would have more than {MAX_FACTORS} factors"))
             secrets_had = {
@@ -227,5 +232,5 @@ class ImportService:
 
 def _mark(factor: Factor, secret: TOTPSecret | None) -> bytes:
     """Return what no two factors may share."""
-    own = factor.credential_id if isinstance(factor, WebAuthnFactor) else (secret.secret.encode() if secret else b"")
+    own = factor.credential_id if isinstance(factor, WebAuthnFactor) else (secret.hmac_key() if secret else b"")
     return sha256(factor.kind.phishing_resistant.to_bytes(1, "big") + own).digest()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import NamedTuple, Self
 
@@ -264,11 +264,15 @@ class Records(Opened, AuditLog, RecoveryRecords, ApprovalRecords):
         ``begun`` as for ``add_webauthn_factor``. Clears the person's ``totp`` attempt bucket."""
 
     @abstractmethod
-    async def import_factors(self, new: Sequence[NewFactor], *, dry_run: bool = False) -> tuple[int, ...]:
+    async def import_factors(
+        self, new: Sequence[NewFactor], *, had: Mapping[tuple[str, str], Set[str]] | None = None, dry_run: bool = False
+    ) -> tuple[int, ...]:
         """Add factors of many people with their events, all in one transaction, or none of them.
 
         Returns the indexes of those whose credential id is registered already, by anyone: then, and with ``dry_run``,
-        nothing is changed. It may take as long as it needs, and other writers wait meanwhile where they have to.
+        nothing is changed. ``had`` has the ids of the factors that each person was seen to have, by workspace and id:
+        raises ``StoreError`` where somebody has another one by now, which nobody has compared with the new ones. One
+        import waits for another. It may take as long as it needs, and other writers wait meanwhile where they have to.
         """
 
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from stepup_middleware import EventName, FactorKind
+from stepup_middleware import EventName, FactorKind, StoreError
 from stepup_middleware.ceremonies.imported import ImportedCredential, read_line
 from stepup_middleware.ceremonies.totp import ALGORITHMS
 from stepup_middleware.core.canonical import base64url
@@ -259,6 +260,17 @@ FAULTS: dict[str, Callable[[], str]] = {
         "ada", rp_id=RP.id, keycloak={"type": "webauthn", "credentialData": "[]", "secretData": "{}"}
     ),
     "keycloak: ": lambda: line("ada", keycloak={"type": "password", "credentialData": "{}", "secretData": "{}"}),
+    "attestationObject has no authData": lambda: line(  # as many zeros as the number says fit into no memory
+        "ada",
+        rp_id=RP.id,
+        allauth={
+            "type": "webauthn",
+            "data": {
+                "credential": {"response": {"attestationObject": base64url(b"\xa1\x68authData\x1b" + b"\x01" * 8)}}
+            },
+        },
+    ),
+    "nothing but zeros": lambda: totp_line(secret="A" * 32),
     "allauth: a member is missing": lambda: line("ada", rp_id=RP.id, allauth={"type": "webauthn", "data": {}}),
 }
 
@@ -286,8 +298,39 @@ async def test_a_persons_secret_is_imported_once_and_twenty_factors_are_the_most
     ]
     assert (await imported(house, totp_line(secret=secret))).faults == ()
     assert problems(await imported(house, totp_line(secret=secret))) == [(1, "the person has this secret already")]
+    # HMAC pads a key with zeros and hashes one that is longer than a block (RFC 2104 §2): other text, the same codes
+    assert problems(await imported(house, totp_line(secret=secret + "A" * 16))) == [
+        (1, "the person has this secret already")
+    ]
+    raw = secrets.token_bytes(100)
+    long, short = (base64.b32encode(each).decode().rstrip("=") for each in (raw, hashlib.sha1(raw).digest()))  # noqa: S324
+    assert pyotp.TOTP(long).at(0) == pyotp.TOTP(short).at(0)
+    assert problems(await imported(house, totp_line("bob", secret=long), totp_line("bob", secret=short))) == [
+        (2, "line 1 has the same credential or secret")
+    ]
     many = await imported(house, *(totp_line() for _ in range(20)))
     assert problems(many) == [(20, "the person would have more than 20 factors")]
+
+
+@pytest.fixture
+async def nodes(tmp_path: Path) -> AsyncIterator[list[House]]:
+    """Two processes' worth of an app on one database."""
+    async with (
+        house_in(tmp_path) as one,
+        house_in(tmp_path, store=SQLiteStore(tmp_path / "stepup.db", timeout=PATIENT)) as other,
+    ):
+        yield [one, other]
+
+
+async def test_of_two_imports_at_once_that_bring_one_secret_one_is_done(nodes: list[House]) -> None:
+    for number in range(5):
+        bob, secret = f"bob-{number}", pyotp.random_base32()
+        done = await asyncio.gather(*(imported(each, totp_line(bob, secret)) for each in nodes), return_exceptions=True)
+        assert len(await nodes[0].stepup.factors.list(nodes[0].sign_in(bob))) == 1
+        (lost,) = [each for each in done if not isinstance(each, ImportReport) or each.faults]
+        assert (isinstance(lost, StoreError) and "run it again" in str(lost)) or (
+            isinstance(lost, ImportReport) and problems(lost) == [(1, "the person has this secret already")]
+        )
 
 
 async def test_people_are_told_of_imported_factors_only_where_that_is_asked_for(house: House) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -62,6 +62,7 @@ from stepup_middleware.core.prompts import (
     flood_event,
 )
 from stepup_middleware.core.prompts import ask as decide_prompt
+from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.recovery import (
     EnrolmentPass,
     EnrolmentRight,
@@ -72,6 +73,7 @@ from stepup_middleware.core.recovery import (
     PeoplePage,
     RecoveryCodes,
     ResetRequest,
+    folded,
     refuse_pass,
 )
 from stepup_middleware.core.recovery import Person as KnownPerson
@@ -104,6 +106,7 @@ from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.records import NewFactor
+from stepup_middleware.stores.recovery_rows import place_of
 from stepup_middleware.stores.sealing import MissingKeys, Rewrite, TamperTaker
 
 Person = tuple[str, str]
@@ -886,8 +889,10 @@ class MemoryStore(Store):
         self._data.passes.pop(person, None)
         self._data.rights.pop(person, None)
 
-    async def import_factors(self, new: Sequence[NewFactor], *, dry_run: bool = False) -> tuple[int, ...]:
-        had = {
+    async def import_factors(
+        self, new: Sequence[NewFactor], *, had: Mapping[Person, Set[str]] | None = None, dry_run: bool = False
+    ) -> tuple[int, ...]:
+        registered = {
             factor.credential_id
             for some in self._data.factors.values()
             for factor in some.values()
@@ -896,9 +901,11 @@ class MemoryStore(Store):
         taken = [
             index
             for index, (_, _, factor, _) in enumerate(new)
-            if isinstance(factor, WebAuthnFactor) and factor.credential_id in had
+            if isinstance(factor, WebAuthnFactor) and factor.credential_id in registered
         ]
         if not taken and not dry_run:
+            if any(self._data.factors.get(person, {}).keys() - seen for person, seen in (had or {}).items()):
+                raise StoreError("somebody enrolled a factor: run it again")
             self._log([one.event for one in new])
             for workspace_id, subject_id, factor, made in new:
                 self._data.factors.setdefault((workspace_id, subject_id), {})[factor.id] = factor
@@ -954,9 +961,12 @@ class MemoryStore(Store):
 
     # passes, recovery codes, holds, resets, people
 
-    async def issue_pass(self, new: EnrolmentPass, *, event: AuditEvent) -> bool:
+    def _still_proved(self, proof: Proof | None) -> bool:
+        return proof is None or proof.factor_id in self._data.factors.get((proof.workspace_id, proof.subject_id), {})
+
+    async def issue_pass(self, new: EnrolmentPass, *, event: AuditEvent, proof: Proof | None = None) -> bool:
         person = (new.workspace_id, new.subject_id)
-        if self._enrolled(person):
+        if self._enrolled(person) or not self._still_proved(proof):
             return False
         self._log([event])
         self._data.passes[person] = new
@@ -1019,9 +1029,12 @@ class MemoryStore(Store):
         hold = self._data.holds.get((workspace_id, subject_id))
         return None if hold is None or hold.until <= now else hold
 
-    async def request_reset(self, request: ResetRequest, *, event: AuditEvent) -> None:
+    async def request_reset(self, request: ResetRequest, *, event: AuditEvent, proof: Proof | None = None) -> bool:
+        if not self._still_proved(proof):
+            return False
         self._log([event])
         self._data.requests[request.workspace_id, request.subject_id] = request
+        return True
 
     async def reset_requests(self, workspace_id: str, *, now: datetime) -> tuple[ResetRequest, ...]:
         waiting = [one for one in self._data.requests.values() if one.workspace_id == workspace_id]
@@ -1041,6 +1054,9 @@ class MemoryStore(Store):
         standing = data.requests.get(person)
         if wanted.request is not None and (wanted.request != standing or standing.expires_at <= now):
             return False
+        if not self._still_proved(wanted.proof):
+            return False
+        self._take_back(*person, events[0])
         self._log(events)
         end = ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.SIGNED_OUT, at=now)
         for approval in await self.waiting_approvals(*person, now=now):
@@ -1063,6 +1079,19 @@ class MemoryStore(Store):
             data.passes[person] = wanted.new_pass
         return True
 
+    def _take_back(self, workspace_id: str, subject_id: str, reset_of: AuditEvent) -> None:
+        data = {"withdrawn": True, "untold": True}
+        for requested in [one for one in self._data.requests.values() if one.requested_by == subject_id]:
+            if requested.workspace_id == workspace_id:
+                about = {**data, "person": requested.subject_id, "request": requested.id}
+                self._log([replace(reset_of, name=EventName.FACTORS_RESET_REQUESTED, prompt_id="", data=about)])
+                del self._data.requests[workspace_id, requested.subject_id]
+        for issued in [one for one in self._data.passes.values() if one.issued_by == subject_id]:
+            if issued.workspace_id == workspace_id and issued.used_at is None:
+                about = {**data, "person": issued.subject_id}
+                self._log([replace(reset_of, name=EventName.ENROLMENT_PASS_ISSUED, prompt_id="", data=about)])
+                del self._data.passes[workspace_id, issued.subject_id]
+
     async def note_person(self, workspace_id: str, person: KnownPerson) -> None:
         self._data.people[workspace_id, person.subject_id] = person
 
@@ -1073,17 +1102,17 @@ class MemoryStore(Store):
         found = []
         for (workspace, subject), person in self._data.people.items():
             kinds = [factor.kind for factor in self._enrolled((workspace, subject))]
-            text = "\n".join((person.name, person.login, subject)).casefold()
+            text = folded("\n".join((person.name, person.login, subject)))
             lacks = wanted.lacking is None or not any(wanted.lacking.accepts(kind) for kind in kinds)
             enrolled = wanted.enrolled is None or wanted.enrolled == bool(kinds)
-            if workspace == workspace_id and wanted.text.casefold() in text and lacks and enrolled:
+            if workspace == workspace_id and folded(wanted.text) in text and lacks and enrolled:
                 found.append(((person.name or person.login or subject).casefold(), person))
         return sorted(found, key=lambda one: (one[0], one[1].subject_id))
 
     async def people(
         self, workspace_id: str, wanted: PeopleFilter, *, after: str | None = None, limit: int
     ) -> PeoplePage:
-        start = tuple(json.loads(after)) if after else ("", "")
+        start = tuple(place_of(after))
         found = [one for one in self._people(workspace_id, wanted) if (one[0], one[1].subject_id) > start]
         shown = found[:limit]
         last = json.dumps([shown[-1][0], shown[-1][1].subject_id]) if len(found) > limit and shown else None

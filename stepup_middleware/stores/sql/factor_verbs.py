@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import datetime
 
@@ -102,9 +102,11 @@ class SQLFactors(Records):
             lambda transaction: factors.add_totp_factor(transaction, workspace_id, subject_id, factor, begun, event)
         )
 
-    async def import_factors(self, new: Sequence[NewFactor], *, dry_run: bool = False) -> tuple[int, ...]:
+    async def import_factors(
+        self, new: Sequence[NewFactor], *, had: Mapping[tuple[str, str], Set[str]] | None = None, dry_run: bool = False
+    ) -> tuple[int, ...]:
         return await self._engine.write(
-            lambda transaction: import_factors(transaction, new, dry_run=dry_run), seconds=_IMPORT_SECONDS
+            lambda transaction: import_factors(transaction, new, had, dry_run=dry_run), seconds=_IMPORT_SECONDS
         )
 
     async def rename_factor(self, workspace_id: str, subject_id: str, factor_id: str, name: str) -> bool:

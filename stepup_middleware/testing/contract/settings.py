@@ -248,6 +248,19 @@ class FactorAndPolicyContract:
         assert await store.records.list_factors("w-2", "other") == ()
         assert await store.records.last_seq() == 1201
 
+    async def test_factors_are_imported_to_people_as_they_were_seen_or_to_nobody(self, store: HotState) -> None:
+        made = event(EventName.FACTOR_ENROLLED, data={"imported": True, "untold": True})
+        new = [NewFactor(*each, totp(last_step=0, id="".join(each)), made) for each in (ME, ("w-2", "other"))]
+        seen = await enrol(store)
+        unseen: list[dict[tuple[str, str], set[str]]] = [{ME: set()}, {ME: {"another"}, ("w-2", "other"): set()}]
+        for had in unseen:
+            with pytest.raises(StoreError, match="run it again"):
+                await store.records.import_factors(new, had=had)
+        assert await store.records.list_factors(*ME) == (seen,)
+        assert await store.records.list_factors("w-2", "other") == ()
+        assert await store.records.import_factors(new, had={ME: {seen.id}, ("w-2", "other"): set()}) == ()
+        assert len(await store.records.list_factors(*ME)) == 2
+
     async def test_removing_a_totp_factor_does_not_free_its_time_steps(self, store: HotState) -> None:
         code = await enrol(store, factor=totp(last_step=50))
         await store.records.remove_factor(*ME, code.id, event=REMOVED, now=NOW)

@@ -155,6 +155,10 @@ WHERE a.workspace = s.workspace AND a.subject = s.subject AND a.bucket = s.bucke
 -- name: taken_credentials
 SELECT f.credential_id FROM stepup.factors AS f WHERE f.credential_id = ANY ($1::bytea[]);
 
+-- name: factors_of_people
+SELECT f.workspace, f.subject, f.id FROM stepup.factors AS f
+WHERE (f.workspace, f.subject) IN (SELECT * FROM unnest($1::text[], $2::text[]));
+
 -- name: insert_factors
 INSERT INTO stepup.factors (
     id, workspace, subject, kind, name, created_at, last_used_at, credential_id, public_key, algorithm, sign_count,

@@ -135,6 +135,9 @@ DELETE FROM attempts WHERE workspace = ?1 AND subject = ?2 AND bucket = ?3;
 -- name: taken_credentials
 SELECT credential_id FROM factors WHERE credential_id = ?1;
 
+-- name: factors_of_people
+SELECT workspace, subject, id FROM factors WHERE workspace = ?1 AND subject = ?2;
+
 -- name: insert_factors
 INSERT INTO factors (
     id, workspace, subject, kind, name, created_at, last_used_at, credential_id, public_key, algorithm, sign_count,

@@ -8,6 +8,7 @@ recovery code, whatever they enrol meanwhile (NIST SP 800-63B-4 §4.2.2: recover
 from __future__ import annotations
 
 import hmac
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from .factors import EnrolmentBasis, FactorRequirement
+from .proof import Proof
 from .purposes import Purpose
 
 PASS_LIFETIME = timedelta(hours=1)
@@ -177,7 +179,8 @@ class ResetRequest:
 class FactorsReset:
     """A reset: what takes the place of a person's factors, all in one transaction.
 
-    ``request`` is the one that it confirms and takes away; ``hold`` None holds nothing.
+    ``request`` is the one that it confirms and takes away; ``hold`` None holds nothing. ``proof`` is the admin's, None
+    where an operator resets.
     """
 
     workspace_id: str
@@ -185,6 +188,7 @@ class FactorsReset:
     hold: Hold | None
     new_pass: EnrolmentPass | None = None
     request: ResetRequest | None = None
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +202,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleFilter:
-    """Whom to list: those whose name, login or id has ``text`` in it, whatever its case.
+    """Whom to list: those whose name, login or id has ``text`` in it, both as ``folded`` gives them.
 
     ``lacking``: those without a factor that meets this requirement. ``enrolled``: those with any factor, or (False)
     without one.
@@ -215,6 +219,18 @@ class PeoplePage:
 
     people: Sequence[Person]
     next: str | None
+
+
+_ACCENTS = frozenset(map(chr, range(0x300, 0x370)))  # of Latin, Greek and Cyrillic letters; elsewhere marks are letters
+
+
+def folded(text: str) -> str:
+    """Return a text as it is compared in a search: however its letters are composed, accented, wide or capital.
+
+    A name from macOS comes decomposed, one typed into a form composed (Unicode Standard Annex 15).
+    """
+    bare = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(char for char in bare if char not in _ACCENTS)
 
 
 # secrets that people type: Crockford's base32, in groups of four, the last two characters a check of the others

@@ -33,7 +33,7 @@ from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.records import Records
 
 from .ceremony_parts import NO_CODE, TOTP_BUCKET, USED_CODE
-from .factors import factor_name
+from .factors import BY_ACTOR, factor_name
 from .notices import person_language
 from .redemption import whole_seconds
 from .refusal_throttle import RefusalThrottle
@@ -47,12 +47,6 @@ MAX_FACTORS = 20
 _PASS_OR_SIGN_IN = marked(
     "Your first factor needs an enrolment pass, or a sign-in from the last ten minutes. Type your pass below, or sign "
     "out, sign in again, and enrol it then."
-)
-BY_ACTOR = Refusal(
-    code=RefusalCode.NOT_PERMITTED,
-    detail=marked(
-        "Only the person may enrol a factor, never somebody or something on their behalf. Nothing was changed."
-    ),
 )
 _FAILED = {
     True: Refusal(

@@ -29,6 +29,12 @@ from .resets import FactorResets
 
 NAME_LENGTH = 80
 
+BY_ACTOR = Refusal(
+    code=RefusalCode.NOT_PERMITTED,
+    detail=marked(
+        "Only the person may change their factors, never somebody or something on their behalf. Nothing was changed."
+    ),
+)
 _LAST_KEY = marked("This is your last passkey or hardware key. Enrol another one first, then remove this one.")
 _LAST_FACTOR = marked("This is your last factor. Enrol another one first, then remove this one.")
 
@@ -79,8 +85,10 @@ class FactorService(FactorResets):
         )
 
     async def rename(self, requester: Requester, factor_id: str, name: object) -> Factor | Refusal:
-        """Rename a person's own factor."""
+        """Rename a person's own factor. It takes no proof, so that nobody does it on their behalf."""
         subject = requester.subject
+        if subject.actor:
+            return BY_ACTOR
         factor = await self._own(subject, factor_id)
         if factor is None:
             return Refusal(code=RefusalCode.FACTOR_NOT_FOUND)
@@ -89,7 +97,9 @@ class FactorService(FactorResets):
         return renamed if done else Refusal(code=RefusalCode.FACTOR_NOT_FOUND)
 
     async def removable(self, subject: Subject, factor_id: str) -> Factor | Refusal:
-        """Return a factor that may be removed (``core.factors.may_remove``), or the refusal."""
+        """Return a factor that a person themselves may remove (``core.factors.may_remove``), or the refusal."""
+        if subject.actor:
+            return BY_ACTOR
         factors = await self.list(subject)
         factor = next((each for each in factors if each.id == factor_id), None)
         if factor is None:

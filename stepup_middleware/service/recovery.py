@@ -36,7 +36,7 @@ from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.stores.records import Records
 
-from .enrolment import BY_ACTOR
+from .factors import BY_ACTOR
 from .notices import person_language
 from .recovery_rules import RecoveryRules
 from .redemption import whole_seconds
@@ -61,8 +61,8 @@ _NO_PASS = Refusal(
 _PASS_REFUSED = Refusal(
     code=RefusalCode.VERIFICATION_FAILED,
     detail=marked(
-        "This pass opens nothing: it may have been used, have expired, or be for somebody else. Ask an admin of your "
-        "workspace for a new one."
+        "This pass opens nothing: it may have been used, replaced or typed wrongly too often, have expired, or be for "
+        "somebody else. Ask an admin of your workspace for a new one."
     ),
 )
 _NO_CODE = Refusal(
@@ -202,7 +202,9 @@ class RecoveryService:
         return None if codes is None else codes.left
 
     async def may_renew(self, requester: Requester) -> Refusal | None:
-        """Refuse recovery codes where there are none, or to a person who has no factor to lose."""
+        """Refuse recovery codes where there are none, or to a person who has no factor to lose, or to their actor."""
+        if requester.subject.actor:
+            return BY_ACTOR
         if not self.rules.recovery_codes:
             return _NO_CODES_HERE
         subject = requester.subject

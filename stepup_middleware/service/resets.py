@@ -53,6 +53,7 @@ _NO_PASSES = marked(
     "People here enrol their first factor after a fresh sign-in, so that no pass is needed. Nothing was done."
 )
 _GONE = marked("This reset does not wait any more: it was done, taken back, or has expired. Nothing was done.")
+_PROVED_BY_NONE = marked("The factor that you confirmed this with was removed meanwhile. Nothing was done.")
 _SAME_ADMIN = marked("A reset needs two admins: another one confirms yours. Nothing was done.")
 
 
@@ -68,10 +69,7 @@ class IssuedPass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetOutcome:
-    """How a reset went.
-
-    ``waits`` is the request that another admin must confirm, ``issued`` the pass that it brought.
-    """
+    """How a reset went: ``waits`` is what another admin must confirm, ``issued`` the pass that it brought."""
 
     waits: ResetRequest | None = None
     issued: IssuedPass | None = None
@@ -105,13 +103,17 @@ class FactorResets(PeopleListing):
         never give it what a request says. ``lifetime`` is at most seven days.
         """
         text = await self._checked(workspace_id, subject_id, by, reason, scope, "issue_pass")
-        await self._check_pass(workspace_id, subject_id)
+        if not self.rules.first_factor.takes_pass:
+            raise NotPermitted(_NO_PASSES)
+        if await self._records.list_factors(workspace_id, subject_id):
+            raise NotPermitted(_HAS_FACTORS)
         person = await self.person(workspace_id, subject_id)
         proof = await self._proof(by, ENROLMENT_PASS, person, text, scope, token)
         new, issued = self._new_pass(workspace_id, person, by, lifetime)
         event = self._event(by, scope, EventName.ENROLMENT_PASS_ISSUED, workspace_id, issued.person, text, proof)
         event = _with(event, {"pass": new.id, "expires_at": iso(new.expires_at)})
-        if not await self._records.issue_pass(new, event=event):
+        if not await self._records.issue_pass(new, event=event, proof=proof):
+            await self._check_still_proved(proof)
             raise NotPermitted(_HAS_FACTORS)
         return issued
 
@@ -166,7 +168,11 @@ class FactorResets(PeopleListing):
         """Take back a reset that waits: any admin may, the one who asked too."""
         who = self._guard.at(by, scope)
         await self._guard.check(who, "reset_factors")
-        if not await self._drop(await self._waiting(by.workspace_id, request_id), by, scope):
+        request = await self._waiting(by.workspace_id, request_id)
+        person = Person(subject_id=request.subject_id, name=request.subject_name)
+        name = EventName.FACTORS_RESET_REQUESTED
+        event = self._event(by, scope, name, request.workspace_id, person, request.reason, None)
+        if not await self._records.drop_reset_request(request, event=_with(event, {"withdrawn": True})):
             raise NotPermitted(_GONE)
 
     async def reset_requests(self, by: Subject, *, scope: Scope | None = None) -> tuple[ResetRequest, ...]:
@@ -194,12 +200,6 @@ class FactorResets(PeopleListing):
         if not text or len(text) > LONGEST_REASON or not text.isprintable():
             raise NotPermitted(_NO_REASON)
         return text
-
-    async def _check_pass(self, workspace_id: str, subject_id: str) -> None:
-        if not self.rules.first_factor.takes_pass:
-            raise NotPermitted(_NO_PASSES)
-        if await self._records.list_factors(workspace_id, subject_id):
-            raise NotPermitted(_HAS_FACTORS)
 
     async def _proof(
         self,
@@ -274,7 +274,8 @@ class FactorResets(PeopleListing):
             with_pass=with_pass,
         )
         event = self._event(by, scope, EventName.FACTORS_RESET_REQUESTED, workspace_id, person, reason, proof)
-        await self._records.request_reset(request, event=_with(event, {"request": request.id}))
+        if not await self._records.request_reset(request, event=_with(event, {"request": request.id}), proof=proof):
+            raise NotPermitted(_PROVED_BY_NONE)
         return ResetOutcome(waits=request)
 
     async def _reset(
@@ -308,20 +309,19 @@ class FactorResets(PeopleListing):
             told = self._event(by, scope, EventName.ENROLMENT_PASS_ISSUED, workspace_id, person, reason, proof)
             events.append(_with(told, {"pass": new.id, "expires_at": iso(new.expires_at)}))
         wanted = FactorsReset(
-            workspace_id=workspace_id, subject_id=subject_id, hold=hold, new_pass=new, request=request
+            workspace_id=workspace_id, subject_id=subject_id, hold=hold, new_pass=new, request=request, proof=proof
         )
-        for waiting in await self._records.reset_requests(workspace_id, now=now):
-            if waiting.requested_by == subject_id:  # whoever held this admin's factors may have asked for it
-                await self._drop(waiting, by, scope)
         if not await self._hot.reset_factors(wanted, events, now=now):
+            await self._check_still_proved(proof)
             raise NotPermitted(_GONE)
         return ResetOutcome(issued=issued)
 
-    async def _drop(self, request: ResetRequest, by: Subject | str, scope: Scope | None) -> bool:
-        person = Person(subject_id=request.subject_id, name=request.subject_name)
-        name = EventName.FACTORS_RESET_REQUESTED
-        event = self._event(by, scope, name, request.workspace_id, person, request.reason, None)
-        return await self._records.drop_reset_request(request, event=_with(event, {"withdrawn": True}))
+    async def _check_still_proved(self, proof: Proof | None) -> None:
+        """Raise ``NotPermitted`` where the factor that an admin has just proved themselves with is theirs no more."""
+        if proof is not None:
+            factors = await self._records.list_factors(proof.workspace_id, proof.subject_id)
+            if all(factor.id != proof.factor_id for factor in factors):
+                raise NotPermitted(_PROVED_BY_NONE)
 
     def _event(
         self,

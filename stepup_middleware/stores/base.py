@@ -124,7 +124,9 @@ class HotState(Opened):
         """Take away a person's factors, enrolments, rights, codes and attempts, and end their prompts and tokens.
 
         The hold (unless a longer one stands) and the new pass of ``wanted`` take their place, and the events are
-        written. False, and nothing is changed, when the request that it confirms does not wait any more.
+        written. With them their acts as an admin end: resets that they asked for and passes that they issued, which
+        nobody has used, are taken back, with events of their own. False, and nothing is changed, when the request
+        that it confirms does not wait any more, or the factor of its ``proof`` is no more (``issue_pass``).
         """
 
     async def probe(self) -> None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from datetime import datetime
 
 from stepup_middleware.core.events import AuditEvent
+from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.recovery import (
     EnrolmentPass,
     EnrolmentRight,
@@ -29,8 +30,12 @@ class RecoveryRecords(ABC):
     # enrolment passes, and what they open
 
     @abstractmethod
-    async def issue_pass(self, new: EnrolmentPass, *, event: AuditEvent) -> bool:
-        """Keep a pass in the place of the person's last one. False, and nothing is changed, when they have a factor."""
+    async def issue_pass(self, new: EnrolmentPass, *, event: AuditEvent, proof: Proof | None = None) -> bool:
+        """Keep a pass in the place of the person's last one. False, and nothing is changed, when they have a factor.
+
+        ``proof`` is that of the admin who issues it. False, too, when the factor that they proved themselves with is
+        theirs no more: of an act and a reset of who does it, one comes first.
+        """
 
     @abstractmethod
     async def open_pass(self, workspace_id: str, subject_id: str) -> EnrolmentPass | None:
@@ -79,8 +84,11 @@ class RecoveryRecords(ABC):
         """Return the hold on a person that is not over, None when there is none."""
 
     @abstractmethod
-    async def request_reset(self, request: ResetRequest, *, event: AuditEvent) -> None:
-        """Keep a reset that another admin must confirm, in the place of an earlier one for the same person."""
+    async def request_reset(self, request: ResetRequest, *, event: AuditEvent, proof: Proof | None = None) -> bool:
+        """Keep a reset that another admin must confirm, in the place of an earlier one for the same person.
+
+        False, and nothing is changed, when the factor of the ``proof`` is no more (``issue_pass``).
+        """
 
     @abstractmethod
     async def reset_requests(self, workspace_id: str, *, now: datetime) -> tuple[ResetRequest, ...]:
@@ -104,7 +112,10 @@ class RecoveryRecords(ABC):
     async def people(
         self, workspace_id: str, wanted: PeopleFilter, *, after: str | None = None, limit: int
     ) -> PeoplePage:
-        """Return up to ``limit`` people of a workspace by name; ``after`` is the ``next`` of the page before."""
+        """Return up to ``limit`` people of a workspace by name.
+
+        ``after`` is the ``next`` of the page before. It comes from an address: what was never one is the beginning.
+        """
 
     @abstractmethod
     async def count_people(self, workspace_id: str, wanted: PeopleFilter) -> int:

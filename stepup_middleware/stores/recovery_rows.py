@@ -12,7 +12,15 @@ from typing import Any
 
 from stepup_middleware.core.factors import EnrolmentBasis
 from stepup_middleware.core.moments import from_micros, to_micros
-from stepup_middleware.core.recovery import EnrolmentPass, EnrolmentRight, Hold, Person, RecoveryCodes, ResetRequest
+from stepup_middleware.core.recovery import (
+    EnrolmentPass,
+    EnrolmentRight,
+    Hold,
+    Person,
+    RecoveryCodes,
+    ResetRequest,
+    folded,
+)
 from stepup_middleware.log.records import RowMacs
 
 from .rows import Row
@@ -142,7 +150,7 @@ def request_of(row: Row) -> ResetRequest:
 def person_row(workspace_id: str, person: Person) -> tuple[Any, ...]:
     """Return the row of a person: how they are sorted and found comes last."""
     sort = (person.name or person.login or person.subject_id).casefold()
-    search = "\n".join((person.name, person.login, person.subject_id)).casefold()
+    search = folded("\n".join((person.name, person.login, person.subject_id)))
     return workspace_id, person.subject_id, person.name, person.login, sort, search
 
 
@@ -154,8 +162,8 @@ def person_of(macs: RowMacs | None, row: Row) -> Person:
 
 
 def like(text: str) -> str:
-    """Return the pattern of LIKE (with the escape ``!``) for what has a text in it, whatever its case."""
-    plain = text.casefold().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    """Return the pattern of LIKE (with the escape ``!``) for what has a text in it, as ``folded`` compares."""
+    plain = folded(text).replace("!", "!!").replace("%", "!%").replace("_", "!_")
     return f"%{plain}%"
 
 
@@ -168,6 +176,6 @@ def place_of(cursor: str | None) -> Sequence[str]:
     """Return what a cursor says: sort and id. One that is none begins at the beginning."""
     try:
         sort, subject = json.loads(cursor or "")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return "", ""
     return (sort, subject) if isinstance(sort, str) and isinstance(subject, str) else ("", "")

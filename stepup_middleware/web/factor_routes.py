@@ -68,6 +68,7 @@ async def factors_page(
         right_until=None if right is None else call.texts.moment(right.expires_at),
         takes_pass=recovery.rules.first_factor.takes_pass and not factors and right is None,
         codes=recovery.rules.recovery_codes,
+        holds=bool(recovery.rules.recovery_hold),
         codes_left=await recovery.codes_left(call.requester),
         error=error,
         failed=failed,

@@ -43,10 +43,11 @@ async def list_people(call: Call, admin: Subject) -> Response:
     """Show people of the admin's workspace, by name: page or JSON."""
     scope, asked = call.request.scope, call.request.query_params
     factors = call.stepup.factors
-    text, purpose = asked.get("q", "")[:200].strip(), asked.get("purpose", "")
-    people, after = await factors.people(
-        admin, scope=scope, text=text, purpose=purpose, after=asked.get("after"), limit=PAGE
-    )
+    text, purpose, begin = asked.get("q", "")[:200].strip(), asked.get("purpose", ""), asked.get("after")
+    people, after = await factors.people(admin, scope=scope, text=text, purpose=purpose, after=begin, limit=PAGE)
+    if begin and not people:  # those of the page before were the last ones by now
+        begin = None
+        people, after = await factors.people(admin, scope=scope, text=text, purpose=purpose, limit=PAGE)
     waiting = await factors.reset_requests(admin, scope=scope)
     views = [_person_view(call, standing) for standing in people]
     requests = [_request_view(request, admin) for request in waiting]
@@ -64,7 +65,7 @@ async def list_people(call: Call, admin: Subject) -> Response:
         purpose=purpose,
         purposes=[(each.id, call.texts(each.title)) for each in call.stepup.purposes.values()],
         after=after,
-        is_first=not asked.get("after"),
+        is_first=not begin,
         people_url=f"{call.base}/people",
         takes_pass=factors.rules.first_factor.takes_pass,
         needs_two=factors.rules.reset_needs_two,

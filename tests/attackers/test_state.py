@@ -33,6 +33,7 @@ from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.testing.contract.recovery_values import TAKEN, USED, a_hold, a_pass, a_reset, a_right, codes_for
 from stepup_middleware.testing.contract.tree import integrate
 from stepup_middleware.testing.contract.values import (
+    COSIGNER,
     MACS,
     NOW,
     OWNER,
@@ -215,6 +216,9 @@ async def test_a_record_that_somebody_else_put_into_the_log_brings_no_older_copy
         first, second = a_pass(), a_pass(digest=bytes(32))
         assert await store.records.issue_pass(first, event=event(EventName.ENROLMENT_PASS_ISSUED))
         older, log = await raw.rows("enrolment_passes"), await raw.rows("audit")
+        await store.reset_factors(a_reset(COSIGNER, hold=None), [event(EventName.FACTORS_RESET)], now=NOW)
+        assert await raw.put("enrolment_passes", older)
+        assert await store.records.open_pass(*ME) is None  # who issued it was reset
         assert await store.records.issue_pass(second, event=event(EventName.ENROLMENT_PASS_ISSUED))
         assert await raw.put("enrolment_passes", older)
         forged = {**log[-1], "id": "f" * len(log[-1]["id"]), "seq": log[-1]["seq"] + 1000}

@@ -538,6 +538,50 @@ async def test_what_an_admin_asked_for_who_is_reset_themselves_waits_no_more(pai
     assert withdrawn.data["operator"] == "ops@web-1"
 
 
+# E14, E19
+async def test_what_an_admin_did_who_is_reset_themselves_is_taken_back(desk: Browser, strict: House) -> None:
+    secret, theirs = await issued_by(desk, "new"), await issued_by(desk, "bob")
+    bob = Browser(strict, strict.sign_in("bob"))
+    assert (await bob.post(PASS, json={"pass": theirs})).status_code == 200
+    await strict.stepup.factors.reset("axis", "desk", by="ops@web-1", reason="their laptop was stolen, unlocked")
+    new = Browser(strict, strict.sign_in("new"))
+    assert (await new.post(PASS, json={"pass": secret})).status_code == 400
+    assert code_of(await new.post(TOTP, json={})) == "STEPUP_PASS_REQUIRED"
+    assert (await bob.post(TOTP, json={})).status_code == 201  # what was used is theirs
+    *_, reset_desk = await strict.events(EventName.ENROLMENT_PASS_ISSUED)
+    assert (reset_desk.data["person"], reset_desk.data["withdrawn"], reset_desk.data["operator"]) == (
+        "new", True, "ops@web-1",
+    )  # fmt: skip
+    assert reset_desk.topics == ()
+    issued = await strict.stepup.factors.issue_pass("axis", "new", by="test", reason=WHY)
+    assert (await new.post(PASS, json={"pass": issued.secret})).status_code == 200
+
+
+# E18, E19
+@pytest.mark.parametrize(("two", "url", "whose"), [(False, RESET, "ada"), (True, RESET, "ada"), (False, ISSUE, "new")])
+async def test_an_admin_who_is_reset_between_proof_and_act_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two: bool, url: str, whose: str
+) -> None:
+    async with house_in(tmp_path, first_factor="enrolment_pass", reset_needs_two=two) as house:
+        desk, ada = await with_factor(house, "desk", is_admin=True), await with_factor(house, "ada")
+        guard = house.stepup.factors._guard
+        prove = guard.prove
+
+        async def overtaken(*of: Any) -> Any:
+            proof = await prove(*of)
+            await house.stepup.factors.reset("axis", "desk", by="ops@web-1", reason=WHY)
+            return proof
+
+        token = await desk.token("POST", url, "passkey", json={"person": whose, "reason": WHY})
+        monkeypatch.setattr(guard, "prove", overtaken)
+        late = await desk.send("POST", url, token=token, json={"person": whose, "reason": WHY})
+        assert (late.status_code, "removed meanwhile" in late.json()["detail"]) == (403, True), late.text
+        assert await kinds_of(ada) == ["passkey"]
+        assert await house.stepup.factors.reset_requests(house.sign_in("two", is_admin=True)) == ()
+        assert await house.stepup._parts.store.records.open_pass("axis", "new") is None
+        assert [event.data["person"] for event in await house.events(EventName.FACTORS_RESET)] == ["desk"]
+
+
 # E19
 async def test_two_admins_who_confirm_at_once_reset_once_and_a_reset_is_over_after_a_day(paired: House) -> None:
     one, two, three = [await with_factor(paired, name, is_admin=True) for name in ("one", "two", "three")]
@@ -650,6 +694,22 @@ async def test_nobody_takes_a_pass_or_a_code_on_behalf_of_the_person(ada: Browse
     assert await strict.events(EventName.RECOVERY_CODE_USED) == []
     strict.sessions[person.session_id] = person  # the person themselves have it still
     assert (await Browser(strict, person).post(url, json={of: secret})).status_code == 200
+
+
+# E27
+async def test_nobody_changes_a_factor_on_behalf_of_the_person(ada: Browser, strict: House) -> None:
+    await ada.enrol("totp", by="passkey")
+    assert ada.subject is not None
+    _, code = (await ada.send("GET", "/stepup/factors")).json()["factors"]
+    acting = replace(ada, subject=replace(ada.subject, actor="agent-7", session_id="agent"))
+    strict.sessions["agent"] = acting.subject  # type: ignore[assignment]
+    url = f"/stepup/factors/{code['id']}"
+    for method, path, body in (("PATCH", url, {"name": "Thief's"}), ("DELETE", url, {}), ("POST", CODES, {})):
+        refused = await acting.send(method, path, json=body)
+        assert (refused.status_code, code_of(refused)) == (403, "STEPUP_NOT_PERMITTED"), path
+        assert "on their behalf" in refused.json()["detail"]
+    assert (await ada.send("GET", "/stepup/factors")).json()["factors"][1]["name"] == code["name"]
+    assert (await ada.send("PATCH", url, json={"name": "Own"})).status_code == 200
 
 
 async def test_a_code_works_once_whoever_is_faster_on_two_nodes(ada: Browser, strict: House, tmp_path: Path) -> None:
@@ -797,8 +857,9 @@ async def test_admins_find_people_with_their_factors_and_what_they_could_not_do(
     for query, found in (("q=IM", ["tim"]), ("purpose=payroll_ach_transmit", ["new", "tim"]), ("q=zzz", [])):
         listed = (await desk.send("GET", f"{PEOPLE}?{query}")).json()["people"]
         assert [each["id"] for each in listed] == found
-    page = await desk.navigate("GET", f"{PEOPLE}?q=zzz")
-    assert "Nobody like this has been here" in page.text
+    for query in ("q=zzz", "q=ada&purpose=payroll_ach_transmit"):  # she has been here, and could do it
+        page = await desk.navigate("GET", f"{PEOPLE}?{query}")
+        assert "Nobody who has been here matches this" in page.text
 
 
 async def test_many_people_are_paged_and_words_of_others_are_shown_as_text(desk: Browser, strict: House) -> None:
@@ -814,6 +875,13 @@ async def test_many_people_are_paged_and_words_of_others_are_shown_as_text(desk:
     page = (await desk.navigate("GET", PEOPLE)).text
     assert "<b>P</b>" not in page
     assert 'rel="next"' in page
+    # who renames themselves meanwhile may leave nobody on the last page; and an address may say anything
+    for nowhere in (json.dumps(["\U0010ffff", ""]), "[" * 5_000, "{}"):
+        answer = await desk.client.get(PEOPLE, params={"after": nowhere})
+        assert answer.json()["people"][0]["id"] == "p-000", answer.text
+    end = await desk.navigate("GET", f"{PEOPLE}?after=%5B%22zzz%22%2C%22%22%5D")
+    assert "Nobody has been here yet" not in end.text
+    assert "From the beginning" not in end.text
 
 
 # settings
@@ -834,6 +902,19 @@ async def test_many_people_are_paged_and_words_of_others_are_shown_as_text(desk:
 async def test_a_setting_that_says_nothing_stops_the_start(tmp_path: Path, setting: str, value: Any, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         House(tmp_path, **{setting: value})
+
+
+async def test_of_a_hold_the_page_speaks_where_there_is_one(ada: Browser, tmp_path: Path) -> None:
+    await codes_of(ada)
+    said = "closed to you for a while after it"
+    assert said in (await ada.navigate("GET", "/stepup/factors")).text
+    async with house_in(tmp_path, recovery_codes=True, recovery_hold=timedelta(0)) as house:
+        bob = Browser(house, house.sign_in("bob"))
+        await bob.enrol("passkey")
+        await codes_of(bob)
+        page = (await bob.navigate("GET", "/stepup/factors")).text
+        assert "add one factor and nothing else" in page
+        assert said not in page
 
 
 async def test_without_a_hold_a_reset_person_acts_at_once(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ class Document(HTMLParser):
 def render(name: str, **context: Any) -> Document:
     given: dict[str, Any] = {"rp_name": "AxisSynapse", "home_url": None, "help_url": "/help", "back_url": "/payroll"}
     given |= {"right_until": None, "takes_pass": False, "codes": False, "codes_left": None, "error": "", "failed": ""}
+    given["holds"] = True
     given |= {"confirming": None, "may_begin": False, "held_until": None}
     given |= {"closed": None, "sign_in": None, "again_url": None}
     given |= context

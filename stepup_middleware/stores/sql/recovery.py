@@ -14,6 +14,7 @@ from stepup_middleware.core.approvals import ApprovalEnd, ApprovalState, EndReas
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import Enrolment
 from stepup_middleware.core.moments import iso, to_micros
+from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.recovery import (
     EnrolmentPass,
     EnrolmentRight,
@@ -46,8 +47,23 @@ from .standing import PASS, RECOVERY_CODES, RIGHT, waiting
 from .transaction import Transaction
 
 
-async def issue_pass(transaction: Transaction, new: EnrolmentPass, event: AuditEvent) -> bool:
+async def _still_proved(transaction: Transaction, proof: Proof | None) -> bool:
+    """Lock the admin who proved themselves, and tell whether the factor by which they did is still theirs.
+
+    None is an operator, of whom no proof is asked. The admin comes before the person concerned. Of two who reset each
+    other the database stops one, whose act is begun anew and finds its factor gone.
+    """
+    if proof is None:
+        return True
+    admin = (proof.workspace_id, proof.subject_id)
+    await transaction.fetch_one("lock_person", *admin)
+    return any(factor.id == proof.factor_id for factor in await enrolled(transaction, *admin))
+
+
+async def issue_pass(transaction: Transaction, new: EnrolmentPass, event: AuditEvent, proof: Proof | None) -> bool:
     """Keep a pass for a person without factors."""
+    if not await _still_proved(transaction, proof):
+        return False
     person = (new.workspace_id, new.subject_id)
     await transaction.fetch_one("lock_person", *person)
     if await enrolled(transaction, *person):
@@ -173,6 +189,8 @@ async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence
     The prompts come first, as where tokens are minted: whoever is about to mint one is waited for, and it is revoked.
     """
     person, request = (wanted.workspace_id, wanted.subject_id), wanted.request
+    if not await _still_proved(transaction, wanted.proof):
+        return False
     if request is not None and not await _take_request(transaction, request, now):
         return False
     end = ApprovalEnd(state=ApprovalState.CANCELLED, reason=EndReason.SIGNED_OUT, at=now)
@@ -190,6 +208,7 @@ async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence
     await transaction.execute("drop_codes", *person)
     await spend_right(transaction, *person)
     await transaction.execute("drop_request", *person, None)
+    await _take_back(transaction, *person, events[0], now)
     if wanted.new_pass is not None:
         await _put_pass(transaction, wanted.new_pass)
     for id_ in sorted(removed - named):  # of each factor the log has its end: it counts no more if it is put back
@@ -208,15 +227,36 @@ async def _take_request(transaction: Transaction, request: ResetRequest, now: da
     )
 
 
+async def _take_back(
+    transaction: Transaction, workspace_id: str, subject_id: str, reset_of: AuditEvent, now: datetime
+) -> None:
+    """Take back what the person did as an admin and nobody has used: whoever held their factors may have done it."""
+    by = {name: value for name, value in reset_of.data.items() if name == "operator"}
+    told = replace(reset_of, prompt_id="", outcome=None, data=by)
+    for request in await waiting(transaction, workspace_id, to_micros(now)):
+        if request.requested_by == subject_id:
+            about_it = {"person_name": request.subject_name, "why": request.reason, "withdrawn": True}
+            asked = replace(told, name=EventName.FACTORS_RESET_REQUESTED, data=by | about_it)
+            await drop_request(transaction, request, asked)
+    for (whose,) in await transaction.fetch_all("take_back_passes", workspace_id, subject_id):
+        issued = replace(told, name=EventName.ENROLMENT_PASS_ISSUED)  # and none stands from then on (core/standing.py)
+        transaction.append(about(issued, whose, withdrawn=True, untold=True))
+
+
 async def note_person(transaction: Transaction, workspace_id: str, person: Person) -> None:
     """Remember name and login of a person."""
     await transaction.execute("note_person", *PEOPLE.sealed(transaction.macs, person_row(workspace_id, person)))
 
 
-async def request_reset(transaction: Transaction, request: ResetRequest, event: AuditEvent) -> None:
+async def request_reset(
+    transaction: Transaction, request: ResetRequest, event: AuditEvent, proof: Proof | None
+) -> bool:
     """Keep a reset that another admin must confirm."""
+    if not await _still_proved(transaction, proof):
+        return False
     await transaction.execute("put_request", *REQUESTS.sealed(transaction.macs, request_row(request)))
     transaction.append(_about(event, request.subject_id, request=request.id))
+    return True
 
 
 async def drop_request(transaction: Transaction, request: ResetRequest, event: AuditEvent) -> bool:

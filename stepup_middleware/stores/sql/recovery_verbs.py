@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
+from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.recovery import (
     EnrolmentPass,
     EnrolmentRight,
@@ -58,8 +59,8 @@ class SQLRecovery(RecoveryRecords):
             self._engine.met([tampered])
         return value
 
-    async def issue_pass(self, new: EnrolmentPass, *, event: AuditEvent) -> bool:
-        return await self._engine.write(lambda transaction: recovery.issue_pass(transaction, new, event))
+    async def issue_pass(self, new: EnrolmentPass, *, event: AuditEvent, proof: Proof | None = None) -> bool:
+        return await self._engine.write(lambda transaction: recovery.issue_pass(transaction, new, event, proof))
 
     async def open_pass(self, workspace_id: str, subject_id: str) -> EnrolmentPass | None:
         return await self._read(PASS, workspace_id, subject_id)
@@ -89,8 +90,8 @@ class SQLRecovery(RecoveryRecords):
         row = await self._engine.state.fetch_one("read_hold", workspace_id, subject_id)
         return hold_of(workspace_id, subject_id, None if row is None else row[0], now)
 
-    async def request_reset(self, request: ResetRequest, *, event: AuditEvent) -> None:
-        await self._engine.write(lambda transaction: recovery.request_reset(transaction, request, event))
+    async def request_reset(self, request: ResetRequest, *, event: AuditEvent, proof: Proof | None = None) -> bool:
+        return await self._engine.write(lambda transaction: recovery.request_reset(transaction, request, event, proof))
 
     async def reset_requests(self, workspace_id: str, *, now: datetime) -> tuple[ResetRequest, ...]:
         rows = await self._engine.state.fetch_all(REQUEST.statement, workspace_id, to_micros(now))

@@ -20,6 +20,7 @@ from .counts import CountContract
 from .deciding import DecidingContract
 from .deliveries import DeliveryContract
 from .grants import GrantContract
+from .people import PeopleContract
 from .prompts import PromptContract
 from .purge import PurgeContract
 from .recovery import RecoveryContract
@@ -43,6 +44,7 @@ class StoreContract(
     FactorAndPolicyContract,
     RecoveryContract,
     ResetContract,
+    PeopleContract,
     ApprovalContract,
     DecidingContract,
     CollectingContract,

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from stepup_middleware.core.events import EventName
-from stepup_middleware.core.factors import Enrolment, EnrolmentBasis, FactorKind, FactorRequirement
+from stepup_middleware.core.factors import Enrolment, EnrolmentBasis, Factor, FactorKind, FactorRequirement
+from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.recovery import (
     EnrolmentPass,
     EnrolmentRight,
@@ -31,6 +32,7 @@ from .values import (
     event,
 )
 
+ANALYST = Subject(id="u-analyst", session_id="s-analyst", workspace_id="w-1", name="analyst@axis.example")
 ME = (OWNER.workspace_id, OWNER.id)
 DIGEST = bytes(range(32))
 ISSUED = event(EventName.ENROLMENT_PASS_ISSUED)
@@ -111,6 +113,24 @@ def a_request(subject: Subject = OWNER, **fields: Any) -> ResetRequest:
         "with_pass": True,
     }
     return ResetRequest(**{**values, **fields})
+
+
+def proof_by(admin: Subject, factor: Factor) -> Proof:
+    """Return the proof that an admin has just given by a factor."""
+    return Proof(
+        prompt_id="p-1",
+        purpose="factors_reset",
+        workspace_id=admin.workspace_id,
+        subject_id=admin.id,
+        factor_id=factor.id,
+        factor_kind=factor.kind,
+        requirement=FactorRequirement.PHISHING_RESISTANT,
+        policy_version=0,
+        details=(),
+        actor="",
+        client="",
+        authorized_at=NOW,
+    )
 
 
 def begun_by(basis: EnrolmentBasis, **fields: Any) -> Enrolment:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.events import EventName
 from stepup_middleware.core.factors import EnrolmentBasis, FactorKind, FactorRequirement
 from stepup_middleware.core.grants import GrantRefused
 from stepup_middleware.core.prompts import NoFactor, Prompt, PromptState
-from stepup_middleware.core.recovery import (
-    PeopleFilter,
-    Person,
-)
-from stepup_middleware.core.subject import Subject
+from stepup_middleware.core.recovery import PassRefused
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.stores.base import HotState
 
 from .recovery_values import (
+    ANALYST,
     HOUR,
     ISSUED,
     ME,
     RESET,
     STRONG,
+    TAKEN,
     USED,
     a_hold,
     a_pass,
@@ -32,6 +31,7 @@ from .recovery_values import (
     a_right,
     begun_by,
     codes_for,
+    proof_by,
     put,
 )
 from .values import (
@@ -198,74 +198,67 @@ class ResetContract:
         assert done.count(True) == 1
         assert (await names_of(store)).count(EventName.FACTORS_RESET) == 1
 
-    # people
+    async def test_an_admin_whose_factor_is_gone_meanwhile_does_nothing_by_its_proof(self, store: HotState) -> None:
+        key = await enrol(store, COSIGNER)
+        by = proof_by(COSIGNER, key)
+        asked_for = event(EventName.FACTORS_RESET_REQUESTED)
+        await store.reset_factors(a_reset(COSIGNER, hold=None), [RESET], now=NOW)
+        await enrol(store, COSIGNER, passkey(id="new", credential_id=b"new"))
+        mine = await enrol(store)
+        before = await store.records.last_seq()
+        assert not await store.records.request_reset(a_request(), event=asked_for, proof=by)
+        assert not await store.reset_factors(a_reset(proof=by), [RESET], now=NOW)
+        assert not await store.records.issue_pass(a_pass(ANALYST), event=ISSUED, proof=by)
+        assert await store.records.list_factors(*ME) == (mine,)
+        assert await store.records.reset_requests(OWNER.workspace_id, now=NOW) == ()
+        assert await store.records.open_pass(ANALYST.workspace_id, ANALYST.id) is None
+        assert await store.records.last_seq() == before
 
-    async def test_people_are_found_by_any_part_of_their_names_and_listed_by_name(
+    async def test_a_reset_takes_back_what_the_person_did_as_an_admin_and_nobody_has_used(
+        self, store: HotState
+    ) -> None:
+        new, used = a_pass(ANALYST), a_pass(OWNER, id="used", digest=bytes(32))
+        for each in (new, used):
+            assert await store.records.issue_pass(each, event=ISSUED)
+        assert await store.records.take_pass(used.digest, right=a_right(), event=TAKEN, now=NOW) is None
+        assert await store.records.request_reset(a_request(), event=event(EventName.FACTORS_RESET_REQUESTED))
+        await store.reset_factors(a_reset(COSIGNER), [replace(RESET, data={"operator": "root@host"})], now=NOW)
+        assert await store.records.reset_requests(OWNER.workspace_id, now=NOW) == ()
+        right = a_right(ANALYST)
+        assert await store.records.take_pass(new.digest, right=right, event=TAKEN, now=NOW) is PassRefused.UNKNOWN
+        assert await store.records.enrolment_right(*ME) is not None
+        page = await store.records.audit_page(OWNER.workspace_id, AuditFilter(), before=None, limit=3)
+        requested, issued, reset = sorted(page.events, key=lambda record: record.seq)
+        assert (requested.event, issued.event, reset.event) == (
+            EventName.FACTORS_RESET_REQUESTED, EventName.ENROLMENT_PASS_ISSUED, EventName.FACTORS_RESET,
+        )  # fmt: skip
+        for record, whose in ((requested, OWNER.id), (issued, ANALYST.id)):
+            assert (record.data["withdrawn"], record.data.get("person", record.subject_id)) == (True, whose)
+        assert issued.topics == ()
+
+    async def test_of_two_admins_who_reset_each_other_at_once_one_is_reset(
         self, store: HotState, open_node: Opener
     ) -> None:
-        known = [
-            Person(subject_id="u-3", name="Émile Roux", login="emile@axis.example"),
-            Person(subject_id="u-1", name="Ada Owner", login="ada@axis.example"),
-            Person(subject_id="u-2", name="ADA Zwei", login="100%_sure!@axis.example"),
-            Person(subject_id="u-4"),
-        ]
-        for person in known:
-            await store.records.note_person("w-1", person)
-        await store.records.note_person("w-2", Person(subject_id="u-1", name="Ada of another workspace"))
-        async with open_node() as other:
-            found: dict[str, list[str]] = {}
-            for text in ("", "ADA", "émile", "ÉMILE", "axis.example", "100%_", "%", "_", "!", "u-4", "nobody"):
-                page = await other.records.people("w-1", PeopleFilter(text=text), limit=10)
-                assert page.next is None
-                assert await other.records.count_people("w-1", PeopleFilter(text=text)) == len(page.people)
-                found[text] = [person.subject_id for person in page.people]
-        by_name = ["u-1", "u-2", "u-4", "u-3"]
-        assert found == {
-            "": by_name,
-            "ADA": ["u-1", "u-2"],
-            "émile": ["u-3"],
-            "ÉMILE": ["u-3"],
-            "axis.example": ["u-1", "u-2", "u-3"],
-            "100%_": ["u-2"],
-            "%": ["u-2"],
-            "_": ["u-2"],
-            "!": ["u-2"],
-            "u-4": ["u-4"],
-            "nobody": [],
-        }
-        await store.records.note_person("w-1", replace(known[1], name="Zoe Owner"))
-        assert await store.records.get_person("w-1", "u-1") == replace(known[1], name="Zoe Owner")
-        assert await store.records.get_person("w-1", "u-9") is None
-        assert (await store.records.people("w-1", PeopleFilter(), limit=10)).people[-2].name == "Zoe Owner"
+        for _ in range(5):
+            mine, theirs = [await enrol(store, each) for each in (OWNER, COSIGNER)]
+            async with open_node() as other:
+                done = await asyncio.gather(
+                    store.reset_factors(a_reset(COSIGNER, hold=None, proof=proof_by(OWNER, mine)), [RESET], now=NOW),
+                    other.reset_factors(a_reset(hold=None, proof=proof_by(COSIGNER, theirs)), [RESET], now=NOW),
+                )
+            left = [await store.records.list_factors(each.workspace_id, each.id) for each in (OWNER, COSIGNER)]
+            assert sorted(done) == [False, True]
+            assert [bool(factors) for factors in left] == [done[0], done[1]]
 
-    async def test_people_come_page_by_page_each_once_also_those_of_one_name(self, store: HotState) -> None:
-        for number in range(25):
-            await store.records.note_person("w-1", Person(subject_id=f"u-{number:02}", name=f"Name {number // 9}"))
-        seen: list[str] = []
-        after: str | None = None
-        while True:
-            page = await store.records.people("w-1", PeopleFilter(), after=after, limit=10)
-            seen += [person.subject_id for person in page.people]
-            after = page.next
-            if after is None:
-                break
-        assert seen == [f"u-{number:02}" for number in range(25)]
-
-    async def test_people_are_listed_by_what_their_factors_lack(self, store: HotState) -> None:
-        people = [Subject(id=f"u-{number}", session_id="s", workspace_id="w-1", name="") for number in range(3)]
-        for subject in people:
-            await store.records.note_person("w-1", Person(subject_id=subject.id))
-        await enrol(store, people[0], totp())
-        await enrol(store, people[1], passkey())
-
-        async def listed(wanted: PeopleFilter) -> list[str]:
-            page = await store.records.people("w-1", wanted, limit=10)
-            assert await store.records.count_people("w-1", wanted) == len(page.people)
-            return [person.subject_id for person in page.people]
-
-        strong, any_factor = FactorRequirement.PHISHING_RESISTANT, FactorRequirement.ANY
-        assert await listed(PeopleFilter(lacking=strong)) == ["u-0", "u-2"]
-        assert await listed(PeopleFilter(lacking=any_factor)) == ["u-2"]
-        assert await listed(PeopleFilter(lacking=strong, enrolled=True)) == ["u-0"]
-        assert await listed(PeopleFilter(enrolled=True)) == ["u-0", "u-1"]
-        assert await listed(PeopleFilter(enrolled=False)) == ["u-2"]
+    async def test_a_reset_that_is_asked_for_while_its_admin_is_reset_waits_for_nobody(
+        self, store: HotState, open_node: Opener
+    ) -> None:
+        for _ in range(5):
+            by = proof_by(COSIGNER, await enrol(store, COSIGNER))
+            requested = event(EventName.FACTORS_RESET_REQUESTED)
+            async with open_node() as other:
+                await asyncio.gather(
+                    store.records.request_reset(a_request(), event=requested, proof=by),
+                    other.reset_factors(a_reset(COSIGNER, hold=None), [RESET], now=NOW),
+                )
+            assert await store.records.reset_requests(OWNER.workspace_id, now=NOW) == ()

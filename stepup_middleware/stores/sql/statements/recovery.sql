@@ -15,6 +15,9 @@ ON CONFLICT (workspace, subject) DO UPDATE SET
     id = excluded.id, digest = excluded.digest, issued_at = excluded.issued_at, issued_by = excluded.issued_by,
     expires_at = excluded.expires_at, tries = excluded.tries, used_at = excluded.used_at, mac = excluded.mac;
 
+-- name: take_back_passes
+DELETE FROM stepup.enrolment_passes WHERE workspace = $1 AND issued_by = $2 AND used_at IS NULL RETURNING subject;
+
 -- name: drop_pass
 DELETE FROM stepup.enrolment_passes WHERE workspace = $1 AND subject = $2;
 

@@ -39,10 +39,10 @@ _SENTENCES = {
         "A factor was removed from your account: %(name)s (%(kind)s). It authorizes nothing any more."
     ),
     NoticeKind.FACTORS_RESET: marked(
-        "An admin removed all factors of your account. They authorize nothing any more, and you can enrol new ones."
+        "All factors of your account were removed. They authorize nothing any more, and you can enrol new ones."
     ),
     NoticeKind.ENROLMENT_PASS_ISSUED: marked(
-        "An admin issued an enrolment pass for your account. Whoever has the pass and is signed in as you can enrol a "
+        "An enrolment pass was issued for your account. Whoever has the pass and is signed in as you can enrol a "
         "factor."
     ),
     NoticeKind.RECOVERY_CODES_ISSUED: marked(
@@ -163,17 +163,23 @@ class NoticeWriter:
         if until := _moment(data, "hold_until"):
             lines.append(
                 texts(
-                    marked("Until %(until)s, actions that need a passkey or hardware key are refused to you."),
+                    marked("Until %(until)s, the actions that matter most are closed to you, whatever you add."),
                     until=texts.moment(until),
                 )
             )
         named: list[tuple[str, object]] = [(marked("When"), texts.moment(event.at))]
         if by_other:
-            named += [(marked("By"), event.subject_name), (marked("Reason"), data.get("why"))]
+            named += [(marked("By"), self._who(event, texts)), (marked("Reason"), data.get("why"))]
         else:
             named += [(marked("IP address"), event.ip), (marked("Browser"), browser_of(event.user_agent))]
         lines += ["", *(f"{texts(label)}: {_one_line(value)}" for label, value in named if value)]
         return [*lines, "", texts(_IF_NOT_YOU[kind])]
+
+    def _who(self, event: AuditEvent, texts: Texts) -> str:
+        """Return who acted where it was not the person: an admin by name, but not who runs a command on which host."""
+        if event.subject_id and event.subject_id != event.person_id:
+            return event.subject_name or event.subject_id
+        return texts(marked("an operator or a program of %(app)s"), app=self.app)
 
 
 def _one_line(value: object) -> str:

@@ -256,6 +256,15 @@ def test_what_an_admin_did_is_told_to_the_person_with_who_and_why_and_without_th
     assert "Until Nov 25, 2026, 12:00 PM UTC" in notice.text
 
 
+def test_of_an_imported_factor_nobody_is_told_that_they_added_it_themselves() -> None:
+    imported = {"imported": True, "source": "totp", "by": "root@web-1", "name": "Phone"}
+    notice = told(EventName.FACTOR_ENROLLED, session="", ip="", factor_kind=FactorKind.TOTP, data=imported)
+    assert (notice.by_other, notice.subject_id) == (True, "ada")
+    assert "By: an operator or a program of AxisSynapse" in notice.text
+    assert "Ada" not in notice.text
+    assert "root" not in notice.text  # nor whose shell it was, and where
+
+
 def test_what_the_command_line_did_is_told_as_done_by_another() -> None:
     notice = told(
         EventName.ENROLMENT_PASS_ISSUED,
@@ -266,6 +275,8 @@ def test_what_the_command_line_did_is_told_as_done_by_another() -> None:
         data={"person": "ada", "expires_at": "2026-11-24T13:00:00Z"},
     )
     assert (notice.subject_id, notice.by_other) == ("ada", True)
+    assert "By: an operator or a program of AxisSynapse" in notice.text
+    assert "admin issued" not in notice.text
     assert "The pass is valid until Nov 24, 2026, 1:00 PM UTC." in notice.text
 
 

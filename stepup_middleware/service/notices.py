@@ -62,8 +62,8 @@ _SENTENCES = {
 }
 _IF_NOT_YOU = {
     NoticeKind.FACTOR_ADDED: marked(
-        "If this was not you, sign in now, remove this factor on the page of your factors, end your other sessions, "
-        "and tell your security team."
+        "If this was not you, tell your security team now and end your other sessions. If you have another factor, "
+        "remove this one with it on the page of your factors."
     ),
     NoticeKind.FACTOR_REMOVED: marked(
         "If this was not you, tell your security team now, and look on the page of your factors for any that you do "

@@ -84,6 +84,7 @@ async def test_a_person_is_told_of_a_factor_that_was_added_and_of_one_that_was_r
         "tell your security team",
     ):
         assert said in added.text
+    assert "If you have another factor, remove this one with it" in added.text  # a last one cannot be removed
     assert len({each.id for each in mailbox.notices}) == 3
 
 

@@ -16,6 +16,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import ElicitRequestParams, ElicitResult
 
 from stepup_middleware import PLATFORM_PURPOSES, StepUpMiddleware, approvable
+from stepup_middleware.asgi import ASGIApp, Receive, Scope, Send
 from stepup_middleware.core.approvals import Approval, ApprovalEnd, ApprovalState, Decider, EndReason
 from stepup_middleware.mcp import answer_step_up, require_step_up_tool, requires_step_up
 from stepup_middleware.testing.contract.approval_values import DENIED, WRONG, approving
@@ -142,6 +143,33 @@ async def payday(folder: Path, *, stateless: bool = False) -> AsyncIterator[Payd
         app = StepUpMiddleware(inner, stepup=house.stepup)
         async with running(server), served(app) as url:
             yield Payday(house, url, ran)
+
+
+class Moving(Payday):
+    """A server whose clients come from the address that is set."""
+
+    ip = "127.0.0.1"
+
+    def behind(self, app: ASGIApp) -> ASGIApp:
+        """Return the app as a network reaches it."""
+
+        async def reached(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "client": (self.ip, 50_000)} if scope["type"] == "http" else scope, receive, send)
+
+        return reached
+
+
+@asynccontextmanager
+async def moving(folder: Path, **settings: Any) -> AsyncIterator[Moving]:
+    """Serve the tools to agents of a provider, whose addresses change; the person has a passkey."""
+    ran: list[tuple[str, Any]] = []
+    server = mcp_server(ran)
+    inner = server.streamable_http_app(stateless_http=True)
+    async with house_in(folder, purposes=PURPOSES, **settings) as house:
+        await Browser(house, house.sign_in("ada")).enrol("passkey")
+        site = Moving(house, "", ran)
+        async with running(server), served(site.behind(StepUpMiddleware(inner, stepup=house.stepup))) as site.url:
+            yield site
 
 
 @asynccontextmanager

@@ -14,6 +14,12 @@ from stepup_middleware.service.health import Health
 
 __all__ = ["Health", "Meter"]
 
+STORE_ERRORS = ("late", "unusable")  # kinds
+STEPS = tuple(
+    (step, outcome)
+    for step, served in (("ask", "STEPUP_REQUIRED"), ("redeem", "ok"))
+    for outcome in (served, "STEPUP_UNAVAILABLE")
+)  # those that alerts look at: there from the start
 STEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 
 

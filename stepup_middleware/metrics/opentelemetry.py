@@ -17,7 +17,7 @@ from opentelemetry.trace import Status, StatusCode, TracerProvider, get_tracer
 from stepup_middleware.core.events import ALERTS, AuditEvent
 from stepup_middleware.core.topics import Topic
 
-from . import COUNTERS, GAUGES, STEP_BUCKETS, Counted, Health, reason_of
+from . import COUNTERS, GAUGES, STEP_BUCKETS, STORE_ERRORS, Counted, Health, reason_of
 
 __all__ = ["OpenTelemetryMetrics"]
 
@@ -50,6 +50,8 @@ class OpenTelemetryMetrics:
         self._store_errors = meter.create_counter(
             "stepup.store.errors", unit="{request}", description="Requests refused because of the store."
         )
+        for kind in STORE_ERRORS:
+            self._store_errors.add(0, {"stepup.kind": kind})
         self._steps = meter.create_histogram(
             "stepup.step.duration",
             unit="s",

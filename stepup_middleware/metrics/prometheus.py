@@ -23,7 +23,7 @@ from stepup_middleware.asgi import Receive, Scope, Send
 from stepup_middleware.core.events import ALERTS, AuditEvent
 from stepup_middleware.core.topics import Topic
 
-from . import COUNTERS, GAUGES, STEP_BUCKETS, Counted, Health, reason_of
+from . import COUNTERS, GAUGES, STEP_BUCKETS, STEPS, STORE_ERRORS, Counted, Health, reason_of
 
 __all__ = ["PrometheusMetrics", "PrometheusPage"]
 
@@ -45,6 +45,8 @@ class _Instruments:
             self.alerts.labels(name.value)  # at 0 from the start: `increase` does not see a series begin at 1
         self.refusals = counter("stepup_refusals", "Answers that let nothing run.", "code", "purpose")
         self.store_errors = counter("stepup_store_errors", "Requests refused because of the store.", "kind")
+        for kind in STORE_ERRORS:  # likewise
+            self.store_errors.labels(kind)
         self.steps = Histogram(
             "stepup_step_duration_seconds",
             "How long the steps of a step-up took.",
@@ -52,6 +54,8 @@ class _Instruments:
             buckets=STEP_BUCKETS,
             registry=registry,
         )
+        for step, outcome in STEPS:
+            self.steps.labels(step, outcome)
         self.undelivered = gauge("stepup_undelivered", "Events that did not reach every sink.", "max", "topic")
         self.gauges = {
             name: gauge(_name(name) + ("_seconds" if figure.unit == "s" else ""), figure.words, figure.together)

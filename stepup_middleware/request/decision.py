@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepup_middleware.asgi import Scope, header, headers
@@ -145,15 +144,11 @@ async def _admit(
 
 async def _decided(guarded: GuardedRequest, requester: Requester, wanted: ActionRequest) -> Proof | Refusal:
     """Return what the service decides, in time; the figures tell how long it took."""
-    stepup, began = guarded.stepup, perf_counter()
-    async with stepup._life.in_time():
-        verdict = await stepup._parts.redemption.admit(requester, wanted)
-    stepup._parts.figures.step(
-        "redeem" if wanted.tokens else "ask",
-        perf_counter() - began,
-        purpose=wanted.purpose.id,
-        outcome=verdict.code.value if isinstance(verdict, Refusal) else "ok",
-    )
+    stepup = guarded.stepup
+    with stepup._parts.figures.timed("redeem" if wanted.tokens else "ask", wanted.purpose.id) as step:
+        async with stepup._life.in_time():
+            verdict = await stepup._parts.redemption.admit(requester, wanted)
+        step.outcome = verdict.code.value if isinstance(verdict, Refusal) else "ok"
     return verdict
 
 

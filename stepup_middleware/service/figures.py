@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from time import monotonic
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic, perf_counter
 from typing import Protocol, runtime_checkable
 
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.errors import StoreTimeoutError
+from stepup_middleware.core.refusals import RefusalCode
+from stepup_middleware.errors import StoreError, StoreTimeoutError
 from stepup_middleware.logged import get_logger
 
 from .health import Health
@@ -42,6 +44,15 @@ class Meter(Protocol):
 
     def health(self, health: Health) -> None:
         """Take over how the installation is, every ten seconds."""
+
+
+class Timed:
+    """A step that is being timed, and how it ends."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self) -> None:
+        self.outcome = "ok"
 
 
 class Requests:
@@ -106,6 +117,17 @@ class Figures:
         if outcome in _WRITTEN and name in ("ask", "redeem"):
             self._requests.served()
         self._each(lambda meter: meter.step(name, seconds, purpose, outcome))
+
+    @contextmanager
+    def timed(self, name: str, purpose: str = "") -> Iterator[Timed]:
+        """Time a step: also one for which the store failed or was too late, or the slowest would be left out."""
+        began, step = perf_counter(), Timed()
+        try:
+            yield step
+        except (StoreError, TimeoutError):
+            self.step(name, perf_counter() - began, purpose=purpose, outcome=RefusalCode.UNAVAILABLE.value)
+            raise
+        self.step(name, perf_counter() - began, purpose=purpose, outcome=step.outcome)
 
     def store_error(self, error: Exception) -> None:
         """Count a refusal for want of the store. Never raises."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from time import perf_counter
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -217,11 +216,10 @@ class Endpoint:
         return call
 
     async def _in_time(self, call: Call) -> Response:
-        began = perf_counter()
-        async with call.stepup._life.in_time() as call.bound:
-            response = await self._handler(call)
-        outcome = response.headers.get("stepup-error", "ok")
-        call.stepup._parts.figures.step(self._handler.__name__, perf_counter() - began, outcome=outcome)
+        with call.stepup._parts.figures.timed(self._handler.__name__) as step:
+            async with call.stepup._life.in_time() as call.bound:
+                response = await self._handler(call)
+            step.outcome = response.headers.get("stepup-error", "ok")
         return response
 
 

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from stepup_middleware import ConfigurationError, EventName, StoreError
 from stepup_middleware.core.events import ALERTS, AuditEvent
-from stepup_middleware.metrics import Health
+from stepup_middleware.metrics import STEPS, STORE_ERRORS, Health
 from stepup_middleware.metrics.prometheus import PrometheusMetrics, PrometheusPage
 from stepup_middleware.service import health
 from stepup_middleware.testing.contract.values import event
@@ -55,6 +55,11 @@ async def test_each_event_is_counted_by_name_purpose_and_reason(tmp_path: Path) 
 async def test_each_alert_is_there_at_nought_before_the_first_so_that_an_increase_shows_it(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     async with house_in(tmp_path, metrics=[PrometheusMetrics(registry)]) as house:
+        for step, outcome in STEPS:
+            labels = {"step": step, "outcome": outcome}
+            assert registry.get_sample_value("stepup_step_duration_seconds_count", labels) == 0
+        for kind in STORE_ERRORS:
+            assert registry.get_sample_value("stepup_store_errors_total", {"kind": kind}) == 0
         for name in ALERTS:
             assert registry.get_sample_value("stepup_alerts_total", {"event": name.value}) == 0
         ada = Browser(house, house.sign_in("ada"))
@@ -138,6 +143,10 @@ async def test_a_store_that_answers_late_is_counted_as_such(tmp_path: Path) -> N
     assert registry.get_sample_value("stepup_store_errors_total", {"kind": "late"}) == 2
     labels = {"code": "STEPUP_UNAVAILABLE", "purpose": "payroll_ach_transmit"}
     assert registry.get_sample_value("stepup_refusals_total", labels) == 1
+    for step in ("ask", "totp_begin"):  # what took longest is in the times, too
+        labels = {"step": step, "outcome": "STEPUP_UNAVAILABLE"}
+        assert registry.get_sample_value("stepup_step_duration_seconds_count", labels) == 1
+        assert (registry.get_sample_value("stepup_step_duration_seconds_sum", labels) or 0) >= 0.2
 
 
 async def test_a_meter_that_fails_disturbs_no_request_and_no_other_meter(

@@ -38,6 +38,7 @@ from .standing import stacks, standing_of
 
 NODES = 3
 PEOPLE = 12
+_INTERRUPTIONS = 20  # of one person: as many prompts may be open, of 64
 _BETWEEN = (20, 80)  # runs from one kill to the next
 _AWAY = (0.0, 1.5)  # seconds that a server is gone
 _TELL_SECONDS = 60.0  # from one line to the next; without a run for so long, everybody is asked where they stand
@@ -147,14 +148,16 @@ class Chaos:
         while not self._over.is_set():
             again += 1
             async with Person(f"person-{number}-{again}") as person:
-                try:
-                    await self._enrol(person)
-                    for _ in range(200):
-                        if self._over.is_set():
-                            return
-                        await self._step_up(person)
-                except Interrupted:
-                    await asyncio.sleep(0.05)
+                enrolled, left = False, _INTERRUPTIONS
+                for _ in range(200):
+                    if self._over.is_set() or not left:
+                        break
+                    try:
+                        await (self._step_up if enrolled else self._enrol)(person)
+                        enrolled = True
+                    except Interrupted:
+                        left -= 1 if enrolled else left  # whether a factor is there is not known
+                        await asyncio.sleep(0.05)
 
     async def _post(self, person: Person, path: str, wanted: int, **request: object) -> httpx2.Response:
         node = self._chance.choice(self._nodes)
@@ -229,7 +232,8 @@ class Chaos:
         while not await self._over_within(_TELL_SECONDS):
             now, runs = Counter(self._counts()), self._ran()
             done = ", ".join(f"{what} +{count}" for what, count in sorted((now - before).items()))
-            _say(f"{runs} runs (+{runs - ran}); {done or 'nothing'}; {self._doing}")
+            load = f"{os.getloadavg()[0]:.0f} processes want a processor"
+            _say(f"{runs} runs (+{runs - ran}); {done or 'nothing'}; {self._doing}; {load}")
             if runs == ran:
                 for line in stacks():
                     _say(f"  here: {line}")

@@ -25,7 +25,6 @@ from .pages import (
     problem_view,
     prompt_url,
     prompt_view,
-    purpose_view,
     render,
     sign_in_url,
     texts_of,
@@ -33,6 +32,8 @@ from .pages import (
 from .repetition import NO_FORM, Repetition, repeat_view, repetition_of
 
 if TYPE_CHECKING:
+    from stepup_middleware.core.prompts import Prompt
+    from stepup_middleware.core.purposes import Purpose
     from stepup_middleware.languages import Texts
     from stepup_middleware.service.stepup import StepUp
 
@@ -68,6 +69,19 @@ class ProblemResponse(JSONResponse):
 def problem_type(code: RefusalCode) -> str:
     """Return the stable URI of a problem."""
     return "urn:stepup-middleware:problem:" + code.value.removeprefix("STEPUP_").lower().replace("_", "-")
+
+
+def purpose_view(purpose: Purpose, texts: Texts, prompt: Prompt | None = None) -> dict[str, Any]:
+    """Return a purpose as the wire format has it: with a prompt, in the words that will be signed."""
+    view: dict[str, Any] = {
+        "id": purpose.id,
+        "title": texts(purpose.title),
+        "authorize_title": texts(purpose.authorize_title) if prompt is None else prompt.title,
+        "consequence": texts(purpose.consequence) if prompt is None else prompt.consequence,
+    }
+    if purpose.deprecated is not None:
+        view["deprecated"] = {"on": purpose.deprecated.on.isoformat(), "text": purpose.deprecated.text}
+    return view
 
 
 def problem_body(refusal: Refusal, stepup: StepUp, scope: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.service.batches import BatchQuestion, BatchTokens
 
-from .answers import SAFE_HEADERS
+from .answers import SAFE_HEADERS, purpose_view
 from .call import ID_LENGTH, BadRequest, Call, wanted_kind
-from .pages import prompt_url, prompt_view, purpose_view, render
+from .pages import prompt_url, prompt_view, render
 
 
 async def ask_together(call: Call) -> Response:

@@ -161,19 +161,6 @@ def _account(prompt: Prompt) -> str:
     return sha256(b"stepup-account\0" + named.encode()).hexdigest()[:16]
 
 
-def purpose_view(purpose: Purpose, texts: Texts, prompt: Prompt | None = None) -> dict[str, Any]:
-    """Return a purpose as the wire format has it: with a prompt, in the words that will be signed."""
-    view: dict[str, Any] = {
-        "id": purpose.id,
-        "title": texts(purpose.title),
-        "authorize_title": texts(purpose.authorize_title) if prompt is None else prompt.title,
-        "consequence": texts(purpose.consequence) if prompt is None else prompt.consequence,
-    }
-    if purpose.deprecated is not None:
-        view["deprecated"] = {"on": purpose.deprecated.on.isoformat(), "text": purpose.deprecated.text}
-    return view
-
-
 def problem_view(refusal: Refusal, stepup: StepUp, base: str, texts: Texts, back: str | None = None) -> dict[str, Any]:
     """Return what the templates of a problem show."""
     return {

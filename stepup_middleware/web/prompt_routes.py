@@ -15,9 +15,9 @@ from stepup_middleware.roots import root_of
 from stepup_middleware.service.ceremony_parts import insufficient_for
 from stepup_middleware.service.grants import IssuedToken
 
-from .answers import SAFE_HEADERS
+from .answers import SAFE_HEADERS, purpose_view
 from .call import Call, wanted_kind
-from .pages import prompt_view, purpose_view, render
+from .pages import prompt_view, render
 from .repetition import NO_FORM, handed_on, repeat_view
 
 DELIVER_HEADER = "stepup-deliver"

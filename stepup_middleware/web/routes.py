@@ -18,7 +18,7 @@ from stepup_middleware.errors import EvidenceError
 from stepup_middleware.request.context import guarded_request
 from stepup_middleware.request.site import is_navigation
 
-from .answers import SAFE_HEADERS, answer
+from .answers import SAFE_HEADERS, answer, purpose_view
 from .approval_routes import collect_token
 from .approver_routes import (
     approve_by_code,
@@ -42,7 +42,7 @@ from .factor_routes import (
     totp_confirm,
 )
 from .health import show_health, show_life
-from .pages import locale_of, purpose_view, render
+from .pages import locale_of, render
 from .people_routes import confirm_reset, issue_pass, list_people, reset_factors, withdraw_reset
 from .prompt_routes import cancel_prompt, show_prompt, totp_finish, webauthn_finish, webauthn_options
 from .receipt import NO_EVIDENCE, NO_RECEIPT, receipt_view

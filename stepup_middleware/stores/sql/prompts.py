@@ -65,16 +65,16 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
 
     Sessions are locked, so that no two nodes count the same.
     """
-    await transaction.lock(["\0".join(asked.asker) for asked, _ in batch])
-    rows = [(place, *asked.asker, to_micros(asked.now)) for place, (asked, _) in enumerate(batch)]
+    askers = [asked.asker for asked, _ in batch]
+    await transaction.lock(["\0".join(asker) for asker in askers])
+    rows = [(place, *askers[place], to_micros(asked.now)) for place, (asked, _) in enumerate(batch)]
     answers: list[Prompt | NoFactor | TooMany] = []
     written: list[Row] = []
     macs = transaction.macs
     taken: dict[tuple[str, str, str], list[int]] = {}  # in this batch, by session: until when, each
     found = sorted(await transaction.fetch_many("read_for_asking", rows), key=itemgetter(0))
     for place, prompts, blocked, row, last_change, factors, held in found:
-        asked, limit = batch[place]
-        asker = asked.asker
+        (asked, limit), asker = batch[place], askers[place]
         ends = taken.setdefault(asker, [])
         places, soonest = prompts
         if blocked is not None:

@@ -59,6 +59,22 @@ def read_note(raw: bytes | str) -> Note:
     return Note(f"{text}\n", read_signatures(signatures))
 
 
+def with_signatures_of(kept: str, other: str) -> str:
+    """Return a note with the signatures of another one of the same text behind its own, by keys that it lacks.
+
+    It is returned as it is where one of the two is no note, where they differ in text, and where no line finds room.
+    """
+    try:
+        note, more = read_note(kept), read_note(other)
+        has = {(line.name, line.key_id) for line in note.signatures}
+        added = [line for line in more.signatures if (line.name, line.key_id) not in has]
+        if note.text != more.text or not added:
+            return kept
+        return str(read_note(str(note.signed_also(added))))
+    except NoteError:
+        return kept
+
+
 def read_signatures(raw: bytes | str) -> tuple[NoteSignature, ...]:
     """Parse the signature lines of a note, at least one and at most 64. Raises ``NoteError``."""
     *lines, end = _as_text(raw, LARGEST_NOTE).split("\n")

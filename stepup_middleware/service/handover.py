@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from stepup_middleware.log.checkpoints import checkpoint_of
+from stepup_middleware.log.notes import with_signatures_of
 from stepup_middleware.logged import get_logger
 
 try:
@@ -38,8 +39,8 @@ class CheckpointFile:
     """Keeps the last checkpoint in a file: on another disk than the database, best on another machine.
 
     Several processes may share it. It never goes back: an older checkpoint of the same log is not written over a newer
-    one. When another log begins, the last checkpoint of the one before stays beside it, under the file's name with a
-    part of the hash of that log's origin.
+    one; of the same one, cosignatures that come later are added. When another log begins, the last checkpoint of the
+    one before stays beside it, under the file's name with a part of the hash of that log's origin.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -68,6 +69,8 @@ class CheckpointFile:
             if kept is not None:
                 old = checkpoint_of(kept)
                 if old.origin == new.origin and old.size >= new.size:
+                    if (signed := with_signatures_of(kept, note)) != kept:
+                        self._write(self.path, signed)
                     return
                 if old.origin != new.origin:
                     beside = self.path.with_name(f"{self.path.name}.{sha256(old.origin.encode()).hexdigest()[:16]}")

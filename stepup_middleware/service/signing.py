@@ -169,7 +169,8 @@ class CheckpointSigner:
                     return self._newest
             if not checkpoint.size:
                 return self._newest
-            return await self._sign(number, checkpoint)  # or once more: a witness that was away may be back
+            before = kept.stored.note if kept is not None and kept.checkpoint == checkpoint else None
+            return await self._sign(number, checkpoint, before)  # or once more: a witness that was away may be back
 
     def sign_statement(self, statement: Checkpoint) -> Note:
         """Return a statement that is no checkpoint of a log, such as the claim of an export, signed by the log's keys.
@@ -206,7 +207,8 @@ class CheckpointSigner:
         self._has_compared = True
         return True
 
-    async def _sign(self, number: int, checkpoint: Checkpoint) -> StoredCheckpoint | None:
+    async def _sign(self, number: int, checkpoint: Checkpoint, before: str | None) -> StoredCheckpoint | None:
+        """Sign, and have cosigned, a checkpoint; cosignatures that it had ``before`` stay with it."""
         now = self._clock()
         note = sign_checkpoint(checkpoint, self._signing, int(now.timestamp()))
         witnessed = await self._witnesses.cosign(note, lambda old: prove_consistency(self._store, old, checkpoint.size))
@@ -224,10 +226,13 @@ class CheckpointSigner:
                 logger.error("the witness %s forgot what it cosigned: it would cosign a fork", answer.witness.name)
             elif answer.outcome is not Outcome.COSIGNED:
                 logger.warning("the witness %s did not cosign: %s", answer.witness.name, answer.problem)
-        stored = StoredCheckpoint(log=number, size=checkpoint.size, note=str(witnessed.note))
+        cosigned = (
+            witnessed.note if before is None else self._witnesses.with_those_of(witnessed.note, read_note(before))
+        )
+        stored = StoredCheckpoint(log=number, size=checkpoint.size, note=str(cosigned))
         await self._store.add_checkpoint(stored)  # where another process was faster, its signatures are as good
         self._newest, self._last = stored, checkpoint
-        self._signed_at, self._cosigned = now, self._witnesses.cosigned(witnessed.note)
+        self._signed_at, self._cosigned = now, self._witnesses.cosigned(cosigned)
         self._handover.give(stored.note)
         return stored
 
@@ -249,9 +254,9 @@ class CheckpointSigner:
 
     def _take_over(self, kept: _Kept) -> None:
         """Remember what another process signed of this very tree, or this one before it was started again."""
-        if self._newest is None or self._newest.size < kept.stored.size:
-            self._newest = kept.stored
-            self._cosigned = self._witnesses.cosigned(kept.note)
+        cosigned = self._witnesses.cosigned(kept.note)
+        if self._newest is None or (self._newest.size, self._cosigned) < (kept.stored.size, cosigned):
+            self._newest, self._cosigned = kept.stored, cosigned
             self._handover.give(kept.stored.note)  # who signed it may have died before it was taken
         self._last, self._signed_at = kept.checkpoint, self._clock()
 

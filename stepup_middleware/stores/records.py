@@ -158,7 +158,10 @@ class Records(Opened, AuditLog, RecoveryRecords, ApprovalRecords):
 
     @abstractmethod
     async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> bool:
-        """Keep a signed checkpoint for ever. False, and nothing is changed, where there is one of this size."""
+        """Keep a signed checkpoint for ever; of one that is there, with the same text, what it lacks of the signatures.
+
+        False, and nothing is changed, where there is one of this size that says the same or something else.
+        """
 
     @abstractmethod
     async def wait_for_audit(self, after: int, *, seconds: float) -> None:

@@ -21,9 +21,9 @@ import pytest
 
 from stepup_middleware import CheckpointFile, ConfigurationError, EventName, StepUp, Witness
 from stepup_middleware.cli import main
-from stepup_middleware.log.checkpoints import checkpoint_of
+from stepup_middleware.log.checkpoints import Checkpoint, checkpoint_of
 from stepup_middleware.log.integrator import Fault
-from stepup_middleware.log.keys import LOG_TYPES, WITNESS_TYPES, SigningKey
+from stepup_middleware.log.keys import LOG_TYPES, WITNESS_TYPES, SigningKey, sign_checkpoint
 from stepup_middleware.log.merkle import is_consistent
 from stepup_middleware.log.tiles import prove_consistency
 from stepup_middleware.log.witness.client import WitnessClient
@@ -332,6 +332,50 @@ async def test_a_witness_that_is_back_cosigns_though_nothing_was_written_since(t
         assert has_quorum(stepup)
         assert cosigned.size == alone.size
         assert signed_by(cosigned.note, [*LOG_VERIFIERS, *witness.verifiers]) == 4
+        (kept,) = await stepup._parts.store.records.checkpoints()
+        assert signed_by(kept.note, [*LOG_VERIFIERS, *witness.verifiers]) == 4  # what comes later is not lost
+    assert signed_by((tmp_path / "file").read_text(), [*LOG_VERIFIERS, *witness.verifiers]) == 4
+    async with app(tmp_path / "db", **settings) as stepup:  # the witness is down, and has cosigned all that there is
+        assert await sign(stepup) is not None
+        assert has_quorum(stepup)
+
+
+async def test_cosignatures_of_two_witnesses_that_are_never_up_together_are_put_together(tmp_path: Path) -> None:
+    witnesses = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        witnesses.append(WitnessProcess(tmp_path / name, f"{name}.example"))
+    settings = {**witnessed_by(witnesses[0], tmp_path / "file"), "witnesses": [each.witness for each in witnesses]}
+    async with app(tmp_path / "db", **settings, quorum=2) as stepup:
+        await write(stepup, 3)
+        for number, witness in enumerate(witnesses):
+            await asyncio.to_thread(witness.start)
+            try:
+                stored = await sign(stepup)
+            finally:
+                await asyncio.to_thread(witness.stop)
+            assert stored is not None
+            assert has_quorum(stepup) is (number == 1)
+        (kept,) = await stepup._parts.store.records.checkpoints()
+    verifiers = [*LOG_VERIFIERS, *witnesses[0].verifiers, *witnesses[1].verifiers]
+    assert signed_by(kept.note, verifiers) == 6
+    assert signed_by((tmp_path / "file").read_text(), verifiers) == 6
+
+
+async def test_a_file_takes_the_cosignatures_that_come_later_and_gives_none_away(tmp_path: Path) -> None:
+    file, tree = CheckpointFile(tmp_path / "file"), History()
+    cosigners = [SigningKey.generate(f"{name}.example", WITNESS_TYPES[0]) for name in ("one", "two")]
+    notes = [
+        str(sign_checkpoint(tree.checkpoint(9), [LOG_KEYS[0], *keys], 1)) for keys in ([], cosigners[:1], cosigners[1:])
+    ]
+    for note in (notes[0], notes[1], notes[2], notes[0]):
+        await file(note)
+    kept = await file.latest()
+    assert kept is not None
+    assert signed_by(kept, [LOG_KEYS[0].verifier, *(key.verifier for key in cosigners)]) == 3
+    forked = str(sign_checkpoint(Checkpoint(ORIGIN, 9, bytes(32)), [*LOG_KEYS, *cosigners], 1))
+    await file(forked)
+    assert await file.latest() == kept
 
 
 async def test_each_process_tells_the_same_of_a_checkpoint_whichever_signed_it(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ from stepup_middleware.log.integrator import (
     state_of,
     take_step,
 )
+from stepup_middleware.log.notes import with_signatures_of
 from stepup_middleware.log.records import RecordSealer, RowMacs, fresh_chance, read_entry
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TiledTree, TileId
@@ -393,8 +394,11 @@ class MemoryStore(Store):
             data.log[places[id_]] = replace(data.log[places[id_]], refused=fault.name)
 
     async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> bool:
-        known = self._data.checkpoints.setdefault((checkpoint.log, checkpoint.size), checkpoint)
-        return known is checkpoint
+        place = (checkpoint.log, checkpoint.size)
+        known = self._data.checkpoints.setdefault(place, checkpoint)
+        note = with_signatures_of(known.note, checkpoint.note)
+        self._data.checkpoints[place] = replace(known, note=note)
+        return known is checkpoint or note != known.note
 
     async def checkpoints(
         self, *, after_size: int = -1, limit: int = 100, log: int | None = None

@@ -236,6 +236,12 @@ class WitnessGroup:
         cosigned = note.signed_also(line for answer in answers for line in answer.signatures)
         return Witnessed(note=cosigned, answers=tuple(answers), quorum=self.quorum)
 
+    def with_those_of(self, note: Note, before: Note) -> Note:
+        """Return a note with the cosignatures that another one of its text has of witnesses that did not cosign it."""
+        away = [client.witness for client in self.clients if not client.witness.cosigned(note)]
+        keys = [key for witness in away if witness.cosigned(before) for key in witness.keys]
+        return note.signed_also(line for line in before.signatures if any(key.made(line) for key in keys))
+
     def cosigned(self, note: Note) -> int:
         """Return how many of the witnesses have cosigned a note."""
         return sum(client.witness.cosigned(note) for client in self.clients)

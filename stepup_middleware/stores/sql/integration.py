@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.log.integrator import PendingRecord, SeenTree, Step, TreeState, integrate, state_of, take_step
+from stepup_middleware.log.notes import with_signatures_of
+from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.rows import Row
 
@@ -95,6 +97,17 @@ async def begin_log(transaction: Transaction, origin: str, make: Callable[[TreeS
     step = integrate(state_of(origin, TiledTree(), transaction.macs), TiledTree(), [record], transaction.macs)
     await _write(transaction, rows[-1][0] + 1 if rows else 1, step, {record.id: record.entry})
     return True
+
+
+async def add_checkpoint(transaction: Transaction, checkpoint: StoredCheckpoint) -> bool:
+    """Keep a checkpoint, or what another one of its size lacks of its signatures. Returns whether anything was new."""
+    log, size, note = checkpoint.log, checkpoint.size, checkpoint.note
+    if await transaction.execute("add_checkpoint", log, size, note) == 1:
+        return True
+    for row in await transaction.fetch_all("checkpoint_of_size", log, size):
+        if (signed := with_signatures_of(row[2], note)) != row[2]:
+            return await transaction.execute("sign_checkpoint_also", log, size, row[2], signed) == 1
+    return False
 
 
 class _OneStep:

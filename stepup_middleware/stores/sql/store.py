@@ -40,7 +40,7 @@ from . import deliveries, epochs, factors, keys, policies, prompts, tokens
 from .approval_verbs import SQLApprovals
 from .engine import Engine
 from .factor_verbs import SQLFactors
-from .integration import Integrator, begin_log
+from .integration import Integrator, add_checkpoint, begin_log
 from .operations import ASK, AUTHORIZE, ISSUE, REDEEM
 from .purge import Purge
 from .reading import SQLLog
@@ -239,8 +239,7 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
         return await self._write(lambda transaction: begin_log(transaction, origin, make))
 
     async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> bool:
-        row = (checkpoint.log, checkpoint.size, checkpoint.note)
-        return await self._write(lambda transaction: transaction.execute("add_checkpoint", *row)) == 1
+        return await self._write(lambda transaction: add_checkpoint(transaction, checkpoint))
 
     async def wait_for_audit(self, after: int, *, seconds: float) -> None:
         await self._engine.wait(after, seconds)

@@ -12,8 +12,10 @@ from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.errors import StoreError
+from stepup_middleware.log.checkpoints import Checkpoint
 from stepup_middleware.log.integrator import Fault, SeenTree, TreeState
 from stepup_middleware.log.merkle import EMPTY_ROOT, includes, is_consistent
+from stepup_middleware.log.notes import Note, NoteSignature
 from stepup_middleware.log.records import RECORD, RowMacs, entry_of, read_entry
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.log.tiles import TileId, prove_consistency, prove_inclusion, read_root
@@ -256,6 +258,21 @@ class TreeContract:
         assert [one.size for one in await store.records.checkpoints()] == [1, 5, 9]
         assert await store.records.checkpoints(after_size=1, limit=1) == (kept[0],)
         assert await store.records.last_checkpoint() == kept[2]
+
+    async def test_a_checkpoint_gains_the_signatures_that_come_later_and_loses_none(self, store: HotState) -> None:
+        await store.records.append([event()])
+        seen = await integrate(store)
+        text = Checkpoint(ORIGIN, seen.size, seen.root).text
+        log, one, other = (NoteSignature(name, name[:4].encode(), b"signature") for name in (ORIGIN, "wit-1", "two-2"))
+        again = NoteSignature(log.name, log.key_id, b"at another time")
+        for signatures, changes in (((log,), True), ((again, one), True), ((other,), True), ((log, other), False)):
+            note = str(Note(text, signatures))
+            assert await store.records.add_checkpoint(StoredCheckpoint(log=1, size=1, note=note)) is changes
+        forked = str(Note(Checkpoint(ORIGIN, 1, bytes(32)).text, (one,)))
+        assert not await store.records.add_checkpoint(StoredCheckpoint(log=1, size=1, note=forked))
+        kept = await store.records.last_checkpoint()
+        assert kept is not None
+        assert kept.note == str(Note(text, (log, one, other)))
 
     async def test_each_of_many_redemptions_has_its_leaf_after_those_before_it_of_its_prompt(
         self, store: HotState

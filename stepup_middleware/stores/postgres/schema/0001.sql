@@ -348,7 +348,11 @@ EXECUTE FUNCTION stepup.refuse('the audit log is append-only');
 CREATE TRIGGER leaves_stay BEFORE UPDATE OR DELETE ON stepup.leaves FOR EACH ROW
 EXECUTE FUNCTION stepup.refuse('a leaf stays as it is');
 
-CREATE TRIGGER checkpoints_stay BEFORE UPDATE OR DELETE ON stepup.checkpoints FOR EACH ROW
+CREATE TRIGGER checkpoints_only_gain_signatures BEFORE UPDATE ON stepup.checkpoints FOR EACH ROW
+WHEN (NEW.log <> OLD.log OR NEW.size <> OLD.size OR NOT starts_with(NEW.note, OLD.note))
+EXECUTE FUNCTION stepup.refuse('a checkpoint stays as it is');
+
+CREATE TRIGGER checkpoints_stay BEFORE DELETE ON stepup.checkpoints FOR EACH ROW
 EXECUTE FUNCTION stepup.refuse('a checkpoint stays as it is');
 
 CREATE TRIGGER tiles_only_grow BEFORE UPDATE ON stepup.tiles FOR EACH ROW

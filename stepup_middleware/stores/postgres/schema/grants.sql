@@ -7,6 +7,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA stepup TO :"app", :"purger";
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA stepup TO :"app", :"purger";
 GRANT INSERT ON stepup.audit, stepup.leaves, stepup.tiles, stepup.trees, stepup.checkpoints TO :"app";
 GRANT UPDATE (refused) ON stepup.audit TO :"app";
+GRANT UPDATE (note) ON stepup.checkpoints TO :"app";
 GRANT UPDATE ON stepup.tiles, stepup.trees TO :"app";
 GRANT UPDATE ON stepup.meta TO :"app";
 GRANT INSERT, UPDATE ON stepup.prompts, stepup.refused_sessions, stepup.tokens, stepup.people,

@@ -72,6 +72,12 @@ ORDER BY a.seq;
 -- name: add_checkpoint
 INSERT INTO stepup.checkpoints (log, size, note) VALUES ($1, $2, $3) ON CONFLICT (log, size) DO NOTHING;
 
+-- name: checkpoint_of_size
+SELECT log, size, note FROM stepup.checkpoints WHERE log = $1 AND size = $2;
+
+-- name: sign_checkpoint_also
+UPDATE stepup.checkpoints SET note = $4 WHERE log = $1 AND size = $2 AND note = $3;
+
 -- name: checkpoints
 SELECT log, size, note FROM stepup.checkpoints WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3;
 

@@ -360,7 +360,8 @@ BEGIN
     SELECT RAISE(ABORT, 'a leaf stays as it is');
 END;
 
-CREATE TRIGGER checkpoints_are_never_changed BEFORE UPDATE ON checkpoints
+CREATE TRIGGER checkpoints_only_gain_signatures BEFORE UPDATE ON checkpoints
+WHEN NEW.log <> OLD.log OR NEW.size <> OLD.size OR substr(NEW.note, 1, length(OLD.note)) <> OLD.note
 BEGIN
     SELECT RAISE(ABORT, 'a checkpoint stays as it is');
 END;

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from stepup_middleware.log.checkpoints import checkpoint_of
 from stepup_middleware.log.notes import with_signatures_of
-from stepup_middleware.logged import get_logger
+from stepup_middleware.logged import SELDOM, get_logger
 
 try:
     import fcntl
@@ -124,7 +124,8 @@ class _Keeper:
                 async with asyncio.timeout(SINK_SECONDS):
                     await self.sink(note)
             except Exception:
-                logger.exception("a checkpoint was not taken by %r: it is handed over again", self.sink)
+                what = "a checkpoint was not taken by %r: it is handed over again"
+                logger.exception(what, self.sink, extra=SELDOM)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self.news.wait()

@@ -11,7 +11,7 @@ from typing import Any
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.notices import Notice
 from stepup_middleware.core.topics import Topic
-from stepup_middleware.logged import get_logger
+from stepup_middleware.logged import SELDOM, get_logger
 from stepup_middleware.stores.records import Records
 
 from .outbox import Outbox
@@ -152,10 +152,10 @@ class Dispatcher:
                 self._failing.discard(place)
             except Exception:
                 self._failing.add(place)
-                what = "an event sink failed on %s; the log has the event"
+                what = "the event sink %s failed; the log has the events"
                 if topic is Topic.NOTICE:
-                    what = "notify failed on the notice of %s; it is handed over again in a minute"
-                logger.exception(what, event.name)
+                    what = "%s of notify failed on a notice; it is handed over again in a minute"
+                logger.exception(what, name, extra=SELDOM)
             finally:
                 self.outbox.ended(seq, topic, name, taken=taken)
                 queue.task_done()

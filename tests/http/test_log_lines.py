@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from stepup_middleware import logged
+from stepup_middleware.core.events import AuditEvent, EventName
 from tests.support import TRANSMIT, Browser, house_in
 
 
@@ -58,3 +60,41 @@ def test_the_next_line_says_how_many_were_held_back(
     others = [f"100 % of witness {witness}" for witness in range(1, 7)]
     assert lines == ["100 % of it", f"100 % of witness 0 {more % 4}", *others, f"100 % of it {more % 13}"]
     assert said.count("alarm") == said.count("step") == 5  # what is critical, and mere news
+
+
+def test_what_fails_until_somebody_mends_it_is_told_at_once_and_then_in_five_minutes_with_how_often(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(logged, "monotonic", lambda: now)
+    logger = logged.get_logger("stepup_middleware.of_another_test")
+    for _ in range(600):
+        logger.error("%s failed", "one", extra=logged.SELDOM)
+        now += 1.0
+    logger.error("%s failed", "other", extra=logged.SELDOM)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["one failed", "one failed (and 299 more like this since the last line)", "other failed"]
+
+
+async def test_a_sink_that_fails_at_each_event_is_one_line_and_health_names_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls, all_called = 0, asyncio.Event()
+
+    async def down(event: AuditEvent) -> None:
+        nonlocal calls
+        calls += 1
+        if calls >= 20:
+            all_called.set()
+        raise OSError("the other side is away")
+
+    async with house_in(tmp_path, on_event=[down]) as house:
+        now = datetime.now(UTC)
+        event = AuditEvent(at=now, name=EventName.BLOCKED, workspace_id="w", subject_id="s", reason="revoked")
+        for _ in range(20):
+            await house.store.records.append([event])
+        await asyncio.wait_for(all_called.wait(), 30)
+        assert "down" in str((await house.stepup.health()).failing_sinks)
+    lines = [record.getMessage() for record in caplog.records if "sink" in record.getMessage()]
+    assert len(lines) == 1
+    assert "down failed; the log has the events" in lines[0]

@@ -36,11 +36,11 @@ DRIVER_ERRORS = (
 )
 
 _POOLER = "a pooler stands before the database: give the store statement_cache_size=0"
+_READ_ONLY = "the database is read-only or a replica: the store needs the primary"
 _MOVED = "SU001"  # raised by stepup.check_writer
 
 # connection, transaction state, resources, operator, system, internal, and what stepup.check_writer raises
 _CLASSES = frozenset({"08", "25", "53", "57", "58", "XX", "SU"})
-
 
 # what one host answers that another may not: it is away, starting, stopping or a replica
 _NEXT_HOST = (OSError, TimeoutError, asyncpg.TargetServerAttributeNotMatched, asyncpg.CannotConnectNowError)
@@ -71,6 +71,8 @@ def as_store_error(error: BaseException) -> StepUpError:
         wrapped: StoreError = StoreTimeoutError("the database did not answer in time")
     elif isinstance(error, asyncpg.PostgresError) and error.sqlstate == _MOVED:
         wrapped = Moved(str(error))
+    elif isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        wrapped = StoreError(_READ_ONLY)
     elif isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):
         wrapped = StoreError(f"{_POOLER} ({error})")
     else:
@@ -130,6 +132,7 @@ class Database:
         for tried, dsn in enumerate(list(self._hosts)):
             try:
                 connection: Connection = await asyncpg.connect(**{**self._arguments, **more, "dsn": dsn})
+                return connection
             except _NEXT_HOST as error:
                 self._hosts.remove(dsn)
                 self._hosts.append(dsn)
@@ -137,8 +140,6 @@ class Database:
                     fault = error  # that a standby is none to be written is the less of a reason
             except asyncpg.ProtocolViolationError as error:
                 raise ConfigurationError(f"{_POOLER} ({error})") from error
-            else:
-                return connection
         raise fault
 
     async def start(self) -> None:
@@ -161,7 +162,7 @@ class Database:
         try:
             return await self.connect()
         except asyncpg.TargetServerAttributeNotMatched as error:
-            raise ConfigurationError("the database is read-only or a replica: the store needs the primary") from error
+            raise ConfigurationError(_READ_ONLY) from error
         except (asyncpg.InvalidPasswordError, asyncpg.InvalidCatalogNameError, ValueError) as error:
             raise ConfigurationError(f"the database cannot be opened: {error}") from error
         except (*DRIVER_ERRORS, TimeoutError) as error:
@@ -171,7 +172,7 @@ class Database:
         row = await connection.fetchrow(self.sql["durability"])
         read_only, late, unsafe, version, encoding, lossy, replicated = row or (True, True, True, 0, "", True, True)
         if read_only:
-            raise ConfigurationError("the database is read-only or a replica: the store needs the primary")
+            raise ConfigurationError(_READ_ONLY)
         if late:
             raise ConfigurationError("commits would not be durable (synchronous_commit is off)")
         if unsafe:
@@ -243,8 +244,7 @@ class Database:
                 logger.warning("the database was restarted, moved, promoted or restored: outstanding tokens end")
                 await connection.execute(self.sql["move"], here)
         self.place = here
-        if seq < seen:
-            self.seen_seq = seq
+        self.seen_seq = seq if seq < seen else self.seen_seq
 
     async def connect_writer(self) -> Connection:
         """Return a new connection whose session has the settings that writing needs."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import ANY, apps_within
 from stepup_middleware.frameworks.base import DEPTH, FoundRoute, Framework
-from stepup_middleware.patterns import Segment, compiled, meet, parse
+from stepup_middleware.patterns import Segment, Work, compiled, meet, parse
 
 
 class Piece(NamedTuple):
@@ -100,10 +100,11 @@ class MountReader:
             (rule, compiled(tail, empty=empty)) for rule, path in rules if (tail := _left(path, whole)) is not None
         ]
 
-    def readings(self, spellings: Iterable[str], roots: Iterable[str], *, is_whole: bool) -> list[str]:
+    def readings(self, spellings: Iterable[str], roots: Iterable[str], work: Work, *, is_whole: bool) -> list[str]:
         """Return the paths by which the app may route, of the spellings of a request's path.
 
         ``is_whole`` says that some root path does not begin the path, so that an app may take all of it for its own.
+        Raises ``TooMuchWork``.
         """
         below = dict.fromkeys(root for root in roots if root)
         if not self.rules or not (below or self._mount.is_loose):
@@ -114,12 +115,15 @@ class MountReader:
             at_mount: dict[str, None] = {}
             joined: dict[str, None] = {}
             for path in found:
+                work.take(len(path))
                 end = 0 if head is None else _end(path, head, is_text=piece.is_text)
                 if end is None:
                     continue
                 rest = "/" + path[end:].lstrip("/")
+                work.take((end + len(path)) * len(below))
                 joined |= dict.fromkeys(root + path[:end] for root in below)  # the root path of the app that is mounted
                 for each in (rest, path) if is_whole else (rest,):
+                    work.take(len(each) * (1 + len(below) + len(joined)))
                     at_mount[each] = None
                     at_mount |= dict.fromkeys(_below(each, (*below, *joined)))
             found, below = at_mount, below | joined

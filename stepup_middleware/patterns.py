@@ -202,8 +202,30 @@ def _takes(one: Segment, other: Segment) -> bool:
     return fits and len(text) > len(one.before) + len(one.after)
 
 
-def spellings(paths: list[str], roots: Iterable[str]) -> list[str]:
-    """Return every path that some router or proxy may take one of these for, below one of the ``roots`` or not."""
+class TooMuchWork(Exception):
+    """More characters would be read than one request is worth."""
+
+
+class Work:
+    """How many characters may still be read for a request: whoever makes or reads a text takes its length first."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, characters: int) -> None:
+        self.left = characters
+
+    def take(self, characters: int) -> None:
+        """Take so many characters, before they are read. Raises ``TooMuchWork``."""
+        self.left -= characters
+        if self.left < 0:
+            raise TooMuchWork
+
+
+def spellings(paths: list[str], roots: Iterable[str], work: Work) -> list[str]:
+    """Return every path that some router or proxy may take one of these for, below one of the ``roots`` or not.
+
+    Raises ``TooMuchWork``.
+    """
     given = dict.fromkeys(paths)
     below = [as_raw for root in roots if root for as_raw in as_written(root)]
     for each in paths:
@@ -211,16 +233,19 @@ def spellings(paths: list[str], roots: Iterable[str]) -> list[str]:
             # a request target in absolute form (RFC 9112 §3.2.2) that a server did not take apart
             rest = each.partition(":")[2]
             given |= dict.fromkeys(["/" + each, rest, "/" + rest.lstrip("/").partition("/")[2]])
+        work.take(len(each) * len(below))
         for before in below:
             if before in each:  # not only at the beginning: Litestar goes on after it wherever it stands
                 given[each.partition(before)[2] or "/"] = None
     given |= dict.fromkeys(["/" + each.lstrip("/") for each in given])  # where leading slashes alone are one
     decoded = list(given)
     for _ in range(_DECODINGS):
+        work.take(sum(map(len, decoded)))
         decoded = [unquote(each) for each in decoded]
         given |= dict.fromkeys(decoded)
     found = dict(given)
     for each in given:
+        work.take(len(each) * len(_READINGS))
         for slashes, marks, dots in _READINGS:
             found[_read(each, slashes=slashes, marks=marks, dots=dots)] = None
     return list(found)

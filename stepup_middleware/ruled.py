@@ -13,7 +13,7 @@ from stepup_middleware.mounts import places_of
 from stepup_middleware.request.context import guarded_request, logger
 from stepup_middleware.request.overrides import form_methods, may_ask_for_a_method
 from stepup_middleware.request.when import Undecided
-from stepup_middleware.rules import AmbiguousPath, PathTooLong, Rule, RuleTable
+from stepup_middleware.rules import AmbiguousPath, PathTooLong, Rule, RuleTable, Target
 from stepup_middleware.web.answers import send_refusal
 
 
@@ -44,11 +44,12 @@ class Ruled:
             return
         try:
             overridden = may_ask_for_a_method(scope)
-            without = await self._table.not_holding(scope, receive, any_method=overridden)
-            found = self._table.match(scope, without=without)
-            if overridden and not self._is_meant_as(found, scope, without):
+            target = self._table.target(scope)
+            without = await self._table.not_holding(target, scope, receive, any_method=overridden)
+            found = self._table.match(target, without=without)
+            if overridden and not self._is_meant_as(found, target, without):
                 overrides, receive = await form_methods(scope, receive)
-                found = self._table.match(scope, overrides=overrides, without=without)
+                found = self._table.match(target, overrides=overrides, without=without)
         except (AmbiguousPath, Undecided) as error:
             guarded = guarded_request(scope)
             is_long = isinstance(error, PathTooLong)
@@ -68,10 +69,12 @@ class Ruled:
         scope.setdefault("path_params", parameters)
         await run_guarded(self._app, rule.tag, scope, receive, send)
 
-    def _is_meant_as(self, found: tuple[Rule, dict[str, str]] | None, scope: Scope, without: Collection[Rule]) -> bool:
+    def _is_meant_as(
+        self, found: tuple[Rule, dict[str, str]] | None, target: Target, without: Collection[Rule]
+    ) -> bool:
         """Whether a request falls under what was found, or under nothing, by whatever method it is meant."""
         try:
-            other = self._table.match(scope, overrides=None, without=without)
+            other = self._table.match(target, overrides=None, without=without)
         except AmbiguousPath:
             return False
         return other is None or (found is not None and found[0].tag == other[0].tag)

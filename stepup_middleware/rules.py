@@ -7,6 +7,7 @@ decoded again, without dot segments, doubled slashes, path parameters and traili
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 from stepup_middleware.asgi import Receive, Scope
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.mounts import NOWHERE, MountReader, Places, is_outside, roots_of
-from stepup_middleware.patterns import compiled, covers, meet, parse, spellings
+from stepup_middleware.patterns import TooMuchWork, Work, compiled, covers, meet, parse, spellings
 from stepup_middleware.request.bound_headers import hyphened
 from stepup_middleware.request.context import DetailsSource, Tag
 from stepup_middleware.request.overrides import asked_methods
@@ -25,6 +26,8 @@ from stepup_middleware.tags import always, tagged_with
 
 _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that everybody reads alike
 PATH_LENGTH = 8192  # characters that are compared with the rules; a longer path runs nothing
+WORK = 4_000_000  # characters that are read to find the rules of a path; one that takes more runs nothing
+_AT_ONCE = 16  # rules that a text is compared with in the time in which it is read once
 _TARGETS = frozenset({b"x-original-url", b"x-rewrite-url"})  # a path that the app may take for its own
 _METHODS = frozenset(method.value for method in HTTPMethod) | {"QUERY", "PURGE"}
 _METHODS |= {"COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "REPORT", "ACL", "LINK"}
@@ -166,7 +169,25 @@ class AmbiguousPath(Exception):
 
 
 class PathTooLong(AmbiguousPath):
-    """The path is longer than is compared with rules."""
+    """The path is longer, or has more spellings, than is compared with rules."""
+
+
+class Target:
+    """What a request is for: its scope, and every path by which some app may route it, found once and when asked for.
+
+    Each path stands with the rules as they are written for it there. Asked for, it raises ``PathTooLong``.
+    """
+
+    def __init__(self, table: RuleTable, scope: Mapping[str, Any]) -> None:
+        _check_length(scope)
+        self.scope, self._table = scope, table
+
+    @functools.cached_property
+    def readings(self) -> list[tuple[str, list[_Compiled]]]:
+        try:
+            return list(self._table.readings(self.scope))
+        except TooMuchWork:
+            raise PathTooLong from None
 
 
 class RuleTable:
@@ -190,25 +211,28 @@ class RuleTable:
         self._mounts = [MountReader(mount, parsed, empty=empty) for mount in places.mounts]
         self._conditions = {id(rule): found for rule, _ in self._rules if (found := rule.condition) is not None}
 
-    async def not_holding(self, scope: Scope, receive: Receive, *, any_method: bool) -> list[Rule]:
+    def target(self, scope: Mapping[str, Any]) -> Target:
+        """Return what a request is for. Raises ``PathTooLong``."""
+        return Target(self, scope)
+
+    async def not_holding(self, target: Target, scope: Scope, receive: Receive, *, any_method: bool) -> list[Rule]:
         """Return the rules that a request may be meant by, and whose condition says that they do not hold for it.
 
         Raises ``PathTooLong`` and ``Undecided``.
         """
         if not self._conditions:
             return []
-        _check_length(scope)
         methods = None if any_method or scope["type"] == "websocket" else asked_methods(scope)
         meant = {
             id(rule): rule
-            for path, rules in self._readings(scope)
+            for path, rules in target.readings
             for rule, pattern in rules
             if id(rule) in self._conditions and _taken(rule, methods) and pattern.fullmatch(path)
         }
         return [rule for rule in meant.values() if not await self._conditions[id(rule)].asks(scope, receive)]
 
     def match(
-        self, scope: Mapping[str, Any], *, overrides: Collection[str] | None = (), without: Collection[Rule] = ()
+        self, target: Target, *, overrides: Collection[str] | None = (), without: Collection[Rule] = ()
     ) -> tuple[Rule, dict[str, str]] | None:
         """Return the rule that a request is meant by, with its path parameters: for a path and a method, the first.
 
@@ -217,33 +241,39 @@ class RuleTable:
         under one rule and another under a rule that asks for something else: which of them the app takes is not known
         here; and for a path too long to be compared with every rule.
         """
-        _check_length(scope)
+        scope = target.scope
         if overrides is None:
-            meant = self._meant(scope, without, None)
+            meant = self._meant(target, without, None)
         elif scope["type"] == "websocket":  # whose handshake is a GET, and which any rule covers
-            meant = self._meant(scope, without, {"GET"}) or self._meant(scope, without, None)
+            meant = self._meant(target, without, {"GET"}) or self._meant(target, without, None)
         else:
-            meant = self._meant(scope, without, asked_methods(scope).union(overrides))
+            meant = self._meant(target, without, asked_methods(scope).union(overrides))
         return None if meant is None else (meant[0], self._parameters(scope, *meant))
 
-    def _readings(self, scope: Mapping[str, Any]) -> Iterator[tuple[str, list[_Compiled]]]:
-        """Yield every path by which some app may route a request, with the rules as they are written for it there."""
+    def readings(self, scope: Mapping[str, Any]) -> Iterator[tuple[str, list[_Compiled]]]:
+        """Yield every path by which some app may route a request, with the rules as they are written for it there.
+
+        Raises ``TooMuchWork``.
+        """
+        work = Work(WORK)
         roots = roots_of(scope, self._places)
-        whole = _spellings(scope, roots)
+        whole = _spellings(scope, roots, work)
         for path in whole:
+            work.take(len(path) * len(self._rules) // _AT_ONCE)
             yield path, self._rules
         is_whole = is_outside(scope, roots)
         for mount in self._mounts:
-            for path in mount.readings(whole, roots, is_whole=is_whole):
+            for path in mount.readings(whole, roots, work, is_whole=is_whole):
+                work.take(len(path) * len(mount.rules) // _AT_ONCE)
                 yield path, mount.rules
 
     def _meant(
-        self, scope: Mapping[str, Any], without: Collection[Rule], methods: set[str] | None
+        self, target: Target, without: Collection[Rule], methods: set[str] | None
     ) -> tuple[Rule, dict[str, str]] | None:
         meant: tuple[Rule, dict[str, str]] | None = None
         if not any(_taken(rule, methods) for rule, _ in self._rules):
             return None
-        for path, rules in self._readings(scope):
+        for path, rules in target.readings:
             for rule, found in _firsts(path, rules, methods, without):
                 if meant is None:
                     names = parse(rule.path)
@@ -258,7 +288,7 @@ class RuleTable:
             return otherwise
         pattern = next(compiled for each, compiled in self._rules if each is rule)
         path = _raw_path(scope) if self._by_raw_path else str(scope["path"])
-        for spelling in spellings([path or str(scope["path"])], roots_of(scope, self._places)):
+        for spelling in spellings([path or str(scope["path"])], roots_of(scope, self._places), Work(WORK)):
             if found := pattern.fullmatch(spelling):
                 return {name: self._parameter(text) for name, text in found.groupdict(default="").items()}
         return otherwise
@@ -300,7 +330,7 @@ def _raw_path(scope: Mapping[str, Any]) -> str:
     return bytes(scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
 
 
-def _spellings(scope: Mapping[str, Any], roots: Collection[str]) -> list[str]:
+def _spellings(scope: Mapping[str, Any], roots: Collection[str], work: Work) -> list[str]:
     """Return every path that some router or proxy may take the path of a request for."""
     path = str(scope["path"])
     raw = _raw_path(scope)
@@ -309,4 +339,4 @@ def _spellings(scope: Mapping[str, Any], roots: Collection[str]) -> list[str]:
         return [path]
     if not raw.isascii():  # bytes that a server lets pass, which some routers read as UTF-8
         elsewhere.append(raw.encode("latin-1").decode("utf-8", "replace"))
-    return spellings([path, raw, *elsewhere], roots)
+    return spellings([path, raw, *elsewhere], roots, work)

@@ -319,8 +319,7 @@ async def test_a_path_whose_spellings_take_too_much_work_runs_nothing_and_says_s
         )
         rules = [Rule("POST", "/{rest:path}", "audit_log_export")]
         house.app = StepUpMiddleware(inner, stepup=house.stepup, rules=rules)
-        more = {"root_path": "/a", "raw_path": b"/a/a%2f%2fa" * 700}
-        answer = await call(house.app, scope_of("POST", "/a/a//a" * 700, **more))
+        answer = await call(house.app, scope_of("POST", "/a/a//a" * 700, root_path="/a", raw_path=b"/a/a%2f%2fa" * 700))
         assert (answer.status, answer.headers("stepup-error")) == (414, ["STEPUP_TARGET_TOO_LONG"])
         assert (await call(house.app, scope_of("POST", "/a/x/y/z", root_path="/a"))).status == 401
 

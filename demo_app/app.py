@@ -125,6 +125,7 @@ def create_app(
         first_factor="either",
         recovery_codes=True,
         home_url="/",
+        sign_in_url="/sign-in",
         locale=language_of,
         log_key=settings.log_key,
         totals={"payroll_ach_transmit": lambda details, locale: payroll.payroll_total(languages, details, locale)},

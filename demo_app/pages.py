@@ -94,6 +94,7 @@ def _environment() -> Environment:
     )
     environment.install_gettext_callables(_one, _several, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(
+        apart=pass_context(lambda context, text: apart(_texts(context), text)),
         day=pass_context(lambda context, when: _texts(context).day(when)),
         money=pass_context(lambda context, cents: money(_texts(context), cents)),
         moment=pass_context(lambda context, at: moment(_texts(context), at)),
@@ -120,6 +121,11 @@ def _one(context: Context, text: str) -> str:
 @pass_context
 def _several(context: Context, singular: str, plural: str, number: int) -> str:
     return _texts(context).ngettext(singular, plural, number)
+
+
+def apart(texts: Texts, text: str) -> str:
+    """Return a name or a time for a sentence: where that runs from right to left, neither draws the other along."""
+    return text if texts.direction == "ltr" else Markup("<bdi>{}</bdi>").format(text)
 
 
 def moment(texts: Texts, at: str | datetime | None) -> str:

@@ -403,6 +403,7 @@ async def run(browser: Browser, folder: Path, language: str = TAG) -> list[str]:
     async with demo(folder, language) as url:
         for email, steps in ((None, (stranger,)), (OWNER, (factors, together, actions, pages, approvals, recovery))):
             context = await browser.new_context(locale=language, reduced_motion="reduce")
+            context.set_default_navigation_timeout(120_000)  # the machine may be busy with other things
             visitor = Visitor(await context.new_page(), url, axe=language != TAG)
             await plug_in_passkey(visitor.page)
             if email is not None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from demo_app.areas.payroll import payroll_total
 from demo_app.languages import Cents, kept, money, said_in, saying, unpacked
+from demo_app.pages import apart
 from stepup_middleware.core.visible import visible
 from stepup_middleware.languages import Text, library_languages
 
@@ -99,3 +100,8 @@ def test_the_total_of_several_runs_is_the_sum_of_what_is_shown_in_every_language
         texts = LANGUAGES.texts(tag)
         shown = [[("", ""), ("", ""), ("T", money(texts, cents))] for cents in (41_290_877, 9_120_450, 7)]
         assert payroll_total(LANGUAGES, shown, tag) == ("T", money(texts, 50_411_334)), tag
+
+
+def test_in_a_sentence_from_right_to_left_a_name_does_not_draw_the_time_along() -> None:
+    assert apart(LANGUAGES.texts("ar"), "<Owner>") == "<bdi>&lt;Owner&gt;</bdi>"
+    assert apart(LANGUAGES.texts("de"), "Owner") == "Owner"

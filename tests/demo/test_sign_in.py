@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -189,3 +190,12 @@ async def test_a_page_asked_for_by_a_loopback_address_is_sent_to_its_name(strang
     answer = await stranger.http.get("/sign-in?next=%2Faudit", headers={"host": "127.0.0.1:8000"})
     assert answer.status_code == 307
     assert answer.headers["location"] == f"{ORIGIN}/sign-in?next=%2Faudit"
+
+
+@pytest.mark.parametrize(
+    "path", ["/stepup/factors?next=%2Fpayroll", "/stepup/people", "/stepup/approvals", "/stepup/receipts/x"]
+)
+async def test_the_librarys_pages_lead_a_stranger_to_the_sign_in_and_back(path: str, stranger: Person) -> None:
+    answer = await stranger.http.get(path, headers={"accept": "text/html", "sec-fetch-mode": "navigate"})
+    assert answer.status_code == 401
+    assert f'href="/sign-in?next={quote(path, safe="")}"' in answer.text

@@ -372,6 +372,17 @@ def test_the_modal_has_live_regions_for_progress_and_for_errors() -> None:
     assert render("modal.html", prompt=prompt("totp")).all(role="alert")[0].text == ""
 
 
+def test_codes_passes_and_keys_run_from_left_to_right_on_every_page() -> None:
+    seen = 0
+    for name, document in every():
+        for element in document.having("class"):
+            names = set((element.attributes["class"] or "").split())
+            if names & {"stepup-code", "stepup-typed", "stepup-secret", "stepup-codes"}:
+                assert element.attributes.get("dir") == "ltr", (name, element.attributes)
+                seen += 1
+    assert seen > 20
+
+
 def test_the_code_field_can_be_pasted_into_and_filled_in_by_the_browser() -> None:  # WCAG 2.2 3.3.8
     field = render("modal.html", prompt=prompt("totp")).all("input", name="code")[0].attributes
     assert field["autocomplete"] == "one-time-code"

@@ -15,6 +15,7 @@ from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import ANY, apps_within
 from stepup_middleware.frameworks.base import DEPTH, FoundRoute, Framework
 from stepup_middleware.patterns import Segment, Work, compiled, meet, parse
+from stepup_middleware.request.bound_headers import PREFIXES, hyphened
 
 
 class Piece(NamedTuple):
@@ -162,9 +163,11 @@ def _below(path: str, roots: Iterable[str]) -> Iterator[str]:
 
 
 def roots_of(scope: Mapping[str, Any], places: Places) -> tuple[str, ...]:
-    """Return the root paths below which an app may take a request to be."""
+    """Return the root paths below which an app may take a request to be: also those that headers name."""
     root = str(scope.get("root_path", ""))
-    return (root, *places.roots) if root else places.roots
+    named = [value for name, value in scope["headers"] if hyphened(name) in PREFIXES]
+    given = [each.strip(b" \t").rstrip(b"/").decode("latin-1") for value in named for each in value.split(b",")]
+    return tuple(dict.fromkeys(each for each in (root, *places.roots, *given) if each))
 
 
 def is_outside(scope: Mapping[str, Any], roots: Iterable[str]) -> bool:

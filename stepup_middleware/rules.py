@@ -18,7 +18,7 @@ from stepup_middleware.asgi import Receive, Scope
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.mounts import NOWHERE, MountReader, Places, is_outside, roots_of
 from stepup_middleware.patterns import TooMuchWork, Work, compiled, covers, meet, parse, spellings
-from stepup_middleware.request.bound_headers import hyphened
+from stepup_middleware.request.bound_headers import TARGETS, hyphened
 from stepup_middleware.request.context import DetailsSource, Tag
 from stepup_middleware.request.overrides import asked_methods
 from stepup_middleware.request.when import Condition, When
@@ -28,7 +28,6 @@ _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that ever
 PATH_LENGTH = 8192  # characters that are compared with the rules; a longer path runs nothing
 WORK = 4_000_000  # characters that are read to find the rules of a path; one that takes more runs nothing
 _AT_ONCE = 16  # rules that a text is compared with in the time in which it is read once
-_TARGETS = frozenset({b"x-original-url", b"x-rewrite-url"})  # a path that the app may take for its own
 _METHODS = frozenset(method.value for method in HTTPMethod) | {"QUERY", "PURGE"}
 _METHODS |= {"COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "REPORT", "ACL", "LINK"}
 _METHODS |= {"UNLINK", "BIND", "REBIND", "UNBIND", "CHECKIN", "CHECKOUT", "UNCHECKOUT", "MERGE", "UPDATE", "LABEL"}
@@ -300,7 +299,7 @@ _Compiled = tuple[Rule, re.Pattern[str]]
 def _check_length(scope: Mapping[str, Any]) -> None:
     if len(scope["path"]) > PATH_LENGTH or len(scope.get("raw_path") or b"") > 3 * PATH_LENGTH:
         raise PathTooLong
-    if sum(len(value) for name, value in scope["headers"] if hyphened(name) in _TARGETS) > PATH_LENGTH:
+    if sum(map(len, _targets(scope))) > PATH_LENGTH:
         raise PathTooLong
 
 
@@ -330,11 +329,17 @@ def _raw_path(scope: Mapping[str, Any]) -> str:
     return bytes(scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
 
 
+def _targets(scope: Mapping[str, Any]) -> list[str]:
+    """Return the paths in headers that an app may take for that of the request."""
+    found = [value for name, value in scope["headers"] if hyphened(name) in TARGETS]
+    return [value.partition(b"?")[0].decode("latin-1") for value in found]
+
+
 def _spellings(scope: Mapping[str, Any], roots: Collection[str], work: Work) -> list[str]:
     """Return every path that some router or proxy may take the path of a request for."""
     path = str(scope["path"])
     raw = _raw_path(scope)
-    elsewhere = [value.decode("latin-1") for name, value in scope["headers"] if hyphened(name) in _TARGETS]
+    elsewhere = _targets(scope)
     if not roots and not elsewhere and raw in ("", path) and _SIMPLE.fullmatch(path):
         return [path]
     if not raw.isascii():  # bytes that a server lets pass, which some routers read as UTF-8

@@ -7,22 +7,24 @@ browser or proxy changes it between the first sending of a request and its repet
 
 from __future__ import annotations
 
-# by which a server, a middleware or an app takes another host, root path or path for that of the request
-ROUTED_BY = (
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-forwarded-prefix",
-    b"x-forwarded-path",
-    b"x-forwarded-uri",
-    b"x-original-host",
-    b"x-original-uri",
+# what a server, a middleware or an app takes for the root path of the app, and for the path of the request
+PREFIXES = (b"x-forwarded-prefix", b"x-script-name", b"script-name", b"daphne-root-path")
+TARGETS = (
     b"x-original-url",
     b"x-rewrite-url",
-    b"x-host",
-    b"x-script-name",
-    b"script-name",
-    b"daphne-root-path",
+    b"x-original-uri",
+    b"x-forwarded-uri",
+    b"x-forwarded-path",
     b"x-envoy-original-path",
+)
+# by which one of them takes another host, root path, path, operation or version for that of the request
+ROUTED_BY = (
+    *PREFIXES,
+    *TARGETS,
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-original-host",
+    b"x-host",
     b"soapaction",  # SOAP 1.1 §6.1.1: the operation
     b"x-amz-target",  # likewise, where JSON is posted to one path
     b"api-version",  # another version of an endpoint, which may read the same body in another unit

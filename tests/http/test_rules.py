@@ -446,7 +446,28 @@ async def test_whatever_an_app_may_take_for_another_method_falls_under_the_rule_
     assert legacy.app.reached == []
 
 
-@pytest.mark.parametrize("name", ["x-original-url", "x-rewrite-url", "x_original_url"])
+# J16
+@pytest.mark.parametrize("name", ["x-forwarded-prefix", "x_script_name", "script-name"])
+@pytest.mark.parametrize(
+    ("prefix", "path", "asked"),
+    [
+        (b"/own", "/own/admin/delete", True),
+        (b"/own/", "/own/admin/delete", True),
+        (b"/o%77n, /x", "/o%77n/admin/delete", True),
+        (b"/own", "/own/open", False),
+        (b"/other", "/own/admin/delete", False),
+        (b"/own", "/admin/delete", True),
+    ],
+)
+def test_a_prefix_that_an_app_may_take_from_a_header_is_a_root_path(
+    name: str, prefix: bytes, path: str, asked: bool
+) -> None:
+    table = RuleTable([Rule("POST", "/admin/delete", "audit_log_export")])
+    scope = scope_of("POST", path, headers=[(name, prefix.decode())])
+    assert (table.match(table.target(scope)) is not None) == asked
+
+
+@pytest.mark.parametrize("name", ["x-original-url", "x-rewrite-url", "x_original_url", "x-forwarded-uri"])
 @pytest.mark.parametrize("target", ["/admin/delete", "/admin//delete?x=1", "https://example.com/admin/delete"])
 async def test_a_header_that_an_app_may_take_for_the_path_falls_under_the_rule_of_it(
     legacy: Legacies, name: str, target: str

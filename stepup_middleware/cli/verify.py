@@ -109,7 +109,7 @@ def _bundle_json(report: Report) -> None:
         "witnessed": {name: at.isoformat() for name, at in report.witnessed.items()},
         "facts": _facts(report),
     }
-    print(json.dumps(answer, ensure_ascii=False, indent=2))
+    print(json.dumps(answer, indent=2))
 
 
 def _facts(report: Report) -> dict[str, str]:
@@ -152,7 +152,7 @@ async def _verify_log(log: AuditLog, options: argparse.Namespace) -> int:
             settle=lambda: asyncio.sleep(_SETTLE_SECONDS),
         )
         async for finding in verifier.run(told=lambda what, count: progress_line(f"{what}: {count}")):
-            print(json.dumps(asdict(finding), ensure_ascii=False) if options.json else visible(line_of(finding)))
+            print(json.dumps(asdict(finding)) if options.json else visible(line_of(finding)))
     verdict = verifier.summary.verdict
     if options.json:
         print(json.dumps({"verdict": verdict.value, "summary": asdict(verifier.summary)}))

@@ -77,7 +77,7 @@ def _misshapen(options: argparse.Namespace, error: ManifestError) -> int:
 
 
 def _told(options: argparse.Namespace, finding: LogFinding) -> None:
-    print(json.dumps(asdict(finding), ensure_ascii=False) if options.json else visible(line_of(finding)))
+    print(json.dumps(asdict(finding)) if options.json else visible(line_of(finding)))
 
 
 def _summary(manifest: Manifest, summary: LogSummary, *, proofs: bool) -> None:

@@ -134,7 +134,9 @@ def integrate(state: TreeState, tree: TiledTree, pending: Sequence[PendingRecord
 
 
 def _fault_of(record: PendingRecord, macs: RowMacs) -> Fault | None:
-    """Return why a record gets no leaf, None where it gets one."""
+    """Return why a record gets no leaf, None where it gets one. A database may say anything, of any type."""
+    if not all(isinstance(text, str) for text in (record.id, record.entry, record.body)):
+        return Fault.RECORD_MAC
     if not macs.holds_for_record(record.id, record.entry, record.mac):
         return Fault.RECORD_MAC
     return None if names_body(record.entry, record.body) else Fault.RECORD_ENTRY

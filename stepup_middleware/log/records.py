@@ -104,7 +104,7 @@ def read_entry(text: str) -> Entry:
 def names_body(entry: str, body: str) -> bool:
     """Tell whether a text has the form of an entry, and the hash of this body. Its dates are not read."""
     found = ENTRY.fullmatch(entry)
-    return found is not None and found[2] == sha256(body.encode()).hexdigest()
+    return found is not None and found[2] == sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

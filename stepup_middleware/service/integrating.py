@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from stepup_middleware.core.canonical import storable
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.integrator import BATCH, Fault, SeenTree, Step, check_tree
 from stepup_middleware.log.records import RowMacs
@@ -135,12 +136,13 @@ class Integration:
         if step.alarm is not None:
             self._found(step.alarm)
         if step.refused:
-            records = sorted(step.refused)
+            first = next(iter(step.refused.values()))
+            records = [storable(str(id_)) for id_ in step.refused]
             faults = sorted({fault.name.lower() for fault in step.refused.values()})
             self._alarm.raise_for(
                 ("records", *records),
                 f"{len(records)} record(s) of the audit log have no leaf and count as forged, the first is "
-                f"{records[0]}: {step.refused[records[0]]}",
+                f"{records[0]}: {first}",
                 reason=faults[0],
                 data={"records": records[:_MOST_NAMED], "count": len(records)},
             )

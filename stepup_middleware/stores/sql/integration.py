@@ -95,7 +95,7 @@ async def begin_log(transaction: Transaction, origin: str, make: Callable[[TreeS
     sealed = transaction.records[-1].sealed
     record = PendingRecord(seq=0, id=sealed.id, body=sealed.body, entry=sealed.entry, mac=sealed.mac)
     step = integrate(state_of(origin, TiledTree(), transaction.macs), TiledTree(), [record], transaction.macs)
-    await _write(transaction, rows[-1][0] + 1 if rows else 1, step, {record.id: record.entry})
+    await _write(transaction, rows[-1][0] + 1 if rows else 1, step, {record.id: record})
     return True
 
 
@@ -118,7 +118,7 @@ class _OneStep:
         self._after = after
         self._again = again
         self._log = 1
-        self._entries: dict[str, str] = {}
+        self._records: dict[str, PendingRecord] = {}
         self.last = 0
         self.was_full = False
 
@@ -142,23 +142,23 @@ class _OneStep:
         if self._again:
             rows += await self._transaction.fetch_many("pending_of", [(seq,) for seq in self._again])
         found = [_pending_of(row) for row in rows]
-        self._entries = {record.id: record.entry for record in found}
+        self._records = {record.id: record for record in found}
         return found
 
     async def write_step(self, step: Step) -> None:
-        await _write(self._transaction, self._log, step, self._entries)
+        await _write(self._transaction, self._log, step, self._records)
 
 
-async def _write(transaction: Transaction, log: int, step: Step, entries: Mapping[str, str]) -> None:
-    """Write a step. ``entries`` are those of its records, by their ids."""
+async def _write(transaction: Transaction, log: int, step: Step, records: Mapping[str, PendingRecord]) -> None:
+    """Write a step over these records, by their ids."""
     if step.state is not None:
         state = step.state
-        leaves = [(log, index, id_, entries[id_]) for id_, index in step.indexes.items()]
+        leaves = [(log, index, id_, records[id_].entry) for id_, index in step.indexes.items()]
         await transaction.execute_many("insert_leaves", leaves)
         await transaction.execute_many("put_tiles", [(log, *tile, hashes) for tile, hashes in step.tiles.items()])
         await transaction.execute("put_tree", log, state.origin, state.size, state.root, state.mac)
     for id_, fault in step.refused.items():
-        await transaction.execute("refuse_record", id_, fault.name)
+        await transaction.execute("refuse_record", records[id_].seq, fault.name)  # what it has as an id may be no text
 
 
 def tree_of(row: Row) -> TreeState:
@@ -179,4 +179,4 @@ def ahead_of(rows: Sequence[Row]) -> tuple[int, int] | None:
 
 def _pending_of(row: Row) -> PendingRecord:
     seq, id_, body, entry, mac = row
-    return PendingRecord(seq=seq, id=id_, body=body, entry=entry, mac=bytes(mac))
+    return PendingRecord(seq=seq, id=id_, body=body, entry=entry, mac=mac if isinstance(mac, bytes) else b"")

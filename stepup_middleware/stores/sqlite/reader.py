@@ -16,6 +16,7 @@ from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sql.transaction import Value
 
 from .database import Identity, identity_of
+from .texts import as_they_stand, is_undecodable
 
 
 class WatchedConnection(sqlite3.Connection):
@@ -89,7 +90,13 @@ class SQLiteReader:
         try:
             async with asyncio.timeout(self._seconds if bounded else None):
                 connection = self._connection or await self._opened()
-                return list(await connection.execute_fetchall(text, parameters))
+                try:
+                    return list(await connection.execute_fetchall(text, parameters))
+                except sqlite3.OperationalError as error:
+                    if not is_undecodable(error):
+                        raise
+                with as_they_stand(connection):
+                    return list(await connection.execute_fetchall(text, parameters))
         except TimeoutError:
             raise StoreTimeoutError("the database did not answer in time") from None
         except (sqlite3.Error, OSError, ValueError) as error:

@@ -15,6 +15,8 @@ from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sql.transaction import Transaction, Value
 
+from .texts import as_they_stand, is_undecodable
+
 _ONE_ROW = re.compile(r"VALUES (\([?, ]+\))")
 MOST_ROWS = 512  # of one statement; 16 columns of them are well below SQLite's 32,766 parameters
 _PAGES = 2000  # that a step gives back
@@ -69,7 +71,16 @@ class SQLiteTransaction(Transaction):
         return row
 
     async def fetch_all(self, name: str, *parameters: Value) -> Sequence[Row]:
-        return self._connection.execute(self._sql[name], parameters).fetchall()
+        return self._read(self._sql[name], parameters)
+
+    def _read(self, text: str, parameters: Sequence[Value]) -> list[Row]:
+        try:
+            return self._connection.execute(text, parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            if not is_undecodable(error):
+                raise
+        with as_they_stand(self._connection):
+            return self._connection.execute(text, parameters).fetchall()
 
     async def execute_many(self, name: str, rows: Sequence[Row]) -> None:
         text = self._sql[name]
@@ -86,7 +97,7 @@ class SQLiteTransaction(Transaction):
                 found += json.loads(self._connection.execute(some, parameters).fetchone()[0])
         else:
             for row in rows:
-                found += self._connection.execute(text, row).fetchall()
+                found += self._read(text, row)
         return found
 
     async def redeem(self, rows: Sequence[Row]) -> Sequence[Row]:

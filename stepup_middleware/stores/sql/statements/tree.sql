@@ -24,7 +24,7 @@ WHERE a.seq > $1 AND a.seq <= $2 AND NOT EXISTS (SELECT 1 FROM stepup.leaves AS 
 ORDER BY a.seq;
 
 -- name: refuse_record
-UPDATE stepup.audit SET refused = $2 WHERE id = $1 AND refused IS NULL;
+UPDATE stepup.audit SET refused = $2 WHERE seq = $1 AND refused IS NULL;
 
 -- name: next_log
 -- The lowest number of a log above this one, whatever there is of it.

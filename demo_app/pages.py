@@ -16,7 +16,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from demo_app.accounts import WORKSPACE
 from demo_app.axis import Axis, Conflict, axis_of
-from demo_app.languages import Text, Texts, marked, money, said_in, texts_of, unpacked
+from demo_app.languages import Text, Texts, day, marked, money, said_in, texts_of, unpacked
+from demo_app.what_was_off import altered, off
 from stepup_middleware import PLATFORM_PURPOSES, StoreError, visible
 
 _HERE = Path(__file__).parent
@@ -99,6 +100,8 @@ def _environment() -> Environment:
         money=pass_context(lambda context, cents: money(_texts(context), cents)),
         moment=pass_context(lambda context, at: moment(_texts(context), at)),
         number=pass_context(lambda context, number: _texts(context).number(number)),
+        off=pass_context(lambda context, flag: off(_texts(context), flag)),
+        altered=pass_context(lambda context, reason: altered(_texts(context), reason)),
         purpose=pass_context(lambda context, purpose_id: purpose_title(_texts(context), purpose_id)),
         sentence=pass_context(lambda context, kept: said_in(_texts(context), unpacked(kept))),
         second=second,

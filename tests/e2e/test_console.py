@@ -260,7 +260,7 @@ async def test_the_badge_is_live_on_every_page_and_what_one_admin_acknowledges_i
         await expect(badge).to_have_text("1 waiting")
         await expect(page).to_have_title(re.compile(r"^\(1\) "))
     alert = console.locator(ALERT)
-    await expect(alert).to_contain_text("What was off: redeemed_before, wrong_request")
+    await expect(alert).to_contain_text("What was off: it had been used before; it is for another request")
     await expect(alert).to_contain_text("Presented again since its redemption: 1.")
     await expect(alert).to_contain_text("Tell the security team: security@axis.example")
 

@@ -34,7 +34,7 @@ from .requester import Requester
 
 Done = TypeVar("Done")
 
-_LOOKED_AT = 200  # of the newest authorized actions of a person, for the addresses from which they came
+ACTIONS_LOOKED_AT = 200  # of the newest authorized actions of a person, for the addresses from which they came
 _NO_DIGITS = Refusal(
     code=RefusalCode.VERIFICATION_FAILED,
     detail=marked("Type both digits that the program shows. This did not count as an attempt."),
@@ -105,7 +105,7 @@ class ApprovingService:
         """Return from where a person acted of late: by what was authorized, not by who only asked."""
         subject = requester.subject
         wanted = AuditFilter(event=EventName.ACTION_AUTHORIZED, subject=subject.id)
-        page = await self._records.audit_page(subject.workspace_id, wanted, before=None, limit=_LOOKED_AT)
+        page = await self._records.audit_page(subject.workspace_id, wanted, before=None, limit=ACTIONS_LOOKED_AT)
         return frozenset(record.ip for record in page.events)
 
     async def match(self, requester: Requester, approval: Approval, digits: object) -> Approval | Refusal:

@@ -18,6 +18,7 @@ from stepup_middleware.core.approvals import (
     WAITING_PER_PERSON,
 )
 from stepup_middleware.core.subject import session_hash
+from stepup_middleware.service.approving import ACTIONS_LOOKED_AT
 from stepup_middleware.service.session_ending import END_SECONDS
 from stepup_middleware.web.approval_routes import LONGEST_WAIT
 
@@ -69,6 +70,7 @@ def test_the_figures_of_the_page_are_those_of_the_code() -> None:
     ) == (APPROVAL_LIFETIME, COLLECT_WITHIN, ASKED_WITHIN)
     assert (WAITING_PER_PERSON, ASKED_PER_PERSON, LONGEST_WAIT) == (8, 20, 30)
     assert END_SECONDS == 10
+    assert f"one of their last {ACTIONS_LOOKED_AT} actions" in TEXT
     for words in (
         "callable has ten seconds",
         "ten minutes to decide",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,13 +19,14 @@ from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.redis.codec import token_key
 from stepup_middleware.stores.redis.server import own_key
-from stepup_middleware.testing.contract.values import MACS, NOW, event, hold_many
+from stepup_middleware.testing.contract.values import MACS, NOW, OWNER, all_records, event, hold_many
 
 from .servers import PATIENCE_SECONDS, ValkeyServer, need
 from .test_redis_faults import assert_over, assert_ran, works
 from .topologies import SERVICE, SLOTS, SentinelGroup, ValkeyCluster, call, running, until
 
 QUICK = timedelta(seconds=1)
+ACTS = 260
 
 
 @pytest.fixture
@@ -77,6 +81,49 @@ async def test_a_failover_to_the_replica_ends_the_tokens_of_its_time_and_repeats
         await assert_ran(store, spent)
         assert await works(store)
         process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.slow
+async def test_a_failover_under_load_repeats_nothing_and_each_replay_after_it_is_known(
+    postgres_dsn: str, sentinels: SentinelGroup
+) -> None:
+    ran: Counter[str] = Counter()
+    replayed: Counter[Verdict] = Counter()
+    refused: list[float] = []  # when the store could not be used
+    clock = asyncio.get_running_loop().time
+
+    async with hot(sentinels.url(), postgres_dsn) as store:  # S27, S28
+
+        async def acts(number: int) -> None:
+            """Redeem tokens one after another, and show each once more, until all acts are done."""
+            person = replace(OWNER, id=f"person-{number}")
+            while ran.total() < ACTS:
+                try:
+                    (held,) = await hold_many(store, 1, person)
+                    if (await store.redeem(held.shown())).decision.verdict is Verdict.REDEEMED:
+                        ran[held.prompt.id] += 1
+                        again = (await store.redeem(held.shown())).decision.verdict
+                        ran[held.prompt.id] += again is Verdict.REDEEMED
+                        replayed[again] += 1
+                except StoreError:
+                    refused.append(clock())
+                    await asyncio.sleep(0.05)
+
+        async with asyncio.timeout(300), asyncio.TaskGroup() as people:  # the machine may be busy
+            for number in range(6):
+                people.create_task(acts(number))
+            while ran.total() < ACTS // 4:  # noqa: ASYNC110 - six tasks count
+                await asyncio.sleep(0.02)
+            process = sentinels.master.process
+            assert process is not None
+            process.kill()
+        assert refused, "nobody met the failover"
+        assert max(ran.values()) == 1
+        assert replayed.keys() <= {Verdict.REUSED, Verdict.REQUIRED}  # REQUIRED: its epoch ended in between
+        assert replayed[Verdict.REUSED] >= ACTS - 6
+        authorized = [record.prompt_id for record in await all_records(store) if record.event == "ACTION_AUTHORIZED"]
+        assert len(authorized) == len(set(authorized))
+        assert set(authorized) >= ran.keys()
 
 
 async def test_one_sentinel_that_answers_is_enough(postgres_dsn: str, sentinels: SentinelGroup) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from demo_app.accounts import WORKSPACE
 from demo_app.axis import Axis, Conflict, axis_of
-from demo_app.languages import Text, Texts, day, marked, money, said_in, texts_of, unpacked
+from demo_app.languages import Text, Texts, marked, money, said_in, texts_of, unpacked
 from demo_app.what_was_off import altered, off
 from stepup_middleware import PLATFORM_PURPOSES, StoreError, visible
 

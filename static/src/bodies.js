@@ -11,5 +11,5 @@ export function copyOf(body) {
   if (body instanceof URLSearchParams) return new URLSearchParams(body);
   if (body instanceof ArrayBuffer) return body.slice(0);
   if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice();
-  return body;
+  return body instanceof Document ? body.cloneNode(true) : body;
 }

@@ -19,170 +19,157 @@ import { LOOP, TEXTS, UNKNOWN } from "./texts.js";
 
 /** @typedef {"first" | "held" | "asking" | "renew" | "again" | "ending"} Phase */
 /** @typedef {import("./answers.js").Answer} Answer */
-/** @typedef {[user?: string | null, password?: string | null]} Credentials */
-/** @typedef {{ method: string, url: string, rest: Credentials, headers: [string, string][], body: any }} Sent */
+
+/**
+ * @typedef {object} Step what one `open()` has begun; the next one begins another
+ * @property {Phase} phase
+ * @property {string} method
+ * @property {string} url
+ * @property {any[]} rest of the arguments of open(): absent where they were, since undefined is not the same
+ * @property {[string, string][]} headers
+ * @property {number} prompts so far
+ * @property {AbortController} life of the person's part
+ * @property {any} [body]
+ * @property {Element | null} [opener]
+ * @property {string} [led] to where the refused request was redirected
+ * @property {boolean} [asGet]
+ * @property {string} [token]
+ * @property {HTMLElement} [asked]
+ * @property {() => void} [done] ends the opener's look of being at work
+ * @property {{ resolve: (answer: Answer) => void, reject: (error: unknown) => void } | null} [renewal]
+ */
 
 const EVENTS = ["readystatechange", "loadstart", "progress", "load", "error", "abort", "timeout", "loadend"];
 
 /** Who started a request, where that is not the element with the focus. @type {WeakMap<XMLHttpRequest, Element>} */
 export const openerOf = new WeakMap();
-/** Requests that a token has left with. @type {WeakSet<XMLHttpRequest>} */
+/** Requests that a token has left with, which was not refused. @type {WeakSet<XMLHttpRequest>} */
 export const sentToken = new WeakSet();
 
+/** What everything is read by: a property of the app's own, in a subclass or on an object, is for the app. */
+const native = globalThis.XMLHttpRequest?.prototype;
+
 /**
- * Read an XMLHttpRequest as an answer of fetch. Its body is read only where it is text.
+ * Read an XMLHttpRequest as an answer of fetch, as it came. Its body is read only where it is text.
  * @param {XMLHttpRequest} xhr
  * @returns {Answer}
  */
 export function answerOf(xhr) {
+  const read = (/** @type {keyof XMLHttpRequest} */ name) => Reflect.get(native, name, xhr);
   const headers = new Headers(); // of another origin only some can be read, and asking for others is reported
-  for (const line of xhr.getAllResponseHeaders().split(/[\r\n]+/)) {
+  for (const line of native.getAllResponseHeaders.call(xhr).split(/[\r\n]+/)) {
     const [name, value] = line.split(/:\s*(.*)/);
     if (name) headers.append(name, value);
   }
-  const text = /^(text)?$/.test(xhr.responseType) && xhr.readyState === 4 ? xhr.responseText : "";
-  return madeAnswer(xhr.responseURL, xhr.status, headers, text);
+  const text = /^(text)?$/.test(read("responseType")) && read("readyState") === 4 ? read("responseText") : "";
+  return madeAnswer(read("responseURL"), read("status"), headers, text);
 }
 
 /** Put a subclass that steps up in the place of `XMLHttpRequest`. */
 export function installXHR() {
   const Native = window.XMLHttpRequest;
+  const blank = new Native();
+  try {
+    native.abort.call(blank);
+  } catch {
+    return; // somebody has put objects of their own in its place, of which none can be derived
+  }
 
   window.XMLHttpRequest = class XMLHttpRequest extends Native {
-    /** @type {Sent | null} null: not ours to step up */
-    #sent = null;
-    /** @type {Phase} */
-    #phase = "first";
-    #prompts = 0;
-    #life = new AbortController(); // of the person's part
-    /** @type {((answer: Answer) => void) | null} */
-    #renewed = null;
-    /** @type {((error: unknown) => void) | null} */
-    #failed = null;
-    /** @type {(() => void) | null} what ends the opener's look of being at work */
-    #done = null;
-    /** @type {HTMLElement | undefined} */
-    #asked;
-    #token = "";
-    #uploads = false;
-    #asGet = false;
-    #opener = /** @type {Element | null} */ (null);
+    /** @type {Step | null} null: not ours to step up */
+    #step = null;
     #gate = (/** @type {Event} */ event) => this.#pass(event) || event.stopImmediatePropagation();
 
     constructor() {
       super();
-      for (const type of EVENTS) this.addEventListener(type, this.#gate, true); // the first of its listeners
+      for (const type of EVENTS) super.addEventListener(type, this.#gate, true); // the first of its listeners
     }
 
     /**
      * @param {string} method
      * @param {string | URL} url
-     * @param {boolean} [async]
-     * @param {Credentials} rest absent where they are: undefined is not the same
+     * @param {any[]} rest
      */
-    open(method, url, async = true, ...rest) {
-      const [life, phase, sent] = [this.#life, this.#phase, this.#sent];
-      const own = async && knownAddress(url);
-      this.#sent = own ? { method, url: own, rest, headers: [], body: null } : null;
-      this.#phase = "first";
-      this.#life = new AbortController();
+    open(method, url, ...rest) {
+      const before = this.#step;
+      const own = (rest.length === 0 || rest[0]) && knownAddress(url);
+      const life = new AbortController();
+      this.#step = own ? { phase: "first", method, url: own, rest: rest.slice(1), headers: [], prompts: 0, life } : null;
       try {
-        super.open(method, url, async, ...rest);
+        super.open.apply(this, /** @type {any} */ (arguments)); // as many as there are
       } catch (error) {
-        [this.#life, this.#phase, this.#sent] = [life, phase, sent]; // no request of that kind: the one before goes on
+        this.#step = before; // no request of that kind: the one before goes on
         throw error;
       }
-      this.#prompts = 0;
-      this.#asGet = false;
-      this.#redirected = "";
-      this.#renewed = this.#failed = null;
-      this.#asked = undefined;
       sentToken.delete(this);
-      life.abort();
+      before?.life.abort();
+      before?.done?.();
     }
 
     /** Its listeners come after the gate. Before the app wants any there is none: they make other origins be asked first. */
     get upload() {
       const upload = super.upload;
-      if (!this.#uploads) for (const type of EVENTS.slice(1)) upload.addEventListener(type, this.#gate, true);
-      this.#uploads = true;
+      for (const type of EVENTS.slice(1)) upload.addEventListener(type, this.#gate, true); // a second time changes nothing
       return upload;
     }
 
     /** @param {string} name @param {string} value */
     setRequestHeader(name, value) {
-      super.setRequestHeader(name, value);
-      this.#sent?.headers.push([name, value]);
+      super.setRequestHeader.apply(this, /** @type {any} */ (arguments));
+      this.#step?.headers.push([name, `${value}`]);
     }
 
     /** @param {any} [body] */
     send(body = null) {
-      const sent = this.#sent;
-      const copy = sent && copyOf(body); // before its listeners hear of the start, and kept once the browser has taken it
-      this.#opener = openerOf.get(this) ?? document.activeElement;
+      const step = this.#step;
+      const copy = step && copyOf(body); // before its listeners hear of the start, and kept once the browser has taken it
+      const opener = openerOf.get(this) ?? document.activeElement;
       super.send(body);
-      if (!sent) return;
-      sent.body = copy;
+      if (!step) return;
+      step.body = copy;
+      step.opener = opener;
       sending(this);
     }
 
     abort() {
-      if (this.#unseen) this.#cancel();
+      if (this.#step && this.#unseen) this.#cancel(this.#step);
       else super.abort();
     }
 
     get #unseen() {
-      return !/first|again/.test(this.#phase);
+      return !/first|again/.test(this.#step?.phase ?? "first");
+    }
+
+    /** What the app reads an answer from: from one that has none, while its own is unseen. @returns {any} */
+    get #shown() {
+      if (!this.#unseen) return this;
+      blank.responseType = super.responseType;
+      return blank;
     }
 
     get readyState() {
       if (!this.#unseen) return super.readyState;
-      return this.#phase === "ending" ? 4 : 1;
+      return this.#step?.phase === "ending" ? 4 : 1;
     }
 
-    get status() {
-      return this.#unseen ? 0 : super.status;
-    }
-
-    get statusText() {
-      return this.#unseen ? "" : super.statusText;
-    }
-
-    get responseURL() {
-      return this.#unseen ? "" : super.responseURL;
-    }
-
-    get response() {
-      if (!this.#unseen) return super.response;
-      return /^(text)?$/.test(this.responseType) ? "" : null;
-    }
-
-    get responseText() {
-      return this.#unseen && /^(text)?$/.test(this.responseType) ? "" : super.responseText;
-    }
-
-    get responseXML() {
-      return this.#unseen && /^(document)?$/.test(this.responseType) ? null : super.responseXML;
-    }
-
-    /** @param {string} name */
-    getResponseHeader(name) {
-      return this.#unseen ? null : super.getResponseHeader(name);
+    /** @param {[string]} name */
+    getResponseHeader(...name) {
+      return super.getResponseHeader.apply(this.#shown, name);
     }
 
     getAllResponseHeaders() {
-      return this.#unseen ? "" : super.getAllResponseHeaders();
+      return super.getAllResponseHeaders.call(this.#shown);
     }
 
-    /** The answer as it came, whatever the app may see of it. */
-    #answer() {
-      const phase = this.#phase;
-      this.#phase = "first";
-      try {
-        return answerOf(this);
-      } finally {
-        this.#phase = phase;
+    static {
+      const own = this.prototype;
+      for (const name of ["status", "statusText", "responseURL", "response", "responseText", "responseXML"]) {
+        Object.defineProperty(own, name, { configurable: true, get() {
+          return Reflect.get(native, name, this.#shown);
+        } });
       }
+      // found like the browser's own, by whoever goes through the properties to put others in their place
+      for (const name in native) if (Object.hasOwn(own, name)) Object.defineProperty(own, name, { enumerable: true });
     }
 
     /**
@@ -190,132 +177,130 @@ export function installXHR() {
      * @param {Event} event
      */
     #pass(event) {
-      if (!this.#sent || !event.isTrusted) return true; // what we dispatch ourselves is not trusted
+      const step = this.#step;
+      if (!step || !event.isTrusted) return true; // what we dispatch ourselves is not trusted
       const { type } = event;
+      const state = type === "readystatechange" ? super.readyState : 0;
       if (type === "loadend") underway.delete(this);
-      const headers = type === "readystatechange" && super.readyState === 2;
-      if (headers && this.#phase !== "held") this.#judge();
-      if (this.#phase === "held" && type === "loadend") queueMicrotask(() => this.#arrived());
-      if (this.#phase === "renew" && /^(error|timeout)$/.test(type)) {
-        this.#phase = "asking";
-        this.#failed?.(new TypeError(type));
+      if (state === 2 && step.phase !== "held") this.#judge(step);
+      if (step.phase === "held") {
+        if (state === 4 && super.status === 0) { // the rest of it was lost: the request has failed, or its renewal
+          step.phase = step.renewal ? "renew" : "first";
+          step.done?.();
+        }
+        if (type === "loadend") queueMicrotask(() => this.#step === step && this.#arrived(step));
       }
-      if (this.#phase !== "again") return !this.#unseen;
-      if (event.currentTarget === super.upload || type === "loadstart") return false;
-      if (type === "readystatechange" && super.readyState === 1) return false;
-      if (/^(error|timeout|abort|load)$/.test(type)) this.#finish(type);
+      if (step.phase === "renew" && /^(error|timeout)$/.test(type)) {
+        step.phase = "asking";
+        step.renewal?.reject(new TypeError(type));
+      }
+      if (step.phase !== "again") return !this.#unseen;
+      if (event.currentTarget === super.upload || type === "loadstart" || state === 1) return false;
+      if (/^(error|timeout|abort|load)$/.test(type)) {
+        step.done?.();
+        if (sentToken.has(this) && (type === "load" ? isUnknown(answerOf(this)) : type !== "abort")) {
+          showProblem(UNKNOWN, step.opener);
+        }
+      }
       return true;
     }
 
-    /** The headers of an answer are here: hold it back, or let it through. */
-    #judge() {
-      const answer = this.#answer();
-      if (answer.status === 405 && this.#phase === "again" && !this.#asGet && this.#redirected) {
-        this.#asGet = true; // after a 303 the guarded request was a GET; its router said so before a token was spent
-        this.#phase = "held";
+    /** The headers of an answer are here: hold it back, or let it through. @param {Step} step */
+    #judge(step) {
+      const answer = answerOf(this);
+      if (answer.status === 405 && step.phase === "again" && !step.asGet && step.led) {
+        step.asGet = true; // after a 303 the guarded request was a GET; its router said so before a token was spent
+        step.phase = "held";
         return;
       }
       if (promptOf(answer)) {
+        sentToken.delete(this);
         // the token is for where the redirect led
-        if (answer.url && answer.url !== this.#sent?.url.replace(/#.*/, "")) this.#redirected = answer.url;
-        if (this.#prompts < MAX_PROMPTS || this.#phase === "renew") {
-          this.#phase = "held";
+        if (answer.url && answer.url !== step.url.replace(/#.*/, "")) step.led = answer.url;
+        if (step.prompts < MAX_PROMPTS || step.phase === "renew") {
+          step.phase = "held";
           return;
         }
-        showProblem(LOOP, this.#opener);
+        showProblem(LOOP, step.opener);
       }
-      if (this.#phase !== "renew") return;
-      this.#phase = "again"; // answered otherwise: the app hears it as the answer to its request
-      sentToken.delete(this);
-      this.#renewed?.(answer);
+      if (step.phase !== "renew") return;
+      step.phase = "again"; // answered otherwise: the app hears it as the answer to its request
+      step.renewal?.resolve(answer);
     }
 
-    #redirected = "";
-
-    /** What was held back is here in full. */
-    #arrived() {
-      const answer = this.#answer();
-      if (!promptOf(answer)) return this.#sendAgain(this.#token);
-      this.#phase = "asking";
-      this.#done?.();
-      if (this.#renewed) return this.#renewed(answer);
-      return void this.#ask(answer);
+    /** What was held back is here in full. @param {Step} step */
+    #arrived(step) {
+      const answer = answerOf(this);
+      if (!promptOf(answer)) return this.#sendAgain(step);
+      step.phase = "asking";
+      step.done?.();
+      if (step.renewal) return step.renewal.resolve(answer);
+      return void this.#ask(step, answer);
     }
 
-    /** @param {Answer} refused */
-    async #ask(refused) {
-      const { signal } = this.#life;
+    /** @param {Step} step @param {Answer} refused */
+    async #ask(step, refused) {
+      const { opener, life: { signal } } = step;
       let outcome;
       try {
         outcome = await authorize(refused, {
           renew: () => new Promise((resolve, reject) => {
-            this.#renewed = resolve;
-            this.#failed = reject;
-            this.#phase = "renew";
-            this.#resend();
+            step.renewal = { resolve, reject };
+            step.phase = "renew";
+            this.#resend(step);
           }),
           caller: {
-            authorization: new Headers(this.#sent?.headers).get("Authorization"),
-            credentials: this.withCredentials ? "include" : "same-origin",
+            authorization: new Headers(step.headers).get("Authorization"),
+            credentials: super.withCredentials ? "include" : "same-origin",
           },
-          opener: this.#opener,
+          opener,
           signal,
-          note: noteFor(refused, this.#prompts),
-          asked: this.#asked,
+          note: noteFor(refused, step.prompts),
+          asked: step.asked,
         });
       } catch (error) {
-        if (!signal.aborted) showProblem(problemFrom(error), this.#opener);
+        if (!signal.aborted) showProblem(problemFrom(error), opener);
       }
-      this.#renewed = this.#failed = null;
+      step.renewal = null;
       if (signal.aborted || outcome?.response) return;
       if (!outcome || outcome.problem) {
-        if (outcome?.problem) showProblem(outcome.problem, this.#opener);
-        this.#cancel();
+        if (outcome?.problem) showProblem(outcome.problem, opener);
+        this.#cancel(step);
         return;
       }
-      this.#asked = outcome.asked;
-      this.#prompts += 1;
+      step.asked = outcome.asked;
+      step.prompts += 1;
       announce(TEXTS.working);
-      this.#done = working(this.#opener);
-      this.#sendAgain(outcome.token ?? "");
+      step.done = working(opener);
+      step.token = outcome.token;
+      this.#sendAgain(step);
     }
 
-    /** @param {string} token */
-    #sendAgain(token) {
-      this.#token = token;
-      this.#phase = "again";
+    /** @param {Step} step */
+    #sendAgain(step) {
+      step.phase = "again";
       sentToken.add(this);
-      this.#resend(token);
+      this.#resend(step, step.token);
     }
 
-    /** @param {string} [token] */
-    #resend(token) {
-      const { method, url, rest, headers, body } = /** @type {Sent} */ (this.#sent);
-      super.open(this.#asGet ? "GET" : method, this.#redirected || url, true, ...rest);
+    /** @param {Step} step @param {string} [token] */
+    #resend({ method, url, rest, headers, body, led, asGet }, token) {
+      super.open(asGet ? "GET" : method, led || url, true, ...rest);
       for (const [name, value] of headers) super.setRequestHeader(name, value);
       if (token) super.setRequestHeader("StepUp-Token", token);
-      super.send(this.#asGet ? null : copyOf(body));
+      // to Zone.js each call of its own send is a task, and it has seen the first of this one
+      const sendAnew = Reflect.get(native, "__zone_symbol__send") ?? super.send;
+      sendAnew.call(this, asGet ? null : copyOf(body));
     }
 
-    /**
-     * The request with the token has ended.
-     * @param {string} type of the event
-     */
-    #finish(type) {
-      this.#done?.();
-      if (sentToken.has(this) && (type === "load" ? isUnknown(this.#answer()) : type !== "abort")) {
-        showProblem(UNKNOWN, this.#opener);
-      }
-    }
-
-    /** End as an aborted request ends: by the app's abort(), or because the person cancelled. */
-    #cancel() {
-      this.#phase = "ending";
-      this.#life.abort();
+    /** End as an aborted request ends: by the app's abort(), or because the person cancelled. @param {Step} step */
+    #cancel(step) {
+      step.phase = "ending";
+      step.life.abort();
       super.abort();
-      this.dispatchEvent(new Event("readystatechange"));
-      for (const type of ["abort", "loadend"]) this.dispatchEvent(new ProgressEvent(type));
-      if (this.#phase === "ending") this.#phase = "first"; // unless a listener has opened it anew
+      super.dispatchEvent(new Event("readystatechange"));
+      for (const type of ["abort", "loadend"]) super.dispatchEvent(new ProgressEvent(type));
+      step.phase = "first";
     }
   };
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ async ([url, shape]) => {
     xhr.send(body);
     heard.push(`sent ${state()}`);
     if (body instanceof FormData) body.append("later", "1");
+    if (body instanceof Document) body.body.append("later");
     if (body instanceof ArrayBuffer) new Uint8Array(body)[0] = 7;
     await ended;
     const value = xhr.response instanceof Blob ? await xhr.response.text()
@@ -246,6 +248,137 @@ async def test_an_object_that_was_led_elsewhere_repeats_its_next_request_where_t
             await until(page, "xhr.readyState === 4")
             assert await page.evaluate("xhr.status") == 200
     assert [(path, body) for _, path, _, body in site.ran] == [("/stepped", b"to=/lead"), ("/act", b"to=/act")]
+
+
+# each tells what it finds of a class: of the browser's own, which ours is derived from, and of ours
+LOOKS = {
+    "the names that a loop over an object finds": """(XHR) => {
+        const names = []; for (const name in new XHR()) names.push(name); return names.sort().join(); }""",
+    "open without its arguments": "(XHR) => { try { return new XHR().open(); } catch (error) { return error.name; } }",
+    "open without an address": """(XHR) => {
+        try { return new XHR().open("GET"); } catch (error) { return error.name; } }""",
+    "open with undefined, which is synchronous": """(XHR) => {
+        const xhr = new XHR(); xhr.open("POST", "/plain", undefined); xhr.send("a"); return xhr.responseText; }""",
+    "a header of no name": """(XHR) => {
+        try { return new XHR().getResponseHeader(); } catch (error) { return error.name; } }""",
+    "a header without a value": """(XHR) => { const xhr = new XHR(); xhr.open("GET", "/plain");
+        try { return xhr.setRequestHeader("X-A"); } catch (error) { return error.name; } }""",
+}
+
+
+async def test_it_looks_and_takes_arguments_as_the_browsers_own_does(browser: Browser, tmp_path: Path) -> None:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, requester(browser, site) as page:
+        for name, look in LOOKS.items():
+            own, ours = await page.evaluate(
+                f"[Object.getPrototypeOf(XMLHttpRequest), XMLHttpRequest].map((XHR) => ({look})(XHR))"
+            )
+            assert own and ours == own, name
+
+
+async def test_while_the_person_is_asked_nothing_can_be_read_and_what_must_throw_throws(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, requester(browser, site) as page:
+        await page.evaluate(
+            """() => { const xhr = (window.xhr = new XMLHttpRequest()); xhr.responseType = "json";
+                xhr.open("POST", "/act"); xhr.send(); }"""
+        )
+        await expect(page.locator("dialog[open]")).to_be_visible()
+        read = """["readyState", "status", "statusText", "responseURL", "response", "responseText", "responseXML"]
+            .map((name) => { try { return xhr[name]; } catch (error) { return error.name; } })"""
+        assert await page.evaluate(read) == [1, 0, "", "", None, "InvalidStateError", "InvalidStateError"]
+        assert await page.evaluate("[xhr.getAllResponseHeaders(), xhr.getResponseHeader('Content-Type')]") == ["", None]
+
+
+DERIVED = """class Derived extends XMLHttpRequest {
+    #listeners = [];
+    addEventListener(...all) { this.#listeners.push(all); super.addEventListener(...all); }
+    get status() { return `${super.status}!`; }
+    get responseURL() { return "elsewhere:"; }
+    get responseType() { return "text!"; }
+    getAllResponseHeaders() { return "none"; }
+    dispatchEvent() { throw new Error("mine"); }
+}"""
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["proved", "cancelled"])
+async def test_what_the_app_derives_from_it_is_the_apps_own(browser: Browser, tmp_path: Path, cancelled: bool) -> None:
+    async with small_site(tmp_path, "<h1>Site</h1>") as site, requester(browser, site) as page:
+        await page.evaluate(
+            f"""() => {{ {DERIVED}
+                const xhr = new Derived();
+                window.ended = new Promise((resolve) => {{ for (const type of ["load", "abort", "error"]) {{
+                    xhr.addEventListener(type, () => resolve([type, xhr.status]));
+                }} }});
+                xhr.open("POST", "/act"); xhr.send("a=1"); }}"""
+        )
+        await expect(page.locator("dialog[open]")).to_be_visible()
+        if cancelled:
+            await page.keyboard.press("Escape")
+        else:
+            await use_passkey(page)
+        assert await page.evaluate("window.ended") == (["abort", "0!"] if cancelled else ["load", "200!"])
+        assert [body for *_, body in site.ran] == ([] if cancelled else [b"a=1"])
+
+
+async def test_a_refusal_whose_rest_is_lost_is_a_failed_request_and_no_unknown_one(
+    browser: Browser, tmp_path: Path
+) -> None:
+    came: list[bytes] = []
+
+    async def breaking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(
+            b"HTTP/1.1 401 Unauthorized\r\nstepup-prompt: /stepup/prompts/p\r\ncontent-length: 100\r\n"
+            b"access-control-allow-origin: *\r\naccess-control-expose-headers: *\r\n\r\n{"
+        )
+        await writer.drain()
+        writer.close()
+
+    async with (
+        small_site(tmp_path, "<h1>Site</h1>") as site,
+        await asyncio.start_server(breaking, "127.0.0.1", 0) as server,
+    ):
+        site.policy = ""
+        api = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with requester(browser, site) as page:
+            heard = await page.evaluate(
+                """(api) => new Promise((resolve) => { stepup.configure({ api });
+                    const heard = []; const xhr = new XMLHttpRequest();
+                    const hear = (event) => heard.push(`${event.type} ${xhr.readyState} ${xhr.status}`);
+                    for (const type of ["readystatechange", "load", "error", "abort"]) xhr.addEventListener(type, hear);
+                    xhr.addEventListener("loadend", () => resolve(heard));
+                    xhr.open("POST", `${api}/act`); xhr.send("a=1"); })""",
+                api,
+            )
+            assert heard == ["readystatechange 1 0", "readystatechange 4 0", "error 4 0"]
+            assert len(came) == 1
+            await expect(page.locator("dialog[open]")).to_have_count(0)
+
+
+FACADE = """const Native = XMLHttpRequest;
+window.XMLHttpRequest = function XMLHttpRequest() {
+    const inner = new Native();
+    for (const name of ["open", "send", "addEventListener"]) this[name] = (...all) => inner[name](...all);
+    Object.defineProperty(this, "status", { get: () => inner.status });
+};
+XMLHttpRequest.prototype = Native.prototype;"""
+
+
+async def test_objects_that_somebody_else_put_in_its_place_before_are_left_alone(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with small_site(tmp_path, "<h1>Site</h1>", facade=FACADE) as site:
+        site.head = "<script src=/file/facade></script>"  # before the library's, which is deferred
+        async with requester(browser, site) as page:
+            status = await page.evaluate(
+                """() => new Promise((resolve) => { const xhr = new XMLHttpRequest(); xhr.open("POST", "/act");
+                    xhr.addEventListener("loadend", () => resolve(xhr.status)); xhr.send(); })"""
+            )
+            assert status == 401
+            await page.evaluate("() => { window.asked = fetch('/act', { method: 'POST' }); }")  # this steps up still
+            await use_passkey(page)
+            assert await page.evaluate("asked.then((answer) => answer.status)") == 200
 
 
 SENDS = """async (count) => { for (let at = 0; at < count; at += 1) await new Promise((resolve) => {

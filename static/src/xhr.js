@@ -147,9 +147,38 @@ export function installXHR() {
       return blank;
     }
 
+    /** @param {keyof XMLHttpRequest} name */
+    #read(name) {
+      return Reflect.get(native, name, this.#shown);
+    }
+
     get readyState() {
       if (!this.#unseen) return super.readyState;
       return this.#step?.phase === "ending" ? 4 : 1;
+    }
+
+    get status() {
+      return this.#read("status");
+    }
+
+    get statusText() {
+      return this.#read("statusText");
+    }
+
+    get responseURL() {
+      return this.#read("responseURL");
+    }
+
+    get response() {
+      return this.#read("response");
+    }
+
+    get responseText() {
+      return this.#read("responseText");
+    }
+
+    get responseXML() {
+      return this.#read("responseXML");
     }
 
     /** @param {[string]} name */
@@ -159,17 +188,6 @@ export function installXHR() {
 
     getAllResponseHeaders() {
       return super.getAllResponseHeaders.call(this.#shown);
-    }
-
-    static {
-      const own = this.prototype;
-      for (const name of ["status", "statusText", "responseURL", "response", "responseText", "responseXML"]) {
-        Object.defineProperty(own, name, { configurable: true, get() {
-          return Reflect.get(native, name, this.#shown);
-        } });
-      }
-      // found like the browser's own, by whoever goes through the properties to put others in their place
-      for (const name in native) if (Object.hasOwn(own, name)) Object.defineProperty(own, name, { enumerable: true });
     }
 
     /**
@@ -303,4 +321,8 @@ export function installXHR() {
       step.phase = "first";
     }
   };
+
+  // found like the browser's own, by whoever goes through the properties to put others in their place
+  const own = window.XMLHttpRequest.prototype;
+  for (const name in native) if (Object.hasOwn(own, name)) Object.defineProperty(own, name, { enumerable: true });
 }

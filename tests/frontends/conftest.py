@@ -69,18 +69,24 @@ console.log(renderToString(createElement(Security)));
 """
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Install ``static/`` in the React app by the guide's command, check its types and build it, twice."""
+def installed_in(folder: Path, name: str) -> Path:
+    """Install ``static/`` in a copy of an app by the guide's command; return the copy."""
     if shutil.which("npm") is None:
         pytest.fail("no npm on this machine (Debian, Ubuntu: apt install npm)")
-    folder = tmp_path_factory.mktemp("react")
     app = folder / "app"
-    shutil.copytree(HERE / "react", app)
+    shutil.copytree(HERE / name, app)
     (folder / "stepup_middleware").symlink_to(ROOT)  # the checkout is beside the app
     guide = (ROOT / "demo_app" / "guide" / "client.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^npm install .+$", guide, re.MULTILINE)
     run(*command.split(), "--no-audit", "--no-fund", cwd=app)
+    return app
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Install ``static/`` in the React app by the guide's command, check its types and build it, twice."""
+    folder = tmp_path_factory.mktemp("react")
+    app = installed_in(folder, "react")
     run("npm", "run", "types", cwd=app)
     api = f"http://localhost:{free_port()}"
     run("npx", "vite", "build", "--outDir", "../bearer", cwd=app, VITE_API=api, VITE_TOKEN="ada")
@@ -89,3 +95,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     files = sorted(str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file())
     rendered = run("node", "--input-type=module", "-e", RENDER, cwd=app).strip()
     return Built(folder / "bearer", folder / "cookies", api, files, rendered)
+
+
+@pytest.fixture(scope="session")
+def angular(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Install ``static/`` in the Angular app and build it, for its own origin with cookies."""
+    folder = tmp_path_factory.mktemp("angular")
+    run("npx", "vite", "build", "--outDir", "../built", cwd=installed_in(folder, "angular"))
+    return Built(folder / "built", folder / "built", f"http://localhost:{free_port()}", [], "")

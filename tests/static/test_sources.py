@@ -65,6 +65,7 @@ def test_a_module_keeps_to_the_rules_of_joining(module: Path) -> None:
         if text[0] in '"`':
             assert "\n" not in text, "a text ends on its line"
             assert "/*" not in text and " //" not in text, "no comment's mark stands in a text"
+    assert not re.search(r"\bstatic\s*\{", source), "Safari 16.0 to 16.3 read no static block"
     assert len(lines) <= 350
 
 

@@ -16,7 +16,8 @@ _LONGEST_HOP = _LONGEST + 10  # brackets, quotes and a port besides
 _WIDEST = {4: 8, 6: 7}  # bits of a prefix: 10.0.0.0/8 and fc00::/7 are the widest that one network is made of
 # what load balancers write: 192.0.2.7, 192.0.2.7:5070, 2001:db8::7, [2001:db8::7] and [2001:db8::7]:5070
 _HOP = re.compile(
-    r"(?:(?P<v4>[0-9.]+)|\[(?P<bracketed>[^\[\]]+)\])(?::(?P<port>[0-9]{1,5}))?|(?P<bare>[^\[\]]+)", re.ASCII
+    r"(?:(?P<v4>[0-9.]+)|\[(?P<bracketed>[^\[\]]+)\])(?::(?:(?P<port>[0-9]{1,5})|_[\w.-]+))?|(?P<bare>[^\[\]]+)",
+    re.ASCII,
 )
 # an element of Forwarded is cut from the next by a comma outside of quotes (RFC 7239 §4, RFC 9110 §5.6.4)
 _ELEMENTS = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")*(?:,|\Z)', re.DOTALL)
@@ -52,7 +53,7 @@ def _canonical_ip(text: str) -> str | None:
 def address_of_hop(text: str) -> str | None:
     """Return the address in what a proxy or server says of a client, in its one spelling; None when there is none.
 
-    A port behind it is dropped, as are the brackets and the quotes that RFC 7239 §6 puts around IPv6.
+    A port behind it is dropped, also an obfuscated one, as are the brackets and the quotes around IPv6 (RFC 7239 §6).
     ``unknown`` and obfuscated names (RFC 7239 §6.2, §6.3) are no addresses.
     """
     text = text[: _LONGEST_HOP + 1].strip(" \t")

@@ -133,9 +133,16 @@ def test_a_hop_is_brought_to_its_one_spelling() -> None:
 # what load balancers are known to write for a client's address
 def spelt(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> list[str]:
     if address.version == 4:
-        return [f"{address}", f"{address}:{port}", f"::ffff:{address}", f"[::ffff:{address}]:{port}", f'"{address}"']
+        return [
+            f"{address}",
+            f"{address}:{port}",
+            f"{address}:_gazonk",
+            f"::ffff:{address}",
+            f"[::ffff:{address}]:{port}",
+            f'"{address}"',
+        ]
     forms = [f"{address}", address.exploded, str(address).upper(), f"{address}%eth0"]
-    bracketed = [f"[{form}]{end}" for form in forms for end in ("", f":{port}")]
+    bracketed = [f"[{form}]{end}" for form in forms for end in ("", f":{port}", ":_p-1")]
     return [*forms, *bracketed, *(f'"{form}"' for form in bracketed), f"[{address}%25eth0]:{port}"]
 
 
@@ -172,7 +179,7 @@ def test_what_is_read_out_of_a_hop_is_an_address_that_stands_in_it(text: str) ->
     address = address_of_hop(text)
     if address is not None:
         assert canonical_ip(address) == address
-        inside = re.sub(r'^\s*"?\[?|\]?(:\d+)?"?\s*$', "", text)
+        inside = re.sub(r'^\s*"?\[?|\]?(:(\d+|_[\w.-]+))?"?\s*$', "", text)
         assert address in {canonical_ip(inside), canonical_ip(text.strip(" \t").strip('"'))}
 
 

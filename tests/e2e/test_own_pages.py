@@ -14,6 +14,7 @@ from .site import requester, small_site
 
 SETTINGS = {"sign_in_url": "/page/sign-in"}
 FORM = '<h1>Site</h1><form method="post" action="/act"><input name="a" value="1"><button>Go</button></form>'
+EDGES = "(element) => [element.getBoundingClientRect().top, element.getBoundingClientRect().bottom]"
 LOST = "It may have been done. Look before you try again: reload the page and see whether it is."
 
 
@@ -101,3 +102,23 @@ async def test_a_list_that_cannot_be_read_again_after_a_change_is_not_said_to_be
         await expect(page.locator("[data-stepup-page-error]")).to_have_text(LOST)
         ada = Subject(id=site.person.lower(), session_id="s", workspace_id="main", name=site.person)
         assert [factor.name for factor in await site.stepup.factors.list(ada)] == ["Laptop"]
+
+
+async def test_the_window_of_an_authenticator_app_shows_title_and_error_on_a_phone_held_sideways(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with (
+        small_site(tmp_path, FORM) as site,
+        requester(browser, site, totp=True, viewport={"width": 640, "height": 360}) as page,
+    ):
+        await page.goto(f"{site.url}/stepup/factors")
+        await page.get_by_role("button", name="Add authenticator app").click()
+        await page.get_by_label("Code from the app").fill("000000")
+        await page.keyboard.press("Enter")
+        error = page.locator("[data-stepup-totp-error]")
+        await expect(error).not_to_be_empty()
+        title, said, typed = [
+            await page.locator(each).evaluate(EDGES)
+            for each in ("#stepup-totp-title", "[data-stepup-totp-error]", "#stepup-confirm-code")
+        ]
+        assert title[0] >= 0 and title[1] <= said[0] and said[1] <= typed[0] and typed[1] <= 360

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, chdir
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, chdir
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from stepup_middleware.log.keys import LOG_TYPES, WITNESS_TYPES, SigningKey
 from stepup_middleware.testing import VirtualAuthenticator
 from tests.machine import free_port, program
 from tests.served.nginx import in_front, trusting
-from tests.served.processes import Server, serving
+from tests.served.processes import ROOT, Server, serving
 from tests.support import TRANSMIT, Browser, code_of, house_in
 
 from .harness import KEY, blocks_of, shell
@@ -58,9 +60,9 @@ def command_of(unit: str) -> str:
     return found[1]
 
 
-async def step_up(url: str, http: httpx2.AsyncClient, origin: str) -> httpx2.Response:
+async def step_up(url: str, http: httpx2.AsyncClient, origin: str, name: str = "owner@axis.example") -> httpx2.Response:
     """Sign in, enrol a passkey, step up, and return the answer of the action."""
-    await http.post(f"{url}/sign-in", data={"name": "owner@axis.example"})
+    await http.post(f"{url}/sign-in", data={"name": name})
     http.headers.update({"origin": origin, "sec-fetch-site": "same-origin", "accept": "application/json"})
     passkey = VirtualAuthenticator.passkey()
     options = await http.post(f"{url}/stepup/factors/webauthn/options", json={"kind": "passkey"})
@@ -275,6 +277,47 @@ async def test_three_rounds_of_a_rotation_sign_nobody_out(blocks: dict[str, str]
                     await shell("stepup reencrypt main:app", srv)
                 server.terminate()
                 await server.stopped()
+
+
+@pytest.mark.slow
+@pytest.mark.block("end", "payday@.service")
+async def test_an_upgrade_and_the_way_back_are_as_the_page_says(blocks: dict[str, str], srv: Path) -> None:
+    newer = srv / "newer"
+    for name in ("stepup_middleware", "static"):
+        await asyncio.to_thread(shutil.copytree, ROOT / name, newer / name, ignore=shutil.ignore_patterns("*.pyc"))
+    schema = newer / "stepup_middleware/stores/sqlite/schema"
+    origin, number = "http://localhost:8000", itertools.count()
+
+    def node(**environment: str) -> AbstractAsyncContextManager[Server]:
+        port = free_port()
+        return served(srv, command_of(blocks["payday@.service"]).replace("%i", str(port)), port, **environment)
+
+    async def runs_on(server: Server) -> int:
+        async with httpx2.AsyncClient(timeout=60) as http:
+            return (await step_up(server.url, http, origin, f"{next(number)}@axis.example")).status_code
+
+    upgraded = {"PYTHONPATH": str(newer)}
+    async with node() as before:
+        assert await runs_on(before) == 200
+        (schema / "0002.sql").write_text("CREATE TABLE later (x);\n")  # it only adds
+        async with node(**upgraded) as after:
+            assert [await runs_on(each) for each in (after, before)] == [200, 200]
+        async with node() as back:
+            assert await runs_on(back) == 200
+        (schema / "0003.sql").write_text(
+            "UPDATE meta SET oldest = 3;\n"
+        )  # it says that the version before may not go on
+        async with node(**upgraded) as after, httpx2.AsyncClient(timeout=60) as http:
+            assert await runs_on(after) == 200
+            await http.post(f"{before.url}/sign-in", data={"name": "0@axis.example"})
+            refused = await http.post(before.url + ROTATE, headers={"accept": "application/json"})
+            assert (refused.status_code, code_of(refused)) == (503, "STEPUP_UNAVAILABLE")
+            assert (await http.get(f"{before.url}/")).status_code == 200
+    with pytest.raises(RuntimeError, match="the server ended with 3"):
+        async with node():
+            pass
+    refusal = await shell("! python -c 'import asyncio, main; asyncio.run(main.stepup.start())' 2>&1", srv)
+    assert "was written by a newer version (schema 3)" in refusal
 
 
 @pytest.mark.block("witnessed")

@@ -24,7 +24,7 @@ CREATE TABLE meta (id INTEGER PRIMARY KEY, database TEXT, epoch INTEGER, batch I
 INSERT INTO meta VALUES (1, 'd3110ce05fc3bb1a42528181c1a0ac5b', 1, 7, 1);
 """
 ADDS = "CREATE TABLE later (x);"
-BREAKS = "ALTER TABLE tokens RENAME COLUMN attempt TO presentation;\nUPDATE meta SET oldest = 99;"
+BREAKS = "ALTER TABLE tokens RENAME COLUMN attempt TO presentation;\nUPDATE meta SET oldest = 2;"
 
 
 @pytest.fixture
@@ -107,6 +107,15 @@ async def test_the_version_before_stops_where_a_newer_one_says_so(path: Path) ->
                     await before.redeem(held.shown())
             with pytest.raises(ConfigurationError, match="newer version"):
                 await SQLiteStore(path).use(MACS).start()
+
+
+async def test_the_version_before_stops_though_it_could_still_read_and_write_what_is_there(path: Path) -> None:
+    async with SQLiteStore(path).use(MACS) as before:  # S33
+        held = await hold(before)
+        async with newer(path, "UPDATE meta SET oldest = 2;"):
+            for call in (before.redeem(held.shown()), hold(before)):
+                with pytest.raises(StoreError, match="newer version"):
+                    await call
 
 
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(path: Path) -> None:

@@ -107,6 +107,7 @@ class Database:
     ) -> None:
         self.path = path
         self.sql = sql
+        self._schema = len(migrations)
         self.write_lock = WriteLock(beside(path, "lock"))
         self._token = FencingToken(beside(path, "fence"))
         self._marked_at = monotonic()
@@ -254,7 +255,9 @@ class Database:
         self.check_identity()
         connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
-        (batch,) = connection.execute(self.sql["number_batch"]).fetchone()
+        batch, oldest = connection.execute(self.sql["number_batch"]).fetchone()
+        if oldest > self._schema:  # S33: a newer version has migrated the file meanwhile
+            raise StoreError(f"{self.path} was written by a newer version: upgrade first")
         if batch != self.mark + 1:
             self.log.forget()
         if batch <= self.mark:

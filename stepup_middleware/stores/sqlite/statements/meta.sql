@@ -5,7 +5,7 @@ SELECT database, batch FROM meta;
 INSERT INTO meta (id, database, foundation, epoch, batch) VALUES (1, ?1, ?2, 1, 0);
 
 -- name: number_batch
-UPDATE meta SET batch = batch + 1 RETURNING batch;
+UPDATE meta SET batch = batch + 1 RETURNING batch, oldest;
 
 -- name: pass_mark
 UPDATE meta SET epoch = epoch + 1, batch = ?1;

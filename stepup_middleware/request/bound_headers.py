@@ -92,7 +92,7 @@ def overrides_method(name: bytes) -> bool:
     """Whether a header may make another method of a request: it speaks of one.
 
     There is no list of these: ``X-HTTP-Method-Override``, ``X-HTTP-Method``, ``X-Method-Override``,
-    ``X-Forwarded-Method``, and whatever name an app gives one. One by which a browser asks for leave to send to another
-    origin (`Access-Control-Request-Method`, Fetch §3.3.2) makes none.
+    ``X-Forwarded-Method``, and whatever name an app gives one. A browser's question before a request of another
+    origin names one, too (Fetch §3.3.2), and makes none.
     """
     return b"method" in name and not name.startswith(b"access-control-")

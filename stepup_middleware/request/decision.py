@@ -45,7 +45,7 @@ class Gate(NamedTuple):
 
 
 def given_token(token: object) -> bytes | None:
-    """Return a token that a handler hands over, as bytes. One that is no text (of a message, say) is malformed."""
+    """Return a token that a handler hands over as bytes. Anything else (of a message, say) is a malformed one."""
     if token is None:
         return None
     if isinstance(token, str):

@@ -52,8 +52,7 @@ export const originOf = (url) => new URL(url, pageBase()).origin;
  * @param {string} [base]
  */
 export function knownAddress(text, base) {
-  const found = [location.origin, ...apis.map(originOf)].map((origin) => ownAddress(text, base, origin));
-  return found.find((url) => url !== null) ?? null;
+  return [location.origin, ...apis.map(originOf)].map((origin) => ownAddress(text, base, origin)).find(Boolean) ?? null;
 }
 
 /** The script in hand. An ES module has none, and a server that renders a component has no document. */

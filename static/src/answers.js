@@ -22,7 +22,6 @@ export class Refused extends Error {
    */
   constructor(status, problem = {}, retryAfter = 30) {
     super(problem.detail ?? problem.title ?? TEXTS.answer);
-    this.name = "Refused";
     this.status = status;
     this.problem = problem;
     this.retryAfter = retryAfter;
@@ -48,9 +47,7 @@ export const problemFrom = (error) => (error instanceof Refused ? error.problem 
 
 /** @param {Answer} answer */
 const promptHeader = (answer) =>
-  knownAddress(answer.url) && answer.headers.has("StepUp-Prompt")
-    ? ownAddress(answer.headers.get("StepUp-Prompt"), answer.url, originOf(answer.url))
-    : null;
+  knownAddress(answer.url) && ownAddress(answer.headers.get("StepUp-Prompt"), answer.url, originOf(answer.url));
 
 /**
  * The address of the prompt that a 401 carries in its header, of the origin that it came from, or null.

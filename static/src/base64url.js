@@ -1,12 +1,15 @@
 /**
+ * The bytes of a buffer, or of what a view shows of one. They are not copied.
+ * @param {any} data an ArrayBuffer, or a view, which alone has a buffer and an offset
+ */
+export const bytesOf = (data) => new Uint8Array(data.buffer ?? data, data.byteOffset, data.byteLength);
+
+/**
  * Encode bytes (RFC 4648 §5, without padding).
- * @param {ArrayBuffer | ArrayBufferView} bytes
+ * @param {ArrayBuffer | ArrayBufferView} bytes at most some thousand
  */
 export function toBase64url(bytes) {
-  const view = ArrayBuffer.isView(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : new Uint8Array(bytes);
-  let text = "";
-  for (const byte of view) text += String.fromCharCode(byte);
-  return btoa(text).replace(/\+/g, "-").replace(/[/]/g, "_").replace(/=+$/, "");
+  return btoa(String.fromCharCode(...bytesOf(bytes))).replace(/\+/g, "-").replace(/[/]/g, "_").replace(/=+$/, "");
 }
 
 /**

@@ -18,10 +18,9 @@ export const setBatcher = (given) => void (batcher = given);
 export function setBatch(on) {
   if (!on) return askBy();
   batcher ??= load(`${libraryBase()}/batch.js`, "stepup:batch");
-  const asker = Promise.resolve(batcher).then((make) => make({ ask, inTurn, underway, call, promptOf, madeAnswer, parse }));
-  asker.catch(() => setBatch(false)); // then each is asked about by itself
+  const asker = Promise.resolve(batcher).then((make) => make({ ask, inTurn, underway, call, promptOf, madeAnswer, parse })).catch(() => null);
   return askBy(async (refused, options) => {
-    const several = await asker.catch(() => null);
+    const several = await asker; // where it could not be loaded, each is asked about by itself
     return several ? several(refused, options) : inTurn(() => ask(refused, options));
   });
 }

@@ -1,3 +1,5 @@
+import { bytesOf } from "./base64url.js";
+
 /**
  * Copy a body that the app may change while the person is asked.
  * @param {any} body
@@ -9,7 +11,6 @@ export function copyOf(body) {
     return copy;
   }
   if (body instanceof URLSearchParams) return new URLSearchParams(body);
-  if (body instanceof ArrayBuffer) return body.slice(0);
-  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice();
+  if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return bytesOf(body).slice();
   return body instanceof Document ? body.cloneNode(true) : body;
 }

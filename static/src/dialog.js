@@ -1,6 +1,6 @@
 import { ofDocument } from "./addresses.js";
 import { fragmentOf, problemFrom, promptOf, Refused } from "./answers.js";
-import { announce, focusKeeper, make, waysOn, withWayBack } from "./elements.js";
+import { allOf, announce, focusKeeper, make, waysOn, withWayBack } from "./elements.js";
 import { _, languageKnown, spoken } from "./language.js";
 import { isWithdrawn, markChanges, wirePrompt, withdraw } from "./prompt.js";
 import { OTHER_ACCOUNT, TEXTS } from "./texts.js";
@@ -160,10 +160,8 @@ export async function ask(refused, { renew, leave, caller, cookie = false, opene
         if (next === null) settle({ response });
         else if (dialog.open) show(next, why, how === renew ? fragment.root : undefined);
       } catch (error) {
-        const place = fragment.root.querySelector("[data-stepup-error]");
-        if (place) place.textContent = problemFrom(error).detail ?? TEXTS.answer;
-        const button = fragment.root.querySelector("[data-stepup-renew]");
-        if (button instanceof HTMLElement) button.hidden = false;
+        for (const place of allOf(fragment.root, "error")) place.textContent = problemFrom(error).detail ?? TEXTS.answer;
+        for (const button of allOf(fragment.root, "renew")) button.hidden = false;
       }
     };
     const dialog = openDialog(fragment.root, opener, () => {
@@ -188,22 +186,20 @@ export async function ask(refused, { renew, leave, caller, cookie = false, opene
  * @param {Element | null | undefined} opener
  */
 export function showProblem(problem, opener) {
-  const content = problem instanceof HTMLElement ? problem : make("section", { className: "stepup-problem", ...spoken() },
+  const theirs = problem instanceof HTMLElement; // a fragment that came with the refusal
+  const content = theirs ? problem : make("section", { className: "stepup-problem", ...spoken() },
     make("h2", { id: "stepup-title", className: "stepup-title" }, problem.title ?? _("That did not work")),
     make("p", { id: "stepup-description" }, problem.detail ?? TEXTS.answer),
     ...waysOn(problem, "stepup-button stepup-primary"));
-  if (problem instanceof HTMLElement) {
-    for (const way of content.querySelectorAll("a[data-stepup-way]")) if (way instanceof HTMLAnchorElement) way.href = withWayBack(way.href);
+  for (const way of theirs ? allOf(problem, "way") : []) {
+    const link = /** @type {HTMLAnchorElement} */ (way);
+    link.href = withWayBack(link.href);
   }
   return inTurn(() => new Promise((/** @type {(_: void) => void} */ resolve) => {
     const dialog = openDialog(content, opener, resolve);
-    if (!(problem instanceof HTMLElement) && problem.reload) {
-      const reload = make("button", { type: "button", className: "stepup-button stepup-primary" }, _("Reload the page"));
-      reload.addEventListener("click", () => location.reload());
-      dialog.append(reload);
-    }
-    const close = make("button", { type: "button", className: "stepup-button stepup-quiet" }, _("Close"));
-    close.addEventListener("click", () => dialog.close());
-    dialog.append(close);
+    const button = (/** @type {string} */ text, /** @type {string} */ look, /** @type {() => void} */ onclick) =>
+      dialog.append(make("button", { type: "button", className: `stepup-button ${look}`, onclick }, text));
+    if (!theirs && problem.reload) button(_("Reload the page"), "stepup-primary", () => location.reload());
+    button(_("Close"), "stepup-quiet", () => dialog.close());
   }));
 }

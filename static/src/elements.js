@@ -52,6 +52,13 @@ export const load = (src, event) => new Promise((/** @type {(given: DocumentEven
 export const finder = (root) => (/** @type {string} */ name) => /** @type {HTMLElement | null} */ (root.querySelector(`[data-stepup-${name}]`));
 
 /**
+ * All elements that the library's templates mark with `data-stepup-NAME`.
+ * @param {ParentNode} root
+ * @param {string} name
+ */
+export const allOf = (root, name) => /** @type {HTMLElement[]} */ ([...root.querySelectorAll(`[data-stepup-${name}]`)]);
+
+/**
  * An address that leads back to the page in hand, by the parameter `next`.
  * @param {string} address
  */
@@ -80,13 +87,13 @@ const LEADS = /^(https?:[/]{2}|[/](?![/]))/; // where the app itself leads peopl
  * @param {string} className
  */
 export function waysOn({ enroll_url: enrol, sign_in_url: signIn, help_url: help, code }, className) {
-  /** @type {[string | undefined, string][]} */
-  const ways = [[enrol, _("Add a factor")], [code === "STEPUP_NOT_SIGNED_IN" ? signInAt ?? signIn : undefined, _("Sign in")]];
-  const links = ways.flatMap(([address, label]) => {
-    return address && LEADS.test(address) ? [make("a", { href: withWayBack(address), className }, label)] : [];
-  });
-  if (help && LEADS.test(help)) links.push(make("a", { href: help, className: "stepup-link" }, _("I need help")));
-  return links;
+  const way = (/** @type {string | undefined} */ address, /** @type {string} */ label, look = className, href = withWayBack) =>
+    address && LEADS.test(address) ? [make("a", { href: href(address), className: look }, label)] : [];
+  return [
+    ...way(enrol, _("Add a factor")),
+    ...way(code === "STEPUP_NOT_SIGNED_IN" ? signInAt ?? signIn : undefined, _("Sign in")),
+    ...way(help, _("I need help"), "stepup-link", String),
+  ];
 }
 
 /** @param {string} html */

@@ -115,13 +115,15 @@ async function sendNatively(element, go) {
  * @param {Response} response
  */
 async function showAnswer(response) {
-  if (response.redirected) return location.assign(response.url);
+  if (response.redirected) {
+    location.assign(response.url);
+    return;
+  }
   const text = await response.text();
   const page = parse(isHtml(response) ? text : "");
   if (!isHtml(response)) page.body.append(make("pre", {}, text));
   document.documentElement.replaceWith(document.adoptNode(page.documentElement));
   window.htmx?.process(document.body);
-  return undefined;
 }
 
 /** Plain forms and links that carry a purpose: prove first, then let the browser do it natively. */

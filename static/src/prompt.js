@@ -1,5 +1,5 @@
 import { call, Refused } from "./answers.js";
-import { finder, keeperInView, make, waysOn } from "./elements.js";
+import { allOf, finder, keeperInView, make, waysOn } from "./elements.js";
 import { _, inTime } from "./language.js";
 import { TEXTS } from "./texts.js";
 import { getCredential } from "./webauthn.js";
@@ -22,9 +22,9 @@ import { getCredential } from "./webauthn.js";
  */
 function sentenceFor(error, others) {
   if (error instanceof Refused) return error.message;
-  const name = error instanceof Error ? error.name : "";
+  const { name } = /** @type {Error} */ (error); // one of the browser's
   // cancelled, timed out, no such key: browsers do not tell them apart
-  if (name === "NotAllowedError" || name === "AbortError") return others ? TEXTS.notAllowed : TEXTS.onlyOne;
+  if (/^(NotAllowed|Abort)Error$/.test(name)) return others ? TEXTS.notAllowed : TEXTS.onlyOne;
   return /^(NotSupported|Security)Error$/.test(name) ? TEXTS.noWebAuthn : TEXTS.answer;
 }
 
@@ -32,7 +32,7 @@ function sentenceFor(error, others) {
  * The prompts that a fragment about several requests lists; none in that of a single one.
  * @param {HTMLElement} root
  */
-const listed = (root) => [...root.querySelectorAll("[data-stepup-item]")].map((each) => each.getAttribute("data-stepup-item"));
+const listed = (root) => allOf(root, "item").map((each) => each.dataset.stepupItem);
 
 /**
  * Wire a prompt's fragment, in a dialog or in a page. Returns a function that ends it.
@@ -43,8 +43,7 @@ const listed = (root) => [...root.querySelectorAll("[data-stepup-item]")].map((e
 export function wirePrompt({ url, root, lifetime }, on) {
   const find = finder(root);
   const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (find(name));
-  /** @type {HTMLElement[]} */
-  const keys = [...root.querySelectorAll("[data-stepup-kind]")].filter((each) => each instanceof HTMLElement);
+  const keys = allOf(root, "kind");
   const form = /** @type {HTMLFormElement | null} */ (find("totp"));
   const code = /** @type {HTMLInputElement | null} */ (form?.querySelector("input[name=code]") ?? null);
   const submit = form?.querySelector("button") ?? null;
@@ -77,8 +76,8 @@ export function wirePrompt({ url, root, lifetime }, on) {
    */
   const complain = (text, problem = {}, near = null) => {
     const error = part("error");
-    if (near && near === submit) form?.before(error);
-    else if (near) near.after(error);
+    if (near === submit) form?.before(error);
+    else near?.after(error);
     error.replaceChildren(text, " ", ...waysOn(problem, "stepup-link"));
     show(error, near);
   };
@@ -195,17 +194,15 @@ export function wirePrompt({ url, root, lifetime }, on) {
   for (const name of ["or", "cancel", "other"]) if (find(name)) part(name).hidden = name === "other" && !several;
   onClick(part("cancel"), on.cancel);
   onClick(part("renew"), () => on.gone(""));
-  for (const button of on.leave ? root.querySelectorAll("[data-stepup-leave]") : []) {
-    if (!(button instanceof HTMLElement)) continue;
+  for (const button of on.leave ? allOf(root, "leave") : []) {
     button.hidden = false;
     onClick(button, () => judging || on.leave?.(button.dataset.stepupLeave ?? ""));
   }
   // long values of the details are opened and closed; closed, they scroll in a box of their own
-  for (const button of root.querySelectorAll("[data-stepup-unfold]")) {
+  for (const button of allOf(root, "unfold")) {
     const value = button.parentElement?.previousElementSibling;
-    if (!(button instanceof HTMLElement) || !value) continue;
     button.hidden = false;
-    onClick(button, () => button.setAttribute("aria-expanded", String(value.classList.toggle("stepup-unfolded"))));
+    onClick(button, () => button.setAttribute("aria-expanded", String(value?.classList.toggle("stepup-unfolded"))));
   }
 
   // WCAG 2.2.1: the end is announced, and the question can be renewed. Nothing renews itself unattended.

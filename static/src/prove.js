@@ -16,7 +16,7 @@ import { TEXTS } from "./texts.js";
 export async function prove(problem, { from = libraryBase() } = {}) {
   const base = new URL(from.replace(/^ws/, "http"), pageBase()).href;
   const url = problem?.prompt?.url ? knownAddress(problem.prompt.url, base) : null;
-  if (!url) throw new TypeError("A problem to prove has a prompt of this origin, or of an api that is configured.");
+  if (!url) throw new TypeError("The prompt is of no known api.");
   const opener = document.activeElement;
   let outcome;
   try {

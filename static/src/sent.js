@@ -19,15 +19,14 @@ export function markSent() {
 /** Tell who has come back whether something may have been done. Any other page that is shown is its answer. */
 export function tellOnReturn() {
   window.addEventListener("pageshow", ({ persisted }) => {
-    const [entry] = performance.getEntriesByType("navigation");
-    const back = persisted || (entry instanceof PerformanceNavigationTiming && entry.type === "back_forward");
-    let sent = null;
+    const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+    let sent;
     try {
       sent = sessionStorage.getItem(MARK);
       sessionStorage.removeItem(MARK);
     } catch {
       // as above
     }
-    if (sent !== null && back) showProblem(UNKNOWN, null);
+    if (sent && (persisted || entry?.type === "back_forward")) showProblem(UNKNOWN, null);
   });
 }

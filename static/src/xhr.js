@@ -39,7 +39,7 @@ import { LOOP, TEXTS, UNKNOWN } from "./texts.js";
  * @property {{ resolve: (answer: Answer) => void, reject: (error: unknown) => void } | null} [renewal]
  */
 
-const EVENTS = ["readystatechange", "loadstart", "progress", "load", "error", "abort", "timeout", "loadend"];
+const EVENTS = "readystatechange loadstart progress load error abort timeout loadend".split(" ");
 
 /** Who started a request, where that is not the element with the focus. @type {WeakMap<XMLHttpRequest, Element>} */
 export const openerOf = new WeakMap();
@@ -249,11 +249,14 @@ export function installXHR() {
     /** What was held back is here in full. @param {Step} step */
     #arrived(step) {
       const answer = answerOf(this);
-      if (!promptOf(answer)) return this.#sendAgain(step);
+      if (!promptOf(answer)) {
+        this.#sendAgain(step);
+        return;
+      }
       step.phase = "asking";
       step.done?.();
-      if (step.renewal) return step.renewal.resolve(answer);
-      return void this.#ask(step, answer);
+      if (step.renewal) step.renewal.resolve(answer);
+      else this.#ask(step, answer);
     }
 
     /** @param {Step} step @param {Answer} refused */

@@ -1,6 +1,7 @@
 """The library's loggers: a line a second of each kind, so that a flood of requests is no flood of lines.
 
-What fails at each event or each minute until somebody mends it is told with ``extra=SELDOM``: once in five minutes.
+A failure that comes back at each event or minute until somebody mends it is told with ``extra=SELDOM``, once in five
+minutes.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class EpochStore(Records):
         """Check and advance the factor behind grants of one proof, clear their bucket and write their events.
 
         Each comes with the token that it will bring. Answers for each: None, or why not. An epoch that is over is a
-        closed prompt. What becomes of the approval of a prompt, ``HotState.issue_tokens`` says.
+        closed prompt. ``HotState.issue_tokens`` says what becomes of its approval.
         """
 
     @abstractmethod

@@ -3,7 +3,7 @@
 const BROWSER = [
   "AbortController", "AbortSignal", "ArrayBuffer", "Blob", "CustomEvent", "DOMException", "DOMParser", "Document", "Event", "FormData",
   "HTMLAnchorElement", "HTMLElement", "HTMLFormElement", "HTMLScriptElement", "Headers", "Node", "PerformanceNavigationTiming", "ProgressEvent", "PublicKeyCredential", "Request", "Response",
-  "SubmitEvent", "TextDecoder", "URL", "URLSearchParams", "Element", "atob", "btoa", "clearTimeout", "document", "fetch", "history",
+  "SubmitEvent", "TextDecoder", "URL", "URLSearchParams", "Element", "atob", "btoa", "clearTimeout", "document", "fetch", "history", "requestAnimationFrame",
   "location", "navigator", "performance", "queueMicrotask", "sessionStorage", "setInterval", "setTimeout", "window", "XMLHttpRequest",
 ];
 

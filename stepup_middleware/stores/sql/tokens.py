@@ -256,7 +256,7 @@ async def revoke_session(
 
 
 async def revoke_all(transaction: Transaction, event: AuditEvent | None) -> None:
-    """Begin a new epoch: no prompt and no token of an earlier one counts. Redemptions that have begun by it come before."""
+    """Begin a new epoch: no prompt and no token of an earlier one counts. Redemptions already begun come before."""
     await transaction.lock_epoch()
     await transaction.execute("begin_epoch")
     if event is not None:

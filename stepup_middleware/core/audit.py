@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
+from operator import itemgetter
 
 from .binding import bound_request_from
 from .events import AuditRecord, EventName, Outcome, Severity
@@ -81,6 +83,12 @@ class Delivery:
     had: tuple[str, ...]
 
 
+_TEXTS = (
+    "workspace", "subject", "subject_name", "actor", "client", "session", "ip", "user_agent", "purpose", "prompt",
+    "factor_id", "reason",
+)  # fmt: skip
+
+
 def read_record(
     body: str,
     *,
@@ -94,9 +102,15 @@ def read_record(
 ) -> AuditRecord:
     """Return the record of a body, or of the text of an event. Its fields are read from there and nowhere else.
 
-    Raises ``ValueError`` or ``KeyError`` when the text is no event.
+    Raises ``ValueError``, ``KeyError``, ``TypeError``, ``AttributeError``, ``OverflowError`` or ``RecursionError`` when
+    the text is no event.
     """
     fields = json.loads(body)
+    texts = itemgetter(*_TEXTS)(fields)
+    if not all(isinstance(each, str) for each in (*texts, *fields["flags"], *chain.from_iterable(fields["details"]))):
+        raise TypeError("a member that is a text is none")
+    if not isinstance(fields["data"], dict):
+        raise TypeError("the data of an event is an object")
     request = fields["request"]
     return AuditRecord(
         seq=seq,

@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 from stepup_middleware.core.audit import EventCounts, read_record
 from stepup_middleware.core.binding import bound_request_from, details_digest
 from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.decisions import Presentation, TokenRow, TokenState
-from stepup_middleware.core.events import AuditRecord, EventName, Outcome
+from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome
 from stepup_middleware.core.factors import (
     Enrolment,
     EnrolmentBasis,
@@ -38,6 +39,14 @@ _REQUIREMENTS = {requirement.value: requirement for requirement in FactorRequire
 _KINDS = {kind.value: kind for kind in FactorKind}
 _HOUR = span_micros(timedelta(hours=1))
 MAX_ID = 2**63 - 1  # of a row
+_NO_EVENT = AuditEvent(
+    at=datetime.fromtimestamp(0, UTC),
+    name=EventName.DATABASE_ALTERED,
+    workspace_id="",
+    subject_id="",
+    reason="record_entry",
+    data={"what": "the text of this record is no event: somebody else has written it"},
+).body()
 
 
 def token_of(row: Row) -> TokenRow:
@@ -305,9 +314,18 @@ def enrolment_of(row: Row) -> Enrolment:
 
 
 def record_of(row: Row) -> AuditRecord:
-    """Return the audit record of a row, with the tree and the index of its leaf."""
+    """Return the audit record of a row, with the tree and the index of its leaf.
+
+    Only somebody else can have written a text that is no event: it stands there as what it is, a ``DATABASE_ALTERED``
+    of no time, and keeps nobody from the records beside it.
+    """
     seq, body, id_, entry, mac, refused, log, index = row
-    return read_record(body, seq=seq, id_=id_, entry=entry, mac=mac, refused=refused, log=log, index=index)
+    read = partial(read_record, seq=seq, id_=id_, entry=entry, mac=mac, refused=refused, log=log, index=index)
+    try:
+        body.encode()  # SQLite has bytes that are no text
+        return read(body)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return read(_NO_EVENT)
 
 
 def counts_of(rows: Iterable[Row], last_seq: int) -> EventCounts:

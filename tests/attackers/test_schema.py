@@ -103,7 +103,7 @@ ON_POSTGRES = {
     ],
     "table trees": ["UPDATE pg_class SET relhastriggers = false WHERE oid = 'stepup.trees'::regclass"],
     "table tiles": ["ALTER TABLE stepup.tiles SET UNLOGGED"],
-    "table checkpoints": ["ALTER TABLE stepup.checkpoints ALTER COLUMN note TYPE varchar"],
+    "table checkpoints": ["ALTER TABLE stepup.checkpoints ALTER COLUMN note DROP NOT NULL"],
     "table prompts": ["ALTER TABLE stepup.prompts ALTER COLUMN mac DROP NOT NULL"],
     "sequence audit_seq_seq": ["ALTER SEQUENCE stepup.audit_seq_seq INCREMENT BY -1 MINVALUE -1000000"],
     "setting session_replication_role": [

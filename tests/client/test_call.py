@@ -69,11 +69,12 @@ async def test_an_interruption_leaves_nothing_open(house: House, ada: Browser, u
 
 
 ELSEWHERE = """
-from signal import SIG_BLOCK, SIGINT, pthread_sigmask
+from signal import SIG_BLOCK, SIGINT, default_int_handler, pthread_sigmask, signal
 from threading import Event, Thread
 
 from stepup_middleware.client import Question, TerminalScreen
 
+signal(SIGINT, default_int_handler)  # as in a terminal, also where the tests were started in the background
 Thread(target=Event().wait, daemon=True).start()
 pthread_sigmask(SIG_BLOCK, [SIGINT])
 words = {"title": "Pay", "consequence": "Money leaves.", "note": "", "address": ""}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -167,7 +166,8 @@ async def test_the_body_of_a_ceremony_is_bounded_and_no_bomb_gets_through(ada: B
     listed = await ada.post(f"{url}/totp", content=b"[]", headers=headers)
     binary = await ada.post(f"{url}/totp", content=b"\xff\xfe", headers=headers)
     assert [answer.status_code for answer in (large, undeclared_large)] == [413, 413]
-    assert [answer.status_code for answer in (deep, listed, binary)] == [400, 400, 400]
+    half = await ada.post(f"{url}/totp", content=b'{"code":"\\ud800"}', headers=headers)  # of a character (RFC 7493)
+    assert [code_of(answer) for answer in (deep, listed, binary, half)] == ["STEPUP_BAD_REQUEST"] * 4
 
 
 # O08
@@ -183,7 +183,6 @@ async def test_the_body_of_a_ceremony_is_bounded_and_no_bomb_gets_through(ada: B
         "",
         "12345",
         "1234567",
-        "\ud800",
         "\uff11\uff12\uff13\uff14\uff15\uff16",
         " 123456",
         "x" * 60_000,
@@ -193,6 +192,5 @@ async def test_a_code_that_is_no_six_digits_is_a_failure_and_no_fault(
     ada: Browser, house: House, value: object
 ) -> None:
     url = (await ada.prompt("POST", "/webhooks/rotate"))["prompt"]["url"]
-    content = json.dumps({"code": value}).encode()  # escapes what UTF-8 cannot carry
-    answer = await ada.post(f"{url}/totp", content=content, headers={"content-type": "application/json"})
+    answer = await ada.post(f"{url}/totp", json={"code": value})
     assert (answer.status_code, code_of(answer)) == (400, "STEPUP_VERIFICATION_FAILED")

@@ -804,7 +804,7 @@ async def test_a_pass_and_a_code_lead_to_a_factor_without_javascript(
         assert 'action="/stepup/factors/totp"' in (await person.navigate("GET", "/stepup/factors")).text
         begun = await person.navigate("POST", TOTP, data={"name": "<i>Old phone"})
         assert (begun.status_code, "<svg" in begun.text, "<i>" in begun.text) == (200, True, False)
-        key = re.search(r'class="stepup-secret" translate="no">([A-Z2-7]+)<', begun.text)
+        key = re.search(r'class="stepup-secret"[^>]*>([A-Z2-7]+)<', begun.text)
         confirm = re.search(r'action="(/stepup/factors/totp/[^"]+/confirm)"', begun.text)
         assert key
         assert confirm

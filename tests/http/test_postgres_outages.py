@@ -121,9 +121,9 @@ async def until_ready(house: House) -> None:
     ("outage", "words"),
     [
         (full, "No space left on device|Connect"),
-        (crowded, "too many clients already"),
+        (crowded, "too many clients already|is over, others are opened"),
         (read_only, "the database is read-only or a replica|cannot execute"),
-        (impatient, "statement timeout|did not answer in time"),
+        (impatient, "statement timeout|did not answer in time|is over, others are opened"),
     ],
 )
 async def test_a_database_that_refuses_is_503_and_nothing_is_lost_and_it_goes_on_by_itself(

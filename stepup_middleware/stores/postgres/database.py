@@ -75,6 +75,8 @@ def as_store_error(error: BaseException) -> StepUpError:
         wrapped = StoreError(_READ_ONLY)
     elif isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):
         wrapped = StoreError(f"{_POOLER} ({error})")
+    elif isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):  # of the driver, not of the server
+        wrapped = StoreError(f"a connection to the database is over, others are opened: {error}")
     else:
         wrapped = StoreError(f"the database cannot be used: {type(error).__name__}: {error}")
     wrapped.__cause__ = error

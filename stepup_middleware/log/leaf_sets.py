@@ -57,9 +57,11 @@ def root_of_set(leaves: Iterable[tuple[int, bytes]], hashes: Iterable[bytes], si
         if rest.head is None or rest.head[0] >= end:
             return _hash(next(others, b""))
         if end - start == 1:
-            leaf = rest.head
+            index, leaf = rest.head
+            if index != start:
+                raise ValueError(f"leaf {index} has no place of its own in a tree of {size} leaves")
             rest.take()
-            return _hash(leaf[1])
+            return _hash(leaf)
         middle = start + split(end - start)
         left = walk(start, middle)
         return hash_children(left, walk(middle, end))

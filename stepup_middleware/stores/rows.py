@@ -31,6 +31,7 @@ from stepup_middleware.core.moments import from_micros, span_micros, to_micros
 from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
 from stepup_middleware.core.replays import Replays
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.log.integrator import Fault
 
 Row = Sequence[Any]
 
@@ -44,7 +45,7 @@ _NO_EVENT = AuditEvent(
     name=EventName.DATABASE_ALTERED,
     workspace_id="",
     subject_id="",
-    reason="record_entry",
+    reason=Fault.RECORD_ENTRY.name.lower(),
     data={"what": "the text of this record is no event: somebody else has written it"},
 ).body()
 

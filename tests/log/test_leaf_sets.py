@@ -86,3 +86,6 @@ def test_a_tree_has_no_leaf_beyond_its_size() -> None:
         root_of_set([(4, b"\1" * 32)], [naive_root(leaves(4))], 4)
     with pytest.raises(ValueError, match="no tree"):
         root_of_set([], [], -1)
+    for claimed in ([0, 1, 1], [0, 0, 2], [-1, 1, 2], [0, 0, 1]):  # each in the place of the next one
+        with pytest.raises(ValueError, match="no place of its own"):
+            root_of_set(list(zip(claimed, leaves(3), strict=True)), [], 3)

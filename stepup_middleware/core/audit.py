@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from operator import itemgetter
+from typing import Any
 
 from .binding import bound_request_from
 from .events import AuditRecord, EventName, Outcome, Severity
@@ -102,9 +103,15 @@ def read_record(
 ) -> AuditRecord:
     """Return the record of a body, or of the text of an event. Its fields are read from there and nowhere else.
 
-    Raises ``ValueError``, ``KeyError``, ``TypeError``, ``AttributeError``, ``OverflowError`` or ``RecursionError`` when
-    the text is no event.
+    Raises ``ValueError`` when the text is no event.
     """
+    try:
+        return _read(body, seq=seq, id=id_, entry=entry, mac=mac, log=log, index=index, refused=refused)
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError("the text is no event") from error
+
+
+def _read(body: str, *, refused: str | None, index: int | None, **place: Any) -> AuditRecord:
     fields = json.loads(body)
     texts = itemgetter(*_TEXTS)(fields)
     if not all(isinstance(each, str) for each in (*texts, *fields["flags"], *chain.from_iterable(fields["details"]))):
@@ -113,13 +120,9 @@ def read_record(
         raise TypeError("the data of an event is an object")
     request = fields["request"]
     return AuditRecord(
-        seq=seq,
+        **place,
         body=body,
-        id=id_,
         salt=fields.get("salt", ""),
-        entry=entry,
-        mac=mac,
-        log=log,
         index=index,
         refused=None if index is not None else refused,
         at=datetime.fromisoformat(fields["at"]),

@@ -20,7 +20,7 @@ def read_event(where: str, body: str) -> tuple[AuditRecord | None, list[Finding]
     record: AuditRecord | None
     try:
         record = read_record(body)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except ValueError:
         record = None
     if record is not None and is_canonical(record):
         return record, []

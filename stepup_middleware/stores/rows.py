@@ -325,7 +325,7 @@ def record_of(row: Row) -> AuditRecord:
     try:
         body.encode()  # SQLite has bytes that are no text
         return read(body)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except ValueError:
         return read(_NO_EVENT)
 
 

@@ -21,4 +21,5 @@ def bound_request_of(
     if body is not None:
         digest = BodyDigest(headers(scope, b"content-type"))
         digest.feed(body)
-    return bound_request(wire_of(scope), reached_in or scope, digest, bind_headers=bind_headers)
+    whole = None if digest is None else digest.whole()
+    return bound_request(wire_of(scope), reached_in or scope, whole, bind_headers=bind_headers)

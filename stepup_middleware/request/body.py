@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import IO, NamedTuple
 
 from stepup_middleware.asgi import Message, Receive
+from stepup_middleware.core.binding import content_digest
 from stepup_middleware.core.multipart import StrictForm, boundary_of
 
 BODY_SECONDS = 15.0  # between two pieces of a body
@@ -20,16 +21,27 @@ DIGESTED = 64 * 1024  # bytes of a body whose digest is taken before the event l
 REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours may carry over to its repetition
 
 
+class WholeBody(NamedTuple):
+    """The ``Content-Digest`` of a body, by the values of its ``content-type``.
+
+    ``as_it_came`` is of its bytes, ``canonical`` of a strict multipart form with our boundary, None for any other body.
+    """
+
+    content_types: list[bytes]
+    as_it_came: str
+    canonical: str | None
+
+
 class BodyDigest:
     """The digest of a body, taken while it passes; of a strict multipart form with our boundary besides.
 
     The work is done in small pieces: no other request waits for more than one of them.
     """
 
-    __slots__ = ("_form", "_hash", "_reading", "_waiting", "content_types", "length")
+    __slots__ = ("_content_types", "_form", "_hash", "_reading", "_waiting", "length")
 
     def __init__(self, content_types: list[bytes]) -> None:
-        self.content_types = content_types
+        self._content_types = content_types
         self.length = 0
         self._hash = sha256()
         boundary = boundary_of(content_types[0]) if len(content_types) == 1 else None
@@ -70,13 +82,11 @@ class BodyDigest:
             await asyncio.sleep(0)
             self.work()
 
-    def plain(self) -> bytes:
-        """Return the SHA-256 of the bytes as they came."""
-        return self._hash.digest()
-
-    def canonical(self) -> bytes | None:
-        """Return the SHA-256 of a strict multipart form with our boundary, None for any other body."""
-        return None if self._form is None or self.unfinished else self._form.digest()
+    def whole(self) -> WholeBody:
+        """Return the digests of all that was put in, once the work is done."""
+        form = None if self._form is None or self.unfinished else self._form.digest()
+        as_it_came = content_digest(self._hash.digest())
+        return WholeBody(self._content_types, as_it_came, None if form is None else content_digest(form))
 
 
 class BodyTooLarge(Exception):
@@ -157,12 +167,12 @@ class RequestBody:
             self._ahead.pop()
             return message
 
-    async def complete(self) -> BodyDigest:
-        """Return the digest of the whole body; what the app has not read yet is read ahead for it.
+    async def complete(self) -> WholeBody:
+        """Return the digests of the whole body; what the app has not read yet is read ahead for it.
 
         Raises ``BodyTooLarge``, ``BodyTooSlow`` or ``BodyMismatch``.
         """
-        if any(len(declared) > 18 or int(declared) > self._limit for declared in self._numbers()):
+        if self._is_declared_longer_than(self._limit):
             raise BodyTooLarge  # unread
         try:
             async with asyncio.timeout(BODY_SECONDS) as patience, self._lock:  # the last piece may be at its digest
@@ -175,7 +185,7 @@ class RequestBody:
             raise self._fault
         if self._declared not in ([], [b"%d" % self._digest.length]):
             raise BodyMismatch
-        return self._digest
+        return self._digest.whole()
 
     def keep_form(self) -> None:
         """Keep the body for ``form``; where a piece of it has passed already, there is nothing to be kept."""
@@ -184,7 +194,7 @@ class RequestBody:
 
     async def form(self) -> bytes | None:
         """Return the body for who repeats or reads it; None where it was not kept, is too long or does not come."""
-        if any(len(declared) > 18 or int(declared) > REPEATED_FORM_LIMIT for declared in self._numbers()):
+        if self._is_declared_longer_than(REPEATED_FORM_LIMIT):
             return None
         try:
             async with asyncio.timeout(BODY_SECONDS) as patience, self._lock:
@@ -200,8 +210,9 @@ class RequestBody:
             self._file.close()
             self._file = None
 
-    def _numbers(self) -> list[bytes]:
-        return [declared for declared in self._declared if declared.isdigit()]
+    def _is_declared_longer_than(self, limit: int) -> bool:
+        numbers = filter(bytes.isdigit, self._declared)
+        return any(len(declared) > 18 or int(declared) > limit for declared in numbers)
 
     async def _read_ahead(self, patience: asyncio.Timeout, wanted: Callable[[], bool]) -> None:
         """Read what has not come yet while it is wanted: each piece has its time, and all together have theirs."""

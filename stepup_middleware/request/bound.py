@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
+from itertools import chain
 from operator import ne
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -18,8 +19,8 @@ from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.roots import quote_path
 
-from .body import BodyDigest
-from .bound_headers import BEGINNINGS, BOUND, FORWARDED, FRAMING, UNTOLD, hyphened, overrides_method
+from .body import WholeBody
+from .bound_headers import FORWARDED, FRAMING, UNTOLD, hyphened, is_bound
 
 LONGEST_PATH = 8192  # characters of a path, and of a query
 LONGEST_FIELDS = 16_384  # characters of all bound header lines together
@@ -80,9 +81,8 @@ class _Reader:
     """Picks the lines of headers that are bound: which do is decided once for a request."""
 
     def __init__(self, bind_headers: Collection[bytes], cookies: Collection[bytes], *, framing: bool) -> None:
-        self._names = BOUND.union(bind_headers) if bind_headers else BOUND
+        self._further = FRAMING.union(bind_headers) if framing else frozenset(bind_headers)
         self._cookies = cookies
-        self._framing = framing
         self._length = 0
 
     def read(self, lines: Iterable[tuple[bytes, bytes]], *, replaced: bool) -> tuple[tuple[str, ...], Lines]:
@@ -92,9 +92,13 @@ class _Reader:
         for name, value in lines:
             if name == b"host":
                 authority.append(value.decode("latin-1"))
-            elif name == b"cookie" and name not in self._names:
-                fields += (("cookie", pair.decode("latin-1")) for pair in _cookies_named(value, self._cookies))
-            elif self._is_bound(hyphened(name), value):
+            elif name == b"cookie" and name not in self._further:
+                fields += _cookies_named(value, self._cookies) if self._cookies else ()
+            elif (
+                is_bound(name)
+                or (self._further and hyphened(name) in self._further)
+                or (name == FORWARDED and b"host" in value.lower())
+            ):
                 if name == b"content-type" and replaced:
                     value = REPLACED
                 elif name == b"content-length":
@@ -104,38 +108,26 @@ class _Reader:
                 fields.append((name.decode("latin-1"), value.decode("latin-1")))
         # the order of different names says nothing (RFC 9110 §5.3); a browser that repeats a request has another
         fields.sort(key=_name_in_wsgi)
-        bound = [*(("host", value) for value in authority), *fields]
-        self._length += sum(len(name) + len(value) for name, value in bound)
+        self._length += sum(map(len, chain(*fields, authority))) + len("host") * len(authority)
         if self._length > LONGEST_FIELDS:
             raise Unbindable(RefusalCode.HEADERS_TOO_LONG)
         return tuple(authority), tuple(fields)
-
-    def _is_bound(self, name: bytes, value: bytes) -> bool:
-        if name in FRAMING:
-            return self._framing or name in self._names
-        return (
-            name in self._names
-            or name.startswith(BEGINNINGS)
-            or overrides_method(name)
-            or (name == FORWARDED and b"host" in value.lower())
-        )
 
 
 def _name_in_wsgi(field: tuple[str, str]) -> str:
     return field[0].replace("_", "-")
 
 
-def _cookies_named(line: bytes, names: Collection[bytes]) -> Iterator[bytes]:
-    for pair in line.split(b";") if names else ():
-        name = pair.partition(b"=")[0].strip()
-        if name in names:
-            yield pair.strip()
+def _cookies_named(line: bytes, names: Collection[bytes]) -> Iterator[tuple[str, str]]:
+    for pair in line.split(b";"):
+        if pair.partition(b"=")[0].strip() in names:
+            yield "cookie", pair.strip().decode("latin-1")
 
 
 def bound_request(
     wire: Wire,
     scope: Scope,
-    body: BodyDigest | None,
+    body: WholeBody | None,
     *,
     bind_headers: Collection[bytes] = (),
     cookies: Collection[bytes] = (),
@@ -154,15 +146,15 @@ def bound_request(
     all that runs behind the gate, whoever changed which part of the scope, inside the middleware or outside.
     """
     came, found = _named(wire.headers, b"content-type"), headers(scope, b"content-type")
-    path = _raw(wire.raw_path).partition("?")[0] or quote_path(wire.path)
+    path = wire.raw_path.decode("latin-1").partition("?")[0] or quote_path(wire.path)
     canonical = None
     if body is not None and body.content_types == came == found:
-        canonical = body.canonical()
+        canonical = body.canonical
     # of a body that is not bound, the boundary says nothing: a browser writes a new one each time
     replaced = canonical is not None or (
         body is None and len(came) == 1 and came == found and boundary_of(came[0]) is not None
     )
-    framing = body is not None and any(b"multipart" in value.lower() for value in (*came, *found))
+    framing = body is not None and b"multipart" in b" ".join((*came, *found)).lower()
     reader = _Reader(bind_headers, cookies, framing=framing)
     authority, fields = reader.read(wire.headers, replaced=replaced)
     request = BoundRequest(
@@ -172,23 +164,20 @@ def bound_request(
         query=wire.query.decode("latin-1"),
         root_path=wire.root_path,
         fields=fields,
-        content_digest=None if body is None else content_digest(canonical or body.plain()),
+        content_digest=None if body is None else canonical or body.as_it_came,
         boundary_replaced=replaced,
     )
     here, lines = (authority, fields), scope["headers"]
     if len(lines) != len(wire.headers) or any(map(ne, lines, wire.headers)):
         here = reader.read(lines, replaced=replaced)
     reached = _reached(request, scope, here, framework, reading)
-    texts = (request.path, request.query, request.root_path, *_texts(reached))
+    there = (reached.root_path, reached.path, reached.raw_path, reached.query, *(reached.framework or ()))
+    texts = (request.path, request.query, request.root_path, *filter(None, there))
     if max(map(len, texts)) > LONGEST_PATH:
         raise Unbindable(RefusalCode.TARGET_TOO_LONG)
-    if not all(text.isascii() or storable(text, LONGEST_PATH) == text for text in texts):
+    if not "".join(texts).isascii() and any(storable(text, LONGEST_PATH) != text for text in texts):
         raise Unbindable(RefusalCode.BAD_REQUEST)  # what UTF-8 cannot carry would not be bound
     return request if reached == NOWHERE_ELSE else replace(request, reached=reached)
-
-
-def _raw(path: bytes | None) -> str:
-    return "" if path is None else path.decode("latin-1")
 
 
 def _named(lines: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
@@ -204,7 +193,7 @@ def _reached(
 ) -> Reached:
     """Return what of the gate's scope does not follow from the request as it came."""
     method, path, root = scope.get("method", "WEBSOCKET"), scope["path"], scope.get("root_path", "")
-    raw, query = _raw(scope.get("raw_path")), scope.get("query_string", b"").decode("latin-1")
+    raw, query = (scope.get("raw_path") or b"").decode("latin-1"), scope.get("query_string", b"").decode("latin-1")
     authority, fields = here
     return Reached(
         method=None if method == request.method else str(method),
@@ -217,13 +206,6 @@ def _reached(
         framework=framework,
         reading=reading or None,
     )
-
-
-def _texts(reached: Reached) -> Iterator[str]:
-    """Yield the parts of a target, each of which is bounded."""
-    for value in (reached.root_path, reached.path, reached.raw_path, reached.query, *(reached.framework or ())):
-        if value is not None:
-            yield value
 
 
 def below_root(path: str, root_path: str) -> str:

@@ -7,6 +7,8 @@ browser or proxy changes it between the first sending of a request and its repet
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 # what a server, a middleware or an app takes for the root path of the app, and for the path of the request
 PREFIXES = (b"x-forwarded-prefix", b"x-script-name", b"script-name", b"daphne-root-path")
 TARGETS = (
@@ -81,6 +83,13 @@ UNTOLD = frozenset({b"hx-prompt", b"if", b"lock-token", b"sec-websocket-protocol
 
 FORWARDED = b"forwarded"  # RFC 7239: bound where it names a host; without one it says who sent, and from which port
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # bound with a multipart body: Django reads none
+
+
+@lru_cache(maxsize=128)  # clients send the same names with each request
+def is_bound(name: bytes) -> bool:
+    """Whether a header is bound whatever the tag, the body and its value say."""
+    name = hyphened(name)
+    return name in BOUND or (name.startswith(BEGINNINGS) and name not in FRAMING) or overrides_method(name)
 
 
 def hyphened(name: bytes) -> bytes:

@@ -13,7 +13,7 @@ from stepup_middleware.core.purposes import unknown
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.errors import ConfigurationError, StoreError
 
-from .body import BodyDigest, BodyMismatch, BodyTooLarge, BodyTooSlow
+from .body import BodyDigest, BodyMismatch, BodyTooLarge, BodyTooSlow, WholeBody
 from .bound import Unbindable, below_root, bound_request
 from .context import DetailsSource, GuardedRequest, Question, Tag, logger
 from .site import Standing, is_navigation, is_of_browser, is_same_origin, standing_of
@@ -152,13 +152,13 @@ async def _decided(guarded: GuardedRequest, requester: Requester, wanted: Action
     return verdict
 
 
-async def _body(guarded: GuardedRequest, tag: Tag, scope: Scope, gate: Gate) -> BodyDigest | None:
-    """Return the digest of the body that is bound: the one handed over, or that of the request. None: none."""
+async def _body(guarded: GuardedRequest, tag: Tag, scope: Scope, gate: Gate) -> WholeBody | None:
+    """Return the digests of the body that is bound: the one handed over, or that of the request. None: none."""
     if gate.body is not None:
         digest = BodyDigest(headers(scope, b"content-type"))
         digest.put(gate.body)
         await digest.finish()
-        return digest
+        return digest.whole()
     if not tag.bind_body or scope["type"] != "http":
         return None
     return await guarded.context.body.complete()

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus, unquote_to_bytes
 
-from stepup_middleware.core.binding import BoundRequest, content_digest
+from stepup_middleware.core.binding import BoundRequest
 from stepup_middleware.core.multipart import OURS, REPLACED, StrictForm, boundary_of
 from stepup_middleware.request.body import BodyDigest
 from stepup_middleware.request.bound import below_root
@@ -113,7 +113,8 @@ def handed_on(original: str, request: BoundRequest) -> Repetition:
         return Repetition(reason=error.reason)
     body = BodyDigest([b"multipart/form-data; boundary=" + OURS if multipart else URL_ENCODED])
     body.feed(written)
-    digest = content_digest((body.canonical() if multipart else None) or body.plain())
+    whole = body.whole()
+    digest = (whole.canonical if multipart else None) or whole.as_it_came
     types = [value for name, value in request.fields if name == "content-type"]
     if request.content_digest not in (None, digest) or types != [(REPLACED if multipart else URL_ENCODED).decode()]:
         return Repetition(reason=Reason.CHANGED)

@@ -205,7 +205,9 @@ def keep_path_parameters(of: Framework, scope: Scope, values: Iterable[Any], nam
     if of is ANY:
         return scope
     if of.keeps_path_parameters:
-        kept = scope.get("path_params") or {}
+        kept = scope.get("path_params")
+        if not kept:
+            return scope
         handed = ((name, named.get(argument)) for name, argument in of.arguments(scope, kept).items() if name in kept)
         other = {name: _alike(value, kept[name]) for name, value in handed if isinstance(value, PLAIN)}
         return {**scope, "path_params": {**kept, **other}} if other else scope

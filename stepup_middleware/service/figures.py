@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic, perf_counter
-from typing import Protocol, runtime_checkable
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.refusals import RefusalCode
@@ -47,12 +47,32 @@ class Meter(Protocol):
 
 
 class Timed:
-    """A step that is being timed, and how it ends."""
+    """A step that is being timed, and how it ends.
 
-    __slots__ = ("outcome",)
+    Also one for which the store failed or was too late is told, or the slowest would be left out.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_began", "_figures", "_name", "_purpose", "outcome")
+
+    def __init__(self, figures: Figures, name: str, purpose: str) -> None:
+        self._figures = figures
+        self._name = name
+        self._purpose = purpose
         self.outcome = "ok"
+
+    def __enter__(self) -> Self:
+        self._began = perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, StoreError | TimeoutError):
+            self.outcome = RefusalCode.UNAVAILABLE.value
+        elif error is not None:
+            return
+        seconds = perf_counter() - self._began
+        self._figures.step(self._name, seconds, purpose=self._purpose, outcome=self.outcome)
 
 
 class Requests:
@@ -118,16 +138,9 @@ class Figures:
             self._requests.served()
         self._each(lambda meter: meter.step(name, seconds, purpose, outcome))
 
-    @contextmanager
-    def timed(self, name: str, purpose: str = "") -> Iterator[Timed]:
-        """Time a step: also one for which the store failed or was too late, or the slowest would be left out."""
-        began, step = perf_counter(), Timed()
-        try:
-            yield step
-        except (StoreError, TimeoutError):
-            self.step(name, perf_counter() - began, purpose=purpose, outcome=RefusalCode.UNAVAILABLE.value)
-            raise
-        self.step(name, perf_counter() - began, purpose=purpose, outcome=step.outcome)
+    def timed(self, name: str, purpose: str = "") -> Timed:
+        """Time a step, for as long as what is returned is entered."""
+        return Timed(self, name, purpose)
 
     def store_error(self, error: Exception) -> None:
         """Count a refusal for want of the store. Never raises."""

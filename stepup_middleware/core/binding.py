@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -98,7 +97,7 @@ class BoundRequest:
 
     def digest(self) -> bytes:
         """Return the 32-byte digest that a token is bound to: of the canonical text."""
-        return sha256(b"stepup-request-v3\0" + self.text().encode()).digest()
+        return request_digest(self.text())
 
     def place(self) -> tuple[Any, ...]:
         """Return where the request ended up: all of it but at which split of its path an app is mounted.
@@ -113,6 +112,11 @@ class BoundRequest:
         line = (method, whole) if there.framework is None else there.framework
         raw = self.path if there.raw_path is None else there.raw_path or whole
         return (*line, raw, self.query if there.query is None else there.query, there.authority, there.fields)
+
+
+def request_digest(text: str) -> bytes:
+    """Return the ``digest`` of the request that has this ``text``."""
+    return sha256(b"stepup-request-v3\0" + text.encode()).digest()
 
 
 def bound_request_from(components: Mapping[str, Any]) -> BoundRequest:
@@ -143,11 +147,6 @@ def _reached_from(components: Mapping[str, Any]) -> Reached:
 def joined(root_path: str, path: str) -> str:
     """Return the whole path of a scope: some servers and frameworks give the root path apart, others in the path."""
     return path if not root_path or path.startswith(root_path) else root_path + path
-
-
-def content_digest(sha256_digest: bytes) -> str:
-    """Return a ``Content-Digest`` of the SHA-256 of a body (RFC 9530 §2)."""
-    return f"sha-256=:{b64encode(sha256_digest).decode()}:"
 
 
 def details_digest(details: Details) -> bytes:

@@ -102,6 +102,7 @@ class Presentation:
     minimum: FactorRequirement
     retention_years: int
     request: BoundRequest
+    request_text: str
     request_digest: bytes
     details: Details
     details_digest: bytes

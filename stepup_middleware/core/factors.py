@@ -49,15 +49,16 @@ _AMR = {
 
 
 class FactorRequirement(StrEnum):
-    """How strong a proof must be. ``ANY`` is any enrolled factor."""
+    """How strong a proof must be. ``ANY`` is any enrolled factor.
+
+    ``strength`` is 0 for any factor, 1 for phishing-resistant only: what a store compares.
+    """
 
     ANY = "any"
     PHISHING_RESISTANT = "phishing_resistant"
 
-    @property
-    def strength(self) -> int:
-        """0 for any factor, 1 for phishing-resistant only: what a store compares."""
-        return 1 if self is FactorRequirement.PHISHING_RESISTANT else 0
+    def __init__(self, value: str) -> None:
+        self.strength = 1 if value == "phishing_resistant" else 0
 
     @property
     def acr(self) -> str:

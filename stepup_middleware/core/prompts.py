@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from .binding import BoundRequest, Details
+from .binding import BoundRequest, Details, bound_request_from
 from .events import AuditEvent, EventName, event_by
 from .factors import EnrolledFactor, FactorKind, FactorRequirement
-from .moments import iso, time_ordered_id
+from .moments import iso
 from .policy import StoredPolicy, effective_requirement
 from .purposes import FACTOR_CHANGE, Purpose
 from .recovery import Hold
@@ -22,17 +22,14 @@ OPEN_PROMPTS_PER_SESSION = 64  # one batch (core.batches) and a few; who asks fo
 ONE_FLOOD_EVENT_PER = timedelta(minutes=1)  # and session, whatever the number of its refusals
 
 
-def prompt_id(now: datetime, chance: bytes) -> str:
-    """Return the id of a new prompt, which grows with time.
-
-    So a redemption in a log of millions writes next to the one before it. Hexadecimal, because no command line takes it
-    for an option.
-    """
-    return time_ordered_id(now, chance)
-
-
 SHOWN = ("locale", "title", "consequence")
 """What a prompt says of the words that the person was shown: in its description, and in the event of asking."""
+
+
+_PLAIN = (  # what ``Prompt.kept`` has as it is
+    "subject_name", "actor", "client", "ip", "user_agent", "purpose", "policy_version", "locale", "title",
+    "consequence",
+)  # fmt: skip
 
 
 class PromptState(StrEnum):
@@ -47,6 +44,8 @@ class PromptState(StrEnum):
 class PromptRequest(SubjectAt):
     """A request for a prompt: everything known before policy and factors are read.
 
+    ``prompt_id`` grows with time (``moments.time_ordered_id``), so that a redemption in a log of millions writes next
+    to the one before it. It is hexadecimal, because no command line takes that for an option.
     ``title`` and ``consequence`` are the purpose's in the language of ``locale``: what the person will be shown.
     """
 
@@ -127,6 +126,30 @@ class Prompt:
             "consequence": self.consequence,
             "issued_at": self.created_at.isoformat(),
         }
+
+    def kept(self) -> dict[str, Any]:
+        """Return what stores keep of it as JSON, beside what they look it up by."""
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "requirement": self.requirement,
+            "factor_ids": list(self.factor_ids),
+            "factor_kinds": list(self.factor_kinds),
+            "request": self.request.as_dict(),
+            "details": [list(pair) for pair in self.details],
+        }
+
+
+def prompt_from(kept: Mapping[str, Any], **others: Any) -> Prompt:
+    """Return the prompt of its ``kept``; ``others`` are the fields that it does not have."""
+    return Prompt(
+        requirement=FactorRequirement(kept["requirement"]),
+        factor_ids=tuple(kept["factor_ids"]),
+        factor_kinds=tuple(FactorKind(kind) for kind in kept["factor_kinds"]),
+        request=bound_request_from(kept["request"]),
+        details=tuple((label, text) for label, text in kept["details"]),
+        **{name: kept[name] for name in _PLAIN},
+        **others,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

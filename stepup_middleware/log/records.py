@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from hashlib import sha256
-from ssl import RAND_bytes
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepup_middleware.core.canonical import canonical_json, canonical_string, strict_json
-from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.moments import iso, time_ordered_id
 from stepup_middleware.core.retention import later_by_years
@@ -31,7 +29,9 @@ SALT_BYTES = 16
 ENTRY_VERSION = 1
 MAC_BYTES = 36  # 4 of the key's id, 32 of HMAC-SHA-256
 KEY_ID_BYTES = 4  # with which a MAC begins
-CHANCE_BYTES = SALT_BYTES + 10  # random bytes that a record takes: its salt, and what makes its id its own
+# Random bytes that a record takes: its salt, and what makes its id its own. Those of ``ssl.RAND_bytes`` ask the kernel
+# nothing: a system call lets another thread in, in the middle of a redemption.
+CHANCE_BYTES = SALT_BYTES + 10
 _SALT = re.compile(r"[0-9a-f]{32}", re.ASCII)
 ENTRY = re.compile(
     r'\{"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?Z)","body_sha256":"([0-9a-f]{64})",'
@@ -79,14 +79,6 @@ def entry_of(body: str, *, at: datetime, retention_years: int) -> Entry:
     return Entry(at, sha256(body.encode()).digest(), until)
 
 
-def fresh_chance() -> bytes:
-    """Return the ``CHANCE_BYTES`` random bytes of a new record.
-
-    OpenSSL makes them without asking the kernel: a system call lets another thread in, in the middle of a redemption.
-    """
-    return RAND_bytes(CHANCE_BYTES)
-
-
 def read_entry(text: str) -> Entry:
     """Parse an entry. Raises ``ValueError`` for everything but its one spelling."""
     found = ENTRY.fullmatch(text)
@@ -109,21 +101,46 @@ def names_body(entry: str, body: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RowKind:
-    """A kind of row that has a MAC, with the names of all its fields that decide something."""
+    """A kind of row that has a MAC over these ``columns``: all that decide something, in the order of statements.
+
+    ``name`` sets its MACs apart from those of all others; ``table`` is where its rows are.
+    """
 
     name: str
-    fields: frozenset[str]
+    columns: tuple[str, ...]
+    table: str = ""
+
+    def sealed(self, macs: RowMacs, row: Sequence[Any]) -> tuple[Any, ...]:
+        """Return a row with its MAC."""
+        return (*row, macs.make(self, dict(zip(self.columns, row, strict=True))))
+
+    def holds(self, macs: RowMacs, row: Sequence[Any]) -> bool:
+        """Tell whether a row, its MAC last, is as this installation wrote it."""
+        *values, mac = row
+        try:
+            return macs.holds(self, dict(zip(self.columns, values, strict=True)), mac)
+        except (TypeError, ValueError, AttributeError):  # a value of a type that no honest writer gave it
+            return False
 
     def text(self, values: Mapping[str, Scalar]) -> str:
-        """Return the one text of a row. Raises ``ValueError`` unless it has exactly the fields of its kind."""
-        if values.keys() != self.fields:
-            differing = ", ".join(sorted(values.keys() ^ self.fields))
-            raise ValueError(f"the MAC of {self.name} covers exactly its fields; missing or too many: {differing}")
+        """Return the one text of a row. Raises ``ValueError`` unless it has exactly the columns of its kind."""
+        if values.keys() != set(self.columns):
+            differing = ", ".join(sorted(values.keys() ^ set(self.columns)))
+            raise ValueError(f"the MAC of {self.name} covers exactly its columns; missing or too many: {differing}")
         return canonical_json({"kind": self.name, "row": {name: _typed(value) for name, value in values.items()}})
 
 
-RECORD = RowKind("record", frozenset({"id", "entry"}))
-TREE_STATE = RowKind("tree_state", frozenset({"origin", "size", "root"}))
+RECORD = RowKind("record", ("id", "entry"))
+TREE_STATE = RowKind("tree_state", ("origin", "size", "root"))
+
+
+class SealedRecord(NamedTuple):
+    """A record as the log keeps it: its id, its salted body, its entry, and the MAC over id and entry."""
+
+    id: str
+    body: str
+    entry: str
+    mac: bytes
 
 
 class RowMacs:
@@ -164,6 +181,13 @@ class RowMacs:
         """Return the MAC of a record: what ``make`` returns for ``RECORD``, for every record that is written."""
         return self.make_for_text(_record_text(id_, entry))
 
+    def seal(self, body: str, *, at: datetime, retention_years: int, chance: bytes) -> SealedRecord:
+        """Return the record of a body. ``chance`` are ``CHANCE_BYTES`` random bytes; the first are the body's salt."""
+        id_ = time_ordered_id(at, chance[SALT_BYTES:])
+        keep_until = last_day(at.date() if at.tzinfo is UTC else at.astimezone(UTC).date(), retention_years)
+        entry = entry_text(iso(at), sha256(body.encode()).hexdigest(), keep_until)
+        return SealedRecord(id_, body, entry, self.make_for_record(id_, entry))
+
     def holds_for_record(self, id_: str, entry: str, mac: bytes) -> bool:
         """Tell what ``holds`` tells of a ``RECORD``."""
         return self.holds_for_text(_record_text(id_, entry), mac)
@@ -191,36 +215,6 @@ class RowMacs:
 
     def __repr__(self) -> str:
         return f"<RowMacs of {len(self._keys)}>"
-
-
-class SealedRecord(NamedTuple):
-    """A record as the log keeps it: its id, its salted body, its entry, and the MAC over id and entry."""
-
-    id: str
-    body: str
-    entry: str
-    mac: bytes
-
-
-class RecordSealer:
-    """Makes records of events, where the events are made: nobody else can."""
-
-    __slots__ = ("_macs",)
-
-    def __init__(self, macs: RowMacs) -> None:
-        self._macs = macs
-
-    def seal(self, event: AuditEvent, chance: bytes) -> SealedRecord:
-        """Return the record of an event. ``chance`` are ``CHANCE_BYTES`` random bytes."""
-        body = event.body(chance[:SALT_BYTES].hex())
-        return self.seal_body(body, at=event.at, retention_years=event.retention_years, chance=chance)
-
-    def seal_body(self, body: str, *, at: datetime, retention_years: int, chance: bytes) -> SealedRecord:
-        """Return the record of a body that has its salt: that of the first bytes of ``chance``."""
-        id_ = time_ordered_id(at, chance[SALT_BYTES:])
-        keep_until = last_day(at.date() if at.tzinfo is UTC else at.astimezone(UTC).date(), retention_years)
-        entry = entry_text(iso(at), sha256(body.encode()).hexdigest(), keep_until)
-        return SealedRecord(id_, body, entry, self._macs.make_for_record(id_, entry))
 
 
 def entry_text(at: str, body_sha256: str, keep_until: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import IO, NamedTuple
 
 from stepup_middleware.asgi import Message, Receive
-from stepup_middleware.core.binding import content_digest
 from stepup_middleware.core.multipart import StrictForm, boundary_of
 
 BODY_SECONDS = 15.0  # between two pieces of a body
@@ -19,6 +19,11 @@ PIECE = 4096  # bytes up to which small pieces are kept as one: kept singly, eac
 SPOOLED_BEYOND = 1024 * 1024  # bytes that are kept in memory of a body that is read ahead
 DIGESTED = 64 * 1024  # bytes of a body whose digest is taken before the event loop runs again
 REPEATED_FORM_LIMIT = 256 * 1024  # bytes of a form that a page of ours may carry over to its repetition
+
+
+def content_digest(sha256_digest: bytes) -> str:
+    """Return a ``Content-Digest`` of the SHA-256 of a body (RFC 9530 §2)."""
+    return f"sha-256=:{b64encode(sha256_digest).decode()}:"
 
 
 class WholeBody(NamedTuple):

@@ -11,15 +11,15 @@ from operator import ne
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from stepup_middleware.asgi import Scope, headers
-from stepup_middleware.core.binding import NOWHERE_ELSE, BoundRequest, Lines, Reached, content_digest
+from stepup_middleware.asgi import Scope
+from stepup_middleware.core.binding import NOWHERE_ELSE, BoundRequest, Lines, Reached
 from stepup_middleware.core.canonical import storable
 from stepup_middleware.core.multipart import REPLACED, boundary_of
 from stepup_middleware.core.refusals import RefusalCode
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.roots import quote_path
 
-from .body import WholeBody
+from .body import WholeBody, content_digest
 from .bound_headers import FORWARDED, FRAMING, UNTOLD, hyphened, is_bound
 
 LONGEST_PATH = 8192  # characters of a path, and of a query
@@ -145,7 +145,10 @@ def bound_request(
     is not said again, and whatever else differs is (``Reached``). So two requests that are bound alike are alike to
     all that runs behind the gate, whoever changed which part of the scope, inside the middleware or outside.
     """
-    came, found = _named(wire.headers, b"content-type"), headers(scope, b"content-type")
+    lines = scope["headers"]
+    changed = len(lines) != len(wire.headers) or any(map(ne, lines, wire.headers))
+    came = _named(wire.headers, b"content-type")
+    found = _named(lines, b"content-type") if changed else came
     path = wire.raw_path.decode("latin-1").partition("?")[0] or quote_path(wire.path)
     canonical = None
     if body is not None and body.content_types == came == found:
@@ -167,9 +170,7 @@ def bound_request(
         content_digest=None if body is None else canonical or body.as_it_came,
         boundary_replaced=replaced,
     )
-    here, lines = (authority, fields), scope["headers"]
-    if len(lines) != len(wire.headers) or any(map(ne, lines, wire.headers)):
-        here = reader.read(lines, replaced=replaced)
+    here = reader.read(lines, replaced=replaced) if changed else (authority, fields)
     reached = _reached(request, scope, here, framework, reading)
     there = (reached.root_path, reached.path, reached.raw_path, reached.query, *(reached.framework or ()))
     texts = (request.path, request.query, request.root_path, *filter(None, there))

@@ -9,17 +9,17 @@ from ssl import RAND_bytes
 
 from stepup_middleware.core.approvals import APPROVAL_LIFETIME, ApprovalRefused, Offer
 from stepup_middleware.core.attempts import TooMany
-from stepup_middleware.core.binding import details_digest
+from stepup_middleware.core.binding import details_digest, request_digest
 from stepup_middleware.core.decisions import Flag, Presentation, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import FactorRequirement
+from stepup_middleware.core.moments import time_ordered_id
 from stepup_middleware.core.prompts import (
     OPEN_PROMPTS_PER_SESSION,
     PROMPT_LIFETIME,
     NoFactor,
     Prompt,
     PromptRequest,
-    prompt_id,
 )
 from stepup_middleware.core.proof import ActionRequest, Proof, proof_of
 from stepup_middleware.core.purposes import Purpose
@@ -131,7 +131,7 @@ class RedemptionService:
     def _presentation(
         requester: Requester, wanted: ActionRequest, reference: TokenReference, held: bool
     ) -> Presentation:
-        subject, purpose = requester.subject, wanted.purpose
+        subject, purpose, request = requester.subject, wanted.purpose, wanted.request.text()
         return Presentation(
             reference=reference,
             attempt=RAND_bytes(16),  # asks the kernel nothing, and so no other thread comes in between
@@ -148,7 +148,8 @@ class RedemptionService:
             minimum=purpose.minimum,
             retention_years=purpose.retention_years,
             request=wanted.request,
-            request_digest=wanted.request.digest(),
+            request_text=request,
+            request_digest=request_digest(request),
             details=wanted.details,
             details_digest=details_digest(wanted.details),
             now=requester.now,
@@ -171,7 +172,7 @@ class RedemptionService:
             return _asking(code, wanted, *standing)
         texts = self._languages.texts(requester.locale)
         asked = PromptRequest(
-            prompt_id=prompt_id(requester.now, RAND_bytes(16)),
+            prompt_id=time_ordered_id(requester.now, RAND_bytes(16)),
             subject=requester.subject,
             ip=requester.ip,
             user_agent=requester.user_agent,

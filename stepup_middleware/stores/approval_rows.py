@@ -14,7 +14,7 @@ from stepup_middleware.core.moments import from_micros, to_micros
 from stepup_middleware.core.prompts import PromptState
 from stepup_middleware.core.tokens import TokenReference
 
-from .rows import Row, prompt_body, stored_prompt
+from .rows import Row, stored_prompt
 from .sealing import sealed_table
 
 APPROVALS = sealed_table(
@@ -37,7 +37,7 @@ def approval_row(approval: Approval) -> tuple[Any, ...]:
         approval.match,
         to_micros(prompt.created_at),
         to_micros(prompt.expires_at),
-        canonical_json(prompt_body(prompt)),
+        canonical_json(prompt.kept()),
         approval.state.value,
         approval.tries,
         approval.matched,

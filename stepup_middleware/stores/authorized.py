@@ -8,6 +8,7 @@ and what the row knows is added in it.
 from __future__ import annotations
 
 from dataclasses import replace
+from ssl import RAND_bytes
 from typing import NamedTuple
 
 from stepup_middleware.core.canonical import canonical_json
@@ -16,7 +17,7 @@ from stepup_middleware.core.decisions import CLOCK_SKEW, Decision, Presentation,
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.moments import iso, span_micros, to_micros
 from stepup_middleware.core.presentations import presentation_event
-from stepup_middleware.log.records import SALT_BYTES, fresh_chance
+from stepup_middleware.log.records import CHANCE_BYTES, SALT_BYTES
 
 from .rows import MAX_ID, Row, redeemed_token
 
@@ -39,10 +40,10 @@ class PreparedRedemption(NamedTuple):
     chance: bytes  # of the record: its salt, and the random part of its id
 
 
-def presentation_row(shown: Presentation, user_agent: str) -> Row | None:
+def presentation_row(shown: Presentation, user_agent: str | None = None) -> Row | None:
     """Return a presentation as redeeming statements read it, None when no row can have its id.
 
-    ``user_agent`` is the presentation's, as the database can hold it.
+    ``user_agent`` is the presentation's as the database can hold it, where it cannot hold every text.
     """
     if shown.reference.id > MAX_ID:
         return None
@@ -55,7 +56,7 @@ def presentation_row(shown: Presentation, user_agent: str) -> Row | None:
         shown.subject_id,
         shown.session,
         shown.ip,
-        user_agent,
+        shown.user_agent if user_agent is None else user_agent,
         shown.purpose,
         span_micros(shown.ttl),
         shown.minimum.strength,
@@ -68,13 +69,13 @@ def presentation_row(shown: Presentation, user_agent: str) -> Row | None:
 
 def prepare_redemption(shown: Presentation, row: Row | None = None) -> PreparedRedemption:
     """Prepare a presentation before its batch begins."""
-    chance = fresh_chance()
+    chance = RAND_bytes(CHANCE_BYTES)
     return PreparedRedemption(
         shown,
         row,
         f'{{"actor":{quote(shown.actor)},"at":"{iso(shown.now)}","client":{quote(shown.client)},"data":{{"token":"{shown.reference.id}"}},"details":{canonical_json(shown.details)},"event":"{NAME}","factor":"',
         f',"flags":[],"ip":{quote(shown.ip)},"outcome":"{OUTCOME}","policy_version":',
-        f',"purpose":{quote(shown.purpose)},"reason":"","request":{shown.request.text()},"requirement":"',
+        f',"purpose":{quote(shown.purpose)},"reason":"","request":{shown.request_text},"requirement":"',
         f'","retention_years":{shown.retention_years},"salt":"{chance[:SALT_BYTES].hex()}","session":{quote(shown.session)},"severity":"{_SEVERITY}"'
         f',"subject":{quote(shown.subject_id)},"subject_name":{quote(shown.subject_name)}'
         f',"user_agent":{quote(shown.user_agent)},"v":1,"workspace":{quote(shown.workspace_id)}}}',

@@ -13,8 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from stepup_middleware.core.audit import EventCounts, read_record
-from stepup_middleware.core.binding import bound_request_from, details_digest
-from stepup_middleware.core.canonical import canonical_json
+from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.decisions import Presentation, TokenRow, TokenState
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome
 from stepup_middleware.core.factors import (
@@ -28,7 +27,7 @@ from stepup_middleware.core.factors import (
 )
 from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.moments import from_micros, span_micros, to_micros
-from stepup_middleware.core.prompts import Prompt, PromptState, StoredPrompt
+from stepup_middleware.core.prompts import PromptState, StoredPrompt, prompt_from
 from stepup_middleware.core.replays import Replays
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.log.integrator import Fault
@@ -154,37 +153,6 @@ def grant_row(grant: TokenGrant) -> tuple[Any, ...]:
     )
 
 
-_PLAIN = (  # what is kept of a prompt as it is
-    "subject_name", "actor", "client", "ip", "user_agent", "purpose", "policy_version", "locale", "title",
-    "consequence",
-)  # fmt: skip
-
-
-def prompt_body(prompt: Prompt) -> dict[str, Any]:
-    """Return what is kept of a prompt as JSON, beside what stores look it up by."""
-    return {
-        **{name: getattr(prompt, name) for name in _PLAIN},
-        "requirement": prompt.requirement,
-        "factor_ids": list(prompt.factor_ids),
-        "factor_kinds": list(prompt.factor_kinds),
-        "request": prompt.request.as_dict(),
-        "details": [list(pair) for pair in prompt.details],
-    }
-
-
-def prompt_row(prompt: Prompt) -> tuple[Any, ...]:
-    """Return the row of a new prompt, but for its epoch."""
-    return (
-        prompt.id,
-        prompt.workspace_id,
-        prompt.subject_id,
-        prompt.session,
-        to_micros(prompt.created_at),
-        to_micros(prompt.expires_at),
-        canonical_json(prompt_body(prompt)),
-    )
-
-
 def prompt_of(row: Row) -> StoredPrompt:
     """Return the prompt of a row of ``get_prompt``, its MAC last."""
     *place, text, _ = row
@@ -201,20 +169,15 @@ def stored_prompt(
     created_at: int,
     expires_at: int,
 ) -> StoredPrompt:
-    """Return the prompt of its ``prompt_body`` and what is kept beside that; times are in microseconds."""
-    prompt = Prompt(
+    """Return the prompt of its ``Prompt.kept`` and what is kept beside that; times are in microseconds."""
+    prompt = prompt_from(
+        body,
         id=id_,
         workspace_id=workspace_id,
         subject_id=subject_id,
         session=session,
-        requirement=FactorRequirement(body["requirement"]),
-        factor_ids=tuple(body["factor_ids"]),
-        factor_kinds=tuple(FactorKind(kind) for kind in body["factor_kinds"]),
-        request=bound_request_from(body["request"]),
-        details=tuple((label, text) for label, text in body["details"]),
         created_at=from_micros(created_at),
         expires_at=from_micros(expires_at),
-        **{name: body[name] for name in _PLAIN},
     )
     return StoredPrompt(prompt=prompt, state=PromptState(state))
 

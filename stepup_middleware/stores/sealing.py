@@ -17,34 +17,9 @@ from stepup_middleware.log.records import RowKind, RowMacs, Scalar
 from .rows import Row
 
 
-@dataclass(frozen=True, slots=True)
-class SealedTable:
-    """A table whose rows have a MAC over these ``columns``, in the order in which statements give them."""
-
-    name: str
-    columns: tuple[str, ...]
-    kind: RowKind
-
-    def mac(self, macs: RowMacs, row: Row) -> bytes:
-        """Return the MAC of a row that has none yet."""
-        return macs.make(self.kind, dict(zip(self.columns, row, strict=True)))
-
-    def sealed(self, macs: RowMacs, row: Row) -> tuple[Any, ...]:
-        """Return a row with its MAC."""
-        return (*row, self.mac(macs, row))
-
-    def holds(self, macs: RowMacs, row: Row) -> bool:
-        """Tell whether a row, its MAC last, is as this installation wrote it."""
-        *values, mac = row
-        try:
-            return macs.holds(self.kind, dict(zip(self.columns, values, strict=True)), mac)
-        except (TypeError, ValueError, AttributeError):  # a value of a type that no honest writer gave it
-            return False
-
-
-def sealed_table(name: str, kind: str, *columns: str) -> SealedTable:
-    """Return a table; ``kind`` sets its MACs apart from those of all others."""
-    return SealedTable(name, columns, RowKind(kind, frozenset(columns)))
+def sealed_table(table: str, kind: str, *columns: str) -> RowKind:
+    """Return the rows of a table."""
+    return RowKind(kind, columns, table)
 
 
 HANDLES = sealed_table("people", "user_handle", "workspace", "subject", "user_handle")
@@ -166,7 +141,7 @@ def _token_text(
 
 def factor_mac(macs: RowMacs, row: Row) -> bytes:
     """Return the MAC of a factor with these values of ``FACTOR_COLUMNS``."""
-    return FACTORS.mac(macs, _as_made(row))
+    return macs.make(FACTORS, dict(zip(FACTOR_COLUMNS, _as_made(row), strict=True)))
 
 
 def factor_holds(macs: RowMacs, row: Row) -> bool:

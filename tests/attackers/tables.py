@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from stepup_middleware.log.records import RowKind
 from stepup_middleware.stores.approval_rows import APPROVALS
 from stepup_middleware.stores.recovery_rows import CODES, PASSES, PEOPLE, REQUESTS, RIGHTS
 from stepup_middleware.stores.sealing import (
@@ -14,13 +15,12 @@ from stepup_middleware.stores.sealing import (
     POLICIES,
     PROMPTS,
     TOKEN_COLUMNS,
-    SealedTable,
 )
 
 # of which `stepup audit verify` says whether they are whole
 LOG = ("audit", "leaves", "tiles", "trees", "checkpoints")
 
-_SEALED: tuple[SealedTable, ...] = (
+_SEALED: tuple[RowKind, ...] = (
     HANDLES, POLICIES, PROMPTS, ENROLMENTS, KEYS, PASSES, RIGHTS, CODES, REQUESTS, PEOPLE,
     APPROVALS,
 )  # fmt: skip
@@ -28,7 +28,7 @@ _SEALED: tuple[SealedTable, ...] = (
 SEALED: Mapping[str, tuple[str, ...]] = {
     "factors": FACTOR_COLUMNS,
     "tokens": TOKEN_COLUMNS,
-    **{table.name: table.columns for table in _SEALED},
+    **{kind.table: kind.columns for kind in _SEALED},
 }
 
 # columns that no MAC covers, and why that is right

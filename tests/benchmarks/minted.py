@@ -16,7 +16,8 @@ from typing import Any
 
 from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.factors import WebAuthnFactor
-from stepup_middleware.core.prompts import Prompt, prompt_id
+from stepup_middleware.core.moments import time_ordered_id
+from stepup_middleware.core.prompts import Prompt
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.log.records import RowMacs
@@ -44,7 +45,7 @@ def prompts_like(prompt: Prompt, count: int) -> Iterator[Prompt]:
     """Yield so many prompts like one, with ids as if they were asked for a millisecond apart."""
     began = datetime.now(UTC)
     for place in range(count):
-        yield replace(prompt, id=prompt_id(began + timedelta(milliseconds=place), secrets.token_bytes(16)))
+        yield replace(prompt, id=time_ordered_id(began + timedelta(milliseconds=place), secrets.token_bytes(16)))
 
 
 class Mint:

@@ -8,13 +8,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stepup_middleware.core.binding import BoundRequest, Reached, content_digest, details_digest
+from stepup_middleware.core.binding import BoundRequest, Reached, details_digest
 from stepup_middleware.core.decisions import Presentation, TokenRow, TokenState
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.prompts import PromptRequest
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.core.tokens import TokenReference
+from stepup_middleware.request.body import content_digest
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TTL = timedelta(seconds=60)
@@ -60,6 +61,7 @@ SHOWN = Presentation(
     minimum=FactorRequirement.PHISHING_RESISTANT,
     retention_years=1,
     request=REQUEST,
+    request_text=REQUEST.text(),
     request_digest=REQUEST.digest(),
     details=DETAILS,
     details_digest=details_digest(DETAILS),

@@ -18,10 +18,10 @@ from stepup_middleware.core.binding import (
     Reached,
     bound_request_from,
     check_details,
-    content_digest,
     details_digest,
 )
 from stepup_middleware.core.canonical import canonical_json
+from stepup_middleware.request.body import content_digest
 from tests.core.support import DETAILS, REQUEST, bound_requests, details_values
 
 

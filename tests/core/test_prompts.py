@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepup_middleware.core.binding import content_digest
 from stepup_middleware.core.events import EventName, Severity
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind, FactorRequirement
-from stepup_middleware.core.moments import from_micros
+from stepup_middleware.core.moments import from_micros, time_ordered_id
 from stepup_middleware.core.policy import StoredPolicy, effective_requirement
 from stepup_middleware.core.prompts import (
     PROMPT_LIFETIME,
@@ -22,10 +21,10 @@ from stepup_middleware.core.prompts import (
     ask,
     asking_event,
     prompt_event,
-    prompt_id,
     requirement_for,
 )
 from stepup_middleware.core.purposes import FACTOR_CHANGE, PLATFORM_PURPOSES, Purpose
+from stepup_middleware.request.body import content_digest
 from tests.core.support import DETAILS, NOW, PAYROLL, REQUEST, SUBJECT, WEBHOOK, asked
 
 ANY, PHR = FactorRequirement.ANY, FactorRequirement.PHISHING_RESISTANT
@@ -55,7 +54,7 @@ def prompt(**changes: Any) -> Prompt:
 def test_ids_of_prompts_are_in_the_order_of_their_milliseconds_and_never_the_same(
     moments: list[datetime], chances: list[bytes]
 ) -> None:
-    first, second = map(prompt_id, moments, chances)
+    first, second = map(time_ordered_id, moments, chances)
     assert first != second
     assert all(len(each) == 44 and set(each) <= set("0123456789abcdef") for each in (first, second))
     earlier, later = (moment.replace(microsecond=moment.microsecond // 1000 * 1000) for moment in moments)

@@ -15,7 +15,7 @@ from typing import Any
 from stepup_middleware.core.approvals import Decider, approval_data, approval_description
 from stepup_middleware.core.audit import read_record
 from stepup_middleware.core.batches import BatchCommitment
-from stepup_middleware.core.binding import BoundRequest, Details, content_digest
+from stepup_middleware.core.binding import BoundRequest, Details
 from stepup_middleware.core.challenge import commit, describe
 from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind
@@ -23,6 +23,7 @@ from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptRequest, ask, asking_event, prompt_event
 from stepup_middleware.core.purposes import PLATFORM_PURPOSES, Purpose
 from stepup_middleware.core.subject import Subject
+from stepup_middleware.request.body import content_digest
 from stepup_middleware.testing import EDDSA, ES256, RS256, VirtualAuthenticator, VirtualCredential
 
 RP_ID = "example.com"

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from stepup_middleware import EventName, FactorKind, Outcome
-from stepup_middleware.core.binding import BoundRequest, content_digest
+from stepup_middleware.core.binding import BoundRequest
 from stepup_middleware.exports import ocsf_event
+from stepup_middleware.request.body import content_digest
 
 from .ocsf import VERSION, faults, published
 from .test_exports import record

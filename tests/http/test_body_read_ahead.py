@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepup_middleware.asgi import Message
-from stepup_middleware.core.binding import content_digest
 from stepup_middleware.core.multipart import MOST_PARTS, PIECES
 from stepup_middleware.request import body as module
-from stepup_middleware.request.body import RequestBody
+from stepup_middleware.request.body import RequestBody, content_digest
 from tests.core.test_multipart import body_of, field
 from tests.http.test_bound_request import TYPE
 
@@ -46,7 +45,7 @@ def test_the_app_receives_every_byte_in_order_whoever_else_has_asked(
     ]
     sent.append({"type": "http.disconnect"})
 
-    async def scenario() -> tuple[list[Message], bytes]:
+    async def scenario() -> tuple[list[Message], str]:
         coming = iter(sent)
 
         async def receive() -> Message:

@@ -21,7 +21,6 @@ from stepup_middleware.log.records import (
     RECORD,
     TREE_STATE,
     Entry,
-    RecordSealer,
     RowKind,
     RowMacs,
     Scalar,
@@ -41,7 +40,7 @@ SCALARS = (
     | MOMENTS
     | st.dates()
 )
-KIND = RowKind("thing", frozenset({"one", "other"}))
+KIND = RowKind("thing", ("one", "other"))
 OLD, NEW = "an-0ld-k3y-0nly-f0r-the-tests-7c1d9e5b2a", "a-n3w-k3y-0nly-f0r-the-tests-4b8a6c0d1f"
 MACS = RowMacs(KeyRing([NEW]))
 
@@ -107,7 +106,7 @@ def test_no_two_rows_share_a_text(one: Scalar, other: Scalar, third: Scalar, fou
     first, second = {"one": one, "other": other}, {"other": fourth, "one": third}
     same = (type(one), one, type(other), other) == (type(third), third, type(fourth), fourth)
     assert (KIND.text(first) == KIND.text(second)) is same
-    assert KIND.text(first) != RowKind("thin", KIND.fields).text(first)
+    assert KIND.text(first) != RowKind("thin", KIND.columns).text(first)
     assert MACS.holds(KIND, first, MACS.make(KIND, first))
     assert MACS.holds(KIND, second, MACS.make(KIND, first)) is same
 
@@ -130,12 +129,12 @@ def test_values_of_two_types_that_are_written_alike_are_two_values() -> None:
     assert KIND.text({"one": "a", "other": "b"}) != KIND.text({"one": "b", "other": "a"})
 
 
-def test_a_mac_covers_exactly_the_fields_of_its_kind() -> None:
+def test_a_mac_covers_exactly_the_columns_of_its_kind() -> None:
     for row in ({}, {"one": 1}, {"one": 1, "other": 2, "third": 3}):
-        with pytest.raises(ValueError, match="covers exactly its fields"):
+        with pytest.raises(ValueError, match="covers exactly its columns"):
             MACS.make(KIND, row)
     record: dict[str, Scalar] = {"id": "a", "entry": "b"}
-    assert not MACS.holds(RowKind("other", RECORD.fields), record, MACS.make(RECORD, record))
+    assert not MACS.holds(RowKind("other", RECORD.columns), record, MACS.make(RECORD, record))
     assert RECORD.name != TREE_STATE.name
 
 
@@ -185,7 +184,7 @@ def test_a_sealed_record_has_the_entry_of_its_body(moment: datetime, hours: int,
         at=at, name=EventName.FAILED, workspace_id="w", subject_id="s", reason=reason, retention_years=years
     )
     chance = bytes(range(CHANCE_BYTES))
-    sealed = RecordSealer(MACS).seal(event, chance)
+    sealed = MACS.seal(event.body(chance[:16].hex()), at=at, retention_years=years, chance=chance)
     assert sealed.body == salt_body(event.body(), chance[:16])
     assert sealed.entry == entry_of(sealed.body, at=at, retention_years=years).text
     assert sealed.mac == MACS.make(RECORD, {"id": sealed.id, "entry": sealed.entry})

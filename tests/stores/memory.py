@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -102,7 +103,7 @@ from stepup_middleware.log.integrator import (
     take_step,
 )
 from stepup_middleware.log.notes import with_signatures_of
-from stepup_middleware.log.records import RecordSealer, RowMacs, fresh_chance, read_entry
+from stepup_middleware.log.records import CHANCE_BYTES, SALT_BYTES, RowMacs, read_entry
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.base import Store
@@ -188,13 +189,13 @@ class MemoryStore(Store):
         """Write events, all or none. Raises ``StoreError`` for one that cannot be written."""
         if self._macs is None:
             raise StoreError("the store was given no MACs for its rows: call use(macs) before start")
-        sealer = RecordSealer(self._macs)
         data, made = self._data, list[tuple[AuditEvent, AuditRecord]]()
         seq = data.seq
         for event in events:
             try:
-                sealed = sealer.seal(event, fresh_chance())
-                sealed.body.encode()
+                chance = os.urandom(CHANCE_BYTES)
+                body = event.body(chance[:SALT_BYTES].hex())
+                sealed = self._macs.seal(body, at=event.at, retention_years=event.retention_years, chance=chance)
             except ValueError as error:
                 raise StoreError(f"an event cannot be written: {error}") from error
             seq += 1

@@ -19,7 +19,7 @@ from stepup_middleware.core.audit import AuditFilter
 from stepup_middleware.core.decisions import Flag, Verdict
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.errors import ConfigurationError, StoreError
-from stepup_middleware.log.records import CHANCE_BYTES, RecordSealer
+from stepup_middleware.log.records import CHANCE_BYTES, SALT_BYTES
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.postgres import PostgresStore
@@ -502,7 +502,9 @@ async def test_a_record_with_a_lower_number_that_commits_later_is_not_skipped(po
         await store.append([event(reason="before")])
         # what a node does that takes its number and is slow to commit
         append = store._engine.database.sql["append"]
-        sealed = RecordSealer(MACS).seal(event(reason="lower"), bytes(CHANCE_BYTES))
+        lower, chance = event(reason="lower"), bytes(CHANCE_BYTES)
+        body = lower.body(chance[:SALT_BYTES].hex())
+        sealed = MACS.seal(body, at=lower.at, retention_years=lower.retention_years, chance=chance)
         row = (sealed.id, sealed.entry, sealed.mac, "w", "u", "e", "o", "p", "", "", None, None, None, 0, sealed.body)
         transaction = slow.transaction()
         await transaction.start()

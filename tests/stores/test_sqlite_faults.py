@@ -71,7 +71,7 @@ def sides(path: Path) -> tuple[Path, Path]:
 
 async def begun(store: SQLiteStore) -> None:
     """Return when the writer's thread has taken what was handed over."""
-    waiting = store._engine._running()._queue
+    waiting = store._engine.running()._queue
     for _ in iter(waiting.qsize, 0):
         await asyncio.sleep(0)
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stepup_middleware.core.binding import BoundRequest, content_digest
+from stepup_middleware.core.binding import BoundRequest
 from stepup_middleware.core.decisions import (
     CLOCK_SKEW,
     Flag,
@@ -31,6 +31,7 @@ from stepup_middleware.core.moments import iso, to_micros
 from stepup_middleware.core.presentations import presentation_event
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.log.records import SALT_BYTES, read_body, salt_body
+from stepup_middleware.request.body import content_digest
 from stepup_middleware.stores.authorized import REDEEMED, authorized_body, prepare_redemption
 from stepup_middleware.stores.base import HotState, Store
 from stepup_middleware.stores.rows import token_of
@@ -117,6 +118,9 @@ ONE_OFF: list[Case] = [
 ]
 
 
+REQUEST = BoundRequest(method="GET", path="/", query="")
+
+
 def presentation(fields: dict[str, Any], id_: int, attempt: bytes) -> Presentation:
     values: dict[str, Any] = {
         "reference": TokenReference(id_, b"n" * 16),
@@ -126,7 +130,8 @@ def presentation(fields: dict[str, Any], id_: int, attempt: bytes) -> Presentati
         "client": "",
         "user_agent": "Firefox",
         "retention_years": 1,
-        "request": BoundRequest(method="GET", path="/", query=""),
+        "request": REQUEST,
+        "request_text": REQUEST.text(),
         "details": (),
     }
     return Presentation(**{**values, **fields})
@@ -289,6 +294,7 @@ def test_the_text_of_an_authorization_is_that_of_its_event(
     requirement: FactorRequirement,
 ) -> None:
     workspace, subject, name, session, ip, agent, purpose, path, query, prompt, factor = texts
+    request = BoundRequest(method="POST", path=path, query=query, content_digest=digest)
     shown = Presentation(
         reference=TokenReference(7, b"n" * 16),
         attempt=b"a" * 16,
@@ -304,7 +310,8 @@ def test_the_text_of_an_authorization_is_that_of_its_event(
         ttl=TTL,
         minimum=FactorRequirement.ANY,
         retention_years=years,
-        request=BoundRequest(method="POST", path=path, query=query, content_digest=digest),
+        request=request,
+        request_text=request.text(),
         request_digest=b"r" * 32,
         details=tuple(details),
         details_digest=b"d" * 32,

@@ -17,7 +17,7 @@ from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.authorized import presentation_row
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sealing import Tampered, TamperTaker
-from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
+from stepup_middleware.stores.sql.operations import RUN, Operation
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.statements import joined, load_migrations, load_statements
 from stepup_middleware.stores.subscribers import Subscriber, Subscribers, Unwritten
@@ -30,8 +30,6 @@ from .writer import Writer
 logger = get_logger("stepup_middleware.stores.postgres")
 
 T = TypeVar("T")
-E = TypeVar("E")
-A = TypeVar("A")
 
 _START_SECONDS = 30.0  # starting may wait for another process that migrates
 _POLL_SECONDS = 0.25  # how often the log is looked at, by those who wait for it
@@ -78,7 +76,7 @@ class PostgresEngine:
         self._subscribers.loop = asyncio.get_running_loop()
         writer = Writer(self.database, self._subscribers, macs=self.macs, seconds=self._seconds)
         try:
-            await writer.perform(Operation(RUN, _nothing))
+            await writer.perform(RUN, _nothing)
         except BaseException:
             await writer.close()
             await self.database.close()
@@ -97,7 +95,8 @@ class PostgresEngine:
             await close(listener)
         await self.database.close()
 
-    def _running(self) -> Writer:
+    def running(self) -> Writer:
+        """Return what writes. Raises ``StoreError`` before ``start``, and where the database was open during a fork."""
         if self._writer is None:
             raise StoreError("the store is not started")
         if self._process != os.getpid():
@@ -111,26 +110,21 @@ class PostgresEngine:
         With ``seconds`` it has a connection of its own, and so long.
         """
         if seconds is None:
-            answer: T = await self.perform(RUN, run)
+            answer: T = await self.running().perform(RUN, run)
         else:
-            answer = await self._running().perform_apart(Operation(RUN, run), seconds)
-        return answer
-
-    async def perform(self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None) -> A:
-        """Hand over an entry of a verb and return its answer once that is durable. Raises ``StoreError``."""
-        answer: A = await self._running().perform(Operation(verb, entry, late))
+            answer = await self.running().perform_apart(Operation(RUN, run), seconds)
         return answer
 
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event that nobody waits for."""
         try:
-            self._running().append_soon(event)
+            self.running().append_soon(event)
         except StoreError as error:
             self._subscribers.gave_up([event], error)
 
     async def apart(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run something that may take long and writes no event in a transaction and a connection of its own."""
-        self._running()
+        self.running()
         try:
             async with asyncio.timeout(self._seconds):
                 connection = await self.database.connect()
@@ -171,7 +165,7 @@ class PostgresEngine:
 
     async def wait(self, after: int, seconds: float) -> None:
         """Return when the log has records above ``after``, or after the time."""
-        self._running()
+        self.running()
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         await self._listen()

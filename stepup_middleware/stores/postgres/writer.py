@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from stepup_middleware.core.audit import Load
 from stepup_middleware.core.events import AuditEvent
@@ -14,13 +14,16 @@ from stepup_middleware.errors import StoreError
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.deadlines import Deadlines
-from stepup_middleware.stores.sql.operations import RUN, Operation
+from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
 from stepup_middleware.stores.subscribers import Subscribers
 
 from .connection import WriterConnection
 from .database import Database
 
 logger = get_logger("stepup_middleware.stores.postgres")
+
+E = TypeVar("E")
+A = TypeVar("A")
 
 MOST_TOGETHER = 512  # operations in one transaction
 WORTH_SHARING = 8  # operations: fewer go into one transaction although both connections are free
@@ -64,22 +67,20 @@ class Writer:
         waiting = len(self._queue) + len(self._ordered) + len(self._soon)
         return Load(waiting=waiting, done=self._done, transactions=self._transactions)
 
-    async def perform(self, operation: Operation) -> Any:
-        """Hand over an operation and wait until it is durable.
-
-        Raises ``StoreError``; ``StoreTimeoutError`` after the time: the operation is skipped if nobody has
-        begun it, and may still take effect if somebody has.
-        """
+    async def perform(self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None) -> A:
+        """Hand over an entry of a verb and wait for its answer until that is durable: see ``sql.engine.Writer``."""
         if asyncio.get_running_loop() is not self._loop:
             raise StoreError("the store is used in another event loop than the one that started it")
         if self._closing:
             raise StoreError("the store is closed")
         if len(self._queue) + len(self._ordered) >= MOST_WAITING:
             raise StoreError("too many operations wait for the database")
-        (self._queue if operation.verb is not RUN else self._ordered).append(operation)
+        operation = Operation(verb, entry, late)
+        (self._queue if verb is not RUN else self._ordered).append(operation)
         self._deadlines.watch(operation.future)
         self._news.set()
-        return await operation.answer()
+        answer: A = await operation.answer()
+        return answer
 
     async def perform_apart(self, operation: Operation, seconds: float) -> Any:
         """Do an operation that takes long on a connection of its own, while others go on. Raises ``StoreError``."""

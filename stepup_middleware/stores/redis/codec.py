@@ -17,7 +17,7 @@ from stepup_middleware.core.replays import Replays
 from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores import rows, sealing
-from stepup_middleware.stores.rows import Facts, grant_row, prompt_body, stored_prompt
+from stepup_middleware.stores.rows import Facts, grant_row, stored_prompt
 from stepup_middleware.stores.sealing import sealed_token
 
 EPOCH = object()  # in a command, the epoch that the servers serve when it is sent
@@ -54,7 +54,7 @@ def person_key(workspace_id: str, subject_id: str) -> str:
 def prompt_fields(prompt: Prompt, epoch: int, macs: RowMacs) -> dict[str, Any]:
     """Return the hash of a new prompt, with a MAC over all but its state."""
     body = {
-        **prompt_body(prompt),
+        **prompt.kept(),
         "id": prompt.id,
         "workspace": prompt.workspace_id,
         "subject": prompt.subject_id,

@@ -58,6 +58,17 @@ class LogReader(Reader, Protocol):
         """Count the records of a workspace by hour, event and outcome, ``since`` inclusive, ``until`` not."""
 
 
+class Writer(Protocol):
+    """Does what callers hand over, in transactions for many of them at once."""
+
+    async def perform(self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None) -> A:
+        """Hand over an entry of a verb and wait for its answer until that is durable.
+
+        ``late`` is called with an answer for which nobody waits any more. Raises ``StoreError``; ``StoreTimeoutError``
+        after the time: the entry is skipped if nobody has begun it, and may still take effect if somebody has.
+        """
+
+
 class Engine(Protocol):
     """The connections of one store in one process. ``macs`` are set before ``start``, or nothing is written."""
 
@@ -70,6 +81,9 @@ class Engine(Protocol):
     @property
     def load(self) -> Load:
         """How much work the writer has."""
+
+    def running(self) -> Writer:
+        """Return what writes. Raises ``StoreError`` before ``start``, and in a process that was forked."""
 
     @property
     def log(self) -> LogReader:
@@ -89,9 +103,6 @@ class Engine(Protocol):
 
     async def apart(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run something that may take long and writes no event, where the database lets others write beside it."""
-
-    async def perform(self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None) -> A:
-        """Hand over an entry of a verb and return its answer once that is durable."""
 
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event that nobody waits for."""

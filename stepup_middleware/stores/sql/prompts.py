@@ -8,6 +8,7 @@ from datetime import datetime
 from operator import itemgetter
 
 from stepup_middleware.core.attempts import AttemptLimit, TooMany, count_attempt
+from stepup_middleware.core.canonical import canonical_json
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind
@@ -27,7 +28,7 @@ from stepup_middleware.core.prompts import ask as decide_prompt
 from stepup_middleware.core.recovery import Hold
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.recovery_rows import hold_of
-from stepup_middleware.stores.rows import Row, prompt_row
+from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sealing import PROMPTS
 
 from .enrolled import enrolled
@@ -94,12 +95,25 @@ async def ask_all(transaction: Transaction, batch: Sequence[Asking]) -> list[Pro
         until = to_micros(asked.now + PROMPT_LIFETIME)
         ends.append(until)
         if isinstance(result, Prompt):
-            written.append(PROMPTS.sealed(macs, prompt_row(result)))
+            written.append(PROMPTS.sealed(macs, _row(result)))
         else:
             await transaction.execute("count_blocked_request", *asker, to_micros(asked.now), until)
         answers.append(result)
     await transaction.execute_many("insert_prompts", written)
     return answers
+
+
+def _row(prompt: Prompt) -> Row:
+    """Return the row of a new prompt, but for its epoch."""
+    return (
+        prompt.id,
+        prompt.workspace_id,
+        prompt.subject_id,
+        prompt.session,
+        to_micros(prompt.created_at),
+        to_micros(prompt.expires_at),
+        canonical_json(prompt.kept()),
+    )
 
 
 def asked_policy_row(row: Row | None) -> Row | None:

@@ -21,10 +21,11 @@ from stepup_middleware.core.recovery import (
     RecoveryCodes,
     ResetRequest,
 )
+from stepup_middleware.log.records import RowKind
 from stepup_middleware.stores.recovery import RecoveryRecords
 from stepup_middleware.stores.recovery_rows import PEOPLE, cursor_of, hold_of, like, person_of, place_of
 from stepup_middleware.stores.rows import Row
-from stepup_middleware.stores.sealing import SealedTable, Tampered
+from stepup_middleware.stores.sealing import Tampered
 
 from . import recovery
 from .engine import Engine
@@ -39,12 +40,12 @@ class SQLRecovery(RecoveryRecords):
 
     _engine: Engine
 
-    def _ours(self, table: SealedTable, row: Row | None) -> Row | None:
+    def _ours(self, kind: RowKind, row: Row | None) -> Row | None:
         """Return a row that is as this installation wrote it, and tell of one that is not."""
         macs = self._engine.macs
-        if row is None or macs is None or table.holds(macs, row):
+        if row is None or macs is None or kind.holds(macs, row):
             return row
-        self._engine.met([Tampered(table.name, f"{row[0]}/{row[1]}", str(row[0]), str(row[1]))])
+        self._engine.met([Tampered(kind.table, f"{row[0]}/{row[1]}", str(row[0]), str(row[1]))])
         return None
 
     async def _read(self, table: StandingTable[T], workspace_id: str, subject_id: str) -> T | None:

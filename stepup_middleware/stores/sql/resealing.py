@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from stepup_middleware.log.records import RowKind
 from stepup_middleware.stores.recovery_rows import CODES, PASSES, PEOPLE, REQUESTS, RIGHTS
 from stepup_middleware.stores.rows import Row
-from stepup_middleware.stores.sealing import HANDLES, POLICIES, SealedTable
+from stepup_middleware.stores.sealing import HANDLES, POLICIES
 
 from .transaction import Transaction
 
@@ -34,36 +35,36 @@ async def reseal(transaction: Transaction, limit: int, cursor: str) -> str | Non
     return None
 
 
-async def _read(transaction: Transaction, table: SealedTable, after: Sequence[str], limit: int) -> Sequence[Row]:
-    match table.name:
-        case PASSES.name:
+async def _read(transaction: Transaction, kind: RowKind, after: Sequence[str], limit: int) -> Sequence[Row]:
+    match kind.table:
+        case PASSES.table:
             return await transaction.fetch_all("passes_after", *after, limit)
-        case RIGHTS.name:
+        case RIGHTS.table:
             return await transaction.fetch_all("rights_after", *after, limit)
-        case CODES.name:
+        case CODES.table:
             return await transaction.fetch_all("codes_after", *after, limit)
-        case REQUESTS.name:
+        case REQUESTS.table:
             return await transaction.fetch_all("requests_after", *after, limit)
-        case POLICIES.name:
+        case POLICIES.table:
             return await transaction.fetch_all("policies_after", after[0], limit)
-        case HANDLES.name:
+        case HANDLES.table:
             return await transaction.fetch_all("handles_after", *after, limit)
     return await transaction.fetch_all("people_after", *after, limit)
 
 
-async def _write(transaction: Transaction, table: SealedTable, row: Row) -> None:
-    match table.name:
-        case PASSES.name:
+async def _write(transaction: Transaction, kind: RowKind, row: Row) -> None:
+    match kind.table:
+        case PASSES.table:
             await transaction.execute("put_pass", *row)
-        case RIGHTS.name:
+        case RIGHTS.table:
             await transaction.execute("put_right", *row)
-        case CODES.name:
+        case CODES.table:
             await transaction.execute("put_codes", *row)
-        case REQUESTS.name:
+        case REQUESTS.table:
             await transaction.execute("put_request", *row)
-        case POLICIES.name:
+        case POLICIES.table:
             await transaction.execute("put_policy", *row)
-        case HANDLES.name:
+        case HANDLES.table:
             await transaction.execute("set_user_handle", *row)
         case _:
             await transaction.execute("note_person", *row)

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.recovery import ResetRequest
 from stepup_middleware.core.standing import Standing
-from stepup_middleware.log.records import RowMacs, names_body
+from stepup_middleware.log.records import RowKind, RowMacs, names_body
 from stepup_middleware.stores.recovery_rows import (
     CODES,
     PASSES,
@@ -26,7 +26,7 @@ from stepup_middleware.stores.recovery_rows import (
     right_of,
 )
 from stepup_middleware.stores.rows import Row
-from stepup_middleware.stores.sealing import SealedTable, Tampered
+from stepup_middleware.stores.sealing import Tampered
 
 from .transaction import Transaction
 
@@ -38,7 +38,7 @@ Judged = tuple[T | None, Tampered | None]
 class StandingTable(Generic[T]):
     """A table whose rows the log decides on. ``statement`` gives a row once for each record of its person."""
 
-    table: SealedTable
+    kind: RowKind
     statement: str
     read: Callable[[Row], T]
     stands: Callable[[Standing, T], bool]
@@ -50,15 +50,15 @@ class StandingTable(Generic[T]):
         """
         if not rows:
             return None, None
-        width = len(self.table.columns) + 1
+        width = len(self.kind.columns) + 1
         row = rows[0][:width]
         if macs is None:
             return self.read(row), None
-        if self.table.holds(macs, row):
+        if self.kind.holds(macs, row):
             value = self.read(row)
             if self.stands(_standing(macs, [each[width:] for each in rows], pending), value):
                 return value, None
-        return None, Tampered(self.table.name, f"{row[0]}/{row[1]}", str(row[0]), str(row[1]))
+        return None, Tampered(self.kind.table, f"{row[0]}/{row[1]}", str(row[0]), str(row[1]))
 
     async def of(self, transaction: Transaction, workspace_id: str, subject_id: str) -> T | None:
         """Return what counts of a person, whose row is locked, as this transaction finds it."""

@@ -21,7 +21,7 @@ from stepup_middleware.core.tokens import TokenReference
 from stepup_middleware.core.topics import Topic
 from stepup_middleware.errors import StoreError
 from stepup_middleware.log.integrator import BATCH, SeenTree, Step, TreeState
-from stepup_middleware.log.records import RowMacs
+from stepup_middleware.log.records import RowKind, RowMacs
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.stores.authorized import aborted_event, prepare_redemption
 from stepup_middleware.stores.base import Store
@@ -30,7 +30,6 @@ from stepup_middleware.stores.rows import Row, prompt_of
 from stepup_middleware.stores.sealing import (
     PROMPTS,
     MissingKeys,
-    SealedTable,
     Tampered,
     TamperTaker,
 )
@@ -74,7 +73,7 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
     # prompts and ceremonies
 
     async def ask(self, asked: PromptRequest, *, open_limit: int) -> Prompt | NoFactor | TooMany:
-        return await self._engine.perform(ASK, (asked, open_limit))
+        return await self._engine.running().perform(ASK, (asked, open_limit))
 
     async def get_prompt(self, prompt_id: str, *, now: datetime) -> StoredPrompt | None:
         if not self._engine.storable(prompt_id):
@@ -88,10 +87,10 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
             return None
         return prompt_of(row)
 
-    def _holds(self, table: SealedTable, row: Row) -> bool:
+    def _holds(self, kind: RowKind, row: Row) -> bool:
         """Tell whether a row counts, as far as this store can tell: one without MACs only reads."""
         macs = self._engine.macs
-        return macs is None or table.holds(macs, row)
+        return macs is None or kind.holds(macs, row)
 
     async def set_challenge(self, prompt_id: str, challenge: PendingChallenge, *, now: datetime) -> bool:
         if not self._engine.storable(prompt_id):
@@ -104,7 +103,7 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
         return await self._write(lambda transaction: prompts.pop_challenge(transaction, prompt_id, now))
 
     async def issue_tokens(self, grants: Sequence[TokenGrant]) -> Sequence[TokenReference | GrantRefused]:
-        return await self._engine.perform(ISSUE, tuple(grants))
+        return await self._engine.running().perform(ISSUE, tuple(grants))
 
     async def collect_token(self, reference: TokenReference, *, ttl: timedelta, now: datetime) -> datetime | None:
         return await self._write(lambda transaction: tokens.collect(transaction, reference, ttl, now))
@@ -126,7 +125,7 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
                 self._engine.append_soon(aborted_event(shown, redemption.row))
 
         prepared = prepare_redemption(shown, self._engine.presentation_row(shown))
-        return tokens.redemption_of(shown, await self._engine.perform(REDEEM, prepared, late))
+        return tokens.redemption_of(shown, await self._engine.running().perform(REDEEM, prepared, late))
 
     async def revoke_session(self, workspace_id: str, subject_id: str, session: str, *, now: datetime) -> None:
         await self._write(
@@ -158,7 +157,7 @@ class SQLStore(SQLLog, SQLFactors, SQLRecovery, SQLApprovals, Store, EpochStore)
     async def authorize_for_hot_store(
         self, redeemed: Sequence[tuple[Presentation, TokenRow]], *, epoch: int
     ) -> Sequence[Decision]:
-        return await self._engine.perform(
+        return await self._engine.running().perform(
             AUTHORIZE, ([(prepare_redemption(shown), row) for shown, row in redeemed], epoch)
         )
 

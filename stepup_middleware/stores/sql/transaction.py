@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
+from ssl import RAND_bytes
 from typing import NamedTuple
 
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.core.standing import held_until, person_concerned
 from stepup_middleware.errors import StoreError
-from stepup_middleware.log.records import RecordSealer, RowMacs, SealedRecord, fresh_chance
+from stepup_middleware.log.records import CHANCE_BYTES, SALT_BYTES, RowMacs, SealedRecord
 from stepup_middleware.stores.authorized import NAME, OUTCOME, PreparedRedemption, authorized_body, authorized_event
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sealing import Tampered
@@ -41,10 +42,12 @@ class NewRecord(NamedTuple):
     held: int | None = None  # until when it holds them
 
 
-def new_record(event: AuditEvent, sealer: RecordSealer) -> NewRecord:
+def new_record(event: AuditEvent, macs: RowMacs) -> NewRecord:
     """Return the record of an event."""
+    chance = RAND_bytes(CHANCE_BYTES)
+    body = event.body(chance[:SALT_BYTES].hex())
     return NewRecord(
-        sealer.seal(event, fresh_chance()),
+        macs.seal(body, at=event.at, retention_years=event.retention_years, chance=chance),
         to_micros(event.at),
         event.workspace_id,
         event.subject_id,
@@ -71,13 +74,12 @@ class Transaction(ABC):
     ``VALUES`` in SQLite), else one that is run for each row.
     """
 
-    __slots__ = ("_macs", "_sealer", "records", "tampered")
+    __slots__ = ("_macs", "records", "tampered")
 
     def __init__(self, macs: RowMacs | None) -> None:
         self.records: list[NewRecord] = []
         self.tampered: list[Tampered] = []  # rows that were met and do not count
         self._macs = macs
-        self._sealer = None if macs is None else RecordSealer(macs)
 
     @property
     def macs(self) -> RowMacs:
@@ -88,14 +90,14 @@ class Transaction(ABC):
 
     def append(self, event: AuditEvent) -> None:
         """Write an event to the log at the end of this transaction."""
-        self.records.append(new_record(event, self._sealer or RecordSealer(self.macs)))
+        self.records.append(new_record(event, self.macs))
 
     def append_authorized(self, prepared: PreparedRedemption, facts: Row) -> None:
         """Write ``ACTION_AUTHORIZED`` for a presentation, with the ``Facts`` of its row."""
-        shown, sealer = prepared.shown, self._sealer or RecordSealer(self.macs)
+        shown = prepared.shown
         self.records.append(
             NewRecord(
-                sealer.seal_body(
+                self.macs.seal(
                     authorized_body(prepared, facts),
                     at=shown.now,
                     retention_years=shown.retention_years,

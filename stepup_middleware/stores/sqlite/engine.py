@@ -12,15 +12,13 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from stepup_middleware.core.audit import Load
-from stepup_middleware.core.decisions import Presentation
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.errors import ConfigurationError, StoreError
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.authorized import presentation_row
-from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sealing import Tampered, TamperTaker
-from stepup_middleware.stores.sql.operations import RUN, BatchVerb, Operation
+from stepup_middleware.stores.sql.operations import RUN
 from stepup_middleware.stores.sql.transaction import Transaction
 from stepup_middleware.stores.statements import load_migrations
 from stepup_middleware.stores.subscribers import Subscriber, Subscribers, Unwritten
@@ -33,8 +31,6 @@ from .writer import Writer
 logger = get_logger("stepup_middleware.stores.sqlite")
 
 T = TypeVar("T")
-E = TypeVar("E")
-A = TypeVar("A")
 
 _START_SECONDS = 30.0  # opening may wait for another process that migrates
 _CLOSE_SECONDS = 5.0  # at least; a database that cannot be written does not hold up a shutdown for longer
@@ -47,6 +43,8 @@ class SQLiteEngine:
 
     ``state`` reads prompts, factors and policies, ``log`` the audit log, so that an export does not delay the others.
     """
+
+    presentation_row = staticmethod(presentation_row)  # SQLite holds all that a presentation has
 
     def __init__(self, path: Path, timeout: timedelta) -> None:
         self.path = path
@@ -76,9 +74,11 @@ class SQLiteEngine:
         writer = self._make_writer(None)
         try:
             # the number of the batch is written: a durable probe
-            await writer.perform(Operation(RUN, _nothing), seconds=_START_SECONDS)
-        except BaseException:
+            await writer.perform(RUN, _nothing, seconds=_START_SECONDS)
+        except BaseException as error:
             await asyncio.to_thread(writer.close, self._seconds)
+            if isinstance(error.__cause__, ConfigurationError):
+                raise error.__cause__ from None
             raise
         self._writer = writer
         self._process = os.getpid()
@@ -96,9 +96,9 @@ class SQLiteEngine:
             return
         await self.state.close()
         await self.log.close()
-        with suppress(StoreError, ConfigurationError):
+        with suppress(StoreError):
             # when this is answered, so is all before it, and what nobody waited for has left its event
-            await writer.perform(Operation(RUN, _nothing))
+            await writer.perform(RUN, _nothing)
         await asyncio.to_thread(writer.close, max(2 * self._seconds, _CLOSE_SECONDS))
         self._writer = None
         _engines.discard(self)
@@ -116,7 +116,8 @@ class SQLiteEngine:
             busy_seconds=self._seconds,
         )
 
-    def _running(self) -> Writer:
+    def running(self) -> Writer:
+        """Return what writes. Raises ``StoreError`` before ``start``, and where the database was open during a fork."""
         writer = self._writer
         if writer is None:
             raise StoreError("the store is not started")
@@ -137,32 +138,17 @@ class SQLiteEngine:
 
     async def write(self, run: Callable[[Transaction], Awaitable[T]], *, seconds: float | None = None) -> T:
         """Run something in a transaction and return its result once that is durable, in so many ``seconds``."""
-        answer: T = await self.perform(RUN, run, seconds=seconds)
+        answer: T = await self.running().perform(RUN, run, seconds=seconds)
         return answer
 
     async def apart(self, run: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run something that may take long in a transaction: all other writes wait for it."""
         return await self.write(run)
 
-    async def perform(
-        self,
-        verb: BatchVerb[E, A],
-        entry: E,
-        late: Callable[[A], None] | None = None,
-        *,
-        seconds: float | None = None,
-    ) -> A:
-        """Hand over an entry of a verb and return its answer once that is durable. Raises ``StoreError``."""
-        try:
-            answer: A = await self._running().perform(Operation(verb, entry, late), seconds=seconds)
-        except ConfigurationError as error:
-            raise StoreError(str(error)) from error
-        return answer
-
     def append_soon(self, event: AuditEvent) -> None:
         """Hand over an event that nobody waits for."""
         try:
-            self._running().append_soon(event)
+            self.running().append_soon(event)
         except (StoreError, RuntimeError) as error:
             self.subscribers.gave_up([event], error)
 
@@ -189,10 +175,6 @@ class SQLiteEngine:
         while await self.log.last_seq() <= after and (left := end - loop.time()) > 0:
             await self.subscribers.wait(min(left, _POLL_SECONDS))
 
-    def presentation_row(self, shown: Presentation) -> Row | None:
-        """Return a presentation as the redeeming statement reads it, None when no row can have its id."""
-        return presentation_row(shown, shown.user_agent)
-
     def storable(self, *texts: str | None) -> bool:
         """Whether SQLite can hold the texts: all but those with a lone surrogate, which UTF-8 does not have."""
         try:
@@ -204,9 +186,9 @@ class SQLiteEngine:
         return True
 
     async def _prove(self, again: bool) -> Identity:
-        if again or self._running().identity is None:
+        if again or self.running().identity is None:
             await self.write(_nothing)
-        identity = self._running().identity
+        identity = self.running().identity
         if identity is None:
             raise StoreError("the database is not open")
         return identity

@@ -18,7 +18,7 @@ from stepup_middleware.log.records import RowMacs
 from stepup_middleware.logged import get_logger
 from stepup_middleware.stores.deadlines import Deadlines, expire
 from stepup_middleware.stores.sealing import Tampered
-from stepup_middleware.stores.sql.operations import Operation, by_verb
+from stepup_middleware.stores.sql.operations import BatchVerb, Operation, by_verb
 from stepup_middleware.stores.subscribers import Subscribers, Written
 
 from .database import Database, DatabaseFingerprint, Identity
@@ -27,6 +27,8 @@ from .transaction import SQLiteTransaction
 logger = get_logger("stepup_middleware.stores.sqlite")
 
 T = TypeVar("T")
+E = TypeVar("E")
+A = TypeVar("A")
 Answer = tuple[Operation, Any, BaseException | None]
 
 MOST_TOGETHER = 512  # operations in one transaction
@@ -96,27 +98,26 @@ class Writer:
         """How much there is to do, and was done."""
         return Load(waiting=self._queue.qsize() + len(self._soon), done=self._done, transactions=self._transactions)
 
-    async def perform(self, operation: Operation, *, seconds: float | None = None) -> Any:
-        """Hand over an operation and wait until it is durable.
-
-        Raises ``StoreError``; ``StoreTimeoutError`` after the time: the operation is skipped if nobody has
-        begun it, and may still take effect if somebody has.
-        """
+    async def perform(
+        self, verb: BatchVerb[E, A], entry: E, late: Callable[[A], None] | None = None, *, seconds: float | None = None
+    ) -> A:
+        """Hand over an entry of a verb and wait for its answer until that is durable: see ``sql.engine.Writer``."""
         if self._closing:
             raise StoreError("the store is closed")
         if self._queue.qsize() >= MOST_WAITING:
             raise StoreError("too many operations wait for the database")
+        operation = Operation(verb, entry, late)
         self._queue.put(operation)
         timer = None
         if seconds is None:
-            deadlines = self._deadlines.get(operation.loop)
-            if deadlines is None:
-                deadlines = self._deadlines[operation.loop] = Deadlines(operation.loop, self._seconds)
-            deadlines.watch(operation.future)
+            if operation.loop not in self._deadlines:
+                self._deadlines[operation.loop] = Deadlines(operation.loop, self._seconds)
+            self._deadlines[operation.loop].watch(operation.future)
         else:
             timer = operation.loop.call_later(seconds, expire, operation.future)
         try:
-            return await operation.answer()
+            answer: A = await operation.answer()
+            return answer
         finally:
             if timer is not None:
                 timer.cancel()
@@ -340,10 +341,8 @@ def _deliver(answers: Sequence[Answer]) -> None:
 
 def _as_store_error(error: BaseException) -> Exception:
     """Return the error that leaves the store for one that was met inside it."""
-    if isinstance(error, ConfigurationError):
-        return error
     text = str(error)
-    if not isinstance(error, StoreError):
+    if not isinstance(error, StoreError | ConfigurationError):
         text = f"the database cannot be used: {type(error).__name__}: {text}"
     wrapped = StoreError(text)
     wrapped.__cause__ = error

@@ -177,6 +177,7 @@ def shown_for(prompt: Prompt, reference: TokenReference, **fields: Any) -> Prese
         "minimum": FactorRequirement.ANY,
         "retention_years": 1,
         "request": prompt.request,
+        "request_text": prompt.request.text(),
         "request_digest": prompt.request.digest(),
         "details": prompt.details,
         "details_digest": details_digest(prompt.details),

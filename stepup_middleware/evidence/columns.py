@@ -14,7 +14,7 @@ from stepup_middleware.log.records import entry_text, last_day
 from stepup_middleware.log.stored import StoredRecord
 
 from .findings import LogFinding
-from .record import read_record_at
+from .record import MISSHAPEN, read_record_at
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 _AUTHORIZED = EventName.ACTION_AUTHORIZED.value
@@ -52,7 +52,7 @@ def fits(row: StoredRecord) -> bool:
             and len(fields) == _MEMBERS
             and end == len(body)
         )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except MISSHAPEN:
         return False
 
 

@@ -26,7 +26,7 @@ from .assertions import CheckAssertions, HeldAssertions
 from .findings import LogFinding, LogSummary
 from .manifest import ExportClaim, Manifest
 from .prompts import Placed, PromptJudge
-from .record import read_record_at
+from .record import MISSHAPEN, read_record_at
 from .trust import Trust, judge_checkpoint
 
 PLACE = ("seq", "id", "log", "index", "entry")  # of a line, beside the members of the body
@@ -195,7 +195,7 @@ class ExportVerifier:
             members = strict_json(line)
             place = {name: members.pop(name) for name in PLACE}
             body = canonical_json(members)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except MISSHAPEN:
             return None, [LogFinding(where=where, field="", problem="is no record of an NDJSON export")]
         if not _is_place(place):
             return None, [LogFinding(where=where, field="", problem=f"{', '.join(PLACE)} are not as they are written")]

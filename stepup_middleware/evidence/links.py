@@ -17,6 +17,7 @@ from stepup_middleware.log.stored import StoredRecord
 from stepup_middleware.log.tiles import TileError, TileReader, read_root
 
 from .findings import LogFinding
+from .record import MISSHAPEN
 from .tree_walk import Walked
 from .trust import Trust, judge_checkpoint
 
@@ -67,7 +68,7 @@ def _said(row: StoredRecord | None) -> Mapping[str, Any] | None:
         previous = body["data"]["previous"]
         texts = all(isinstance(previous[name], str) for name in ("origin", "root", "checkpoint"))
         return previous if body["event"] == BEGUN and texts and type(previous["size"]) is int else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except MISSHAPEN:
         return None
 
 

@@ -17,6 +17,7 @@ from stepup_middleware.core.retention import later_by_years
 from stepup_middleware.core.sequence import check_events
 
 from .findings import LogFinding, LogSummary, SparseBits
+from .record import MISSHAPEN
 
 T = TypeVar("T")
 _REMEMBERED = 1000  # step-ups, and enrolments: others are looked up in the log
@@ -137,7 +138,7 @@ class PromptJudge:
         """Read records, none where one of them cannot be read: the walk over all says which."""
         try:
             return await self._log.audit_after(workspace, wanted, after=after, limit=_FOUND)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        except MISSHAPEN:
             return ()
 
     async def _proof(self, challenge: LocatedRecord, verified: LocatedRecord) -> AsyncIterator[LogFinding]:

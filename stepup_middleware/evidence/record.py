@@ -13,6 +13,9 @@ from stepup_middleware.log.records import Entry, last_day, read_body, read_entry
 
 from .report import Check, Finding
 
+# what it raises to take anybody's text for that of a record
+MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
 
 @dataclass(frozen=True, slots=True)
 class ReadRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from datetime import datetime
 from typing import Any
 
 from stepup_middleware.ceremonies import authentication, totp
@@ -16,7 +17,7 @@ from stepup_middleware.core.challenge import NONCE_BYTES, PendingChallenge, comm
 from stepup_middleware.core.events import EventName, Outcome
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, WebAuthnFactor
 from stepup_middleware.core.grants import GrantRefused, TokenGrant
-from stepup_middleware.core.prompts import Prompt
+from stepup_middleware.core.prompts import Prompt, PromptState
 from stepup_middleware.core.refusals import Refusal
 from stepup_middleware.errors import CeremonyError, FailureReason
 
@@ -53,6 +54,10 @@ class CeremonyService(CeremonyParts):
             if hold is not None:  # put between the question and the approval; a redemption looks again
                 return on_hold(purpose, purpose.minimum, hold.until)
         return approval.prompt
+
+    async def _is_open(self, prompt: Prompt, now: datetime) -> bool:
+        stored = await self._store.get_prompt(prompt.id, now=now)
+        return stored is not None and stored.state is PromptState.OPEN
 
     async def begin_webauthn(
         self, requester: Requester, prompt_id: str, kind: FactorKind | None, *, decider: Decider | None = None
@@ -100,6 +105,8 @@ class CeremonyService(CeremonyParts):
         )
         if closed is not None:
             return await self._rate_limited(requester, prompt, closed, None)
+        if pending is None and not await self._is_open(prompt, requester.now):
+            return NOT_FOUND  # it has ended since it was looked at, and its challenge with it
         tried: WebAuthnFactor | None = None
         try:
             self._same_address(requester, prompt, decider)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from stepup_middleware import EventName
 from stepup_middleware.core.approvals import MATCH_TRIES
+from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.moments import iso
 from tests.http.approving import AT, PURPOSES, Program, house, program
 from tests.support import ELSEWHERE, HOME, HTML, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of, house_in
@@ -247,6 +249,27 @@ async def test_a_denial_is_told_at_once_and_nothing_of_the_prompt_serves_any_mor
     assert (answer.status_code, code_of(answer)) == (403, "STEPUP_DENIED")
     assert "nothing was done" in (await ada.navigate("GET", link(asked))).text
     assert (await program.client.post(f"{asked['prompt']['url']}/webauthn/options", json={})).status_code == 404
+    assert house.total == 0
+
+
+async def test_a_proof_that_a_denial_overtakes_is_answered_like_one_that_comes_after_it(
+    house: House, ada: Browser, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await program.ask()
+    options = await program.client.post(f"{asked['prompt']['url']}/webauthn/options", json={})
+    pop = house.store.pop_challenge
+
+    async def denied_before(prompt_id: str, *, now: datetime) -> PendingChallenge | None:
+        assert (await ada.post(f"{link(asked)}/deny", json={})).status_code < 300
+        return await pop(prompt_id, now=now)
+
+    monkeypatch.setattr(house.store, "pop_challenge", denied_before)
+    key = ada.factors["passkey"].authenticator
+    assert key is not None
+    signed = key.get(options.json(), origin=ORIGIN)
+    late = await program.client.post(f"{asked['prompt']['url']}/webauthn", json=signed)
+    assert (late.status_code, code_of(late)) == (404, "STEPUP_PROMPT_NOT_FOUND")
+    assert await house.events(EventName.FAILED) == []  # nobody proved wrongly
     assert house.total == 0
 
 

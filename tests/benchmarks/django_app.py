@@ -81,6 +81,8 @@ from django.utils import timezone  # noqa: E402
 from scoped_access.reauth import ReAuthService  # noqa: E402
 from scoped_access.reauth.service import TOKEN_PREFIX  # noqa: E402
 
+from .deployed import settle  # noqa: E402
+
 
 def transmit_scoped(request: HttpRequest, run: str) -> HttpResponse:
     """Consume a token, and say so."""
@@ -97,6 +99,7 @@ def transmit_allauth(request: HttpRequest, run: str) -> HttpResponse:
 
 urlpatterns = [path("scoped/<run>/transmit", transmit_scoped), path("allauth/<run>/transmit", transmit_allauth)]
 wsgi = get_wsgi_application()
+settle()
 
 
 def create() -> str:

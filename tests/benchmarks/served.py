@@ -113,8 +113,12 @@ async def running(
 
 @asynccontextmanager
 async def serving(app: str, database: str | Path) -> AsyncIterator[int]:
-    """Run an app under uvicorn; give its port."""
+    """Run an app under uvicorn, as the deploy page does; give its port."""
     port = free_port()
-    settings = {"BENCHMARK_DATABASE": str(database), "BENCHMARK_ORIGIN": f"http://localhost:{port}"}
-    async with running(port, uvicorn(app, port), **settings):
+    settings = {
+        "BENCHMARK_APP": app,
+        "BENCHMARK_DATABASE": str(database),
+        "BENCHMARK_ORIGIN": f"http://localhost:{port}",
+    }
+    async with running(port, uvicorn("deployed:app", port), **settings):
         yield port

@@ -12,6 +12,8 @@ from hashlib import sha256
 from json import encoder as json_encoder
 from typing import Any, NoReturn
 
+MAX_INTEGER = 2**53 - 1  # that every reader of JSON reads alike (RFC 7493 §2.2)
+
 _standard = json_encoder.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
 )
@@ -50,8 +52,20 @@ def strict_json(text: str) -> Any:
 
     Raises ``ValueError`` for all else.
     """
+    return _strict(text, _reader)
+
+
+def strict_json_of_integers(text: str) -> Any:
+    """Parse JSON as ``strict_json`` does, whose numbers are all integers that a double holds (RFC 7493 §2.2).
+
+    Of such a value ``canonical_json`` makes the RFC 8785 text. Raises ``ValueError`` for all else.
+    """
+    return _strict(text, _reader_of_integers)
+
+
+def _strict(text: str, reader: json.JSONDecoder) -> Any:
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = reader.decode(text)
         if "\\u" in text:  # an escape may be half of a character
             canonical_json(value).encode()
     except RecursionError:
@@ -84,5 +98,21 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _exact_integer(digits: str) -> int:
+    if len(digits) > len(str(-MAX_INTEGER)) or abs(number := int(digits)) > MAX_INTEGER:
+        raise ValueError(f"{digits[:40]} is an integer that a double does not hold")
+    return number
+
+
+def _no_integer(number: str) -> NoReturn:
+    raise ValueError(f"{number[:40]} is no integer")
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+_reader = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_reader_of_integers = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_no_integer, parse_int=_exact_integer
+)

@@ -18,7 +18,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stepup_middleware.core.canonical import canonical_json, canonical_string, strict_json
+from stepup_middleware.core.canonical import canonical_json, canonical_string, strict_json, strict_json_of_integers
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.core.moments import iso, time_ordered_id
 from stepup_middleware.core.retention import later_by_years
@@ -259,7 +259,7 @@ def salt_body(text: str, salt: bytes) -> str:
 
 def read_body(body: str) -> str:
     """Return the text of the event in a body. Raises ``ValueError`` for one that is not in its one spelling."""
-    members = strict_json(body)
+    members = strict_json_of_integers(body)
     if not isinstance(members, dict) or canonical_json(members) != body:
         raise ValueError("a body is RFC 8785 JSON")
     salt = members.pop("salt", None)

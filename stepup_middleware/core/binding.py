@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -120,9 +121,9 @@ def request_digest(text: str) -> bytes:
 
 
 def bound_request_from(components: Mapping[str, Any]) -> BoundRequest:
-    """Return the request of its ``as_dict``. Raises ``KeyError`` or ``TypeError`` for anything else."""
+    """Return the request of its ``as_dict``. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else."""
     reached = components["reached"]
-    return BoundRequest(
+    request = BoundRequest(
         method=components["@method"],
         authority=tuple(components["@authority"]),
         path=components["@path"],
@@ -133,15 +134,29 @@ def bound_request_from(components: Mapping[str, Any]) -> BoundRequest:
         reached=None if reached is None else _reached_from(reached),
         root_path=components["root_path"],
     )
+    _need_texts(*request.authority, *chain.from_iterable(request.fields))
+    return request
 
 
 def _reached_from(components: Mapping[str, Any]) -> Reached:
     values = dict(components)
-    for name in {"authority", "framework"} & values.keys():
-        values[name] = tuple(values[name])
-    for name in {"fields", "reading"} & values.keys():
-        values[name] = tuple((one, other) for one, other in values[name])
+    for name, value in components.items():
+        if name in ("authority", "framework"):
+            values[name] = tuple(value)
+            _need_texts(*value)
+        elif name in ("fields", "reading"):
+            values[name] = tuple((one, other) for one, other in value)
+            _need_texts(*chain.from_iterable(value))
+        else:
+            _need_texts(value)
+    if len(values.get("framework", ("", ""))) != 2:
+        raise ValueError("the framework has a method and a path")
     return Reached(**values)
+
+
+def _need_texts(*values: object) -> None:
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError("a member of a request that is a text is none")
 
 
 def joined(root_path: str, path: str) -> str:

@@ -216,8 +216,8 @@ def _check_relying_party(
 def _within(rp_id: str, origins: tuple[str, ...]) -> bool:
     try:
         check_domain(rp_id)
-        check_origins(rp_id, [origin for origin in origins if is_within(rp_id, origin)])
-        check_related_origins(rp_id, [origin for origin in origins if not is_within(rp_id, origin)])
+        for origin in origins:
+            (check_origins if is_within(rp_id, origin) else check_related_origins)(rp_id, [origin])
     except ConfigurationError:
         return False
     return True

@@ -60,6 +60,10 @@ def check_events(events: Sequence[LocatedRecord]) -> Iterator[Finding]:
         seen.setdefault(name, event)
     challenge, verified, authorized = (seen.get(name) for name in _SPINE)
     first = events[0]
+    if verified is not None and EventName.APPROVAL_DENIED in seen:
+        yield wrong(
+            seen[EventName.APPROVAL_DENIED], "event", "what was denied is proved as well: one of the two is not so"
+        )
     if verified is None:
         yield wrong(first, "event", "nobody proved themselves: there is no proof to judge", unverifiable=True)
     elif authorized is None:

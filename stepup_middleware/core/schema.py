@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description", "$comment"})
+_ANNOTATIONS = frozenset(
+    {"$schema", "$id", "$defs", "title", "description", "$comment", "contentMediaType", "contentSchema"}
+)
 _KNOWN = frozenset(
     {
         "type", "const", "enum", "pattern", "minLength", "minimum", "maximum", "required", "properties",

@@ -11,12 +11,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stepup_middleware.core.canonical import strict_json
+from stepup_middleware.core.moments import iso
 from stepup_middleware.evidence.trust import Trust
 from stepup_middleware.log.keys import LOG_TYPES, SigningKey
 from tests.evidence.generator import Generator, Key
@@ -30,26 +32,41 @@ KEYS_OF_ANYBODY = [*TRUST.log_keys, *TRUST.witness_keys, *ANOTHER_LOG]
 LOG_VKEYS, WITNESS_VKEYS = ([str(key) for key in keys] for keys in (TRUST.log_keys, TRUST.witness_keys))
 
 
-def rewritten(kept: Logged, chance: random.Random) -> dict[str, Any]:
-    """Return the bundle of a log whose keys' owner rewrote a record, or of the log as it is."""
-    if chance.random() < 0.7:
-        return kept.bundle().as_dict()
+def rewritten(kept: Logged, chance: random.Random) -> Logged:
+    """Return the log whose keys' owner rewrote a record of it, anywhere and in any way, or as it is."""
+    roll = chance.random()
+    if roll < 0.5:
+        return kept
     index = chance.choice(sorted(kept.bodies))
-    for old, new in chance.sample(CHANGES, len(CHANGES)):
-        if old in kept.bodies[index]:
-            return kept.altered(index, old, new).bundle().as_dict()
-    return kept.bundle().as_dict()
+    event = strict_json(kept.bodies[index])
+    if roll < 0.7:
+        old, new = chance.choice(CHANGES)
+        return kept.altered(index, old, new) if old in kept.bodies[index] else kept
+    if roll < 0.8:
+        moment = datetime.fromisoformat(event["at"]) + timedelta(seconds=chance.randint(-900, 900))
+        return kept.written_anew(index, {**event, "at": iso(moment)})
+    return kept.written_anew(index, chance.choice([*altered_members(event), *restructured(event)]).bundle)
 
 
-CHANGES = [
+CHANGES = [  # what looks alike
     ('"requirement":"any"', '"requirement":"phishing_resistant"'),
     ('"factor":"passkey"', '"factor":"totp"'),
     ('"ip":"192.0.2.7"', '"ip":"192.0.2.8"'),
     ('"outcome":"success"', '"outcome":"failure"'),
     ('"v":1', '"v":2'),
+    ('"v":1', '"v":1.0'),
     ('"severity":"info"', '"severity":"warning"'),
     ('"rp_id":"example.com"', '"rp_id":"example.org"'),
     ('"algorithm":-7', '"algorithm":-8'),
+    ('"backup_eligible":', '"backup_eligible":null,"imported":true,"was":'),
+    ('"backup_eligible":', '"backup_eligible":null,"was":'),
+    ('"data":{', '"data":{"a":0.5,'),
+    ('"data":{', '"data":{"a":9007199254740992,'),
+    ('"flags":[]', '"flags":["new_ip"]'),
+    ('"flags":[]', '"flags":[1]'),
+    ('"fields":[', '"fields":[["x",1],'),
+    ('"reached":null', '"reached":{"method":"GET"}'),
+    ('"reached":null', '"reached":{"way":"GET"}'),
     ('"salt":"', '"salt":"0'),
     ('"purpose":"', '"purpose":"x'),
     ('"ip":"198.51.100.9"', '"ip":"198.51.100.8"'),
@@ -62,7 +79,8 @@ def bundles(keys: list[Key]) -> Iterator[tuple[dict[str, Any], list[str], Any]]:
     """Yield bundles with the vkeys that an auditor trusts, as texts and as the library takes them."""
     generator, chance = Generator(2026, keys), random.Random(28)  # noqa: S311 - which cases are tried
     for _ in range(BUNDLES):
-        bundle = strict_json(json.dumps(rewritten(logged(generator, plain=chance.random() < 0.6), chance)))
+        kept = rewritten(logged(generator, plain=chance.random() < 0.6), chance)
+        bundle = strict_json(json.dumps(kept.bundle().as_dict()))
         if chance.random() < 0.3:
             changes = list(chance.choice((altered_members, restructured))(bundle))
             bundle = chance.choice(changes).bundle

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
+from typing import Any
 
 from stepup_middleware.evidence.bundle import Bundle, ProvedRecord
 from stepup_middleware.evidence.report import Report
@@ -97,9 +100,20 @@ class Logged:
     def altered(self, index: int, old: str, new: str) -> Logged:
         """Return the log as somebody would have rewritten it: another body with an entry of its own."""
         assert old in self.bodies[index]
-        body = self.bodies[index].replace(old, new)
-        kept = self.entries[index]
-        entry = replace(kept, body_sha256=entry_of(body, at=kept.at, retention_years=1).body_sha256)
+        return self._with(index, self.bodies[index].replace(old, new), self.entries[index])
+
+    def written_anew(self, index: int, event: Any) -> Logged:
+        """Return the log with another event in the place of one, whose entry says what it says as far as it can."""
+        body, entry = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False), self.entries[index]
+        try:
+            at = datetime.fromisoformat(event["at"])
+            entry = entry_of(body, at=at, retention_years=event["retention_years"])
+        except (ValueError, TypeError, KeyError, OverflowError):
+            pass
+        return self._with(index, body, entry)
+
+    def _with(self, index: int, body: str, entry: Entry) -> Logged:
+        entry = replace(entry, body_sha256=sha256(body.encode()).digest())
         return replace(self, bodies={**self.bodies, index: body}, entries={**self.entries, index: entry})
 
 

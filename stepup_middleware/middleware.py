@@ -108,6 +108,9 @@ class StepUpMiddleware:
         except BaseException as raised:
             error = raised
             raise
+        else:
+            if context.guarded is not None and not context.accepted:
+                await self._answered(context)  # where a framework made nothing of our refusal
         finally:
             scope[KEY] = ENDED  # the context kept there would close a cycle: scope, context, server's request, scope
             if context.guarded is not None:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +25,7 @@ from stepup_middleware import (
     StepUpMiddleware,
     StepUpRequired,
     Subject,
+    require_step_up,
     requires_step_up,
 )
 from stepup_middleware.asgi import Scope
@@ -517,3 +518,26 @@ async def test_whatever_a_framework_raises_over_a_refusal_the_refusal_is_what_th
         with pytest.raises(ValueError, match="cannot make a page of it"):
             await house.app(scope_of("POST", "/act", subject=house.sign_in("ada")), receive, send)
     assert sent[0]["status"] == 403  # she has no factor
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_a_refusal_of_which_a_framework_makes_nothing_is_what_the_client_hears(tmp_path: Path, kind: str) -> None:
+    async def swallows_it(scope: Scope, receive: Any, send: Any) -> None:
+        with suppress(StepUpRequired):
+            await require_step_up(scope, "payroll_ach_transmit")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async with house_in(tmp_path, wrap=lambda app: swallows_it) as house:
+        scope = scope_of("POST", "/act", kind=kind, subject=house.sign_in("ada"))
+        scope["extensions"] = {"websocket.http.response": {}}
+        await house.app(scope, receive, send)
+    begun, *_ = sent
+    assert begun["type"] == ("http" if kind == "http" else "websocket.http") + ".response.start"
+    assert begun["status"] == 403  # she has no factor

@@ -17,6 +17,9 @@ from .factors import EnrolmentBasis
 from .moments import iso, to_micros
 from .recovery import EnrolmentPass, EnrolmentRight, RecoveryCodes, ResetRequest
 
+Told = str | int | bool | None
+"""What an event says of one thing: never a row, which an argument with a misspelt name would be."""
+
 RECOVERY_EVENTS = frozenset(
     {
         EventName.ENROLMENT_PASS_ISSUED,
@@ -45,7 +48,7 @@ def held_until(event: AuditEvent) -> int | None:
     return to_micros(datetime.fromisoformat(until)) if isinstance(until, str) else None
 
 
-def about(event: AuditEvent, subject_id: str, **data: Any) -> AuditEvent:
+def about(event: AuditEvent, subject_id: str, **data: Told) -> AuditEvent:
     """Return an event with what a standing is read from: whom it is about, where somebody else did it, and ``data``."""
     whose = {} if event.person_id == subject_id else {"person": subject_id}
     return replace(event, data={**event.data, **whose, **data})

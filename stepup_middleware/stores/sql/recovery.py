@@ -5,10 +5,9 @@ Each verb locks the person before it judges: nobody else changes any of their ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from stepup_middleware.core.approvals import ApprovalEnd, ApprovalState, EndReason
 from stepup_middleware.core.events import AuditEvent, EventName
@@ -26,7 +25,7 @@ from stepup_middleware.core.recovery import (
     ResetRequest,
     refuse_pass,
 )
-from stepup_middleware.core.standing import about
+from stepup_middleware.core.standing import Told, about
 from stepup_middleware.stores.recovery_rows import (
     CODES,
     PASSES,
@@ -152,7 +151,7 @@ async def use_code(
     await transaction.execute("put_codes", *CODES.sealed(transaction.macs, codes_row(codes)))
     await _put_right(transaction, right)
     await transaction.execute_many("clear_attempts", [(*person, bucket)])
-    transaction.append(_about(event, right.subject_id, right=right, set=codes.id, code=number, **_hold(hold)))
+    transaction.append(_about(event, right.subject_id, right=right, begun=_hold(hold), set=codes.id, code=number))
     return True
 
 
@@ -162,17 +161,18 @@ def _about(
     *,
     new_pass: EnrolmentPass | None = None,
     right: EnrolmentRight | None = None,
-    **data: Any,
+    begun: Mapping[str, Told] | None = None,
+    **data: Told,
 ) -> AuditEvent:
     """Return an event with what core.standing reads of it."""
     if new_pass is not None:
         data["pass"] = new_pass.id
     if right is not None:
         data["until"] = iso(right.expires_at)
-    return about(event, subject_id, **data)
+    return about(event, subject_id, **data, **(begun or {}))
 
 
-def _hold(hold: Hold | None) -> dict[str, Any]:
+def _hold(hold: Hold | None) -> dict[str, Told]:
     """Return what an event says of the hold that it begins: it has no row, so that none can be taken away."""
     return {"hold_until": None if hold is None else iso(hold.until)}
 
@@ -216,7 +216,7 @@ async def reset(transaction: Transaction, wanted: FactorsReset, events: Sequence
         transaction.append(replace(events[0], name=EventName.FACTOR_REMOVED, factor_id=id_, outcome=None, data=told))
     for event in events:
         begun = _hold(wanted.hold) if event.name is EventName.FACTORS_RESET else {}
-        transaction.append(_about(event, wanted.subject_id, new_pass=wanted.new_pass, **begun))
+        transaction.append(_about(event, wanted.subject_id, new_pass=wanted.new_pass, begun=begun))
     return True
 
 

@@ -129,6 +129,7 @@ def faults(name: str) -> list[str]:
         lines.append(f"{pot.relative_to(ROOT)} is not up to date: run python -m tests.languages --update")
     for language in LANGUAGES:
         have = read(name, language)
+        file = (folder / f"{language}.po").relative_to(ROOT)
         for message in wanted:
             if not message.id:
                 continue
@@ -136,15 +137,15 @@ def faults(name: str) -> list[str]:
             ids = _each(message.id)
             texts = () if found is None else _each(found.string)
             if not texts or not all(texts) or (found is not None and found.fuzzy):
-                lines.append(f"{name} {language}: missing {ids[0]!r}")
+                lines.append(f"{file}: no translation of {ids[0]!r}: write it into the msgstr below")
                 continue
             lines += [
-                f"{name} {language}: {ids[0]!r}: {mismatch(ids[0], text)}"
+                f"{file}: {ids[0]!r}: {mismatch(ids[0], text)}"
                 for text in texts
                 if all(mismatch(each, text) for each in ids)
             ]
         extra = {message.id for message in have if message.id and wanted.get(message.id) is None}
-        lines += [f"{name} {language}: no longer used {each!r}" for each in sorted(map(str, extra))]
+        lines += [f"{file}: {each!r} is used no longer: --update takes it away" for each in sorted(map(str, extra))]
     return lines
 
 

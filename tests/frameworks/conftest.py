@@ -1,4 +1,4 @@
-"""The site of all eight apps, in this process."""
+"""The site of all apps, in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``python -m tests.frameworks.matrix [--write]``: run every framework on every server and print the table."""
+"""``python -m tests.frameworks.matrix [FRAMEWORK...] [--write]``: run frameworks on every server and print the table.
+
+Without a name every framework is measured; with some, the others keep the cells that the guide has.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import asyncio
 import re
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .apps import FRAMEWORKS
 from .serving import COMMANDS, HTTP2, SERVERS, Outcome, outcome, serving
 
-NAMES = {"fastapi": "FastAPI", "blacksheep": "BlackSheep"}
+NAMES = {"fastapi": "FastAPI", "blacksheep": "BlackSheep"}  # that title() would write otherwise
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "demo_app" / "guide" / "frameworks.md"
 README = ROOT / "README.md"
@@ -24,17 +28,17 @@ def titled(framework: str) -> str:
     return NAMES.get(framework, framework.title())
 
 
-async def measured(name: str, folder: Path) -> Table:
-    """Return the outcomes of a server: of hypercorn for both versions of HTTP."""
+async def measured(name: str, folder: Path, frameworks: Sequence[str]) -> Table:
+    """Return the outcomes of frameworks on a server: on hypercorn for both versions of HTTP."""
     with serving(name, folder) as served:
-        table = {(framework, name): await outcome(served, framework) for framework in FRAMEWORKS}
+        table = {(framework, name): await outcome(served, framework) for framework in frameworks}
         if name == "hypercorn":
-            for framework in FRAMEWORKS:
+            for framework in frameworks:
                 table[framework, HTTP2] = await outcome(served, framework, http2=True)
         return table
 
 
-def printed(table: Table) -> str:
+def printed(table: Mapping[tuple[str, str], object]) -> str:
     """Return the outcomes as a table of Markdown."""
     lines = ["| Framework | " + " | ".join(SERVERS) + " |", "|---" * (len(SERVERS) + 1) + "|"]
     for framework in FRAMEWORKS:
@@ -62,12 +66,16 @@ def published() -> dict[tuple[str, str], str]:
 
 def main() -> int:
     """Print the table; with ``--write`` put it into guide and README. Returns 1 for a cell that is not green."""
+    named = [word for word in sys.argv[1:] if word != "--write"]
+    if unknown := set(named).difference(FRAMEWORKS):
+        print(f"There is no app of {min(unknown)} in tests/frameworks/apps/.", file=sys.stderr)  # noqa: T201
+        return 2
     table: Table = {}
     for name in COMMANDS:
         print(f"{name} …", file=sys.stderr)  # noqa: T201
         with tempfile.TemporaryDirectory() as folder:
-            table |= asyncio.run(measured(name, Path(folder)))
-    new = printed(table) + "\n"
+            table |= asyncio.run(measured(name, Path(folder), named or FRAMEWORKS))
+    new = printed({**(published() if named else {}), **table}) + "\n"
     print(new)  # noqa: T201
     if "--write" in sys.argv:
         for page in (PAGE, README):

@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus
 from tests.guide.person import Person
 from tests.machine import free_port
 
+from .apps import LACKING
 from .site import ORIGIN
 
 ROOT = Path(__file__).parents[2]
@@ -221,7 +222,7 @@ async def outcome(served: Served, framework: str, *, http2: bool = False) -> Out
             replayed.append(_is_problem(again, 403, "STEPUP_TOKEN_REUSED") and await served.runs() == after)
             before = after
         socket = None
-        if (framework, served.name) not in NO_SOCKETS and framework != "django":
+        if (framework, served.name) not in NO_SOCKETS and "/socket" not in LACKING.get(framework, ()):
             status = await served.websocket(framework, "/socket", cookie=f"session={session}")
             socket = status in (401, 403) and await served.runs() == before
         return Outcome(all(refused), all(ran), all(replayed), socket)

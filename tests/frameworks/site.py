@@ -1,4 +1,4 @@
-"""All eight apps behind one server, chosen by the first label of the host: ``django.localhost``."""
+"""All apps behind one server, chosen by the first label of the host: ``django.localhost``."""
 
 from __future__ import annotations
 

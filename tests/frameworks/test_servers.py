@@ -46,7 +46,7 @@ SPELLINGS = [  # of a request target, of which some server or router makes the t
 
 @pytest.fixture(scope="module", params=COMMANDS)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server with all eight apps."""
+    """A server with all apps."""
     with serving(request.param, tmp_path_factory.mktemp("served")) as served:
         yield served
 

@@ -8,14 +8,16 @@ Each module has ``build(ran) -> ASGIApp``. The app answers at the same paths wit
 ``POST /function``    a tagged function
 ``POST /class``       a tagged class
 ``POST /inside``      a handler that asks itself
-``POST /sync``        a tagged function that is not async (404 where the framework has none)
+``POST /sync``        a tagged function that is not async
 ``POST /asking``      a handler that is not async and asks itself (Django and FastAPI alone)
 ``POST /bound``       a tag that binds the body; answers with the body
 ``POST /stream``      a tagged endpoint that streams three pieces
 ``POST /background``  a tagged endpoint that leaves a task behind
 ``POST /ruled/x``     untagged here: a rule of the middleware names it
-``/socket``           a tagged WebSocket (not in Django, which has none)
+``/socket``           a tagged WebSocket
 ====================  =================================================================
+
+``LACKING`` names the paths that a framework cannot have; the tests leave them out.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from stepup_middleware.asgi import Scope
 
 _FIRST = ("starlette", "fastapi")  # of the table; the others by name, each a module of this package
 FRAMEWORKS = (*_FIRST, *sorted({module.name for module in iter_modules(__path__)}.difference(_FIRST)))
+LACKING = {"django": {"/socket"}, "falcon": {"/sync"}}
 PURPOSE = "webhook_secret_rotation"
 STRICT = "payroll_ach_transmit"
 PIECES = [b"one ", b"two ", b"three"]

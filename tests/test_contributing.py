@@ -30,9 +30,12 @@ def test_the_places_of_the_map_and_of_the_walks_are_there() -> None:
     assert len(places) > 10
     for place in places:
         assert (ROOT / place).exists() or (ROOT / "stepup_middleware" / place).exists(), place
-    for place in re.findall(r"`((?:stepup_middleware|tests|demo_app|stores|core|frameworks)/[\w/.]*\w/?)`", TEXT):
+    named = re.findall(r"`((?:stepup_middleware|tests|demo_app|static|stores|core|log|web|frameworks)/[^`\s:]*)", TEXT)
+    assert len(named) > 20
+    for place in named:
         written = place.replace("NAME", "starlette").replace("PAGE", "start")
-        assert (ROOT / written).exists() or (ROOT / "stepup_middleware" / written).exists(), place
+        found = [*ROOT.glob(written), *ROOT.joinpath("stepup_middleware").glob(written)]
+        assert found, f"{place} is nowhere: the page has to follow the file"
 
 
 def test_every_command_that_is_named_can_be_run() -> None:

@@ -52,7 +52,7 @@ def receivers() -> dict[str, str]:
         node.target.id for node in parts.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     ]
     services = {name: "service" for part in names for name in (part, f"_{part}")}
-    return services | ceremonies | dict.fromkeys(STORES, "verb")
+    return services | ceremonies | dict.fromkeys(STORES, "verb") | {"requester": "service"}  # whose event() hands on
 
 
 def sites() -> Iterator[Site]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from stepup_middleware.core.events import AuditEvent, EventFields, event_by
+from stepup_middleware.core.grants import TokenGrant
+from stepup_middleware.service.ceremony_parts import CeremonyParts, Collaborators
+from stepup_middleware.service.grants import Counters, token_grant
 from tests.misspelt import Site, batches, sample, sites, unnoticed
 
 
@@ -31,6 +37,14 @@ def test_every_word_is_in_one_batch_and_no_function_twice_in_any() -> None:
     assert sorted(map(str, found)) == sorted(str(site) for batch in groups for site in batch)
     for batch in groups:
         assert len({(site.file, site.function) for site in batch}) == len(batch)
+
+
+def test_the_keywords_that_are_handed_on_are_those_of_what_is_made() -> None:
+    named = EventFields.__annotations__.keys() | signature(event_by).parameters.keys() - {"who", "fields"}
+    assert named == {field.name for field in fields(AuditEvent)}
+    assert Counters.__annotations__.keys() < {field.name for field in fields(TokenGrant)}
+    assert not Counters.__annotations__.keys() & signature(token_grant).parameters.keys()
+    assert list(Collaborators.__annotations__) == list(signature(CeremonyParts).parameters)
 
 
 @pytest.mark.slow

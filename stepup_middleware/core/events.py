@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from .binding import BoundRequest, Details
 from .canonical import canonical_json, canonical_string
@@ -115,7 +115,34 @@ _NOTICES = frozenset(
 )
 
 
-def event_by(who: Initiator, name: EventName, *, at: datetime, **fields: Any) -> AuditEvent:
+class EventFields(TypedDict, total=False):
+    """The further fields of an ``AuditEvent``, as keywords: a misspelt one is a fault of types."""
+
+    workspace_id: str
+    subject_id: str
+    subject_name: str
+    actor: str
+    client: str
+    session: str
+    ip: str
+    user_agent: str
+    purpose: str
+    prompt_id: str
+    factor_kind: FactorKind | None
+    factor_id: str
+    requirement: FactorRequirement | None
+    policy_version: int | None
+    request: BoundRequest | None
+    details: Details
+    reason: str
+    flags: tuple[str, ...]
+    outcome: Outcome | None
+    data: Mapping[str, Any]
+
+
+def event_by(
+    who: Initiator, name: EventName, *, at: datetime, retention_years: int = 1, **fields: Unpack[EventFields]
+) -> AuditEvent:
     """Return the event of what somebody did or met ``at`` a moment: every event of the library is made here.
 
     ``fields`` are further ones of ``AuditEvent``, or replace those of ``who``.
@@ -129,8 +156,9 @@ def event_by(who: Initiator, name: EventName, *, at: datetime, **fields: Any) ->
         "session": who.session,
         "ip": who.ip,
         "user_agent": who.user_agent,
+        **fields,
     }
-    return AuditEvent(at=at, name=name, **(values | fields))
+    return AuditEvent(at=at, name=name, retention_years=retention_years, **values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Unpack
 
 from .binding import BoundRequest, Details, bound_request_from
-from .events import AuditEvent, EventName, event_by
+from .events import AuditEvent, EventFields, EventName, event_by
 from .factors import EnrolledFactor, FactorKind, FactorRequirement
 from .moments import iso
 from .policy import StoredPolicy, effective_requirement
@@ -247,32 +247,30 @@ def flood_event(asked: PromptRequest, *, also_refused_before: int) -> AuditEvent
     )
 
 
-def _event_of_asking(asked: PromptRequest, name: EventName, **fields: Any) -> AuditEvent:
-    return event_by(
-        asked,
-        name,
-        at=asked.now,
-        purpose=asked.purpose.id,
-        request=asked.request,
-        details=asked.details,
-        retention_years=asked.purpose.retention_years,
+def _event_of_asking(asked: PromptRequest, name: EventName, **fields: Unpack[EventFields]) -> AuditEvent:
+    values: EventFields = {
+        "purpose": asked.purpose.id,
+        "request": asked.request,
+        "details": asked.details,
         **fields,
-    )
+    }
+    return event_by(asked, name, at=asked.now, retention_years=asked.purpose.retention_years, **values)
 
 
 def prompt_event(
-    prompt: Prompt, name: EventName, *, now: datetime, retention_years: int, **fields: object
+    prompt: Prompt, name: EventName, *, now: datetime, retention_years: int, **fields: Unpack[EventFields]
 ) -> AuditEvent:
     """Return an event about a prompt, with everything the prompt knows filled in.
 
     ``fields`` name further fields of the event, or replace such as ``ip`` by those of this moment.
     """
-    values: dict[str, object] = {
+    values: EventFields = {
         "purpose": prompt.purpose,
         "prompt_id": prompt.id,
         "requirement": prompt.requirement,
         "policy_version": prompt.policy_version,
         "request": prompt.request,
         "details": prompt.details,
+        **fields,
     }
-    return event_by(prompt, name, at=now, retention_years=retention_years, **(values | fields))
+    return event_by(prompt, name, at=now, retention_years=retention_years, **values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from stepup_middleware.core.approvals import (
     Approval,
@@ -17,7 +17,7 @@ from stepup_middleware.core.approvals import (
     read_digits,
 )
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent, EventFields, EventName
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.core.prompts import PromptState, prompt_event
 from stepup_middleware.core.refusals import Refusal, RefusalCode
@@ -196,7 +196,9 @@ class ApprovingService:
         told = {"session": where.session, "ip": where.ip, "user_agent": where.user_agent}
         return self._event(requester, approval, EventName.APPROVAL_DENIED, reason=reason.value, data={"approver": told})
 
-    def _event(self, requester: Requester, approval: Approval, name: EventName, **fields: object) -> AuditEvent:
+    def _event(
+        self, requester: Requester, approval: Approval, name: EventName, **fields: Unpack[EventFields]
+    ) -> AuditEvent:
         purpose = self._ceremonies.purpose_of(approval.prompt)
         years = 1 if purpose is None else purpose.retention_years
         return prompt_event(approval.prompt, name, now=requester.now, retention_years=years, **fields)

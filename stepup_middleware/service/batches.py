@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from stepup_middleware.ceremonies import authentication, totp
 from stepup_middleware.core.batches import BatchCommitment, BatchItem, Total, Totals, question_of, total_of
@@ -22,7 +22,15 @@ from stepup_middleware.core.texts import marked
 from stepup_middleware.errors import CeremonyError, FailureReason
 
 from .ceremony import CeremonyService
-from .ceremony_parts import NO_CODE, NOT_FOUND, TOTP_BUCKET, WEBAUTHN_BUCKET, insufficient_for, named_factor
+from .ceremony_parts import (
+    NO_CODE,
+    NOT_FOUND,
+    TOTP_BUCKET,
+    WEBAUTHN_BUCKET,
+    Collaborators,
+    insufficient_for,
+    named_factor,
+)
 from .grants import IssuedToken
 from .requester import Requester
 
@@ -80,7 +88,7 @@ class BatchService(CeremonyService):
     A proof is over exactly this list: for WebAuthn the challenge commits to it, and a one-time password comes with it.
     """
 
-    def __init__(self, *, totals: Totals, **parts: Any) -> None:
+    def __init__(self, *, totals: Totals, **parts: Unpack[Collaborators]) -> None:
         super().__init__(**parts)
         self._totals = totals
 

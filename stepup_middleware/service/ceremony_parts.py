@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from stepup_middleware.ceremonies import totp
 from stepup_middleware.core.approvals import (
@@ -14,7 +14,7 @@ from stepup_middleware.core.approvals import (
 )
 from stepup_middleware.core.attempts import AttemptLimit, TooMany
 from stepup_middleware.core.canonical import base64url
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent, EventFields, EventName
 from stepup_middleware.core.factors import Factor, FactorKind, FactorRequirement, TOTPFactor, WebAuthnFactor, stricter
 from stepup_middleware.core.grants import TokenGrant
 from stepup_middleware.core.policy import effective_requirement
@@ -27,7 +27,7 @@ from stepup_middleware.core.tokens import TokenCodec
 from stepup_middleware.errors import CeremonyError, FailureReason
 from stepup_middleware.stores.base import HotState
 
-from .grants import proof_data, token_grant
+from .grants import Counters, proof_data, token_grant
 from .redemption import wanting_for, whole_seconds
 from .refusal_throttle import RefusalThrottle
 from .requester import Requester
@@ -57,6 +57,19 @@ ANOTHER_PASSKEY = Refusal(
     ),
 )
 NOT_FOUND = Refusal(code=RefusalCode.PROMPT_NOT_FOUND)
+
+
+class Collaborators(TypedDict):
+    """What a service of ceremonies works with, as ``CeremonyParts`` takes it."""
+
+    store: HotState
+    codec: TokenCodec
+    secret_box: SecretBox
+    relying_party: RelyingParty
+    catalogue: Catalogue
+    totp_limit: AttemptLimit
+    webauthn_limit: AttemptLimit
+    throttle: RefusalThrottle
 
 
 class CeremonyParts:
@@ -187,27 +200,30 @@ class CeremonyParts:
         evidence: Mapping[str, Any],
         *,
         decider: Decider | None = None,
-        **counters: Any,
+        **counters: Unpack[Counters],
     ) -> TokenGrant:
         purpose = self.purpose_of(prompt)
         assert purpose is not None  # noqa: S101 - open_prompt refused the prompt otherwise
-        data, place, ttl = proof_data(factor, evidence), dict[str, str](), purpose.ttl
+        data, ttl = proof_data(factor, evidence), purpose.ttl
+        fields: EventFields = {"factor_kind": factor.kind, "factor_id": factor.id, "data": data}
         if decider is not None:  # the event is the caller's, as those around it: the data tells where it was approved
             data["approval"] = approval_data(prompt, decider)
-            place, ttl = {"ip": prompt.ip, "user_agent": prompt.user_agent}, COLLECT_WITHIN
-        event = self._event(
-            requester, prompt, EventName.VERIFIED, factor_kind=factor.kind, factor_id=factor.id, data=data, **place
-        )
+            fields |= {"ip": prompt.ip, "user_agent": prompt.user_agent}
+            ttl = COLLECT_WITHIN
+        event = self._event(requester, prompt, EventName.VERIFIED, **fields)
         return token_grant(requester, prompt, factor, ttl=ttl, bucket=bucket, event=event, decider=decider, **counters)
 
-    def _event(self, requester: Requester, prompt: Prompt, name: EventName, **fields: object) -> AuditEvent:
+    def _event(
+        self, requester: Requester, prompt: Prompt, name: EventName, **fields: Unpack[EventFields]
+    ) -> AuditEvent:
         purpose = self.purpose_of(prompt)
+        values: EventFields = {"ip": requester.ip, "user_agent": requester.user_agent, **fields}
         return prompt_event(
             prompt,
             name,
             now=requester.now,
             retention_years=1 if purpose is None else purpose.retention_years,
-            **{"ip": requester.ip, "user_agent": requester.user_agent, **fields},
+            **values,
         )
 
     @staticmethod

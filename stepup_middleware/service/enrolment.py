@@ -294,7 +294,9 @@ class EnrolmentService:
         return pending.basis.still_holds(has_factors=bool(enrolled), had_before=before)
 
     @staticmethod
-    def _enrolment(requester: Requester, kind: FactorKind, basis: EnrolmentBasis, **material: Any) -> Enrolment:
+    def _enrolment(
+        requester: Requester, kind: FactorKind, basis: EnrolmentBasis, *, challenge: bytes = b""
+    ) -> Enrolment:
         subject = requester.subject
         return Enrolment(
             id=secrets.token_urlsafe(16),
@@ -306,7 +308,7 @@ class EnrolmentService:
             ip=requester.ip,
             begun_at=requester.now,
             expires_at=requester.now + ENROLMENT_LIFETIME,
-            **material,
+            challenge=challenge,
         )
 
     async def _failed(self, requester: Requester, reason: FailureReason, kind: FactorKind | None) -> Refusal:

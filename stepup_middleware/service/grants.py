@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
+from stepup_middleware.core.approvals import Decider
 from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.core.factors import Factor
 from stepup_middleware.core.grants import TokenGrant
@@ -36,6 +37,15 @@ def proof_data(factor: Factor, evidence: Mapping[str, Any]) -> dict[str, object]
     }
 
 
+class Counters(TypedDict, total=False):
+    """What a passed ceremony moves on in its factor, as ``TokenGrant`` has it."""
+
+    expected_sign_count: int | None
+    sign_count: int | None
+    backed_up: bool | None
+    time_step: int | None
+
+
 def token_grant(
     requester: Requester,
     prompt: Prompt,
@@ -44,7 +54,8 @@ def token_grant(
     ttl: timedelta,
     bucket: str,
     event: AuditEvent,
-    **counters: Any,
+    decider: Decider | None = None,
+    **counters: Unpack[Counters],
 ) -> TokenGrant:
     """Return the grant of a token of this life. ``counters`` are the sign count or the time-step to advance."""
     return TokenGrant(
@@ -56,5 +67,6 @@ def token_grant(
         event=event,
         issued_at=requester.now,
         expires_at=requester.now + ttl,
+        decider=decider,
         **counters,
     )

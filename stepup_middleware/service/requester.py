@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from stepup_middleware.asgi import header, headers
 from stepup_middleware.core.canonical import storable
@@ -17,7 +17,7 @@ from stepup_middleware.core.client_ip import (
     hops_from_the_right,
     within_prefix,
 )
-from stepup_middleware.core.events import AuditEvent, EventName, event_by
+from stepup_middleware.core.events import AuditEvent, EventFields, EventName, event_by
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, RefusalCode
 from stepup_middleware.core.subject import Subject, SubjectAt
@@ -47,9 +47,9 @@ class Requester(SubjectAt):
     now: datetime
     locale: str = SOURCE
 
-    def event(self, name: EventName, **fields: Any) -> AuditEvent:
+    def event(self, name: EventName, *, retention_years: int = 1, **fields: Unpack[EventFields]) -> AuditEvent:
         """Return an audit event of this requester at this moment. ``fields`` are further ones, or replace these."""
-        return event_by(self, name, **{"at": self.now, **fields})
+        return event_by(self, name, at=self.now, retention_years=retention_years, **fields)
 
     def completed(
         self, proof: Proof, *, at: datetime, retention_years: int, outcome: Mapping[str, object]

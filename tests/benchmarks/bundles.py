@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent, EventFields, EventName
 from stepup_middleware.core.factors import EnrolledFactor
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, ask, asking_event, prompt_event
@@ -47,7 +47,7 @@ def _step_up() -> tuple[str, list[AuditEvent]]:
         (EventName.ACTION_AUTHORIZED, {"token": "1"}),
         (EventName.ACTION_COMPLETED, {"status": 200, "outcome": "returned"}),
     ):
-        told = {"factor_kind": key.kind, "factor_id": key.factor_id, "data": data}
+        told: EventFields = {"factor_kind": key.kind, "factor_id": key.factor_id, "data": data}
         events.append(prompt_event(prompt, name, now=asked.now, retention_years=1, **told))
     return prompt.id, events
 

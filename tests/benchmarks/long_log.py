@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from itertools import count, islice
 
-from stepup_middleware.core.events import AuditEvent, EventName
+from stepup_middleware.core.events import AuditEvent, EventFields, EventName
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptRequest, ask, asking_event, prompt_event
@@ -55,15 +55,16 @@ def long_log() -> Iterator[AuditEvent]:
 def _step_up(generator: Generator, asked: PromptRequest, key: Key) -> Iterator[AuditEvent]:
     prompt = ask(asked, StoredPolicy(version=3), [EnrolledFactor(key.factor_id, key.kind)])
     assert isinstance(prompt, Prompt)
-    proved = {"factor_kind": key.kind, "factor_id": key.factor_id}
     proof = {"acr": "phr", "amr": list(key.kind.amr), "factor_name": "Key", "proof": generator.proof(prompt, key)}
     ended = {"status": 200, "outcome": "returned"}
     yield asking_event(asked, prompt)
-    for name, fields in (
-        (EventName.VERIFIED, {"data": proof}),
-        (EventName.ACTION_AUTHORIZED, {}),
-        (EventName.ACTION_COMPLETED, {"data": ended}),
-    ):
+    told: dict[EventName, Mapping[str, object]] = {
+        EventName.VERIFIED: proof,
+        EventName.ACTION_AUTHORIZED: {},
+        EventName.ACTION_COMPLETED: ended,
+    }
+    for name, data in told.items():
         generator.now += timedelta(milliseconds=5)
         years = asked.purpose.retention_years
-        yield prompt_event(prompt, name, now=generator.now, retention_years=years, **proved, **fields)
+        fields: EventFields = {"factor_kind": key.kind, "factor_id": key.factor_id, "data": data}
+        yield prompt_event(prompt, name, now=generator.now, retention_years=years, **fields)

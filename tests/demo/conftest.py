@@ -20,10 +20,13 @@ from demo_app.settings import Settings
 from stepup_middleware import new_log_key
 from stepup_middleware.testing import FixedClock
 
+from .passwords import hash_lightly
 from .support import ORIGIN, Person, running
 
 LOG_KEY = new_log_key("axis.example/stepup")
 KEYS = ("k" * 48,)
+
+hash_lightly()
 
 
 @pytest.fixture

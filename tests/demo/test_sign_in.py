@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
+from argon2 import Type
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
@@ -18,6 +19,7 @@ from demo_app.settings import Settings
 from stepup_middleware.testing import FixedClock, totp_code
 
 from .conftest import SignedIn
+from .passwords import USUAL
 from .support import ORIGIN, Person
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -35,6 +37,11 @@ async def test_each_account_signs_in_with_the_password_that_the_page_tells(accou
     answer = await stranger.sign_in(account, told.group(1))
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "Sign out" in (await stranger.page("/")).text
+
+
+def test_a_guess_costs_what_rfc_9106_asks_for() -> None:
+    """Section 4: Argon2id with 64 MiB in three passes, the second of its two recommendations."""
+    assert (USUAL.type, USUAL.memory_cost, USUAL.time_cost, USUAL.parallelism) == (Type.ID, 64 * 1024, 3, 4)
 
 
 async def test_an_unknown_address_and_a_wrong_password_are_told_the_same(stranger: Person) -> None:

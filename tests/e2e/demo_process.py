@@ -9,6 +9,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from demo_app.__main__ import main
+from tests.demo.passwords import hash_lightly
 from tests.patience import be_patient
 
 _context = multiprocessing.get_context("forkserver")
@@ -26,4 +27,5 @@ def _run(arguments: list[str], log: Path) -> None:
     os.dup2(descriptor, sys.stderr.fileno())
     sys.argv = ["demo_app", *arguments]
     be_patient()
+    hash_lightly()
     main()

@@ -48,6 +48,7 @@ def blocks(title: str, language: str) -> list[str]:
 @pytest.mark.e2e
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("source", ["a clone", "a wheel"])
+@pytest.mark.sweep(one_in=2)
 async def test_a_stranger_types_the_five_minutes_in_an_empty_folder_and_steps_up(
     browser: Browser, tmp_path: Path, source: str
 ) -> None:
@@ -87,6 +88,7 @@ async def test_a_stranger_types_the_five_minutes_in_an_empty_folder_and_steps_up
 
 
 @pytest.mark.slow
+@pytest.mark.sweep(0)
 async def test_a_stranger_types_the_one_line_of_the_demo_in_a_fresh_clone(tmp_path: Path) -> None:
     port = str(free_port())
     folder = copy_of_project(tmp_path / "clone")

@@ -40,6 +40,7 @@ STRICT = {purpose.id: "phishing_resistant" for purpose in PLATFORM_PURPOSES}
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("account", ["owner", "cosigner", "analyst"])
+@pytest.mark.sweep()
 async def test_a_page_is_drawn_for_each_account(path: str, account: str, signed_in: SignedIn) -> None:
     person = await signed_in(account)
     answer = await person.page(path)
@@ -344,6 +345,7 @@ async def test_both_presentations_of_a_replayed_token_stand_side_by_side_and_a_p
         ("POST", "/security/people/owner/end-sessions"),
     ],
 )
+@pytest.mark.sweep()
 async def test_what_is_for_admins_tells_others_one_sentence_and_nothing_else(
     signed_in: SignedIn, method: str, path: str, account: str
 ) -> None:

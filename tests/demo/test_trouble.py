@@ -47,6 +47,7 @@ def asked(odd: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd[:30])
+@pytest.mark.sweep(one_in=3)
 async def test_no_value_in_an_address_breaks_a_page(odd: str, signed_in: SignedIn) -> None:
     owner = await signed_in("owner", passkey=True)
     for method, url in asked(odd):

@@ -338,6 +338,7 @@ async def test_every_purpose_of_the_platform_is_clicked() -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.purpose)
+@pytest.mark.sweep(one_in=4)
 async def test_an_action_is_authorized_in_the_modal_and_done(action: Action, owner: Person) -> None:
     purpose = PURPOSES[action.purpose]
     await owner.go(action.page)

@@ -144,6 +144,7 @@ async def answered(page: Page, kind: str, secret: str) -> None:
     [(sqladmin_app, delete_in_sqladmin), (starlette_admin_app, delete_in_starlette_admin)],
     ids=["sqladmin, $.ajax", "starlette-admin, fetch"],
 )
+@pytest.mark.sweep()
 async def test_an_admin_interface_from_pypi_steps_up_and_is_refused_a_replay(
     browser: Browser, tmp_path: Path, make: Any, delete: Any, kind: str
 ) -> None:

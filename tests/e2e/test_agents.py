@@ -43,6 +43,7 @@ async def connected(person: Person) -> dict[str, Any]:
 
 @pytest.mark.parametrize("opens", ["opens links", "is told in words"])
 @pytest.mark.parametrize("revision", REVISIONS)
+@pytest.mark.sweep()
 async def test_an_agent_asks_its_person_approves_with_a_passkey_and_the_tool_runs_once(
     person: Person, revision: str, opens: str
 ) -> None:

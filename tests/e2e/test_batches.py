@@ -201,6 +201,7 @@ async def test_fifty_requests_are_one_question_with_one_code(browser: Browser, t
 
 @pytest.mark.parametrize("width", [320, 1280])
 @pytest.mark.parametrize("locale", ["en", "ar"])
+@pytest.mark.sweep()
 async def test_the_list_fits_a_phone_and_is_read_in_both_directions(
     browser: Browser, tmp_path: Path, width: int, locale: str
 ) -> None:

@@ -101,6 +101,7 @@ async def test_a_lost_answer_after_the_token_left_is_said_to_be_unknown(
 
 @pytest.mark.parametrize("status", [500, 502])
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "form"])
+@pytest.mark.sweep()
 async def test_a_failure_after_the_token_left_is_unknown_and_nothing_of_its_page_is_swapped_in(
     browser: Browser, tmp_path: Path, way: str, status: int
 ) -> None:

@@ -82,6 +82,7 @@ async def harmless(page: Page, site: Site, left: list[str]) -> None:
     [("/nowhere", "javascript:window.pwned=1"), (f"{EVIL}/stepup/prompts/x", "/"), ("/page/uploaded", "/transmit")],
     ids=["a target that is a script", "a prompt of a foreign site", "a fragment that somebody uploaded"],
 )
+@pytest.mark.sweep()
 async def test_markup_in_a_page_of_the_app_starts_no_ceremony_and_leads_nowhere(
     browser: Browser, tmp_path: Path, prompt: str, target: str, with_script: bool
 ) -> None:

@@ -33,6 +33,7 @@ COUNT = """hx-vals='js:{"n": ++window.counted}'"""
 
 @pytest.mark.parametrize("factor", ["passkey", "totp"])
 @pytest.mark.parametrize("version", [4, 2])
+@pytest.mark.sweep()
 async def test_the_apps_own_confirm_is_asked_once_values_are_the_firsts_and_a_token_is_sent_once(
     browser: Browser, tmp_path: Path, version: int, factor: str
 ) -> None:

@@ -49,6 +49,7 @@ async def mount(page: Page, site: Origins, *, bearer: bool) -> None:
 @pytest.mark.parametrize("transport", ["fetch", "xhr"])
 @pytest.mark.parametrize("bearer", [True, False], ids=["bearer", "cookie"])
 @pytest.mark.parametrize("place", ["sibling", "own"])
+@pytest.mark.sweep(2)
 async def test_a_page_enrols_and_steps_up_against_an_api_and_is_refused_a_replay(
     browser: Browser, tmp_path: Path, place: str, bearer: bool, transport: str
 ) -> None:

@@ -140,6 +140,7 @@ def told(site: Site, to: str) -> tuple[str, str, str, bytes]:
 
 
 @pytest.mark.parametrize("name", FORMS)
+@pytest.mark.sweep(one_in=2)
 async def test_a_form_is_sent_on_exactly_or_the_page_says_why_not(browser: Browser, tmp_path: Path, name: str) -> None:
     form = FORMS[name]
     async with small_site(tmp_path) as site, requester(browser, site, strict=False) as page:

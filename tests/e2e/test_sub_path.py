@@ -125,6 +125,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("server", "way", "kind"), CASES, ids=[" ".join(case) for case in CASES])
+@pytest.mark.sweep()
 async def test_an_app_below_a_sub_path_steps_up_by_htmx_form_and_page(
     browser: Browser, tmp_path: Path, server: str, way: str, kind: str
 ) -> None:

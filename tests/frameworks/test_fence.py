@@ -292,6 +292,7 @@ async def _runs(kind: str, place: str, tagged: Callable[[Any], Any], site: Site)
 # L05
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sweep()
 async def test_a_function_that_lost_its_tag_runs_nowhere(kind: str, place: str, site: Site) -> None:
     assert await _runs(kind, place, tag, site) <= 0
 

@@ -106,6 +106,7 @@ async def test_a_body_beyond_the_bound_is_refused(here: Here, framework: str) ->
 # T23
 @every
 @pytest.mark.parametrize("size", [0, 1, 70_000, MOST_BOUND])
+@pytest.mark.sweep()
 async def test_an_endpoint_is_handed_the_very_body_that_was_bound(here: Here, framework: str, size: int) -> None:
     body = bytes(range(256)) * (size // 256) + bytes(size % 256)
     person = await here.enrolled(framework)
@@ -211,6 +212,7 @@ async def _swallowed(app: Any, scope: Scope) -> None:
 
 
 @pytest.mark.parametrize(("framework", "path"), FORMS)
+@pytest.mark.sweep()
 async def test_a_native_form_keeps_its_fields_on_the_page_that_repeats_it(
     here: Here, framework: str, path: str
 ) -> None:

@@ -123,6 +123,7 @@ def site(tmp_path: Path) -> Site:
 # L02
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("app", APPS)
+@pytest.mark.sweep()
 def test_a_lost_tag_stops_the_start_behind_any_wrapper(app: str, wrapper: str, site: Site) -> None:
     with pytest.raises(ConfigurationError, match="below the decorator"):
         StepUpMiddleware(WRAPPERS[wrapper](APPS[app]()), stepup=site.stepup)

@@ -198,6 +198,7 @@ async def _answer(app: ASGIApp, scope: Scope) -> Answer:
 # B12
 @pytest.mark.parametrize("by", ["a tag", "a rule"])
 @pytest.mark.parametrize("framework", APPS)
+@pytest.mark.sweep()
 async def test_details_show_of_a_path_what_the_endpoint_acts_on(framework: str, by: str, tmp_path: Path) -> None:
     ran: list[str] = []
     times = 0

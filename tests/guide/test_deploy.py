@@ -253,6 +253,7 @@ async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blo
 
 
 @pytest.mark.block("end", "payday@.service", "rounds", "round-2", "round-3")
+@pytest.mark.sweep(0)
 async def test_three_rounds_of_a_rotation_sign_nobody_out(blocks: dict[str, str], srv: Path) -> None:
     here = {"/etc/payday": str(srv), "/srv/payday/.venv/bin/stepup": "stepup"}
     (srv / "secret.key").chmod(0o600)

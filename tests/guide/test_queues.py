@@ -357,6 +357,7 @@ def test_each_queue_of_the_table_is_filled_by_a_test() -> None:
     assert rows().keys() == FILLS.keys()
 
 
+@pytest.mark.sweep(one_in=2)
 @pytest.mark.parametrize("queue", sorted(FILLS))
 async def test_a_full_queue_does_what_the_table_says_and_its_figure_shows_it(
     queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -229,6 +229,7 @@ def test_each_event_that_must_reach_a_person_has_a_notice_and_no_other_event_has
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("tag", library_languages().tags)
+@pytest.mark.sweep()
 def test_every_notice_says_in_every_language_what_when_and_what_to_do(name: EventName, tag: str) -> None:
     notice = told(name, tag=tag, factor_kind=FactorKind.TOTP, data={"name": "Phone"})
     english = told(name, factor_kind=FactorKind.TOTP, data={"name": "Phone"})

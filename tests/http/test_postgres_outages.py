@@ -126,6 +126,7 @@ async def until_ready(house: House) -> None:
         (impatient, "statement timeout|did not answer in time|is over, others are opened"),
     ],
 )
+@pytest.mark.sweep(one_in=2)
 async def test_a_database_that_refuses_is_503_and_nothing_is_lost_and_it_goes_on_by_itself(
     outage: Callable[[PostgresServer], AbstractAsyncContextManager[None]],
     words: str,

@@ -11,7 +11,8 @@ from .killing import run
 
 # A02
 @pytest.mark.slow
-def test_who_kills_the_process_at_any_moment_loses_no_record_and_forks_no_log(tmp_path: Path) -> None:
-    figures = run(str(tmp_path / "db"), tmp_path, kills=6, seed=20261128)
+@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.sweep(0))])
+def test_who_kills_the_process_at_any_moment_loses_no_record_and_forks_no_log(tmp_path: Path, kills: int) -> None:
+    figures = run(str(tmp_path / "db"), tmp_path, kills=kills, seed=20261128)
     assert figures.sound, figures
-    assert figures.kills == 6
+    assert figures.kills == kills

@@ -102,6 +102,7 @@ def running(server: str, fault: str, folder: Path) -> Iterator[Running]:
 # U01
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("server", [name for name in COMMANDS if name != "daphne"])
+@pytest.mark.sweep()
 def test_a_fault_of_the_set_up_stops_the_start_and_is_on_the_console(server: str, fault: str, tmp_path: Path) -> None:
     with running(server, fault, tmp_path) as started:
         assert started.ended(), started.said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.sealing import FACTOR_COLUMNS, MissingKeys, Tampered
 from stepup_middleware.stores.sqlite import SQLiteStore
+from stepup_middleware.testing.contract.approval_values import ask_approval
+from stepup_middleware.testing.contract.tree import integrate
 from stepup_middleware.testing.contract.values import COSIGNER, MACS, NOW, OWNER, ask, enrol, grant_for, passkey, totp
 
 from .attackers import Attacker, attacking_postgres, attacking_sqlite
@@ -158,3 +161,34 @@ async def test_what_is_rewritten_is_under_the_first_key_and_what_was_forged_stay
         found = {factor.id: factor for factor in await store.records.list_factors(*ME)}
         assert found.keys() == {key.id, code.id}
         assert found[code.id].encrypted_secret.endswith(b"!")  # type: ignore[union-attr]
+
+
+async def test_a_key_can_go_in_a_quiet_hour_the_tree_and_the_approvals_of_its_time_still_count(
+    database: tuple[HotState, Attacker],
+) -> None:
+    store, _ = database
+    old, new = (
+        "an old key of the installation, long enough 0123456789",
+        "a new key of the installation, long enough 987654321",
+    )
+    async with store.records.use(RowMacs(KeyRing(old))) and store:
+        await enrol(store, factor=passkey())
+        approvals = [await ask_approval(store, replace(OWNER, session_id=f"of {number}")) for number in range(3)]
+        seen = await integrate(store)
+        assert seen.size
+        await store.records.check_mac_keys()
+    store.records.use(RowMacs(KeyRing(new)))
+    async with store:  # too early: the start refuses, and raises no alarm
+        assert await store.records.check_mac_keys() == MissingKeys(RowMacs(KeyRing(old)).key_ids, ())
+    store.records.use(RowMacs(KeyRing([new, old])))
+    async with store:
+        await store.records.check_mac_keys()
+        after: str | None = ""
+        while after is not None:
+            after = await store.records.reencrypt_secrets(1, after, lambda secret, _: secret)
+    store.records.use(RowMacs(KeyRing(new)))
+    async with store:
+        assert await store.records.check_mac_keys() == MissingKeys((), ())
+        assert await integrate(store, seen) == seen  # nothing was written since, and nothing is an alarm
+        found = await store.records.waiting_approvals(*ME, now=NOW)
+        assert {each.prompt.id for each in found} == {each.prompt.id for each in approvals}

@@ -51,6 +51,12 @@ def test_what_both_databases_read_is_written_once() -> None:
     assert [name for name in own.keys() & theirs.keys() if own[name] == theirs[name]] == []
 
 
+def test_what_is_read_to_be_sealed_anew_is_locked_until_it_is_written() -> None:
+    read = {name: text for name, text in POSTGRES.items() if name.endswith("s_after") and name != "enrolments_after"}
+    assert {"factors_after", "policies_after", "handles_after", "approvals_after"} <= read.keys()
+    assert [name for name, text in read.items() if not text.rstrip(" ;\n").endswith("FOR UPDATE")] == []
+
+
 def test_two_statements_of_one_name_are_a_fault() -> None:
     with pytest.raises(ValueError, match="called redeem"):
         joined({"redeem": "SELECT 1"}, {"redeem": "SELECT 2"})

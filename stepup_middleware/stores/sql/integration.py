@@ -6,7 +6,16 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from stepup_middleware.core.events import AuditEvent
-from stepup_middleware.log.integrator import PendingRecord, SeenTree, Step, TreeState, integrate, state_of, take_step
+from stepup_middleware.log.integrator import (
+    PendingRecord,
+    SeenTree,
+    Step,
+    TreeState,
+    integrate,
+    resealed,
+    state_of,
+    take_step,
+)
 from stepup_middleware.log.notes import with_signatures_of
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.log.tiles import TiledTree, TileId
@@ -97,6 +106,14 @@ async def begin_log(transaction: Transaction, origin: str, make: Callable[[TreeS
     step = integrate(state_of(origin, TiledTree(), transaction.macs), TiledTree(), [record], transaction.macs)
     await _write(transaction, rows[-1][0] + 1 if rows else 1, step, {record.id: record})
     return True
+
+
+async def reseal_trees(transaction: Transaction) -> None:
+    """Rewrite the MAC of each tree under the first key. A forged one stays as it is."""
+    await transaction.lock(["integrate"])
+    for row in await transaction.fetch_all("trees"):
+        if state := resealed(tree_of(row), transaction.macs):
+            await transaction.execute("put_tree", row[0], state.origin, state.size, state.root, state.mac)
 
 
 async def add_checkpoint(transaction: Transaction, checkpoint: StoredCheckpoint) -> bool:

@@ -1,4 +1,4 @@
-"""Gives rows of recovery and of people MACs under the first key, so that a later key can be taken away."""
+"""Gives rows of recovery, of people and of the tree MACs under the first key, so that a later key can be taken away."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import json
 from collections.abc import Sequence
 
 from stepup_middleware.log.records import RowKind
+from stepup_middleware.stores.approval_rows import APPROVALS
 from stepup_middleware.stores.recovery_rows import CODES, PASSES, PEOPLE, REQUESTS, RIGHTS
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sealing import HANDLES, POLICIES
 
+from .integration import reseal_trees
 from .transaction import Transaction
 
 FIRST = '{"table": 0, "after": ["", ""]}'  # no id of a factor begins like this
-_TABLES = (PASSES, RIGHTS, CODES, REQUESTS, PEOPLE, POLICIES, HANDLES)
+_TABLES = (PASSES, RIGHTS, CODES, REQUESTS, PEOPLE, POLICIES, HANDLES, APPROVALS)
 
 
 async def reseal(transaction: Transaction, limit: int, cursor: str) -> str | None:
     """Rewrite the MACs of up to ``limit`` rows after a cursor; return the next one, None at the end.
 
-    A forged row stays as it is.
+    The few of the trees come last. A forged row stays as it is.
     """
     at = json.loads(cursor)
     number, after = at["table"], at["after"]
@@ -32,6 +34,7 @@ async def reseal(transaction: Transaction, limit: int, cursor: str) -> str | Non
         if limit <= 0:
             return json.dumps({"table": number, "after": [str(value) for value in rows[-1][:2]]})
         number, after = number + 1, ["", ""]
+    await reseal_trees(transaction)
     return None
 
 
@@ -49,6 +52,8 @@ async def _read(transaction: Transaction, kind: RowKind, after: Sequence[str], l
             return await transaction.fetch_all("policies_after", after[0], limit)
         case HANDLES.table:
             return await transaction.fetch_all("handles_after", *after, limit)
+        case APPROVALS.table:
+            return await transaction.fetch_all("approvals_after", after[0], limit)
     return await transaction.fetch_all("people_after", *after, limit)
 
 
@@ -66,5 +71,7 @@ async def _write(transaction: Transaction, kind: RowKind, row: Row) -> None:
             await transaction.execute("put_policy", *row)
         case HANDLES.table:
             await transaction.execute("set_user_handle", *row)
+        case APPROVALS.table:
+            await transaction.execute("set_approval_mac", row[0], row[-1])
         case _:
             await transaction.execute("note_person", *row)

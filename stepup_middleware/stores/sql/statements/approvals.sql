@@ -18,6 +18,15 @@ UPDATE stepup.approvals SET
     changed = (SELECT m.approvals FROM stepup.meta AS m)
 WHERE prompt = $1;
 
+-- name: approvals_after
+SELECT
+    prompt, workspace, subject, session, purpose, code, digits, asked_at, expires_at, body, state, tries, matched,
+    decided_at, decider, reason, token, nonce, mac
+FROM stepup.approvals WHERE prompt > $1 ORDER BY prompt LIMIT $2 FOR UPDATE;
+
+-- name: set_approval_mac
+UPDATE stepup.approvals SET mac = $2 WHERE prompt = $1;
+
 -- name: get_approval
 SELECT
     prompt, workspace, subject, session, purpose, code, digits, asked_at, expires_at, body, state, tries, matched,

@@ -100,7 +100,9 @@ UNION SELECT substr(p.mac, 1, 4) FROM stepup.enrolment_passes AS p
 UNION SELECT substr(r.mac, 1, 4) FROM stepup.enrolment_rights AS r
 UNION SELECT substr(c.mac, 1, 4) FROM stepup.recovery_codes AS c
 UNION SELECT substr(q.mac, 1, 4) FROM stepup.reset_requests AS q
-UNION SELECT substr(k.mac, 1, 4) FROM stepup.known_people AS k;
+UNION SELECT substr(k.mac, 1, 4) FROM stepup.known_people AS k
+UNION SELECT substr(v.mac, 1, 4) FROM stepup.approvals AS v
+UNION SELECT substr(t.mac, 1, 4) FROM stepup.trees AS t;
 
 -- name: known_mac_keys
 SELECT id, mac FROM stepup.mac_keys;
@@ -109,11 +111,13 @@ SELECT id, mac FROM stepup.mac_keys;
 INSERT INTO stepup.mac_keys (id, mac) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET mac = excluded.mac;
 
 -- name: policies_after
-SELECT workspace, version, requirements, mac FROM stepup.policies WHERE workspace > $1 ORDER BY workspace LIMIT $2;
+SELECT workspace, version, requirements, mac FROM stepup.policies WHERE workspace > $1 ORDER BY workspace LIMIT $2
+FOR UPDATE;
 
 -- name: handles_after
 SELECT workspace, subject, user_handle, mac FROM stepup.people
-WHERE (workspace, subject) > ($1, $2) AND mac IS NOT NULL ORDER BY workspace, subject LIMIT $3;
+WHERE (workspace, subject) > ($1, $2) AND mac IS NOT NULL ORDER BY workspace, subject LIMIT $3
+FOR UPDATE;
 
 -- name: factors_after
 SELECT

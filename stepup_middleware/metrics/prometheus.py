@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -35,10 +36,7 @@ class _Instruments:
         def counter(name: str, words: str, *labels: str) -> Counter:
             return Counter(name, words, labels, registry=registry)
 
-        def gauge(name: str, words: str, together: str, *labels: str) -> Gauge:
-            mode: Any = f"live{together}"
-            return Gauge(name, words, labels, registry=registry, multiprocess_mode=mode)
-
+        self._registry = registry
         self.events = counter("stepup_events", "Audit events of step-up.", "event", "purpose", "reason")
         self.alerts = counter("stepup_alerts", "Events that somebody must hear of at once.", "event")
         for name in ALERTS:
@@ -56,12 +54,23 @@ class _Instruments:
         )
         for step, outcome in STEPS:
             self.steps.labels(step, outcome)
-        self.undelivered = gauge("stepup_undelivered", "Events that did not reach every sink.", "max", "topic")
-        self.gauges = {
-            name: gauge(_name(name) + ("_seconds" if figure.unit == "s" else ""), figure.words, figure.together)
+        self.counters = {name: counter(_name(name), figure.words) for name, figure in COUNTERS.items()}
+
+    @cached_property
+    def undelivered(self) -> Gauge:
+        return self._gauge("stepup_undelivered", "Events that did not reach every sink.", "max", "topic")
+
+    @cached_property
+    def gauges(self) -> dict[str, Gauge]:
+        """Made when they are first set: a process that loads the app and forks those that serve it has none."""
+        return {
+            name: self._gauge(_name(name) + ("_seconds" if figure.unit == "s" else ""), figure.words, figure.together)
             for name, figure in GAUGES.items()
         }
-        self.counters = {name: counter(_name(name), figure.words) for name, figure in COUNTERS.items()}
+
+    def _gauge(self, name: str, words: str, together: str, *labels: str) -> Gauge:
+        mode: Any = f"live{together}"
+        return Gauge(name, words, labels, registry=self._registry, multiprocess_mode=mode)
 
 
 def _name(figure: str) -> str:

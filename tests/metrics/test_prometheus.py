@@ -23,7 +23,7 @@ from stepup_middleware.metrics.prometheus import PrometheusMetrics, PrometheusPa
 from stepup_middleware.service import health
 from stepup_middleware.testing.contract.values import event
 from tests.machine import free_port
-from tests.served.processes import serving
+from tests.served.processes import ROOT, serving
 from tests.support import ROTATE, TRANSMIT, Browser, House, house_in
 
 
@@ -274,6 +274,35 @@ async def test_two_workers_behind_one_port_are_one_scrape_also_when_one_has_died
         await until_scraped(server.url, f"{REFUSED} {float(asked)}")
         server.terminate()
         await server.stopped()
+
+
+FORKED = """
+import asyncio, os, sys
+
+import httpx2
+import main  # before the fork, as gunicorn --preload does
+
+
+async def serve():
+    transport = httpx2.ASGITransport(app=main.PrometheusPage())
+    async with main.stepup, httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        while "\\nstepup_ready 1.0\\n" not in (await http.get("/metrics")).text:
+            await asyncio.sleep(0.05)
+
+
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+asyncio.run(asyncio.wait_for(serve(), 60))
+"""
+
+
+async def test_a_process_that_only_loads_the_app_and_forks_says_nothing_of_readiness(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(APP, encoding="utf-8")
+    (tmp_path / "forked.py").write_text(FORKED, encoding="utf-8")
+    (tmp_path / "figures").mkdir()
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}", "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "figures")}
+    process = await asyncio.create_subprocess_exec(sys.executable, "forked.py", cwd=tmp_path, env=environment)
+    assert await process.wait() == 0
 
 
 async def test_one_process_shows_its_own_figures_in_the_format_that_the_scrape_asks_for() -> None:

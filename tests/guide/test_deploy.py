@@ -248,11 +248,15 @@ async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blo
                 assert set(answers) == {200}, "nginx has given up nodes that are back"
                 await stack.enter_async_context(served(srv, command, port, PAYDAY_ORIGIN=origin))
         said = await shell(systemctl + here(blocks["rolling"]), srv)
+        away = here(blocks["rolling"]).replace(str(ports[0]), str(free_port())).replace("--retry 60", "--retry 1")
+        assert (await shell(systemctl + away + "true", srv)).count("restart") == 1, (
+            "it goes on past a node that is away"
+        )
     assert said.count('{"live":true}') == 3
     assert [line.split()[-1] for line in said.splitlines() if "restart" in line] == [f"payday@{port}" for port in ports]
 
 
-@pytest.mark.block("end", "payday@.service", "rounds", "round-2", "round-3")
+@pytest.mark.block("end", "payday@.service", "rounds", "round-2", "round-3", "forget")
 @pytest.mark.sweep(0)
 async def test_three_rounds_of_a_rotation_sign_nobody_out(blocks: dict[str, str], srv: Path) -> None:
     here = {"/etc/payday": str(srv), "/srv/payday/.venv/bin/stepup": "stepup"}
@@ -278,6 +282,9 @@ async def test_three_rounds_of_a_rotation_sign_nobody_out(blocks: dict[str, str]
                     await shell("stepup reencrypt main:app", srv)
                 server.terminate()
                 await server.stopped()
+    assert (srv / "old.key").read_text() == KEY  # as long as a node may still ask for it
+    await shell(blocks["forget"].replace("/etc/payday", str(srv)), srv)
+    assert await shell("ls *.key", srv) == "log.key\nsecret.key\nsession.key\n"
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ async def test_an_authenticator_app_works_before_and_after_the_rotation(tmp_path
     assert len(keys) == 1
     assert (tmp_path / "secret.key").stat().st_mode & 0o077 == 0, "others may read it"
     assert keys != KEY.split()
+    assert await shell("ls *.key", tmp_path) == "secret.key\n"
     async with running("start", tmp_path) as page:  # started again, with the new key alone
         again = person.in_front_of(page.names["app"])
         assert (await again.act("POST", ROTATE, "totp")).text.startswith("Rotated.")

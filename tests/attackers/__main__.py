@@ -1,8 +1,8 @@
 """Try everything that somebody with the tables and no key can do to a log, and print what verifying finds.
 
 The log is altered at rest and then verified, rows that decide are altered while an app runs on them. ``python -m
-tests.attackers`` tries every third alteration on a SQLite file; ``--every 1`` all, ``--postgres`` there; ``--only log``
-or ``--only rows`` a part.
+tests.attackers`` tries every third alteration on a SQLite file; ``--every 1`` all, ``--postgres`` there; ``--only``
+a part: ``log``, ``rows``, or ``role``, the statements of the app's own role, or on its file.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from tests.stores.servers import running_postgres
 
-from .attacked import Attacked, AttackedPostgres, AttackedSQLite, attack, honest, table_of
+from . import file
+from . import role as of_role
+from .attacked import Attacked, AttackedPostgres, AttackedSQLite, Tally, attack, honest, table_of
 from .raw import Raw, RawPostgres, RawSQLite
 from .state import sweep
 
@@ -24,13 +28,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--postgres", action="store_true")
-    parser.add_argument("--only", choices=["log", "rows"])
+    parser.add_argument("--only", choices=["log", "rows", "role"])
     given = parser.parse_args()
 
-    async def run(database: Attacked, rows: Raw) -> int:
-        tallies = {} if given.only == "log" else await sweep(rows, every_nth=given.every)
-        if given.only != "rows":
+    async def run(database: Attacked, rows: Raw, role: Callable[[], Awaitable[dict[str, Tally]]]) -> int:
+        tallies: dict[str, Tally] = {}
+        if given.only in (None, "rows"):
+            tallies |= await sweep(rows, every_nth=given.every)
+        if given.only in (None, "log"):
             tallies |= await attack(database, await honest(database), every_nth=given.every)
+        if given.only in (None, "role"):
+            tallies |= await role()
         sys.stdout.write(table_of(tallies))
         undetected = [what for tally in tallies.values() for what in tally.undetected]
         sys.stdout.write("".join(f"undetected: {what}\n" for what in undetected))
@@ -38,10 +46,13 @@ def main() -> int:
 
     if not given.postgres:
         with tempfile.TemporaryDirectory() as folder:
-            return asyncio.run(run(AttackedSQLite(Path(folder) / "log.db"), RawSQLite(Path(folder) / "rows.db")))
+            place = Path(folder)
+            role = partial(file.sweep, place, every_nth=given.every)
+            return asyncio.run(run(AttackedSQLite(place / "log.db"), RawSQLite(place / "rows.db"), role))
     with running_postgres() as server:
-        log, rows = [asyncio.run(server.create_database(name)) for name in ("log", "rows")]
-        return asyncio.run(run(AttackedPostgres(log), RawPostgres(rows)))
+        log, rows, _ = [asyncio.run(server.create_database(name)) for name in ("log", "rows", "role")]
+        role = partial(of_role.sweep, server, "role", every_nth=given.every)
+        return asyncio.run(run(AttackedPostgres(log), RawPostgres(rows), role))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from stepup_middleware.evidence.trust import Trust
 from stepup_middleware.log.checkpoints import Checkpoint
 from stepup_middleware.log.integrator import SeenTree
 from stepup_middleware.log.keys import LOG_TYPES, SigningKey, sign_checkpoint
+from stepup_middleware.log.records import RowMacs
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.service.assertions import hold
 from stepup_middleware.stores.audit_log import AuditLog
@@ -30,6 +31,7 @@ from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.stores.sqlite import SQLiteLog, SQLiteStore
 from stepup_middleware.testing.contract.values import MACS, ORIGIN
 from tests.evidence.generator import Generator, make_keys
+from tests.log.histories import WITNESS_KEYS
 
 from . import grants
 from .alterations import ORDER, Alteration, Tables, every
@@ -66,9 +68,13 @@ class Base:
     kept: Sequence[Checkpoint]
     now: datetime
 
-    def trust(self, kept: Sequence[Checkpoint] | None = None) -> Trust:
-        keys = [key.verifier for key in LOG_KEYS]
-        return Trust(log_keys=keys, checkpoints=self.kept[-1:] if kept is None else kept, rp_id="example.com")
+    def trust(self, kept: Sequence[Checkpoint] | None = None, witnesses: Sequence[SigningKey] = ()) -> Trust:
+        return Trust(
+            log_keys=[key.verifier for key in LOG_KEYS],
+            witness_keys=[key.verifier for key in witnesses],
+            checkpoints=self.kept[-1:] if kept is None else kept,
+            rp_id="example.com",
+        )
 
 
 class Attacked:
@@ -93,7 +99,7 @@ class Attacked:
         raise NotImplementedError
 
     async def found(
-        self, trust: Trust, now: datetime, *, with_key: bool = True
+        self, trust: Trust, now: datetime, *, with_key: bool = True, macs: RowMacs = MACS, proofs: bool = True
     ) -> tuple[EvidenceVerdict, list[LogFinding]]:
         """Verify the rows of the log as they are: that triggers, constraints and indexes are gone does not count."""
 
@@ -101,7 +107,9 @@ class Attacked:
             return hold(assertions)
 
         async with self.log() as log:
-            verifier = LogVerifier(log, trust, now=now, macs=MACS if with_key else None, check_assertions=check)
+            verifier = LogVerifier(
+                log, trust, now=now, macs=macs if with_key else None, check_assertions=check if proofs else None
+            )
             found = [finding async for finding in verifier.run()]
         findings = [finding for finding in found if finding.where != "schema"]
         if any(not finding.unverifiable for finding in findings):
@@ -211,9 +219,14 @@ class AttackedPostgres(Attacked):
             await connection.close()
 
 
-async def honest(database: Attacked, seed: int = 5) -> Base:
-    """Write a log as the app would, with its leaves and three checkpoints; the oldest records are purged."""
+async def honest(database: Attacked, seed: int = 5, *, in_order: bool = False) -> Base:
+    """Write a log as the app would, with its leaves and three checkpoints; the oldest records are purged.
+
+    ``in_order``: of their times, which a witness then confirms.
+    """
     made, now = events(seed)
+    if in_order:
+        made.sort(key=lambda each: each.at)
     sizes = [len(made) // 3, 2 * len(made) // 3, len(made)]
     kept: list[Checkpoint] = []
     earlier: dict[int, Tables] = {}
@@ -225,7 +238,7 @@ async def honest(database: Attacked, seed: int = 5) -> Base:
             _, seen = await store.integrate(origin=ORIGIN, seen=seen)
             checkpoint = Checkpoint(ORIGIN, seen.size, seen.root)
             signed_at = int(made[size - 1].at.timestamp()) + 1
-            note = str(sign_checkpoint(checkpoint, LOG_KEYS, signed_at))
+            note = str(sign_checkpoint(checkpoint, (*LOG_KEYS, *WITNESS_KEYS), signed_at))
             await store.add_checkpoint(StoredCheckpoint(log=1, size=seen.size, note=note))
             kept.append(checkpoint)
             if size != sizes[-1]:
@@ -266,6 +279,7 @@ class Tally:
     """How many alterations of a kind were tried, found, and granted; and what was found by nobody."""
 
     tried: int = 0
+    stopped: int = 0  # by the database itself
     found: int = 0
     granted: int = 0
     harmless: int = 0  # nothing that the app says or does is another for it
@@ -299,6 +313,7 @@ def total(tallies: Mapping[str, Tally]) -> Tally:
     """Return the sum of all kinds."""
     return Tally(
         tried=sum(tally.tried for tally in tallies.values()),
+        stopped=sum(tally.stopped for tally in tallies.values()),
         found=sum(tally.found for tally in tallies.values()),
         granted=sum(tally.granted for tally in tallies.values()),
         harmless=sum(tally.harmless for tally in tallies.values()),
@@ -309,11 +324,14 @@ def total(tallies: Mapping[str, Tally]) -> Tally:
 def table_of(tallies: Mapping[str, Tally]) -> str:
     """Return the table of a run."""
     lines: list[tuple[str, ...]] = [
-        ("what was done to the tables", "tried", "found", "harmless", "granted", "undetected")
+        ("what was done to the tables", "tried", "stopped", "found", "harmless", "granted", "undetected")
     ]
     lines += [
-        (kind, *map(str, (tally.tried, tally.found, tally.harmless, tally.granted, len(tally.undetected))))
+        (
+            kind,
+            *map(str, (tally.tried, tally.stopped, tally.found, tally.harmless, tally.granted, len(tally.undetected))),
+        )
         for kind, tally in [*sorted(tallies.items()), ("all", total(tallies))]
     ]
-    widths = [max(len(line[column]) for line in lines) for column in range(6)]
+    widths = [max(len(line[column]) for line in lines) for column in range(7)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines) + "\n"

@@ -13,7 +13,16 @@ ATTEMPTS_GONE = (
     "take away the counts of failed attempts, those of wrong passes too: a pause ends early, a pass that they closed "
     "is open; the log has each attempt"
 )
-RULES = (GONE, REVOKED_BACK, COUNTER_BACK, ATTEMPTS_GONE)
+UNTOLD = (
+    "take away, or put off, an alert or a notice that a sink is still to be told: it was told at once, unless the sink "
+    "failed or the process died; the log has each"
+)
+WAITS = (
+    "move the epoch, the counts of a flood or the day of the last purge: somebody waits or is asked once more, a "
+    "session asks for more prompts, a purge is refused, or takes by a wrong clock what the database's own clock calls "
+    "over"
+)
+RULES = (GONE, REVOKED_BACK, COUNTER_BACK, ATTEMPTS_GONE, UNTOLD, WAITS)
 
 # of the log
 NUMBERS = "change `seq`, `refused` or `high` of a record that has its leaf: no body and no order of the log says it"

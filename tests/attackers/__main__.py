@@ -2,7 +2,7 @@
 
 The log is altered at rest and then verified, rows that decide are altered while an app runs on them. ``python -m
 tests.attackers`` tries every third alteration on a SQLite file; ``--every 1`` all, ``--postgres`` there; ``--only``
-a part: ``log``, ``rows``, or ``role``, the statements of the app's own role, or on its file.
+a part: ``log``, ``rows``, ``role`` (statements of the app's role, or on its file) or ``keys`` (with some of them).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.stores.servers import running_postgres
 
-from . import file
+from . import file, keys
 from . import role as of_role
 from .attacked import Attacked, AttackedPostgres, AttackedSQLite, Tally, attack, honest, table_of
 from .raw import Raw, RawPostgres, RawSQLite
@@ -28,7 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--postgres", action="store_true")
-    parser.add_argument("--only", choices=["log", "rows", "role"])
+    parser.add_argument("--only", choices=["log", "rows", "role", "keys"])
     given = parser.parse_args()
 
     async def run(database: Attacked, rows: Raw, role: Callable[[], Awaitable[dict[str, Tally]]]) -> int:
@@ -37,6 +37,8 @@ def main() -> int:
             tallies |= await sweep(rows, every_nth=given.every)
         if given.only in (None, "log"):
             tallies |= await attack(database, await honest(database), every_nth=given.every)
+        if given.only in (None, "keys"):
+            tallies |= await keys.attack(database, await honest(database, in_order=True), every_nth=given.every)
         if given.only in (None, "role"):
             tallies |= await role()
         sys.stdout.write(table_of(tallies))

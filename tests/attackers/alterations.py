@@ -114,15 +114,11 @@ def rewritten(tables: Tables) -> Iterator[Alteration]:
             if body[member] == change(body[member]):
                 continue
             body[member] = change(body[member])
-            yield _with_body(
-                tables, number, body, "a record rewritten, with all hashes", f"{member} of record {number}"
-            )
+            yield with_body(tables, number, body, "a record rewritten, with all hashes", f"{member} of record {number}")
         for days in (1, 400, 4000):
             body = json.loads(record["body"])
             body["at"] = _earlier(body["at"], days)
-            yield _with_body(
-                tables, number, body, "a record backdated, with all hashes", f"record {number} by {days} d"
-            )
+            yield with_body(tables, number, body, "a record backdated, with all hashes", f"record {number} by {days} d")
         yield rebuilt(
             {
                 **tables,
@@ -155,7 +151,7 @@ def _earlier(at: str, days: int) -> str:
     return iso(datetime.fromisoformat(at) - timedelta(days=days))
 
 
-def _with_body(tables: Tables, number: int, body: Any, kind: str, what: str) -> Alteration:
+def with_body(tables: Tables, number: int, body: Any, kind: str, what: str) -> Alteration:
     """Return the tables with another body of a record: with entry, leaf, columns and tree as the app makes them."""
     record = dict(tables["audit"][number])
     text = canonical_json(body)

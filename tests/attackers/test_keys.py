@@ -166,7 +166,7 @@ async def test_a_row_that_decides_counts_under_a_former_key_while_it_is_of_the_r
         (row,) = await raw.rows("factors")
         mine = {**row, "public_key": b"mine"}
         values = [bool(mine[name]) if name == "backup_eligible" else mine[name] for name in FACTOR_COLUMNS]
-        assert await raw.put("factors", [{**mine, "mac": FACTORS.mac(OF_FORMER, values)}])
+        assert await raw.put("factors", [{**mine, "mac": FACTORS.sealed(OF_FORMER, values)[-1]}])
         (found,) = await store.records.list_factors(*ME)
         assert found == replace(factor, public_key=b"mine")
         assert told == []

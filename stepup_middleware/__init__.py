@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from stepup_middleware.core.approvals import approvable
     from stepup_middleware.core.attempts import AttemptLimit
     from stepup_middleware.core.audit import AuditFilter, AuditPage, EventCounts
+    from stepup_middleware.core.audit_record import AuditRecord
     from stepup_middleware.core.clusters import FAILURE_CLUSTER, ClusterRule, FailureCluster
-    from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome, Severity
+    from stepup_middleware.core.events import AuditEvent, EventName, Outcome, Severity
     from stepup_middleware.core.fields import Fields
     from stepup_middleware.core.notices import Notice, NoticeKind
     from stepup_middleware.core.policy import PurposePolicy
@@ -112,7 +113,7 @@ _HOMES = {
     "AuditEvent": "core.events",
     "AuditFilter": "core.audit",
     "AuditPage": "core.audit",
-    "AuditRecord": "core.events",
+    "AuditRecord": "core.audit_record",
     "AuditSearch": "service.audit_search",
     "AuditTotals": "service.audit_search",
     "CheckpointFile": "service.handover",

@@ -10,8 +10,9 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
+from .audit_record import AuditRecord
 from .binding import bound_request_from
-from .events import AuditRecord, EventName, Outcome, Severity
+from .events import EventName, Outcome, Severity
 from .factors import FactorKind, FactorRequirement
 from .topics import Topic
 

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from stepup_middleware.errors import ConfigurationError
 
-from .events import AuditRecord, EventName
+from .audit_record import AuditRecord
+from .events import EventName
 
 FAILURE_CLUSTER = "failure_cluster"
 """The word among the ``flags`` of an event that completes a cluster of failures, as sinks are handed it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 
-from .events import AuditRecord
+from .audit_record import AuditRecord
 from .exports import CSV_COLUMNS, csv_row, ocsf_event, record_as_dict
 from .spreadsheets import csv_line
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from .audit_record import AuditRecord
 from .canonical import canonical_json
-from .events import AuditRecord, EventName, Outcome, Severity
+from .events import EventName, Outcome, Severity
 from .factors import FactorKind
 from .moments import to_micros
 from .spreadsheets import defused

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .events import AuditRecord
+from .audit_record import AuditRecord
 
 
 class Check(StrEnum):

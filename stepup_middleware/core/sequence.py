@@ -8,7 +8,8 @@ from operator import attrgetter
 
 from .approvals import APPROVAL_LIFETIME, COLLECT_WITHIN
 from .audit import read_record
-from .events import AuditRecord, EventName
+from .audit_record import AuditRecord
+from .events import EventName
 from .factors import FactorRequirement
 from .findings import Check, Finding, LocatedRecord
 from .prompts import PROMPT_LIFETIME

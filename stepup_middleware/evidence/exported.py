@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from stepup_middleware.core.audit import AuditFilter
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.canonical import canonical_json, strict_json
-from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.export_formats import ExportFormat
 from stepup_middleware.core.retention import CLOCKS_DIFFER
 from stepup_middleware.log.keys import verify_note

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import AuditRecord, EventName
+from stepup_middleware.core.audit_record import AuditRecord
+from stepup_middleware.core.events import EventName
 from stepup_middleware.core.findings import Check, LocatedRecord
 from stepup_middleware.core.findings import Finding as CoreFinding
 from stepup_middleware.core.proofs import SignatureHolds, check_proof

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 
-from stepup_middleware.core.events import AuditRecord, EventName, Outcome
+from stepup_middleware.core.audit_record import AuditRecord
+from stepup_middleware.core.events import EventName, Outcome
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.sequence import read_event
 from stepup_middleware.log.records import Entry, last_day, read_body, read_entry

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from stepup_middleware.core.events import AuditRecord, EventName
+from stepup_middleware.core.audit_record import AuditRecord
+from stepup_middleware.core.events import EventName
 from stepup_middleware.core.findings import Finding as CoreFinding
 
 

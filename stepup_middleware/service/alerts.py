@@ -8,7 +8,8 @@ from datetime import datetime
 from operator import attrgetter
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import ALERTS, AuditRecord, EventName, event_by
+from stepup_middleware.core.audit_record import AuditRecord
+from stepup_middleware.core.events import ALERTS, EventName, event_by
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.subject import Subject
 from stepup_middleware.stores.records import Records

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
 from stepup_middleware.core.audit import AuditFilter, AuditPage, EventCounts
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.clusters import FAILURES, ClusterFinder, ClusterRule, FailureCluster
-from stepup_middleware.core.events import AuditRecord
 from stepup_middleware.core.export_formats import ExportFormat
 from stepup_middleware.stores.records import Records
 from stepup_middleware.stores.rows import MAX_ID

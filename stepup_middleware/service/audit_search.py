@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stepup_middleware.core.audit import AuditFilter, AuditPage
-from stepup_middleware.core.events import AuditRecord, Outcome, Severity
+from stepup_middleware.core.audit_record import AuditRecord
+from stepup_middleware.core.events import Outcome, Severity
 from stepup_middleware.core.factors import FactorKind
 from stepup_middleware.stores.records import Records
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import AuditRecord, EventName
+from stepup_middleware.core.audit_record import AuditRecord
+from stepup_middleware.core.events import EventName
 from stepup_middleware.errors import EvidenceError, StoreError
 from stepup_middleware.evidence.bundle import Bundle, ProvedRecord
 from stepup_middleware.evidence.database import TilesOf

@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Self
 
 from stepup_middleware.core.audit import AuditFilter, read_record
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.canonical import canonical_json
-from stepup_middleware.core.events import AuditRecord, EventName
+from stepup_middleware.core.events import EventName
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.evidence.exported import PLACE, FileFacts
 

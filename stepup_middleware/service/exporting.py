@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 
-from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.export_formats import ExportFormat
 from stepup_middleware.core.moments import iso
 from stepup_middleware.errors import EvidenceError, StoreError

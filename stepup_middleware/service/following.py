@@ -10,7 +10,7 @@ from typing import Self
 from weakref import WeakSet
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.errors import StoreError, TooManyFollowers
 from stepup_middleware.stores.records import Records
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.stores.audit_log import AuditLog
 
 BATCH = 500

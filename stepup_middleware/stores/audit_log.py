@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.log.integrator import TreeState
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TileId

@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from stepup_middleware.core.audit import EventCounts, read_record
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.decisions import Presentation, TokenRow, TokenState
-from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome
+from stepup_middleware.core.events import AuditEvent, EventName, Outcome
 from stepup_middleware.core.factors import (
     Enrolment,
     EnrolmentBasis,

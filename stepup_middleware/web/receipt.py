@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from stepup_middleware.core.events import AuditRecord, EventName
+from stepup_middleware.core.audit_record import AuditRecord
+from stepup_middleware.core.events import EventName
 from stepup_middleware.core.moments import iso
 from stepup_middleware.core.purposes import INTERNAL_PURPOSES
 from stepup_middleware.core.refusals import Refusal, RefusalCode

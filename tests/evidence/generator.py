@@ -14,10 +14,11 @@ from typing import Any
 
 from stepup_middleware.core.approvals import Decider, approval_data, approval_description
 from stepup_middleware.core.audit import read_record
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.batches import BatchCommitment
 from stepup_middleware.core.binding import BoundRequest, Details
 from stepup_middleware.core.challenge import commit, describe
-from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
+from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import EnrolledFactor, FactorKind
 from stepup_middleware.core.policy import StoredPolicy
 from stepup_middleware.core.prompts import Prompt, PromptRequest, ask, asking_event, prompt_event

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from stepup_middleware.core.audit import read_record
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.binding import BoundRequest
-from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
+from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import FactorKind, FactorRequirement
 from stepup_middleware.core.spreadsheets import FORMULA_SIGNS, defused
 from stepup_middleware.exports import CSV_COLUMNS, caep_event, csv_line, csv_row, ocsf_event, record_as_dict

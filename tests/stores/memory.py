@@ -34,10 +34,11 @@ from stepup_middleware.core.approvals import (
 )
 from stepup_middleware.core.attempts import AttemptLimit, TooMany, count_attempt
 from stepup_middleware.core.audit import AuditFilter, AuditPage, Backlog, Delivery, EventCounts, read_record
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.binding import details_digest
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.decisions import Decision, Presentation, Redemption, TokenRow, TokenState, Verdict, decide
-from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
+from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import (
     EnrolledFactor,
     Enrolment,

@@ -12,7 +12,8 @@ from random import Random
 import pytest
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome
+from stepup_middleware.core.audit_record import AuditRecord
+from stepup_middleware.core.events import AuditEvent, EventName, Outcome
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.stores.sqlite.query import statement
 from stepup_middleware.testing.contract.values import MACS, NOW, all_records, event

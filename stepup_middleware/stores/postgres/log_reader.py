@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from stepup_middleware.core.audit import AuditFilter, EventCounts
-from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.rows import Row, counts_of, record_of
 from stepup_middleware.stores.sql.made import differences

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from stepup_middleware.core.audit import AuditFilter, EventCounts, Load
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.decisions import Presentation
-from stepup_middleware.core.events import AuditEvent, AuditRecord
+from stepup_middleware.core.events import AuditEvent
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.rows import Row
 from stepup_middleware.stores.sealing import Tampered, TamperTaker

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.log.integrator import TreeState
 from stepup_middleware.log.stored import Leaf, StoredCheckpoint, StoredRecord
 from stepup_middleware.log.tiles import TileId

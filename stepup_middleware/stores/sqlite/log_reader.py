@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from stepup_middleware.core.audit import AuditFilter, EventCounts
-from stepup_middleware.core.events import AuditRecord
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.moments import to_micros
 from stepup_middleware.stores.rows import Row, counts_of, record_of
 from stepup_middleware.stores.sql.made import differences

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 
 from stepup_middleware.core.audit import AuditFilter
-from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName, Outcome
+from stepup_middleware.core.audit_record import AuditRecord
+from stepup_middleware.core.events import AuditEvent, EventName, Outcome
 from stepup_middleware.stores.base import HotState
 
 from .values import MICROSECOND, MINUTE, NOW, Opener, all_records, event

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stepup_middleware.core.audit import AuditFilter, read_record
+from stepup_middleware.core.audit_record import AuditRecord
 from stepup_middleware.core.binding import BoundRequest, Details, details_digest
 from stepup_middleware.core.decisions import Presentation, Redemption, TokenRow, Verdict
-from stepup_middleware.core.events import AuditEvent, AuditRecord, EventName
+from stepup_middleware.core.events import AuditEvent, EventName
 from stepup_middleware.core.factors import (
     Enrolment,
     EnrolmentBasis,

@@ -84,3 +84,13 @@ async def test_what_is_held_against_the_log_is_found_by_an_index_of_its_own(
         nothing = [None] * (max(numbers) if numbers else text.count("?"))
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", nothing)]
     assert any(f"INDEX {index} (" in step for step in plan), plan
+
+
+async def test_a_step_of_the_log_looks_for_strange_leaves_by_the_index_however_many_there_are(tmp_path: Path) -> None:
+    async with SQLiteStore(tmp_path / "db").use(MACS):
+        pass
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {load_sql()['leaf_ahead']}")]
+    of_leaves = [step for step in plan if re.match(r"(SCAN|SEARCH) l\b", step)]
+    assert len(of_leaves) >= 4
+    assert all(re.match(r"SEARCH l USING (INDEX|PRIMARY KEY|COVERING INDEX)", step) for step in of_leaves), plan

@@ -40,16 +40,16 @@ SELECT level, number FROM stepup.tiles
 WHERE log = $1 AND (level, number) > ($2, $3) ORDER BY level, number LIMIT $4;
 
 -- name: leaf_ahead
--- A leaf of no tree, or at an index that its tree has not reached.
+-- A leaf of no tree, or at an index that its tree has not reached. Each part is a look into the index, however long the log.
 SELECT f.log, f.idx FROM (
     SELECT max(l.log) AS log, max(l.idx) AS idx FROM stepup.leaves AS l
     WHERE l.log > (SELECT coalesce(max(t.log), 0) FROM stepup.trees AS t)
     UNION ALL SELECT min(l.log), min(l.idx) FROM stepup.leaves AS l WHERE l.log < 1
-    UNION ALL SELECT max(l.log), max(l.idx) FROM stepup.trees AS t
-    JOIN stepup.leaves AS l ON l.log = t.log AND l.idx >= t.size
-    UNION ALL SELECT max(l.log), min(l.idx) FROM stepup.trees AS t
-    JOIN stepup.leaves AS l ON l.log = t.log AND l.idx < 0
-) AS f WHERE f.log IS NOT NULL LIMIT 1;
+    UNION ALL SELECT t.log, (SELECT max(l.idx) FROM stepup.leaves AS l WHERE l.log = t.log AND l.idx >= t.size)
+    FROM stepup.trees AS t
+    UNION ALL SELECT t.log, (SELECT min(l.idx) FROM stepup.leaves AS l WHERE l.log = t.log AND l.idx < 0)
+    FROM stepup.trees AS t
+) AS f WHERE f.idx IS NOT NULL LIMIT 1;
 
 -- name: leaves
 SELECT log, idx, record_id, entry FROM stepup.leaves WHERE log = $1 AND idx >= $2 ORDER BY idx LIMIT $3;

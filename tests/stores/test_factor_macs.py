@@ -19,7 +19,7 @@ from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.sealing import FACTOR_COLUMNS, MissingKeys, Tampered
 from stepup_middleware.stores.sqlite import SQLiteStore
-from stepup_middleware.testing.contract.approval_values import ask_approval
+from stepup_middleware.testing.contract.approval_values import ask_approval, match
 from stepup_middleware.testing.contract.tree import integrate
 from stepup_middleware.testing.contract.values import COSIGNER, MACS, NOW, OWNER, ask, enrol, grant_for, passkey, totp
 
@@ -192,3 +192,17 @@ async def test_a_key_can_go_in_a_quiet_hour_the_tree_and_the_approvals_of_its_ti
         assert await integrate(store, seen) == seen  # nothing was written since, and nothing is an alarm
         found = await store.records.waiting_approvals(*ME, now=NOW)
         assert {each.prompt.id for each in found} == {each.prompt.id for each in approvals}
+
+
+async def test_an_approval_that_somebody_changed_is_told_by_the_name_of_its_table(
+    database: tuple[HotState, Attacker],
+) -> None:
+    store, attacker = database
+    told: list[Tampered] = []
+    store.records.on_tampering(told.append)
+    async with store.records.use(MACS) and store:
+        await enrol(store, factor=passkey())
+        asked_for = await ask_approval(store, OWNER)
+        await attacker.write("approvals", "prompt", asked_for.prompt.id, {"tries": 3})
+        assert await match(store, asked_for) is None
+    assert told == [Tampered("approvals", asked_for.prompt.id, *ME)]

@@ -37,7 +37,7 @@ _CHANGES = slice(APPROVALS.columns.index("state"), None)  # what becomes of an a
 
 def tampered_approval(row: Row) -> Tampered:
     """Return what is told of a row that does not count."""
-    return Tampered(APPROVALS.name, str(row[0]), str(row[1]), str(row[2]))
+    return Tampered(APPROVALS.table, str(row[0]), str(row[1]), str(row[2]))
 
 
 async def ask(transaction: Transaction, new: Approval, event: AuditEvent, now: datetime) -> ApprovalRefused | None:

@@ -141,16 +141,18 @@ def bound_request_from(components: Mapping[str, Any]) -> BoundRequest:
 def _reached_from(components: Mapping[str, Any]) -> Reached:
     values = dict(components)
     for name, value in components.items():
-        if name in ("authority", "framework"):
-            values[name] = tuple(value)
-            _need_texts(*value)
-        elif name in ("fields", "reading"):
-            values[name] = tuple((one, other) for one, other in value)
-            _need_texts(*chain.from_iterable(value))
-        else:
-            _need_texts(value)
-    if len(values.get("framework", ("", ""))) != 2:
-        raise ValueError("the framework has a method and a path")
+        match name:
+            case "authority":
+                values[name] = texts = tuple(value)
+            case "framework":
+                method, path = value
+                values[name] = texts = (method, path)
+            case "fields" | "reading":
+                values[name] = tuple((one, other) for one, other in value)
+                texts = tuple(chain.from_iterable(value))
+            case _:
+                texts = (value,)
+        _need_texts(*texts)
     return Reached(**values)
 
 

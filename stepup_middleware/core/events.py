@@ -282,10 +282,12 @@ class AuditEvent:
 
 
 def is_alert(name: EventName, data: Mapping[str, Any]) -> bool:
+    """Return what ``AuditEvent.is_alert`` says of an event of this name, with this ``data``."""
     return name in ALERTS and (name is not EventName.REUSED or data.get("new_presenter") is True)
 
 
 def topics_of(name: EventName, data: Mapping[str, Any]) -> tuple[Topic, ...]:
+    """Return what ``AuditEvent.topics`` says of an event of this name, with this ``data``."""
     if name not in _NOTICES and name not in ALERTS:
         return ()
     topics = (Topic.ALERT,) if is_alert(name, data) else ()

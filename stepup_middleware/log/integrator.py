@@ -9,12 +9,12 @@ may be signed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from .merkle import EMPTY_ROOT, hash_leaf, is_consistent
-from .records import TREE_STATE, RowMacs, Scalar, names_body
+from .records import TREE_STATE, RowMacs, names_body
 from .tiles import TiledTree, TileError, TileId, TileReader, prove_consistency
 
 BATCH = 4096  # records in one step
@@ -111,12 +111,6 @@ def state_of(origin: str, tree: TiledTree, macs: RowMacs) -> TreeState:
     size, root = tree.size, tree.root()
     mac = macs.make(TREE_STATE, {"origin": origin, "size": size, "root": root})
     return TreeState(origin=origin, size=size, root=root, mac=mac)
-
-
-def resealed(state: TreeState, macs: RowMacs) -> TreeState | None:
-    """Return a state with its MAC under the first key; None where it has none of this installation."""
-    values: dict[str, Scalar] = {"origin": state.origin, "size": state.size, "root": state.root}
-    return replace(state, mac=macs.make(TREE_STATE, values)) if macs.holds(TREE_STATE, values, state.mac) else None
 
 
 def integrate(state: TreeState, tree: TiledTree, pending: Sequence[PendingRecord], macs: RowMacs) -> Step:

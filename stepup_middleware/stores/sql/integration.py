@@ -12,11 +12,11 @@ from stepup_middleware.log.integrator import (
     Step,
     TreeState,
     integrate,
-    resealed,
     state_of,
     take_step,
 )
 from stepup_middleware.log.notes import with_signatures_of
+from stepup_middleware.log.records import TREE_STATE
 from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.log.tiles import TiledTree, TileId
 from stepup_middleware.stores.rows import Row
@@ -111,9 +111,9 @@ async def begin_log(transaction: Transaction, origin: str, make: Callable[[TreeS
 async def reseal_trees(transaction: Transaction) -> None:
     """Rewrite the MAC of each tree under the first key. A forged one stays as it is."""
     await transaction.lock(["integrate"])
-    for row in await transaction.fetch_all("trees"):
-        if state := resealed(tree_of(row), transaction.macs):
-            await transaction.execute("put_tree", row[0], state.origin, state.size, state.root, state.mac)
+    for number, *row in await transaction.fetch_all("trees"):
+        if TREE_STATE.holds(transaction.macs, row):
+            await transaction.execute("put_tree", number, *TREE_STATE.sealed(transaction.macs, row[:-1]))
 
 
 async def add_checkpoint(transaction: Transaction, checkpoint: StoredCheckpoint) -> bool:

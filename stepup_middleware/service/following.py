@@ -89,10 +89,10 @@ class LogFeed:
 
     async def _read(self) -> None:
         self._recent.clear()
-        self.newest = self._floor = await self.store.last_seq()
+        self.newest = self._floor = await self._look()
         self._wake()
         while self._followers:
-            newest = await self.store.last_seq()
+            newest = await self._look()
             if newest <= self.newest:
                 await self.store.wait_for_audit(self.newest, seconds=_POLL_SECONDS)
                 continue
@@ -106,6 +106,17 @@ class LogFeed:
                 self._recent.append(record)
             self.newest = newest if complete else batch[-1].seq
             self._wake()
+
+    async def _look(self) -> int:
+        """Return up to where the log goes. Nobody waits beyond: an older copy of the database may have come back."""
+        followers = tuple(self._followers)  # what others ask for may be newer than the answer
+        newest = await self.store.last_seq()
+        if newest < self.newest:
+            self._recent.clear()
+            self.newest = self._floor = newest
+        for follower in followers:
+            follower.go_back_to(newest)
+        return newest
 
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
@@ -145,6 +156,11 @@ class Follower(AsyncIterator[AuditRecord]):
             if self._feed.newest > self._position:
                 await self._advance(self._position)
         return self._ahead.popleft()
+
+    def go_back_to(self, newest: int) -> None:
+        """Wait for what comes after this record, where it was to be one that the log does not have."""
+        if self._position is not None and self._position > newest:
+            self._position = newest
 
     async def aclose(self) -> None:
         """Give the slot back; one that still waits for a record is told of the end."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -163,3 +165,32 @@ async def test_a_log_that_cannot_be_read_ends_every_follower_with_the_error_of_t
     await store.close()
     for heard in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(heard, StoreError)
+
+
+async def test_a_follower_hears_what_is_written_after_an_older_copy_of_the_log_came_back(
+    store: CountingStore, audit: AuditService, tmp_path: Path
+) -> None:
+    await write(store, range(3))
+    older = tmp_path / "older.db"
+    with closing(sqlite3.connect(tmp_path / "x.db")) as database:
+        database.execute("VACUUM INTO ?", (str(older),))
+    followed = audit.follow("axis", after=0)
+    await write(store, range(3, 40))
+    assert await take(followed, 40) == list(range(40))
+    waiting = asyncio.ensure_future(anext(followed))
+    await asyncio.sleep(0)
+    await store.close()
+    with pytest.raises(StoreError):
+        await waiting
+    for end in ("", "-wal", "-shm"):
+        (tmp_path / f"x.db{end}").unlink(missing_ok=True)
+    older.rename(tmp_path / "x.db")
+    await store.start()
+    again = audit.follow("axis", after=40)  # where it was, as a browser says that comes back
+    heard = [asyncio.ensure_future(take(each, 1)) for each in (followed, again)]
+    number = 100
+    while not all(each.done() for each in heard):  # they begin to listen one after the other
+        await write(store, [number := number + 1])
+        assert await store.last_seq() < 40, "nobody hears what is new before the log is as long as it was"
+        await asyncio.sleep(0.1)
+    assert all(first > 100 for each in heard for first in each.result())

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ async def test_over_a_standby_that_lost_what_was_signed_nothing_is_signed_and_re
                 assert await sign(stepup) is not None
                 await caught_up(primary)
                 standby.kill()  # it hears no more: what comes now is lost with the primary
-                await write(stepup, 30, "lost")
+                await write(stepup, 100, "lost")
                 newest = await sign(stepup)
                 assert newest is not None
                 async with asyncio.timeout(30):
@@ -147,7 +147,9 @@ async def assert_nothing_is_signed(stepup: StepUp) -> None:
     assert await sign(stepup) is None
     assert fault_of(stepup) is Fault.TREE_SHRANK
     assert (await stepup.health()).log.fault
-    await write(stepup, 60, "beyond what was signed")
+    waits = await stepup._parts.store.records.backlog(now=datetime.now(UTC), limit=1000)
+    assert waits.leafless > 0, "a tree that does not grow leaves what is written without leaves"
+    await write(stepup, 130, "beyond what was signed")
     assert await sign(stepup) is None
     assert await runs(stepup)
     assert set(await alarms(stepup)) == {"tree_shrank"}

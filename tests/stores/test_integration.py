@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 
 from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.log.integrator import Fault, SeenTree
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.stores.sql import integration
+from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing.contract.tree import assert_tree_holds, integrate
-from stepup_middleware.testing.contract.values import MACS, ORIGIN, Opener, all_records, event
+from stepup_middleware.testing.contract.values import MACS, NOW, ORIGIN, Opener, all_records, event
 
 OLD_KEY, NEW_KEY = "the key of before, which is retired, of 32 bytes", "the key of today, which is the first: 32 bytes"
 
@@ -76,3 +82,27 @@ async def test_what_is_still_refused_after_a_restart_is_told_again(open_any_stor
                 step, seen = await store.records.integrate(origin=ORIGIN, seen=seen)
                 told += len(step.refused)
             assert told == 1
+
+
+async def test_what_waits_is_counted_in_an_older_copy_of_the_log_too(tmp_path: Path) -> None:
+    path, older = tmp_path / "x.db", tmp_path / "older.db"
+    store = SQLiteStore(path, timeout=timedelta(seconds=30)).use(MACS)
+    async with store:
+        await store.append([event() for _ in range(20)])
+        await integrate(store)
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("VACUUM INTO ?", (str(older),))
+        await store.append([event() for _ in range(40)])
+        seen = await integrate(store)
+    for end in ("-wal", "-shm"):
+        path.with_name(f"x.db{end}").unlink(missing_ok=True)
+    older.rename(path)
+    async with store:
+        for number in range(3):
+            await store.append([event()])
+            step, _ = await store.integrate(origin=ORIGIN, seen=seen)
+            assert step.alarm is Fault.TREE_SHRANK
+            assert (await store.backlog(now=NOW, limit=100)).leafless == number + 1
+        await integrate(store)  # as one who has not seen the tree that is lost
+        assert (await store.backlog(now=NOW, limit=100)).leafless == 0
+        assert all(record.index is not None for record in await all_records(store))

@@ -33,7 +33,8 @@ class Integrator:
     A step takes the records above ``_done`` that have no leaf: up to there this process knows that every record has
     one or was refused it. It begins before the records that an earlier process left without a leaf at the end of the
     log, so that they get theirs in their order. Earlier records are looked through once, a stretch beside each step:
-    single ones that were left out, and those that were refused, whose MAC the keys of today may verify.
+    single ones that were left out, and those that were refused, whose MAC the keys of today may verify. After an alarm
+    it begins anew: the database may be an older copy, whose records are others.
     """
 
     def __init__(self, log: LogReader) -> None:
@@ -42,13 +43,14 @@ class Integrator:
         self._looked = 0  # up to here, what lies before is looked through
         self._before = 0  # and up to here it is to be
         self._again: list[int] = []  # what was found there: serial numbers
+        self._complete: int | None = None  # up to here no record waits, as who counts those that do knows
 
     async def look(self) -> int | None:
         """Return up to where the log is settled; None where a step would find nothing to do."""
         settled = await self._log.last_seq()
         if self._done is None:
-            self._before = await self._last_complete_stretch(settled)
-            self._done = self._before
+            self._before, self._again = await self._last_complete_stretch(settled)
+            self._done, self._looked = self._before, 0
         elif settled == self._done and not self._again and self._looked == self._before:
             return None
         if not self._again and self._looked < self._before:
@@ -60,20 +62,25 @@ class Integrator:
     async def waiting(self, limit: int) -> tuple[int, int | None]:
         """Return how many records wait for their leaf, ``limit`` at most, and the moment of the first (microseconds).
 
-        Those that an earlier process left behind, and that nobody has looked for yet, are not among them.
+        Single ones that an earlier process left out are not among them.
         """
-        rows = await self._log.fetch_all("waiting", self._done or 0, limit)
+        if self._done is not None:
+            self._complete = self._done
+        elif self._complete is None:
+            self._complete, _ = await self._last_complete_stretch(await self._log.last_seq())
+        rows = await self._log.fetch_all("waiting", self._complete, limit)
         return len(rows), min((row[0] for row in rows), default=None)
 
-    async def _last_complete_stretch(self, end: int) -> int:
-        """Return the end of the last stretch in which no record waits; what is refused after it is looked at again."""
+    async def _last_complete_stretch(self, end: int) -> tuple[int, list[int]]:
+        """Return the end of the last stretch in which no record waits, and what is refused after it, to look at."""
+        again: list[int] = []
         while end > 0:
             found = await self._without_leaf(end - STRETCH, end)
             if all(refused for _, refused in found):
                 break
-            self._again += [seq for seq, refused in found if refused]
+            again += [seq for seq, refused in found if refused]
             end -= STRETCH
-        return max(0, end)
+        return max(0, end), again
 
     async def _without_leaf(self, after: int, until: int) -> Sequence[Row]:
         return await self._log.fetch_all("seqs_without_leaf", after, until)
@@ -92,6 +99,8 @@ class Integrator:
         if step.alarm is None:
             self._done = max(self._done or 0, done)
             del self._again[:limit]
+        else:
+            self._done = self._complete = None
 
 
 async def begin_log(transaction: Transaction, origin: str, make: Callable[[TreeState | None], AuditEvent]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from stepup_middleware.errors import ConfigurationError
+
 from .base import HotState
 from .postgres import PostgresStore
 from .redis import RedisHotStore
@@ -22,6 +24,10 @@ def open_store(address: str | os.PathLike[str], *, hot: str | None = None) -> Ho
     text = os.fspath(address)
     if text.startswith(("postgresql://", "postgres://")):
         store: SQLStore = PostgresStore(text)
+    elif "://" in text:  # what follows may have a password
+        raise ConfigurationError(
+            f"{text.partition('://')[0]}:// is no store's address: write postgresql://, or the path of an SQLite file"
+        )
     else:
         store = SQLiteStore(text)
     if hot is None:

@@ -168,6 +168,10 @@ def test_an_address_names_its_store(tmp_path: Path) -> None:
         open_store(":memory:")
     with pytest.raises(ConfigurationError):
         open_store("stepup.db", hot="http://localhost")
+    for address in ("postgresql+asyncpg://app:secret@localhost/x", "mysql://localhost/x", "sqlite:///stepup.db"):
+        with pytest.raises(ConfigurationError, match=r"write postgresql://, or the path of an SQLite file") as refused:
+            open_store(address)
+        assert "secret" not in str(refused.value)
 
 
 async def test_the_store_of_the_page_is_started_with_nothing_but_a_path(ran: Ran) -> None:

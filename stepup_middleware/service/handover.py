@@ -50,13 +50,14 @@ class CheckpointFile:
         await asyncio.to_thread(self._keep, note)
 
     async def latest(self) -> str | None:
-        """Return the checkpoint in the file, None where there is no file."""
+        """Return the checkpoint in the file, None where there is none. Raises ``OSError`` where its folder is away."""
         return await asyncio.to_thread(self._read)
 
     def _read(self) -> str | None:
         try:
             return self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
+            self.path.parent.stat()  # of a folder that is away, such as a share that is not mounted, nobody knows
             return None
 
     def _keep(self, note: str) -> None:

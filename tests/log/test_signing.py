@@ -592,3 +592,22 @@ def test_the_command_begins_a_new_log_and_says_whom_to_tell(
     out = capsys.readouterr().out
     assert "the log log.example.com/second begins" in out
     assert str(NEW_KEYS[1].verifier) in out
+
+
+async def test_where_the_folder_of_the_file_is_away_nothing_is_signed_until_it_is_back(tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    kept: dict[str, Any] = {"log_key": LOG_KEY, "on_checkpoint": [CheckpointFile(share / "checkpoint")]}
+    async with app(tmp_path / "db", **kept) as stepup:
+        await write(stepup, 2)
+    await asyncio.to_thread(copy, tmp_path / "db", tmp_path / "copy")
+    async with app(tmp_path / "db", **kept) as stepup:
+        await write(stepup, 3)
+    put_back(tmp_path / "copy", tmp_path / "db")
+    away = share.rename(tmp_path / "away")  # it was not mounted at the start
+    async with app(tmp_path / "db", **kept) as stepup:
+        assert await sign(stepup) is None
+        away.rename(share)
+        assert await sign(stepup) is None
+        assert fault_of(stepup) is Fault.TREE_SHRANK
+    assert checkpoint_of((share / "checkpoint").read_text()).size == 5

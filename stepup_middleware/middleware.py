@@ -167,8 +167,8 @@ class StepUpMiddleware:
         except ConfigurationError as fault:
             self._close_for(fault)  # for a server that goes on all the same
             raise
-        except StoreError:
-            logger.exception("the store cannot be opened; tagged routes answer 503 until it can")
+        except StoreError as error:
+            logger.error("tagged routes answer 503 until the store can be opened: %s", error)
 
     async def _first(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle the first request of an app whose server sends no start-up event."""

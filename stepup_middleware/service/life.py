@@ -19,10 +19,14 @@ logger = get_logger("stepup_middleware")
 
 
 class Life:
-    """Opens the store and starts what runs beside the requests; ends both. ``store_seconds`` bounds each request."""
+    """Opens the store and starts what runs beside the requests; ends both. ``store_seconds`` bounds each request.
+
+    ``fault`` says why the store could not be opened when that was last tried.
+    """
 
     def __init__(self, parts: Parts, *, clock: Callable[[], datetime], store_seconds: float) -> None:
         self.store_seconds = store_seconds
+        self.fault = ""
         self._parts = parts
         self._clock = clock
         self._started = False
@@ -85,16 +89,16 @@ class Life:
         try:
             async with self.in_time():
                 await self.start()
-        except StoreError:
-            logger.exception("the store cannot be opened; tagged requests are refused")
-            return False
+        except StoreError as error:
+            self.fault = f"the store cannot be opened: {error}"
+            logger.error("tagged requests are refused: %s", self.fault)
         except ConfigurationError as error:
-            logger.critical("tagged requests are refused: %s", error)
-            return False
+            self.fault = str(error)
+            logger.critical("tagged requests are refused: %s", self.fault)
         except TimeoutError:
-            logger.error("the store is still being opened; tagged requests are refused")
-            return False
-        return True
+            self.fault = "the store is still being opened"
+            logger.error("tagged requests are refused: %s", self.fault)
+        return self._started
 
     def in_time(self) -> asyncio.Timeout:
         """Bound what a request waits for the store, over all its calls: ``TimeoutError`` after ``store_timeout``.

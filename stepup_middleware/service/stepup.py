@@ -322,5 +322,5 @@ class StepUp:
         not to take the node out of service.
         """
         if not await self._life.usable():
-            return self._parts.health.told("the store cannot be opened")
+            return self._parts.health.told(self._life.fault)
         return await self._parts.health.look(seconds=self._life.store_seconds)

@@ -139,7 +139,9 @@ async def test_a_store_that_was_never_opened_is_not_ready(tmp_path: Path) -> Non
     async with caller(house) as http:
         assert (await http.get("/stepup/health")).status_code == 503
         assert (await http.get("/stepup/health/live")).status_code == 200
-    assert (await house.stepup.health()).fault == "the store cannot be opened"
+    fault = (await house.stepup.health()).fault
+    assert fault.startswith("the store cannot be opened: ")
+    assert "nowhere" in fault, "it says what is wrong"
 
 
 async def test_whoever_asks_how_often_a_row_is_written_once_a_second(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from stepup_middleware.log.stored import StoredCheckpoint
 from stepup_middleware.stores.base import Store
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.postgres.connection import WriterConnection
+from stepup_middleware.stores.postgres.database import as_store_error
 from stepup_middleware.stores.postgres.writer import MOST_TOGETHER
 from stepup_middleware.stores.sql.operations import Operation
 from stepup_middleware.testing.contract.tree import integrate
@@ -115,6 +116,15 @@ async def test_a_database_that_is_not_there_is_the_operators_fault_and_a_dead_se
         await PostgresStore(postgres_server.dsn("no_such_database")).use(MACS).start()
     with pytest.raises(StoreError):
         await PostgresStore(f"postgresql://postgres@127.0.0.1:{free_port()}/x").use(MACS).start()
+
+
+async def test_what_the_server_says_of_a_fault_is_one_line(postgres_dsn: str) -> None:
+    connection = await asyncpg.connect(postgres_dsn)
+    with pytest.raises(asyncpg.DiskFullError) as full:
+        await connection.execute("DO $$ BEGIN RAISE disk_full USING DETAIL = 'Of 9.', HINT = 'Free some.'; END $$")
+    await connection.close()
+    told = str(as_store_error(full.value))
+    assert told == "the database cannot be used: DiskFullError: disk_full DETAIL: Of 9. HINT: Free some."
 
 
 async def test_nodes_that_start_together_make_one_schema(postgres_dsn: str) -> None:

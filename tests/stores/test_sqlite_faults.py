@@ -110,7 +110,8 @@ async def test_a_full_disk_refuses_and_the_token_works_once_there_is_room(small_
         held = await hold_many(store, 5)
         filler = small_disk / "filler"
         fill(filler)
-        with pytest.raises(StoreError):  # what room the write-ahead log still has, this does not fit in
+        # what room the write-ahead log still has, this does not fit in
+        with pytest.raises(StoreError, match=r"is full \(SQLITE_FULL\)"):
             await store.append([event(reason="x" * 50_000) for _ in range(100)])
         before = await store.last_seq()
         for _ in range(3):

@@ -67,18 +67,19 @@ def as_store_error(error: BaseException) -> StepUpError:
     """Return the error that leaves the store for one that was met inside it."""
     if isinstance(error, StepUpError):
         return error
+    text = " ".join(str(error).split())  # what the server details stands in further lines
     if isinstance(error, TimeoutError):
         wrapped: StoreError = StoreTimeoutError("the database did not answer in time")
     elif isinstance(error, asyncpg.PostgresError) and error.sqlstate == _MOVED:
-        wrapped = Moved(str(error))
+        wrapped = Moved(text)
     elif isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         wrapped = StoreError(_READ_ONLY)
     elif isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):
-        wrapped = StoreError(f"{_POOLER} ({error})")
+        wrapped = StoreError(f"{_POOLER} ({text})")
     elif isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):  # of the driver, not of the server
-        wrapped = StoreError(f"a connection to the database is over, others are opened: {error}")
+        wrapped = StoreError(f"a connection to the database is over, others are opened: {text}")
     else:
-        wrapped = StoreError(f"the database cannot be used: {type(error).__name__}: {error}")
+        wrapped = StoreError(f"the database cannot be used: {type(error).__name__}: {text}")
     wrapped.__cause__ = error
     return wrapped
 

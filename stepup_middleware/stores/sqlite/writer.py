@@ -343,7 +343,8 @@ def _as_store_error(error: BaseException) -> Exception:
     """Return the error that leaves the store for one that was met inside it."""
     text = str(error)
     if not isinstance(error, StoreError | ConfigurationError):
-        text = f"the database cannot be used: {type(error).__name__}: {text}"
+        name = getattr(error, "sqlite_errorname", "")  # tells the kinds of a "disk I/O error" apart
+        text = f"the database cannot be used: {type(error).__name__}: {text}{name and f' ({name})'}"
     wrapped = StoreError(text)
     wrapped.__cause__ = error
     return wrapped

@@ -133,8 +133,9 @@ class HealthService:
                 fault = ""
                 try:
                     async with asyncio.timeout(seconds):
-                        await self._store.probe()
+                        # first: where the hot store alone is away, records get their leaves all the same
                         self._backlog = await self._store.records.backlog(now=self._clock(), limit=COUNTED)
+                        await self._store.probe()
                 except TimeoutError:
                     fault = "the store does not answer in time"
                 except StoreError as error:

@@ -124,6 +124,19 @@ async def test_a_store_that_takes_the_probe_and_no_request_is_not_ready_until_it
         assert (await http.get("/stepup/health")).status_code == 200
 
 
+async def test_what_waits_is_counted_where_the_store_takes_no_probe(tmp_path: Path) -> None:
+    async with house_in(tmp_path) as house:
+        await house.stepup._parts.integration.close()
+        await house.store.append([audit_event() for _ in range(3)])
+        with closing(sqlite3.connect(house.path, isolation_level=None)) as other:  # as if the hot store were away
+            other.execute(
+                "CREATE TRIGGER away BEFORE UPDATE OF purged_at ON meta BEGIN SELECT RAISE(ABORT, 'away'); END"
+            )
+        told = await house.stepup.health()
+        assert "away" in told.fault
+        assert told.backlog.leafless == 3
+
+
 async def test_a_refusal_does_not_count_for_ever_where_nobody_asks_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -213,6 +213,11 @@ class House:
         async def open_page(request: Request) -> Response:
             return PlainTextResponse("open")
 
+        async def leading(request: Request) -> Response:
+            """Do something, and lead to a tagged route."""
+            self.ran(request.scope)
+            return RedirectResponse(request.query_params["to"], int(request.query_params["by"]))
+
         async def policy(request: Request) -> Response:
             """Change the policy, as a settings page of an app."""
             subject = self.sessions[request.cookies["session"]]
@@ -297,6 +302,7 @@ class House:
                 app=RequireStepUp(Starlette(routes=[WebSocketRoute("/x", plain_socket)]), "holds_override"),
             ),
             Route("/open", open_page, methods=["GET", "POST"]),
+            Route("/leading", leading, methods=["GET", "POST"]),
             Route(POLICY, policy, methods=["PUT"]),
             Route(DESK, support_desk, methods=["POST"]),
         ]

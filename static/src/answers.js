@@ -69,6 +69,35 @@ export const isRefusal = (answer) =>
  */
 export const isUnknown = (answer) => answer.status >= 500 && !isRefusal(answer);
 
+/** What browsers leave out where a redirect makes a GET of a request (Fetch §2.2.2, request-body-header names). */
+const OF_BODY = /^content-(encoding|language|location|type)$/i;
+
+/**
+ * What came to where redirects led: its method, and which headers it had.
+ * @param {Answer} answer with a prompt, which names the method
+ * @param {string} method of the request that was sent
+ * @param {[string, string][]} headers of it
+ * @returns {{ method: string, headers: [string, string][], bare: boolean }} `bare`: without a body
+ */
+export function cameAs(answer, method, headers) {
+  const came = answer.headers.get("StepUp-Method") ?? method;
+  const bare = /^(GET|HEAD)$/.test(came);
+  return { method: came, headers: bare ? headers.filter(([name]) => !OF_BODY.test(name)) : headers, bare };
+}
+
+/**
+ * The request that is sent again: the one that was refused. The hops before a redirect may have acted already.
+ * @param {Request} request as it was sent
+ * @param {Response} answer with a prompt
+ */
+export async function refusedOf(request, answer) {
+  if (!answer.redirected) return request;
+  const { method, headers, bare } = cameAs(answer, request.method, [...request.headers]);
+  const body = bare ? undefined : await request.clone().arrayBuffer();
+  const { signal, credentials } = request;
+  return new Request(answer.url, { method, headers, body, signal, credentials });
+}
+
 /** @param {Answer} answer */
 export const isHtml = (answer) => /\bhtml\b/i.test(answer.headers.get("Content-Type") ?? "");
 

@@ -1,5 +1,5 @@
 import { ownAddress } from "./addresses.js";
-import { isHtml, isRefusal, nativeFetch, problemFrom, problemOf, promptOf, Refused } from "./answers.js";
+import { isHtml, isRefusal, nativeFetch, problemFrom, problemOf, promptOf, Refused, refusedOf } from "./answers.js";
 import { authorize, showProblem } from "./dialog.js";
 import { announce, make, parse, working } from "./elements.js";
 import { markSent, tellOnReturn } from "./sent.js";
@@ -56,22 +56,41 @@ function requestOf(form, submitter) {
 }
 
 /**
+ * Do something while an attribute has another value.
+ * @param {Element} element
+ * @param {string} name
+ * @param {string} value
+ * @param {() => void} task
+ */
+function meanwhile(element, name, value, task) {
+  const before = element.getAttribute(name);
+  element.setAttribute(name, value);
+  task();
+  if (before === null) element.removeAttribute(name);
+  else element.setAttribute(name, before);
+}
+
+/**
  * Probe with `request`, which the guard refuses before anything runs; have the proof put into a one-time cookie;
- * then `go()` natively, so that files, redirects and downloads behave as ever.
+ * then `go()` natively, so that files, redirects and downloads behave as ever. It is given the request to which redirects
+ * led, if they did: the hops before may have acted already.
  * @param {HTMLElement} element
  * @param {HTMLElement} opener
  * @param {Request} request
- * @param {() => void} go
+ * @param {(led: Request | null) => void} go
  */
 async function beforeNavigation(element, opener, request, go) {
   if (busy.has(element)) return;
   busy.add(element);
   const done = working(opener);
   opener.setAttribute("aria-disabled", "true"); // really disabled, a submitter would not send its name and value
+  let refused = request;
   try {
     const probe = async () => {
       try {
-        return await nativeFetch(request.clone());
+        const answer = await nativeFetch(refused.clone());
+        if (promptOf(answer)) refused = await refusedOf(refused, answer);
+        return answer;
       } catch {
         throw new Refused(0, NO_CONNECTION);
       }
@@ -86,7 +105,7 @@ async function beforeNavigation(element, opener, request, go) {
     }
     if (response && isRefusal(response)) showProblem(await problemOf(response), opener);
     else if (response && request.method !== "GET") await showAnswer(/** @type {Response} */ (response));
-    else await sendNatively(element, go);
+    else await sendNatively(element, () => go(refused === request ? null : refused));
   } catch (error) {
     showProblem(problemFrom(error), opener);
   } finally {
@@ -145,9 +164,12 @@ export function installForms() {
     const request = requestOf(form, submitter);
     if (!request) return;
     event.preventDefault();
-    beforeNavigation(form, submitter ?? form, request, () => {
+    beforeNavigation(form, submitter ?? form, request, (led) => {
       const still = submitter && /** @type {HTMLButtonElement} */ (submitter).form === form; // the page may have changed
-      HTMLFormElement.prototype.requestSubmit.call(form, still ? submitter : null);
+      const submit = () => HTMLFormElement.prototype.requestSubmit.call(form, still ? submitter : null);
+      if (led?.method === "GET") make("a", { href: led.url, target: form.getAttribute("target") ?? "" }).click();
+      else if (led) meanwhile(still ? submitter : form, still ? "formaction" : "action", led.url, submit);
+      else submit();
     });
   });
 
@@ -157,6 +179,8 @@ export function installForms() {
     const plain = event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
     if (!link || !plain || event.defaultPrevented || hasHtmx(link) || !ownAddress(link.href)) return;
     event.preventDefault();
-    beforeNavigation(link, link, new Request(link.href, { headers: PROBE }), () => link.click());
+    beforeNavigation(link, link, new Request(link.href, { headers: PROBE }), (led) => {
+      meanwhile(link, "href", led?.url ?? link.href, () => link.click());
+    });
   });
 }

@@ -1,4 +1,4 @@
-import { isUnknown, nativeFetch, problemFrom, promptOf } from "./answers.js";
+import { isUnknown, nativeFetch, problemFrom, promptOf, refusedOf } from "./answers.js";
 import { authorize, sending, showProblem, underway } from "./dialog.js";
 import { announce, working } from "./elements.js";
 import { LOOP, NO_CONNECTION, TEXTS, UNKNOWN } from "./texts.js";
@@ -53,21 +53,14 @@ async function first(attempt) {
  * @returns {Promise<{ response: Response, cancelled: boolean, unknown: boolean }>}
  */
 export async function send(input, init, { through = nativeFetch, opener = document.activeElement, onPrompt } = {}) {
-  const request = new Request(input, init);
-  /** @param {string} [token] @param {Response} [from] */
-  const attempt = async (token, from) => {
-    let next = request.clone();
-    if (from?.redirected) {
-      // The token is for where the redirect led. The first hop may have acted already and is not repeated.
-      const { headers, signal, credentials } = next;
-      const body = /^(GET|HEAD)$/.test(next.method) ? undefined : await next.arrayBuffer();
-      next = new Request(from.url, { method: next.method, headers, body, signal, credentials });
-    }
+  let request = new Request(input, init);
+  /** @param {string} [token] */
+  const attempt = async (token) => {
+    const next = request.clone();
     if (token) next.headers.set("StepUp-Token", token);
     const response = await through(next);
-    // After a 303 the guarded request was a GET; its router says so before any token is spent.
-    if (response.status !== 405 || !from?.redirected) return response;
-    return through(new Request(from.url, { headers: token ? { "StepUp-Token": token } : {}, signal: request.signal }));
+    if (promptOf(response)) request = await refusedOf(request, response);
+    return response;
   };
   let response = await first(attempt);
   let unknown = false;
@@ -83,7 +76,7 @@ export async function send(input, init, { through = nativeFetch, opener = docume
     let outcome;
     try {
       outcome = await authorize(refused, {
-        renew: () => attempt(undefined, refused),
+        renew: attempt,
         caller: { authorization: request.headers.get("Authorization"), credentials: request.credentials },
         opener,
         signal: request.signal,
@@ -106,7 +99,7 @@ export async function send(input, init, { through = nativeFetch, opener = docume
     announce(TEXTS.working);
     const done = working(opener);
     try {
-      response = await attempt(outcome.token, refused);
+      response = await attempt(outcome.token);
     } catch (error) {
       request.signal.throwIfAborted();
       showProblem(UNKNOWN, opener);

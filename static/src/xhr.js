@@ -1,5 +1,5 @@
 import { knownAddress } from "./addresses.js";
-import { isUnknown, madeAnswer, problemFrom, promptOf } from "./answers.js";
+import { cameAs, isUnknown, madeAnswer, problemFrom, promptOf } from "./answers.js";
 import { copyOf } from "./bodies.js";
 import { authorize, sending, showProblem, underway } from "./dialog.js";
 import { announce, working } from "./elements.js";
@@ -23,7 +23,7 @@ import { LOOP, TEXTS, UNKNOWN } from "./texts.js";
 /**
  * @typedef {object} Step what one `open()` has begun; the next one begins another
  * @property {Phase} phase
- * @property {string} method
+ * @property {string} method where redirects led, of what came there; so `url`, `headers` and `body`
  * @property {string} url
  * @property {any[]} rest of the arguments of open(): absent where they were, since undefined is not the same
  * @property {[string, string][]} headers
@@ -31,8 +31,6 @@ import { LOOP, TEXTS, UNKNOWN } from "./texts.js";
  * @property {AbortController} life of the person's part
  * @property {any} [body]
  * @property {Element | null} [opener]
- * @property {string} [led] to where the refused request was redirected
- * @property {boolean} [asGet]
  * @property {string} [token]
  * @property {HTMLElement} [asked]
  * @property {() => void} [done] ends the opener's look of being at work
@@ -226,15 +224,12 @@ export function installXHR() {
     /** The headers of an answer are here: hold it back, or let it through. @param {Step} step */
     #judge(step) {
       const answer = answerOf(this);
-      if (answer.status === 405 && step.phase === "again" && !step.asGet && step.led) {
-        step.asGet = true; // after a 303 the guarded request was a GET; its router said so before a token was spent
-        step.phase = "held";
-        return;
-      }
       if (promptOf(answer)) {
         sentToken.delete(this);
-        // the token is for where the redirect led
-        if (answer.url && answer.url !== step.url.replace(/#.*/, "")) step.led = answer.url;
+        if (answer.url && answer.url !== step.url.replace(/#.*/, "")) {
+          const { bare, ...came } = cameAs(answer, step.method, step.headers); // the hops before may have acted
+          Object.assign(step, came, { url: answer.url }, bare ? { body: null } : {});
+        }
         if (step.prompts < MAX_PROMPTS || step.phase === "renew") {
           step.phase = "held";
           return;
@@ -249,10 +244,6 @@ export function installXHR() {
     /** What was held back is here in full. @param {Step} step */
     #arrived(step) {
       const answer = answerOf(this);
-      if (!promptOf(answer)) {
-        this.#sendAgain(step);
-        return;
-      }
       step.phase = "asking";
       step.done?.();
       if (step.renewal) step.renewal.resolve(answer);
@@ -305,13 +296,13 @@ export function installXHR() {
     }
 
     /** @param {Step} step @param {string} [token] */
-    #resend({ method, url, rest, headers, body, led, asGet }, token) {
-      super.open(asGet ? "GET" : method, led || url, true, ...rest);
+    #resend({ method, url, rest, headers, body }, token) {
+      super.open(method, url, true, ...rest);
       for (const [name, value] of headers) super.setRequestHeader(name, value);
       if (token) super.setRequestHeader("StepUp-Token", token);
       // to Zone.js each call of its own send is a task, and it has seen the first of this one
       const sendAnew = Reflect.get(native, "__zone_symbol__send") ?? super.send;
-      sendAnew.call(this, asGet ? null : copyOf(body));
+      sendAnew.call(this, copyOf(body));
     }
 
     /** End as an aborted request ends: by the app's abort(), or because the person cancelled. @param {Step} step */

@@ -33,7 +33,7 @@ class StepUpAuth(httpx.Auth):
     on ``screen``: for a code of their authenticator app where there is a terminal, else they approve the request in a
     browser. The library's calls carry the headers of the request (its ``Authorization``, its cookies) and go through
     ``client``, or ``async_client`` in an ``httpx.AsyncClient``: give these where calls need a proxy or a certificate of
-    their own.
+    their own. Where redirects led to the route, the request is sent again as it came there: those before may have acted.
 
     A body with a length of up to 32 MiB is kept to be sent again; after any other stream ``StepUpNotRepeatable`` is
     raised, before anybody is asked. Raises ``StepUpDenied``, ``StepUpTimedOut`` and ``StepUpNotAsked``, all of them
@@ -69,22 +69,28 @@ class StepUpAuth(httpx.Auth):
         if self._keeps(request):
             request.read()
         response = yield request
-        if asks_for_proof(response):
+        if asks_for_proof(response) and origin_of(request.url) == self._origin:
             response.read()
-            if (question := self._question(request, response)) is not None:
-                request.headers["StepUp-Token"] = self._prove(request, question)
-                yield request
+            refused = response.request  # where redirects led
+            if self._keeps(refused):
+                refused.read()
+            if (question := self._question(refused, response)) is not None:
+                refused.headers["StepUp-Token"] = self._prove(refused, question)
+                yield refused
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Send a request of ``httpx.AsyncClient``, and once more if a proof was wanted and given."""
         if self._keeps(request):
             await request.aread()
         response = yield request
-        if asks_for_proof(response):
+        if asks_for_proof(response) and origin_of(request.url) == self._origin:
             await response.aread()
-            if (question := self._question(request, response)) is not None:
-                request.headers["StepUp-Token"] = await self._prove_async(request, question)
-                yield request
+            refused = response.request
+            if self._keeps(refused):
+                await refused.aread()
+            if (question := self._question(refused, response)) is not None:
+                refused.headers["StepUp-Token"] = await self._prove_async(refused, question)
+                yield refused
 
     def _keeps(self, request: httpx.Request) -> bool:
         """Whether a body is read before it is sent, so that it can be sent twice."""
@@ -93,7 +99,7 @@ class StepUpAuth(httpx.Auth):
 
     def _question(self, request: httpx.Request, response: httpx.Response) -> Question | None:
         """Return what is asked, None where it is not answered. Raises ``StepUpNotRepeatable``."""
-        if origin_of(request.url) != self._origin or origin_of(response.url) != self._origin:
+        if origin_of(request.url) != self._origin:
             return None
         question = question_of(response)
         if question is None:

@@ -206,6 +206,8 @@ def _headers(refusal: Refusal, base: str) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", challenge.encode()))
     if refusal.prompt is not None:
         headers.append((b"stepup-prompt", prompt_url(base, refusal.prompt).encode("latin-1")))
+        # a script that followed a redirect is not told as what it came here
+        headers.append((b"stepup-method", refusal.prompt.request.method.encode("ascii", "replace")))
     if refusal.code is RefusalCode.UNAVAILABLE:
         headers.append((b"retry-after", b"2"))
     elif refusal.retry_after_seconds is not None:

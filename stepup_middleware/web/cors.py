@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stepup_middleware.core.relying_party import RelyingParty
 
 WELL_KNOWN = b"/.well-known/webauthn"
-_EXPOSED = b"StepUp-Prompt, StepUp-Error, Retry-After"
+_EXPOSED = b"StepUp-Prompt, StepUp-Method, StepUp-Error, Retry-After"
 _METHODS = b"GET, POST, PATCH, DELETE"
 _NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 _DAY = b"86400"

@@ -59,12 +59,16 @@ class Caller:
     cookie: str
 
     async def post(self, url: str = ROTATE, **content: Any) -> httpx.Response:
-        auth = StepUpAuth(self.url, screen=self.screen)
-        headers = {"cookie": f"session={self.cookie}"}
+        settings: Any = {
+            "auth": StepUpAuth(self.url, screen=self.screen),
+            "cookies": {"session": self.cookie},
+            "base_url": self.url,
+            "follow_redirects": True,
+        }
         if self.world == "asynchronous":
-            async with httpx.AsyncClient(auth=auth, headers=headers, base_url=self.url) as client:
+            async with httpx.AsyncClient(**settings) as client:
                 return await client.post(url, **content)
-        with httpx.Client(auth=auth, headers=headers, base_url=self.url) as client:
+        with httpx.Client(**settings) as client:
             return await asyncio.to_thread(client.post, url, **content)
 
 
@@ -94,6 +98,20 @@ async def test_a_code_answers_and_the_very_request_is_sent_again(house: House, a
     assert question.title == "Authorize custom domain change"
     assert question.takes_code
     assert [each.status_code for each in answer.history] == [401]
+
+
+@pytest.mark.parametrize(
+    ("status", "to", "content"),
+    [(302, "/export", b""), (303, "/export", b""), (307, "/bound", b"a=1"), (308, "/bound", b"a=1")],
+)
+async def test_where_a_redirect_led_to_the_route_the_hop_before_is_not_sent_again(
+    house: House, ada: Browser, caller: Caller, status: int, to: str, content: bytes
+) -> None:
+    caller.screen.codes = [code_now(house, ada)]
+    answer = await caller.post(f"/leading?by={status}&to={to}", content=b"a=1")
+    assert answer.status_code == 200
+    assert house.runs == {"/leading": 1, to: 1}
+    assert house.bodies == ([content] if content else [])
 
 
 async def test_a_wrong_code_is_told_and_the_next_one_counts(house: House, ada: Browser, caller: Caller) -> None:

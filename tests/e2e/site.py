@@ -141,6 +141,10 @@ def routes_of(site: Site) -> list[Route | Mount]:
         await note(request)
         return PlainTextResponse("It is open.")
 
+    async def leading(request: Request) -> Response:
+        await note(request)
+        return RedirectResponse(request.query_params["to"], int(request.query_params["by"]))
+
     async def refused(request: Request) -> Response:
         return PlainTextResponse("no", status_code=401)
 
@@ -160,6 +164,7 @@ def routes_of(site: Site) -> list[Route | Mount]:
         Route("/transmit", transmit, methods=methods),
         Route("/plain", plain, methods=methods),
         Route("/refused", refused, methods=methods),
+        Route("/leading", leading, methods=methods),
         Route("/open", open_to_all, methods=methods),
         Route("/open/{path:path}", open_to_all, methods=methods),
         Mount(

@@ -58,7 +58,7 @@ async def served(built: Built, folder: Path, *, bearer: bool) -> AsyncIterator[S
         allow_origins=[page],
         allow_methods=["*"],
         allow_headers=["Authorization", "Content-Type", "StepUp-Token"],
-        expose_headers=["StepUp-Prompt", "StepUp-Error"],
+        expose_headers=["StepUp-Prompt", "StepUp-Method", "StepUp-Error"],
     )
     stepup = StepUp(
         secret_key=[secrets.token_urlsafe(48)],

@@ -17,6 +17,7 @@ from datetime import datetime
 
 import pyotp
 
+from stepup_middleware.core.visible import BLANK
 from stepup_middleware.errors import CeremonyError, FailureReason
 
 PERIOD_SECONDS = 30
@@ -32,11 +33,6 @@ MAX_TYPED = 64  # characters that are read as a code
 
 # ASCII digits alone: pyotp folds full-width, superscript and bold digits into these before it compares.
 _CODE = re.compile(r"[0-9]+", re.ASCII)
-
-
-# What apps, people and pages put between and around the digits, besides blanks, dashes and invisible characters.
-_BETWEEN = frozenset("\t\n\v\f\r\N{MINUS SIGN}\N{MIDDLE DOT}\N{KATAKANA MIDDLE DOT}.")
-_DECORATION = frozenset({"Zs", "Zl", "Zp", "Pd", "Cf"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +73,14 @@ def read_secret(text: str) -> TOTPSecret:
 def read_code(text: object, lengths: Collection[int] = (DIGITS,)) -> str | None:
     """Return the ASCII digits that somebody meant, as many as one of ``lengths``, or None.
 
-    Digits of every script count. Blanks, dashes, dots and invisible characters are left out, wherever they stand.
-    Text with another number of digits is not a code, and so not an attempt.
+    Digits of every script count. What is no letter or number is left out, wherever it stands: blanks, dashes, quotes,
+    invisible characters, and whatever else apps, pages and keyboards put there. Text with another number of digits is
+    not a code, and so not an attempt.
     """
     if not isinstance(text, str) or len(text) > MAX_TYPED:
         return None
-    bare = [
-        character
-        for character in unicodedata.normalize("NFKC", text)
-        if character not in _BETWEEN and unicodedata.category(character) not in _DECORATION
-    ]
-    digits = "".join(str(unicodedata.decimal(character, -1)) for character in bare)
+    bare = [char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char)[0] in "LN"]
+    digits = "".join(str(unicodedata.decimal(char, -1)) for char in bare if char not in BLANK)
     return digits if _CODE.fullmatch(digits) and len(digits) in lengths else None
 
 

@@ -33,7 +33,7 @@ class StepUpAuth(httpx.Auth):
     on ``screen``: for a code of their authenticator app where there is a terminal, else they approve the request in a
     browser. The library's calls carry the headers of the request (its ``Authorization``, its cookies) and go through
     ``client``, or ``async_client`` in an ``httpx.AsyncClient``: give these where calls need a proxy or a certificate of
-    their own. Where redirects led to the route, the request is sent again as it came there: those before may have acted.
+    their own. Where redirects led to the route, what came there is sent again: the hops before may have acted.
 
     A body with a length of up to 32 MiB is kept to be sent again; after any other stream ``StepUpNotRepeatable`` is
     raised, before anybody is asked. Raises ``StepUpDenied``, ``StepUpTimedOut`` and ``StepUpNotAsked``, all of them

@@ -13,7 +13,7 @@ import unicodedata
 # format, control, private use, lone surrogates, line and paragraph separators
 _UNSEEN = frozenset({"Cf", "Cc", "Co", "Cs", "Zl", "Zp"})
 # letters and marks that are blank all the same (Default_Ignorable_Code_Point, and the empty Braille pattern)
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _SIGN = re.compile("\u2039(?=U\\+)")  # so that nobody can write an escape by hand
 _PLAIN = re.compile(r"[ -~\u00a0-\u00ac\u00ae-\u0233]*")  # where nothing of this can be: most texts
 
@@ -26,7 +26,7 @@ def visible(text: str) -> str:
     text = _SIGN.sub(_escape("\u2039"), text)
     if _PLAIN.fullmatch(text):
         return text
-    return "".join(_escape(char) if char in _BLANK or unicodedata.category(char) in _UNSEEN else char for char in text)
+    return "".join(_escape(char) if char in BLANK or unicodedata.category(char) in _UNSEEN else char for char in text)
 
 
 def visible_lines(text: str) -> str:

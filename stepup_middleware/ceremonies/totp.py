@@ -10,14 +10,13 @@ import base64
 import hashlib
 import hmac
 import re
-import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyotp
 
-from stepup_middleware.core.visible import BLANK
+from stepup_middleware.core.typed import typed
 from stepup_middleware.errors import CeremonyError, FailureReason
 
 PERIOD_SECONDS = 30
@@ -73,14 +72,9 @@ def read_secret(text: str) -> TOTPSecret:
 def read_code(text: object, lengths: Collection[int] = (DIGITS,)) -> str | None:
     """Return the ASCII digits that somebody meant, as many as one of ``lengths``, or None.
 
-    Digits of every script count. What is no letter or number is left out, wherever it stands: blanks, dashes, quotes,
-    invisible characters, and whatever else apps, pages and keyboards put there. Text with another number of digits is
-    not a code, and so not an attempt.
+    Text with another number of digits, or with letters, is not a code, and so not an attempt.
     """
-    if not isinstance(text, str) or len(text) > MAX_TYPED:
-        return None
-    bare = [char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char)[0] in "LN"]
-    digits = "".join(str(unicodedata.decimal(char, -1)) for char in bare if char not in BLANK)
+    digits = typed(text, MAX_TYPED)
     return digits if _CODE.fullmatch(digits) and len(digits) in lengths else None
 
 

@@ -22,6 +22,7 @@ from .proof import ActionRequest
 from .purposes import Purpose, unknown
 from .subject import Subject
 from .tokens import TokenReference
+from .typed import typed
 
 APPROVAL_LIFETIME = timedelta(minutes=10)  # from asking to the decision
 COLLECT_WITHIN = timedelta(minutes=5)  # from the decision to the moment in which the program takes its token
@@ -31,7 +32,8 @@ ASKED_PER_PERSON = 20  # requests for approval of a person …
 ASKED_WITHIN = timedelta(hours=1)  # … within this time
 
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628 §6.1: no vowels, so no words; nothing that is read as another one
-_CODE = re.compile(rf"([{_LETTERS}]{{4}})[-\s]?([{_LETTERS}]{{4}})")
+_CODE = re.compile(rf"([{_LETTERS}]{{4}})([{_LETTERS}]{{4}})")
+_LONGEST_TYPED = 64  # characters that are read as a code or as digits
 _MATCH = re.compile(r"[0-9]{2}")
 
 
@@ -244,7 +246,7 @@ def new_code(key: bytes, prompt_id: str) -> str:
 
 def read_code(text: str) -> str | None:
     """Return a code as it is written, whatever a person typed for it; None for what is none."""
-    found = _CODE.fullmatch(text.strip().upper())
+    found = _CODE.fullmatch(typed(text, _LONGEST_TYPED).upper())
     return None if found is None else f"{found[1]}-{found[2]}"
 
 
@@ -255,8 +257,8 @@ def code_digest(key: bytes, code: str) -> bytes:
 
 def read_digits(value: object) -> str | None:
     """Return two digits as a person typed them, None for anything else."""
-    text = value.strip() if isinstance(value, str) else ""
-    return text if _MATCH.fullmatch(text) and text.isascii() else None
+    text = typed(value, _LONGEST_TYPED)
+    return text if _MATCH.fullmatch(text) else None
 
 
 def caller_of(prompt: Prompt) -> dict[str, str]:

@@ -18,6 +18,7 @@ from hashlib import sha256
 from .factors import EnrolmentBasis, FactorRequirement
 from .proof import Proof
 from .purposes import Purpose
+from .typed import typed
 
 PASS_LIFETIME = timedelta(hours=1)
 LONGEST_PASS = timedelta(days=7)
@@ -248,20 +249,16 @@ def written_secret(value: int, bits: int) -> str:
     return "-".join(text[at : at + 4] for at in range(0, len(text), 4))
 
 
-def read_secret(typed: object, bits: int) -> str | None:
+def read_secret(text: object, bits: int) -> str | None:
     """Return a typed secret in its one spelling, without groups; None for what cannot be one.
 
-    Case, blanks, dashes and the letters that look like digits do not matter.
+    Case, the letters that look like digits and what is no letter or digit do not matter.
     """
-    if not isinstance(typed, str) or len(typed) > 200:
-        return None
-    letters = [
-        letter for letter in typed.upper() if not letter.isspace() and letter.isprintable() and letter not in "-_."
-    ]
+    letters = typed(text, 200).upper()
     if len(letters) != bits // 5 + _CHECK or any(letter not in _READ for letter in letters):
         return None
-    text = "".join(_DIGITS[_READ[letter]] for letter in letters)
-    return text if _check_of(text[:-_CHECK]) == text[-_CHECK:] else None
+    secret = "".join(_DIGITS[_READ[letter]] for letter in letters)
+    return secret if _check_of(secret[:-_CHECK]) == secret[-_CHECK:] else None
 
 
 def pass_digest(secret: str) -> bytes:

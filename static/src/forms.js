@@ -130,12 +130,37 @@ async function sendNatively(element, go) {
 }
 
 /**
+ * Under which name an answer is to be saved, null where it is to be shown (RFC 6266 §4).
+ * @param {Response} response
+ */
+function attached(response) {
+  const said = response.headers.get("Content-Disposition") ?? "";
+  if (!/^attachment/i.test(said)) return null;
+  try {
+    const [, coded] = /filename[*]=utf-8\x27[^\x27]*\x27([^;,]+)/i.exec(said) ?? [];
+    if (coded) return decodeURIComponent(coded.trim());
+  } catch {
+    // not coded as it says
+  }
+  const [, quoted, plain] = /filename=(?:\x22([^\x22]*)\x22|([^;]+))/i.exec(said) ?? [];
+  return quoted ?? plain?.trim() ?? "";
+}
+
+/**
  * Show what an unguarded action answered to the probe: it has run, so it must not be sent again.
  * @param {Response} response
  */
 async function showAnswer(response) {
   if (response.redirected) {
     location.assign(response.url);
+    return;
+  }
+  if (/^20[45]$/.test(`${response.status}`)) return; // nothing to show: the page stays
+  const name = attached(response);
+  if (name !== null) {
+    const href = URL.createObjectURL(await response.blob());
+    make("a", { href, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 60_000);
     return;
   }
   const text = await response.text();

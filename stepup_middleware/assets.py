@@ -67,6 +67,8 @@ _NEEDLESS_END = re.compile(
 _PRIVATE = re.compile(r"#([a-zA-Z]\w*)")  # a class's own; node refuses one that is not declared
 _CONST = re.compile(r"\bconst\b")  # checked where it is written
 _BEFORE_END = re.compile(r"[;,]?\n?(?=\})")  # what a block or a literal may end without
+_ONLY_ARGUMENT = re.compile(r"(?<![\w$])\((\w+)\)(?==>)")  # of an arrow, not of an async one
+_TRUTH = re.compile(r"\b(?:(true)|false)\b")
 
 
 def joined(entry: str, folder: Traversable) -> bytes:
@@ -76,7 +78,8 @@ def joined(entry: str, folder: Traversable) -> bytes:
     Imports stand in a line each, by name; what is exported is a declaration; no two modules declare the same name; no
     comment's mark stands in a string and no text goes over several lines; no regular expression has a blank or a quote;
     no statement is empty, and each ends with its mark or its brace. Comments, the blanks and ends of lines that mean
-    nothing and the last mark of a block are left out; constants and what a class keeps to itself take fewer letters.
+    nothing, the last mark of a block and those around an arrow's only argument are left out; constants, true and false
+    and what a class keeps to itself take fewer letters.
     """
     parts: dict[str, str] = {}
 
@@ -92,8 +95,15 @@ def joined(entry: str, folder: Traversable) -> bytes:
     for noise in (_BLOCK_COMMENT, _LINE_COMMENT, _INDENT_OR_EMPTY):
         body = noise.sub("", body)
     pieces = _TEXT.split(body)  # every second one is a text
-    for pattern, left in ((_AROUND_MARKS, r"\1"), (_NEEDLESS_END, ""), (_BEFORE_END, ""), (_CONST, "let")):
+    for pattern, left in (
+        (_AROUND_MARKS, r"\1"),
+        (_NEEDLESS_END, ""),
+        (_BEFORE_END, ""),
+        (_CONST, "let"),
+        (_ONLY_ARGUMENT, r"\1"),
+    ):
         pieces[::2] = [pattern.sub(left, piece) for piece in pieces[::2]]
+    pieces[::2] = [_TRUTH.sub(lambda word: "!0" if word[1] else "!1", piece) for piece in pieces[::2]]
     own = dict.fromkeys(name for piece in pieces[::2] for name in _PRIVATE.findall(piece))
     short = {name: f"#{letter}" for name, letter in zip(own, ascii_letters, strict=False)}
     pieces[::2] = [_PRIVATE.sub(lambda name: short[name[1]], piece) for piece in pieces[::2]]

@@ -69,33 +69,31 @@ export const isRefusal = (answer) =>
  */
 export const isUnknown = (answer) => answer.status >= 500 && !isRefusal(answer);
 
-/** What browsers leave out where a redirect makes a GET of a request (Fetch §2.2.2, request-body-header names). */
-const OF_BODY = /^content-(encoding|language|location|type)$/i;
-
 /**
- * What came to where redirects led: its method, and which headers it had.
+ * What came to where redirects led: its method, and which headers it had. Where it became a GET, those that speak of a body
+ * are missing (Fetch §4.4).
  * @param {Answer} answer with a prompt, which names the method
- * @param {string} method of the request that was sent
- * @param {[string, string][]} headers of it
- * @returns {{ method: string, headers: [string, string][], bare: boolean }} `bare`: without a body
+ * @param {string} sent the method that was sent
+ * @param {[string, string][]} headers
  */
-export function cameAs(answer, method, headers) {
-  const came = answer.headers.get("StepUp-Method") ?? method;
-  const bare = /^(GET|HEAD)$/.test(came);
-  return { method: came, headers: bare ? headers.filter(([name]) => !OF_BODY.test(name)) : headers, bare };
+export function cameAs(answer, sent, headers) {
+  const method = answer.headers.get("StepUp-Method") ?? sent;
+  const changed = method.toUpperCase() !== sent.toUpperCase(); // browsers write some of them in capitals
+  return { method, headers: changed ? headers.filter(([name]) => !/^content-/i.test(name)) : headers };
 }
 
 /**
- * The request that is sent again: the one that was refused. The hops before a redirect may have acted already.
+ * The request that is sent again: where a redirect led to the refusal, what came there. The hops before may have acted.
  * @param {Request} request as it was sent
- * @param {Response} answer with a prompt
+ * @param {Response} answer
  */
 export async function refusedOf(request, answer) {
-  if (!answer.redirected) return request;
-  const { method, headers, bare } = cameAs(answer, request.method, [...request.headers]);
-  const body = bare ? undefined : await request.clone().arrayBuffer();
+  if (!answer.redirected || !promptOf(answer)) return request;
   const { signal, credentials } = request;
-  return new Request(answer.url, { method, headers, body, signal, credentials });
+  const came = cameAs(answer, request.method, [...request.headers]);
+  const bytes = await request.clone().arrayBuffer();
+  const body = came.method === request.method && bytes.byteLength ? bytes : null;
+  return new Request(answer.url, { ...came, body, signal, credentials });
 }
 
 /** @param {Answer} answer */

@@ -56,28 +56,13 @@ function requestOf(form, submitter) {
 }
 
 /**
- * Do something while an attribute has another value.
- * @param {Element} element
- * @param {string} name
- * @param {string} value
- * @param {() => void} task
- */
-function meanwhile(element, name, value, task) {
-  const before = element.getAttribute(name);
-  element.setAttribute(name, value);
-  task();
-  if (before === null) element.removeAttribute(name);
-  else element.setAttribute(name, before);
-}
-
-/**
  * Probe with `request`, which the guard refuses before anything runs; have the proof put into a one-time cookie;
- * then `go()` natively, so that files, redirects and downloads behave as ever. It is given the request to which redirects
- * led, if they did: the hops before may have acted already.
+ * then `go()` natively, so that files, redirects and downloads behave as ever. Where a redirect has made a GET of it, what
+ * led there has acted: then only that GET is sent.
  * @param {HTMLElement} element
  * @param {HTMLElement} opener
  * @param {Request} request
- * @param {(led: Request | null) => void} go
+ * @param {() => void} go
  */
 async function beforeNavigation(element, opener, request, go) {
   if (busy.has(element)) return;
@@ -87,13 +72,11 @@ async function beforeNavigation(element, opener, request, go) {
   let refused = request;
   try {
     const probe = async () => {
-      try {
-        const answer = await nativeFetch(refused.clone());
-        if (promptOf(answer)) refused = await refusedOf(refused, answer);
-        return answer;
-      } catch {
+      const answer = await nativeFetch(refused.clone()).catch(() => {
         throw new Refused(0, NO_CONNECTION);
-      }
+      });
+      refused = await refusedOf(refused, answer);
+      return answer;
     };
     /** @type {import("./answers.js").Answer | undefined} */
     let response = await probe();
@@ -104,8 +87,26 @@ async function beforeNavigation(element, opener, request, go) {
       response = outcome.response;
     }
     if (response && isRefusal(response)) showProblem(await problemOf(response), opener);
-    else if (response && request.method !== "GET") await showAnswer(/** @type {Response} */ (response));
-    else await sendNatively(element, () => go(refused === request ? null : refused));
+    else if (response && request.method !== "GET") {
+      // an unguarded action has run, so it must not be sent again: what it answered is shown, and of 204 the page stays
+      const { redirected, url } = /** @type {Response} */ (response);
+      if (redirected) location.assign(url);
+      else if (isHtml(response)) {
+        const page = parse(await response.text());
+        document.documentElement.replaceWith(document.adoptNode(page.documentElement));
+        window.htmx?.process(document.body);
+      } else if (response.status !== 204) location.assign(URL.createObjectURL(await /** @type {Response} */ (response).blob()));
+    }
+    else {
+      announce(TEXTS.onItsWay);
+      markSent();
+      released.add(element);
+      if (refused.method === request.method) go();
+      else location.assign(refused.url);
+      released.delete(element);
+      // the page may stay, for the answer is a download, say: it is on its way, and a second click changes nothing
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
   } catch (error) {
     showProblem(problemFrom(error), opener);
   } finally {
@@ -113,61 +114,6 @@ async function beforeNavigation(element, opener, request, go) {
     done();
     opener.removeAttribute("aria-disabled");
   }
-}
-
-/**
- * Let the browser send what was proved. The page may stay: the answer is a download, say.
- * @param {Element} element
- * @param {() => void} go
- */
-async function sendNatively(element, go) {
-  announce(TEXTS.onItsWay);
-  markSent();
-  released.add(element);
-  go();
-  released.delete(element);
-  await new Promise((resolve) => setTimeout(resolve, 1000)); // the answer is on its way: a second click changes nothing
-}
-
-/**
- * Under which name an answer is to be saved, null where it is to be shown (RFC 6266 §4).
- * @param {Response} response
- */
-function attached(response) {
-  const said = response.headers.get("Content-Disposition") ?? "";
-  if (!/^attachment/i.test(said)) return null;
-  try {
-    const [, coded] = /filename[*]=utf-8\x27[^\x27]*\x27([^;,]+)/i.exec(said) ?? [];
-    if (coded) return decodeURIComponent(coded.trim());
-  } catch {
-    // not coded as it says
-  }
-  const [, quoted, plain] = /filename=(?:\x22([^\x22]*)\x22|([^;]+))/i.exec(said) ?? [];
-  return quoted ?? plain?.trim() ?? "";
-}
-
-/**
- * Show what an unguarded action answered to the probe: it has run, so it must not be sent again.
- * @param {Response} response
- */
-async function showAnswer(response) {
-  if (response.redirected) {
-    location.assign(response.url);
-    return;
-  }
-  if (/^20[45]$/.test(`${response.status}`)) return; // nothing to show: the page stays
-  const name = attached(response);
-  if (name !== null) {
-    const href = URL.createObjectURL(await response.blob());
-    make("a", { href, download: name }).click();
-    setTimeout(() => URL.revokeObjectURL(href), 60_000);
-    return;
-  }
-  const text = await response.text();
-  const page = parse(isHtml(response) ? text : "");
-  if (!isHtml(response)) page.body.append(make("pre", {}, text));
-  document.documentElement.replaceWith(document.adoptNode(page.documentElement));
-  window.htmx?.process(document.body);
 }
 
 /** Plain forms and links that carry a purpose: prove first, then let the browser do it natively. */
@@ -189,12 +135,9 @@ export function installForms() {
     const request = requestOf(form, submitter);
     if (!request) return;
     event.preventDefault();
-    beforeNavigation(form, submitter ?? form, request, (led) => {
+    beforeNavigation(form, submitter ?? form, request, () => {
       const still = submitter && /** @type {HTMLButtonElement} */ (submitter).form === form; // the page may have changed
-      const submit = () => HTMLFormElement.prototype.requestSubmit.call(form, still ? submitter : null);
-      if (led?.method === "GET") make("a", { href: led.url, target: form.getAttribute("target") ?? "" }).click();
-      else if (led) meanwhile(still ? submitter : form, still ? "formaction" : "action", led.url, submit);
-      else submit();
+      HTMLFormElement.prototype.requestSubmit.call(form, still ? submitter : null);
     });
   });
 
@@ -204,8 +147,6 @@ export function installForms() {
     const plain = event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
     if (!link || !plain || event.defaultPrevented || hasHtmx(link) || !ownAddress(link.href)) return;
     event.preventDefault();
-    beforeNavigation(link, link, new Request(link.href, { headers: PROBE }), (led) => {
-      meanwhile(link, "href", led?.url ?? link.href, () => link.click());
-    });
+    beforeNavigation(link, link, new Request(link.href, { headers: PROBE }), () => link.click());
   });
 }

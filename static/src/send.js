@@ -59,7 +59,7 @@ export async function send(input, init, { through = nativeFetch, opener = docume
     const next = request.clone();
     if (token) next.headers.set("StepUp-Token", token);
     const response = await through(next);
-    if (promptOf(response)) request = await refusedOf(request, response);
+    request = await refusedOf(request, response);
     return response;
   };
   let response = await first(attempt);

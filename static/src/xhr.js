@@ -23,7 +23,7 @@ import { LOOP, TEXTS, UNKNOWN } from "./texts.js";
 /**
  * @typedef {object} Step what one `open()` has begun; the next one begins another
  * @property {Phase} phase
- * @property {string} method where redirects led, of what came there; so `url`, `headers` and `body`
+ * @property {string} method where redirects led, of what came there; so `url` and `headers`
  * @property {string} url
  * @property {any[]} rest of the arguments of open(): absent where they were, since undefined is not the same
  * @property {[string, string][]} headers
@@ -226,10 +226,7 @@ export function installXHR() {
       const answer = answerOf(this);
       if (promptOf(answer)) {
         sentToken.delete(this);
-        if (answer.url && answer.url !== step.url.replace(/#.*/, "")) {
-          const { bare, ...came } = cameAs(answer, step.method, step.headers); // the hops before may have acted
-          Object.assign(step, came, { url: answer.url }, bare ? { body: null } : {});
-        }
+        Object.assign(step, cameAs(answer, step.method, step.headers), { url: answer.url }); // the hops before may have acted
         if (step.prompts < MAX_PROMPTS || step.phase === "renew") {
           step.phase = "held";
           return;

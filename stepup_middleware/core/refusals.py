@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,7 @@ _ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
     RefusalCode.RATE_LIMITED: (
         429,
         "Too many attempts",
-        "Wait a moment, then try again. Your session goes on.",
+        "Wait %(span)s, then try again. Your session goes on.",
     ),
     RefusalCode.UNAVAILABLE: (
         503,
@@ -210,6 +210,8 @@ class Refusal:
     @property
     def wording(self) -> str | Text:
         """What the person is told, to be put into their language."""
+        if self.code is RefusalCode.RATE_LIMITED and not self.detail:
+            return Text(self.code.detail, {"span": timedelta(seconds=self.retry_after_seconds or 60)})
         return self.detail or self.code.detail
 
     @property

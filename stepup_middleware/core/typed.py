@@ -10,7 +10,7 @@ from .visible import BLANK
 def typed(text: object, longest: int) -> str:
     """Return the letters and numbers of what somebody typed, each by its plain character; empty for what is too long.
 
-    Digits of every script count, and full-width letters. Whatever is no letter or number is left out, wherever it
+    Digits of every script count, and full-width letters. All that is no letter or number is left out, wherever it
     stands: blanks, dashes, quotes, invisible characters, and what else apps, pages and keyboards put there.
     """
     if not isinstance(text, str) or len(text) > longest:

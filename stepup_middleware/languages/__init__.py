@@ -65,7 +65,7 @@ class Texts:
     def __call__(self, text: str | Text, /, **values: object) -> str:
         """Return a text in this language, with ``values`` in the places of ``%(name)s``.
 
-        A time is said as ``moment`` says it, and a ``Text`` in this language.
+        A time is said as ``moment`` says it, a span as ``span``, and a ``Text`` in this language.
         """
         if not isinstance(text, str):
             return self(text.message, **text.values)
@@ -75,6 +75,8 @@ class Texts:
     def _said(self, value: object) -> object:
         if isinstance(value, Text):
             return self(value)
+        if isinstance(value, timedelta):
+            return self.span(value)
         return self.moment(value) if isinstance(value, datetime) else value
 
     def plural(self, one: str, many: str, number: int, /, **values: object) -> str:
@@ -103,6 +105,11 @@ class Texts:
         at = datetime.fromisoformat(at) if isinstance(at, str) else at
         clock = format_time(at, "medium" if seconds else "short", tzinfo=UTC, locale=self._locale)
         return f"{self.day(at.astimezone(UTC))}, {seen(clock)} UTC"
+
+    def span(self, span: timedelta) -> str:
+        """Return how long something takes at most, in the largest unit that it fills: ``2 minutes``, say."""
+        unit = next((size for size in _UNITS if span >= size), _UNITS[-1])
+        return seen(format_timedelta(-(-span // unit) * unit, threshold=1, locale=self._locale))
 
     def ago(self, span: timedelta) -> str:
         """Return how long ago something was, in the largest unit that it fills: ``2 minutes ago``, say."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from stepup_middleware.core.refusals import Refusal, RefusalCode
+from stepup_middleware.languages import library_languages
+
+LANGUAGES = library_languages()
 
 STATUSES = {
     "STEPUP_REQUIRED": 401,
@@ -49,6 +54,19 @@ def test_each_answer_has_a_title_and_a_sentence_that_tells_what_to_do(code: Refu
 )
 def test_the_sentence_tells_the_fix_in_the_promised_words(code: RefusalCode, words: str) -> None:
     assert words in code.detail.casefold()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(1, "1 second"), (59, "59 seconds"), (60, "1 minute"), (150, "3 minutes"), (3600, "1 hour")],
+)
+def test_who_is_to_wait_is_told_how_long(seconds: int, said: str) -> None:
+    refusal = Refusal(code=RefusalCode.RATE_LIMITED, retry_after_seconds=seconds)
+    assert LANGUAGES.texts("en")(refusal.wording).startswith(f"Wait {said}, then try again.")
+    for tag in LANGUAGES.tags:
+        told = LANGUAGES.texts(tag)(refusal.wording)
+        assert "span" not in told
+        assert LANGUAGES.texts(tag).span(timedelta(seconds=seconds)) in told
 
 
 def test_who_is_not_signed_in_learns_nothing_of_purpose_or_factor() -> None:

@@ -129,8 +129,6 @@ def routes_of(site: Site) -> list[Route | Mount]:
         await note(request)
         body = await request.body()
         headers = {"X-Answer": "yes", "content-type": request.query_params.get("type", "text/plain")}
-        if "name" in request.query_params:
-            headers["content-disposition"] = f"attachment; {request.query_params['name']}"
         status = int(request.query_params.get("status", "200"))
         return Response(b"" if status == 204 else body or b"plain", status_code=status, headers=headers)
 

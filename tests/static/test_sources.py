@@ -47,9 +47,11 @@ def essence(source: str) -> str:
 
 def bare(code: str) -> str:
     """Return code without any space, without the marks that the end of a block or a literal makes needless, and without
-    what is served shorter: the names of a class's own and the word of a constant."""
+    what is served shorter: the names of a class's own, the word of a constant, true and false, an arrow's argument."""
     code = re.sub(r"\bconst\b", "let", re.sub(r"#[a-zA-Z]\w*", "#", code))
-    return re.sub(r"[;,](?=\})", "", re.sub(r"\s+", "", code))
+    code = re.sub(r"\btrue\b", "!0", re.sub(r"\bfalse\b", "!1", code))
+    code = re.sub(r"(?<![\w$])\((\w+)\)(?==>)", r"\1", re.sub(r"\s+", "", code))
+    return re.sub(r"[;,](?=\})", "", code)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .merkle import EMPTY_ROOT, hash_leaf, is_consistent
 from .records import TREE_STATE, RowMacs, names_body
@@ -34,8 +34,7 @@ class Fault(StrEnum):
     TREE_MISSING = "the tree that this installation had is gone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingRecord:
+class PendingRecord(NamedTuple):
     """A record that has no leaf. ``seq`` is its serial number: of one prompt's records, the later has the higher."""
 
     seq: int
@@ -135,7 +134,7 @@ def integrate(state: TreeState, tree: TiledTree, pending: Sequence[PendingRecord
 
 def _fault_of(record: PendingRecord, macs: RowMacs) -> Fault | None:
     """Return why a record gets no leaf, None where it gets one. A database may say anything, of any type."""
-    if not all(isinstance(text, str) for text in (record.id, record.entry, record.body)):
+    if {type(record.id), type(record.entry), type(record.body)} != {str}:
         return Fault.RECORD_MAC
     if not macs.holds_for_record(record.id, record.entry, record.mac):
         return Fault.RECORD_MAC

@@ -205,4 +205,4 @@ def ahead_of(rows: Sequence[Row]) -> tuple[int, int] | None:
 
 def _pending_of(row: Row) -> PendingRecord:
     seq, id_, body, entry, mac = row
-    return PendingRecord(seq=seq, id=id_, body=body, entry=entry, mac=mac if isinstance(mac, bytes) else b"")
+    return PendingRecord(seq, id_, body, entry, mac if isinstance(mac, bytes) else b"")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from .merkle import (
@@ -122,14 +124,7 @@ class TiledTree:
 
     def frontier(self) -> Frontier:
         """Return the hashes of the tree's perfect subtrees."""
-        hashes: list[bytes] = []
-        for partial in reversed(self.edge):
-            within = _split(partial)
-            hashes += [
-                root_of(within[number << level : (number + 1) << level])
-                for level, number in perfect_subtrees(Range(0, len(within)))
-            ]
-        return Frontier(self.size, hashes)
+        return Frontier(self.size, list(chain.from_iterable(map(_perfect_hashes, reversed(self.edge)))))
 
     def root(self) -> bytes:
         """Return the root of the tree."""
@@ -201,6 +196,16 @@ def _hashes_of(tiles: Mapping[TileId, bytes], tile: TileId, width: int) -> bytes
     if len(hashes) < width * HASH_BYTES or len(hashes) % HASH_BYTES or len(hashes) > _TILE_BYTES:
         raise TileError(f"{tile_path(tile)} must have {width} hashes, and has {len(hashes) / HASH_BYTES:g}")
     return hashes
+
+
+@lru_cache(maxsize=32)  # the edge that a step has written is the one that the next step finds
+def _perfect_hashes(partial: bytes) -> tuple[bytes, ...]:
+    """Return the hashes of the perfect subtrees of a partial tile."""
+    within = _split(partial)
+    return tuple(
+        root_of(within[number << level : (number + 1) << level])
+        for level, number in perfect_subtrees(Range(0, len(within)))
+    )
 
 
 def _split(hashes: bytes) -> list[bytes]:

@@ -23,6 +23,11 @@ def header(scope: Mapping[str, Any], name: bytes) -> bytes | None:
     return None
 
 
+def first_values(scope: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """Return the first value of each header, as ``header`` does of one: for whoever looks for several."""
+    return dict(reversed(scope["headers"]))
+
+
 def headers(scope: Mapping[str, Any], name: bytes) -> list[bytes]:
     """Return every value of a header (lower-case name)."""
     return [value for key, value in scope["headers"] if key == name]

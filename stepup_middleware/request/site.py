@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Any
 from urllib.parse import urlsplit
 
-from stepup_middleware.asgi import header
+from stepup_middleware.asgi import first_values, header
 
 from .bound_headers import hyphened, overrides_method
 
@@ -36,7 +36,8 @@ def standing_of(scope: Mapping[str, Any], method: str, origins: Collection[str])
     or in a mail, may lead here. A request that does not say where it comes from is not a browser's, and is open (Fetch
     Metadata; RFC 6454 §7; RFC 9110 §10.1.3).
     """
-    site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
+    given = first_values(scope)
+    site, origin = given.get(b"sec-fetch-site"), given.get(b"origin")
     safe = method in _SAFE and scope.get("method", "WEBSOCKET") in _SAFE and not _overrides(scope)
     if origin is not None:
         # a page of ours with Referrer-Policy: no-referrer is told by the other header alone (Fetch §3.2)
@@ -45,7 +46,7 @@ def standing_of(scope: Mapping[str, Any], method: str, origins: Collection[str])
     elif site in (b"cross-site", b"same-site"):
         return _link(scope) if safe else Standing.FOREIGN
     elif site is None:
-        referer = header(scope, b"referer")
+        referer = given.get(b"referer")
         if referer is not None and not _listed(_origin_of(referer), origins):
             return _link(scope) if safe else Standing.FOREIGN
     return Standing.PREFETCH if method in ("GET", "HEAD") and _nobody_clicked(scope) else Standing.OPEN
@@ -60,12 +61,13 @@ def is_of_browser(scope: Mapping[str, Any]) -> bool:
 
 def is_navigation(scope: Mapping[str, Any]) -> bool:
     """Whether a browser is going to a page: a link or a native form, not a script and not htmx."""
-    if header(scope, b"hx-request") is not None:
+    given = first_values(scope)
+    if b"hx-request" in given:
         return False
-    mode = header(scope, b"sec-fetch-mode")
+    mode = given.get(b"sec-fetch-mode")
     if mode is not None:
         return mode == b"navigate"
-    return b"text/html" in (header(scope, b"accept") or b"")
+    return b"text/html" in given.get(b"accept", b"")
 
 
 def is_same_origin(scope: Mapping[str, Any], origins: Collection[str]) -> bool:
@@ -73,13 +75,14 @@ def is_same_origin(scope: Mapping[str, Any], origins: Collection[str]) -> bool:
 
     Older browsers say so by ``Origin``, or for a link by ``Referer`` alone.
     """
-    site = header(scope, b"sec-fetch-site")
+    given = first_values(scope)
+    site = given.get(b"sec-fetch-site")
     if site is not None:
         return site == b"same-origin"
-    origin = header(scope, b"origin")
+    origin = given.get(b"origin")
     if origin is not None:
         return _listed(origin, origins)
-    referer = header(scope, b"referer")
+    referer = given.get(b"referer")
     return referer is not None and _listed(_origin_of(referer), origins)
 
 
@@ -92,9 +95,10 @@ def _link(scope: Mapping[str, Any]) -> Standing:
 
 def _nobody_clicked(scope: Mapping[str, Any]) -> bool:
     """Whether it is a part of a page, or a page fetched in case that somebody goes there."""
-    if header(scope, b"sec-fetch-dest") not in (None, b"document", b"empty"):
+    given = first_values(scope)
+    if given.get(b"sec-fetch-dest") not in (None, b"document", b"empty"):
         return True
-    purposes = (header(scope, name) or b"" for name in (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"))
+    purposes = (given.get(name, b"") for name in (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"))
     return any(b"prefetch" in purpose or b"prerender" in purpose for purpose in purposes)
 
 

@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -138,6 +138,7 @@ class Languages:
         self.tags: tuple[str, ...] = tuple(sorted({SOURCE, *shipped, *self._added}))
         self._by_folded = {tag.casefold(): tag for tag in self.tags}
         self._texts: dict[str, Texts] = {}
+        self._negotiated = lru_cache(maxsize=256)(self._negotiate)  # a browser sends the same with each request
         self._said_by_scripts: dict[str, dict[str, str]] = {}
 
     def texts(self, tag: str) -> Texts:
@@ -196,8 +197,11 @@ class Languages:
 
     def negotiate(self, accepted: str) -> str:
         """Return the tag that serves an ``Accept-Language`` best (RFC 9110 §12.5.4), English where none does."""
+        return self._negotiated(accepted[:MAX_HEADER])
+
+    def _negotiate(self, accepted: str) -> str:
         ranges: list[tuple[float, str]] = []
-        for part in accepted[:MAX_HEADER].split(","):
+        for part in accepted.split(","):
             wanted, _, parameter = part.partition(";")
             name, _, quality = parameter.strip().partition("=")
             try:

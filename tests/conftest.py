@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark what is quick, leave whole sweeps to ``-m exhaustive``, and put the longest files first."""
     if is_parted(config):
         take_part(items)
-    if "exhaustive" not in config.option.markexpr:
+    if "exhaustive" not in config.option.markexpr and "slow" not in config.option.markexpr:
         left_out = [item for item in items if item.get_closest_marker("exhaustive") is not None]
         if left_out:
             config.hook.pytest_deselected(items=left_out)

@@ -1,10 +1,13 @@
-"""Sweeps of which the suite takes a part: the marker ``sweep`` leaves the others to ``-m exhaustive``.
+"""What the suite leaves to ``-m exhaustive``: all but a part of each sweep, and what is slow.
+
+The suite is for the minutes in which somebody waits; ``-m "exhaustive and (sweep or slow)"`` has the rest of what runs
+with each change. A test is ``slow`` if it takes more than about five seconds by itself: it builds wheels, kills
+processes, fills a disk, or looks at all pages. Something shorter beside it tries the same in the suite.
 
 A sweep is a test that is asked for many combinations: framework and server, page and account, event and language. In
-the part is each value of each parameter at least once (``sweep()``), each pair of values (``sweep(2)``), one case in so
-many where the cases are a list (``sweep(one_in=4)``), or nothing of what is long and has something shorter beside it
-(``sweep(0)``). It is the same part in every run: what failed fails again. ``-m "exhaustive and sweep"`` has the others,
-and a file or folder that is named on the command line runs whole.
+the part is each value of each parameter at least once (``sweep()``), each pair of values (``sweep(2)``), or one case in
+so many where the cases are a list (``sweep(one_in=4)``). It is the same part in every run: what failed fails again. A
+file or folder that is named on the command line runs whole.
 """
 
 from __future__ import annotations
@@ -23,15 +26,17 @@ def is_of_all(config: pytest.Config) -> bool:
 
 
 def is_parted(config: pytest.Config) -> bool:
-    """Whether sweeps are parted: in a run of all tests, and where the marker of the others is asked for."""
+    """Whether the suite takes a part: in a run of all tests, and where the marker of the others is asked for."""
     return is_of_all(config) or "exhaustive" in config.option.markexpr
 
 
 def take_part(items: Iterable[pytest.Item]) -> None:
-    """Mark as ``exhaustive`` what of each sweep the suite leaves out."""
+    """Mark as ``exhaustive`` what is slow, and what of each sweep the suite leaves out."""
     sweeps: dict[tuple[str, str], list[pytest.Function]] = defaultdict(list)
     for item in items:
-        if isinstance(item, pytest.Function) and _is_of_a_sweep(item):
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.exhaustive)
+        elif isinstance(item, pytest.Function) and _is_of_a_sweep(item):
             sweeps[item.nodeid.partition("[")[0], item.originalname].append(item)
     for cases in sweeps.values():
         mark = cases[0].get_closest_marker("sweep")
@@ -57,8 +62,6 @@ def _taken(cases: Sequence[Mapping[str, Hashable]], strength: int = 1, one_in: i
     """Return the numbers of the cases that stay: the first, and then each that covers most of what none has yet."""
     if one_in is not None:
         return set(range(0, len(cases), one_in))
-    if not strength:
-        return set()
     parts = [set(combinations(sorted(case.items()), min(strength, len(case)))) for case in cases]
     left, taken = set[tuple[tuple[str, Hashable], ...]]().union(*parts), {0}
     left -= parts[0]

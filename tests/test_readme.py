@@ -88,7 +88,6 @@ async def test_a_stranger_types_the_five_minutes_in_an_empty_folder_and_steps_up
 
 
 @pytest.mark.slow
-@pytest.mark.sweep(0)
 async def test_a_stranger_types_the_one_line_of_the_demo_in_a_fresh_clone(tmp_path: Path) -> None:
     port = str(free_port())
     folder = copy_of_project(tmp_path / "clone")

@@ -1,4 +1,4 @@
-"""What the suite takes of a sweep has each value, or each pair; the rest is left to ``-m exhaustive``: none is lost."""
+"""The suite takes each value of a sweep, or each pair; the rest and what is slow is left to ``-m exhaustive``."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ def test_one_case_in_so_many_begins_with_the_first() -> None:
     assert _taken([{"case": number} for number in range(10)], one_in=4) == {0, 4, 8}
 
 
-def test_a_test_without_parameters_stays_unless_it_is_left_by_name() -> None:
+def test_a_test_without_parameters_stays() -> None:
     assert _taken([{}]) == {0}
-    assert _taken([{}], 0) == set()
 
 
 def test_what_the_suite_leaves_out_runs_exhaustively_and_what_it_takes_does_not(pytester: pytest.Pytester) -> None:
@@ -41,6 +40,7 @@ def test_what_the_suite_leaves_out_runs_exhaustively_and_what_it_takes_does_not(
         def pytest_configure(config):
             config.addinivalue_line("markers", "exhaustive: all")
             config.addinivalue_line("markers", "sweep: a part")
+            config.addinivalue_line("markers", "slow: long")
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_collection_modifyitems(items):
@@ -56,8 +56,14 @@ def test_what_the_suite_leaves_out_runs_exhaustively_and_what_it_takes_does_not(
         @pytest.mark.parametrize("framework", "abcd")
         def test_served(framework, server):
             pass
+
+        @pytest.mark.slow
+        @pytest.mark.sweep()
+        @pytest.mark.parametrize("framework", "ab")
+        def test_killed(framework):
+            pass
         """
     )
     suite = pytester.runpytest("-m", "not exhaustive", "-p", "no:cacheprovider")
-    suite.assert_outcomes(passed=4, deselected=8)
-    pytester.runpytest("-m", "exhaustive", "-p", "no:cacheprovider").assert_outcomes(passed=8, deselected=4)
+    suite.assert_outcomes(passed=4, deselected=10)
+    pytester.runpytest("-m", "exhaustive", "-p", "no:cacheprovider").assert_outcomes(passed=10, deselected=4)

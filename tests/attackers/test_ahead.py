@@ -17,7 +17,7 @@ from .raw import Raw, RawPostgres, RawSQLite
 from .test_live import Live
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def raw(request: pytest.FixtureRequest, tmp_path: Path) -> Raw:
     if request.param == "sqlite":
         return RawSQLite(tmp_path / "db")

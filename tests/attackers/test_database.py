@@ -24,7 +24,7 @@ from .attacked import Attacked, AttackedPostgres, AttackedSQLite, attack, honest
 WHOLE = pytest.param(1, id="all", marks=pytest.mark.exhaustive)
 
 
-@pytest.fixture(params=["sqlite", "postgres"], scope="module")
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], scope="module")
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
     if request.param == "sqlite":
         yield AttackedSQLite(Path(tmp_path_factory.mktemp("log")) / "log.db")

@@ -33,7 +33,7 @@ WHOLE = pytest.param(1, id="all", marks=pytest.mark.exhaustive)
 GRANTED = ("seq", "refused", "high")  # of NUMBERS
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def raw(request: pytest.FixtureRequest, tmp_path: Path) -> Raw:
     if request.param == "sqlite":
         return RawSQLite(tmp_path / "db")

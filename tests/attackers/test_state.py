@@ -59,7 +59,7 @@ MINE = {"workspace_id": OWNER.workspace_id, "subject_id": OWNER.id}
 REMOVED = event(EventName.FACTOR_REMOVED)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def raw(request: pytest.FixtureRequest, tmp_path: Path) -> Raw:
     if request.param == "sqlite":
         return RawSQLite(tmp_path / "db")

@@ -25,6 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.sweep(one_in=4)
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_two_requests_that_count_as_one_are_read_alike(framework: str) -> None:
     done = run("--pairs", str(PAIRS), framework)

@@ -14,6 +14,7 @@ COUNT = 1200
 
 
 # J07
+@pytest.mark.sweep(one_in=4)
 @pytest.mark.parametrize("framework", READERS)
 def test_no_field_reaches_an_app_that_the_condition_of_a_rule_has_not_seen(framework: str) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "tests.differential.fields", framework, "--count", str(COUNT)]

@@ -1,6 +1,7 @@
 """Every page and each state of the modal, without a finding of axe (WCAG 2.2 AA), and the keyboard alone.
 
-By default each page and state is looked at in one of the looks, in turn; ``-m exhaustive`` takes each in all of them.
+The suite looks at one page with its modal; ``-m slow`` at each page and state in one of the looks, in turn, and ``-m
+exhaustive`` at each in all of them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Appearance(NamedTuple):
 APPEARANCES = (Appearance(1280, "light"), Appearance(360, "dark"))
 Choice = Callable[[int], Sequence[Appearance]]  # in which appearances the n-th page is looked at
 CHOICES = [
-    pytest.param(lambda number: [APPEARANCES[number % len(APPEARANCES)]], id="in turn"),
+    pytest.param(lambda number: [APPEARANCES[number % len(APPEARANCES)]], id="in turn", marks=pytest.mark.slow),
     pytest.param(lambda _: APPEARANCES, id="all", marks=pytest.mark.exhaustive),
 ]
 # what fades in has its colours only afterwards; a spinner has no end
@@ -48,6 +49,15 @@ async def findings(person: Person, appearances: Sequence[Appearance]) -> list[An
         if await person.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
             found.append((width, scheme, "scrolls sideways"))
     return found
+
+
+async def test_a_page_and_its_modal_have_no_finding(person: Person) -> None:
+    await person.sign_in()
+    await person.go("/payroll")
+    page = await findings(person, APPEARANCES)
+    await person.page.locator("#run-2026-06").get_by_role("button").click()
+    await expect(person.dialog.get_by_role("heading")).to_be_focused()
+    assert (page, await findings(person, APPEARANCES)) == ([], [])
 
 
 @pytest.mark.parametrize("chosen", CHOICES)

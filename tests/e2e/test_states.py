@@ -10,7 +10,7 @@ from playwright.async_api import Browser
 
 from stepup_middleware.languages import library_languages
 from tests.modal_states import STATES
-from tests.states import SIZES, Case, alone, every, look, pairwise, together
+from tests.states import COLOURS, DETAILS, SIZES, Case, alone, every, look, pairwise, together
 
 LANGUAGES = library_languages().tags
 STATE_AND_LANGUAGE = (0, 2)  # of a case: each with each of these is for CI, which looks at all pairs
@@ -37,12 +37,26 @@ async def test_the_whole_has_each_case_and_reaches_each_state_at_each_size() -> 
     assert len(groups) * 20 < len(cases)
 
 
+async def test_title_focus_and_error_are_in_view_in_each_state_and_at_each_size(
+    browser: Browser, tmp_path: Path
+) -> None:
+    cases = [
+        Case(state, SIZES[n % len(SIZES)], LANGUAGES[n % len(LANGUAGES)], COLOURS[n % 3], list(DETAILS)[n % 2])
+        for n, state in enumerate(STATES)
+    ]
+    for place in range(5):
+        assert {case[place] for case in cases} == {case[place] for case in every(LANGUAGES)}
+    assert await look(browser, tmp_path, alone(cases)) == []
+
+
+@pytest.mark.slow
 async def test_title_focus_and_error_are_in_view_in_each_state_language_size_and_appearance(
     browser: Browser, tmp_path: Path
 ) -> None:
     assert await look(browser, tmp_path, alone(pairwise(LANGUAGES, apart=STATE_AND_LANGUAGE))) == []
 
 
+@pytest.mark.slow
 async def test_what_is_in_view_stays_in_view_when_the_window_is_turned_or_enlarged(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -70,6 +84,7 @@ def axe_cases(*, some: bool = False) -> list[Case]:
     return [case for place, case in enumerate(cases) if not some or place // len(STATES) == place % len(STATES) % 3]
 
 
+@pytest.mark.slow
 async def test_axe_finds_nothing_in_any_state_in_one_of_three_languages_one_from_right_to_left(
     browser: Browser, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def kept(request: pytest.FixtureRequest, keys: list[Key]) -> Logged:
     return logged(Generator(request.param, keys), plain=request.param == 0)
 
 
+@pytest.mark.slow
 def test_any_value_at_any_place_of_a_bundle_and_of_its_records_has_a_verdict(kept: Logged) -> None:
     bundle, tried = kept.bundle().as_dict(), 0
     shown = [*((("records", n), r) for n, r in enumerate(bundle["records"])), (("enrolment",), bundle["enrolment"])]

@@ -211,6 +211,7 @@ async def test_whose_word_about_the_clients_address_counts_is_said_by_name(
 
 
 # I08
+@pytest.mark.slow
 async def test_on_a_unix_socket_nobody_has_an_address_and_nothing_tagged_runs(tmp_path: Path) -> None:
     with serving("uvicorn (h11)", tmp_path, uds=True, STEPUP_TEST_FRAMEWORKS="starlette") as served:
         async with served.client("starlette", "ada") as http:

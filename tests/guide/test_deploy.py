@@ -92,6 +92,7 @@ async def test_systemd_accepts_the_units(blocks: dict[str, str], tmp_path: Path)
     assert "Normalized form" in await shell(f"systemd-analyze calendar {when[1]!r}", tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.block("end", "payday@.service", "payday-purge.service", "nightly")
 async def test_the_commands_of_the_units_serve_and_purge(blocks: dict[str, str], srv: Path) -> None:
     port, state, credentials = free_port(), srv / "state", srv / "credentials"
@@ -209,6 +210,7 @@ async def test_the_container_has_what_it_copies_and_its_commands_run(blocks: dic
         await server.stopped()
 
 
+@pytest.mark.slow
 @pytest.mark.block("environment", "rolling", "payday@.service", "payday.conf")
 async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blocks: dict[str, str], srv: Path) -> None:
     ports = [free_port() for _ in range(3)]
@@ -259,7 +261,7 @@ async def test_three_nodes_behind_nginx_serve_one_person_and_restart_in_turn(blo
 
 
 @pytest.mark.block("end", "payday@.service", "rounds", "round-2", "round-3", "forget")
-@pytest.mark.sweep(0)
+@pytest.mark.slow
 async def test_three_rounds_of_a_rotation_sign_nobody_out(blocks: dict[str, str], srv: Path) -> None:
     here = {"/etc/payday": str(srv), "/srv/payday/.venv/bin/stepup": "stepup"}
     (srv / "secret.key").chmod(0o600)

@@ -212,6 +212,7 @@ async def django_project(folder: Path, files: dict[str, str]) -> None:
         (folder / "payday" / path).write_text(text, encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.block("step_up", "asgi", "home", "views", "urls")
 async def test_the_django_project_asks_and_runs_after_the_proof(blocks: dict[str, str], tmp_path: Path) -> None:
     await django_project(tmp_path, blocks)

@@ -15,6 +15,7 @@ from .harness import blocks_of
 TEXT = (FOLDER / "own_store.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_contract_runs_as_the_page_shows_it(tmp_path: Path) -> None:
     (block,) = [block for block in blocks_of("own_store") if block.language == "python"]
     tmp_path.joinpath("test_my_store.py").write_text(block.text, encoding="utf-8")
@@ -40,6 +41,7 @@ def test_the_contract_runs_as_the_page_shows_it(tmp_path: Path) -> None:
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 10  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_a_subclass_that_opens_nothing_says_what_to_give(tmp_path: Path) -> None:
     text = "from stepup_middleware.testing import StoreContract\nclass TestMine(StoreContract):\n    pass\n"
     tmp_path.joinpath("test_mine.py").write_text(text, encoding="utf-8")

@@ -82,7 +82,6 @@ async def test_in_a_browser_it_goes_as_the_page_says(browser: Browser, tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.block("install", "keygen", "serve", "refused", "look")
-@pytest.mark.sweep(0)
 async def test_a_stranger_types_the_commands_in_an_empty_folder(blocks: dict[str, str], tmp_path: Path) -> None:
     port = str(free_port())  # 8000 may be taken where the tests run
     (tmp_path / "stepup_middleware").symlink_to(ROOT)

@@ -12,6 +12,7 @@ from stepup_middleware.testing import VirtualAuthenticator
 from .harness import Ran, running, shell
 
 
+@pytest.mark.slow
 @pytest.mark.block("pytest")
 async def test_the_tests_of_the_page_pass_and_fail_without_the_tag(blocks: dict[str, str], tmp_path: Path) -> None:
     async with running("testing", tmp_path):
@@ -24,6 +25,7 @@ async def test_the_tests_of_the_page_pass_and_fail_without_the_tag(blocks: dict[
     assert "2 failed" in await shell(f"({blocks['pytest']}) || true", tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_problem_that_came_by_a_websocket_is_proved_at_its_whole_address(tmp_path: Path) -> None:
     async with running("testing", tmp_path):
         pass

@@ -68,5 +68,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [line for line in lines if not any(re.search(reason, line) for reason in NOT_OURS)]
 
 
+@pytest.mark.slow
 def test_every_example_of_readme_and_guide_passes_the_type_checker(told: list[str]) -> None:
     assert told == []

@@ -261,6 +261,7 @@ async def test_nothing_is_decided_by_a_link_alone_by_a_frame_or_by_another_site(
 
 
 # Z07
+@pytest.mark.slow
 async def test_a_flood_of_a_thousand_requests_leaves_no_more_than_its_bound(
     house: House, ada: Browser, program: Program
 ) -> None:

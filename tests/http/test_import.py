@@ -158,6 +158,7 @@ async def impatient(plain: House, tmp_path: Path) -> AsyncIterator[House]:
 
 
 # E22
+@pytest.mark.slow
 async def test_ten_thousand_lines_of_which_three_are_wrong_import_nothing_and_name_the_three(
     plain: House, impatient: House
 ) -> None:
@@ -191,7 +192,7 @@ async def test_ten_thousand_lines_of_which_three_are_wrong_import_nothing_and_na
 
 
 # E22
-@pytest.mark.parametrize("people", [1_000, pytest.param(10_000, marks=pytest.mark.sweep(0))])
+@pytest.mark.parametrize("people", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
 async def test_an_import_into_postgresql_takes_as_long_as_it_needs_and_others_write_beside_it(
     tmp_path: Path, postgres_dsn: str, people: int
 ) -> None:

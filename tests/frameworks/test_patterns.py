@@ -51,6 +51,7 @@ METHODS: list[Any] = ["GET,POST", "FETCH", "FETCH ", "", " POST", "POST ", "PSOT
 
 
 # J01
+@pytest.mark.sweep(one_in=3)
 @pytest.mark.parametrize("framework", BUILD)
 async def test_whatever_the_router_of_a_framework_takes_for_a_pattern_its_rule_takes_too(
     framework: str, tmp_path: Path

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from demo_app.guide_pages import FOLDER
 
 from .harness import blocks_of

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import settings
 
 from .patience import be_patient, write_every_line
-from .scratch import write_to_memory
+from .scratch import keep_what_is_compiled, write_to_memory
 from .sweeps import is_of_all, is_parted, take_part
 
 settings.register_profile("house", deadline=None, print_blob=True)  # the machine may be busy
 settings.register_profile("thorough", parent=settings.get_profile("house"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 write_to_memory()
+keep_what_is_compiled()
 be_patient()
 write_every_line()
 

@@ -1,4 +1,4 @@
-"""Where the tests write: memory, where there is enough of it.
+"""Where the tests write: memory, where there is enough of it; and what they keep from run to run.
 
 A database says that it has written when the disk has. No test pulls the plug, so that half of the suite's time would be
 waiting for a disk: on tmpfs every call is made and answered as ever. ``TMPDIR`` says otherwise.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,12 @@ def write_to_memory() -> None:
     if "TMPDIR" not in os.environ and _serves(MEMORY):
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None  # to be found again
+
+
+def keep_what_is_compiled() -> None:
+    """Have this process and those that it starts write ``__pycache__``, for they are hundreds."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def _serves(folder: Path) -> bool:

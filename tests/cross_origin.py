@@ -117,7 +117,9 @@ def written(text: str, block: str) -> str:
 
 async def _main(write: bool) -> None:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
+        browser = await playwright.chromium.launch(
+            executable_path=chromium_path(windowed=True), args=CHROMIUM_ARGUMENTS
+        )
         with tempfile.TemporaryDirectory() as folder:
             block = table(await matrix(browser, Path(folder)))
         await browser.close()

@@ -42,13 +42,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
-def chromium_path() -> str:
+def chromium_path(*, windowed: bool = False) -> str:
     """Return where Chromium is, ``CHROMIUM`` or the first of some names. Without one: a skip, and in CI a failure.
 
-    The headless shell is the same browser without its window, and takes half of the processor's time.
+    The headless shell is the same browser without its window, and takes half of the processor's time; ``windowed`` is
+    for what it does otherwise, such as which cookies it gives to pages of other sites.
     """
     named = os.environ.get("CHROMIUM")
-    for name in (named,) if named else CHROMIUMS:
+    for name in (named,) if named else CHROMIUMS[windowed:]:
         if found := shutil.which(name):
             return found
     reason = "no Chromium on this machine (Debian, Ubuntu: apt install chromium-headless-shell)"

@@ -35,7 +35,7 @@ document.querySelector("#go").addEventListener("click", (event) => {
     }
 });
 """
-LANGUAGES = "en-US,en;q=0.9"  # which Chromium adds where a route cannot see it; it is bound
+LANGUAGE = "en-US"  # which Chromium adds where a route cannot see it; it is bound
 TAG = 'data-stepup-purpose="webhook_secret_rotation"'
 WAYS = {
     "fetch": '<button id="go" data-how="fetch" data-url="{url}">Go</button>',
@@ -57,7 +57,7 @@ async def card(browser: Browser, folder: Path, way: str, url: str = "/act") -> A
             site.head = '<script src="/file/htmx2.js" defer></script>'
         elif way in ("fetch", "stepup.fetch", "xhr"):
             site.head = '<script src="/file/own.js" defer></script>'
-        async with requester(browser, site, strict=False) as page:
+        async with requester(browser, site, strict=False, locale=LANGUAGE) as page:
             yield site, page
 
 
@@ -68,7 +68,7 @@ async def lose(page: Page, url: str) -> None:
         headers = await route.request.all_headers()
         if "stepup-token" not in headers and "stepup" not in headers.get("cookie", ""):
             return await route.continue_()
-        await route.fetch(max_redirects=0, headers={**headers, "accept-language": LANGUAGES})
+        await route.fetch(max_redirects=0, headers={**headers, "accept-language": LANGUAGE})
         await route.abort("connectionreset")
 
     await page.route(f"**{url}", handle)

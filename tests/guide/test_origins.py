@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, async_playwright, expect
 
 from demo_app.guide_pages import FOLDER
 from tests import cross_origin
-from tests.e2e.conftest import browser
+from tests.e2e.conftest import CHROMIUM_ARGUMENTS, browser, chromium_path
 from tests.e2e.origins import origins
 from tests.e2e.test_other_origins import open_page
 
@@ -21,9 +21,12 @@ __all__ = ["browser"]  # a fixture
 @pytest.mark.e2e
 @pytest.mark.asyncio(loop_scope="session")
 async def test_nobody_unlisted_gets_in_and_the_table_of_the_guide_is_what_chromium_does(
-    browser: Browser, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    cells = await cross_origin.matrix(browser, tmp_path)
+    async with async_playwright() as playwright:
+        path = chromium_path(windowed=True)
+        windowed = await playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        cells = await cross_origin.matrix(windowed, tmp_path)
     assert cross_origin.table(cells) in (FOLDER / "origins.md").read_text(encoding="utf-8")
     let_in = {name for (name, *_), outcome in cells.items() if outcome == "asked, and can answer"}
     assert let_in == {"own", "sibling", "apart"}

@@ -1,8 +1,9 @@
 """What the suite leaves to ``-m exhaustive``: all but a part of each sweep, and what is slow.
 
 The suite is for the minutes in which somebody waits; ``-m "exhaustive and (sweep or slow)"`` has the rest of what runs
-with each change. A test is ``slow`` if it takes more than about five seconds by itself: it builds wheels, kills
-processes, fills a disk, or looks at all pages. Something shorter beside it tries the same in the suite.
+with each change. A test is ``slow`` if it takes more than about five seconds by itself (it builds wheels, kills
+processes, fills a disk, looks at all pages), or drives a browser and is none of its main lines. Something shorter
+beside it tries the same in the suite.
 
 A sweep is a test that is asked for many combinations: framework and server, page and account, event and language. In
 the part is each value of each parameter at least once (``sweep()``), each pair of values (``sweep(2)``), or one case in

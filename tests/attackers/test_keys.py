@@ -47,6 +47,7 @@ def test_the_guide_has_a_line_for_each_key() -> None:
 
 
 # A26
+@pytest.mark.slow
 @pytest.mark.parametrize("every_nth", [pytest.param(1300, id="part"), WHOLE])
 async def test_a_key_alone_passes_nothing_that_the_guide_does_not_grant(raw: Raw, every_nth: int) -> None:
     on_file = isinstance(raw, RawSQLite)

@@ -27,6 +27,7 @@ WHOLE = pytest.param(1, id="all", marks=pytest.mark.exhaustive)
 
 
 # A17
+@pytest.mark.slow
 @pytest.mark.parametrize("every_nth", [pytest.param(151, id="part"), WHOLE])
 async def test_no_statement_of_a_role_of_the_guide_passes(postgres_server: PostgresServer, every_nth: int) -> None:
     tallies = await role.sweep(postgres_server, DATABASE, every_nth=every_nth, first=every_nth // 2)

@@ -200,6 +200,7 @@ async def test_a_token_that_was_redeemed_is_known_for_one_when_it_is_put_back(ra
 
 
 # A28
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seeds", "steps"), [pytest.param(4, 20, id="part"), pytest.param(30, 40, id="all", marks=pytest.mark.exhaustive)]
 )

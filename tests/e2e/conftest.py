@@ -35,10 +35,28 @@ OWNER, COSIGNER, ANALYST = "owner@axis.example", "cosigner@axis.example", "analy
 expect.set_options(timeout=30_000)
 
 
+MAIN_LINES = (  # what every person meets; the other files are slow: how pages, forms and scripts may be otherwise
+    "test_accessibility.py",
+    "test_actions.py",
+    "test_approvals.py",
+    "test_attacks.py",
+    "test_batches.py",
+    "test_console.py",
+    "test_evidence.py",
+    "test_main_flow.py",
+    "test_modal.py",
+    "test_policy.py",
+    "test_prove.py",
+    "test_states.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/e2e/" in str(item.path):
             item.add_marker(pytest.mark.e2e)
+            if item.path.name not in MAIN_LINES:
+                item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 

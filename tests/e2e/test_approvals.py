@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
@@ -93,6 +94,7 @@ async def test_a_program_asks_its_person_approves_with_a_passkey_and_it_runs_onc
     assert await program.secrets() == version + 1
 
 
+@pytest.mark.slow
 async def test_what_the_person_denies_does_not_run_and_the_program_is_told(
     browser: Browser, demo: Demo, program: Program
 ) -> None:
@@ -115,6 +117,7 @@ async def test_what_the_person_denies_does_not_run_and_the_program_is_told(
     await phone.context.close()
 
 
+@pytest.mark.slow
 async def test_the_session_of_a_program_that_the_person_does_not_know_ends_by_one_click(
     browser: Browser, demo: Demo, program: Program
 ) -> None:
@@ -135,6 +138,7 @@ async def test_the_session_of_a_program_that_the_person_does_not_know_ends_by_on
     await phone.context.close()
 
 
+@pytest.mark.slow
 async def test_the_page_says_how_long_ago_it_was_asked_and_goes_on_being_right(
     browser: Browser, demo: Demo, program: Program
 ) -> None:

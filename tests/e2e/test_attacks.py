@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 
+import pytest
 from playwright.async_api import expect
 
 from .conftest import Person
@@ -29,6 +30,7 @@ async def authorize(person: Person) -> None:
 
 
 # C22
+@pytest.mark.slow
 async def test_going_back_to_a_page_that_the_browser_kept_repeats_no_action(person: Person) -> None:
     await person.plug_in("internal")
     await person.sign_in()

@@ -240,6 +240,7 @@ async def use_authorizing(page: Page) -> None:
     await expect(button).to_have_count(0)
 
 
+@pytest.mark.slow
 async def test_the_demos_three_payroll_runs_are_transmitted_with_one_confirmation(person: Person) -> None:
     await person.plug_in("internal")
     await person.sign_in()

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
 from tests.machine import free_port
@@ -62,6 +63,7 @@ async def live(page: Page, url: str) -> None:
     await expect(page.locator("[data-live]")).to_have_text("Live")
 
 
+@pytest.mark.slow
 async def test_a_console_that_is_opened_again_and_again_stays_live(person: Person) -> None:
     await person.sign_in()
     for _ in range(12):  # more often than one person has places
@@ -69,6 +71,7 @@ async def test_a_console_that_is_opened_again_and_again_stays_live(person: Perso
         await person.go("/audit")
 
 
+@pytest.mark.slow
 async def test_a_replay_appears_without_a_reload_and_stays_until_a_person_acknowledges_it(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -204,6 +207,7 @@ async def worker(database: Path) -> AsyncIterator[Demo]:
 
 
 # A07
+@pytest.mark.slow
 async def test_a_replay_on_one_worker_is_seen_in_a_console_that_another_serves(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -236,6 +240,7 @@ def made_admin(database: Path, email: str) -> None:
         tables.execute("UPDATE account SET is_admin = 1 WHERE email = ?", (email,))
 
 
+@pytest.mark.slow
 async def test_the_badge_is_live_on_every_page_and_what_one_admin_acknowledges_is_gone_for_the_other(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -282,6 +287,7 @@ async def test_the_badge_is_live_on_every_page_and_what_one_admin_acknowledges_i
     assert faults == []
 
 
+@pytest.mark.slow
 async def test_from_an_alert_an_admin_ends_the_persons_sessions_and_revokes_what_is_outstanding(
     browser: Browser, tmp_path: Path
 ) -> None:

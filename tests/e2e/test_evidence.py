@@ -90,6 +90,7 @@ async def log_vkeys(person: Person, prompt: str) -> list[str]:
     return shown
 
 
+@pytest.mark.slow
 async def test_the_receipt_reads_prints_and_scans(person: Person, tmp_path: Path) -> None:
     prompt = await transmitted(person, "internal", "passkey")
     bundle = await downloaded(person, prompt)
@@ -124,6 +125,7 @@ def squeezed(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).split())
 
 
+@pytest.mark.slow
 async def test_the_receipt_fits_a_telephone_in_the_dark(person: Person) -> None:
     prompt = await transmitted(person, "internal", "passkey")
     await person.page.emulate_media(color_scheme="dark")

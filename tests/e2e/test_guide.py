@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.async_api import expect
 
 from demo_app.guide_pages import guide
@@ -23,7 +22,6 @@ async def test_a_block_of_code_is_copied_with_the_keyboard(person: Person) -> No
     assert copied.startswith("import secrets")
 
 
-@pytest.mark.slow
 async def test_the_pages_are_walked_by_their_links_and_a_section_has_an_address(person: Person) -> None:
     await person.sign_in()
     await person.go("/guide")

@@ -144,7 +144,6 @@ def hostile(chance: random.Random) -> str:
 
 
 # M02
-@pytest.mark.slow
 async def test_no_markup_that_a_generator_makes_commands_anything(browser: Browser, tmp_path: Path) -> None:
     chance = random.Random(20261128)  # noqa: S311 - the same markup in every run
     # a library's page that lacks half of its parts may fail, not more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Browser, expect
 
 from stepup_middleware import PLATFORM_PURPOSES
@@ -61,6 +62,7 @@ async def test_a_saved_policy_takes_effect_on_the_next_prompt_and_leaves_an_open
     await expect(person.page.locator("table.audit tbody tr")).to_have_count(1)
 
 
+@pytest.mark.slow
 async def test_a_looser_policy_takes_the_admins_key_and_is_saved_by_the_form_as_it_was_sent(person: Person) -> None:
     await person.plug_in("internal")
     await person.sign_in()
@@ -104,6 +106,7 @@ async def test_a_forged_write_below_the_minimum_is_refused_saves_nothing_and_is_
     await expect(person.page.locator("table.audit tbody tr")).to_contain_text("policy_write_refused")
 
 
+@pytest.mark.slow
 async def test_others_read_the_policy_and_the_server_refuses_what_they_write(browser: Browser, person: Person) -> None:
     analyst = await open_person(browser, person.demo)
     await analyst.sign_in(ANALYST)

@@ -20,7 +20,6 @@ async def test_a_text_keeps_its_values_and_markup_and_grows(text: str) -> None:
     assert left([f"{other % values} more"]) != []
 
 
-@pytest.mark.slow
 async def test_no_text_is_left_in_english_and_none_is_cut_off(browser: Browser, tmp_path: Path) -> None:
     assert await run(browser, tmp_path) == []
 

@@ -112,7 +112,6 @@ async def record(page: Page, path: str, shape: dict[str, Any], *, prove: bool) -
     return await page.evaluate("window.recorded")
 
 
-@pytest.mark.slow
 async def test_its_events_and_their_order_are_those_of_a_plain_request(browser: Browser, tmp_path: Path) -> None:
     assert len(SHAPES) >= 30
     different = {}

@@ -65,6 +65,7 @@ async def test_the_guide_says_of_every_framework_what_was_measured_and_all_of_it
 
 
 # H01 H02 H03 H04 H12 H13 H23
+@pytest.mark.slow
 async def test_no_spelling_of_a_request_runs_a_tagged_endpoint_without_a_proof(served: Served) -> None:
     before = await served.runs()
     for framework in FRAMEWORKS:
@@ -185,6 +186,7 @@ async def _upload(served: Served, framework: str, path: str) -> tuple[int, bytes
 
 
 # I06 I09
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "trusted", "address"),
     [

@@ -29,6 +29,7 @@ def test_the_page_names_every_event() -> None:
     )
 
 
+@pytest.mark.slow
 async def test_the_page_exports_and_purges(ran: Ran) -> None:
     exported, purged, clock_confirmed = ran.outputs
     assert exported == "0 records\n" * 3

@@ -60,6 +60,7 @@ async def stepped_up(ran: Ran) -> str:
     return asked.headers["stepup-prompt"].rpartition("/")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.block("export")
 @pytest.mark.block("several")
 async def test_the_commands_export_the_log_and_the_function_of_the_page_gives_its_root(
@@ -84,6 +85,7 @@ async def test_the_commands_export_the_log_and_the_function_of_the_page_gives_it
     assert len(leaves) == claim["records"] == size  # one workspace
 
 
+@pytest.mark.slow
 @pytest.mark.block("verify")
 async def test_the_commands_verify_what_a_person_signed(ran: Ran, blocks: dict[str, str]) -> None:
     prompt = await stepped_up(ran)

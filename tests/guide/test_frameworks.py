@@ -220,6 +220,7 @@ async def test_the_django_project_asks_and_runs_after_the_proof(blocks: dict[str
     assert "never awaited" not in out
 
 
+@pytest.mark.slow
 @pytest.mark.block("step_up", "asgi", "home", "views", "urls")
 async def test_a_tag_by_the_method_decorator_of_django_stops_the_start(blocks: dict[str, str], tmp_path: Path) -> None:
     decorated = """
@@ -239,6 +240,7 @@ class Decorated(View):
         await ran_in(tmp_path, "-c", starts)
 
 
+@pytest.mark.slow
 @pytest.mark.block("admin")
 async def test_djangos_admin_starts_with_its_rules_and_asks_nobody_who_only_looks(
     blocks: dict[str, str], tmp_path: Path
@@ -254,6 +256,7 @@ async def test_djangos_admin_starts_with_its_rules_and_asks_nobody_who_only_look
             assert [each.json()["code"] for each in (asked, one)] == ["STEPUP_NOT_SIGNED_IN"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.block("sanic")
 async def test_the_sanic_app_asks_and_runs_after_the_proof(blocks: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "sanic_app.py").write_text(blocks["sanic"], encoding="utf-8")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from demo_app.guide_pages import FOLDER
 from stepup_middleware.service.importing import MAX_LINES, MOST_FAULTS, import_schema
 
@@ -11,6 +13,7 @@ from .harness import Ran
 from .person import Person
 
 
+@pytest.mark.slow
 async def test_the_file_of_the_page_is_imported(ran: Ran) -> None:
     dry, done = ran.outputs[0].splitlines()[-2:]
     assert dry == "would import 2 factors: 1 passkey, 1 totp"

@@ -22,6 +22,7 @@ def commands(words: str) -> str:
     return text
 
 
+@pytest.mark.slow
 async def test_an_authenticator_app_works_before_and_after_the_rotation(tmp_path: Path) -> None:
     async with running("start", tmp_path) as page:
         person = Person(page.names["app"])

@@ -18,6 +18,7 @@ from .harness import Ran
 __all__ = ["browser"]  # a fixture
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 @pytest.mark.asyncio(loop_scope="session")
 async def test_nobody_unlisted_gets_in_and_the_table_of_the_guide_is_what_chromium_does(

@@ -16,7 +16,7 @@ from demo_app.guide_pages import FOLDER, guide, slug
 from .harness import PAGES, blocks_of, running
 
 
-@pytest.mark.sweep(one_in=3)
+@pytest.mark.sweep(one_in=8)
 @pytest.mark.parametrize("page", PAGES)
 async def test_a_page_runs_from_top_to_bottom(page: str, tmp_path: Path) -> None:
     async with running(page, tmp_path):

@@ -138,6 +138,7 @@ async def test_redis_stands_before_postgresql(
     await assert_redeems_once(store)
 
 
+@pytest.mark.slow
 @pytest.mark.block("redis", "sentinel", "cluster")
 async def test_sentinels_and_a_cluster_stand_before_postgresql(
     blocks: dict[str, str], postgres: PostgresServer

@@ -84,9 +84,11 @@ def test_an_authenticator_that_is_handed_an_error_repeats_what_it_says() -> None
             use(answer, origin="http://localhost:8000")
 
 
+@pytest.mark.slow
 def test_the_clock_of_the_page_has_moved(ran: Ran) -> None:
     assert ran.names["clock"]() == datetime(2026, 11, 24, 12, 1, 1, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_the_untagged_routes_are_listed(ran: Ran) -> None:
     assert (ran.folder / "untagged.txt").read_text().split("\n") == ["GET,HEAD /", "POST /sign-in", ""]

@@ -24,6 +24,7 @@ TEXT = (FOLDER / "threats.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| ([A-Z][0-9]{2}) \|(.*)$", TEXT, re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_each_case_of_the_page_is_a_case_of_the_catalogue_and_each_exempt_one_is_on_it() -> None:
     listed = {case.id: case for case in catalogue.listed()}
     assert set(ROWS) <= set(listed)

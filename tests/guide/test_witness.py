@@ -75,6 +75,7 @@ async def started(command: str, folder: Path, port: int) -> AsyncIterator[None]:
         await process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.block("install", "serve", "monitor")
 async def test_a_witness_of_the_page_cosigns_remembers_and_refuses(ran: Ran, blocks: dict[str, str]) -> None:
     assert "[witness]" in blocks["install"]
@@ -110,6 +111,7 @@ app = StepUpMiddleware(bare, stepup=made(Path("stepup.db"), **(settings | {{"wit
 """
 
 
+@pytest.mark.slow
 @pytest.mark.block("own", "heir")
 async def test_a_log_of_the_page_is_signed_and_after_a_restored_copy_another_begins(
     blocks: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -25,15 +25,8 @@ else:
 
 OLDEST_SERVER = 130000
 READERS = 4  # connections for reading, opened as they are needed
-DRIVER_ERRORS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-)
+_OF_THE_DRIVER = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+DRIVER_ERRORS = (asyncpg.PostgresError, *_OF_THE_DRIVER, OSError, EOFError, ValueError, TypeError)
 
 _POOLER = "a pooler stands before the database: give the store statement_cache_size=0"
 _READ_ONLY = "the database is read-only or a replica: the store needs the primary"
@@ -76,7 +69,7 @@ def as_store_error(error: BaseException) -> StepUpError:
         wrapped = StoreError(_READ_ONLY)
     elif isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):
         wrapped = StoreError(f"{_POOLER} ({text})")
-    elif isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):  # of the driver, not of the server
+    elif isinstance(error, _OF_THE_DRIVER):  # of the driver, not of the server
         wrapped = StoreError(f"a connection to the database is over, others are opened: {text}")
     else:
         wrapped = StoreError(f"the database cannot be used: {type(error).__name__}: {text}")

@@ -68,6 +68,7 @@ def stepup(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_every_command_works_with_the_middleware_anywhere(placement: str, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(HEAD + PLACEMENTS[placement] + "\n", encoding="utf-8")
@@ -80,6 +81,7 @@ def test_every_command_works_with_the_middleware_anywhere(placement: str, tmp_pa
             assert "webhook_secret_rotation" in line
 
 
+@pytest.mark.slow
 def test_a_fault_is_told_for_every_placement(tmp_path: Path) -> None:
     for name, placement in PLACEMENTS.items():
         if "gzip" in placement.lower() or "closure" in name:

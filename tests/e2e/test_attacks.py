@@ -49,6 +49,7 @@ async def test_going_back_to_a_page_that_the_browser_kept_repeats_no_action(pers
 
 
 # C14
+@pytest.mark.slow
 async def test_no_storage_of_the_browser_holds_anything_of_a_step_up(person: Person) -> None:
     await person.plug_in("internal")
     tokens: list[str] = []

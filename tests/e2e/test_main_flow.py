@@ -167,6 +167,7 @@ async def test_a_replayed_token_is_refused_and_the_alert_is_in_the_log(person: P
     await expect(person.page.locator("main")).to_contain_text(re.compile("reused", re.IGNORECASE))
 
 
+@pytest.mark.slow
 async def test_the_analyst_and_the_owner_each_have_their_own_factors(person: Person) -> None:
     await person.plug_in("internal")
     await person.sign_in(OWNER)
@@ -202,6 +203,7 @@ async def test_a_plain_form_completes_with_a_code_and_without_javascript(person:
     await context.close()
 
 
+@pytest.mark.slow
 async def test_what_was_typed_while_the_page_fetches_its_prompt_stays_typed(person: Person) -> None:
     await person.sign_in()
     secret = await person.enrol_totp()
@@ -270,6 +272,7 @@ async def test_a_cancelled_step_up_rejects_the_fetch_of_a_single_page_app(person
     assert await person.page.evaluate("window.ended") == "StepUpCancelled"
 
 
+@pytest.mark.slow
 async def test_factors_are_renamed_and_removed_on_their_page(person: Person) -> None:
     items = await add_two_keys(person)
     await items.filter(has_text="hardware key").get_by_role("button", name="Remove").click()

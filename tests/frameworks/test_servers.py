@@ -123,6 +123,7 @@ async def test_a_token_in_a_header_with_an_underscore_is_none(served: Served) ->
 
 
 # X03
+@pytest.mark.slow
 async def test_a_client_that_leaves_within_its_body_runs_nothing_and_harms_nobody(served: Served) -> None:
     before = await served.runs()
     for framework in FRAMEWORKS:

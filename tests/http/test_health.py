@@ -87,6 +87,7 @@ async def test_whoever_has_the_secret_is_told_the_figures(tmp_path: Path) -> Non
     }
 
 
+@pytest.mark.slow
 async def test_no_action_can_be_authorized_and_the_page_says_so_while_the_process_lives(tmp_path: Path) -> None:
     async with house_in(tmp_path, health=SECRET, store_timeout=timedelta(seconds=0.3)) as house, caller(house) as http:
         full = {"authorization": f"Bearer {SECRET}"}

@@ -342,6 +342,7 @@ async def test_people_are_told_of_imported_factors_only_where_that_is_asked_for(
     assert (silent.topics, told.topics) == ((), (Topic.NOTICE,))
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300) | st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 def test_whatever_stands_in_a_line_it_is_a_fault_or_a_factor_and_quotes_no_secret(noise: object) -> None:
     marker = "SECRETMARKER"

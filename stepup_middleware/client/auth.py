@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, ExitStack, suppress
+from inspect import GEN_CLOSED, getgeneratorstate
 from threading import Thread
 from time import sleep
 
@@ -120,12 +121,13 @@ class StepUpAuth(httpx.Auth):
         with ExitStack() as opened:
             client = self._client or opened.enter_context(httpx.Client())
             walk = _Walk(prove(question, self._screen))
-            while (step := walk.step()) is not None:
-                try:
-                    walk.done = _take(client, request, step)
-                except BaseException as error:
-                    walk.failed = error
-            return walk.token
+            try:
+                return walk.through(client, request)
+            except BaseException as error:
+                if walk.ended:
+                    raise
+                walk.failed = error  # an interruption between two steps
+                return walk.through(client, request)
 
     async def _prove_async(self, request: httpx.Request, question: Question) -> str:
         async with AsyncExitStack() as opened:
@@ -151,6 +153,20 @@ class _Walk:
         self.done: object = None
         self.failed: BaseException | None = None
         self.token = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end, by the token or by an exception."""
+        return getgeneratorstate(self._proving) == GEN_CLOSED
+
+    def through(self, client: httpx.Client, request: httpx.Request) -> str:
+        """Take every step, and return the token."""
+        while (step := self.step()) is not None:
+            try:
+                self.done = _take(client, request, step)
+            except BaseException as error:
+                self.failed = error
+        return self.token
 
     def step(self) -> Step | None:
         """Return the next step, None once the token is there."""

@@ -1,7 +1,7 @@
 import { ownAddress } from "./addresses.js";
 import { isHtml, isRefusal, nativeFetch, problemFrom, problemOf, promptOf, Refused, refusedOf } from "./answers.js";
 import { authorize, showProblem } from "./dialog.js";
-import { announce, make, parse, working } from "./elements.js";
+import { announce, parse, working } from "./elements.js";
 import { markSent, tellOnReturn } from "./sent.js";
 import { NO_CONNECTION, TEXTS } from "./texts.js";
 

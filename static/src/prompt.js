@@ -149,8 +149,8 @@ export function wirePrompt({ url, root, lifetime }, on) {
   /** @param {"webauthn" | "totp"} bucket @param {number} seconds */
   function pause(bucket, seconds) {
     paused.add(bucket);
-    const other = form && keys.length && paused.size < 2 ? TEXTS.otherWorks : "";
-    say(`${_("You can try again %(when)s.", { when: inTime(seconds) })} ${other}`);
+    const free = form && keys.length && paused.size < 2 ? TEXTS.otherWorks : "";
+    say(`${_("You can try again %(when)s.", { when: inTime(seconds) })} ${free}`);
     later(seconds * 1000, () => {
       paused.delete(bucket);
       enable();

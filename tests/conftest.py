@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from .patience import be_patient, write_every_line
 from .scratch import keep_what_is_compiled, write_to_memory
-from .sweeps import is_of_all, is_parted, take_part
+from .sweeps import asks_for_others, is_of_all, is_parted, take_part
 
 settings.register_profile("house", deadline=None, print_blob=True)  # the machine may be busy
 settings.register_profile("thorough", parent=settings.get_profile("house"), max_examples=2000)
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark what is quick, leave whole sweeps to ``-m exhaustive``, and put the longest files first."""
     if is_parted(config):
         take_part(items)
-    if "exhaustive" not in config.option.markexpr and "slow" not in config.option.markexpr:
+    if not asks_for_others(config):
         left_out = [item for item in items if item.get_closest_marker("exhaustive") is not None]
         if left_out:
             config.hook.pytest_deselected(items=left_out)

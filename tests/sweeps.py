@@ -1,9 +1,9 @@
-"""What the suite leaves to ``-m exhaustive``: all but a part of each sweep, and what is slow.
+"""What the suite leaves to ``-m rest``: all but a part of each sweep, and what is slow.
 
-The suite is for the minutes in which somebody waits; ``-m "exhaustive and (sweep or slow)"`` has the rest of what runs
-with each change. A test is ``slow`` if it takes more than about five seconds by itself (it builds wheels, kills
-processes, fills a disk, looks at all pages), or drives a browser and is none of its main lines. Something shorter
-beside it tries the same in the suite.
+The suite is for the minutes in which somebody waits; ``-m rest`` has the rest of what runs with each change, and
+``-m exhaustive`` what takes hours, too. A test is ``slow`` if it takes more than about five seconds by itself (it
+builds wheels, kills processes, fills a disk, looks at all pages), or drives a browser and is none of its main lines.
+Something shorter beside it tries the same in the suite.
 
 A sweep is a test that is asked for many combinations: framework and server, page and account, event and language. In
 the part is each value of each parameter at least once (``sweep()``), each pair of values (``sweep(2)``), or one case in
@@ -27,16 +27,28 @@ def is_of_all(config: pytest.Config) -> bool:
 
 
 def is_parted(config: pytest.Config) -> bool:
-    """Whether the suite takes a part: in a run of all tests, and where the marker of the others is asked for."""
-    return is_of_all(config) or "exhaustive" in config.option.markexpr
+    """Whether the suite takes a part: in a run of all tests, and where the others are asked for."""
+    return is_of_all(config) or asks_for_others(config)
+
+
+def asks_for_others(config: pytest.Config) -> bool:
+    """Whether the run is of what the suite leaves out."""
+    return any(marker in config.option.markexpr for marker in ("rest", "exhaustive", "slow"))
+
+
+def leave_to_the_rest(item: pytest.Item) -> None:
+    """Leave a test out of the suite. What is ``exhaustive`` by its author is so without being of the rest."""
+    if item.get_closest_marker("exhaustive") is None:
+        item.add_marker(pytest.mark.exhaustive)
+        item.add_marker(pytest.mark.rest)
 
 
 def take_part(items: Iterable[pytest.Item]) -> None:
-    """Mark as ``exhaustive`` what is slow, and what of each sweep the suite leaves out."""
+    """Leave to the rest what is slow, and what of each sweep the suite does not take."""
     sweeps: dict[tuple[str, str], list[pytest.Function]] = defaultdict(list)
     for item in items:
         if item.get_closest_marker("slow") is not None:
-            item.add_marker(pytest.mark.exhaustive)
+            leave_to_the_rest(item)
         elif isinstance(item, pytest.Function) and _is_of_a_sweep(item):
             sweeps[item.nodeid.partition("[")[0], item.originalname].append(item)
     for cases in sweeps.values():
@@ -45,7 +57,7 @@ def take_part(items: Iterable[pytest.Item]) -> None:
         taken = _taken([_values(case) for case in cases], *mark.args, **mark.kwargs)
         for number, case in enumerate(cases):
             if number not in taken:
-                case.add_marker(pytest.mark.exhaustive)
+                leave_to_the_rest(case)
 
 
 def _is_of_a_sweep(item: pytest.Function) -> bool:

@@ -1,4 +1,4 @@
-"""The suite takes each value of a sweep, or each pair; the rest and what is slow is left to ``-m exhaustive``."""
+"""The suite takes each value of a sweep, or each pair; the rest and what is slow is left to ``-m rest``."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def test_what_the_suite_leaves_out_runs_exhaustively_and_what_it_takes_does_not(
 
         def pytest_configure(config):
             config.addinivalue_line("markers", "exhaustive: all")
+            config.addinivalue_line("markers", "rest: of the suite")
             config.addinivalue_line("markers", "sweep: a part")
             config.addinivalue_line("markers", "slow: long")
 
@@ -62,8 +63,14 @@ def test_what_the_suite_leaves_out_runs_exhaustively_and_what_it_takes_does_not(
         @pytest.mark.parametrize("framework", "ab")
         def test_killed(framework):
             pass
+
+        @pytest.mark.slow
+        @pytest.mark.exhaustive
+        def test_for_hours():
+            pass
         """
     )
     suite = pytester.runpytest("-m", "not exhaustive", "-p", "no:cacheprovider")
-    suite.assert_outcomes(passed=4, deselected=10)
-    pytester.runpytest("-m", "exhaustive", "-p", "no:cacheprovider").assert_outcomes(passed=10, deselected=4)
+    suite.assert_outcomes(passed=4, deselected=11)
+    pytester.runpytest("-m", "rest", "-p", "no:cacheprovider").assert_outcomes(passed=10, deselected=5)
+    pytester.runpytest("-m", "exhaustive", "-p", "no:cacheprovider").assert_outcomes(passed=11, deselected=4)

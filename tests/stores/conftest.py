@@ -16,7 +16,7 @@ from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.stores.sql.store import SQLStore
 from stepup_middleware.stores.sqlite import SQLiteStore
 from stepup_middleware.testing.contract.values import MACS, Opener
-from tests.sweeps import is_parted
+from tests.sweeps import is_parted, leave_to_the_rest
 
 from .servers import DATABASE, PostgresServer, ValkeyServer, need, running_postgres
 from .topologies import Group, SentinelGroup, ValkeyCluster
@@ -80,8 +80,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if kind in SEEN_ALONE and not hot:
                 item.add_marker(pytest.mark.exhaustive)
             elif is_parted(config) and not _taken(kind, turn, hot=hot):
-                item.add_marker(pytest.mark.exhaustive)
-                item.add_marker(pytest.mark.sweep)
+                leave_to_the_rest(item)
 
 
 def _parameters(item: pytest.Function) -> dict[str, Any]:

@@ -64,10 +64,14 @@ class Integrator:
 
         Single ones that an earlier process left out are not among them.
         """
+        known = max(self._done or 0, self._complete or 0)
+        newest = await self._log.last_seq()
+        if known > newest:  # an older copy of the database came back
+            self._done = self._complete = None
         if self._done is not None:
             self._complete = self._done
         elif self._complete is None:
-            self._complete, _ = await self._last_complete_stretch(await self._log.last_seq())
+            self._complete, _ = await self._last_complete_stretch(newest)
         rows = await self._log.fetch_all("waiting", self._complete, limit)
         return len(rows), min((row[0] for row in rows), default=None)
 

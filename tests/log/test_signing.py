@@ -71,6 +71,16 @@ def put_back(copied: Path, path: Path) -> None:
     shutil.copy(copied, path)
 
 
+async def an_older_copy_came_back(tmp_path: Path, kept: dict[str, Any]) -> None:
+    """Leave a database with two records in the place of one with five."""
+    async with app(tmp_path / "db", **kept) as stepup:
+        await write(stepup, 2)
+    await asyncio.to_thread(copy, tmp_path / "db", tmp_path / "copy")
+    async with app(tmp_path / "db", **kept) as stepup:
+        await write(stepup, 3)
+    put_back(tmp_path / "copy", tmp_path / "db")
+
+
 async def test_what_is_written_is_signed_with_both_keys_kept_and_handed_to_everybody(tmp_path: Path) -> None:
     keeper, file = Keeper(failures=1), CheckpointFile(tmp_path / "checkpoint")
     async with app(tmp_path / "db", log_key=LOG_KEY, on_checkpoint=[keeper, file]) as stepup:
@@ -218,12 +228,7 @@ async def test_records_that_waited_for_their_leaf_when_a_new_log_began_are_no_fa
     now = [datetime.now(UTC)]
     file = CheckpointFile(tmp_path / "file")
     kept: dict[str, Any] = {"log_key": LOG_KEY, "on_checkpoint": [file], "clock": lambda: now[0]}
-    async with app(tmp_path / "db", **kept) as stepup:
-        await write(stepup, 2)
-    await asyncio.to_thread(copy, tmp_path / "db", tmp_path / "copy")
-    async with app(tmp_path / "db", **kept) as stepup:
-        await write(stepup, 3)
-    put_back(tmp_path / "copy", tmp_path / "db")
+    await an_older_copy_came_back(tmp_path, kept)
     async with app(tmp_path / "db", **kept) as stepup:
         assert await sign(stepup) is None
         await write(stepup, 4, "beyond what was signed")
@@ -245,12 +250,7 @@ async def test_records_that_waited_for_their_leaf_when_a_new_log_began_are_no_fa
 
 async def test_a_copy_that_grew_where_nobody_looked_is_larger_and_still_another_history(tmp_path: Path) -> None:
     kept: dict[str, Any] = {"log_key": LOG_KEY, "on_checkpoint": [CheckpointFile(tmp_path / "file")]}
-    async with app(tmp_path / "db", **kept) as stepup:
-        await write(stepup, 2)
-    await asyncio.to_thread(copy, tmp_path / "db", tmp_path / "copy")
-    async with app(tmp_path / "db", **kept) as stepup:
-        await write(stepup, 3)
-    put_back(tmp_path / "copy", tmp_path / "db")
+    await an_older_copy_came_back(tmp_path, kept)
     async with app(tmp_path / "db", log_key=LOG_KEY) as stepup:  # it was told of no file
         await write(stepup, 10)
     before = (tmp_path / "file").read_text()
@@ -598,12 +598,7 @@ async def test_where_the_folder_of_the_file_is_away_nothing_is_signed_until_it_i
     share = tmp_path / "share"
     share.mkdir()
     kept: dict[str, Any] = {"log_key": LOG_KEY, "on_checkpoint": [CheckpointFile(share / "checkpoint")]}
-    async with app(tmp_path / "db", **kept) as stepup:
-        await write(stepup, 2)
-    await asyncio.to_thread(copy, tmp_path / "db", tmp_path / "copy")
-    async with app(tmp_path / "db", **kept) as stepup:
-        await write(stepup, 3)
-    put_back(tmp_path / "copy", tmp_path / "db")
+    await an_older_copy_came_back(tmp_path, kept)
     away = share.rename(tmp_path / "away")  # it was not mounted at the start
     async with app(tmp_path / "db", **kept) as stepup:
         assert await sign(stepup) is None

@@ -48,7 +48,6 @@ def blocks(title: str, language: str) -> list[str]:
 @pytest.mark.e2e
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("source", ["a clone", "a wheel"])
-@pytest.mark.sweep(one_in=2)
 async def test_a_stranger_types_the_five_minutes_in_an_empty_folder_and_steps_up(
     browser: Browser, tmp_path: Path, source: str
 ) -> None:

@@ -83,7 +83,6 @@ async def runs(stepup: StepUp) -> bool:
 # A21
 @pytest.mark.slow
 @pytest.mark.parametrize("running", [True, False], ids=["while the app runs", "and a fresh process"])
-@pytest.mark.sweep(one_in=2)
 async def test_over_a_standby_that_lost_what_was_signed_nothing_is_signed_and_redemption_goes_on(
     primary: PostgresServer, tmp_path: Path, running: bool
 ) -> None:

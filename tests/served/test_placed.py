@@ -93,7 +93,6 @@ class Started:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("server", "placement"), CASES)
-@pytest.mark.sweep()
 def test_a_server_starts_the_app_wherever_the_middleware_was_put_and_it_asks(
     server: str, placement: str, tmp_path: Path
 ) -> None:
@@ -106,7 +105,6 @@ def test_a_server_starts_the_app_wherever_the_middleware_was_put_and_it_asks(
 @pytest.mark.parametrize(
     ("server", "placement"), [case for case in CASES if case[1] in OFTEN and case != ("fastapi run", "wrapped")]
 )
-@pytest.mark.sweep()
 def test_a_misspelt_purpose_is_told_by_every_server_wherever_the_middleware_was_put(
     server: str, placement: str, tmp_path: Path
 ) -> None:

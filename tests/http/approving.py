@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from stepup_middleware import PLATFORM_PURPOSES, Subject, approvable
+from tests.machine import until
 from tests.support import ORIGIN, ROTATE, Browser, House, house_in
 
 PURPOSES = approvable(PLATFORM_PURPOSES, "webhook_secret_rotation", "payroll_ach_transmit")
@@ -56,6 +57,12 @@ class Program:
 def program_of(house: House, subject: Subject, ip: str = AT) -> Program:
     """Return a program of a person, in a session of its own."""
     return Program(house, house.sign_in(subject.id, workspace=subject.workspace_id), ip)
+
+
+async def until_asleep(house: House, many: int = 1) -> None:
+    """Return once so many have looked in vain, and wait to be woken."""
+    ends = house.stepup._parts.approvals.watch._ends._ends
+    await until(lambda: sum(not news.done() for those in ends.values() for news in those) == many)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.postgres import PostgresStore
 from stepup_middleware.stores.redis import RedisHotStore
 from stepup_middleware.testing import FixedClock, totp_code
-from tests.http.approving import PURPOSES, Program, program_of
+from tests.http.approving import PURPOSES, Program, program_of, until_asleep
 from tests.patience import PATIENT
 from tests.stores.conftest import valkey_server, valkey_url
 from tests.support import ELSEWHERE, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of
@@ -82,13 +82,6 @@ async def approve(person: Browser, asked: dict[str, object]) -> None:
     assert done.status_code == 200, done.text
 
 
-async def waits(house: House) -> None:
-    """Return once somebody waits for an approval at a node."""
-    async with asyncio.timeout(PATIENT.total_seconds()):
-        while not house.stepup._parts.approvals.watch._waiting:  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.01)
-
-
 async def test_it_is_asked_on_one_node_approved_on_the_second_and_redeemed_on_the_third(
     nodes: Nodes, ada: Browser
 ) -> None:
@@ -96,7 +89,7 @@ async def test_it_is_asked_on_one_node_approved_on_the_second_and_redeemed_on_th
     program = program_of(nodes.houses[0], ada.subject)
     asked = await program.ask(TRANSMIT)
     waiting = asyncio.create_task(program.wait(asked, 25))
-    await waits(nodes.houses[0])
+    await until_asleep(nodes.houses[0])
     phone = nodes.person(1, ada.signed_in_again().at(ELSEWHERE))
     await approve(phone, asked)
     given = await waiting
@@ -134,7 +127,7 @@ async def test_a_denial_and_a_withdrawal_on_another_node_wake_who_waits(nodes: N
     for url, code in ((ROTATE, "STEPUP_DENIED"), (TRANSMIT, "STEPUP_PROMPT_NOT_FOUND")):
         asked = await program.ask(url)
         waiting = asyncio.create_task(program.wait(asked, 25))
-        await waits(nodes.houses[0])
+        await until_asleep(nodes.houses[0])
         if url == ROTATE:
             link = asked["approval"]["url"].removeprefix(ORIGIN)
             assert (await nodes.person(1, ada).post(f"{link}/deny", json={})).status_code in {200, 204}
@@ -156,10 +149,8 @@ async def test_the_end_of_all_on_another_node_wakes_programs_and_pages_at_once(
         ada.send("GET", "/stepup/approvals", headers={"prefer": "wait=30", "if-none-match": tag})
     )
     waiting = asyncio.create_task(program.wait(asked, 30))
-    watch, rounds = nodes.houses[0].stepup._parts.approvals.watch, 0
-    async with asyncio.timeout(PATIENT.total_seconds()):
-        while watch.waiting < 2:  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.01)
+    rounds = 0
+    await until_asleep(nodes.houses[0], 2)
     records = nodes.houses[0].store.records
     real = records.approval_news
 

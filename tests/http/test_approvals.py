@@ -21,7 +21,7 @@ from stepup_middleware.core.approvals import (
     EndReason,
 )
 from stepup_middleware.core.moments import iso
-from tests.http.approving import AT, Program, house, program, program_of
+from tests.http.approving import AT, Program, house, program, program_of, until_asleep
 from tests.support import ELSEWHERE, HTML, ROTATE, TRANSMIT, Browser, House, code_of
 
 __all__ = ["house", "program"]
@@ -149,7 +149,7 @@ async def test_who_waits_is_told_at_once_what_another_process_decided(
 ) -> None:
     asked = await program.ask()
     waiting = asyncio.create_task(program.wait(asked, 25))
-    await asyncio.sleep(0)
+    await until_asleep(house)
     await end(house, asked["prompt"]["id"], state)
     answer = await waiting
     assert (answer.status_code, code_of(answer)) == (status, code)
@@ -163,7 +163,7 @@ async def test_what_a_program_takes_back_or_nobody_decides_is_not_found_any_more
 ) -> None:
     asked = await program.ask()
     waiting = asyncio.create_task(program.wait(asked, 25))
-    await asyncio.sleep(0)
+    await until_asleep(house)
     assert (await program.client.delete(asked["prompt"]["url"])).status_code == 204
     assert code_of(await waiting) == "STEPUP_PROMPT_NOT_FOUND"
     late = await program.ask()
@@ -199,7 +199,7 @@ async def test_only_its_own_session_at_its_own_address_is_told_of_an_approval(
 async def test_a_session_that_ends_while_it_waits_is_told_nothing(house: House, program: Program) -> None:
     asked = await program.ask()
     waiting = asyncio.create_task(program.wait(asked, 25))
-    await asyncio.sleep(0)
+    await until_asleep(house)
     del house.sessions[program.subject.session_id]
     await house.stepup.end_session(program.subject)
     assert code_of(await waiting) == "STEPUP_NOT_SIGNED_IN"

@@ -15,7 +15,7 @@ from stepup_middleware import EventName
 from stepup_middleware.core.approvals import MATCH_TRIES
 from stepup_middleware.core.challenge import PendingChallenge
 from stepup_middleware.core.moments import iso
-from tests.http.approving import AT, PURPOSES, Program, house, program
+from tests.http.approving import AT, PURPOSES, Program, house, program, until_asleep
 from tests.support import ELSEWHERE, HOME, HTML, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of, house_in
 
 __all__ = ["house", "program"]
@@ -243,7 +243,7 @@ async def test_a_denial_is_told_at_once_and_nothing_of_the_prompt_serves_any_mor
 ) -> None:
     asked = await program.ask()
     waiting = asyncio.create_task(program.wait(asked, 25))
-    await asyncio.sleep(0)
+    await until_asleep(house)
     assert (await ada.navigate("POST", f"{link(asked)}/deny", data={})).status_code == 303
     answer = await waiting
     assert (answer.status_code, code_of(answer)) == (403, "STEPUP_DENIED")

@@ -14,8 +14,7 @@ from stepup_middleware.core.keys import KeyRing
 from stepup_middleware.log.records import RowMacs
 from stepup_middleware.service.approval_watch import MOST_OF_ONE, PAGES_EVERY, ApprovalWatch, of_person, of_prompt
 from stepup_middleware.stores.sqlite import SQLiteStore
-from tests.http.approving import Program, house, program
-from tests.machine import until
+from tests.http.approving import Program, house, program, until_asleep
 from tests.support import KEY, ORIGIN, ROTATE, TRANSMIT, Browser, House, code_of
 
 __all__ = ["house", "program"]
@@ -25,10 +24,6 @@ async def listed(person: Browser, tag: str = "", seconds: int = 0) -> httpx2.Res
     """Ask for the list, or wait until it is another one."""
     headers = {"if-none-match": tag, "prefer": f"wait={seconds}"} if tag else {}
     return await person.send("GET", "/stepup/approvals", headers=headers)
-
-
-def waits(house: House) -> int:
-    return house.stepup._parts.approvals.watch.waiting
 
 
 async def test_a_page_that_waits_is_told_at_once_of_what_comes_of_what_is_decided_and_of_what_is_taken_back(
@@ -51,7 +46,7 @@ async def test_a_page_that_waits_is_told_at_once_of_what_comes_of_what_is_decide
 
     for number, length in enumerate((1, 2, 1, 0)):
         waiting = asyncio.create_task(listed(ada, tag, 25))
-        await until(lambda: waits(house) == 1)
+        await until_asleep(house)
         await step(number)
         answer = await waiting
         assert (answer.status_code, len(answer.json()["approvals"])) == (200, length)
@@ -81,7 +76,7 @@ async def test_what_expires_goes_from_the_list_of_a_page_that_waits(
     tag = (await listed(ada)).headers["etag"]
     house.clock.advance(APPROVAL_LIFETIME.total_seconds() - 0.5)
     waiting = asyncio.create_task(listed(ada, tag, 25))
-    await until(lambda: waits(house) == 1)
+    await until_asleep(house)
     house.clock.advance(1)
     assert (await waiting).json() == {"approvals": []}
 
@@ -91,7 +86,7 @@ async def test_who_is_signed_out_meanwhile_is_told_nothing_of_the_list(
 ) -> None:
     tag = (await listed(ada)).headers["etag"]
     waiting = asyncio.create_task(listed(ada, tag, 25))
-    await until(lambda: waits(house) == 1)
+    await until_asleep(house)
     assert ada.subject is not None
     del house.sessions[ada.subject.session_id]
     await program.ask()
@@ -104,11 +99,11 @@ async def test_further_pages_of_a_person_are_answered_without_a_wait_and_other_p
     tag = (await listed(ada)).headers["etag"]
     bob = Browser(house, house.sign_in("bob"))
     tasks = [asyncio.create_task(listed(ada, tag, 25)) for _ in range(MOST_OF_ONE)]
-    await until(lambda: waits(house) == MOST_OF_ONE)
+    await until_asleep(house, MOST_OF_ONE)
     further = await listed(ada, tag, 25)
     assert (further.status_code, "preference-applied" in further.headers) == (304, False)
     theirs = asyncio.create_task(listed(bob, (await listed(bob)).headers["etag"], 2))
-    await until(lambda: waits(house) == MOST_OF_ONE + 1)
+    await until_asleep(house, MOST_OF_ONE + 1)
     await program.ask()
     assert [(await task).status_code for task in tasks] == [200] * MOST_OF_ONE
     assert (await theirs).status_code == 304
@@ -120,7 +115,7 @@ async def test_the_end_of_all_by_another_process_is_told_to_programs_and_pages_a
     asked = await program.ask()
     page = asyncio.create_task(listed(ada, (await listed(ada)).headers["etag"], 30))
     waiting = asyncio.create_task(program.wait(asked, 30))
-    await until(lambda: waits(house) == 2)
+    await until_asleep(house, 2)
     rounds, records = 0, house.store.records
     real = records.approval_news
 

@@ -73,8 +73,9 @@ def nacha_file(
 ) -> bytes:
     """Write the file of one payroll run; lines end with CR LF, the last block is filled with nines.
 
-    Raises ``ValueError`` for a routing number whose check digit is wrong, an amount that does not fit its field
-    or is not positive, and for a run without employees.
+    Names are written as far as they fit. Raises ``ValueError`` for a routing number whose check digit is wrong, for
+    the number of an account or a company that its field cannot hold as it is, for an amount that does not fit its
+    field or is not positive, and for a run without employees.
     """
     if not credits:
         raise ValueError("a payroll file needs at least one entry")
@@ -82,7 +83,7 @@ def nacha_file(
     entries = [_entry(credit, odfi, sequence) for sequence, credit in enumerate(credits, start=1)]
     entry_hash = _number(sum(int(credit.routing_number[:8]) for credit in credits) % _HASH_MODULUS, 10)
     total = _number(sum(credit.cents for credit in credits), 12)
-    company = _text(originator.company_id, 10)
+    company = _exact(originator.company_id, 10)
     records = [
         "101"
         + f" {originator.routing_number}"
@@ -141,7 +142,7 @@ def _entry(credit: Credit, odfi: str, sequence: int) -> str:
         "6"
         + _CREDIT_CODE[credit.account_type]
         + credit.routing_number
-        + _text(credit.account_number, 17)
+        + _exact(credit.account_number, 17)
         + _number(credit.cents, 10)
         + _text(credit.identification, 15)
         + (_text(credit.name, 22) if _text(credit.name, 1).strip() else _text(credit.identification, 22))
@@ -162,6 +163,13 @@ def _number(value: int, width: int) -> str:
     if len(text) != width:
         raise ValueError(f"{value} does not fit {width} digits")
     return text
+
+
+def _exact(value: str, width: int) -> str:
+    """Return what says where money goes or comes from: one cut or rewritten would be another one."""
+    if not 0 < len(value) <= width or value.strip() != value or not (value.isascii() and value.isprintable()):
+        raise ValueError(f"the number of an account or company is none of up to {width} characters")
+    return value.ljust(width)
 
 
 def _text(value: str, width: int) -> str:

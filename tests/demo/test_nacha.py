@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -192,6 +192,17 @@ def test_a_routing_number_with_a_wrong_check_digit_is_refused() -> None:
     )
     with pytest.raises(ValueError, match="not a routing number"):
         written(broken)
+
+
+@pytest.mark.parametrize("number", ["", "1" * 18, " 1", "1\r\n", "\uff11", "1\u200b2"])
+def test_an_account_whose_number_its_field_cannot_hold_as_it_is_is_refused(number: str) -> None:
+    with pytest.raises(ValueError, match="none of up to 17 characters"):
+        written(replace(credit(), account_number=number))
+
+
+@pytest.mark.parametrize("number", ["1" * 17, "00-12 3", "AB1"])
+def test_the_number_of_an_account_is_written_as_it_is(number: str) -> None:
+    assert parse(written(replace(credit(), account_number=number))).entries[0].account == number
 
 
 def test_a_run_without_employees_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""What tests need of the machine they run on: programs that are installed, ports that are free."""
+"""What tests need of the machine they run on: programs that are installed, ports that are free, what a call costs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from time import thread_time_ns
+from types import FrameType
+from typing import IO, Any
 
 import pytest
 
@@ -68,3 +70,36 @@ async def until(condition: Callable[[], object], *, seconds: float = 60) -> None
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.02)
+
+
+def steps(do: Callable[[], object]) -> int:
+    """Return how many instructions of the interpreter a call takes: as many on a busy machine as on an idle one."""
+    taken = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any]:
+        nonlocal taken
+        frame.f_trace_opcodes = True
+        taken += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        do()
+    finally:
+        sys.settrace(before)
+    return taken
+
+
+def growth(do: Callable[[int], object], size: int) -> float:
+    """Return how many times as long a call takes for four times the size: 4 where it goes by size, 16 by its square."""
+
+    def least(of: int) -> int:
+        spent = []
+        for _ in range(5):
+            began = thread_time_ns()
+            do(of)
+            spent.append(thread_time_ns() - began)
+        return min(spent) + 10_000  # of a short one nothing can be said
+
+    return least(4 * size) / least(size)

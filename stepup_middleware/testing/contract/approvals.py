@@ -34,6 +34,7 @@ from .approval_values import (
     ask_approval,
     match,
 )
+from .batches import grants_for, tokens_of
 from .values import (
     COSIGNER,
     MICROSECOND,
@@ -169,6 +170,18 @@ class ApprovalContract:
             for mark in (all_.mark, rest.mark):
                 assert not (await records.approval_news(after=mark, limit=9)).changes
             assert await records.approval_news(after=None, limit=9) == ApprovalNews(all_.mark)
+
+    async def test_each_of_several_that_one_proof_ends_is_told_of(self, store: HotState) -> None:
+        factor = await enrol(store)
+        asked = [await ask_approval(store, replace(OWNER, session_id=f"s-{number}")) for number in range(3)]
+        mark = (await store.records.approval_news(after=None, limit=0)).mark
+        answers = await store.issue_tokens(grants_for([approval.prompt for approval in asked], factor))
+        assert len(tokens_of(answers)) == 3
+        told: list[str] = []
+        while changes := (news := await store.records.approval_news(after=mark, limit=1)).changes:
+            told += [change.prompt_id for change in changes]
+            mark = news.mark
+        assert sorted(told) == sorted(approval.prompt.id for approval in asked)
 
     async def test_the_end_of_all_is_news_on_every_node_and_what_comes_after_it_too(
         self, store: HotState, open_node: Opener

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -56,11 +57,17 @@ def call(options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(answer.content)
         sys.stdout.flush()
     else:
-        options.output.write_bytes(answer.content)
+        _write(options.output, answer.content)
     if answer.status_code >= httpx.codes.BAD_REQUEST:
         _say(f"the server answered {answer.status_code} {answer.reason_phrase}")
         return 1
     return 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write what a proof was asked for: a new file is its owner's alone, one that is there keeps its mode."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(content)
 
 
 def _say(sentence: str) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -126,3 +129,21 @@ async def test_a_wrong_call_is_told_before_anything_is_sent(
 ) -> None:
     assert main(["call", "POST", "http://localhost:9/x", *wrong]) == 2
     assert capsys.readouterr().err.startswith("stepup: ")
+
+
+async def test_a_file_with_the_answer_is_its_owners_alone_and_one_that_is_there_keeps_its_mode(
+    house: House, ada: Browser, url: str, tmp_path: Path
+) -> None:
+    new, shared = tmp_path / "new", tmp_path / "shared"
+    shared.write_text("longer than what is written, or not", encoding="utf-8")
+    shared.chmod(0o640)
+    before = os.umask(0)
+    try:
+        for path in (new, shared):
+            async with terminal(*command(house, url + "/open", "--output", str(path))) as program:
+                assert (await program.ended())[0] == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(new.stat().st_mode) == 0o600
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o640
+    assert new.read_text(encoding="utf-8") == shared.read_text(encoding="utf-8") == "open"

@@ -97,6 +97,11 @@ def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: s
             raise ConfigurationError(f"the route {route.path}, with its tag and the rule for {over.path}, {TWO_GATES}")
         if route.kept and (over := next((rule for rule in rules if rule.meets(route.methods, route.path)), None)):
             raise ConfigurationError(f"the route {route.path} is covered by the rule for {over.path} and {route.kept}")
+        if (missed := _in_another_language(route, rules)) is not None:
+            raise ConfigurationError(
+                f"the rule for {missed[0].path} covers {route.path} in some languages, and no rule {missed[1]}: "
+                "write rules for all of its paths, as `stepup routes` lists them"
+            )
     for rule in rules:
         if not rule.optional and meets_nothing(rule, found):
             raise ConfigurationError(
@@ -115,6 +120,18 @@ def _another_gate(route: FoundRoute, rules: Iterable[Rule]) -> Rule | None:
                 return rule
             if rule.takes(route.methods, route.path):
                 return None
+    return None
+
+
+def _in_another_language(route: FoundRoute, rules: Collection[Rule]) -> tuple[Rule, str] | None:
+    """Return a rule that meets a route in one language, with a path of it in another where no rule asks the same."""
+    for rule in rules:
+        if not any(rule.meets_path(path) for path in route.also):
+            continue
+        alike = [each for each in rules if each.tag == rule.tag and {"*", *rule.methods} & {*each.methods}]
+        for path in route.also:
+            if not any(each.meets_path(path) for each in alike):
+                return rule, path
     return None
 
 

@@ -26,6 +26,12 @@ _NAME = r"\s*([A-Za-z_]\w*)\s*(?:\([^()]*\))?\s*"
 _PARTS = re.compile(f"{_NAME}(?::{_NAME})?", re.ASCII)
 _COLON = re.compile(r":([A-Za-z_]\w*)", re.ASCII)  # BlackSheep
 _FOREIGN = re.compile(r"[()\[\]{}<>|^$\\?#*]|%(?![0-9A-Fa-f]{2})")  # of a regular expression; no path has them
+# of a regular expression: what it surely begins with, and what may stand behind the last character of that
+_BEGINNING = re.compile(r"/[^.()\[\]{}<>|^$\\?#*+%]*")
+_REPEATED = ("?", "*", "+", "{")
+_ATOMS = re.compile(r"\\.|\[\^?\]?[^\]]*\]", re.DOTALL)
+_DOT = re.compile(r"(?<!\\)\.")
+_GROUP = re.compile(r"\([^()]*\)")
 _DECODINGS = 3
 _READINGS = tuple(product((False, True), repeat=3))  # what changes least first
 
@@ -58,6 +64,39 @@ def parse(path: str) -> tuple[Segment, ...]:
         if len(before_end) > 1:
             raise ConfigurationError(f"a path pattern has at most one parameter of the kind {{x:path}}: {path!r}")
     return tuple(segments)
+
+
+def parse_route(path: str) -> tuple[Segment, ...]:
+    """Return the segments of a route's pattern. One that is not understood is what it begins with, and any rest."""
+    try:
+        return parse(path)
+    except ConfigurationError:
+        begins = _BEGINNING.match(path)
+        if begins is None or _has_alternatives(path):
+            return (_REST_OF_PATH,)
+        return parse((begins[0][:-1] if path[begins.end() :].startswith(_REPEATED) else begins[0]) + "*")
+
+
+def is_understood(path: str) -> bool:
+    """Whether a route's pattern is one that ``parse`` takes."""
+    try:
+        parse(path)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def of_expression(text: str) -> str:
+    """Return a regular expression as a part of a route's pattern: its dots are none of a path."""
+    return _DOT.sub("(?:.)", text)
+
+
+def _has_alternatives(expression: str) -> bool:
+    """Whether a regular expression has a ``|`` outside of its groups, so that nothing of it need be there."""
+    text = _ATOMS.sub("", expression)
+    while (outside := _GROUP.sub("", text)) != text:
+        text = outside
+    return "|" in text
 
 
 def _open_end(text: str, path: str) -> list[Segment]:

@@ -17,7 +17,17 @@ from typing import Any
 from stepup_middleware.asgi import Receive, Scope
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.mounts import NOWHERE, MountReader, Places, is_outside, roots_of
-from stepup_middleware.patterns import TooMuchWork, Work, compiled, covers, meet, parse, spellings
+from stepup_middleware.patterns import (
+    TooMuchWork,
+    Work,
+    compiled,
+    covers,
+    is_understood,
+    meet,
+    parse,
+    parse_route,
+    spellings,
+)
 from stepup_middleware.request.bound_headers import TARGETS, hyphened
 from stepup_middleware.request.context import DetailsSource, Tag
 from stepup_middleware.request.overrides import asked_methods
@@ -100,7 +110,10 @@ class Rule:
         return (self.method,) if isinstance(self.method, str) else tuple(self.method)
 
     def meets(self, methods: Iterable[str], path: str) -> bool:
-        """Whether some request may fall under this rule and be of a route; for a pattern not understood, it may."""
+        """Whether some request may fall under this rule and be of a route.
+
+        Of a pattern that is not understood, whatever begins as it does may be of the route.
+        """
         mine, theirs = set(self.methods), set(methods)
         theirs |= {"GET"} if "HEAD" in theirs else set()
         if not ({"*"} & (mine | theirs) or mine & theirs or "WEBSOCKET" in theirs):
@@ -110,20 +123,14 @@ class Rule:
     def takes(self, methods: Iterable[str], path: str, *, some: bool = False) -> bool:
         """Whether this rule takes every request of a route (``some``: a request), by what is known of its pattern."""
         mine, theirs = set(self.methods), set(methods)
-        try:
-            segments = parse(path)
-        except ConfigurationError:
-            return False
         if some:
-            return self.meets(methods, path)
-        return self.when is None and ("*" in mine or theirs <= mine) and covers(parse(self.path), segments)
+            return is_understood(path) and self.meets(methods, path)
+        mine |= {"WEBSOCKET", "HEAD"} if "GET" in mine else {"WEBSOCKET"}
+        return self.when is None and ("*" in mine or theirs <= mine) and covers(parse(self.path), parse_route(path))
 
     def meets_path(self, path: str) -> bool:
         """Whether some request of whatever method may fall under this rule and be of a route."""
-        try:
-            return meet(parse(self.path), parse(path))
-        except ConfigurationError:
-            return True
+        return meet(parse(self.path), parse_route(path))
 
 
 def checked_rules(rules: object) -> tuple[Rule, ...]:

@@ -30,7 +30,7 @@ def routes(options: argparse.Namespace) -> int:
         policy = asyncio.run(stored())
     rows, faults = [], 0
     for route in routes_of(middleware):
-        for tag, by in _asking(route, middleware.rules):
+        for methods, tag, by in _asking(route, middleware.rules):
             purpose = purposes.get(tag.purpose) if tag else None
             fault = route.fault
             if not route.readable:
@@ -41,7 +41,7 @@ def routes(options: argparse.Namespace) -> int:
                 fault = f"deprecated on {purpose.deprecated.on}: {purpose.deprecated.text}"
             faults += bool(route.fault or (tag and purpose is None))
             requirement = effective_requirement(purpose, policy).value if purpose else "-"
-            rows.append((",".join(route.methods), route.path, tag.purpose if tag else "-", requirement, by, fault))
+            rows.append((",".join(methods), route.path, tag.purpose if tag else "-", requirement, by, fault))
     table(("METHODS", "PATH", "PURPOSE", "REQUIREMENT", "BY", "FAULT"), rows)
     for rule in middleware.rules:
         if meets_nothing(rule, found := list(routes_of(middleware))):
@@ -50,17 +50,22 @@ def routes(options: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _asking(route: FoundRoute, rules: Iterable[Rule]) -> Iterator[tuple[Tag | None, str]]:
-    """Yield what asks at a route: its tag, or each rule that may, down to the first one without a condition."""
+def _asking(route: FoundRoute, rules: Iterable[Rule]) -> Iterator[tuple[tuple[str, ...], Tag | None, str]]:
+    """Yield what asks at a route: its tag, or each rule that may, down to the first one that asks about all of it.
+
+    Methods by which some request of the route may fall under no rule come last.
+    """
     if route.tag:
-        yield route.tag, "tag"
+        yield route.methods, route.tag, "tag"
         return
-    asked = False
+    left = set(route.methods)
     for rule in rules:
-        if rule.meets(route.methods, route.path):
-            asked = True
-            yield rule.tag, f"rule {rule.path}" + (f" when {rule.condition.name}" if rule.condition else "")
-            if rule.condition is None:
-                break
-    if not asked:
-        yield None, "-"
+        if left and rule.meets(left, route.path):
+            yield (
+                route.methods,
+                rule.tag,
+                f"rule {rule.path}" + (f" when {rule.condition.name}" if rule.condition else ""),
+            )
+            left = {method for method in left if not rule.takes([method], route.path)}
+    if left:
+        yield tuple(method for method in route.methods if method in left), None, "-"

@@ -30,7 +30,7 @@ class FoundRoute(NamedTuple):
 
     ``tag`` is None for an untagged one, ``readable`` False for an app without a list; ``fault`` says what stops the
     start, ``kept`` what does if a tag or a rule is before it. ``prepare`` makes the framework hand the endpoint its
-    request, where it would not.
+    request, where it would not. ``also`` are the paths of a route that has one for each language, as they are in each.
     """
 
     path: str
@@ -42,6 +42,7 @@ class FoundRoute(NamedTuple):
     fault: str = ""
     kept: str = ""
     prepare: Callable[[], None] | None = None
+    also: tuple[str, ...] = ()
 
 
 class RequestLine(NamedTuple):

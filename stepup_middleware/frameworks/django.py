@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.http import HttpResponse
 from django.urls import get_resolver, get_urlconf
+from django.urls.resolvers import LocalePrefixPattern, RegexPattern
+from django.utils.functional import Promise
 from django.utils.timezone import get_current_timezone_name
-from django.utils.translation import get_language
+from django.utils.translation import get_language, override
 from django.views import View
 
 from stepup_middleware.asgi import Scope
 from stepup_middleware.core.binding import Lines
 from stepup_middleware.core.refusals import Refusal
+from stepup_middleware.patterns import of_expression
 
 from .base import Below, FoundRoute, Framework, RequestLine, never_awaited, tag_of
 from .entries import Entry, checked, generic_entries, maker
 
+_PLAIN = re.compile(r"[\w/~-]*")  # text that is no regular expression
 BY_METHOD_DECORATOR = (
     "has a tag by method_decorator on a method that is not async, which Django would not await: put "
     "@requires_step_up(...) on the class, or on the method itself"
@@ -76,23 +81,63 @@ class DjangoFramework(Framework):
         return {"as_view": maker, "setup": checked, "dispatch": checked, **found} if _is_view(kind) else found
 
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
-        yield from _below(get_resolver().url_patterns, prefix + "/")
+        for way in _ways(get_resolver().url_patterns):
+            pattern = way[-1]
+            view = pattern.callback
+            fault = BY_METHOD_DECORATOR if _is_never_awaited(getattr(view, "view_class", None)) else never_awaited(view)
+            route = FoundRoute("", ("*",), str(pattern.name or pattern.lookup_str), tag_of(view), endpoint=view)
+            paths, also = _paths([each.pattern for each in way], prefix + "/")
+            for path in paths:
+                yield route._replace(path=path, fault=fault, also=also)
 
 
 def _is_view(kind: type[Any]) -> bool:
     return issubclass(kind, View)
 
 
-def _below(patterns: Any, path: str) -> Iterator[FoundRoute]:
+def _ways(patterns: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield every URL pattern that leads to a view, behind those that include it."""
     for pattern in patterns:
-        here = path + str(pattern.pattern)
         if hasattr(pattern, "url_patterns"):
-            yield from _below(pattern.url_patterns, here)
+            yield from _ways(pattern.url_patterns, (*above, pattern))
         else:
-            name = str(pattern.name or pattern.lookup_str)
-            view = pattern.callback
-            fault = BY_METHOD_DECORATOR if _is_never_awaited(getattr(view, "view_class", None)) else never_awaited(view)
-            yield FoundRoute(path=here, methods=("*",), name=name, tag=tag_of(view), endpoint=view, fault=fault)
+            yield (*above, pattern)
+
+
+def _paths(patterns: list[Any], prefix: str) -> tuple[Iterable[str], tuple[str, ...]]:
+    """Return the paths of a route, the language at their beginning as a parameter, and all of them by language."""
+    if not any(isinstance(each, LocalePrefixPattern) or isinstance(_source(each), Promise) for each in patterns):
+        return [prefix + "".join(map(_text, patterns))], ()
+    paths: dict[str, None] = {}
+    also: dict[str, None] = {}
+    for language in dict.fromkeys((settings.LANGUAGE_CODE, *(code for code, _ in settings.LANGUAGES))):
+        with override(language):
+            also[prefix + "".join(map(_text, patterns))] = None
+            paths[prefix + "".join(map(_text_of_any_language, patterns))] = None
+    return paths, tuple(also)
+
+
+def _source(pattern: Any) -> Any:
+    """Return what a pattern is made of, which may be translated with each request."""
+    return getattr(pattern, "_route", None) or getattr(pattern, "_regex", None)
+
+
+def _text(pattern: Any) -> str:
+    """Return a pattern as text; of a regular expression also whether something may stand before it and behind it."""
+    text = str(pattern)
+    if not isinstance(pattern, RegexPattern):
+        return text
+    is_whole = pattern._is_endpoint and text.endswith("$")  # which Django matches with all that is left of a path
+    before = "" if is_whole or text.startswith("^") else ".*"
+    inside = text.removeprefix("^").removesuffix("$" if is_whole else "")
+    if not _PLAIN.fullmatch(inside):
+        return before + of_expression(text.removeprefix("^"))
+    return before + inside + ("" if is_whole or not pattern._is_endpoint else "*")
+
+
+def _text_of_any_language(pattern: Any) -> str:
+    is_prefix = isinstance(pattern, LocalePrefixPattern)
+    return ("<language>/" if str(pattern) else "") if is_prefix else _text(pattern)
 
 
 def _is_never_awaited(kind: Any) -> bool:

@@ -59,8 +59,8 @@ def test_an_expression_that_may_begin_in_several_ways_meets_everything(route: st
 async def test_a_sink_and_a_folder_of_falcon_are_listed_as_what_they_take(tmp_path: Path) -> None:
     ran: list[str] = []
 
-    async def sink(request: Any, response: Any, **named: Any) -> None:
-        ran.append(request.path)
+    async def sink(req: Any, resp: Any, **kwargs: Any) -> None:
+        ran.append(req.path)
 
     app = falcon.asgi.App()
     app.add_sink(sink, "/legacy")

@@ -43,8 +43,8 @@ class Ruled:
             await self._app(scope, receive, send)
             return
         try:
-            overridden = may_ask_for_a_method(scope)
             target = self._table.target(scope)
+            overridden = may_ask_for_a_method(scope, target.methods)
             without = await self._table.not_holding(target, scope, receive, any_method=overridden)
             found = self._table.match(target, without=without)
             if overridden and not self._is_meant_as(found, target, without):

@@ -189,6 +189,11 @@ class Target:
         self.scope, self._table = scope, table
 
     @functools.cached_property
+    def methods(self) -> set[str] | None:
+        """What the request may end up as without its form (None: any)."""
+        return None if self.scope["type"] == "websocket" else asked_methods(self.scope)
+
+    @functools.cached_property
     def readings(self) -> list[tuple[str, list[_Compiled]]]:
         try:
             return list(self._table.readings(self.scope))
@@ -228,7 +233,7 @@ class RuleTable:
         """
         if not self._conditions:
             return []
-        methods = None if any_method or scope["type"] == "websocket" else asked_methods(scope)
+        methods = None if any_method else target.methods
         meant = {
             id(rule): rule
             for path, rules in target.readings
@@ -248,12 +253,11 @@ class RuleTable:
         here; and for a path too long to be compared with every rule.
         """
         scope = target.scope
-        if overrides is None:
-            meant = self._meant(target, without, None)
-        elif scope["type"] == "websocket":  # whose handshake is a GET, and which any rule covers
+        if scope["type"] == "websocket":  # whose handshake is a GET, and which any rule covers
             meant = self._meant(target, without, {"GET"}) or self._meant(target, without, None)
         else:
-            meant = self._meant(target, without, asked_methods(scope).union(overrides))
+            asked = target.methods
+            meant = self._meant(target, without, None if asked is None or overrides is None else asked.union(overrides))
         return None if meant is None else (meant[0], self._parameters(scope, *meant))
 
     def readings(self, scope: Mapping[str, Any]) -> Iterator[tuple[str, list[_Compiled]]]:

@@ -20,29 +20,31 @@ from .bound_headers import hyphened, overrides_method
 
 FORM_LIMIT = 64 * 1024  # bytes in which a form is searched for a method; a longer one may have one
 _FORM_SECONDS = 15
+_LONGEST = 1000  # bytes of a name or a value that is looked into, of those that somebody may take for a method
 _FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 _WORDS = re.compile(rb"[A-Za-z-]+")
 
 
-def asked_methods(scope: Mapping[str, Any]) -> set[str]:
-    """Return every method that a request may end up as by its line, its headers and its query."""
-    methods = {str(scope["method"]).upper()}
-    for name, value in scope["headers"]:
-        if b"method" in name and overrides_method(hyphened(name)):
-            methods |= _words(value)
+def asked_methods(scope: Mapping[str, Any]) -> set[str] | None:
+    """Return every method that a request may end up as by its line, its headers and its query, None for any."""
     query = bytes(scope.get("query_string", b""))
-    if b"method" in unquote_to_bytes(query).lower():
-        for name, value in split_pairs(query):
-            if _speaks_of_one(name):
-                methods |= _words(value)
-    if "HEAD" in methods:
-        methods.add("GET")
-    return methods
+    pairs = split_pairs(query) if b"method" in unquote_to_bytes(query).lower() else []
+    if pairs is not None:
+        lines = scope["headers"]
+        pairs += [line for line in lines if b"method" in line[0] and overrides_method(hyphened(line[0]))]
+    named = _named_in(pairs)
+    if named is None:
+        return None
+    methods = {str(scope["method"]).upper()} | named
+    return methods | {"GET"} if "HEAD" in methods else methods
 
 
-def may_ask_for_a_method(scope: Mapping[str, Any]) -> bool:
-    """Whether a form may say that a request is meant as another method: one that is a POST, or may end up as one."""
-    if scope["type"] != "http" or "POST" not in asked_methods(scope):
+def may_ask_for_a_method(scope: Mapping[str, Any], methods: set[str] | None) -> bool:
+    """Whether a form may say that a request is meant as another method: one that is a POST, or may end up as one.
+
+    ``methods`` are those that it may end up as without its form.
+    """
+    if scope["type"] != "http" or methods is None or "POST" not in methods:
         return False
     return any(form in value.lower() for value in headers(scope, b"content-type") for form in _FORMS)
 
@@ -79,16 +81,19 @@ async def form_methods(scope: Scope, receive: Receive) -> tuple[set[str] | None,
 
 def _methods_of(content_types: list[bytes], body: bytes) -> set[str] | None:
     """Return the methods that a whole form asks for, None for any."""
-    found = form_values(content_types, body)
-    asked = None if found is None else [value for name, value in found if _speaks_of_one(name)]
-    if asked is None or None in asked:
-        return None
-    return {word for value in asked if value is not None for word in _words(value)}
+    return _named_in(form_values(content_types, body))
 
 
-def _speaks_of_one(name: bytes) -> bool:
-    return b"method" in unquote_to_bytes(name).replace(b"\\", b"").lower()
-
-
-def _words(value: bytes) -> set[str]:
-    return {word.decode().upper() for word in _WORDS.findall(unquote_to_bytes(value.replace(b"+", b" ")))}
+def _named_in(pairs: list[tuple[bytes, bytes | None]] | None) -> set[str] | None:
+    """Return the methods that pairs of names and values ask for, None for any: also where one is long."""
+    found: set[str] = set()
+    for name, value in pairs or ():
+        if b"%" in name:
+            if len(name) > _LONGEST:
+                return None
+            name = unquote_to_bytes(name)
+        if b"method" in name.replace(b"\\", b"").lower():
+            if value is None or len(value) > _LONGEST:
+                return None
+            found |= {word.decode().upper() for word in _WORDS.findall(unquote_to_bytes(value.replace(b"+", b" ")))}
+    return None if pairs is None else found

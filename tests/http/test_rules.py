@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -409,6 +410,39 @@ async def test_a_method_that_a_form_asks_for_is_asked_about_and_the_form_arrives
     scope = scope_of("POST", "/form", headers=[("content-type", content_type)])
     answer = await call(app, scope, [body[:5], body[5:]])
     assert (answer.status, arrived) == ((401, b"") if asked else (200, body))
+
+
+FORM = ("content-type", "application/x-www-form-urlencoded")
+
+
+# D03 J05
+@pytest.mark.parametrize(
+    ("more", "body"),
+    [
+        ({"headers": [("x-http-method", "%" * 60_000)]}, b""),
+        ({"headers": [("x-http-method", "a," * 30_000)]}, b""),
+        ({"query_string": b"_method" + b"&" * 60_000}, b""),
+        ({"query_string": b"_method=" + b"%" * 60_000}, b""),
+        ({"query_string": b"a;method=" * 6_000}, b""),
+        ({"headers": [FORM]}, b"&" * 60_000),
+        ({"headers": [FORM]}, b";" * 60_000),
+        ({"headers": [FORM]}, b"%" * 60_000),
+        ({"headers": [FORM]}, b"_method=" + b"a+" * 30_000),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+async def test_what_takes_long_to_search_for_a_method_counts_as_asking_for_any_and_is_not_searched(
+    legacy: Legacies, more: dict[str, Any], body: bytes
+) -> None:
+    rules = [Rule("DELETE", "/form", purpose="audit_log_export")]
+    app = StepUpMiddleware(legacy.app, stepup=legacy.house.stepup, rules=rules)
+    await call(app, scope_of("POST", "/form"))
+    assert legacy.app.reached
+    legacy.app.reached.clear()
+    begun = time.thread_time()
+    answer = await call(app, scope_of("POST", "/form", **more), [body])
+    assert time.thread_time() - begun < 0.04
+    assert (answer.status, legacy.app.reached) == (401, [])
 
 
 # D03

@@ -33,6 +33,7 @@ FOLDER = Path(__file__).parent  # the library's catalogues
 SOURCE = "en"  # the language of the texts where they are written
 MAX_HEADER = 1024  # characters of Accept-Language that are read; browsers send about 50
 _UNITS = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1))
+_LONGEST_TAG = 100  # characters that are looked at, for a tag is looked up once for each of its parts
 _TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|%%|%")
 _MARKUP = re.compile(r"</?[a-z][^>]*>")
@@ -182,9 +183,9 @@ class Languages:
         """Return the tag that serves a wanted one, or None (RFC 4647 §3.4, *lookup*).
 
         ``de-AT`` is served by ``de`` and, where no nearer one is there, ``pt-PT`` by ``pt-BR``; traditional Chinese is
-        not served by simplified.
+        not served by simplified. What stands behind the first 100 characters chooses nothing.
         """
-        folded = wanted.strip().replace("_", "-").casefold()
+        folded = wanted[:_LONGEST_TAG].strip().replace("_", "-").casefold()
         rest = folded
         while rest:
             if rest in self._by_folded:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -61,6 +62,15 @@ def test_any_header_chooses_a_language_that_is_there(accepted: str) -> None:
     assert LANGUAGES.negotiate(accepted) in LANGUAGES.tags
 
 
+# D03
+@pytest.mark.parametrize("unit", ["-", "_", "a-", "de-", " ", "zh-"])
+def test_a_long_tag_is_looked_up_in_no_time(unit: str) -> None:
+    begun = thread_time()
+    LANGUAGES.find(unit * 30_000)
+    assert thread_time() - begun < 0.02
+    assert LANGUAGES.find("de-" + "x" * 30_000) == "de"
+
+
 @pytest.mark.parametrize("tag", LANGUAGES.tags)
 def test_the_sixteen_purposes_have_titles_and_consequences_of_their_own_in_every_language(tag: str) -> None:
     texts = LANGUAGES.texts(tag)
@@ -108,6 +118,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import thread_time
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
 from tests.support import House

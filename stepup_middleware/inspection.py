@@ -115,7 +115,7 @@ def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: s
 def _another_gate(route: FoundRoute, rules: Iterable[Rule]) -> Rule | None:
     """Return the rule under which a tagged route would be asked something else than its tag asks."""
     for rule in rules:
-        if rule.takes(route.methods, route.path, some=True):
+        if any(rule.takes(route.methods, place, some=True) for place in route.places):
             if rule.tag != route.tag:
                 return rule
             if rule.takes(route.methods, route.path):
@@ -126,7 +126,7 @@ def _another_gate(route: FoundRoute, rules: Iterable[Rule]) -> Rule | None:
 def _in_another_language(route: FoundRoute, rules: Collection[Rule]) -> tuple[Rule, str] | None:
     """Return a rule that meets a route in one language, with a path of it in another where no rule asks the same."""
     for rule in rules:
-        if not any(rule.meets_path(path) for path in route.also):
+        if not any(map(rule.meets_path, route.also)):
             continue
         alike = [each for each in rules if each.tag == rule.tag and {"*", *rule.methods} & {*each.methods}]
         for path in route.also:
@@ -144,7 +144,7 @@ def _other_methods(rule: Rule, found: Iterable[FoundRoute]) -> str:
 def meets_nothing(rule: Rule, found: Iterable[FoundRoute]) -> bool:
     """Whether a rule meets no route of an app; of a part whose routes cannot be listed, any below its path counts."""
 
-    def path_of(route: FoundRoute) -> str:
-        return route.path if route.readable else route.path.removesuffix("/*") + "/{rest:path}"
+    def places_of(route: FoundRoute) -> tuple[str, ...]:
+        return route.places if route.readable else (route.path.removesuffix("/*") + "/{rest:path}",)
 
-    return not any(rule.meets(route.methods, path_of(route)) for route in found)
+    return not any(rule.meets(route.methods, place) for route in found for place in places_of(route))

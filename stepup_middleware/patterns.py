@@ -30,7 +30,6 @@ _FOREIGN = re.compile(r"[()\[\]{}<>|^$\\?#*]|%(?![0-9A-Fa-f]{2})")  # of a regul
 _BEGINNING = re.compile(r"/[^.()\[\]{}<>|^$\\?#*+%]*")
 _REPEATED = ("?", "*", "+", "{")
 _ATOMS = re.compile(r"\\.|\[\^?\]?[^\]]*\]", re.DOTALL)
-_DOT = re.compile(r"(?<!\\)\.")
 _GROUP = re.compile(r"\([^()]*\)")
 _DECODINGS = 3
 _READINGS = tuple(product((False, True), repeat=3))  # what changes least first
@@ -87,8 +86,8 @@ def is_understood(path: str) -> bool:
 
 
 def of_expression(text: str) -> str:
-    """Return a regular expression as a part of a route's pattern: its dots are none of a path."""
-    return _DOT.sub("(?:.)", text)
+    """Return a regular expression as a part of a route's pattern. One that looks like a path takes more by its dots."""
+    return text if _FOREIGN.search(text) else text.replace(".", "(?:.)")
 
 
 def _has_alternatives(expression: str) -> bool:

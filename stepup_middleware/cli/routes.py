@@ -60,7 +60,7 @@ def _asking(route: FoundRoute, rules: Iterable[Rule]) -> Iterator[tuple[tuple[st
         return
     left = set(route.methods)
     for rule in rules:
-        if left and rule.meets(left, route.path):
+        if left and any(rule.meets(left, place) for place in route.places):
             yield (
                 route.methods,
                 rule.tag,

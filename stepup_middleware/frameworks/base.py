@@ -44,6 +44,11 @@ class FoundRoute(NamedTuple):
     prepare: Callable[[], None] | None = None
     also: tuple[str, ...] = ()
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where a request must come to be of this route: its path, or that of each language."""
+        return self.also or (self.path,)
+
 
 class RequestLine(NamedTuple):
     """The method and the path of a request as the framework's own request object has them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
@@ -106,15 +107,24 @@ def _ways(patterns: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 
 def _paths(patterns: list[Any], prefix: str) -> tuple[Iterable[str], tuple[str, ...]]:
     """Return the paths of a route, the language at their beginning as a parameter, and all of them by language."""
-    if not any(isinstance(each, LocalePrefixPattern) or isinstance(_source(each), Promise) for each in patterns):
+    is_translated = any(isinstance(_source(each), Promise) for each in patterns)
+    if not is_translated and not any(isinstance(each, LocalePrefixPattern) for each in patterns):
         return [prefix + "".join(map(_text, patterns))], ()
     paths: dict[str, None] = {}
     also: dict[str, None] = {}
     for language in dict.fromkeys((settings.LANGUAGE_CODE, *(code for code, _ in settings.LANGUAGES))):
-        with override(language):
-            also[prefix + "".join(map(_text, patterns))] = None
-            paths[prefix + "".join(map(_text_of_any_language, patterns))] = None
+        with override(language) if is_translated else nullcontext():  # which reads the language's texts from the disk
+            texts = [None if isinstance(each, LocalePrefixPattern) else _text(each) for each in patterns]
+        begun = [_begun(each, language) if text is None else text for each, text in zip(patterns, texts, strict=True)]
+        also[prefix + "".join(begun)] = None
+        begun = ["<language>/" if text is None and each else each for each, text in zip(begun, texts, strict=True)]
+        paths[prefix + "".join(begun)] = None
     return paths, tuple(also)
+
+
+def _begun(pattern: LocalePrefixPattern, language: str) -> str:
+    """Return how paths begin in a language."""
+    return "" if language == settings.LANGUAGE_CODE and not pattern.prefix_default_language else f"{language}/"
 
 
 def _source(pattern: Any) -> Any:
@@ -133,11 +143,6 @@ def _text(pattern: Any) -> str:
     if not _PLAIN.fullmatch(inside):
         return before + of_expression(text.removeprefix("^"))
     return before + inside + ("" if is_whole or not pattern._is_endpoint else "*")
-
-
-def _text_of_any_language(pattern: Any) -> str:
-    is_prefix = isinstance(pattern, LocalePrefixPattern)
-    return ("<language>/" if str(pattern) else "") if is_prefix else _text(pattern)
 
 
 def _is_never_awaited(kind: Any) -> bool:

@@ -21,7 +21,7 @@ from django.utils.translation import get_language
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware
+from stepup_middleware import ConfigurationError, Rule, StepUpMiddleware, requires_step_up
 from stepup_middleware.asgi import AnyASGIApp, ASGIApp
 from stepup_middleware.cli.routes import _asking
 from stepup_middleware.inspection import routes_of
@@ -140,10 +140,12 @@ def test_an_expression_of_django_is_listed_as_what_it_takes() -> None:
         ]
 
 
-def test_a_misspelt_rule_stops_the_start_beside_expressions_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begins", ["", "/{language}"])
+def test_a_misspelt_rule_stops_the_start_beside_expressions_too(begins: str, tmp_path: Path) -> None:
     stepup = Site(str(tmp_path / "stepup.db"), frameworks=()).stepup
-    with django_app(path("payroll/<int:id>", act), re_path(r"^admin/(?P<url>.*)$", act)) as app:
-        StepUpMiddleware(app, stepup=stepup, rules=[Rule("POST", "/admin/users", purpose=PURPOSE)])
+    admin = re_path(r"^admin/(?P<url>.*)$", act)
+    with django_app(path("payroll/<int:id>", act), *((admin,) if begins == "" else i18n_patterns(admin))) as app:
+        StepUpMiddleware(app, stepup=stepup, rules=[Rule("POST", f"{begins}/admin/users", purpose=PURPOSE)])
         with pytest.raises(ConfigurationError, match="meets no route"):
             StepUpMiddleware(app, stepup=stepup, rules=[Rule("POST", "/pyaroll/<int:id>", purpose=PURPOSE)])
 
@@ -222,3 +224,17 @@ def test_the_listing_says_by_which_methods_and_that_some_paths_are_open() -> Non
         ("/d/{a}-{b}", "GET,HEAD", False, "-"),
         ("/all", "GET,HEAD", True, "rule /all"),
     ]
+
+
+def test_a_rule_beside_a_tagged_route_of_all_languages_is_no_second_gate_of_it(tmp_path: Path) -> None:
+    stepup = Site(str(tmp_path / "stepup.db"), frameworks=()).stepup
+
+    @requires_step_up(PURPOSE)
+    async def tagged(request: Any, id: int) -> HttpResponse:
+        raise AssertionError("ran")
+
+    with django_app(*i18n_patterns(path("act/<int:id>", tagged)), path("legacy/act/<int:id>", act)) as app:
+        rule = Rule("POST", "/legacy/act/{id}", purpose="holds_override")
+        StepUpMiddleware(app, stepup=stepup, rules=[rule])
+        with pytest.raises(ConfigurationError, match="two gates"):
+            StepUpMiddleware(app, stepup=stepup, rules=[Rule("POST", "/de/act/{id}", purpose="holds_override")])

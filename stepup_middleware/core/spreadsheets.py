@@ -11,7 +11,10 @@ FORMULA_SIGNS = (
 )
 # Where a cell begins: at its start, and behind whatever some spreadsheet or locale takes for a separator (a file with
 # commas is split at semicolons where commas are decimal signs, and then our quotes stand in the middle of a cell).
-_BEGINNING = re.compile(rf"(^|[,;|\t\r\n])(?=[\s\"\u200b-\u200f\u2060\ufeff]*[{re.escape(FORMULA_SIGNS)}])")
+# Blanks may stand before the sign. A run of both is read once, for its text is anybody's.
+_BETWEEN = r",;|\s\"\u200b-\u200f\u2060\ufeff"
+_BEGINNING = re.compile(rf"(?<![{_BETWEEN}])[{_BETWEEN}]*+(?=[{re.escape(FORMULA_SIGNS)}])")
+_CUT = re.compile(r"[\t\r\n]")
 _QUOTED = re.compile(r"[,;|\"\t\r\n]|^\s|\s\Z")
 _SKIPPED = ("\t", "\r", "\n")  # what a spreadsheet skips at the beginning of a cell
 
@@ -21,8 +24,16 @@ def defused(cell: str) -> str:
 
     An apostrophe goes before each such place, also within the cell; a cell that was treated stays as it is.
     """
-    safe = _BEGINNING.sub(r"\1'", cell)
+    safe = _BEGINNING.sub(_marked, cell)
     return "'" + safe if safe.startswith(_SKIPPED) else safe
+
+
+def _marked(found: re.Match[str]) -> str:
+    """Return what stands before a sign, with an apostrophe wherever a cell begins with nothing but blanks before it."""
+    run = found[0]
+    cut = max(map(run.rfind, ",;|")) + 1
+    begins = "'" if cut or found.start() == 0 else ""
+    return run[:cut] + begins + _CUT.sub(r"\g<0>'", run[cut:])
 
 
 def csv_line(cells: Iterable[object]) -> str:

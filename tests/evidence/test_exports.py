@@ -8,6 +8,7 @@ import json
 import re
 import unicodedata
 from datetime import UTC, datetime
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -214,6 +215,14 @@ def test_a_line_of_csv_has_every_cell_and_nothing_but_apostrophes_besides(row: l
     (read,) = csv.reader(io.StringIO(csv_line(row), newline="")) if row != [""] else [row]
     assert [cell.replace("'", "") for cell in read] == [cell.replace("'", "") for cell in row]
     assert [defused(cell) for cell in read] == read
+
+
+# D03
+@pytest.mark.parametrize("unit", ["\t", "\r\n", " ", '"\n', ";\t", ", ", "\u200b\t", "=\t"])
+def test_the_time_to_write_a_cell_grows_with_its_length_and_no_faster(unit: str) -> None:
+    begun = thread_time()
+    csv_line([unit * 20_000, unit * 20_000 + "="])
+    assert thread_time() - begun < 1  # a square of the length takes eight seconds
 
 
 def test_every_character_that_is_read_as_a_formula_sign_is_known() -> None:

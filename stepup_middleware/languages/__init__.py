@@ -183,7 +183,7 @@ class Languages:
         """Return the tag that serves a wanted one, or None (RFC 4647 §3.4, *lookup*).
 
         ``de-AT`` is served by ``de`` and, where no nearer one is there, ``pt-PT`` by ``pt-BR``; traditional Chinese is
-        not served by simplified. What stands behind the first 100 characters chooses nothing.
+        not served by simplified. The first 100 characters are looked at.
         """
         folded = wanted[:_LONGEST_TAG].strip().replace("_", "-").casefold()
         rest = folded

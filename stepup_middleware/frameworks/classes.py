@@ -14,7 +14,7 @@ from typing import Any
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.request.context import Tag
 
-from .base import FoundRoute, Framework
+from .base import FoundRoute, Framework, tag_of
 from .entries import GUARD_ATTRIBUTE, TAG_ATTRIBUTE, Guard, mark_async
 from .fence import lost_tags
 
@@ -89,6 +89,20 @@ def belongs_to(endpoint: Any) -> type[Any] | None:
     return None
 
 
+def _in_place_of_a_tagged_one(endpoint: Any) -> str:
+    """Return the name of a method without a tag that a class has in the place of a tagged one of its bases."""
+    owner = getattr(endpoint, "__self__", None)
+    found = (endpoint, getattr(endpoint, "view_class", None), type(owner))
+    for kind in (each for each in found if isinstance(each, type)):
+        for base in kind.__mro__[1:-1]:
+            for name, member in vars(base).items():
+                if inspect.isroutine(member) and tag_of(member) is not None:
+                    present = inspect.getattr_static(kind, name)
+                    if present is not None and tag_of(present) is None:
+                        return f"{kind.__qualname__}.{name}"
+    return ""
+
+
 def judged(route: FoundRoute, framework: Framework) -> FoundRoute:
     """Return a route with the tag that really stands before its endpoint, and with its fault if one was lost."""
     kind = belongs_to(route.endpoint)
@@ -97,6 +111,8 @@ def judged(route: FoundRoute, framework: Framework) -> FoundRoute:
             return route._replace(
                 fault="has its function without the tag: put requires_step_up below the decorator that registers it"
             )
+        if name := _in_place_of_a_tagged_one(route.endpoint):
+            return route._replace(fault=f"has {name} in the place of a tagged one, without a tag: put one on it, too")
         return route
     entry = open_entry(kind, framework)
     is_view = getattr(route.endpoint, "view_class", None) is kind

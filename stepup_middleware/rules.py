@@ -11,7 +11,6 @@ import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from http import HTTPMethod
 from typing import Any
 
 from stepup_middleware.asgi import Receive, Scope
@@ -30,7 +29,7 @@ from stepup_middleware.patterns import (
 )
 from stepup_middleware.request.bound_headers import TARGETS, hyphened
 from stepup_middleware.request.context import DetailsSource, Tag
-from stepup_middleware.request.overrides import asked_methods
+from stepup_middleware.request.overrides import METHODS, asked_methods
 from stepup_middleware.request.when import Condition, When
 from stepup_middleware.tags import always, tagged_with
 
@@ -38,12 +37,6 @@ _SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # paths that ever
 PATH_LENGTH = 8192  # characters that are compared with the rules; a longer path runs nothing
 WORK = 4_000_000  # characters that are read to find the rules of a path; one that takes more runs nothing
 _AT_ONCE = 16  # rules that a text is compared with in the time in which it is read once
-_METHODS = frozenset(method.value for method in HTTPMethod) | {"QUERY", "PURGE"}
-_METHODS |= {"COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "REPORT", "ACL", "LINK"}
-_METHODS |= {"UNLINK", "BIND", "REBIND", "UNBIND", "CHECKIN", "CHECKOUT", "UNCHECKOUT", "MERGE", "UPDATE", "LABEL"}
-_METHODS |= {"MKACTIVITY", "MKCALENDAR", "MKREDIRECTREF", "MKWORKSPACE", "UPDATEREDIRECTREF", "VERSION-CONTROL"}
-_METHODS |= {"BASELINE-CONTROL", "ORDERPATCH"}  # the registry of methods of IANA, and the caches' PURGE
-
 
 EXAMPLE = 'Rule("POST", "/x/{id}", purpose="the_purpose")'
 
@@ -86,7 +79,7 @@ class Rule:
         given = [self.method] if isinstance(self.method, str) else list(self.method)
         methods = [each.upper() if isinstance(each, str) else each for each in given]
         for each in methods:
-            if each not in _METHODS and methods != ["*"]:
+            if each not in METHODS and methods != ["*"]:
                 raise ConfigurationError(f"{each!r} is no method: a rule has one, a list of them, or '*': {self!r}")
         if not methods:
             raise ConfigurationError(f"a rule has a method, a list of them, or '*': {self!r}")
@@ -110,10 +103,7 @@ class Rule:
         return (self.method,) if isinstance(self.method, str) else tuple(self.method)
 
     def meets(self, methods: Iterable[str], path: str) -> bool:
-        """Whether some request may fall under this rule and be of a route.
-
-        Of a pattern that is not understood, whatever begins as it does may be of the route.
-        """
+        """Whether some request may fall under this rule and be of a route (``patterns.parse_route``)."""
         mine, theirs = set(self.methods), set(methods)
         theirs |= {"GET"} if "HEAD" in theirs else set()
         if not ({"*"} & (mine | theirs) or mine & theirs or "WEBSOCKET" in theirs):

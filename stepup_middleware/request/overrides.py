@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from http import HTTPMethod
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -18,6 +19,11 @@ from stepup_middleware.core.fields import form_values, split_pairs
 
 from .bound_headers import hyphened, overrides_method
 
+METHODS = frozenset(method.value for method in HTTPMethod) | {"QUERY", "PURGE"}
+METHODS |= {"COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "REPORT", "ACL", "LINK"}
+METHODS |= {"UNLINK", "BIND", "REBIND", "UNBIND", "CHECKIN", "CHECKOUT", "UNCHECKOUT", "MERGE", "UPDATE", "LABEL"}
+METHODS |= {"MKACTIVITY", "MKCALENDAR", "MKREDIRECTREF", "MKWORKSPACE", "UPDATEREDIRECTREF", "VERSION-CONTROL"}
+METHODS |= {"BASELINE-CONTROL", "ORDERPATCH"}  # the registry of methods of IANA, and the caches' PURGE
 FORM_LIMIT = 64 * 1024  # bytes in which a form is searched for a method; a longer one may have one
 _FORM_SECONDS = 15
 _LONGEST = 1000  # bytes of a name or a value that is looked into, of those that somebody may take for a method
@@ -30,13 +36,16 @@ def asked_methods(scope: Mapping[str, Any]) -> set[str] | None:
     query = bytes(scope.get("query_string", b""))
     pairs = split_pairs(query) if b"method" in unquote_to_bytes(query).lower() else []
     if pairs is not None:
-        lines = scope["headers"]
-        pairs += [line for line in lines if b"method" in line[0] and overrides_method(hyphened(line[0]))]
+        for name, value in scope["headers"]:
+            if b"method" in name and overrides_method(hyphened(name)):
+                pairs.append((name, value))
     named = _named_in(pairs)
     if named is None:
         return None
     methods = {str(scope["method"]).upper()} | named
-    return methods | {"GET"} if "HEAD" in methods else methods
+    if "HEAD" in methods:
+        methods.add("GET")
+    return methods
 
 
 def may_ask_for_a_method(scope: Mapping[str, Any], methods: set[str] | None) -> bool:

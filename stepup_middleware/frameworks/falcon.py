@@ -29,10 +29,8 @@ class FalconFramework(Framework):
     def routes(self, app: Any, prefix: str, below: Below) -> Iterator[FoundRoute]:
         yield from _below(app._router._roots, prefix)
         for pattern, sink, _ in app._sinks:  # which take whatever begins so, as static routes do
-            path, name = (
-                f"{prefix}{of_expression(pattern.pattern)}*",
-                str(getattr(sink, "__qualname__", type(sink).__qualname__)),
-            )
+            path = f"{prefix}{of_expression(pattern.pattern)}*"
+            name = str(getattr(sink, "__qualname__", type(sink).__qualname__))
             yield FoundRoute(path=path, methods=("*",), name=name, tag=tag_of(sink), endpoint=sink)
         for static, *_ in app._static_routes:
             yield FoundRoute(f"{prefix}{static._prefix}*", ("*",), type(static).__name__, tag=None, endpoint=static)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 from asyncio import Task, create_task
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 import rfc8785
@@ -14,16 +14,19 @@ from anyio import to_thread
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.utilities.context_injection import find_context_parameter
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestURLParams, InputRequiredResult
 
+from stepup_middleware.core.binding import check_details
 from stepup_middleware.core.proof import Proof
 from stepup_middleware.core.refusals import Refusal, StepUpRequired
 from stepup_middleware.core.texts import Text, marked
+from stepup_middleware.core.visible import visible
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.gate import hold_to
 from stepup_middleware.languages import Texts
-from stepup_middleware.request.context import guarded_request
+from stepup_middleware.request.context import guarded_request, logger
 from stepup_middleware.service.approvals import APPROVAL_SECONDS
 from stepup_middleware.tags import tagged_with
 from stepup_middleware.web.pages import texts_of
@@ -41,9 +44,18 @@ _APPROVE = marked(
     "This has not been done. Only you can approve it: open %(link)s and type the digits %(digits)s there. Then have "
     "the same done again."
 )
+_YOURSELF = marked(
+    "This has not been done, and it cannot be approved for a program. Only you can do it: in the app, signed in there "
+    "in your browser."
+)
 _NO_REQUEST = (
     "This tool needs a proof of its person, who is known by an HTTP request. Over stdio there is none: serve the MCP "
     "server over HTTP, behind StepUpMiddleware."
+)
+_NO_CALL = "A proof is asked for a call of a tool alone, and this is none. Nothing was let through."
+_TWICE = (
+    "This tool asks for a second approval in one call. None can be given, for its next call begins with the first one. "
+    "What it did before it asked is done. Do not call it again; tell who runs this server."
 )
 _waiting: set[Task[None]] = set()  # a task that nobody holds may vanish
 
@@ -71,9 +83,15 @@ async def require_step_up_tool(ctx: Context[Any, Any], purpose: str, *, details:
     Raises ``ToolStepUpRequired`` until then, and ``ToolError`` where the agent can only be told why not. Let both pass.
     """
     context = ctx.request_context
-    if context.request is None or context.method != "tools/call" or context.params is None:
+    if context.request is None:
         raise ToolError(_NO_REQUEST)
+    if context.method != "tools/call" or context.params is None:
+        raise ToolError(_NO_CALL)
     name, arguments = str(context.params["name"]), dict(context.params.get("arguments") or {})
+    if guarded_request(cast(Any, context.request).scope).proof is not None:
+        logger.error("the tool %s asks for a second proof in one call, which no call of it can have", name)
+        raise ToolError(_TWICE)
+    await _need_known(ctx, name, arguments)
     try:
         body = rfc8785.dumps({"tool": name, "arguments": arguments})
     except rfc8785.CanonicalizationError as error:
@@ -89,9 +107,26 @@ async def require_step_up_tool(ctx: Context[Any, Any], purpose: str, *, details:
         raise _refusal(ctx, refused.problem) from None
 
 
+async def _need_known(ctx: Context[Any, Any], name: str, arguments: Arguments) -> None:
+    """Refuse arguments that the tool does not take: the SDK drops them, so the person would approve what is not."""
+    schema = next((tool.input_schema for tool in await ctx.mcp_server.list_tools() if tool.name == name), {})
+    known = schema.get("properties", {})
+    if unknown := [key for key in arguments if key not in known]:
+        raise ToolError(
+            f"{name} takes {', '.join(known) or 'no arguments'}, and not {', '.join(map(visible, unknown))}. Nothing "
+            "was done: call it again without what it does not take."
+        )
+
+
 async def _shown(details: DetailsOfCall, name: str, arguments: Arguments) -> Details:
     if details is None:
-        return [("Tool", name), *((key, _text(value)) for key, value in arguments.items())]
+        try:
+            return check_details([("Tool", name), *((key, _text(value)) for key, value in arguments.items())])
+        except TypeError as error:
+            raise ToolError(
+                f"The person who approves is shown each argument, and of these not all can be: {error}. Nothing was "
+                "done."
+            ) from None
     if not callable(details):
         return details
     made = details(arguments)
@@ -122,13 +157,15 @@ def _refusal(ctx: Context[Any, Any], problem: Mapping[str, Any]) -> Exception:
 def words_of(problem: Mapping[str, Any], texts: Texts) -> str:
     """Return a refusal in words that a model hands on to its person as they are."""
     approval = problem.get("approval")
-    if approval is None:
-        refused = problem.get("approval_refused") or {}
-        return str(refused.get("detail") or problem.get("detail") or problem.get("title"))
+    refused = problem.get("approval_refused")
+    if refused or "prompt" not in problem:
+        return str((refused or problem).get("detail") or problem.get("title"))
     purpose = problem["purpose"]
     lines = [f"{purpose['authorize_title']}: {purpose['consequence']}"]
-    lines += [f"- {label}: {value}" for label, value in problem.get("details", [])]
-    said = Text(_APPROVE, {"link": approval["url"], "digits": approval["match"]})
+    lines += [f"- {visible(label)}: {visible(value)}" for label, value in problem.get("details", [])]
+    said = Text(_YOURSELF, {})
+    if approval is not None:
+        said = Text(_APPROVE, {"link": approval["url"], "digits": approval["match"]})
     return "\n".join([*lines, texts(said)])
 
 
@@ -168,8 +205,8 @@ def requires_step_up(purpose: str, *, details: DetailsOfCall = None) -> Callable
 
     def tag(tool: Tool) -> Tool:
         signature = inspect.signature(tool, eval_str=True)
-        own = [name for name, each in signature.parameters.items() if _is_context(each.annotation)]
-        where = own[0] if own else "step_up_context"
+        own = find_context_parameter(tool)
+        where = own or "step_up_context"
 
         @functools.wraps(tool)
         async def guarded(**arguments: Any) -> Any:
@@ -180,9 +217,10 @@ def requires_step_up(purpose: str, *, details: DetailsOfCall = None) -> Callable
                 if (answer := _input_required(ctx.protocol_version, refused)) is not None:
                     return answer
                 raise
-            if inspect.iscoroutinefunction(tool):
-                return await tool(**arguments)
-            return await to_thread.run_sync(functools.partial(tool, **arguments))
+            with _noting_end(ctx):
+                if inspect.iscoroutinefunction(tool):
+                    return await tool(**arguments)
+                return await to_thread.run_sync(functools.partial(tool, **arguments))
 
         parameters = list(signature.parameters.values())
         if not own:
@@ -196,8 +234,17 @@ def requires_step_up(purpose: str, *, details: DetailsOfCall = None) -> Callable
     return tag
 
 
-def _is_context(annotation: Any) -> bool:
-    return inspect.isclass(annotation) and issubclass(annotation, Context)
+@contextmanager
+def _noting_end(ctx: Context[Any, Any]) -> Iterator[None]:
+    """Note how what runs inside ends, for the log: the answer of HTTP does not say it."""
+    guarded = guarded_request(cast(Any, ctx.request_context.request).scope)
+    guarded.ended = {"status": None, "outcome": "aborted"}
+    try:
+        yield
+        guarded.ended["outcome"] = "returned"
+    except Exception as error:
+        guarded.ended |= {"outcome": "raised", "exception": type(error).__name__}
+        raise
 
 
 def _input_required(protocol_version: str | None, refused: ToolStepUpRequired) -> InputRequiredResult | None:

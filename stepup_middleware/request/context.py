@@ -95,9 +95,8 @@ class RequestContext:
 
     The app is given it as its ``send``, and ``receive`` as its ``receive``. Until a gate asks there is no guarded
     request, and nothing is looked at. ``wire`` is the request as it came, ``accepted`` says that the app has accepted
-    the WebSocket, ``began`` that something of an answer went out. ``installation`` is None when the request has ended:
-    from then on nothing is admitted, also where a
-    task of the request lives on with a copy of the scope.
+    the WebSocket, ``began`` is the first message of an answer that went out. ``installation`` is None when the request
+    has ended: from then on nothing is admitted, also where a task of the request lives on with a copy of the scope.
     """
 
     __slots__ = ("_body", "_server_receive", "accepted", "began", "guarded", "installation", "scope", "send", "wire")
@@ -112,11 +111,12 @@ class RequestContext:
         self._server_receive = receive
         self._body: RequestBody | None = None
         self.guarded: GuardedRequest | None = None
-        self.accepted = self.began = False
+        self.accepted = False
+        self.began: Message | None = None
 
     def __call__(self, message: Message) -> Awaitable[None]:
         """Send a message, for the app."""
-        self.began = True
+        self.began = self.began or message
         return self.send(message)
 
     def receive(self) -> Awaitable[Message]:
@@ -161,7 +161,8 @@ class GuardedRequest:
     """The state of one request that a gate has asked about.
 
     ``proof`` is the last one redeemed, ``refusal`` set once refused and not answered by the app itself; ``answered``
-    when our own answer goes out; ``status`` is that of the answer that went out. ``render`` sends our answer in place
+    when our own answer goes out; ``status`` is that of the answer that went out, ``ended`` how the action ended where
+    that answer does not say it. ``render`` sends our answer in place
     of a page that a framework made of the refusal, ``onward`` is the server's own ``send``. ``presenting`` is held
     while a question is decided: of several at once, the later ones see what the first has got.
     """
@@ -170,6 +171,7 @@ class GuardedRequest:
         "answered",
         "began",
         "context",
+        "ended",
         "firm",
         "handed_on",
         "onward",
@@ -199,8 +201,10 @@ class GuardedRequest:
         self.purpose: Purpose | None = None
         self.refusal: Refusal | None = None
         self.answered = self.swapped = False
-        self.began = context.began and scope["type"] == "http"  # before anybody asked
-        self.status: int | None = None
+        first = context.began if scope["type"] == "http" else None  # what went out before anybody asked
+        self.began = first is not None
+        self.status: int | None = None if first is None else first.get("status")
+        self.ended: dict[str, object] | None = None
         self.requester: Requester | None = None
         self.firm = False
         self.handed_on: Question | None = None
@@ -286,7 +290,7 @@ class GuardedRequest:
     def completed(self, outcome: dict[str, object]) -> None:
         """Log how the last authorized action ended, if there was one."""
         if self.proof is not None and self.requester is not None and self.purpose is not None:
-            self.stepup._parts.redemption.completed(self.requester, self.proof, self.purpose, outcome)
+            self.stepup._parts.redemption.completed(self.requester, self.proof, self.purpose, self.ended or outcome)
 
 
 def guarded_request(scope: Scope | None) -> GuardedRequest:

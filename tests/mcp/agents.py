@@ -29,7 +29,7 @@ PHONE = Decider(session="s-phone", ip=ELSEWHERE, user_agent="Phone")
 
 
 def mcp_server(ran: list[tuple[str, Any]], **settings: Any) -> MCPServer:
-    """Return a server with a free tool and three that are tagged, which note that they ran."""
+    """Return a server with a free tool and some that are tagged, which note that they ran."""
     server = MCPServer("payday", middleware=[answer_step_up], **settings)
 
     @server.tool()
@@ -55,6 +55,24 @@ def mcp_server(ran: list[tuple[str, Any]], **settings: Any) -> MCPServer:
         await require_step_up_tool(ctx, "webhook_secret_rotation")
         ran.append(("inside", subscription))
         return "ran inside"
+
+    @server.tool()
+    @requires_step_up("webhook_secret_rotation")
+    async def forget(subscription: int, ctx: Context[Any, Any] | None = None) -> str:
+        ran.append(("forget", subscription))
+        return f"forgot {subscription}"
+
+    @server.tool()
+    async def twice(ctx: Context[Any, Any]) -> str:
+        await require_step_up_tool(ctx, "webhook_secret_rotation")
+        ran.append(("twice", None))
+        await require_step_up_tool(ctx, "audit_log_export")
+        return "never"
+
+    @server.tool()
+    @requires_step_up("webhook_secret_rotation")
+    async def breaks() -> str:
+        raise ValueError("the tool's own")
 
     @server.tool()
     @requires_step_up("payroll_ach_transmit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import date
@@ -33,12 +34,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
     Returns 0; 1 when something is wrong with what was checked; 2 for a wrong call; 3 when nothing is wrong
-    but not everything could be verified.
+    but not everything could be verified; 130 when it was interrupted.
     """
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
+    except KeyboardInterrupt:
+        print("stepup: stopped before it was done", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # who read the output has seen enough, of what is still to be written as well
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
     except (StepUpError, OSError, ImportError, ValueError) as error:
         print(f"stepup: {error}", file=sys.stderr)
         return 2
@@ -93,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     exporting.set_defaults(command=_running(export))
 
     purging = commands.add_parser("purge", help="remove what is older than its retention")
-    purging.add_argument("--batch", type=int, default=1000, help="rows a transaction (default: 1000)")
+    purging.add_argument("--batch", type=_number, default=1000, help="rows a transaction (default: 1000)")
     purging.add_argument(
         "--today",
         type=date.fromisoformat,
@@ -134,6 +141,13 @@ def _parser() -> argparse.ArgumentParser:
     generating.add_argument("--output", type=Path, metavar="FILE", help="the new file, which its owner alone can read")
     generating.set_defaults(command=keygen)
     return parser
+
+
+def _number(text: str) -> int:
+    """Return a number of at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of at least 1")
+    return int(text)
 
 
 def _add_verify(command: argparse.ArgumentParser) -> None:

@@ -43,7 +43,7 @@ async def export(options: argparse.Namespace) -> int:
 
 def manifest_beside(path: Path) -> Path:
     """Return where the manifest of an export is, unless it is said."""
-    return path.with_name(path.name + MANIFEST)
+    return Path(f"{path}{MANIFEST}")
 
 
 @asynccontextmanager

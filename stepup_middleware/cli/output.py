@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stepup_middleware.core.visible import visible
+from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.evidence.findings import LogFinding
 
 
@@ -34,12 +35,20 @@ def line_of(finding: LogFinding) -> str:
     return f"{what}: {finding.where}{record}: {finding.field}: {finding.problem}"
 
 
+def is_sqlite(path: Path) -> bool:
+    """Whether a file is a database of SQLite, whoever's."""
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+
+
 @contextmanager
 def output(path: Path | None) -> Iterator[TextIO]:
     """Open a file to write to, standard output for None."""
     if path is None:
         yield sys.stdout
         return
+    if path.is_file() and is_sqlite(path):
+        raise ConfigurationError(f"{path} is a database, which is not written over: name another file for the output")
     # a new file is its owner's alone (names, addresses); one that is there keeps its mode
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(file, "w", encoding="utf-8", newline="") as out:

@@ -20,6 +20,8 @@ from stepup_middleware.stores.audit_log import AuditLog
 from stepup_middleware.stores.base import HotState
 from stepup_middleware.stores.sqlite import SQLiteLog
 
+from .output import is_sqlite
+
 
 def add_source(command: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add ``--database`` and ``--app`` to a command."""
@@ -69,6 +71,8 @@ def _file(database: str) -> Path | None:
     path = Path(database)
     if not path.exists():
         raise ConfigurationError(f"there is no database at {path}")
+    if path.is_file() and not is_sqlite(path):
+        raise ConfigurationError(f"{path} is no database of this library")
     return path
 
 

@@ -80,7 +80,7 @@ def _text_of(text: str) -> str:
 
 def keygen(options: argparse.Namespace) -> int:
     """Print a new secret key or write it to a file, or write the keys of a log or a witness to one."""
-    name = options.log or options.witness
+    name = options.witness if options.log is None else options.log
     if name is not None:
         if options.output is None:
             raise ConfigurationError("name the file of the new keys by --output FILE")

@@ -23,6 +23,10 @@ def call(options: argparse.Namespace) -> int:
     """
     try:
         url = httpx.URL(options.url)
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise ValueError(
+                f"the URL is a whole one, such as https://api.example.com/webhooks/7, and not {options.url!r}"
+            )
         server = str(url.copy_with(path="/", query=None, fragment=None, userinfo=b""))
         headers = [_header(line) for line in options.header]
     except (httpx.InvalidURL, ValueError) as error:
@@ -50,7 +54,8 @@ def call(options: argparse.Namespace) -> int:
             _say(said)
             return 130
         except httpx.HTTPError as error:
-            said = "Nothing was done." if asked else "Look whether it was done before you try again."
+            unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            said = "Nothing was done." if asked or unsent else "Look whether it was done before you try again."
             _say(f"{type(error).__name__}: {error}. {said}")
             return 1
     if options.output is None:
@@ -76,8 +81,8 @@ def _say(sentence: str) -> None:
 
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
-    if not colon or not name.strip():
-        raise ValueError(f"a header is written as 'Name: value': {line!r}")
+    if not colon or not name.strip() or not line.isascii():
+        raise ValueError(f"a header is written as 'Name: value', in ASCII: {line!r}")
     return name.strip(), value.strip()
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, ExitStack, suppress
 from inspect import GEN_CLOSED, getgeneratorstate
-from threading import Thread
 from time import sleep
 
 import httpx
@@ -18,7 +18,7 @@ from stepup_middleware.errors import ConfigurationError
 
 from .proving import Ask, Call, Pause, Proving, Step, prove
 from .questions import Question, StepUpNotRepeatable, asks_for_proof, origin_of, question_of
-from .screen import Screen, TerminalScreen
+from .screen import Screen, TerminalScreen, abandoned
 
 MOST_READ = 32 * 1024 * 1024  # bytes of a body that is kept to be sent again, as many as a route binds by default
 # what a request says of itself; all else, such as Authorization and cookies, says who sends it
@@ -203,11 +203,12 @@ async def _take_async(client: httpx.AsyncClient, request: httpx.Request, step: S
 
 
 async def _in_thread(do: Callable[[], object]) -> object:
-    """Return what a function that blocks returns. Its thread is not waited for: reading a terminal goes on for ever."""
-    ended, loop = Event(), current_token()
+    """Return what a function that blocks returns. Its thread is not waited for, but told that nobody does."""
+    ended, loop, over = Event(), current_token(), threading.Event()
     outcome: list[object] = []
 
     def run() -> None:
+        abandoned.set(over)
         try:
             outcome.append(do())
         except Exception as error:
@@ -215,8 +216,11 @@ async def _in_thread(do: Callable[[], object]) -> object:
         with suppress(RunFinishedError):
             from_thread.run_sync(ended.set, token=loop)
 
-    Thread(target=run, daemon=True, name="step-up question").start()
-    await ended.wait()
+    threading.Thread(target=run, daemon=True, name="step-up question").start()
+    try:
+        await ended.wait()
+    finally:
+        over.set()
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]

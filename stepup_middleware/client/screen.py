@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from io import StringIO
 from select import select
 from shutil import get_terminal_size
+from threading import Event, Lock
 from typing import IO, TYPE_CHECKING, Protocol
 
 from segno import make
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from .questions import Question
 
 _LOOK_SECONDS = 0.25  # between two looks at the keys, at most: an interruption is noticed at each
+_QUESTION = Lock()  # held while a question stands on the terminal: what is typed answers the one that was shown last
+abandoned: ContextVar[Event | None] = ContextVar("stepup_abandoned", default=None)  # set once nobody waits for a thread
 _QUIET_ZONE = 2  # modules around the code; four are asked for, phones do with two (ISO/IEC 18004 §5.3.8)
 
 
@@ -39,13 +43,14 @@ class Screen(Protocol):
 class TerminalScreen:
     """The terminal that the program runs in. It is written to and read from directly, so pipes stay what they are.
 
-    Where there is none, a link is written to standard error, and nobody is asked for a code.
+    Where there is none, a link is written to standard error, and nobody is asked for a code. Of several questions at
+    once, one is asked after another.
     """
 
     def ask_code(self, question: Question) -> str | None:
         """Show what will happen and return the code that is typed; None without a terminal, or if nothing is typed."""
-        with _terminal() as (keys, out):
-            if keys is None:
+        with _terminal() as (keys, out), _alone() as mine:
+            if keys is None or not mine:
                 return None
             link = " (or nothing, for a link)" if question.approval else ""
             out.write(f"{_words(question)}Code from your authenticator app{link}: ")
@@ -56,7 +61,7 @@ class TerminalScreen:
         """Show what will happen, the link, its QR code where the terminal is wide enough, and the digits."""
         if (approval := question.approval) is None:
             return
-        with _terminal() as (keys, out):
+        with _terminal() as (keys, out), _alone():
             out.write(_words(question))
             if keys is not None:
                 out.write(qr_code(approval.url, get_terminal_size().columns))
@@ -76,12 +81,31 @@ def _line(keys: IO[str]) -> str:
     """Return the next line that is typed.
 
     A signal that arrives in the moment before a read begins does not interrupt it, and the read is for ever: so the
-    line is waited for a while at a time, and read once it is there.
+    line is waited for a while at a time, and read once it is there. It is left to the next question once nobody waits
+    for this one.
     """
     if os.name == "posix":
         while not select([keys], [], [], _LOOK_SECONDS)[0]:
-            pass
+            if _is_abandoned():
+                return ""
     return keys.readline()
+
+
+def _is_abandoned() -> bool:
+    over = abandoned.get()
+    return over is not None and over.is_set()
+
+
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """Have the terminal for one question; False where nobody waits any more for its answer."""
+    while not (mine := _QUESTION.acquire(timeout=_LOOK_SECONDS)) and not _is_abandoned():
+        pass
+    try:
+        yield mine
+    finally:
+        if mine:
+            _QUESTION.release()
 
 
 def _words(question: Question) -> str:

@@ -41,6 +41,15 @@ def test_what_is_no_database_is_told_and_stays_what_it_is(
     assert path.read_bytes() == content
 
 
+async def test_where_a_key_of_the_app_was_not_given_that_is_told(tmp_path: Path) -> None:
+    path, key = tmp_path / "stepup.db", tmp_path / "secret.key"
+    await aged(path, days=1)
+    key.write_text("the key of another installation, 32 bytes or more".replace(" ", "_"))
+    done = stepup("audit", "verify", "--database", str(path), "--secret-key", str(key))
+    assert done.returncode == 1
+    assert "no MAC of this installation: by a key that was not given, so give all keys of the app" in done.stdout
+
+
 @pytest.mark.parametrize("batch", ["0", "-5", "many"])
 def test_a_batch_is_at_least_one(batch: str, capsys: Captured) -> None:
     with pytest.raises(SystemExit) as ended:

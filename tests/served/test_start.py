@@ -31,6 +31,7 @@ FAULTS = {
     "late": "the route /x has its function without the tag",
     "inside": "names the unknown purpose 'webhook_secret_rotatoin'",
     "store": "holds another application's data",
+    "folder": "is a folder: name the file that the database is to be in",
 }
 SECONDS = 60
 
@@ -43,6 +44,8 @@ class Running:
         if fault == "store":
             with closing(sqlite3.connect(folder / "stepup.db")) as database:
                 database.execute("CREATE TABLE theirs (a)")
+        if fault == "folder":
+            (folder / "stepup.db").mkdir()
         self.log = folder / "server.log"
         command = [part.format(port=self.port) for part in COMMANDS[server]]
         with self.log.open("wb") as log:

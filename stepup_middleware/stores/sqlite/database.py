@@ -141,6 +141,8 @@ class Database:
                 logger.warning("database %s is gone and made anew: what it held is lost", self.path)
                 marked = None
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        elif self.path.is_dir():
+            raise ConfigurationError(f"{self.path} is a folder: name the file that the database is to be in")
         elif not self.path.stat().st_size and (marked is not None or not create):
             # S11: a file that lost its content must not come back as an empty, willing database
             raise StoreError(f"the database file {self.path} is empty although it held a database")

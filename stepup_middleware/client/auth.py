@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AsyncExitStack, ExitStack, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from inspect import GEN_CLOSED, getgeneratorstate
 from time import sleep
 
@@ -17,7 +17,7 @@ from anyio.lowlevel import current_token
 from stepup_middleware.errors import ConfigurationError
 
 from .proving import Ask, Call, Pause, Proving, Step, prove
-from .questions import Question, StepUpNotRepeatable, asks_for_proof, origin_of, question_of
+from .questions import Question, StepUpNotAsked, StepUpNotRepeatable, asks_for_proof, origin_of, question_of
 from .screen import Screen, TerminalScreen, abandoned
 
 MOST_READ = 32 * 1024 * 1024  # bytes of a body that is kept to be sent again, as many as a route binds by default
@@ -64,6 +64,8 @@ class StepUpAuth(httpx.Auth):
         self._screen = screen or TerminalScreen()
         self._client = client
         self._async_client = async_client
+        self._asked: set[str] = set()  # the prompts that are being answered
+        self._asking = threading.Lock()
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send a request of ``httpx.Client``, and once more if a proof was wanted and given."""
@@ -115,10 +117,26 @@ class StepUpAuth(httpx.Auth):
             ) from None
         return question
 
+    @contextmanager
+    def _alone(self, question: Question) -> Iterator[None]:
+        """Answer a prompt once: the same request of a session is asked about once, and one proof runs one of them."""
+        with self._asking:
+            if question.address in self._asked:
+                raise StepUpNotAsked(
+                    "The same request waits for a proof already, which is for that one alone: this one has not run. "
+                    "Send it once more when that one has its answer, if it is to run twice.",
+                    question.problem,
+                )
+            self._asked.add(question.address)
+        try:
+            yield
+        finally:
+            self._asked.discard(question.address)
+
     # the same steps, taken by blocking or by awaiting
 
     def _prove(self, request: httpx.Request, question: Question) -> str:
-        with ExitStack() as opened:
+        with self._alone(question), ExitStack() as opened:
             client = self._client or opened.enter_context(httpx.Client())
             walk = _Walk(prove(question, self._screen))
             try:
@@ -130,6 +148,10 @@ class StepUpAuth(httpx.Auth):
                 return walk.through(client, request)
 
     async def _prove_async(self, request: httpx.Request, question: Question) -> str:
+        with self._alone(question):
+            return await self._walk_async(request, question)
+
+    async def _walk_async(self, request: httpx.Request, question: Question) -> str:
         async with AsyncExitStack() as opened:
             client = self._async_client
             if client is None:

@@ -133,7 +133,8 @@ def _by_approval(question: Question, screen: Screen) -> Generator[Step, Any, str
 
 
 def _timed_out(question: Question) -> StepUpTimedOut:
-    return StepUpTimedOut("Nobody has answered in time, so nothing was done. Run it again.", question.problem)
+    sentence = "Nobody answered in time, or the request was taken back meanwhile. Nothing was done; run it again."
+    return StepUpTimedOut(sentence, question.problem)
 
 
 def _seconds(given: str | None, *, most: float) -> float:

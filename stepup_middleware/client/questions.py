@@ -30,7 +30,10 @@ class StepUpTimedOut(StepUpNotProved):
 
 
 class StepUpNotAsked(StepUpNotProved):
-    """Nobody can be asked: there is no terminal for a code, and the route cannot be approved elsewhere."""
+    """Nobody can be asked: there is no terminal for a code, and the route cannot be approved elsewhere.
+
+    Or the same request is asked about at the moment.
+    """
 
 
 class StepUpNotRepeatable(StepUpNotProved):

@@ -57,10 +57,11 @@ class Caller:
     world: str
     screen: Screen
     cookie: str
+    auth: StepUpAuth | None = None
 
     async def post(self, url: str = ROTATE, **content: Any) -> httpx.Response:
         settings: Any = {
-            "auth": StepUpAuth(self.url, screen=self.screen),
+            "auth": self.auth or StepUpAuth(self.url, screen=self.screen),
             "cookies": {"session": self.cookie},
             "base_url": self.url,
             "follow_redirects": True,
@@ -152,6 +153,24 @@ async def test_without_a_code_the_link_is_shown_and_a_denial_is_an_error(house: 
     assert question.approval is not None
     assert question.approval.url == f"https://example.com/stepup/approve/{question.approval.code}"
     await end(house, question.problem["prompt"]["id"], ApprovalState.DENIED)
+    with pytest.raises(StepUpDenied):
+        await calling
+    assert house.total == 0
+
+
+async def test_the_same_request_sent_meanwhile_is_not_asked_about_and_does_not_run(
+    house: House, caller: Caller
+) -> None:
+    caller.auth = StepUpAuth(caller.url, screen=caller.screen)
+    calling = asyncio.create_task(caller.post())
+    await caller.screen.shown.wait()
+    with pytest.raises(StepUpNotAsked, match="this one has not run"):
+        await caller.post()
+    (question,) = caller.screen.links
+    approval = await house.store.records.get_approval(question.problem["prompt"]["id"])
+    assert approval is not None
+    assert approval.state is ApprovalState.WAITING  # the first one's question stands
+    await end(house, approval.prompt.id, ApprovalState.DENIED)
     with pytest.raises(StepUpDenied):
         await calling
     assert house.total == 0

@@ -1,7 +1,8 @@
 """Apps with a fault of their set-up, as a server imports them: ``STEPUP_TEST_FAULT`` says which.
 
 ``late``: a tag is lost on a route that is added after the app was wrapped. ``inside``: an unknown purpose, with the
-middleware in Starlette's own list. ``store``, ``folder`` and ``none``: nothing is wrong with the app, which has no lifespan.
+middleware in Starlette's own list. ``store``, ``folder`` and ``none``: nothing is wrong with the app, which has no
+lifespan.
 """
 
 from __future__ import annotations

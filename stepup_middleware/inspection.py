@@ -15,7 +15,9 @@ from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.frameworks import ANY, apps_within, framework_of
 from stepup_middleware.frameworks.base import DEPTH, TWO_GATES, FoundRoute, Framework, behind, tag_of
 from stepup_middleware.frameworks.classes import belongs_to, judged
+from stepup_middleware.frameworks.entries import TOOL_ATTRIBUTE
 from stepup_middleware.frameworks.fence import lost_tags
+from stepup_middleware.frameworks.search import within
 from stepup_middleware.request.context import logger
 
 if TYPE_CHECKING:
@@ -77,7 +79,8 @@ def _unreadable(app: Any, prefix: str) -> FoundRoute:
 def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: str) -> list[FoundRoute]:
     """Raise ``ConfigurationError`` for a tag that names a purpose outside the catalogue, or that cannot fire.
 
-    Likewise for a route that the library's own addresses below ``prefix`` hide. Returns the routes of the app.
+    Likewise for a tool of an MCP server, and for a route that the library's own addresses below ``prefix`` hide.
+    Returns the routes of the app.
     """
     for rule in rules:
         if rule.purpose not in purposes:
@@ -86,6 +89,9 @@ def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: s
     for route in found:
         if route.tag is not None and route.tag.purpose not in purposes:
             raise ConfigurationError(f"the route {route.path} names {unknown(route.tag.purpose, purposes)}")
+        for name, purpose in _tools(route.endpoint):
+            if purpose not in purposes:
+                raise ConfigurationError(f"the tool {name} at {route.path} names {unknown(purpose, purposes)}")
         if route.fault:
             raise ConfigurationError(f"the route {route.path} {route.fault}")
         if route.path.startswith(prefix + "/"):
@@ -110,6 +116,13 @@ def check_tags(app: Any, rules: Collection[Rule], purposes: Catalogue, prefix: s
                 "that may be missing"
             )
     return found
+
+
+def _tools(endpoint: Any) -> Iterator[tuple[str, str]]:
+    """Yield the name and the purpose of each tagged tool of an MCP server, where that is the endpoint."""
+    if str(getattr(endpoint, "__module__", "")).partition(".")[0] == "mcp":
+        for tool, _ in within(endpoint, lambda value: TOOL_ATTRIBUTE in getattr(value, "__dict__", ())):
+            yield tool.__name__, getattr(tool, TOOL_ATTRIBUTE)
 
 
 def _another_gate(route: FoundRoute, rules: Iterable[Rule]) -> Rule | None:

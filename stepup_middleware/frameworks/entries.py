@@ -15,6 +15,7 @@ from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.request.context import Tag
 
 TAG_ATTRIBUTE = "__stepup_tag__"
+TOOL_ATTRIBUTE = "__stepup_tool__"  # of a tagged tool of an MCP server: its purpose
 GUARD_ATTRIBUTE = "__stepup_guard__"  # of a tagged class, and of each entry that is behind its guard
 # what Falcon and others take for a handler by its name, if it is not async
 _RESPONDER = re.compile(

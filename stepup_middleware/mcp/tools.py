@@ -24,6 +24,7 @@ from stepup_middleware.core.refusals import Refusal, StepUpRequired
 from stepup_middleware.core.texts import Text, marked
 from stepup_middleware.core.visible import visible
 from stepup_middleware.errors import ConfigurationError
+from stepup_middleware.frameworks.entries import TOOL_ATTRIBUTE
 from stepup_middleware.gate import hold_to
 from stepup_middleware.languages import Texts
 from stepup_middleware.request.context import guarded_request, logger
@@ -229,6 +230,7 @@ def requires_step_up(purpose: str, *, details: DetailsOfCall = None) -> Callable
         guarded.__annotations__ = {each.name: each.annotation for each in parameters} | {
             "return": signature.return_annotation
         }
+        setattr(guarded, TOOL_ATTRIBUTE, purpose)
         return cast(Tool, guarded)
 
     return tag

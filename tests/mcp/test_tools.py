@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError, UrlElicitationRequiredError
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from stepup_middleware import ConfigurationError, EventName
+from stepup_middleware import ConfigurationError, EventName, StepUpMiddleware
 from stepup_middleware.core.approvals import APPROVAL_LIFETIME
 from stepup_middleware.core.visible import visible
 from stepup_middleware.mcp import requires_step_up
+from tests.support import house_in
 
 from .agents import REVISIONS, Payday, payday
 
@@ -231,3 +235,18 @@ async def test_the_log_says_how_each_tool_ended(site: Payday, revision: str) -> 
         {"outcome": "raised", "status": None, "exception": "ValueError"},
         {"outcome": "returned", "status": 200, "exception": None},
     ]
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+async def test_a_tool_with_an_unknown_purpose_stops_the_start(tmp_path: Path, mounted: bool) -> None:
+    server = MCPServer("payday")
+
+    @server.tool()
+    @requires_step_up("webhook_secret_rotatoin")
+    def rotate(subscription: int) -> str:
+        return f"rotated {subscription}"
+
+    app = server.streamable_http_app()
+    async with house_in(tmp_path) as house:
+        with pytest.raises(ConfigurationError, match=r"the tool rotate at .*/mcp names the unknown purpose"):
+            StepUpMiddleware(Starlette(routes=[Mount("/agents", app=app)]) if mounted else app, stepup=house.stepup)

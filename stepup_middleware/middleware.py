@@ -156,7 +156,8 @@ class StepUpMiddleware:
                 outcome["status"] = 500  # which the server sends for it
         else:
             outcome["outcome"] = "returned" if guarded.status is not None else "no_response"
-        guarded.completed(outcome)
+        if not guarded.apart:
+            guarded.completed(outcome)
 
     async def _start(self) -> None:
         """Open the store. Raises ``ConfigurationError`` for what must not be served."""

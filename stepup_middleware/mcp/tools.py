@@ -238,15 +238,17 @@ def requires_step_up(purpose: str, *, details: DetailsOfCall = None) -> Callable
 
 @contextmanager
 def _noting_end(ctx: Context[Any, Any]) -> Iterator[None]:
-    """Note how what runs inside ends, for the log: the answer of HTTP does not say it."""
+    """Log how what runs inside ends: the answer of HTTP does not say it, and a client may leave before."""
     guarded = guarded_request(cast(Any, ctx.request_context.request).scope)
-    guarded.ended = {"status": None, "outcome": "aborted"}
+    guarded.apart, outcome = True, dict[str, object](status=None, outcome="aborted")
     try:
         yield
-        guarded.ended["outcome"] = "returned"
+        outcome["outcome"] = "returned"
     except Exception as error:
-        guarded.ended |= {"outcome": "raised", "exception": type(error).__name__}
+        outcome |= {"outcome": "raised", "exception": type(error).__name__}
         raise
+    finally:
+        guarded.completed(outcome)
 
 
 def _input_required(protocol_version: str | None, refused: ToolStepUpRequired) -> InputRequiredResult | None:

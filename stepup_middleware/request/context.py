@@ -161,17 +161,17 @@ class GuardedRequest:
     """The state of one request that a gate has asked about.
 
     ``proof`` is the last one redeemed, ``refusal`` set once refused and not answered by the app itself; ``answered``
-    when our own answer goes out; ``status`` is that of the answer that went out, ``ended`` how the action ended where
-    that answer does not say it. ``render`` sends our answer in place
+    when our own answer goes out; ``status`` is that of the answer that went out, ``apart`` says that the action
+    ends apart from the request, and is logged then. ``render`` sends our answer in place
     of a page that a framework made of the refusal, ``onward`` is the server's own ``send``. ``presenting`` is held
     while a question is decided: of several at once, the later ones see what the first has got.
     """
 
     __slots__ = (
         "answered",
+        "apart",
         "began",
         "context",
-        "ended",
         "firm",
         "handed_on",
         "onward",
@@ -204,7 +204,7 @@ class GuardedRequest:
         first = context.began if scope["type"] == "http" else None  # what went out before anybody asked
         self.began = first is not None
         self.status: int | None = None if first is None else first.get("status")
-        self.ended: dict[str, object] | None = None
+        self.apart = False
         self.requester: Requester | None = None
         self.firm = False
         self.handed_on: Question | None = None
@@ -290,7 +290,7 @@ class GuardedRequest:
     def completed(self, outcome: dict[str, object]) -> None:
         """Log how the last authorized action ended, if there was one."""
         if self.proof is not None and self.requester is not None and self.purpose is not None:
-            self.stepup._parts.redemption.completed(self.requester, self.proof, self.purpose, self.ended or outcome)
+            self.stepup._parts.redemption.completed(self.requester, self.proof, self.purpose, outcome)
 
 
 def guarded_request(scope: Scope | None) -> GuardedRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,16 @@ from tests.support import ELSEWHERE, Browser, House, house_in
 PURPOSES = approvable(PLATFORM_PURPOSES, "webhook_secret_rotation", "audit_log_export")
 REVISIONS = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 PHONE = Decider(session="s-phone", ip=ELSEWHERE, user_agent="Phone")
+
+
+class Lasting:
+    """A tool that is at work until it may end."""
+
+    def __init__(self) -> None:
+        self.began, self.may_end = threading.Event(), threading.Event()
+
+
+LASTING = Lasting()
 
 
 def mcp_server(ran: list[tuple[str, Any]], **settings: Any) -> MCPServer:
@@ -73,6 +84,14 @@ def mcp_server(ran: list[tuple[str, Any]], **settings: Any) -> MCPServer:
     @requires_step_up("webhook_secret_rotation")
     async def breaks() -> str:
         raise ValueError("the tool's own")
+
+    @server.tool()
+    @requires_step_up("webhook_secret_rotation")
+    def lasting() -> str:
+        LASTING.began.set()
+        LASTING.may_end.wait(30)
+        ran.append(("lasting", None))
+        return "lasted"
 
     @server.tool()
     @requires_step_up("payroll_ach_transmit")

@@ -19,7 +19,7 @@ from stepup_middleware.core.visible import visible
 from stepup_middleware.mcp import requires_step_up
 from tests.support import house_in
 
-from .agents import REVISIONS, Payday, payday
+from .agents import LASTING, REVISIONS, Payday, payday
 
 
 @pytest.fixture(params=["stateful", "stateless"])
@@ -235,6 +235,22 @@ async def test_the_log_says_how_each_tool_ended(site: Payday, revision: str) -> 
         {"outcome": "raised", "status": None, "exception": "ValueError"},
         {"outcome": "returned", "status": 200, "exception": None},
     ]
+
+
+async def test_a_tool_that_goes_on_when_its_client_has_left_is_logged_as_it_ends(site: Payday) -> None:
+    LASTING.began.clear()
+    LASTING.may_end.clear()
+    async with site.agent("legacy", opens=False) as agent:
+        await agent.call_tool("lasting", {})
+        await site.approve(await site.waiting())
+        calling = asyncio.create_task(agent.call_tool("lasting", {}))
+        await asyncio.to_thread(LASTING.began.wait, 30)
+        calling.cancel()
+        await asyncio.wait([calling])
+    LASTING.may_end.set()
+    ended = await site.house.soon(EventName.ACTION_COMPLETED)
+    assert ended.data["outcome"] == "returned"
+    assert site.ran == [("lasting", None)]
 
 
 @pytest.mark.parametrize("mounted", [False, True])

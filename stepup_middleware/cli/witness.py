@@ -43,19 +43,25 @@ def witness(options: argparse.Namespace) -> int:
         print(f"witness: {key.verifier}", flush=True)
     for origin in app.logs:
         print(f"log: {origin}", flush=True)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=int(READ_SECONDS),
-        timeout_graceful_shutdown=int(READ_SECONDS),
-        access_log=False,
-        log_config=None,
-        ws="none",
-        proxy_headers=False,
-        server_header=False,
-    )
+    try:
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=int(READ_SECONDS),
+            timeout_graceful_shutdown=int(READ_SECONDS),
+            access_log=False,
+            log_config=None,
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+        )
+    except SystemExit as ended:
+        if ended.code:  # with codes of its own
+            raise ConfigurationError(
+                f"the witness could not be served at {options.listen}: the lines above say why"
+            ) from None
     return 0
 
 

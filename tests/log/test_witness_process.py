@@ -7,6 +7,8 @@ import http.client
 import os
 import random
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -332,3 +334,17 @@ def test_a_witness_that_is_called_wrongly_says_why_and_does_not_start(
     options = {"--listen": "127.0.0.1:0", "--key": "witness.key", "--log": "log.vkey", **changes}
     assert main(["audit", "witness", *(word for pair in options.items() for word in pair)]) == 2
     assert problem in capsys.readouterr().err
+
+
+def test_a_witness_whose_address_is_taken_says_so_and_could_not_do_its_work(tmp_path: Path) -> None:
+    process = WitnessProcess(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = ["audit", "witness", "--listen", address, "--key", str(process.key), "--log", str(process.log_file)]
+        done = subprocess.run(
+            [sys.executable, "-m", "stepup_middleware", *command], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"stepup: the witness could not be served at {address}: the lines above say why\n")

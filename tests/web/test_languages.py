@@ -8,7 +8,6 @@ import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -20,6 +19,7 @@ from stepup_middleware.core.visible import visible
 from stepup_middleware.errors import ConfigurationError
 from stepup_middleware.languages import Languages, check_added, library_languages, library_texts, mismatch
 from tests import languages as catalogues
+from tests.machine import growth
 
 LANGUAGES = library_languages()
 
@@ -64,10 +64,8 @@ def test_any_header_chooses_a_language_that_is_there(accepted: str) -> None:
 
 # D03
 @pytest.mark.parametrize("unit", ["-", "_", "a-", "de-", " ", "zh-"])
-def test_a_long_tag_is_looked_up_in_no_time(unit: str) -> None:
-    begun = thread_time()
-    LANGUAGES.find(unit * 30_000)
-    assert thread_time() - begun < 0.02
+def test_a_long_tag_is_looked_up_by_its_beginning(unit: str) -> None:
+    assert growth(lambda times: LANGUAGES.find(unit * times), 2000) < 8
     assert LANGUAGES.find("de-" + "x" * 30_000) == "de"
 
 
@@ -118,7 +116,6 @@ import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import thread_time
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
 from tests.support import House

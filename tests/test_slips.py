@@ -101,11 +101,19 @@ def test_an_interruption_is_a_line(tmp_path: Path) -> None:
     shown, terminal = pty.openpty()
     today = str(datetime.now(UTC).date())
     command = ["purge", "--database", str(path), "--batch", "1", "--today", today]
-    with subprocess.Popen([sys.executable, "-m", "stepup_middleware", *command], stderr=terminal) as process:
-        os.close(terminal)
-        text = os.read(shown, 65_536)  # it has begun
-        process.send_signal(signal.SIGINT)
-        process.wait()
+    # as in a terminal, also where the tests were started in the background
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen([sys.executable, "-m", "stepup_middleware", *command], stderr=terminal)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    os.close(terminal)
+    text = os.read(shown, 65_536)  # it has begun
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(60)
+    finally:
+        process.kill()
     while b"stopped" not in text:
         text += os.read(shown, 65_536)
     os.close(shown)

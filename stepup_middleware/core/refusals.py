@@ -171,8 +171,8 @@ _ANSWERS: dict[RefusalCode, tuple[int, str, str]] = {
     RefusalCode.DENIED: (
         403,
         "The person said no",
-        "You were asked in your browser to approve this, and it was denied there: you said no, or the digits were "
-        "wrong three times. Nothing was done. If you did mean it, ask again.",
+        "You were asked in your browser to approve this. You said no there, or other digits were typed three times. "
+        "Nothing was done. If you did mean it, ask again.",
     ),
     RefusalCode.FACTOR_NOT_FOUND: (404, "No such factor", "It may have been removed. Reload the page."),
 }

@@ -164,9 +164,14 @@ if (live) {
     if (answer.status === 401 || answer.status === 403) end(answer.status);
     if (!answer.ok) return;
     const panel = document.getElementById("panel");
+    const drawn = await answer.text();
+    if (panel.querySelector(":active, .htmx-request")) {
+      pending ||= setTimeout(redraw, 200); // what is pressed, or was sent, stays until it has its answer
+      return;
+    }
     const place = panel.contains(document.activeElement) ? document.activeElement.id : "";
     const unfolded = panel.querySelector("details").open;
-    panel.innerHTML = await answer.text(); // drawn by the server, every value escaped
+    panel.innerHTML = drawn; // by the server, every value escaped
     panel.querySelector("details").open = unfolded; // nobody who reads or presses is disturbed
     if (place) document.getElementById(place)?.focus();
     const now = clusters();

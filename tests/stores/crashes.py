@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from multiprocessing import get_context
@@ -134,12 +134,13 @@ class Siege:
         worker.close()
 
     def _pause(self, worker: BaseProcess) -> None:
-        """Stop a worker where it stands, with the lock or without, and let it go on (X07)."""
+        """Stop a worker where it stands, with the lock or without, and let it go on (X07), if it has not ended yet."""
         assert worker.pid is not None
-        os.kill(worker.pid, signal.SIGSTOP)
-        sleep(PAUSE_SECONDS)  # the fault itself
-        os.kill(worker.pid, signal.SIGCONT)
-        self.figures.pauses += 1
+        with suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGSTOP)
+            sleep(PAUSE_SECONDS)  # the fault itself
+            os.kill(worker.pid, signal.SIGCONT)
+            self.figures.pauses += 1
 
     async def judge(self, shown: Sequence[Presentation]) -> None:
         """Look at what the round has left, with the store that the killed ones left behind."""

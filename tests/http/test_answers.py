@@ -293,7 +293,7 @@ async def test_a_handler_that_read_the_form_before_it_asked_is_answered_at_once(
         Route("/reads-first", act, methods=["POST"]),
         Route("/reads-first-in-a-class", Act),
     ]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(5):
         answer = await ada.navigate("POST", url, data={"reason": "why"})
     assert answer.status_code == 401
     assert '<input type="hidden" name="reason" value="why">' in answer.text

@@ -132,13 +132,16 @@ async def test_a_read_only_disk_stops_the_start(small_disk: Path) -> None:
         await SQLiteStore(database).use(MACS).start()
 
 
-async def test_a_lock_held_by_somebody_else_is_not_waited_for_until_they_let_go(path: Path) -> None:
+async def test_a_lock_held_by_somebody_else_is_waited_for_no_longer_than_the_timeout(path: Path) -> None:
     async with SQLiteStore(path, timeout=SHORT).use(MACS) as store:  # S09
         first, second = await hold_many(store, 2)
+        loop = asyncio.get_running_loop()
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")  # until the answer is there
+            other.execute("BEGIN IMMEDIATE")
+            began = loop.time()
             with pytest.raises(StoreError):
                 await store.redeem(first.shown())
+            assert loop.time() - began < 2
             assert await store.get_prompt(first.prompt.id, now=NOW) is not None  # reading goes on
             other.execute("ROLLBACK")
         assert won([await store.redeem(second.shown())]) == 1

@@ -170,8 +170,7 @@ class LogVerifier:
         if self._macs is not None:
             mac = row.mac if isinstance(row.mac, bytes) else None
             if not self._macs.holds(RECORD, {"id": str(row.id), "entry": str(row.entry)}, mac):
-                known = mac is not None and mac[:4] in self._macs.key_ids
-                if row.leaf is None or known or mac is None:
+                if row.leaf is None or mac is None or self._macs.has_key_of(mac):
                     wrong("mac", "is no MAC of this installation over id and entry: somebody else wrote or altered it")
                 else:
                     wrong("mac", "was made with a key that was not given", unverifiable=True)

@@ -327,7 +327,7 @@ class TreeWalk:
             self._wrong("log", "trees.root", "is not the root that the leaves give")
         values: dict[str, Scalar] = {"origin": state.origin, "size": state.size, "root": state.root}
         if self._macs is not None and not self._macs.holds(TREE_STATE, values, state.mac):
-            by_another = state.mac is not None and state.mac[:4] not in self._macs.key_ids
+            by_another = state.mac is not None and not self._macs.has_key_of(state.mac)
             why = ": by a key that was not given, so give all keys of the app" if by_another else ""
             self._wrong("log", "trees.mac", f"the size and root of the tree have no MAC of this installation{why}")
 

@@ -164,6 +164,10 @@ class RowMacs:
         """The ids of the keys, the first key first."""
         return tuple(self._keys)
 
+    def has_key_of(self, mac: bytes | None) -> bool:
+        """Whether the key is here that a MAC says it is made by; whether it is its MAC, ``holds`` tells."""
+        return mac is not None and mac[:KEY_ID_BYTES] in self._keys
+
     def make(self, kind: RowKind, values: Mapping[str, Scalar]) -> bytes:
         """Return the 36 bytes for a row, under the first key."""
         return self.make_for_text(kind.text(values))

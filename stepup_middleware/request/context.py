@@ -161,10 +161,10 @@ class GuardedRequest:
     """The state of one request that a gate has asked about.
 
     ``proof`` is the last one redeemed, ``refusal`` set once refused and not answered by the app itself; ``answered``
-    when our own answer goes out; ``status`` is that of the answer that went out, ``apart`` says that the action
-    ends apart from the request, and is logged then. ``render`` sends our answer in place
-    of a page that a framework made of the refusal, ``onward`` is the server's own ``send``. ``presenting`` is held
-    while a question is decided: of several at once, the later ones see what the first has got.
+    when our own answer goes out; ``status`` is that of the answer that went out, ``apart`` says that the action ends
+    apart from the request, and is logged then. ``render`` sends our answer in place of a page that a framework made of
+    the refusal, ``onward`` is the server's own ``send``. ``presenting`` is held while a question is decided: of several
+    at once, the later ones see what the first has got.
     """
 
     __slots__ = (
